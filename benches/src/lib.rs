@@ -1,0 +1,1 @@
+//! Measurements of Chancery; see the files beside this folder.

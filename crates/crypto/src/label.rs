@@ -1,0 +1,108 @@
+//! One label for every use of a key, a hash or a signature (R-CRYPTO-1).
+//!
+//! A label is ASCII, unique, and starts with the suite (`chancery/1 `), so that no output of one use can
+//! stand for another, nor one suite's for another's.
+
+/// The name of one use of a primitive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Label(&'static str);
+
+impl Label {
+    /// The bytes that enter the derivation, without length.
+    #[must_use]
+    pub const fn as_bytes(self) -> &'static [u8] {
+        self.0.as_bytes()
+    }
+}
+
+macro_rules! labels {
+    ($($(#[$doc:meta])* $name:ident = $text:literal;)*) => {
+        $($(#[$doc])* pub const $name: Label = Label(concat!("chancery/1 ", $text));)*
+
+        /// Every label of the suite, for the test that they differ.
+        pub const ALL: &[Label] = &[$($name),*];
+    };
+}
+
+labels! {
+    /// Identifier of an organisation: hash of its first root's public key.
+    HASH_ORG_ID = "hash organisation id";
+    /// Hash of a signed credential.
+    HASH_CREDENTIAL = "hash credential";
+    /// Hash of a signed issuer certificate, which is the issuer's identifier.
+    HASH_ISSUER = "hash issuer";
+    /// Hash of a verifying key, which names an enrolling device's reply mailbox.
+    HASH_REPLY_MAILBOX = "hash reply mailbox";
+    /// Transcript of a handshake.
+    HASH_HANDSHAKE = "hash handshake";
+    /// Transcript of an enrolment.
+    HASH_ENROLMENT = "hash enrolment";
+    /// Leaf of a prekey batch.
+    HASH_PREKEY = "hash prekey";
+    /// Fingerprint of an envelope, by which a second delivery is noticed.
+    HASH_ENVELOPE = "hash envelope";
+
+    /// Root signs an issuer's certificate.
+    SIGN_ISSUER = "sign issuer";
+    /// Issuer signs a device's credential.
+    SIGN_CREDENTIAL = "sign credential";
+    /// Issuer signs the enrolment desk's keys.
+    SIGN_DESK = "sign desk";
+    /// Issuer signs where the relay is.
+    SIGN_RELAY_RECORD = "sign relay record";
+    /// Issuer signs a directory entry.
+    SIGN_DIRECTORY = "sign directory entry";
+    /// Device signs the root of a prekey batch.
+    SIGN_PREKEYS = "sign prekey batch";
+    /// Initiator signs a handshake.
+    SIGN_HANDSHAKE = "sign handshake";
+    /// New device proves that it holds the keys it asks a credential for.
+    SIGN_ENROLMENT = "sign enrolment";
+    /// Device answers the relay's challenge.
+    SIGN_RELAY_LOGIN = "sign relay login";
+
+    /// Keys of a handshake that hide the initiator.
+    KDF_HANDSHAKE_IDENTITY = "kdf handshake identity";
+    /// Session secrets of a handshake.
+    KDF_HANDSHAKE_SESSION = "kdf handshake session";
+    /// Root step of the Double Ratchet with header encryption.
+    KDF_ROOT = "kdf ratchet root";
+    /// Next chain key.
+    KDF_CHAIN = "kdf ratchet chain";
+    /// Message key.
+    KDF_MESSAGE = "kdf ratchet message";
+    /// Tag of message n under a header key.
+    KDF_TAG = "kdf ratchet tag";
+    /// Single-use key of header n under a header key.
+    KDF_HEADER = "kdf ratchet header";
+    /// Enrolment: request and answer keys.
+    KDF_ENROLMENT = "kdf enrolment";
+    /// Invitation secret: proof that its holder sends this request.
+    MAC_INVITATION = "mac invitation";
+    /// Directory: one entry's key.
+    KDF_DIRECTORY_ENTRY = "kdf directory entry";
+    /// Stream: encryption key and commitment of an attachment.
+    KDF_STREAM = "kdf stream";
+    /// Store: key that seals rows.
+    KDF_STORE_ROWS = "kdf store rows";
+    /// Store: key that blinds row names.
+    KDF_STORE_INDEX = "kdf store index";
+    /// Key file of a store or root: key that wraps the master key.
+    KDF_KEY_FILE = "kdf key file";
+    /// Files sealed with a passphrase or key file.
+    KDF_SEALED_FILE = "kdf sealed file";
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn labels_differ_and_none_is_a_prefix_of_another_within_the_length_byte() {
+        for (i, a) in ALL.iter().enumerate() {
+            assert!(a.as_bytes().len() < 256);
+            assert!(a.as_bytes().starts_with(b"chancery/1 "));
+            assert!(ALL.iter().skip(i + 1).all(|b| a != b), "{a:?} stands twice");
+        }
+    }
+}

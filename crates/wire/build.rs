@@ -1,0 +1,26 @@
+//! Generates the wire types from `/proto`, without `protoc`.
+
+use std::error::Error;
+use std::path::{Path, PathBuf};
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let proto = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../proto");
+    let mut files: Vec<PathBuf> = Vec::new();
+    for entry in std::fs::read_dir(&proto)? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|e| e == "proto") {
+            files.push(path);
+        }
+    }
+    files.sort();
+    println!("cargo:rerun-if-changed={}", proto.display());
+    let descriptors = protox::compile(&files, [&proto])?;
+    let mut config = prost_build::Config::new();
+    config.btree_map(["."]);
+    config.type_attribute(
+        ".",
+        "#[allow(missing_docs, reason = \"documented in /proto and docs/PROTOCOL.md\")]",
+    );
+    config.compile_fds(descriptors)?;
+    Ok(())
+}

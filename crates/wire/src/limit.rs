@@ -1,0 +1,28 @@
+//! The longest input of each kind, checked before anything is parsed (R-WIRE-3).
+
+/// The most bytes that a kind of message may have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limit(usize);
+
+impl Limit {
+    /// A frame between client and relay: 512 KiB. Holds a prekey upload (about 150 KiB) and a blob part.
+    pub const FRAME: Self = Self(512 * 1024);
+    /// A stored envelope: 96 KiB. The largest bucket (64 KiB) after a handshake (11 KiB).
+    pub const ENVELOPE: Self = Self(96 * 1024);
+    /// A signed statement about an identity: 16 KiB. Three times a credential.
+    pub const STATEMENT: Self = Self(16 * 1024);
+    /// An organisation's public document: 256 KiB. Forty issuers.
+    pub const ORGANISATION: Self = Self(256 * 1024);
+    /// A prekey bundle: 32 KiB. Twice its size.
+    pub const BUNDLE: Self = Self(32 * 1024);
+    /// A decrypted content: 64 KiB, the largest bucket.
+    pub const CONTENT: Self = Self(64 * 1024);
+    /// A record of the store: 1 MiB. Larger values belong into several records.
+    pub const RECORD: Self = Self(1024 * 1024);
+
+    /// Returns the limit in bytes.
+    #[must_use]
+    pub const fn bytes(self) -> usize {
+        self.0
+    }
+}
