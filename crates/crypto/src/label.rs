@@ -35,8 +35,14 @@ labels! {
     HASH_REPLY_MAILBOX = "hash reply mailbox";
     /// Transcript of a handshake.
     HASH_HANDSHAKE = "hash handshake";
+    /// Associated data of a session: both credentials and both identity keys.
+    HASH_SESSION_AD = "hash session associated data";
+    /// Identifier of a session.
+    HASH_SESSION_ID = "hash session id";
     /// Transcript of an enrolment.
     HASH_ENROLMENT = "hash enrolment";
+    /// Public keys of an enrolling device, by which the desk recognises it when it asks again.
+    HASH_ENROLLING_KEYS = "hash enrolling keys";
     /// Leaf of a prekey batch.
     HASH_PREKEY = "hash prekey";
     /// Fingerprint of an envelope, by which a second delivery is noticed.
@@ -87,6 +93,8 @@ labels! {
     KDF_STORE_ROWS = "kdf store rows";
     /// Store: key that blinds row names.
     KDF_STORE_INDEX = "kdf store index";
+    /// Store: key by which each row name vouches for the next.
+    KDF_STORE_CHAIN = "kdf store chain";
     /// Key file of a store or root: key that wraps the master key.
     KDF_KEY_FILE = "kdf key file";
     /// Files sealed with a passphrase or key file.

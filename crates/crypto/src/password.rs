@@ -28,7 +28,9 @@ impl Cost {
     /// authenticated, so a damaged file must not exhaust the machine.
     pub const CEILING: Self = Self { memory_kib: 1024 * 1024, passes: 16, lanes: 4 };
 
-    const fn is_allowed(self) -> bool {
+    /// Whether the cost lies between [`Self::FLOOR`] and [`Self::CEILING`], both included (R-STORE-3).
+    #[must_use]
+    pub const fn is_allowed(self) -> bool {
         self.memory_kib >= Self::FLOOR.memory_kib
             && self.passes >= Self::FLOOR.passes
             && self.lanes >= Self::FLOOR.lanes

@@ -1,1 +1,40 @@
-//! Under construction.
+//! One device of a member: inputs to effects, over a store that it only reads.
+//!
+//! [`Engine::handle`] takes an [`Input`] and returns an [`Outcome`]: a batch to commit, then effects to carry
+//! out. [`next_step`] says what the outbox needs next. [`resolve`], [`conversation`] and [`events`] read.
+//!
+//! What this crate does not do: it opens no socket and no file, reads no clock and draws no randomness of
+//! its own; it never keeps in memory what another process may have changed.
+//!
+//! Source: `docs/PROTOCOL.md`, sections "Content" and "Device" (R-CONTENT, R-ENGINE).
+#![no_std]
+
+extern crate alloc;
+
+pub mod content;
+mod device;
+mod directory;
+mod effect;
+mod engine;
+mod enrolment;
+mod error;
+mod messages;
+mod peers;
+mod prekeys;
+mod queue;
+mod receiving;
+mod seen;
+mod sending;
+mod tables;
+
+pub use device::{Device, NewDevice};
+pub use directory::{Member, directory_cursor, member, resolve};
+pub use effect::{Draft, Effect, Input, Notice, Outcome, Step};
+pub use engine::Engine;
+pub use enrolment::PendingDevice;
+pub use error::EngineError;
+pub use messages::{MessageState, conversation, events, message};
+pub use peers::MAX_ARCHIVED;
+pub use prekeys::{GRACE, LIFETIME, MAX_REPLAY_RECORDS, ONE_TIME_PAIRS, RENEWAL};
+pub use seen::MAX_SEEN;
+pub use sending::{MAX_OUTBOX, next_step};

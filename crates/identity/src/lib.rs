@@ -1,1 +1,56 @@
-//! Under construction.
+//! Identities of an organisation: what everybody, relay and client, must be able to verify.
+//!
+//! ```
+//! use chancery_crypto::{rng::seeded, signature::SigningKey};
+//! use chancery_identity::{IdentityError, OrgId, Organisation};
+//! use chancery_wire::{Unverified, proto};
+//!
+//! let root = SigningKey::generate(&mut seeded([1; 32]));
+//! let document = proto::Organisation { root_key: root.verifying_key().as_bytes().to_vec(), ..Default::default() };
+//! let expected = OrgId::of(root.verifying_key());
+//! let organisation = Organisation::verify(Unverified::new(document.clone()), Some(expected))?;
+//! assert_eq!(organisation.id(), expected);
+//!
+//! let foreign = Organisation::verify(Unverified::new(document), Some(OrgId::new([0; 32])));
+//! assert_eq!(foreign.unwrap_err(), IdentityError::WrongOrganisation);
+//! # Ok::<(), IdentityError>(())
+//! ```
+//!
+//! [`Organisation`] is the anchor; it turns unverified statements into [`Credential`], [`DirectoryEntry`]
+//! and [`RelayRecord`]. [`DeviceKeys`] are the private side of a credential, [`prekey`] checks what devices
+//! publish for handshakes, and [`sign`] makes the statements.
+//!
+//! What this crate does not do: it decides nothing about who gets a credential (`chancery-org` does), and
+//! knows neither sessions nor messages.
+//!
+//! Source: `docs/PROTOCOL.md`, sections "Identities" and "Prekey batches" (R-ID, R-PREKEY).
+#![no_std]
+
+extern crate alloc;
+
+mod capability;
+mod credential;
+mod directory;
+mod error;
+mod id;
+mod login;
+mod organisation;
+pub mod prekey;
+pub mod sign;
+mod validity;
+
+#[cfg(test)]
+mod tests;
+
+pub use capability::Capabilities;
+pub use credential::{Credential, DeviceKeys};
+pub use directory::{
+    DirectoryEntry, DirectoryKey, DisplayName, Handle, MAX_DEVICES, MAX_HANDLE_LEN, MAX_NAME_LEN, NameError,
+    PADDING_STEP,
+};
+pub use error::IdentityError;
+pub use id::{DeviceId, IssuerId, MemberId, OrgId};
+pub use login::{login_message, reply_mailbox};
+pub use organisation::{
+    Desk, Issuer, MAX_ISSUERS, MAX_RELAY_URL_LEN, Organisation, RelayRecord, SUITE, is_relay_url,
+};

@@ -23,6 +23,11 @@ pub enum DecodeError {
     Malformed,
 }
 
+/// A message of `/proto`: what [`decode`] and [`encode`] work on.
+pub trait WireMessage: Message + Default {}
+
+impl<T: Message + Default> WireMessage for T {}
+
 /// Reads a message.
 ///
 /// Unknown fields are ignored, so that fields can be added (R-WIRE-2). Nothing is believed yet.
@@ -30,7 +35,7 @@ pub enum DecodeError {
 /// # Errors
 ///
 /// [`DecodeError`]: drop the input; nothing was changed.
-pub fn decode<T: Message + Default>(bytes: &[u8], limit: Limit) -> Result<Unverified<T>, DecodeError> {
+pub fn decode<T: WireMessage>(bytes: &[u8], limit: Limit) -> Result<Unverified<T>, DecodeError> {
     if bytes.len() > limit.bytes() {
         return Err(DecodeError::TooLong { len: bytes.len(), limit: limit.bytes() });
     }
@@ -39,6 +44,6 @@ pub fn decode<T: Message + Default>(bytes: &[u8], limit: Limit) -> Result<Unveri
 
 /// Writes a message: fields in the order of their numbers.
 #[must_use]
-pub fn encode<T: Message>(message: &T) -> Vec<u8> {
+pub fn encode<T: WireMessage>(message: &T) -> Vec<u8> {
     message.encode_to_vec()
 }

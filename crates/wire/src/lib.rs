@@ -20,11 +20,13 @@ extern crate alloc;
 mod decode;
 mod limit;
 pub mod records;
+mod refusal;
 mod timestamp;
 mod unverified;
 
-pub use decode::{DecodeError, decode, encode};
+pub use decode::{DecodeError, WireMessage, decode, encode};
 pub use limit::Limit;
+pub use refusal::RefusalCode;
 pub use timestamp::Timestamp;
 pub use unverified::Unverified;
 

@@ -107,6 +107,11 @@ impl<'a> Overlay<'a> {
         self.batch.delete(key);
     }
 
+    /// Takes over another machine's writes, which replace earlier ones of the same records.
+    pub fn absorb(&mut self, batch: Batch) {
+        self.batch.0.extend(batch.0);
+    }
+
     /// Returns the writes.
     #[must_use]
     pub fn into_batch(self) -> Batch {

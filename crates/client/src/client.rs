@@ -1,0 +1,438 @@
+//! One device of a member, as an application sees it.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use chancery_engine::{Draft, Engine, Input, MessageState, Step, next_step};
+use chancery_identity::{DeviceId, DeviceKeys, MemberId, OrgId};
+use chancery_store::{KeySource, Store};
+use chancery_transport::{Backoff, Connector};
+use chancery_transport_ws::WsConnector;
+use chancery_wire::proto::{Attachment, Signed};
+use tokio::sync::{Mutex, Notify, watch};
+use tokio::time::{Instant, timeout_at};
+
+use crate::attachment::{self, ProgressFn};
+use crate::clock;
+use crate::connection::Connection;
+use crate::error::{Error, ErrorCode};
+use crate::home::Home;
+use crate::mailbox::Mailbox;
+use crate::message::{Event, Message};
+use crate::outbox;
+use crate::worker::Worker;
+
+/// How often a follower looks for messages that another process has queued: every 2 s.
+const OUTBOX_INTERVAL: Duration = Duration::from_secs(2);
+/// Messages read from the store at once.
+const PAGE: usize = 256;
+
+/// What all parts of a client share.
+pub(crate) struct Shared {
+    pub(crate) worker: Worker,
+    pub(crate) home: Home,
+    pub(crate) connector: Arc<dyn Connector>,
+    pub(crate) org: OrgId,
+    pub(crate) pin: [u8; 32],
+    pub(crate) device: Login,
+    pub(crate) anonymous: Mutex<Option<Connection>>,
+    pub(crate) progress: Option<ProgressFn>,
+    pub(crate) wake: Notify,
+}
+
+/// What a login needs; loaded once.
+pub(crate) struct Login {
+    pub(crate) keys: DeviceKeys,
+    pub(crate) credential: Signed,
+}
+
+/// Who a client is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Me {
+    /// The organisation's identifier.
+    pub org_id: OrgId,
+    /// The member's identifier.
+    pub member_id: MemberId,
+    /// The device's identifier.
+    pub device_id: DeviceId,
+    /// The member's handle.
+    pub handle: String,
+    /// The member's display name.
+    pub name: String,
+    /// The organisation's display name.
+    pub organisation: String,
+}
+
+/// What became of a message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sent {
+    /// The message's identifier.
+    pub id: [u8; 16],
+    /// `Sent` when the relay has it durably; `Queued` when it waits, for the reason in `waiting`.
+    pub state: MessageState,
+    /// Why the message waits.
+    pub waiting: Option<Error>,
+}
+
+/// A device of a member: sends, receives, keeps history.
+///
+/// All methods may be called from several tasks at once, and several clients (also in several processes) may
+/// use one home at once. Nothing happens in the background unless [`Client::follow`] runs.
+#[derive(Clone)]
+pub struct Client {
+    shared: Arc<Shared>,
+    me: Me,
+}
+
+impl std::fmt::Debug for Client {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Client").field("me", &self.me).finish_non_exhaustive()
+    }
+}
+
+impl Client {
+    /// Opens the store of an enrolled device. Nothing is sent yet.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorCode::StoreNotFound`] or [`ErrorCode::NotEnrolled`]: enrol first. [`ErrorCode::WrongPassphrase`]:
+    /// ask again. [`ErrorCode::StoreNewer`], [`ErrorCode::StoreDamaged`]: see their texts.
+    pub fn open(home: &Path, key: &KeySource) -> Result<Self, Error> {
+        Self::open_with(home, key, None)
+    }
+
+    /// Opens like [`Self::open`], and tells `progress` how far files have come.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::open`].
+    pub fn open_with(home: &Path, key: &KeySource, progress: Option<ProgressFn>) -> Result<Self, Error> {
+        let home = Home::new(home);
+        let store = Store::open(home.store(), key)?;
+        Self::start(home, store, progress)
+    }
+
+    pub(crate) fn start(home: Home, mut store: Store, progress: Option<ProgressFn>) -> Result<Self, Error> {
+        let engine = store.read(|records| Engine::load(records, clock::now()).map_err(Error::from))?;
+        let device = engine.device();
+        let me = Me {
+            org_id: device.organisation().id(),
+            member_id: device.member_id(),
+            device_id: device.device_id(),
+            handle: device.handle().into(),
+            name: device.name().into(),
+            organisation: device.organisation_name().into(),
+        };
+        let pin = *device.relay_pin();
+        let connector = WsConnector::new(device.relay_url(), pin).map_err(|_| ErrorCode::RelayUrl)?;
+        let keys = DeviceKeys::from_secret_bytes(device.keys().to_secret_bytes().expose());
+        let login = Login {
+            keys: keys.ok_or(ErrorCode::Internal)?,
+            credential: device.credential().signed().clone(),
+        };
+        let shared = Shared {
+            worker: Worker::spawn(store, engine)?,
+            home,
+            connector: Arc::new(connector),
+            org: me.org_id,
+            pin,
+            device: login,
+            anonymous: Mutex::new(None),
+            progress,
+            wake: Notify::new(),
+        };
+        Ok(Self { shared: Arc::new(shared), me })
+    }
+
+    /// Returns who this client is.
+    #[must_use]
+    pub const fn me(&self) -> &Me {
+        &self.me
+    }
+
+    /// Finds a member by handle or identifier in the local directory, asking the relay for changes if nobody
+    /// of that name is known yet.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorCode::UnknownRecipient`] if there is nobody of that name; [`ErrorCode::RelayUnreachable`] if
+    /// there is nobody locally and the relay cannot be asked.
+    pub async fn resolve(&self, who: &str) -> Result<chancery_engine::Member, Error> {
+        if let Some(member) = self.lookup(who).await? {
+            return Ok(member);
+        }
+        Mailbox::open(&self.shared).await?.sync_directory(&self.shared).await?;
+        self.lookup(who).await?.ok_or_else(|| Error::with(ErrorCode::UnknownRecipient, who))
+    }
+
+    async fn lookup(&self, who: &str) -> Result<Option<chancery_engine::Member>, Error> {
+        let who = who.to_owned();
+        let find =
+            move |records: &dyn chancery_wire::records::Records| chancery_engine::resolve(records, &who);
+        self.shared.worker.call(move |state| state.read(find)).await
+    }
+
+    /// Sends text and files to a member and waits until the relay has them durably, `patience` at most.
+    ///
+    /// Files are encrypted into the home first, so the originals may change or go afterwards. When this
+    /// returns, the message is stored here at least: a message that is [`MessageState::Queued`] is sent by
+    /// whatever call connects next.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorCode::UnknownRecipient`], [`ErrorCode::MessageTooLarge`], [`ErrorCode::FileNotFound`],
+    /// [`ErrorCode::DiskFull`]: nothing was stored. [`ErrorCode::SendFailed`]: the relay refuses it for good.
+    pub async fn send(
+        &self,
+        to: &str,
+        text: &str,
+        files: &[PathBuf],
+        patience: Duration,
+    ) -> Result<Sent, Error> {
+        let deadline = clock::deadline(patience);
+        let to = match timeout_at(deadline, self.resolve(to)).await {
+            Ok(member) => member?.member_id,
+            Err(_) => return Err(ErrorCode::RelayUnreachable.into()),
+        };
+        let id = self.store_message(to, text, files).await?;
+        let waiting = match timeout_at(deadline, outbox::flush(&self.shared, deadline)).await {
+            Ok(Ok(left)) => left,
+            Ok(Err(error)) if error.is_retryable() || error.code() == ErrorCode::WrongRelay => Some(error),
+            Ok(Err(error)) => return Err(error),
+            Err(_) => Some(ErrorCode::RelayUnreachable.into()),
+        };
+        match self.message_state(id).await? {
+            MessageState::Failed => Err(ErrorCode::SendFailed.into()),
+            MessageState::Queued => {
+                self.shared.wake.notify_one();
+                Ok(Sent { id, state: MessageState::Queued, waiting })
+            }
+            state => Ok(Sent { id, state, waiting: None }),
+        }
+    }
+
+    async fn store_message(&self, to: MemberId, text: &str, files: &[PathBuf]) -> Result<[u8; 16], Error> {
+        if files.len() > chancery_engine::content::MAX_ATTACHMENTS {
+            return Err(ErrorCode::MessageTooLarge.into());
+        }
+        let (home, paths) = (self.shared.home.clone(), files.to_vec());
+        let spooled = tokio::task::spawn_blocking(move || spool_all(&home, &paths));
+        let attachments = spooled.await.map_err(|_| ErrorCode::Internal)??;
+        let message_id: [u8; 16] = chancery_crypto::rng::random_bytes(&mut clock::rng()?);
+        let (text, blobs) = (text.to_owned(), attachments.clone());
+        let stored = self
+            .shared
+            .worker
+            .call(move |state| state.handle(Input::Send(Draft { to, message_id, text: &text, attachments })))
+            .await;
+        if stored.is_err() {
+            unspool(&self.shared.home, &blobs);
+        }
+        stored.map(|_| message_id)
+    }
+
+    async fn message_state(&self, id: [u8; 16]) -> Result<MessageState, Error> {
+        let own = self.me.member_id;
+        let found = self
+            .shared
+            .worker
+            .call(move |state| state.read(|records| chancery_engine::message(records, &own, &id)))
+            .await?;
+        Ok(found.map_or(MessageState::Queued, |record| MessageState::from_stored(record.state)))
+    }
+
+    /// Connects once: sends what waits, renews prekeys when due, takes over directory and envelopes until
+    /// the mailbox is empty. Returns the number of envelopes.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorCode::RelayUnreachable`] and others of the connection; what was taken over stays.
+    pub async fn sync(&self, patience: Duration) -> Result<usize, Error> {
+        let deadline = clock::deadline(patience);
+        let work = async {
+            let mut mailbox = Mailbox::open(&self.shared).await?;
+            self.flush_quietly(deadline).await?;
+            mailbox.sync_directory(&self.shared).await?;
+            mailbox.upkeep(&self.shared).await?;
+            mailbox.subscribe().await?;
+            mailbox.drain(&self.shared).await
+        };
+        timeout_at(deadline, work).await.unwrap_or_else(|_| Err(ErrorCode::RelayUnreachable.into()))
+    }
+
+    /// Keeps connected: takes over what arrives and sends what waits, reconnecting with back-off, until
+    /// `stop` ends. Events appear in [`Self::events`]; [`Self::changes`] says when to look.
+    ///
+    /// # Errors
+    ///
+    /// Only what waiting does not mend: another relay, a refused device, a damaged or full store.
+    pub async fn follow(&self, stop: impl Future<Output = ()>) -> Result<(), Error> {
+        tokio::pin!(stop);
+        let mut backoff = Backoff::default();
+        loop {
+            let outcome = tokio::select! {
+                () = &mut stop => return Ok(()),
+                outcome = self.follow_once(&mut backoff) => outcome,
+            };
+            match outcome {
+                Err(error) if !error.is_retryable() && error.code() != ErrorCode::RelayProtocol => {
+                    return Err(error);
+                }
+                Err(error) => tracing::info!(code = error.code().name(), "not connected"),
+                Ok(()) => {}
+            }
+            let pause = backoff.next(&mut clock::rng()?);
+            tokio::select! {
+                () = &mut stop => return Ok(()),
+                () = tokio::time::sleep(pause) => {}
+            }
+        }
+    }
+
+    async fn follow_once(&self, backoff: &mut Backoff) -> Result<(), Error> {
+        let mut mailbox = Mailbox::open(&self.shared).await?;
+        backoff.reset();
+        tracing::info!("connected");
+        mailbox.subscribe().await?;
+        mailbox.sync_directory(&self.shared).await?;
+        mailbox.upkeep(&self.shared).await?;
+        tokio::select! {
+            ended = mailbox.follow(&self.shared) => ended,
+            ended = self.keep_flushing() => ended,
+        }
+    }
+
+    async fn keep_flushing(&self) -> Result<(), Error> {
+        loop {
+            let waiting = |state: &mut crate::worker::State| {
+                state.read(|records| next_step(records, &std::collections::BTreeSet::new()))
+            };
+            let step: Option<Step> = self.shared.worker.call(waiting).await?;
+            if step.is_some() {
+                self.flush_quietly(clock::deadline(OUTBOX_INTERVAL)).await?;
+            }
+            let _ = tokio::time::timeout(OUTBOX_INTERVAL, self.shared.wake.notified()).await;
+        }
+    }
+
+    /// Empties the outbox; what must wait is no error of the caller's.
+    async fn flush_quietly(&self, deadline: Instant) -> Result<(), Error> {
+        match outbox::flush(&self.shared, deadline).await {
+            Ok(_) => Ok(()),
+            Err(error) if error.code() == ErrorCode::StoreBusy => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Returns up to 256 events that were not taken yet, oldest first.
+    ///
+    /// # Errors
+    ///
+    /// Only if the store is not readable.
+    pub async fn events(&self) -> Result<Vec<Event>, Error> {
+        let own = self.me.member_id;
+        self.shared
+            .worker
+            .call(move |state| {
+                state.read(|records| {
+                    let found = chancery_engine::events(records, PAGE)?;
+                    found
+                        .into_iter()
+                        .map(|(number, record)| {
+                            Ok(Event { number, message: Message::read(records, &own, record)? })
+                        })
+                        .collect()
+                })
+            })
+            .await
+    }
+
+    /// Says that events up to and including `number` were shown. A process that is killed before sees them
+    /// again, with the same message identifiers.
+    ///
+    /// # Errors
+    ///
+    /// Only if the store is not writable.
+    pub async fn take_events(&self, number: u64) -> Result<(), Error> {
+        let taken =
+            move |state: &mut crate::worker::State| state.handle(Input::EventsTaken { up_to: number });
+        self.shared.worker.call(taken).await.map(drop)
+    }
+
+    /// Returns a receiver that changes whenever this process has stored an event.
+    #[must_use]
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.shared.worker.changes()
+    }
+
+    /// Returns up to 256 messages of the conversation with a member, oldest first, from position `from` on.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorCode::UnknownRecipient`] if the directory has nobody of that name; the relay is not asked.
+    pub async fn history(&self, with: &str, from: u64) -> Result<Vec<Message>, Error> {
+        let member =
+            self.lookup(with).await?.ok_or_else(|| Error::with(ErrorCode::UnknownRecipient, with))?;
+        let own = self.me.member_id;
+        self.shared
+            .worker
+            .call(move |state| {
+                state.read(|records| {
+                    let found = chancery_engine::conversation(records, &member.member_id, from, PAGE)?;
+                    found.into_iter().map(|record| Message::read(records, &own, record)).collect()
+                })
+            })
+            .await
+    }
+
+    /// Downloads one attachment of a received message into `folder`, verifies it and returns its path.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorCode::AttachmentDamaged`]: nothing was saved, and trying again gives the same.
+    /// [`ErrorCode::AttachmentGone`]: the relay keeps it no longer. [`ErrorCode::DiskFull`] and errors of the
+    /// connection: try again.
+    pub async fn save_attachment(
+        &self,
+        message: &Message,
+        index: usize,
+        folder: &Path,
+    ) -> Result<PathBuf, Error> {
+        let attachment = message.attachment(index).ok_or(ErrorCode::Usage)?;
+        let (connection, _) = Connection::open(self.shared.connector.as_ref(), &self.shared.org).await?;
+        let progress = self.shared.progress.as_ref();
+        let path = attachment::download(&connection, attachment, folder, progress).await?;
+        let (from, message_id, saved) = (message.from, message.id, path.clone());
+        self.shared
+            .worker
+            .call(move |state| {
+                let path = saved.to_string_lossy();
+                state.handle(Input::AttachmentSaved { from, message_id, index, path: &path })
+            })
+            .await?;
+        Ok(path)
+    }
+}
+
+fn spool_all(home: &Home, paths: &[PathBuf]) -> Result<Vec<Attachment>, Error> {
+    let mut attachments = Vec::with_capacity(paths.len());
+    for path in paths {
+        match attachment::spool(home, path) {
+            Ok(attachment) => attachments.push(attachment),
+            Err(error) => {
+                unspool(home, &attachments);
+                return Err(error);
+            }
+        }
+    }
+    Ok(attachments)
+}
+
+fn unspool(home: &Home, attachments: &[Attachment]) {
+    for attachment in attachments {
+        if let Ok(blob_id) = attachment.blob_id.as_slice().try_into() {
+            attachment::remove_spooled(home, blob_id);
+        }
+    }
+}

@@ -1,0 +1,190 @@
+//! The one table of error codes. Numbers and names are never changed or reused.
+
+/// What kind of failure: the numbers are the exit codes of the `chancery` command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// Something failed that neither waiting nor permission mends.
+    Failed = 1,
+    /// The caller has not shown the right to do this.
+    NotAuthorised = 2,
+    /// What was named does not exist.
+    NotFound = 3,
+    /// The organisation's policy forbids it.
+    Policy = 4,
+    /// It may work later.
+    TryLater = 5,
+    /// The call itself is wrong.
+    Usage = 64,
+}
+
+macro_rules! codes {
+    ($($(#[$doc:meta])* $variant:ident = $number:literal, $name:literal, $kind:ident, $message:literal;)*) => {
+        /// A stable error code.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        #[non_exhaustive]
+        #[repr(u32)]
+        pub enum ErrorCode {
+            $($(#[$doc])* $variant = $number,)*
+        }
+
+        impl ErrorCode {
+            /// Every code, in the order of the table.
+            pub const ALL: &[Self] = &[$(Self::$variant),*];
+
+            /// Returns the number.
+            #[must_use]
+            pub const fn number(self) -> u32 {
+                self as u32
+            }
+
+            /// Returns the name, in lower case with hyphens.
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$variant => $name,)* }
+            }
+
+            /// Returns the kind of failure.
+            #[must_use]
+            pub const fn kind(self) -> ErrorKind {
+                match self { $(Self::$variant => ErrorKind::$kind,)* }
+            }
+
+            /// Returns what to tell the person.
+            #[must_use]
+            pub const fn message(self) -> &'static str {
+                match self { $(Self::$variant => $message,)* }
+            }
+        }
+    };
+}
+
+codes! {
+    /// A bug; please report it.
+    Internal = 1, "internal", Failed, "internal error";
+    /// The operating system gave no randomness.
+    NoRandomness = 2, "no-randomness", Failed, "the operating system gives no randomness";
+    /// The arguments do not fit together.
+    Usage = 3, "usage", Usage, "wrong arguments";
+
+    /// There is no store or organisation at this place.
+    StoreNotFound = 100, "store-not-found", NotFound, "there is nothing at this place; enrol or initialise first";
+    /// Passphrase or key file is wrong.
+    WrongPassphrase = 101, "wrong-passphrase", NotAuthorised, "wrong passphrase or key file";
+    /// The store was written by a later version.
+    StoreNewer = 102, "store-newer", Failed, "the store was written by a newer version; update";
+    /// The store is damaged or was tampered with.
+    StoreDamaged = 103, "store-damaged", Failed, "the store is damaged";
+    /// The disk is full; nothing was changed.
+    DiskFull = 104, "disk-full", TryLater, "the disk is full; nothing was changed";
+    /// Another process holds the store.
+    StoreBusy = 105, "store-busy", TryLater, "the store is busy";
+    /// The store cannot be read or written.
+    StoreUnreadable = 106, "store-unreadable", Failed, "the store cannot be read or written";
+    /// There is something already.
+    AlreadyExists = 107, "already-exists", Failed, "there is something at this place already";
+    /// The key file has the wrong length or mode.
+    KeyFileUnusable = 108, "key-file-unusable", NotAuthorised, "the key file cannot be used";
+    /// No passphrase was given and there is nobody to ask.
+    NoPassphrase = 109, "no-passphrase", NotAuthorised,
+        "no passphrase: use --passphrase-file, --key-file, CHANCERY_PASSPHRASE or a terminal";
+
+    /// The device is not enrolled.
+    NotEnrolled = 200, "not-enrolled", NotAuthorised, "this device is not enrolled";
+    /// The home belongs to a member already.
+    AlreadyEnrolled = 201, "already-enrolled", Failed, "this home is enrolled already";
+    /// The text is no invitation.
+    InvitationDamaged = 202, "invitation-damaged", NotAuthorised, "the invitation link is damaged or incomplete";
+    /// The invitation is over.
+    InvitationExpired = 203, "invitation-expired", NotAuthorised, "the invitation has expired; ask for a new one";
+    /// The invitation was used by another device.
+    InvitationUsed = 204, "invitation-used", NotAuthorised, "the invitation was used already; ask for a new one";
+    /// The desk does not know the invitation.
+    InvitationUnknown = 205, "invitation-unknown", NotAuthorised, "the organisation does not know this invitation";
+    /// The invitation is of a later version.
+    InvitationVersion = 206, "invitation-version", Failed, "the invitation is of a newer version; update";
+    /// Nobody answers enrolments at the moment.
+    DeskUnavailable = 207, "desk-unavailable", TryLater, "the enrolment desk does not answer; try again later";
+    /// An answer or document does not verify.
+    NotAuthentic = 208, "not-authentic", NotAuthorised, "what the relay handed out is not authentic";
+
+    /// The relay does not answer.
+    RelayUnreachable = 300, "relay-unreachable", TryLater, "the relay cannot be reached";
+    /// What answers has another key than the invitation names.
+    WrongRelay = 301, "wrong-relay", NotAuthorised, "the relay's key is not the one that was pinned";
+    /// The relay serves another organisation.
+    WrongOrganisation = 302, "wrong-organisation", NotAuthorised, "the relay serves another organisation";
+    /// The relay refuses the login or the request.
+    RelayNotAuthorised = 303, "relay-not-authorised", NotAuthorised, "the relay refuses this device";
+    /// The relay has no such thing.
+    RelayNotFound = 304, "relay-not-found", NotFound, "the relay does not have it";
+    /// A quota is used up.
+    QuotaExceeded = 305, "quota-exceeded", TryLater, "a quota of the relay is used up";
+    /// Too many requests.
+    RateLimited = 306, "rate-limited", TryLater, "too many requests; wait a little";
+    /// The relay's disk is full.
+    RelayFull = 307, "relay-full", TryLater, "the relay's disk is full";
+    /// The relay speaks another version.
+    RelayVersion = 308, "relay-version", Failed, "the relay does not speak this version; update";
+    /// The relay breaks the protocol.
+    RelayProtocol = 309, "relay-protocol", Failed, "the relay breaks the protocol";
+    /// The relay's address is not `wss://host:port`.
+    RelayUrl = 310, "relay-url", Usage, "the relay's address is not of the form wss://host:port";
+
+    /// The recipient is not in the directory.
+    UnknownRecipient = 400, "unknown-recipient", NotFound, "nobody of that name is in the directory";
+    /// The message exceeds a limit.
+    MessageTooLarge = 401, "message-too-large", Usage, "the message exceeds a limit";
+    /// Too much waits for the relay.
+    QueueFull = 402, "queue-full", TryLater, "too many messages wait for the relay";
+    /// The message is stored and waits for the relay.
+    Queued = 403, "queued", TryLater, "the message is stored and will be sent once the relay can be reached";
+    /// The relay refuses the message for good.
+    SendFailed = 404, "send-failed", Failed, "the relay refuses the message";
+    /// A recipient's device has published no prekeys, or they do not verify.
+    RecipientNotReady = 405, "recipient-not-ready", TryLater, "the recipient's device cannot be written to yet";
+
+    /// The file does not exist.
+    FileNotFound = 500, "file-not-found", NotFound, "file not found";
+    /// The file cannot be read or written.
+    FileUnreadable = 501, "file-unreadable", Failed, "file cannot be read or written";
+    /// The attachment was swapped, cut, extended or damaged.
+    AttachmentDamaged = 502, "attachment-damaged", Failed, "the attachment is damaged and was not saved";
+    /// The relay keeps the attachment no longer.
+    AttachmentGone = 503, "attachment-gone", NotFound, "the relay does not have the attachment any more";
+
+    /// The handle belongs to somebody or is reserved by an open invitation.
+    HandleTaken = 600, "handle-taken", Failed, "the handle is taken";
+    /// The handle or name is not allowed.
+    NameNotAllowed = 601, "name-not-allowed", Usage,
+        "a handle has 1 to 64 of a-z 0-9 . _ - and a name at most 128 characters";
+    /// It was not recorded where the relay is.
+    RelayNotRecorded = 602, "relay-not-recorded", Failed,
+        "it is not recorded where the relay is; run `chancery org relay` first";
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_names_and_messages_are_distinct() {
+        for (i, a) in ErrorCode::ALL.iter().enumerate() {
+            for b in ErrorCode::ALL.iter().skip(i + 1) {
+                assert_ne!(a.number(), b.number());
+                assert_ne!(a.name(), b.name());
+                assert_ne!(a.message(), b.message());
+            }
+        }
+    }
+
+    /// Numbers and names are an interface; this list only ever grows.
+    #[test]
+    fn codes_are_never_renumbered() {
+        let table: String = ErrorCode::ALL
+            .iter()
+            .map(|code| format!("{} {} {}\n", code.number(), code.name(), code.kind() as u8))
+            .collect();
+        assert_eq!(table, include_str!("code.snapshot"));
+    }
+}

@@ -1,0 +1,178 @@
+//! One connection to the relay: requests with answers, and what the relay pushes.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use chancery_crypto::label;
+use chancery_identity::{DeviceKeys, OrgId, login_message};
+use chancery_transport::{Connector, LinkReceiver, LinkSender};
+use chancery_wire::proto::{
+    ClientFrame, Hello, Login, RelayFrame, Signed, StoredEnvelope, Welcome, client_frame, login, relay_frame,
+};
+use chancery_wire::{Limit, decode, encode};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::timeout;
+
+use crate::clock;
+use crate::error::{Error, ErrorCode, refused};
+
+/// Version of the relay's protocol.
+const VERSION: u32 = 1;
+/// How long the relay may take to answer: 30 s. It commits to disk first, and may be busy with others.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+/// Frames that may wait for the socket.
+const OUTGOING: usize = 16;
+/// Pushes that may wait for the store. The relay pushes at most 64 envelopes ahead of acknowledgements.
+const PUSHES: usize = 128;
+
+/// Something that the relay sends unasked.
+#[derive(Debug)]
+pub(crate) enum Push {
+    Envelope(StoredEnvelope),
+    CaughtUp,
+}
+
+type Answer = Result<relay_frame::Body, Error>;
+type Waiting = Arc<Mutex<Option<BTreeMap<u64, oneshot::Sender<Answer>>>>>;
+
+/// An open connection. Dropping it closes the link.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    outgoing: mpsc::Sender<Vec<u8>>,
+    waiting: Waiting,
+    next_request: std::sync::atomic::AtomicU64,
+    tasks: [tokio::task::JoinHandle<()>; 2],
+    challenge: [u8; 32],
+}
+
+impl Connection {
+    /// Connects and says hello; the connection is anonymous until [`Self::log_in`].
+    pub(crate) async fn open(
+        connector: &dyn Connector,
+        org: &OrgId,
+    ) -> Result<(Self, mpsc::Receiver<Push>), Error> {
+        let (sender, receiver) = connector.connect().await?.split();
+        let (outgoing, frames) = mpsc::channel(OUTGOING);
+        let (pushes, pushed) = mpsc::channel(PUSHES);
+        let waiting: Waiting = Arc::new(Mutex::new(Some(BTreeMap::new())));
+        let tasks =
+            [tokio::spawn(write(sender, frames)), tokio::spawn(read(receiver, Arc::clone(&waiting), pushes))];
+        let next_request = 1.into();
+        let mut connection = Self { outgoing, waiting, next_request, tasks, challenge: [0; 32] };
+        let hello = Hello { version: VERSION, org_id: org.as_bytes().to_vec() };
+        match connection.request(client_frame::Body::Hello(hello)).await? {
+            relay_frame::Body::Welcome(Welcome { challenge, .. }) => {
+                connection.challenge = challenge.try_into().map_err(|_| ErrorCode::RelayProtocol)?;
+                Ok((connection, pushed))
+            }
+            _ => Err(ErrorCode::RelayProtocol.into()),
+        }
+    }
+
+    /// Proves the device and turns this into a mailbox connection. Without a credential, the device's
+    /// signing key opens its reply mailbox.
+    pub(crate) async fn log_in(
+        &self,
+        org: &OrgId,
+        pin: &[u8; 32],
+        keys: &DeviceKeys,
+        credential: Option<&Signed>,
+    ) -> Result<(), Error> {
+        let message = login_message(&self.challenge, org, pin);
+        let signature = keys.signing.sign(label::SIGN_RELAY_LOGIN, &message, &mut clock::rng()?);
+        let who = match credential {
+            Some(credential) => login::Who::Credential(credential.clone()),
+            None => login::Who::EnrollingKey(keys.signing.verifying_key().as_bytes().to_vec()),
+        };
+        self.done(client_frame::Body::Login(Login { who: Some(who), signature })).await
+    }
+
+    /// Sends a request and waits for its answer; a refusal is an error.
+    pub(crate) async fn request(&self, body: client_frame::Body) -> Result<relay_frame::Body, Error> {
+        let request = self.next_request.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let (answer, answered) = oneshot::channel();
+        match lock(&self.waiting).as_mut() {
+            Some(waiting) => waiting.insert(request, answer),
+            None => return Err(ErrorCode::RelayUnreachable.into()),
+        };
+        let frame = encode(&ClientFrame { request, body: Some(body) });
+        let result = async {
+            self.outgoing.send(frame).await.map_err(|_| ErrorCode::RelayUnreachable)?;
+            answered.await.map_err(|_| ErrorCode::RelayUnreachable)?
+        };
+        match timeout(ANSWER_TIMEOUT, result).await {
+            Ok(answer) => answer,
+            Err(_) => Err(ErrorCode::RelayUnreachable.into()),
+        }
+    }
+
+    /// Sends a request whose answer carries nothing.
+    pub(crate) async fn done(&self, body: client_frame::Body) -> Result<(), Error> {
+        match self.request(body).await? {
+            relay_frame::Body::Done(_) => Ok(()),
+            _ => Err(ErrorCode::RelayProtocol.into()),
+        }
+    }
+
+    /// Whether the link is still up, as far as this side knows.
+    pub(crate) fn is_open(&self) -> bool {
+        lock(&self.waiting).is_some()
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        for task in &self.tasks {
+            task.abort();
+        }
+    }
+}
+
+fn lock(waiting: &Waiting) -> std::sync::MutexGuard<'_, Option<BTreeMap<u64, oneshot::Sender<Answer>>>> {
+    waiting.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+async fn write(mut sender: Box<dyn LinkSender>, mut frames: mpsc::Receiver<Vec<u8>>) {
+    while let Some(frame) = frames.recv().await {
+        if let Err(error) = sender.send(frame).await {
+            tracing::debug!(%error, "sending to the relay failed");
+            break;
+        }
+    }
+    sender.close().await;
+}
+
+async fn read(mut receiver: Box<dyn LinkReceiver>, waiting: Waiting, pushes: mpsc::Sender<Push>) {
+    loop {
+        let frame = match receiver.receive().await {
+            Ok(Some(frame)) => frame,
+            Ok(None) => break,
+            Err(error) => {
+                tracing::debug!(%error, "the connection to the relay ended");
+                break;
+            }
+        };
+        let Ok(frame) = decode::<RelayFrame>(&frame, Limit::FRAME) else { break };
+        let RelayFrame { request, body: Some(body) } = frame.into_unchecked() else { break };
+        let push = match body {
+            relay_frame::Body::Envelope(envelope) => Push::Envelope(envelope),
+            relay_frame::Body::CaughtUp(_) => Push::CaughtUp,
+            body => {
+                let answer = lock(&waiting).as_mut().and_then(|waiting| waiting.remove(&request));
+                if let Some(answer) = answer {
+                    let _ = answer.send(match body {
+                        relay_frame::Body::Refused(refusal) => Err(refused(refusal.code)),
+                        body => Ok(body),
+                    });
+                }
+                continue;
+            }
+        };
+        if pushes.send(push).await.is_err() {
+            break;
+        }
+    }
+    // Nobody waits for an answer on a connection that is gone.
+    lock(&waiting).take();
+}

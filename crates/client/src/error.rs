@@ -1,0 +1,157 @@
+//! The error of every call: a stable code, what kind of failure it is, and whether to try again.
+
+use chancery_engine::EngineError;
+use chancery_store::StoreError;
+use chancery_transport::{ConnectError, LinkError};
+use chancery_wire::RefusalCode;
+use chancery_wire::records::RecordsError;
+
+pub use crate::code::{ErrorCode, ErrorKind};
+
+/// Why a call failed. Nothing is lost or half done; [`Error::is_retryable`] says whether waiting helps.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Error {
+    code: ErrorCode,
+    detail: Option<String>,
+}
+
+impl Error {
+    /// Makes an error without detail.
+    #[must_use]
+    pub const fn new(code: ErrorCode) -> Self {
+        Self { code, detail: None }
+    }
+
+    /// Adds what the fault lies in: a path, a limit. Never a secret or content.
+    #[must_use]
+    pub fn with(code: ErrorCode, detail: impl Into<String>) -> Self {
+        Self { code, detail: Some(detail.into()) }
+    }
+
+    /// Returns the stable code.
+    #[must_use]
+    pub const fn code(&self) -> ErrorCode {
+        self.code
+    }
+
+    /// Returns the kind, which is also the command's exit code.
+    #[must_use]
+    pub const fn kind(&self) -> ErrorKind {
+        self.code.kind()
+    }
+
+    /// Whether the same call may succeed later without anybody changing anything.
+    #[must_use]
+    pub const fn is_retryable(&self) -> bool {
+        matches!(self.kind(), ErrorKind::TryLater)
+    }
+}
+
+impl std::fmt::Display for Error {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.code.message())?;
+        match &self.detail {
+            Some(detail) => write!(f, ": {detail}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl std::error::Error for Error {}
+
+impl From<ErrorCode> for Error {
+    fn from(code: ErrorCode) -> Self {
+        Self::new(code)
+    }
+}
+
+impl From<RecordsError> for Error {
+    fn from(error: RecordsError) -> Self {
+        Self::new(match error {
+            RecordsError::Full => ErrorCode::DiskFull,
+            RecordsError::Busy => ErrorCode::StoreBusy,
+            RecordsError::Damaged => ErrorCode::StoreDamaged,
+            _ => ErrorCode::StoreUnreadable,
+        })
+    }
+}
+
+impl From<EngineError> for Error {
+    fn from(error: EngineError) -> Self {
+        match error {
+            EngineError::Records(cause) => cause.into(),
+            EngineError::DamagedRecord => ErrorCode::StoreDamaged.into(),
+            EngineError::NotEnrolled => ErrorCode::NotEnrolled.into(),
+            EngineError::UnknownRecipient => ErrorCode::UnknownRecipient.into(),
+            EngineError::TooLarge => ErrorCode::MessageTooLarge.into(),
+            EngineError::QueueFull => ErrorCode::QueueFull.into(),
+            EngineError::Misuse(what) => Self::with(ErrorCode::Internal, what),
+            _ => ErrorCode::Internal.into(),
+        }
+    }
+}
+
+impl From<StoreError> for Error {
+    fn from(error: StoreError) -> Self {
+        let code = match error {
+            StoreError::NotFound => ErrorCode::StoreNotFound,
+            StoreError::WrongKey => ErrorCode::WrongPassphrase,
+            StoreError::NewerFormat { .. } => ErrorCode::StoreNewer,
+            StoreError::Damaged => ErrorCode::StoreDamaged,
+            StoreError::Full => ErrorCode::DiskFull,
+            StoreError::Busy => ErrorCode::StoreBusy,
+            StoreError::Exists => ErrorCode::AlreadyExists,
+            StoreError::KeyFilePermissions | StoreError::KeyFileLength => ErrorCode::KeyFileUnusable,
+            _ => ErrorCode::StoreUnreadable,
+        };
+        match code {
+            ErrorCode::KeyFileUnusable | ErrorCode::StoreNewer => Self::with(code, error.to_string()),
+            _ => Self::new(code),
+        }
+    }
+}
+
+impl From<ConnectError> for Error {
+    fn from(error: ConnectError) -> Self {
+        Self::new(match error {
+            ConnectError::WrongPin => ErrorCode::WrongRelay,
+            ConnectError::Protocol => ErrorCode::RelayProtocol,
+            _ => ErrorCode::RelayUnreachable,
+        })
+    }
+}
+
+impl From<LinkError> for Error {
+    fn from(error: LinkError) -> Self {
+        Self::new(match error {
+            LinkError::Protocol | LinkError::TooLarge => ErrorCode::RelayProtocol,
+            _ => ErrorCode::RelayUnreachable,
+        })
+    }
+}
+
+/// Returns the error for a refusal by the relay.
+pub(crate) fn refused(code: u32) -> Error {
+    Error::new(match RefusalCode::from_code(code) {
+        Some(RefusalCode::NotAuthorised) => ErrorCode::RelayNotAuthorised,
+        Some(RefusalCode::NotFound) => ErrorCode::RelayNotFound,
+        Some(RefusalCode::WrongOrganisation) => ErrorCode::WrongOrganisation,
+        Some(RefusalCode::QuotaExceeded) => ErrorCode::QuotaExceeded,
+        Some(RefusalCode::RateLimited) => ErrorCode::RateLimited,
+        Some(RefusalCode::TooLarge) => ErrorCode::MessageTooLarge,
+        Some(RefusalCode::StorageFull) => ErrorCode::RelayFull,
+        Some(RefusalCode::UnsupportedVersion) => ErrorCode::RelayVersion,
+        Some(RefusalCode::Unavailable) => ErrorCode::RelayUnreachable,
+        _ => ErrorCode::RelayProtocol,
+    })
+}
+
+/// Returns the error for an operation on a file that is not the store.
+pub(crate) fn file(error: &std::io::Error, path: &std::path::Path) -> Error {
+    let code = match error.kind() {
+        std::io::ErrorKind::NotFound => ErrorCode::FileNotFound,
+        std::io::ErrorKind::StorageFull => ErrorCode::DiskFull,
+        _ => ErrorCode::FileUnreadable,
+    };
+    Error::with(code, path.display().to_string())
+}

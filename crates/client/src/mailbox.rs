@@ -1,0 +1,149 @@
+//! Reading this device's mailbox: envelopes, directory and prekey upkeep over one authenticated connection.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chancery_engine::{Effect, Input, directory_cursor};
+use chancery_wire::proto::{Acknowledge, PrekeyUpload, Subscribe, SyncDirectory, client_frame, relay_frame};
+use tokio::sync::mpsc;
+
+use crate::client::Shared;
+use crate::connection::{Connection, Push};
+use crate::error::{Error, ErrorCode};
+
+/// Envelopes taken over in one transaction: 64, as many as the relay pushes unacknowledged.
+const BATCH: usize = 64;
+/// How often a follower asks for directory changes: every 30 s. Members who enrol later can then write and
+/// be written to without a restart.
+const DIRECTORY_INTERVAL: Duration = Duration::from_secs(30);
+
+/// An authenticated connection and what it pushes.
+pub(crate) struct Mailbox {
+    connection: Connection,
+    pushes: mpsc::Receiver<Push>,
+}
+
+impl Mailbox {
+    /// Connects and proves the device.
+    pub(crate) async fn open(shared: &Shared) -> Result<Self, Error> {
+        let (connection, pushes) = Connection::open(shared.connector.as_ref(), &shared.org).await?;
+        let device = &shared.device;
+        connection.log_in(&shared.org, &shared.pin, &device.keys, Some(&device.credential)).await?;
+        Ok(Self { connection, pushes })
+    }
+
+    /// Takes over directory changes that this device has not seen.
+    pub(crate) async fn sync_directory(&self, shared: &Shared) -> Result<(), Error> {
+        loop {
+            let after = shared.worker.call(|state| state.read(directory_cursor)).await?;
+            let request = client_frame::Body::SyncDirectory(SyncDirectory { after });
+            let relay_frame::Body::DirectoryPage(page) = self.connection.request(request).await? else {
+                return Err(ErrorCode::RelayProtocol.into());
+            };
+            let more = page.more && !page.changes.is_empty();
+            if !page.changes.is_empty() {
+                shared.worker.call(move |state| state.handle(Input::Directory(&page))).await?;
+            }
+            if !more {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Publishes prekeys if it is time.
+    pub(crate) async fn upkeep(&self, shared: &Shared) -> Result<(), Error> {
+        for effect in shared.worker.call(|state| state.handle(Input::Upkeep)).await? {
+            if let Effect::PublishPrekeys(upload) = effect {
+                self.publish(shared, upload).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn publish(&self, shared: &Shared, upload: PrekeyUpload) -> Result<(), Error> {
+        let sequence = sequence_of(&upload)?;
+        self.connection.done(client_frame::Body::PublishPrekeys(upload)).await?;
+        shared.worker.call(move |state| state.handle(Input::PrekeysPublished { sequence })).await.map(drop)
+    }
+
+    /// Asks for everything that is stored, and for what comes later.
+    pub(crate) async fn subscribe(&self) -> Result<(), Error> {
+        self.connection.done(client_frame::Body::Subscribe(Subscribe {})).await
+    }
+
+    /// Takes over envelopes until the relay has no more; returns how many.
+    pub(crate) async fn drain(&mut self, shared: &Arc<Shared>) -> Result<usize, Error> {
+        let mut count = 0_usize;
+        loop {
+            let (envelopes, caught_up) = self.next().await?;
+            count = count.saturating_add(envelopes.len());
+            self.take(shared, envelopes).await?;
+            if caught_up {
+                return Ok(count);
+            }
+        }
+    }
+
+    /// Takes over envelopes as they come, for as long as the connection lasts.
+    pub(crate) async fn follow(&mut self, shared: &Arc<Shared>) -> Result<(), Error> {
+        let mut interval = tokio::time::interval(DIRECTORY_INTERVAL);
+        interval.tick().await;
+        loop {
+            tokio::select! {
+                next = self.next() => {
+                    let (envelopes, _) = next?;
+                    self.take(shared, envelopes).await?;
+                }
+                _ = interval.tick() => {
+                    self.sync_directory(shared).await?;
+                    self.upkeep(shared).await?;
+                }
+            }
+        }
+    }
+
+    /// Waits for pushes and collects what is there; the flag says that the relay has sent all it had.
+    ///
+    /// Cancel-safe: nothing is awaited after the first push was taken.
+    async fn next(&mut self) -> Result<(Vec<(u64, Vec<u8>)>, bool), Error> {
+        let mut envelopes = Vec::new();
+        let mut push = self.pushes.recv().await.ok_or(ErrorCode::RelayUnreachable)?;
+        loop {
+            match push {
+                Push::CaughtUp => return Ok((envelopes, true)),
+                Push::Envelope(stored) => envelopes.push((stored.sequence, stored.envelope)),
+            }
+            if envelopes.len() >= BATCH {
+                return Ok((envelopes, false));
+            }
+            match self.pushes.try_recv() {
+                Ok(more) => push = more,
+                Err(_) => return Ok((envelopes, false)),
+            }
+        }
+    }
+
+    /// Commits envelopes, then acknowledges them.
+    async fn take(&self, shared: &Arc<Shared>, envelopes: Vec<(u64, Vec<u8>)>) -> Result<(), Error> {
+        if envelopes.is_empty() {
+            return Ok(());
+        }
+        let received = shared.worker.call(move |state| state.receive(&envelopes)).await?;
+        if received.strangers {
+            // Whoever is told of the message should be told its sender's name with it.
+            self.sync_directory(shared).await?;
+        }
+        if received.stored {
+            shared.worker.announce();
+        }
+        let sequences = received.sequences;
+        self.connection.done(client_frame::Body::Acknowledge(Acknowledge { sequences })).await
+    }
+}
+
+fn sequence_of(upload: &PrekeyUpload) -> Result<u64, Error> {
+    use chancery_wire::{Limit, decode, proto::PrekeyBatchBody};
+    let signed = upload.batch.as_ref().ok_or(ErrorCode::Internal)?;
+    let body = decode::<PrekeyBatchBody>(&signed.body, Limit::STATEMENT).map_err(|_| ErrorCode::Internal)?;
+    Ok(body.unchecked().sequence)
+}

@@ -1,0 +1,94 @@
+//! Messages as an application sees them.
+
+use chancery_engine::{EngineError, MessageState, member};
+use chancery_identity::MemberId;
+use chancery_wire::Timestamp;
+use chancery_wire::proto::{Attachment, MessageRecord};
+use chancery_wire::records::Records;
+
+/// Something that happened and was not shown yet.
+#[derive(Debug, Clone)]
+pub struct Event {
+    /// The event's number, for [`crate::Client::take_events`].
+    pub number: u64,
+    /// The message that arrived.
+    pub message: Message,
+}
+
+/// A message of a conversation.
+#[derive(Debug, Clone)]
+pub struct Message {
+    /// The identifier that its sender chose.
+    pub id: [u8; 16],
+    /// Who wrote it.
+    pub from: MemberId,
+    /// The sender's handle as the directory has it now; empty if the sender is not in it (yet).
+    pub handle: String,
+    /// The conversation: the other member.
+    pub conversation: MemberId,
+    /// When it was sent, by the sender's clock.
+    pub sent_at: Timestamp,
+    /// When this device stored it.
+    pub stored_at: Timestamp,
+    /// The text; `None` for content of a later version, which is kept.
+    pub text: Option<String>,
+    /// The files.
+    pub files: Vec<FileInfo>,
+    /// Its state.
+    pub state: MessageState,
+    attachments: Vec<Attachment>,
+}
+
+/// A file of a message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FileInfo {
+    /// Its name, without a path.
+    pub name: String,
+    /// Its size in bytes.
+    pub size: u64,
+    /// Where this device saved it last.
+    pub path: Option<String>,
+}
+
+impl Message {
+    pub(crate) fn read(
+        records: &dyn Records,
+        own: &MemberId,
+        record: MessageRecord,
+    ) -> Result<Self, EngineError> {
+        let id = |bytes: &[u8]| MemberId::from_bytes(bytes).ok_or(EngineError::DamagedRecord);
+        let from = id(&record.from)?;
+        // The own directory entry arrives like everybody's; nothing special is needed for it.
+        let handle = member(records, &from)?.map(|member| member.handle).unwrap_or_default();
+        let (text, attachments) = match record.text {
+            Some(text) => (Some(text.text), text.attachments),
+            None => (None, Vec::new()),
+        };
+        let mut paths = record.paths.into_iter();
+        let files = attachments
+            .iter()
+            .map(|file| FileInfo {
+                name: file.name.clone(),
+                size: file.size,
+                path: paths.next().filter(|path| !path.is_empty()),
+            })
+            .collect();
+        debug_assert!(from != *own || record.state != MessageState::Received as u32);
+        Ok(Self {
+            id: record.id.try_into().map_err(|_| EngineError::DamagedRecord)?,
+            from,
+            handle,
+            conversation: id(&record.conversation)?,
+            sent_at: Timestamp::from_millis(record.sent_at),
+            stored_at: Timestamp::from_millis(record.stored_at),
+            text,
+            files,
+            state: MessageState::from_stored(record.state),
+            attachments,
+        })
+    }
+
+    pub(crate) fn attachment(&self, index: usize) -> Option<&Attachment> {
+        self.attachments.get(index)
+    }
+}

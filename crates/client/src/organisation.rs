@@ -1,0 +1,228 @@
+//! The organisation's side: founding it, inviting people, and the desk that answers their enrolments.
+//!
+//! One folder holds an organisation: `root.key`, `admin.key` and `desk.key` (sealed), `desk.db` (the desk's
+//! encrypted records), and `public/organisation.bin`, which is all that a relay needs.
+
+mod desk;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use chancery_crypto::secret::SecretBytes;
+use chancery_identity::{DisplayName, Handle, MemberId, OrgId, Organisation};
+use chancery_org::{AdminError, AdminKeys, Desk, DeskKeys, OrgError};
+use chancery_store::{KeySource, Store, sealed_file};
+use chancery_wire::{Limit, Timestamp, Unverified, decode, encode, proto};
+
+use crate::clock;
+use crate::error::{Error, ErrorCode, file};
+use crate::home::{create_private_dir, hex};
+
+pub use desk::serve;
+
+/// Name of the folder, inside an organisation's, that a relay is started with.
+pub const PUBLIC: &str = "public";
+/// Name of the public document inside [`PUBLIC`].
+pub const DOCUMENT: &str = "organisation.bin";
+
+/// A new organisation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Founded {
+    /// The organisation's identifier: the hash of its root key.
+    pub org_id: OrgId,
+    /// The same for people to compare: eight groups of four hexadecimal digits.
+    pub fingerprint: String,
+}
+
+/// Where a relay is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RelayAddress {
+    /// `wss://host:port`.
+    pub url: String,
+    /// SHA-256 of the certificate's `SubjectPublicKeyInfo`.
+    pub pin: [u8; 32],
+}
+
+/// An invitation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Invited {
+    /// The link, to be handed over by a private way. Whoever has it can use it once.
+    pub link: String,
+    /// The member it is for.
+    pub member: MemberId,
+    /// When it ends.
+    pub expires: Timestamp,
+}
+
+/// The files of an organisation's folder.
+#[derive(Debug, Clone)]
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new(path: &Path) -> Self {
+        Self(path.to_path_buf())
+    }
+
+    fn root(&self) -> PathBuf {
+        self.0.join("root.key")
+    }
+
+    fn admin(&self) -> PathBuf {
+        self.0.join("admin.key")
+    }
+
+    fn desk(&self) -> PathBuf {
+        self.0.join("desk.key")
+    }
+
+    fn records(&self) -> PathBuf {
+        self.0.join("desk.db")
+    }
+
+    fn document(&self) -> PathBuf {
+        self.0.join(PUBLIC).join(DOCUMENT)
+    }
+
+    fn organisation(&self) -> Result<Organisation, Error> {
+        let path = self.document();
+        let bytes = std::fs::read(&path).map_err(|error| match error.kind() {
+            std::io::ErrorKind::NotFound => {
+                Error::with(ErrorCode::StoreNotFound, self.0.display().to_string())
+            }
+            _ => file(&error, &path),
+        })?;
+        let document = decode(&bytes, Limit::ORGANISATION).map_err(|_| ErrorCode::StoreDamaged)?;
+        Organisation::verify(document, None).map_err(|_| ErrorCode::StoreDamaged.into())
+    }
+
+    /// Replaces the public document as a whole: readers see the old or the new one.
+    fn write_document(&self, document: &proto::Organisation) -> Result<(), Error> {
+        let path = self.document();
+        let temporary = path.with_extension("new");
+        let written = (|| {
+            use std::io::Write as _;
+            let mut out = std::fs::File::create(&temporary)?;
+            out.write_all(&encode(document))?;
+            out.sync_all()?;
+            std::fs::rename(&temporary, &path)?;
+            std::fs::File::open(self.0.join(PUBLIC))?.sync_all()
+        })();
+        written.map_err(|error| file(&error, &path))
+    }
+
+    fn open_desk(&self, key: &KeySource) -> Result<(Organisation, Desk, Store), Error> {
+        let organisation = self.organisation()?;
+        let secret = sealed_file::read(self.desk(), key)?;
+        let keys = DeskKeys::from_secret_bytes(secret.expose()).ok_or(ErrorCode::StoreDamaged)?;
+        let desk = Desk::new(keys, organisation.clone(), clock::now()).map_err(|error| org_error(&error))?;
+        Ok((organisation, desk, Store::open(self.records(), key)?))
+    }
+}
+
+/// Founds an organisation in the folder `dir`, which must not hold one yet.
+///
+/// After this `root.key` may be moved to a safe place; daily work does not need it.
+///
+/// # Errors
+///
+/// [`ErrorCode::AlreadyExists`]: choose another folder. [`ErrorCode::NameNotAllowed`]: correct the name.
+/// [`ErrorCode::DiskFull`] and other errors of files: nothing usable was made; remove the folder.
+pub fn found(dir: &Path, name: &str, key: &KeySource) -> Result<Founded, Error> {
+    let name = DisplayName::parse(name).map_err(|_| ErrorCode::NameNotAllowed)?;
+    let folder = Folder::new(dir);
+    if folder.document().exists() || folder.root().exists() || folder.records().exists() {
+        return Err(Error::with(ErrorCode::AlreadyExists, dir.display().to_string()));
+    }
+    create_private_dir(dir)?;
+    std::fs::create_dir_all(dir.join(PUBLIC)).map_err(|error| file(&error, dir))?;
+    let mut rng = clock::rng()?;
+    let new = chancery_org::found(&name, clock::now(), &mut rng);
+    let mut seal = |path: PathBuf, secret: &SecretBytes| {
+        sealed_file::write(path, key, secret.expose(), &mut rng).map_err(Error::from)
+    };
+    seal(folder.root(), &new.root.to_secret_bytes())?;
+    seal(folder.admin(), &new.admin.to_secret_bytes())?;
+    seal(folder.desk(), &new.desk.to_secret_bytes())?;
+    let mut store = Store::create(folder.records(), key, &mut clock::rng()?)?;
+    store.transaction(|_| Ok::<_, Error>((new.records, ())))?;
+    folder.write_document(&new.public)?;
+    let org_id = new.root.org_id();
+    Ok(Founded { org_id, fingerprint: fingerprint(&org_id) })
+}
+
+fn fingerprint(org_id: &OrgId) -> String {
+    let short: Vec<String> = org_id.as_bytes().chunks(2).take(8).map(hex).collect();
+    short.join(" ")
+}
+
+/// Records, signed, where the relay is. Invitations name this place from then on.
+///
+/// # Errors
+///
+/// [`ErrorCode::RelayUrl`]: correct the address. [`ErrorCode::WrongPassphrase`]: ask again.
+pub fn record_relay(dir: &Path, key: &KeySource, url: &str, pin: &[u8; 32]) -> Result<(), Error> {
+    let folder = Folder::new(dir);
+    let organisation = folder.organisation()?;
+    let secret = sealed_file::read(folder.admin(), key)?;
+    let admin = AdminKeys::from_secret_bytes(secret.expose()).ok_or(ErrorCode::StoreDamaged)?;
+    let document =
+        admin.record_relay(&organisation, url, pin, &mut clock::rng()?).map_err(|error| match error {
+            AdminError::RelayUrl => ErrorCode::RelayUrl,
+            _ => ErrorCode::StoreDamaged,
+        })?;
+    Organisation::verify(Unverified::new(document.clone()), Some(organisation.id()))
+        .map_err(|_| ErrorCode::Internal)?;
+    folder.write_document(&document)
+}
+
+/// Returns where the relay was recorded to be; needs no key.
+///
+/// # Errors
+///
+/// [`ErrorCode::StoreNotFound`] if there is no organisation in `dir`.
+pub fn relay(dir: &Path) -> Result<Option<RelayAddress>, Error> {
+    let organisation = Folder::new(dir).organisation()?;
+    Ok(address(&organisation))
+}
+
+fn address(organisation: &Organisation) -> Option<RelayAddress> {
+    organisation.relay().map(|relay| RelayAddress { url: relay.url().into(), pin: *relay.pin() })
+}
+
+/// Invites somebody: reserves the handle and returns a link that works once, for `valid`.
+///
+/// # Errors
+///
+/// [`ErrorCode::HandleTaken`]: choose another handle, or wait until an open invitation for it has expired.
+/// [`ErrorCode::NameNotAllowed`]: correct handle or name. [`ErrorCode::RelayNotRecorded`]: record the relay.
+pub fn invite(
+    dir: &Path,
+    key: &KeySource,
+    handle: &str,
+    name: Option<&str>,
+    valid: Duration,
+) -> Result<Invited, Error> {
+    let handle = Handle::parse(handle).map_err(|_| ErrorCode::NameNotAllowed)?;
+    let name = DisplayName::parse(name.unwrap_or(handle.as_str())).map_err(|_| ErrorCode::NameNotAllowed)?;
+    let (organisation, desk, mut store) = Folder::new(dir).open_desk(key)?;
+    let relay = organisation.relay().ok_or(ErrorCode::RelayNotRecorded)?;
+    let mut rng = clock::rng()?;
+    store.transaction(|records| {
+        let wanted = chancery_org::Invite { handle: &handle, name: &name, relay, lifetime: valid };
+        let invited =
+            desk.invite(records, wanted, clock::now(), &mut rng).map_err(|error| org_error(&error))?;
+        let result =
+            Invited { link: invited.link.encode(), member: invited.member_id, expires: invited.link.expires };
+        Ok::<_, Error>((invited.batch, result))
+    })
+}
+
+fn org_error(error: &OrgError) -> Error {
+    match error {
+        OrgError::Records(cause) => (*cause).into(),
+        OrgError::HandleTaken => ErrorCode::HandleTaken.into(),
+        OrgError::LifetimeOutOfRange => ErrorCode::Usage.into(),
+        OrgError::WrongKeys => ErrorCode::StoreDamaged.into(),
+        _ => Error::with(ErrorCode::Internal, error.to_string()),
+    }
+}

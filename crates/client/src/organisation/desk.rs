@@ -1,0 +1,156 @@
+//! The enrolment desk: a client of the relay that checks invitations and signs.
+
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use chancery_crypto::rng::random_bytes;
+use chancery_identity::OrgId;
+use chancery_org::Desk;
+use chancery_store::{KeySource, Store};
+use chancery_transport::{Backoff, Connector};
+use chancery_transport_ws::WsConnector;
+use chancery_wire::proto::{Acknowledge, Reply, StoredEnvelope, Subscribe, client_frame};
+use tokio::sync::mpsc;
+
+use super::{Folder, RelayAddress, address, org_error};
+use crate::clock;
+use crate::connection::{Connection, Push};
+use crate::error::{Error, ErrorCode};
+
+/// How often the desk looks for directory entries that were not published: every 30 s.
+const PUBLISH_INTERVAL: Duration = Duration::from_secs(30);
+
+/// Answers enrolments until `stop` ends, reconnecting with back-off. `on_ready` is called once, after the
+/// first login at the relay.
+///
+/// # Errors
+///
+/// [`ErrorCode::RelayNotRecorded`], [`ErrorCode::WrongPassphrase`] and errors of the store at the start;
+/// later only what waiting does not mend: another relay, a refused desk, a damaged store.
+pub async fn serve(
+    dir: &Path,
+    key: &KeySource,
+    on_ready: impl FnOnce(&RelayAddress),
+    stop: impl Future<Output = ()>,
+) -> Result<(), Error> {
+    let (organisation, desk, store) = Folder::new(dir).open_desk(key)?;
+    let relay = address(&organisation).ok_or(ErrorCode::RelayNotRecorded)?;
+    let connector: Arc<dyn Connector> =
+        Arc::new(WsConnector::new(&relay.url, relay.pin).map_err(|_| ErrorCode::RelayUrl)?);
+    let office = Office { org: organisation.id(), desk, store: Mutex::new(store), relay, connector };
+    let mut on_ready = Some(on_ready);
+    let mut backoff = Backoff::default();
+    tokio::pin!(stop);
+    loop {
+        let outcome = tokio::select! {
+            () = &mut stop => return Ok(()),
+            outcome = office.work(&mut backoff, &mut on_ready) => outcome,
+        };
+        match outcome {
+            Err(error) if !error.is_retryable() && error.code() != ErrorCode::RelayProtocol => {
+                return Err(error);
+            }
+            Err(error) => tracing::info!(code = error.code().name(), "not connected"),
+            Ok(()) => {}
+        }
+        let pause = backoff.next(&mut clock::rng()?);
+        tokio::select! {
+            () = &mut stop => return Ok(()),
+            () = tokio::time::sleep(pause) => {}
+        }
+    }
+}
+
+struct Office {
+    org: OrgId,
+    desk: Desk,
+    // Enrolments are few; a commit on the runtime's thread delays nobody but the next enrolment.
+    store: Mutex<Store>,
+    relay: RelayAddress,
+    connector: Arc<dyn Connector>,
+}
+
+impl Office {
+    async fn work<F: FnOnce(&RelayAddress)>(
+        &self,
+        backoff: &mut Backoff,
+        on_ready: &mut Option<F>,
+    ) -> Result<(), Error> {
+        let (connection, mut pushes) = Connection::open(self.connector.as_ref(), &self.org).await?;
+        let credential = self.desk.credential().signed();
+        connection.log_in(&self.org, &self.relay.pin, self.desk.device_keys(), Some(credential)).await?;
+        backoff.reset();
+        self.publish(&connection).await?;
+        connection.done(client_frame::Body::Subscribe(Subscribe {})).await?;
+        if let Some(on_ready) = on_ready.take() {
+            on_ready(&self.relay);
+        }
+        tracing::info!("the desk is connected");
+        self.answer_all(&connection, &mut pushes).await
+    }
+
+    async fn answer_all(
+        &self,
+        connection: &Connection,
+        pushes: &mut mpsc::Receiver<Push>,
+    ) -> Result<(), Error> {
+        let mut interval = tokio::time::interval(PUBLISH_INTERVAL);
+        interval.tick().await;
+        loop {
+            tokio::select! {
+                push = pushes.recv() => match push {
+                    Some(Push::Envelope(stored)) => self.answer(connection, stored).await?,
+                    Some(Push::CaughtUp) => {}
+                    None => return Err(ErrorCode::RelayUnreachable.into()),
+                },
+                _ = interval.tick() => self.publish(connection).await?,
+            }
+        }
+    }
+
+    /// Answers one request: commit, publish the directory entry, reply, and only then acknowledge.
+    async fn answer(&self, connection: &Connection, stored: StoredEnvelope) -> Result<(), Error> {
+        let mut rng = clock::rng()?;
+        let answered = self.store().transaction(|records| {
+            match self.desk.answer(records, &stored.envelope, clock::now(), &mut rng) {
+                Ok(answered) => Ok((answered.batch, Some((answered.reply_mailbox, answered.reply)))),
+                Err(chancery_org::OrgError::NotAuthentic) => Ok((Default::default(), None)),
+                Err(error) => Err(org_error(&error)),
+            }
+        })?;
+        match answered {
+            Some((mailbox, envelope)) => {
+                self.publish(connection).await?;
+                let delivery_id = random_bytes::<16>(&mut rng).to_vec();
+                let reply = Reply { mailbox: mailbox.to_vec(), delivery_id, envelope };
+                connection.done(client_frame::Body::Reply(reply)).await?;
+                tracing::info!("an enrolment was answered");
+            }
+            None => tracing::warn!("an enrolment request does not authenticate and was dropped"),
+        }
+        let acknowledge = Acknowledge { sequences: vec![stored.sequence] };
+        connection.done(client_frame::Body::Acknowledge(acknowledge)).await
+    }
+
+    /// Publishes directory entries that the relay does not have yet.
+    async fn publish(&self, connection: &Connection) -> Result<(), Error> {
+        let pending = self
+            .store()
+            .read(|records| Desk::pending_directory(records).map_err(|error| org_error(&error)))?;
+        for entry in pending {
+            let (entry_id, version) = (entry.entry_id.clone(), entry.version);
+            connection.done(client_frame::Body::PublishDirectory(entry)).await?;
+            self.store().transaction(|records| {
+                let batch = Desk::directory_published(records, &entry_id, version)
+                    .map_err(|error| org_error(&error))?;
+                Ok::<_, Error>((batch, ()))
+            })?;
+        }
+        Ok(())
+    }
+
+    fn store(&self) -> std::sync::MutexGuard<'_, Store> {
+        self.store.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

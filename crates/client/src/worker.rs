@@ -1,0 +1,140 @@
+//! The thread that owns store and engine: disk work stays off the async runtime, and calls are serialised.
+
+use std::sync::{Arc, mpsc};
+use std::thread;
+
+use chancery_engine::{Effect, Engine, Input, Notice};
+use chancery_store::Store;
+use chancery_wire::records::{Overlay, Records};
+use tokio::sync::{oneshot, watch};
+
+use crate::clock;
+use crate::error::{Error, ErrorCode};
+
+type Job = Box<dyn FnOnce(&mut State) + Send>;
+
+/// Calls that may wait for the thread. More wait at the caller.
+const QUEUE: usize = 64;
+
+/// What the thread owns.
+pub(crate) struct State {
+    store: Store,
+    engine: Engine,
+}
+
+impl State {
+    /// Handles one input in one transaction and returns the effects to carry out.
+    pub(crate) fn handle(&mut self, input: Input<'_>) -> Result<Vec<Effect>, Error> {
+        let mut rng = clock::rng()?;
+        let engine = &self.engine;
+        self.store.transaction(|records| {
+            let outcome = engine.handle(records, input, clock::now(), &mut rng)?;
+            Ok::<_, Error>((outcome.batch, outcome.effects))
+        })
+    }
+
+    /// Handles several envelopes in one transaction, so that catching up costs one commit for many.
+    pub(crate) fn receive(&mut self, envelopes: &[(u64, Vec<u8>)]) -> Result<Received, Error> {
+        let mut rng = clock::rng()?;
+        let engine = &self.engine;
+        self.store.transaction(|records| {
+            let mut overlay = Overlay::new(records);
+            let mut received = Received::default();
+            for (sequence, envelope) in envelopes {
+                let input = Input::Received { sequence: *sequence, envelope };
+                let outcome = engine.handle(&overlay, input, clock::now(), &mut rng)?;
+                overlay.absorb(outcome.batch);
+                outcome.effects.into_iter().for_each(|effect| received.note(effect));
+            }
+            Ok::<_, Error>((overlay.into_batch(), received))
+        })
+    }
+
+    /// Reads from the store.
+    pub(crate) fn read<T>(
+        &mut self,
+        f: impl FnOnce(&dyn Records) -> Result<T, chancery_engine::EngineError>,
+    ) -> Result<T, Error> {
+        self.store.read(|records| f(records).map_err(Error::from))
+    }
+}
+
+/// What became of envelopes.
+#[derive(Debug, Default)]
+pub(crate) struct Received {
+    /// To be acknowledged.
+    pub(crate) sequences: Vec<u64>,
+    /// Whether there are new events.
+    pub(crate) stored: bool,
+    /// Whether one of them comes from somebody whom the local directory does not know.
+    pub(crate) strangers: bool,
+}
+
+impl Received {
+    fn note(&mut self, effect: Effect) {
+        match effect {
+            Effect::Acknowledge(sequence) => self.sequences.push(sequence),
+            Effect::Notify(Notice::EventStored(_)) => self.stored = true,
+            Effect::Notify(Notice::UnknownSender) => self.strangers = true,
+            Effect::Notify(Notice::Undecryptable) => tracing::warn!("an envelope could not be decrypted"),
+            _ => {}
+        }
+    }
+}
+
+/// A handle on the thread; the thread ends when the last handle is dropped.
+#[derive(Clone, Debug)]
+pub(crate) struct Worker {
+    jobs: mpsc::SyncSender<Job>,
+    changes: Arc<watch::Sender<u64>>,
+}
+
+impl Worker {
+    /// Starts the thread.
+    pub(crate) fn spawn(store: Store, engine: Engine) -> Result<Self, Error> {
+        let (jobs, queue) = mpsc::sync_channel::<Job>(QUEUE);
+        let mut state = State { store, engine };
+        thread::Builder::new()
+            .name("chancery-store".into())
+            .spawn(move || {
+                while let Ok(job) = queue.recv() {
+                    job(&mut state);
+                }
+            })
+            .map_err(|_| ErrorCode::Internal)?;
+        Ok(Self { jobs, changes: Arc::new(watch::Sender::new(0)) })
+    }
+
+    /// Runs `f` on the thread. If the caller gives up waiting, `f` still runs to its end.
+    pub(crate) async fn call<T: Send + 'static>(
+        &self,
+        f: impl FnOnce(&mut State) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        let (answer, result) = oneshot::channel();
+        let mut job: Job = Box::new(move |state| {
+            let _ = answer.send(f(state));
+        });
+        // The queue is short-lived work; yielding until there is room keeps the runtime's threads free.
+        loop {
+            match self.jobs.try_send(job) {
+                Ok(()) => break,
+                Err(mpsc::TrySendError::Full(back)) => {
+                    job = back;
+                    tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+                }
+                Err(mpsc::TrySendError::Disconnected(_)) => return Err(ErrorCode::Internal.into()),
+            }
+        }
+        result.await.map_err(|_| Error::from(ErrorCode::Internal))?
+    }
+
+    /// Tells listeners that there are new events.
+    pub(crate) fn announce(&self) {
+        self.changes.send_modify(|count| *count = count.wrapping_add(1));
+    }
+
+    /// Returns a receiver that changes whenever an event was stored by this process.
+    pub(crate) fn changes(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
+    }
+}

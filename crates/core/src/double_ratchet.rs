@@ -1,0 +1,365 @@
+//! The Double Ratchet with header encryption: the state and its two moves.
+//!
+//! Source: Double Ratchet, revision 4, section 4; `docs/PROTOCOL.md`, section "Ratchet".
+
+use alloc::vec::Vec;
+use core::ops::Range;
+
+use chancery_crypto::NotAuthentic;
+use chancery_crypto::rng::CryptoRng;
+use chancery_crypto::secret::SecretBytes;
+use chancery_crypto::x25519::{DhPublic, DhSecret};
+use chancery_wire::Timestamp;
+
+use crate::chain_key::ChainKey;
+use crate::envelope::{SESSION, SessionEnvelope};
+use crate::header::{Header, HeaderKey};
+use crate::message_key::MessageKey;
+use crate::padding::unpad;
+use crate::root_key::{RootKey, RootStep};
+use crate::skipped::{MAX_SKIP, SkippedKey, SkippedKeys};
+use crate::tag::{Tag, TagChange, WINDOW};
+
+/// The state of one side. Symbols in the fields are those of the specification.
+pub(crate) struct DoubleRatchet {
+    /// RK.
+    pub(crate) root_key: RootKey,
+    /// DHs.
+    pub(crate) ratchet_secret: DhSecret,
+    /// HKs, CKs, Ns; `None` only between a responder's start and its first message.
+    pub(crate) sending: Option<SendingChain>,
+    /// HKr, CKr, Nr, DHr; without it nothing can be tried against a chain that does not exist (R-RATCHET-8).
+    pub(crate) receiving: Option<ReceivingChain>,
+    /// NHKs.
+    pub(crate) next_sending_header_key: HeaderKey,
+    /// NHKr.
+    pub(crate) next_receiving_header_key: HeaderKey,
+    /// PN.
+    pub(crate) previous_chain_len: u32,
+    /// MKSKIPPED.
+    pub(crate) skipped: SkippedKeys,
+}
+
+pub(crate) struct SendingChain {
+    /// HKs.
+    pub(crate) header_key: HeaderKey,
+    /// CKs.
+    pub(crate) chain_key: ChainKey,
+    /// Ns, at most `u32::MAX`, which is the number of no message.
+    pub(crate) next: u32,
+}
+
+pub(crate) struct ReceivingChain {
+    /// HKr.
+    pub(crate) header_key: HeaderKey,
+    /// CKr.
+    pub(crate) chain_key: ChainKey,
+    /// Nr.
+    pub(crate) next: u32,
+    /// DHr.
+    pub(crate) ratchet_key: DhPublic,
+}
+
+/// The secrets that a handshake hands over.
+pub(crate) struct InitialSecrets {
+    /// SK.
+    pub(crate) root_key: RootKey,
+    /// `shared_hka`: HKs of the initiator.
+    pub(crate) header_key_a: HeaderKey,
+    /// `shared_nhkb`: NHKs of the responder.
+    pub(crate) header_key_b: HeaderKey,
+}
+
+/// What is bound to a message besides its header.
+#[derive(Clone, Copy)]
+pub(crate) struct Bound<'a> {
+    /// AD of the session.
+    pub(crate) associated_data: &'a [u8; 32],
+    /// What stands before the session message in the same envelope: a handshake, or nothing.
+    pub(crate) before: &'a [u8],
+}
+
+/// A session message as it arrives.
+#[derive(Clone, Copy)]
+pub(crate) struct Incoming<'a> {
+    pub(crate) bound: Bound<'a>,
+    pub(crate) message: &'a SessionEnvelope<'a>,
+    pub(crate) now: Timestamp,
+}
+
+/// A message that authenticated.
+pub(crate) struct Received {
+    pub(crate) plaintext: SecretBytes,
+    pub(crate) tags: TagChange,
+}
+
+/// Under which header key a tag was found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Chain {
+    Current,
+    Next,
+}
+
+impl DoubleRatchet {
+    /// `RatchetInitAliceHE`.
+    pub(crate) fn initiate(
+        secrets: InitialSecrets,
+        responder: &DhPublic,
+        rng: &mut dyn CryptoRng,
+    ) -> Result<Self, NotAuthentic> {
+        let ratchet_secret = DhSecret::generate(rng);
+        let dh = ratchet_secret.agree(responder).map_err(|_| NotAuthentic)?;
+        let RootStep { root_key, chain_key, next_header_key } = secrets.root_key.step(&dh);
+        Ok(Self {
+            root_key,
+            ratchet_secret,
+            sending: Some(SendingChain { header_key: secrets.header_key_a, chain_key, next: 0 }),
+            receiving: None,
+            next_sending_header_key: next_header_key,
+            next_receiving_header_key: secrets.header_key_b,
+            previous_chain_len: 0,
+            skipped: SkippedKeys::default(),
+        })
+    }
+
+    /// `RatchetInitBobHE`; `signed_prekey` is the responder's first ratchet key.
+    pub(crate) fn respond(secrets: InitialSecrets, signed_prekey: DhSecret) -> Self {
+        Self {
+            root_key: secrets.root_key,
+            ratchet_secret: signed_prekey,
+            sending: None,
+            receiving: None,
+            next_sending_header_key: secrets.header_key_b,
+            next_receiving_header_key: secrets.header_key_a,
+            previous_chain_len: 0,
+            skipped: SkippedKeys::default(),
+        }
+    }
+
+    /// `RatchetEncryptHE`: seals a padded body into a session message.
+    ///
+    /// `None`, and nothing changed, when the chain has no number left or does not exist (R-RATCHET-10).
+    pub(crate) fn encrypt(&mut self, bound: Bound<'_>, padded: &SecretBytes) -> Option<Vec<u8>> {
+        let sending = self.sending.as_mut()?;
+        let n = sending.next;
+        let next = n.checked_add(1)?;
+        let header = Header {
+            ratchet_key: *self.ratchet_secret.public(),
+            previous_chain_len: self.previous_chain_len,
+        };
+        let (chain_key, message_key) = sending.chain_key.step();
+        let tag = sending.header_key.tag(n);
+        let sealed_header = sending.header_key.seal(n, &header);
+        let body = message_key.seal(&bound.body_aad(&tag, &sealed_header), padded);
+        sending.chain_key = chain_key;
+        sending.next = next;
+        Some([&[SESSION], tag.as_bytes().as_slice(), &sealed_header, &body].concat())
+    }
+
+    /// `RatchetDecryptHE`: opens a session message. The state changes only if the body authenticates and its
+    /// padding is what it must be (R-RATCHET-13).
+    pub(crate) fn decrypt(
+        &mut self,
+        incoming: &Incoming<'_>,
+        rng: &mut dyn CryptoRng,
+    ) -> Result<Received, NotAuthentic> {
+        let tag = incoming.message.tag;
+        if let Some(message_key) = self.skipped.find(&tag, incoming.now) {
+            let plaintext = incoming.open(message_key)?;
+            self.skipped.remove(&tag);
+            let mut removed = self.skipped.expire(incoming.now);
+            removed.push(tag);
+            return Ok(Received { plaintext, tags: TagChange { added: Vec::new(), removed } });
+        }
+        match self.locate(&tag).ok_or(NotAuthentic)? {
+            (Chain::Current, n) => self.receive_in_chain(incoming, n),
+            (Chain::Next, n) => self.receive_turn(incoming, n, rng),
+        }
+    }
+
+    /// Whether the tag could be one that the peer has sent: skipped, or at most [`MAX_SKIP`] ahead.
+    pub(crate) fn knows(&self, tag: &Tag) -> bool {
+        self.skipped.iter().any(|key| key.tag == *tag) || self.locate(tag).is_some()
+    }
+
+    /// All tags that are expected: those of skipped messages and the two windows.
+    pub(crate) fn tags(&self) -> Vec<Tag> {
+        let skipped = self.skipped.iter().map(|key| key.tag);
+        let current = self.receiving.iter().flat_map(|chain| chain.tags(0, WINDOW));
+        let next = (0..WINDOW).map(|n| self.next_receiving_header_key.tag(n));
+        skipped.chain(current).chain(next).collect()
+    }
+
+    /// Drops skipped keys whose time is over.
+    pub(crate) fn expire(&mut self, now: Timestamp) -> TagChange {
+        TagChange { added: Vec::new(), removed: self.skipped.expire(now) }
+    }
+
+    /// Finds chain and number of a tag: both windows first, then as far as a jump may go.
+    fn locate(&self, tag: &Tag) -> Option<(Chain, u32)> {
+        let end = MAX_SKIP.saturating_add(1);
+        for (from, to) in [(0, WINDOW), (WINDOW, end)] {
+            let current = self.receiving.as_ref().and_then(|chain| chain.find(tag, from, to));
+            if let Some(n) = current {
+                return Some((Chain::Current, n));
+            }
+            if let Some(n) = (from..to).find(|n| self.next_receiving_header_key.tag(*n) == *tag) {
+                return Some((Chain::Next, n));
+            }
+        }
+        None
+    }
+
+    /// A message of the current receiving chain.
+    fn receive_in_chain(&mut self, incoming: &Incoming<'_>, n: u32) -> Result<Received, NotAuthentic> {
+        let chain = self.receiving.as_mut().ok_or(NotAuthentic)?;
+        let header = chain.header_key.open(n, incoming.message.sealed_header)?;
+        if header.ratchet_key != chain.ratchet_key {
+            return Err(NotAuthentic);
+        }
+        let skipped = skip(&chain.header_key, &chain.chain_key, chain.next..n, incoming.now);
+        let (chain_key, message_key) = skipped.chain_key.as_ref().unwrap_or(&chain.chain_key).step();
+        let plaintext = incoming.open(&message_key)?;
+
+        let mut tags = TagChange::default();
+        tags.pass(&chain.header_key, chain.next, n);
+        chain.chain_key = chain_key;
+        chain.next = n.saturating_add(1);
+        self.store(skipped.keys, incoming.now, &mut tags);
+        Ok(Received { plaintext, tags })
+    }
+
+    /// The first message to arrive of the peer's next chain: `DHRatchetHE`.
+    fn receive_turn(
+        &mut self,
+        incoming: &Incoming<'_>,
+        n: u32,
+        rng: &mut dyn CryptoRng,
+    ) -> Result<Received, NotAuthentic> {
+        let header = self.next_receiving_header_key.open(n, incoming.message.sealed_header)?;
+        let mut rest = self.skip_rest(header.previous_chain_len, incoming.now)?;
+        let dh = self.ratchet_secret.agree(&header.ratchet_key).map_err(|_| NotAuthentic)?;
+        let receiving = self.root_key.step(&dh);
+        let skipped = skip(&self.next_receiving_header_key, &receiving.chain_key, 0..n, incoming.now);
+        let (chain_key, message_key) = skipped.chain_key.as_ref().unwrap_or(&receiving.chain_key).step();
+        let plaintext = incoming.open(&message_key)?;
+
+        // The message is authentic; what follows is the answering half of the turn.
+        let ratchet_secret = DhSecret::generate(rng);
+        let dh = ratchet_secret.agree(&header.ratchet_key).map_err(|_| NotAuthentic)?;
+        let sending = receiving.root_key.step(&dh);
+        let mut tags = TagChange::default();
+        if let Some(old) = &self.receiving {
+            tags.close(&old.header_key, old.next, header.previous_chain_len);
+        }
+        tags.pass(&self.next_receiving_header_key, 0, n);
+        tags.added.extend((0..WINDOW).map(|n| receiving.next_header_key.tag(n)));
+
+        self.previous_chain_len = self.sending.as_ref().map_or(0, |chain| chain.next);
+        self.receiving = Some(ReceivingChain {
+            header_key: core::mem::replace(&mut self.next_receiving_header_key, receiving.next_header_key),
+            chain_key,
+            next: n.saturating_add(1),
+            ratchet_key: header.ratchet_key,
+        });
+        self.sending = Some(SendingChain {
+            header_key: core::mem::replace(&mut self.next_sending_header_key, sending.next_header_key),
+            chain_key: sending.chain_key,
+            next: 0,
+        });
+        self.root_key = sending.root_key;
+        self.ratchet_secret = ratchet_secret;
+        rest.extend(skipped.keys);
+        self.store(rest, incoming.now, &mut tags);
+        Ok(Received { plaintext, tags })
+    }
+
+    /// `SkipMessageKeysHE(PN)` for the chain that ends; nothing to skip where there is none.
+    fn skip_rest(&self, previous_chain_len: u32, now: Timestamp) -> Result<Vec<SkippedKey>, NotAuthentic> {
+        let from = self.receiving.as_ref().map_or(0, |chain| chain.next);
+        if previous_chain_len.saturating_sub(from) > MAX_SKIP {
+            return Err(NotAuthentic);
+        }
+        Ok(self.receiving.as_ref().map_or_else(Vec::new, |chain| {
+            skip(&chain.header_key, &chain.chain_key, from..previous_chain_len, now).keys
+        }))
+    }
+
+    fn store(&mut self, skipped: Vec<SkippedKey>, now: Timestamp, tags: &mut TagChange) {
+        tags.removed.extend(self.skipped.expire(now));
+        tags.removed.extend(self.skipped.store(skipped));
+    }
+}
+
+impl ReceivingChain {
+    /// Tags of the numbers `from..to` ahead of the next one.
+    fn tags(&self, from: u32, to: u32) -> impl Iterator<Item = Tag> {
+        self.numbers(from, to).map(|n| self.header_key.tag(n))
+    }
+
+    fn find(&self, tag: &Tag, from: u32, to: u32) -> Option<u32> {
+        self.numbers(from, to).find(|n| self.header_key.tag(*n) == *tag)
+    }
+
+    /// The end of the range is at most `u32::MAX`, so that no number is it and the counter never overflows.
+    fn numbers(&self, from: u32, to: u32) -> impl Iterator<Item = u32> + use<> {
+        self.next.saturating_add(from)..self.next.saturating_add(to)
+    }
+}
+
+/// Keys passed over, and the chain key behind them; `None` while it is still the one at the start.
+struct Skip {
+    keys: Vec<SkippedKey>,
+    chain_key: Option<ChainKey>,
+}
+
+/// `SkipMessageKeysHE`: walks a receiving chain without changing it. Stops before `numbers.end`, the message
+/// at hand, whose key is never stored.
+fn skip(header_key: &HeaderKey, start: &ChainKey, numbers: Range<u32>, now: Timestamp) -> Skip {
+    let mut skip = Skip { keys: Vec::new(), chain_key: None };
+    for n in numbers {
+        let (next, message_key) = skip.chain_key.as_ref().unwrap_or(start).step();
+        skip.keys.push(SkippedKey { tag: header_key.tag(n), message_key, stored_at: now });
+        skip.chain_key = Some(next);
+    }
+    skip
+}
+
+impl TagChange {
+    /// Message `n` of a chain arrived while `next` was expected: the window moves behind `n`, and those
+    /// between stay expected as skipped ones.
+    fn pass(&mut self, header_key: &HeaderKey, next: u32, n: u32) {
+        let window_end = next.saturating_add(WINDOW);
+        let new_end = n.saturating_add(1).saturating_add(WINDOW);
+        if n < window_end {
+            self.removed.push(header_key.tag(n));
+        }
+        self.added.extend((window_end..new_end).filter(|i| *i != n).map(|i| header_key.tag(i)));
+    }
+
+    /// A chain ended with `len` messages while `next` was expected: no window any more, and the rest of the
+    /// chain is expected as skipped messages.
+    fn close(&mut self, header_key: &HeaderKey, next: u32, len: u32) {
+        let window_end = next.saturating_add(WINDOW);
+        self.added.extend((window_end..len).map(|i| header_key.tag(i)));
+        self.removed.extend((len.max(next)..window_end).map(|i| header_key.tag(i)));
+    }
+}
+
+impl Bound<'_> {
+    /// `CONCAT(AD, enc_header)`: AD, what stands before, tag, sealed header (R-RATCHET-7).
+    fn body_aad(&self, tag: &Tag, sealed_header: &[u8]) -> Vec<u8> {
+        [self.associated_data.as_slice(), self.before, tag.as_bytes(), sealed_header].concat()
+    }
+}
+
+impl Incoming<'_> {
+    /// Opens the body and takes the padding off; both failures are one.
+    fn open(&self, key: &MessageKey) -> Result<SecretBytes, NotAuthentic> {
+        let aad = self.bound.body_aad(&self.message.tag, self.message.sealed_header);
+        unpad(&key.open(&aad, self.message.body)?)
+    }
+}
+
+#[cfg(test)]
+mod tests;

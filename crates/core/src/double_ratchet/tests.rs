@@ -1,0 +1,141 @@
+use alloc::string::String;
+
+use chancery_crypto::hash::sha256;
+use chancery_crypto::rng::seeded;
+use chancery_crypto::secret::Secret;
+
+use super::*;
+use crate::padding::pad;
+
+const BOUND: Bound<'_> = Bound { associated_data: &[6; 32], before: &[] };
+const NOW: Timestamp = Timestamp::from_millis(1);
+
+fn secrets() -> InitialSecrets {
+    InitialSecrets {
+        root_key: RootKey::new(Secret::from_bytes([1; 32])),
+        header_key_a: HeaderKey::new(Secret::from_bytes([2; 32])),
+        header_key_b: HeaderKey::new(Secret::from_bytes([3; 32])),
+    }
+}
+
+fn signed_prekey() -> DhSecret {
+    DhSecret::from_secret(Secret::from_bytes([4; 32]))
+}
+
+/// The initiator of the published vector: its first ratchet key is fixed.
+fn initiator() -> DoubleRatchet {
+    let ratchet_secret = DhSecret::from_secret(Secret::from_bytes([5; 32]));
+    let dh = ratchet_secret.agree(signed_prekey().public()).unwrap();
+    let step = secrets().root_key.step(&dh);
+    DoubleRatchet {
+        root_key: step.root_key,
+        ratchet_secret,
+        sending: Some(SendingChain { header_key: secrets().header_key_a, chain_key: step.chain_key, next: 0 }),
+        next_sending_header_key: step.next_header_key,
+        ..DoubleRatchet::initiate(secrets(), signed_prekey().public(), &mut seeded([1; 32])).unwrap()
+    }
+}
+
+fn decrypt(ratchet: &mut DoubleRatchet, bytes: &[u8]) -> Result<Received, NotAuthentic> {
+    let message = SessionEnvelope::parse(bytes).unwrap();
+    ratchet.decrypt(&Incoming { bound: BOUND, message: &message, now: NOW }, &mut seeded([2; 32]))
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |text, byte| text + &alloc::format!("{byte:02x}"))
+}
+
+/// A message as somebody seals it who chose the keys.
+fn forge(header_key: &HeaderKey, chain_key: &ChainKey, header: &Header) -> Vec<u8> {
+    let (tag, sealed_header) = (header_key.tag(0), header_key.seal(0, header));
+    let aad = BOUND.body_aad(&tag, &sealed_header);
+    let body = chain_key.step().1.seal(&aad, &pad(b"forged").unwrap());
+    [&[SESSION], tag.as_bytes().as_slice(), &sealed_header, &body].concat()
+}
+
+#[test]
+fn a_responder_does_nothing_before_it_has_a_chain() {
+    // R-RATCHET-8
+    let mut responder = DoubleRatchet::respond(secrets(), signed_prekey());
+    assert!(responder.encrypt(BOUND, &pad(b"too early").unwrap()).is_none());
+    // Keys that an attacker would guess for a chain that does not exist.
+    let header =
+        Header { ratchet_key: *DhSecret::generate(&mut seeded([3; 32])).public(), previous_chain_len: 0 };
+    for header_key in [[0; 32], [1; 32], [3; 32]].map(|bytes| HeaderKey::new(Secret::from_bytes(bytes))) {
+        for chain_key in [[0; 32], [1; 32]].map(|bytes| ChainKey::new(Secret::from_bytes(bytes))) {
+            assert!(decrypt(&mut responder, &forge(&header_key, &chain_key, &header)).is_err());
+        }
+    }
+    // With the true header key, a chain key that is not from the root step is worth nothing.
+    let zero = ChainKey::new(Secret::from_bytes([0; 32]));
+    assert!(decrypt(&mut responder, &forge(&secrets().header_key_a, &zero, &header)).is_err());
+    assert!(responder.receiving.is_none() && responder.sending.is_none());
+    let first = initiator().encrypt(BOUND, &pad(b"first").unwrap()).unwrap();
+    assert_eq!(decrypt(&mut responder, &first).unwrap().plaintext.expose(), b"first");
+    assert!(responder.encrypt(BOUND, &pad(b"now").unwrap()).is_some());
+}
+
+#[test]
+fn another_ratchet_key_in_the_same_chain_is_refused() {
+    // R-RATCHET-8
+    let (mut initiator, mut responder) = (initiator(), DoubleRatchet::respond(secrets(), signed_prekey()));
+    let first = initiator.encrypt(BOUND, &pad(b"first").unwrap()).unwrap();
+    decrypt(&mut responder, &first).unwrap();
+    initiator.ratchet_secret = DhSecret::generate(&mut seeded([4; 32]));
+    let second = initiator.encrypt(BOUND, &pad(b"second").unwrap()).unwrap();
+    assert!(decrypt(&mut responder, &second).is_err());
+}
+
+#[test]
+fn associated_data_and_what_stands_before_are_bound() {
+    // R-RATCHET-7, R-ENVELOPE-3
+    let first = initiator().encrypt(BOUND, &pad(b"first").unwrap()).unwrap();
+    let message = SessionEnvelope::parse(&first).unwrap();
+    for bound in [Bound { before: b"x", ..BOUND }, Bound { associated_data: &[7; 32], ..BOUND }] {
+        let mut responder = DoubleRatchet::respond(secrets(), signed_prekey());
+        let incoming = Incoming { bound, message: &message, now: NOW };
+        assert!(responder.decrypt(&incoming, &mut seeded([2; 32])).is_err());
+    }
+}
+
+#[test]
+fn both_sides_hold_the_same_keys_after_a_turn() {
+    // R-RATCHET-2, R-RATCHET-8
+    let (mut initiator, mut responder) = (initiator(), DoubleRatchet::respond(secrets(), signed_prekey()));
+    let first = initiator.encrypt(BOUND, &pad(b"first").unwrap()).unwrap();
+    decrypt(&mut responder, &first).unwrap();
+    let bytes = |key: &HeaderKey| *key.secret().expose();
+    assert_eq!(bytes(&responder.sending.as_ref().unwrap().header_key), [3; 32]);
+    assert_eq!(bytes(&initiator.next_receiving_header_key), [3; 32]);
+    assert_eq!(bytes(&initiator.next_sending_header_key), bytes(&responder.next_receiving_header_key));
+    let reply = responder.encrypt(BOUND, &pad(b"reply").unwrap()).unwrap();
+    decrypt(&mut initiator, &reply).unwrap();
+    assert_eq!(initiator.previous_chain_len, 1);
+    assert_eq!(bytes(&initiator.next_receiving_header_key), bytes(&responder.next_sending_header_key));
+}
+
+#[test]
+fn the_published_vector_holds() {
+    // R-RATCHET-15
+    let mut ratchet = initiator();
+    let sending = ratchet.sending.as_ref().unwrap();
+    assert_eq!(hex(ratchet.ratchet_secret.public().as_bytes()), RATCHET_KEY);
+    assert_eq!(hex(ratchet.root_key.secret().expose()), ROOT_KEY);
+    assert_eq!(hex(sending.chain_key.secret().expose()), CHAIN_KEY);
+    assert_eq!(hex(ratchet.next_sending_header_key.secret().expose()), NEXT_HEADER_KEY);
+    assert_eq!(hex(sending.chain_key.step().1.secret().expose()), MESSAGE_KEY);
+    assert_eq!(hex(sending.header_key.tag(0).as_bytes()), TAG);
+    let message = ratchet.encrypt(BOUND, &pad(b"vector").unwrap()).unwrap();
+    assert_eq!(message.len(), 512);
+    assert_eq!(hex(&message[17..73]), SEALED_HEADER);
+    assert_eq!(hex(&sha256(&[&message])), MESSAGE_SHA256);
+}
+
+const RATCHET_KEY: &str = "?";
+const ROOT_KEY: &str = "?";
+const CHAIN_KEY: &str = "?";
+const NEXT_HEADER_KEY: &str = "?";
+const MESSAGE_KEY: &str = "?";
+const TAG: &str = "?";
+const SEALED_HEADER: &str = "?";
+const MESSAGE_SHA256: &str = "?";

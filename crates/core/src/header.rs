@@ -1,0 +1,138 @@
+//! The encrypted header, and the tag in front of it.
+
+use alloc::vec::Vec;
+
+use chancery_crypto::NotAuthentic;
+use chancery_crypto::aead::{OneTimeKey, TAG_LEN as AUTHENTICATOR_LEN};
+use chancery_crypto::kdf::mac;
+use chancery_crypto::label;
+use chancery_crypto::secret::Secret;
+use chancery_crypto::x25519::DhPublic;
+
+use crate::tag::Tag;
+
+/// Length of a header before it is sealed: ratchet key (32), PN (4), flags (4).
+pub(crate) const HEADER_LEN: usize = 40;
+/// Length of a sealed header.
+pub(crate) const SEALED_HEADER_LEN: usize = HEADER_LEN + AUTHENTICATOR_LEN;
+/// What the flags must be in this version: no bit is defined (R-RATCHET-6).
+const FLAGS: [u8; 4] = [0; 4];
+
+/// A message's header: DH ratchet key and PN. Its number is not inside, the tag implies it.
+///
+/// ```text
+/// 0   32  ratchet public key of the sender (X25519)
+/// 32   4  PN, length of the sender's previous sending chain, big-endian
+/// 36   4  flags, zero
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Header {
+    pub(crate) ratchet_key: DhPublic,
+    /// PN.
+    pub(crate) previous_chain_len: u32,
+}
+
+impl Header {
+    fn encode(&self) -> Vec<u8> {
+        [self.ratchet_key.as_bytes().as_slice(), &self.previous_chain_len.to_be_bytes(), &FLAGS].concat()
+    }
+
+    fn decode(bytes: &[u8]) -> Option<Self> {
+        let (ratchet_key, rest) = bytes.split_first_chunk::<32>()?;
+        let (previous_chain_len, flags) = rest.split_first_chunk::<4>()?;
+        if flags != FLAGS {
+            return None;
+        }
+        // Refuses what is not canonical and what is of small order (R-RATCHET-12).
+        let ratchet_key = DhPublic::from_bytes(ratchet_key).ok()?;
+        Some(Self { ratchet_key, previous_chain_len: u32::from_be_bytes(*previous_chain_len) })
+    }
+}
+
+/// HK: names the messages of one chain and seals their headers.
+#[derive(Debug)]
+pub(crate) struct HeaderKey(Secret<32>);
+
+impl HeaderKey {
+    pub(crate) const fn new(key: Secret<32>) -> Self {
+        Self(key)
+    }
+
+    pub(crate) const fn secret(&self) -> &Secret<32> {
+        &self.0
+    }
+
+    /// `tag_n = HMAC(HK, "chancery/1 kdf ratchet tag" || 0x00 || n)`, the first 16 bytes (R-RATCHET-5).
+    pub(crate) fn tag(&self, n: u32) -> Tag {
+        let full = mac(label::KDF_TAG, &self.0, &[&n.to_be_bytes()]);
+        let mut tag = [0; 16];
+        tag.iter_mut().zip(full.expose()).for_each(|(to, from)| *to = *from);
+        Tag::new(tag)
+    }
+
+    /// Seals the header of message `n`; once for each `n`, since the key of each is used once.
+    ///
+    /// Source: Double Ratchet, section 4.2, `HENCRYPT`.
+    pub(crate) fn seal(&self, n: u32, header: &Header) -> Vec<u8> {
+        self.single_use(n).seal(&[], &header.encode())
+    }
+
+    /// Opens the header of message `n`.
+    ///
+    /// Source: Double Ratchet, section 4.2, `HDECRYPT`. There is no empty header key to try it with.
+    pub(crate) fn open(&self, n: u32, sealed: &[u8]) -> Result<Header, NotAuthentic> {
+        let bytes = self.single_use(n).open(&[], sealed)?;
+        Header::decode(bytes.expose()).ok_or(NotAuthentic)
+    }
+
+    fn single_use(&self, n: u32) -> OneTimeKey {
+        OneTimeKey::new(mac(label::KDF_HEADER, &self.0, &[&n.to_be_bytes()]))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use chancery_crypto::rng::seeded;
+    use chancery_crypto::x25519::DhSecret;
+
+    fn key() -> HeaderKey {
+        HeaderKey::new(Secret::from_bytes([4; 32]))
+    }
+
+    #[test]
+    fn a_header_opens_under_its_key_and_number_only() {
+        let header = Header {
+            ratchet_key: *DhSecret::generate(&mut seeded([1; 32])).public(),
+            previous_chain_len: 0x0102_0304,
+        };
+        let sealed = key().seal(7, &header);
+        assert_eq!(sealed.len(), SEALED_HEADER_LEN);
+        assert_eq!(key().open(7, &sealed), Ok(header));
+        assert_eq!(key().open(8, &sealed), Err(NotAuthentic));
+        assert_eq!(HeaderKey::new(Secret::from_bytes([5; 32])).open(7, &sealed), Err(NotAuthentic));
+        assert_ne!(key().tag(7), key().tag(8));
+    }
+
+    #[test]
+    fn flags_and_ratchet_keys_of_small_order_are_refused_even_when_authentic() {
+        // R-RATCHET-6, R-RATCHET-12
+        let good =
+            Header { ratchet_key: *DhSecret::generate(&mut seeded([1; 32])).public(), previous_chain_len: 0 }
+                .encode();
+        let seal = |bytes: &[u8]| key().single_use(0).seal(&[], bytes);
+        assert!(key().open(0, &seal(&good)).is_ok());
+        for flag in 36..40 {
+            let mut bad = good.clone();
+            bad[flag] = 1;
+            assert_eq!(key().open(0, &seal(&bad)), Err(NotAuthentic));
+        }
+        let mut low_order = good.clone();
+        low_order[..32].fill(0);
+        assert_eq!(key().open(0, &seal(&low_order)), Err(NotAuthentic));
+        low_order[0] = 1;
+        assert_eq!(key().open(0, &seal(&low_order)), Err(NotAuthentic));
+        assert_eq!(key().open(0, &seal(&good[..39])), Err(NotAuthentic));
+        assert_eq!(key().open(0, &seal(&[good.as_slice(), &[0]].concat())), Err(NotAuthentic));
+    }
+}

@@ -1,0 +1,162 @@
+//! A session: what two devices share once a handshake is done.
+
+use alloc::vec::Vec;
+
+use chancery_crypto::rng::CryptoRng;
+use chancery_crypto::secret::SecretBytes;
+use chancery_identity::DeviceId;
+use chancery_wire::Timestamp;
+
+use crate::double_ratchet::{Bound, DoubleRatchet, Incoming};
+use crate::envelope::SessionEnvelope;
+use crate::padding::{MAX_CONTENT, pad};
+use crate::tag::{Tag, TagChange};
+
+/// Why a message cannot be encrypted. The session is unchanged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum EncryptError {
+    /// The content is longer than [`MAX_CONTENT`]: send it as an attachment.
+    #[error("content of {len} bytes, the limit is {limit}")]
+    TooLong {
+        /// Length of the content, in bytes.
+        len: usize,
+        /// The most that fits, in bytes.
+        limit: usize,
+    },
+    /// 2^32 − 1 messages were sent without an answer: start a new session.
+    #[error("the sending chain is used up")]
+    Exhausted,
+}
+
+/// Why a message is not decrypted. The session is unchanged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum DecryptError {
+    /// Forged, damaged, a duplicate, for another session, or further ahead than [`MAX_SKIP`](crate::MAX_SKIP):
+    /// drop it. If the session expected its tag, a new session may be needed.
+    #[error("not authentic")]
+    NotAuthentic,
+}
+
+/// A decrypted message.
+#[derive(Debug)]
+pub struct Decrypted {
+    /// The content, without padding.
+    pub plaintext: SecretBytes,
+    /// What to change in an index from tags to sessions, in the same transaction as the session.
+    pub tags: TagChange,
+}
+
+/// One side of a session: a Double Ratchet with header encryption and what identifies it.
+///
+/// The caller stores [`Session::to_bytes`] after each successful call and *before* the message leaves the
+/// device; a session that is restored from an older state must never encrypt again, because it would use a
+/// key twice.
+pub struct Session {
+    pub(crate) id: [u8; 16],
+    pub(crate) peer_device: DeviceId,
+    pub(crate) associated_data: [u8; 32],
+    pub(crate) ratchet: DoubleRatchet,
+}
+
+impl core::fmt::Debug for Session {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str("Session(..)")
+    }
+}
+
+impl Session {
+    /// Encrypts a content of at most [`MAX_CONTENT`] bytes into a session message, an envelope of kind 0x12.
+    ///
+    /// `rng` is not drawn from in this version; the post-quantum ratchet draws from it when it sends.
+    ///
+    /// # Errors
+    ///
+    /// [`EncryptError`]; the session is unchanged.
+    pub fn encrypt(&mut self, plaintext: &[u8], _rng: &mut dyn CryptoRng) -> Result<Vec<u8>, EncryptError> {
+        self.encrypt_after(&[], plaintext)
+    }
+
+    /// Decrypts a session message.
+    ///
+    /// The session changes only if the whole message authenticates (R-RATCHET-13); a duplicate does not. A
+    /// tag outside the windows costs up to [`MAX_SKIP`](crate::MAX_SKIP) HMACs for each of two chains, so the
+    /// caller looks the tag up in its index first, and asks [`Session::search`] sparingly.
+    ///
+    /// # Errors
+    ///
+    /// [`DecryptError::NotAuthentic`]: drop the message; the session is unchanged.
+    pub fn decrypt(
+        &mut self,
+        envelope: &[u8],
+        now: Timestamp,
+        rng: &mut dyn CryptoRng,
+    ) -> Result<Decrypted, DecryptError> {
+        let message = SessionEnvelope::parse(envelope).map_err(|_| DecryptError::NotAuthentic)?;
+        let bound = Bound { associated_data: &self.associated_data, before: &[] };
+        let received = self
+            .ratchet
+            .decrypt(&Incoming { bound, message: &message, now }, rng)
+            .map_err(|_| DecryptError::NotAuthentic)?;
+        Ok(Decrypted { plaintext: received.plaintext, tags: received.tags })
+    }
+
+    /// Drops the keys of messages that were passed over longer ago than
+    /// [`SKIPPED_KEY_LIFETIME`](crate::SKIPPED_KEY_LIFETIME); to be called about once a day.
+    ///
+    /// Decrypting does the same; this is for a session on which nothing arrives.
+    pub fn expire(&mut self, now: Timestamp) -> TagChange {
+        self.ratchet.expire(now)
+    }
+
+    /// Returns all tags that are expected now, in no particular order: at most
+    /// [`MAX_SKIPPED`](crate::MAX_SKIPPED) of skipped messages and [`WINDOW`](crate::WINDOW) for each of two
+    /// chains.
+    #[must_use]
+    pub fn tags(&self) -> Vec<Tag> {
+        self.ratchet.tags()
+    }
+
+    /// Whether the tag belongs to this session, up to [`MAX_SKIP`](crate::MAX_SKIP) messages ahead.
+    ///
+    /// For an envelope that no index knows: up to 2,002 HMACs, so the caller limits how often it asks.
+    #[must_use]
+    pub fn search(&self, tag: &Tag) -> bool {
+        self.ratchet.knows(tag)
+    }
+
+    /// Returns the session's identifier; both sides have the same, nobody else sees it.
+    #[must_use]
+    pub const fn id(&self) -> [u8; 16] {
+        self.id
+    }
+
+    /// Returns the device at the other end, which is also its mailbox.
+    #[must_use]
+    pub const fn peer_device(&self) -> DeviceId {
+        self.peer_device
+    }
+
+    /// Whether a message of the peer has been decrypted: an initiator then knows that its handshake arrived.
+    #[must_use]
+    pub const fn has_received(&self) -> bool {
+        self.ratchet.receiving.is_some()
+    }
+
+    /// Encrypts a message that stands behind `before` in one envelope and is bound to it.
+    pub(crate) fn encrypt_after(&mut self, before: &[u8], plaintext: &[u8]) -> Result<Vec<u8>, EncryptError> {
+        let too_long = EncryptError::TooLong { len: plaintext.len(), limit: MAX_CONTENT };
+        let padded = pad(plaintext).ok_or(too_long)?;
+        let bound = Bound { associated_data: &self.associated_data, before };
+        self.ratchet.encrypt(bound, &padded).ok_or(EncryptError::Exhausted)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    static_assertions::assert_impl_all!(Session: Send, Sync);
+    static_assertions::assert_not_impl_any!(Session: Clone, PartialEq);
+}

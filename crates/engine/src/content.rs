@@ -1,0 +1,173 @@
+//! Content of a message: limits, and what is believed of it.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use chancery_identity::MemberId;
+use chancery_wire::proto::{Attachment, Content, MessageRecord, Text, content::Body};
+use chancery_wire::{Limit, Timestamp, decode, encode};
+
+use crate::effect::Draft;
+use crate::error::EngineError;
+use crate::messages::MessageState;
+
+/// Bytes of a text: 32 KiB of UTF-8. Fits the largest bucket together with its attachments.
+pub const MAX_TEXT: usize = 32 * 1024;
+/// Attachments of a message: 32.
+pub const MAX_ATTACHMENTS: usize = 32;
+/// Bytes of a file name: 255, what file systems take.
+pub const MAX_FILE_NAME: usize = 255;
+
+/// Builds the content of a draft and the record of it for the own history.
+pub(crate) fn from_draft(
+    draft: &Draft<'_>,
+    own: &MemberId,
+    now: Timestamp,
+) -> Result<(Vec<u8>, MessageRecord), EngineError> {
+    let names_fit = draft.attachments.iter().all(|file| file.name.len() <= MAX_FILE_NAME);
+    if draft.text.len() > MAX_TEXT || draft.attachments.len() > MAX_ATTACHMENTS || !names_fit {
+        return Err(EngineError::TooLarge);
+    }
+    let text = Text { text: draft.text.into(), attachments: draft.attachments.clone() };
+    let content = Content {
+        id: draft.message_id.to_vec(),
+        sent_at: now.as_millis(),
+        body: Some(Body::Text(text.clone())),
+    };
+    let record = MessageRecord {
+        id: draft.message_id.to_vec(),
+        conversation: draft.to.as_bytes().to_vec(),
+        from: own.as_bytes().to_vec(),
+        sent_at: now.as_millis(),
+        stored_at: now.as_millis(),
+        text: Some(text),
+        unknown: Vec::new(),
+        state: MessageState::Queued as u32,
+        pending: 0,
+        paths: Vec::new(),
+    };
+    Ok((encode(&content), record))
+}
+
+/// Reads a decrypted content; `None` for one that breaks the format, which is then undecryptable.
+///
+/// Content of a kind that this version does not know is kept, never dropped (R-CONTENT-5).
+pub(crate) fn read(plaintext: &[u8], from: &MemberId, now: Timestamp) -> Option<MessageRecord> {
+    let content: Content = decode(plaintext, Limit::CONTENT).ok()?.into_unchecked();
+    if content.id.len() != 16 {
+        return None;
+    }
+    let (text, unknown) = match content.body {
+        Some(Body::Text(text)) => (Some(clean(text)?), Vec::new()),
+        None => (None, plaintext.to_vec()),
+    };
+    Some(MessageRecord {
+        id: content.id,
+        conversation: from.as_bytes().to_vec(),
+        from: from.as_bytes().to_vec(),
+        sent_at: content.sent_at,
+        stored_at: now.as_millis(),
+        text,
+        unknown,
+        state: MessageState::Received as u32,
+        pending: 0,
+        paths: Vec::new(),
+    })
+}
+
+fn clean(mut text: Text) -> Option<Text> {
+    if text.text.len() > MAX_TEXT || text.attachments.len() > MAX_ATTACHMENTS {
+        return None;
+    }
+    for file in &mut text.attachments {
+        if file.blob_id.len() != 16 || file.key.len() != 32 {
+            return None;
+        }
+        file.name = safe_name(&file.name);
+    }
+    Some(text)
+}
+
+/// Makes a sender's file name a name and nothing else: no path, no control characters, not hidden, not empty
+/// (R-CONTENT-4).
+#[must_use]
+pub fn safe_name(name: &str) -> String {
+    let last = name.rsplit(['/', '\\']).next().unwrap_or_default();
+    let mut safe: String = last
+        .chars()
+        .filter(|c| !c.is_control() && !is_direction_override(*c))
+        .map(|c| if matches!(c, ':' | '*' | '?' | '"' | '<' | '>' | '|') { '_' } else { c })
+        .collect();
+    while safe.len() > MAX_FILE_NAME {
+        safe.pop();
+    }
+    let trimmed = safe.trim_matches(|c: char| c == ' ').trim_start_matches('.');
+    if trimmed.is_empty() { "file".into() } else { trimmed.into() }
+}
+
+/// Characters that make a name read differently from what it is (`gpj.exe`).
+const fn is_direction_override(c: char) -> bool {
+    matches!(c, '\u{200E}' | '\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}')
+}
+
+/// Returns the length that a file of `len` bytes is padded to (Padmé: at most 12% more, and only
+/// O(log log len) bits of the length shown), at least 1,024 (R-CONTENT-6).
+#[must_use]
+pub fn padded_len(len: u64) -> u64 {
+    let len = len.max(1024);
+    let exponent = u64::from(len.ilog2());
+    let kept = u64::from(exponent.ilog2()).saturating_add(1);
+    let mask = 1_u64.checked_shl(u32::try_from(exponent.saturating_sub(kept)).unwrap_or(0)).unwrap_or(1);
+    len.checked_next_multiple_of(mask).unwrap_or(len)
+}
+
+/// Whether an attachment's fields have the lengths that the format demands.
+#[must_use]
+pub fn is_well_formed(file: &Attachment) -> bool {
+    file.blob_id.len() == 16 && file.key.len() == 32 && file.name.len() <= MAX_FILE_NAME
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::string::ToString;
+
+    #[test]
+    fn a_file_name_cannot_leave_its_folder_r_content_4() {
+        for (sent, kept) in [
+            ("../../etc/passwd", "passwd"),
+            ("C:\\Windows\\system.ini", "system.ini"),
+            ("..", "file"),
+            ("/", "file"),
+            ("", "file"),
+            (".bashrc", "bashrc"),
+            ("a\u{202E}gpj.exe", "agpj.exe"),
+            ("report\n.txt", "report.txt"),
+        ] {
+            assert_eq!(safe_name(sent), kept, "{sent:?}");
+        }
+        assert!(safe_name(&"é".repeat(300)).len() <= MAX_FILE_NAME);
+    }
+
+    #[test]
+    fn padding_is_bounded_and_rises_r_content_6() {
+        let mut last = 0;
+        for len in (0..5_000).chain([1 << 20, (1 << 20) + 1, 300 << 20, u64::MAX / 2]) {
+            let padded = padded_len(len);
+            assert!(padded >= len && padded >= last, "{len}");
+            assert!(len < 1024 || (padded - len) <= len / 8, "{len} {padded}");
+            last = padded;
+        }
+    }
+
+    #[test]
+    fn content_of_a_later_version_is_kept_r_content_5() {
+        let from = MemberId::new([1; 16]);
+        let plaintext = encode(&Content { id: [2; 16].into(), sent_at: 3, body: None });
+        let record = read(&plaintext, &from, Timestamp::from_millis(4)).unwrap();
+        assert_eq!(record.unknown, plaintext);
+        assert!(read(b"\xFF\xFF", &from, Timestamp::default()).is_none());
+        let short = encode(&Content { id: "short".to_string().into_bytes(), ..Default::default() });
+        assert!(read(&short, &from, Timestamp::default()).is_none());
+    }
+}

@@ -1,0 +1,112 @@
+//! The local copy of the organisation's directory: looked up here, never at the relay.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use chancery_identity::{DeviceId, DirectoryEntry, MemberId};
+use chancery_wire::proto::{DirectoryPage, DirectoryRecord};
+use chancery_wire::records::{Overlay, Records};
+
+use crate::device::Device;
+use crate::effect::{Effect, Notice};
+use crate::error::EngineError;
+use crate::tables::{DIRECTORY, DIRECTORY_CURSOR, HANDLE, key, load, load_number, save, save_number};
+
+/// A member as the directory knows them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Member {
+    /// The member's identifier, random and never issued twice.
+    pub member_id: MemberId,
+    /// The label that the organisation gave them.
+    pub handle: String,
+    /// Their display name.
+    pub name: String,
+    /// Their devices.
+    pub device_ids: Vec<DeviceId>,
+}
+
+/// Returns the last directory change that was taken over, for the next synchronisation.
+///
+/// # Errors
+///
+/// [`EngineError`] if the store is not readable.
+pub fn directory_cursor(records: &dyn Records) -> Result<u64, EngineError> {
+    Ok(load_number(records, &key(DIRECTORY_CURSOR, &[]))?.unwrap_or_default())
+}
+
+/// Finds a member by identifier.
+///
+/// # Errors
+///
+/// [`EngineError`] if the store is not readable.
+pub fn member(records: &dyn Records, member_id: &MemberId) -> Result<Option<Member>, EngineError> {
+    let Some(record) = load::<DirectoryRecord>(records, &key(DIRECTORY, &[member_id.as_bytes()]))? else {
+        return Ok(None);
+    };
+    let device_ids = record.device_ids.iter().filter_map(|id| DeviceId::from_bytes(id)).collect();
+    Ok(Some(Member { member_id: *member_id, handle: record.handle, name: record.name, device_ids }))
+}
+
+/// Finds a member by handle, or by the hexadecimal form of the identifier.
+///
+/// # Errors
+///
+/// [`EngineError`] if the store is not readable.
+pub fn resolve(records: &dyn Records, text: &str) -> Result<Option<Member>, EngineError> {
+    if let Some(id) = records.get(&key(HANDLE, &[text.as_bytes()]))? {
+        let id = MemberId::from_bytes(&id).ok_or(EngineError::DamagedRecord)?;
+        return member(records, &id);
+    }
+    MemberId::from_hex(text).map_or(Ok(None), |id| member(records, &id))
+}
+
+/// Takes over one page of changes. An entry that does not verify is skipped and reported.
+pub(crate) fn take_page(
+    device: &Device,
+    records: &mut Overlay<'_>,
+    page: &DirectoryPage,
+) -> Result<Vec<Effect>, EngineError> {
+    let mut effects = Vec::new();
+    for change in &page.changes {
+        let verified = change
+            .entry
+            .as_ref()
+            .and_then(|entry| device.organisation().open_directory_entry(device.directory_key(), entry).ok());
+        match verified {
+            Some(entry) => take_entry(records, &entry)?,
+            None => effects.push(Effect::Notify(Notice::DirectoryEntryRejected)),
+        }
+        save_number(records, key(DIRECTORY_CURSOR, &[]), change.sequence);
+    }
+    Ok(effects)
+}
+
+fn take_entry(records: &mut Overlay<'_>, entry: &DirectoryEntry) -> Result<(), EngineError> {
+    let name = key(DIRECTORY, &[entry.member_id().as_bytes()]);
+    if let Some(old) = load::<DirectoryRecord>(records, &name)? {
+        if old.version >= entry.version() {
+            return Ok(());
+        }
+        if old.handle != entry.handle().as_str() {
+            release_handle(records, &old.handle, &entry.member_id())?;
+        }
+    }
+    let record = DirectoryRecord {
+        handle: entry.handle().as_str().into(),
+        name: entry.name().as_str().into(),
+        device_ids: entry.device_ids().iter().map(|id| id.as_bytes().to_vec()).collect(),
+        version: entry.version(),
+    };
+    save(records, name, &record);
+    // A handle is a label: whoever was given it last has it, and nothing else moves with it.
+    records.put(key(HANDLE, &[record.handle.as_bytes()]), entry.member_id().as_bytes().to_vec());
+    Ok(())
+}
+
+fn release_handle(records: &mut Overlay<'_>, handle: &str, holder: &MemberId) -> Result<(), EngineError> {
+    let name = key(HANDLE, &[handle.as_bytes()]);
+    if records.get(&name)?.as_deref() == Some(holder.as_bytes().as_slice()) {
+        records.delete(name);
+    }
+    Ok(())
+}

@@ -1,0 +1,169 @@
+//! What the engine is told, and what it asks its shell to do.
+
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+
+use chancery_identity::MemberId;
+use chancery_wire::proto::{Attachment, DirectoryPage, PrekeyBundle, PrekeyUpload};
+use chancery_wire::records::Batch;
+use chancery_wire::{Unverified, proto};
+
+/// What happened.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Input<'a> {
+    /// The person sends a message.
+    Send(Draft<'a>),
+    /// The relay delivered an envelope from this device's mailbox.
+    Received {
+        /// The relay's number of the envelope, to acknowledge it by.
+        sequence: u64,
+        /// The envelope.
+        envelope: &'a [u8],
+    },
+    /// A directory page arrived.
+    Directory(&'a DirectoryPage),
+    /// A bundle arrived for an outbox item that waits for a session.
+    Bundle {
+        /// The outbox item.
+        item: u64,
+        /// What the relay handed out.
+        bundle: Box<Unverified<PrekeyBundle>>,
+    },
+    /// An unsealed outbox item can be sealed, because its session exists by now.
+    Seal {
+        /// The outbox item.
+        item: u64,
+    },
+    /// An outbox item is done: the relay has it durably.
+    Done {
+        /// The outbox item.
+        item: u64,
+    },
+    /// An outbox item can never be done: the relay refuses it for good.
+    Failed {
+        /// The outbox item.
+        item: u64,
+    },
+    /// Time for upkeep: prekeys are renewed when due.
+    Upkeep,
+    /// The relay has the prekey batch.
+    PrekeysPublished {
+        /// The batch's sequence number.
+        sequence: u64,
+    },
+    /// The shell has shown events up to and including this number.
+    EventsTaken {
+        /// The last event's number.
+        up_to: u64,
+    },
+    /// An attachment was saved.
+    AttachmentSaved {
+        /// The member who sent the message.
+        from: MemberId,
+        /// The message.
+        message_id: [u8; 16],
+        /// Position of the attachment in the message.
+        index: usize,
+        /// Where it was saved.
+        path: &'a str,
+    },
+}
+
+/// A message to send.
+#[derive(Debug)]
+pub struct Draft<'a> {
+    /// The recipient.
+    pub to: MemberId,
+    /// A fresh random identifier.
+    pub message_id: [u8; 16],
+    /// The text.
+    pub text: &'a str,
+    /// Files that are already encrypted and wait in the spool.
+    pub attachments: Vec<Attachment>,
+}
+
+/// What a call wants done, in this order: commit [`Outcome::batch`], then the effects.
+#[derive(Debug, Default)]
+#[must_use]
+pub struct Outcome {
+    /// Writes to commit before any effect is carried out.
+    pub batch: Batch,
+    /// What to do afterwards.
+    pub effects: Vec<Effect>,
+}
+
+/// Something that the shell has to do after the commit.
+#[derive(Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Effect {
+    /// Tell the relay that the envelope is stored here.
+    Acknowledge(u64),
+    /// Publish prekeys, then say [`Input::PrekeysPublished`].
+    PublishPrekeys(PrekeyUpload),
+    /// Tell whoever listens.
+    Notify(Notice),
+}
+
+/// News for the person or the log; everything that matters is already in the store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Notice {
+    /// An event was appended; read it with [`crate::events`].
+    EventStored(u64),
+    /// A message came from a member who is not in the local directory: synchronise it.
+    UnknownSender,
+    /// An envelope could not be decrypted. It was acknowledged and changed nothing.
+    Undecryptable,
+    /// A bundle did not verify; the message stays queued.
+    BundleRejected,
+    /// A directory entry did not verify and was skipped.
+    DirectoryEntryRejected,
+}
+
+/// The next thing to do for the outbox.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum Step {
+    /// Upload a blob from the spool, then say [`Input::Done`].
+    Upload {
+        /// The outbox item.
+        item: u64,
+        /// The blob's name.
+        blob_id: [u8; 16],
+    },
+    /// Claim a bundle for this device, then say [`Input::Bundle`].
+    Claim {
+        /// The outbox item.
+        item: u64,
+        /// The recipient device.
+        device_id: [u8; 16],
+    },
+    /// Say [`Input::Seal`].
+    Seal {
+        /// The outbox item.
+        item: u64,
+        /// The recipient device.
+        device_id: [u8; 16],
+    },
+    /// Deliver an envelope, then say [`Input::Done`].
+    Deliver {
+        /// The outbox item.
+        item: u64,
+        /// The frame to send over an anonymous connection.
+        deliver: proto::Deliver,
+    },
+}
+
+impl Step {
+    /// Returns the outbox item.
+    #[must_use]
+    pub const fn item(&self) -> u64 {
+        match self {
+            Self::Upload { item, .. }
+            | Self::Claim { item, .. }
+            | Self::Seal { item, .. }
+            | Self::Deliver { item, .. } => *item,
+        }
+    }
+}

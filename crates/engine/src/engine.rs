@@ -1,0 +1,74 @@
+//! The one entrance: input to outcome.
+
+use chancery_crypto::rng::CryptoRng;
+use chancery_wire::Timestamp;
+use chancery_wire::records::{Overlay, Records};
+
+use crate::device::Device;
+use crate::effect::{Input, Outcome};
+use crate::error::EngineError;
+use crate::{directory, messages, prekeys, receiving, sending};
+
+/// The state machine of one device. It holds only who the device is; everything else is read from the
+/// records in each call, so that several processes may share one store.
+#[derive(Debug)]
+pub struct Engine {
+    device: Device,
+}
+
+impl Engine {
+    /// Opens the engine of an enrolled store.
+    ///
+    /// # Errors
+    ///
+    /// [`EngineError::NotEnrolled`] if there is no device yet; otherwise the store is not readable.
+    pub fn load(records: &dyn Records, now: Timestamp) -> Result<Self, EngineError> {
+        Device::load(records, now)?.map(|device| Self { device }).ok_or(EngineError::NotEnrolled)
+    }
+
+    /// Returns who this device is.
+    #[must_use]
+    pub const fn device(&self) -> &Device {
+        &self.device
+    }
+
+    /// Handles one input.
+    ///
+    /// `records` is read inside the transaction in which the caller commits [`Outcome::batch`], before it
+    /// carries out [`Outcome::effects`] in their order (R-ENGINE-2).
+    ///
+    /// # Errors
+    ///
+    /// [`EngineError`]: nothing is to be written.
+    pub fn handle(
+        &self,
+        records: &dyn Records,
+        input: Input<'_>,
+        now: Timestamp,
+        rng: &mut dyn CryptoRng,
+    ) -> Result<Outcome, EngineError> {
+        let mut overlay = Overlay::new(records);
+        let (device, view) = (&self.device, &mut overlay);
+        let mut effects = alloc::vec::Vec::new();
+        match input {
+            Input::Send(draft) => sending::send(device, view, &draft, now, rng)?,
+            Input::Received { sequence, envelope } => {
+                effects = receiving::receive(device, view, (sequence, envelope), now, rng)?;
+            }
+            Input::Directory(page) => effects = directory::take_page(device, view, page)?,
+            Input::Bundle { item, bundle } => {
+                effects = sending::take_bundle(device, view, (item, *bundle), now, rng)?;
+            }
+            Input::Seal { item } => sending::seal_waiting(view, item, rng)?,
+            Input::Done { item } => sending::finish(device, view, item, false)?,
+            Input::Failed { item } => sending::finish(device, view, item, true)?,
+            Input::Upkeep => effects = prekeys::upkeep(device, view, now, rng)?,
+            Input::PrekeysPublished { sequence } => prekeys::published(view, sequence)?,
+            Input::EventsTaken { up_to } => messages::events_taken(view, up_to)?,
+            Input::AttachmentSaved { from, message_id, index, path } => {
+                messages::attachment_saved(view, &from, &message_id, (index, path))?;
+            }
+        }
+        Ok(Outcome { batch: overlay.into_batch(), effects })
+    }
+}

@@ -1,0 +1,38 @@
+//! What a call of the engine can fail with.
+
+use chancery_wire::records::RecordsError;
+
+/// Why a call changed nothing.
+///
+/// What a peer or the relay does wrong is not an error of the call: it is an effect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum EngineError {
+    /// The store cannot be read; see the cause.
+    #[error("store is not readable")]
+    Records(#[source] RecordsError),
+    /// A record is not what this version wrote: the store is damaged.
+    #[error("record is malformed")]
+    DamagedRecord,
+    /// The device is not enrolled; enrol it first.
+    #[error("device is not enrolled")]
+    NotEnrolled,
+    /// The recipient is not in the directory; synchronise it, or correct the name.
+    #[error("recipient is unknown")]
+    UnknownRecipient,
+    /// The message or its attachments exceed a limit; shorten it.
+    #[error("message exceeds a limit")]
+    TooLarge,
+    /// A queue of the device is full; connect to the relay so that it empties.
+    #[error("queue is full")]
+    QueueFull,
+    /// The call does not fit the state, a bug in the calling code; the text says what.
+    #[error("misuse: {0}")]
+    Misuse(&'static str),
+}
+
+impl From<RecordsError> for EngineError {
+    fn from(error: RecordsError) -> Self {
+        Self::Records(error)
+    }
+}

@@ -1,0 +1,166 @@
+//! Messages, conversations and events as they stand in the store.
+
+use alloc::vec::Vec;
+
+use chancery_identity::MemberId;
+use chancery_wire::proto::MessageRecord;
+use chancery_wire::records::{Overlay, RecordKey, Records};
+use chancery_wire::{Limit, decode, encode};
+
+use crate::error::EngineError;
+use crate::queue::Queue;
+use crate::tables::{CONVERSATION, EVENT, EVENT_CURSOR, MESSAGE, key, load, load_number, save, save_number};
+
+/// State of a message, as stored in [`MessageRecord::state`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum MessageState {
+    /// It came from somebody else.
+    Received = 1,
+    /// It waits for the relay.
+    Queued = 2,
+    /// The relay has it durably for every device of the recipient.
+    Sent = 3,
+    /// The relay refuses it for good.
+    Failed = 4,
+}
+
+impl MessageState {
+    /// Reads the stored number; one of a later version counts as queued.
+    #[must_use]
+    pub const fn from_stored(number: u32) -> Self {
+        match number {
+            1 => Self::Received,
+            3 => Self::Sent,
+            4 => Self::Failed,
+            _ => Self::Queued,
+        }
+    }
+}
+
+/// The key of a message: its sender chose the identifier, so the sender is part of the name, and nobody can
+/// replace somebody else's message (R-ENGINE-4).
+fn message_key(from: &[u8], id: &[u8]) -> RecordKey {
+    key(MESSAGE, &[from, id])
+}
+
+/// Returns a message.
+///
+/// # Errors
+///
+/// [`EngineError`] if the store is not readable.
+pub fn message(
+    records: &dyn Records,
+    from: &MemberId,
+    id: &[u8],
+) -> Result<Option<MessageRecord>, EngineError> {
+    load(records, &message_key(from.as_bytes(), id))
+}
+
+pub(crate) fn save_message(records: &mut Overlay<'_>, message: &MessageRecord) {
+    save(records, message_key(&message.from, &message.id), message);
+}
+
+/// Stores a new message at the end of its conversation; `None` if it is there already.
+pub(crate) fn append_message(
+    records: &mut Overlay<'_>,
+    message: &MessageRecord,
+) -> Result<Option<u64>, EngineError> {
+    let name = message_key(&message.from, &message.id);
+    if records.get(&name)?.is_some() {
+        return Ok(None);
+    }
+    save(records, name, message);
+    let reference = [message.from.as_slice(), message.id.as_slice()].concat();
+    Queue::new(CONVERSATION, &message.conversation).push(records, reference).map(Some)
+}
+
+/// Appends an event that points to a message and returns the event's number.
+pub(crate) fn append_event(records: &mut Overlay<'_>, message: &MessageRecord) -> Result<u64, EngineError> {
+    let reference = [message.from.as_slice(), message.id.as_slice()].concat();
+    Queue::new(EVENT, b"").push(records, reference)
+}
+
+/// Returns up to `most` messages of a conversation, oldest first, from position `from` on.
+///
+/// # Errors
+///
+/// [`EngineError`] if the store is not readable.
+pub fn conversation(
+    records: &dyn Records,
+    with: &MemberId,
+    from: u64,
+    most: usize,
+) -> Result<Vec<MessageRecord>, EngineError> {
+    let queue = Queue::new(CONVERSATION, with.as_bytes());
+    Ok(collect(records, queue, from, most)?.into_iter().map(|(_, message)| message).collect())
+}
+
+/// Returns up to `most` events that have not been taken, with their numbers, oldest first.
+///
+/// # Errors
+///
+/// [`EngineError`] if the store is not readable.
+pub fn events(records: &dyn Records, most: usize) -> Result<Vec<(u64, MessageRecord)>, EngineError> {
+    let from = load_number(records, &key(EVENT_CURSOR, &[]))?.unwrap_or_default();
+    collect(records, Queue::new(EVENT, b""), from, most)
+}
+
+/// Moves the cursor past the events that were shown, and removes them; the messages stay.
+pub(crate) fn events_taken(records: &mut Overlay<'_>, up_to: u64) -> Result<(), EngineError> {
+    let cursor = key(EVENT_CURSOR, &[]);
+    let from = load_number(records, &cursor)?.unwrap_or_default();
+    let queue = Queue::new(EVENT, b"");
+    let next = up_to.saturating_add(1).min(queue.state(records)?.next);
+    for number in from..next {
+        queue.remove(records, number)?;
+    }
+    if next > from {
+        save_number(records, cursor, next);
+    }
+    Ok(())
+}
+
+fn collect(
+    records: &dyn Records,
+    queue: Queue<'_>,
+    from: u64,
+    most: usize,
+) -> Result<Vec<(u64, MessageRecord)>, EngineError> {
+    let state = queue.state(records)?;
+    let mut found = Vec::new();
+    for number in from.max(state.first)..state.next {
+        if found.len() >= most {
+            break;
+        }
+        let Some(reference) = records.get(&queue.item_key(number))? else { continue };
+        let bytes = records.get(&key(MESSAGE, &[&reference]))?.ok_or(EngineError::DamagedRecord)?;
+        let message = decode(&bytes, Limit::RECORD).map_err(|_| EngineError::DamagedRecord)?;
+        found.push((number, message.into_unchecked()));
+    }
+    Ok(found)
+}
+
+/// Records where an attachment was saved.
+pub(crate) fn attachment_saved(
+    records: &mut Overlay<'_>,
+    from: &MemberId,
+    id: &[u8],
+    saved: (usize, &str),
+) -> Result<(), EngineError> {
+    let name = message_key(from.as_bytes(), id);
+    let Some(mut message) = load::<MessageRecord>(records, &name)? else {
+        return Err(EngineError::Misuse("no such message"));
+    };
+    let attachments = message.text.as_ref().map_or(0, |text| text.attachments.len());
+    let (index, path) = saved;
+    if index >= attachments {
+        return Err(EngineError::Misuse("no such attachment"));
+    }
+    message.paths.resize(attachments, Default::default());
+    if let Some(slot) = message.paths.get_mut(index) {
+        *slot = path.into();
+    }
+    records.put(name, encode(&message));
+    Ok(())
+}

@@ -1,0 +1,194 @@
+//! This device's prekeys: made in batches on a schedule, used once, forgotten when they expire.
+
+use alloc::vec::Vec;
+use core::cell::RefCell;
+use core::time::Duration;
+
+use chancery_core::{BatchPlan, PrekeyId, PrekeyKind, PrekeySecrets, generate_batch};
+use chancery_crypto::rng::CryptoRng;
+use chancery_crypto::secret::SecretBytes;
+use chancery_wire::proto::{PrekeyBatchRecord, PrekeyState, PrekeyUpload};
+use chancery_wire::records::{Overlay, RecordKey, Records, RecordsError};
+use chancery_wire::{Limit, Timestamp, decode, encode};
+
+use crate::device::Device;
+use crate::effect::Effect;
+use crate::error::EngineError;
+use crate::queue::Queue;
+use crate::tables::{PREKEY, PREKEY_STATE, PREKEY_UPLOAD, REPLAY, REPLAY_QUEUE, key, load, save};
+
+/// One-time prekey pairs in a batch: 64. First contacts that a device can take between two renewals with
+/// full forward secrecy; an upload of about 150 KiB.
+pub const ONE_TIME_PAIRS: u32 = 64;
+/// How often a batch is renewed: daily, at the first contact with the relay after it is due, whether or not
+/// keys were used, so that renewal tells nobody that somebody wrote (R-ENGINE-9).
+pub const RENEWAL: Duration = Duration::from_secs(24 * 60 * 60);
+/// How long a batch may be used: 30 days, as long as a device may be away and still be written to.
+pub const LIFETIME: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+/// How long private halves outlive their batch: 60 days, the relay's retention of an envelope.
+pub const GRACE: Duration = Duration::from_secs(60 * 24 * 60 * 60);
+/// Handshakes over a last-resort prekey that are remembered: 4,096. When full, the oldest is forgotten only
+/// with its batch; further ones are refused (fail closed) until then (R-ENGINE-10).
+pub const MAX_REPLAY_RECORDS: u64 = 4096;
+
+const KINDS: [PrekeyKind; 4] =
+    [PrekeyKind::Signed, PrekeyKind::OneTimeCurve, PrekeyKind::OneTimeKem, PrekeyKind::LastResortKem];
+
+fn secret_key(id: PrekeyId) -> RecordKey {
+    key(PREKEY, &[&[id.kind.number()], &id.id.to_be_bytes()])
+}
+
+/// Renews the batch when it is due; repeats the upload until the relay has it.
+pub(crate) fn upkeep(
+    device: &Device,
+    records: &mut Overlay<'_>,
+    now: Timestamp,
+    rng: &mut dyn CryptoRng,
+) -> Result<Vec<Effect>, EngineError> {
+    let mut state: PrekeyState = load(records, &key(PREKEY_STATE, &[]))?.unwrap_or_default();
+    if let Some(upload) = records.get(&key(PREKEY_UPLOAD, &[]))? {
+        let upload =
+            decode::<PrekeyUpload>(&upload, Limit::RECORD).map_err(|_| EngineError::DamagedRecord)?;
+        return Ok([Effect::PublishPrekeys(upload.into_unchecked())].into());
+    }
+    let renewed_at = Timestamp::from_millis(state.made_at);
+    // A clock that went back must not stop renewal for ever.
+    if state.sequence != 0 && renewed_at <= now && now.since(renewed_at) < RENEWAL {
+        return Ok(Vec::new());
+    }
+    drop_expired(records, &mut state, now);
+    let upload = make_batch(device, records, &mut state, now, rng)?;
+    save(records, key(PREKEY_STATE, &[]), &state);
+    records.put(key(PREKEY_UPLOAD, &[]), encode(&upload));
+    Ok([Effect::PublishPrekeys(upload)].into())
+}
+
+fn make_batch(
+    device: &Device,
+    records: &mut Overlay<'_>,
+    state: &mut PrekeyState,
+    now: Timestamp,
+    rng: &mut dyn CryptoRng,
+) -> Result<PrekeyUpload, EngineError> {
+    let sequence = state.sequence.saturating_add(1).max(now.as_millis());
+    let first_id = state.next_id.max(1);
+    let expires = now.after(LIFETIME);
+    let made = generate_batch(
+        device.keys(),
+        &BatchPlan {
+            device_id: device.device_id(),
+            sequence,
+            first_id,
+            one_time_pairs: ONE_TIME_PAIRS,
+            expires,
+        },
+        rng,
+    )
+    .map_err(|_| EngineError::Misuse("prekey identifiers are exhausted"))?;
+    let end_id = made.next_id;
+    for (id, secret) in &made.secrets {
+        records.put(secret_key(*id), secret.expose().to_vec());
+    }
+    state.sequence = sequence;
+    state.next_id = end_id;
+    state.made_at = now.as_millis();
+    state.batches.push(PrekeyBatchRecord { first_id, end_id, expires: expires.as_millis() });
+    Ok(made.upload)
+}
+
+/// Forgets the private halves of batches whose time and grace are over.
+fn drop_expired(records: &mut Overlay<'_>, state: &mut PrekeyState, now: Timestamp) {
+    let is_over = |batch: &PrekeyBatchRecord| Timestamp::from_millis(batch.expires).after(GRACE) < now;
+    for batch in state.batches.iter().filter(|batch| is_over(batch)) {
+        for id in batch.first_id..batch.end_id {
+            for kind in KINDS {
+                records.delete(secret_key(PrekeyId { kind, id }));
+            }
+        }
+    }
+    state.batches.retain(|batch| !is_over(batch));
+}
+
+/// The relay has the batch: it need not be repeated.
+pub(crate) fn published(records: &mut Overlay<'_>, sequence: u64) -> Result<(), EngineError> {
+    let state: PrekeyState = load(records, &key(PREKEY_STATE, &[]))?.unwrap_or_default();
+    if state.sequence == sequence {
+        records.delete(key(PREKEY_UPLOAD, &[]));
+    }
+    Ok(())
+}
+
+/// Forgets a one-time prekey that was used.
+pub(crate) fn consume(records: &mut Overlay<'_>, id: PrekeyId) {
+    records.delete(secret_key(id));
+}
+
+/// Records a handshake over a last-resort prekey; `false` if it was seen before or the record is full.
+pub(crate) fn record_handshake(
+    records: &mut Overlay<'_>,
+    handshake: &[u8; 32],
+    now: Timestamp,
+) -> Result<bool, EngineError> {
+    let name = key(REPLAY, &[handshake]);
+    if records.get(&name)?.is_some() {
+        return Ok(false);
+    }
+    let queue = Queue::new(REPLAY_QUEUE, b"");
+    drop_old_handshakes(records, queue, now)?;
+    if queue.len(records)? >= MAX_REPLAY_RECORDS {
+        return Ok(false);
+    }
+    records.put(name, now.as_millis().to_be_bytes().to_vec());
+    queue.push(records, handshake.to_vec())?;
+    Ok(true)
+}
+
+/// Forgets handshakes whose prekey is gone by now: after that, a replay finds no key.
+fn drop_old_handshakes(
+    records: &mut Overlay<'_>,
+    queue: Queue<'_>,
+    now: Timestamp,
+) -> Result<(), EngineError> {
+    // One more day, because the secrets go at the first renewal after their grace, not on the minute.
+    let kept = LIFETIME.saturating_add(GRACE).saturating_add(RENEWAL);
+    loop {
+        let state = queue.state(records)?;
+        let Some(oldest) = records.get(&queue.item_key(state.first))? else { return Ok(()) };
+        let name = key(REPLAY, &[&oldest]);
+        let recorded = crate::tables::load_number(records, &name)?.unwrap_or_default();
+        if now.since(Timestamp::from_millis(recorded)) <= kept {
+            return Ok(());
+        }
+        records.delete(name);
+        queue.remove(records, state.first)?;
+    }
+}
+
+/// The private halves in the store, as the handshake asks for them.
+pub(crate) struct StoredSecrets<'a> {
+    records: &'a dyn Records,
+    error: RefCell<Option<RecordsError>>,
+}
+
+impl<'a> StoredSecrets<'a> {
+    pub(crate) const fn new(records: &'a dyn Records) -> Self {
+        Self { records, error: RefCell::new(None) }
+    }
+
+    /// Returns the error that a lookup met, which otherwise looks like a missing key.
+    pub(crate) fn check(self) -> Result<(), EngineError> {
+        self.error.into_inner().map_or(Ok(()), |error| Err(error.into()))
+    }
+}
+
+impl PrekeySecrets for StoredSecrets<'_> {
+    fn secret(&self, id: PrekeyId) -> Option<SecretBytes> {
+        match self.records.get(&secret_key(id)) {
+            Ok(found) => found.map(SecretBytes::new),
+            Err(error) => {
+                *self.error.borrow_mut() = Some(error);
+                None
+            }
+        }
+    }
+}

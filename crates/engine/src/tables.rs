@@ -1,0 +1,68 @@
+//! Names of the records of a device, and typed access to them.
+//!
+//! Numbers are part of the stored format and never change (R-ENGINE-1).
+
+use alloc::vec::Vec;
+
+use chancery_wire::records::{Overlay, RecordKey, Records, Table};
+use chancery_wire::{Limit, WireMessage, decode, encode};
+
+use crate::error::EngineError;
+
+pub(crate) const DEVICE: Table = Table(0x0100);
+pub(crate) const PENDING_ENROLMENT: Table = Table(0x0101);
+pub(crate) const DIRECTORY: Table = Table(0x0110);
+pub(crate) const HANDLE: Table = Table(0x0111);
+pub(crate) const DIRECTORY_CURSOR: Table = Table(0x0112);
+pub(crate) const PREKEY: Table = Table(0x0120);
+pub(crate) const PREKEY_STATE: Table = Table(0x0121);
+pub(crate) const PREKEY_UPLOAD: Table = Table(0x0122);
+pub(crate) const REPLAY: Table = Table(0x0123);
+pub(crate) const REPLAY_QUEUE: Table = Table(0x0124);
+pub(crate) const SESSION: Table = Table(0x0130);
+pub(crate) const PEER: Table = Table(0x0131);
+pub(crate) const TAG: Table = Table(0x0132);
+pub(crate) const OUTBOX: Table = Table(0x0140);
+pub(crate) const MESSAGE: Table = Table(0x0150);
+pub(crate) const CONVERSATION: Table = Table(0x0151);
+pub(crate) const EVENT: Table = Table(0x0160);
+pub(crate) const EVENT_CURSOR: Table = Table(0x0161);
+pub(crate) const SEEN: Table = Table(0x0170);
+pub(crate) const SEEN_QUEUE: Table = Table(0x0171);
+pub(crate) const QUEUE_STATE: Table = Table(0x0180);
+
+/// Makes the key of a record whose name is the concatenation of `parts`, each of a fixed length.
+pub(crate) fn key(table: Table, parts: &[&[u8]]) -> RecordKey {
+    RecordKey::new(table, parts.concat())
+}
+
+/// Reads a record as a message.
+pub(crate) fn load<T: WireMessage>(records: &dyn Records, key: &RecordKey) -> Result<Option<T>, EngineError> {
+    match records.get(key)? {
+        None => Ok(None),
+        Some(bytes) => decode(&bytes, Limit::RECORD)
+            .map(|message| Some(message.into_unchecked()))
+            .map_err(|_| EngineError::DamagedRecord),
+    }
+}
+
+/// Writes a message as a record.
+pub(crate) fn save<T: WireMessage>(records: &mut Overlay<'_>, key: RecordKey, message: &T) {
+    records.put(key, encode(message));
+}
+
+/// Reads a record that is one number.
+pub(crate) fn load_number(records: &dyn Records, key: &RecordKey) -> Result<Option<u64>, EngineError> {
+    match records.get(key)? {
+        None => Ok(None),
+        Some(bytes) => {
+            let bytes: [u8; 8] = bytes.try_into().map_err(|_: Vec<u8>| EngineError::DamagedRecord)?;
+            Ok(Some(u64::from_be_bytes(bytes)))
+        }
+    }
+}
+
+/// Writes a number as a record.
+pub(crate) fn save_number(records: &mut Overlay<'_>, key: RecordKey, number: u64) {
+    records.put(key, number.to_be_bytes().to_vec());
+}

@@ -1,0 +1,330 @@
+//! The directory: who is behind a member's identifier. The relay stores only sealed entries.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt;
+
+use chancery_crypto::aead::OneTimeKey;
+use chancery_crypto::kdf::derive;
+use chancery_crypto::rng::{CryptoRng, random_bytes};
+use chancery_crypto::secret::{Secret, SecretBytes};
+use chancery_crypto::{NotAuthentic, label};
+use chancery_wire::{Limit, Unverified, decode, encode, proto};
+
+use crate::organisation::check_org;
+use crate::{Capabilities, DeviceId, IdentityError, MemberId, Organisation};
+
+/// Longest handle, in characters. As long as the local part of an e-mail address may be.
+pub const MAX_HANDLE_LEN: usize = 64;
+/// Longest name, in characters. Room for a name with title and department.
+pub const MAX_NAME_LEN: usize = 128;
+/// Most devices of one member. Keeps an entry within one statement.
+pub const MAX_DEVICES: usize = 64;
+/// Step to which an entry is padded before it is sealed, in bytes. An entry with few devices fits into one.
+pub const PADDING_STEP: usize = 4096;
+
+const SALT_LEN: usize = 32;
+
+/// Text that is no handle or no name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum NameError {
+    /// It is empty; give one.
+    #[error("name is empty")]
+    Empty,
+    /// It is longer than [`MAX_HANDLE_LEN`] or [`MAX_NAME_LEN`] characters; shorten it.
+    #[error("name is too long")]
+    TooLong,
+    /// It holds a character that is not allowed; choose another.
+    #[error("name holds a character that is not allowed")]
+    Character,
+}
+
+/// A member's short name: 1 to 64 of `a-z 0-9 . _ -`, starting with a letter or digit (R-ID-11).
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Handle(String);
+
+impl Handle {
+    /// Reads a handle.
+    ///
+    /// # Errors
+    ///
+    /// [`NameError`]: ask for another.
+    ///
+    /// ```
+    /// use chancery_identity::{Handle, NameError};
+    /// assert_eq!(Handle::parse("alice.b").map(|h| h.to_string()), Ok("alice.b".into()));
+    /// assert_eq!(Handle::parse("Alice"), Err(NameError::Character));
+    /// ```
+    pub fn parse(text: &str) -> Result<Self, NameError> {
+        let first = text.bytes().next().ok_or(NameError::Empty)?;
+        let alphanumeric = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+        if !alphanumeric(first) || !text.bytes().all(|byte| alphanumeric(byte) || b"._-".contains(&byte)) {
+            return Err(NameError::Character);
+        }
+        if text.len() > MAX_HANDLE_LEN {
+            return Err(NameError::TooLong);
+        }
+        Ok(Self(text.into()))
+    }
+
+    /// Returns the text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Handle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A name to show: 1 to 128 characters that a terminal or screen can show as they are (R-ID-11).
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct DisplayName(String);
+
+impl DisplayName {
+    /// Reads a name. Refused are control characters, line and paragraph separators, and the characters that
+    /// turn the direction of writing, because a name must not rewrite the line it is shown on.
+    ///
+    /// # Errors
+    ///
+    /// [`NameError`]: ask for another.
+    pub fn parse(text: &str) -> Result<Self, NameError> {
+        if text.is_empty() {
+            return Err(NameError::Empty);
+        }
+        if text.chars().any(is_unfit) {
+            return Err(NameError::Character);
+        }
+        if text.chars().count() > MAX_NAME_LEN {
+            return Err(NameError::TooLong);
+        }
+        Ok(Self(text.into()))
+    }
+
+    /// Returns the text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for DisplayName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl From<&Handle> for DisplayName {
+    /// A handle is a name for whom no other is known.
+    fn from(handle: &Handle) -> Self {
+        Self(handle.0.clone())
+    }
+}
+
+fn is_unfit(character: char) -> bool {
+    character.is_control()
+        || matches!(character, '\u{61C}' | '\u{200E}' | '\u{200F}' | '\u{2028}'..='\u{202E}' | '\u{2066}'..='\u{2069}')
+}
+
+/// Who a member is to the others, as an issuer signed it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DirectoryEntry {
+    member_id: MemberId,
+    handle: Handle,
+    name: DisplayName,
+    device_ids: Vec<DeviceId>,
+    version: u64,
+}
+
+impl DirectoryEntry {
+    pub(crate) fn verify(organisation: &Organisation, signed: &proto::Signed) -> Result<Self, IdentityError> {
+        let body: proto::DirectoryEntryBody = decode(&signed.body, Limit::STATEMENT)?.into_unchecked();
+        check_org(&body.org_id, &organisation.id())?;
+        let issuer = organisation.permitted(&body.issuer_id, Capabilities::ENROL)?;
+        issuer.key().verify(label::SIGN_DIRECTORY, &signed.body, &signed.signature)?;
+        if body.device_ids.len() > MAX_DEVICES || body.version == 0 {
+            return Err(IdentityError::Malformed);
+        }
+        let mut device_ids = Vec::with_capacity(body.device_ids.len());
+        for bytes in &body.device_ids {
+            let id = DeviceId::from_bytes(bytes).ok_or(IdentityError::Malformed)?;
+            if device_ids.contains(&id) {
+                return Err(IdentityError::Malformed);
+            }
+            device_ids.push(id);
+        }
+        Ok(Self {
+            member_id: MemberId::from_bytes(&body.member_id).ok_or(IdentityError::Malformed)?,
+            handle: Handle::parse(&body.handle).map_err(|_| IdentityError::Malformed)?,
+            name: DisplayName::parse(&body.name).map_err(|_| IdentityError::Malformed)?,
+            device_ids,
+            version: body.version,
+        })
+    }
+
+    /// Returns the member.
+    #[must_use]
+    pub const fn member_id(&self) -> MemberId {
+        self.member_id
+    }
+
+    /// Returns the handle.
+    #[must_use]
+    pub const fn handle(&self) -> &Handle {
+        &self.handle
+    }
+
+    /// Returns the name to show.
+    #[must_use]
+    pub const fn name(&self) -> &DisplayName {
+        &self.name
+    }
+
+    /// Returns the member's devices; none for a member who has left.
+    #[must_use]
+    pub fn device_ids(&self) -> &[DeviceId] {
+        &self.device_ids
+    }
+
+    /// Returns the version; of two entries for one member the higher counts.
+    #[must_use]
+    pub const fn version(&self) -> u64 {
+        self.version
+    }
+}
+
+/// The key under which directory entries are sealed. Every member device has it.
+///
+/// It hides the directory from the relay; it authenticates nothing, the issuer's signature does.
+#[derive(Debug)]
+pub struct DirectoryKey(Secret<32>);
+
+impl DirectoryKey {
+    /// Makes a key.
+    pub fn generate(rng: &mut dyn CryptoRng) -> Self {
+        Self(Secret::random(rng))
+    }
+
+    /// Takes over a key.
+    #[must_use]
+    pub const fn new(key: Secret<32>) -> Self {
+        Self(key)
+    }
+
+    /// Returns the key, for the store and for enrolment answers.
+    #[must_use]
+    pub const fn secret(&self) -> &Secret<32> {
+        &self.0
+    }
+
+    /// Seals a signed entry for the relay, under a key of its own (R-ID-13).
+    pub fn seal(
+        &self,
+        signed: &proto::Signed,
+        entry_id: &[u8; 16],
+        version: u64,
+        rng: &mut dyn CryptoRng,
+    ) -> proto::SealedDirectoryEntry {
+        let salt: [u8; SALT_LEN] = random_bytes(rng);
+        let aad = associated_data(entry_id, version);
+        let plaintext = pad(&encode(signed));
+        let mut sealed = salt.to_vec();
+        sealed.extend_from_slice(&self.entry_key(&salt, &aad).seal(&aad, plaintext.expose()));
+        proto::SealedDirectoryEntry { entry_id: entry_id.to_vec(), version, sealed }
+    }
+
+    /// Opens what [`Self::seal`] made. [`Organisation::open_directory_entry`] does this and the rest.
+    ///
+    /// # Errors
+    ///
+    /// [`NotAuthentic`]: ignore the entry.
+    pub fn open(
+        &self,
+        entry: &proto::SealedDirectoryEntry,
+    ) -> Result<Unverified<proto::Signed>, NotAuthentic> {
+        let entry_id: &[u8; 16] = entry.entry_id.as_slice().try_into().map_err(|_| NotAuthentic)?;
+        let aad = associated_data(entry_id, entry.version);
+        let (salt, sealed) = entry.sealed.split_first_chunk::<SALT_LEN>().ok_or(NotAuthentic)?;
+        let plaintext = self.entry_key(salt, &aad).open(&aad, sealed)?;
+        decode(unpad(plaintext.expose()).ok_or(NotAuthentic)?, Limit::STATEMENT).map_err(|_| NotAuthentic)
+    }
+
+    fn entry_key(&self, salt: &[u8; SALT_LEN], context: &[u8; 24]) -> OneTimeKey {
+        OneTimeKey::new(derive(label::KDF_DIRECTORY_ENTRY, salt, &[self.0.expose()], context))
+    }
+}
+
+/// `entry_id || version (8, big-endian)`.
+fn associated_data(entry_id: &[u8; 16], version: u64) -> [u8; 24] {
+    let mut out = [0; 24];
+    let bytes = entry_id.iter().copied().chain(version.to_be_bytes());
+    out.iter_mut().zip(bytes).for_each(|(to, from)| *to = from);
+    out
+}
+
+/// `length (4, big-endian) || content || zeros`, to a multiple of [`PADDING_STEP`].
+fn pad(content: &[u8]) -> SecretBytes {
+    let length = u32::try_from(content.len()).unwrap_or(u32::MAX);
+    let padded = content.len().saturating_add(4).next_multiple_of(PADDING_STEP);
+    let mut out = Vec::with_capacity(padded);
+    out.extend_from_slice(&length.to_be_bytes());
+    out.extend_from_slice(content);
+    out.resize(padded, 0);
+    SecretBytes::new(out)
+}
+
+fn unpad(padded: &[u8]) -> Option<&[u8]> {
+    let (length, rest) = padded.split_first_chunk::<4>()?;
+    rest.get(..usize::try_from(u32::from_be_bytes(*length)).ok()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn handles_are_short_lower_case_and_start_with_a_letter_or_digit() {
+        // R-ID-11
+        for good in ["a", "0", "alice", "alice.b-c_d", &"x".repeat(64)] {
+            assert_eq!(Handle::parse(good).map(|handle| handle.as_str().len()), Ok(good.len()));
+        }
+        assert_eq!(Handle::parse(""), Err(NameError::Empty));
+        assert_eq!(Handle::parse(&"x".repeat(65)), Err(NameError::TooLong));
+        for bad in [".a", "-a", "_", "Alice", "a b", "a\n", "é", "a@b"] {
+            assert_eq!(Handle::parse(bad), Err(NameError::Character), "{bad}");
+        }
+    }
+
+    #[test]
+    fn names_cannot_rewrite_the_line_they_are_shown_on() {
+        // R-ID-11
+        assert!(DisplayName::parse("Zoë d'Arc, 東京").is_ok());
+        assert!(DisplayName::parse(&"é".repeat(128)).is_ok());
+        assert_eq!(DisplayName::parse(&"é".repeat(129)), Err(NameError::TooLong));
+        assert_eq!(DisplayName::parse(""), Err(NameError::Empty));
+        for bad in ["a\u{1b}[2J", "a\nb", "\u{202e}ecila", "a\u{2066}", "a\u{2028}", "\u{85}"] {
+            assert_eq!(DisplayName::parse(bad), Err(NameError::Character), "{bad:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn padding_comes_off_again(content in proptest::collection::vec(any::<u8>(), 0..9000)) {
+            let padded = pad(&content);
+            prop_assert_eq!(padded.expose().len() % PADDING_STEP, 0);
+            prop_assert_eq!(unpad(padded.expose()), Some(content.as_slice()));
+        }
+
+        #[test]
+        fn any_bytes_unpad_to_something_or_nothing(bytes in proptest::collection::vec(any::<u8>(), 0..64)) {
+            if let Some(content) = unpad(&bytes) {
+                prop_assert!(content.len() <= bytes.len().saturating_sub(4));
+            }
+        }
+    }
+}

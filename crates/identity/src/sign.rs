@@ -1,0 +1,56 @@
+//! The signing side: each function makes one kind of [`Signed`] statement.
+//!
+//! Nothing is checked here; a statement that its verifier would refuse can be signed, and is refused.
+
+use chancery_crypto::label::{self, Label};
+use chancery_crypto::rng::CryptoRng;
+use chancery_crypto::signature::SigningKey;
+use chancery_wire::{encode, proto};
+use proto::Signed;
+
+/// Signs an issuer's certificate with the organisation's root (R-ID-4).
+pub fn sign_issuer(root: &SigningKey, body: &proto::IssuerBody, rng: &mut dyn CryptoRng) -> Signed {
+    sign(root, label::SIGN_ISSUER, encode(body), rng)
+}
+
+/// Signs a device's credential with an issuer's key (R-ID-7).
+pub fn sign_credential(issuer: &SigningKey, body: &proto::CredentialBody, rng: &mut dyn CryptoRng) -> Signed {
+    sign(issuer, label::SIGN_CREDENTIAL, encode(body), rng)
+}
+
+/// Signs the enrolment desk's keys with an issuer's key (R-ID-9).
+pub fn sign_desk(issuer: &SigningKey, body: &proto::DeskBody, rng: &mut dyn CryptoRng) -> Signed {
+    sign(issuer, label::SIGN_DESK, encode(body), rng)
+}
+
+/// Signs where the relay is with an issuer's key (R-ID-10).
+pub fn sign_relay_record(
+    issuer: &SigningKey,
+    body: &proto::RelayRecordBody,
+    rng: &mut dyn CryptoRng,
+) -> Signed {
+    sign(issuer, label::SIGN_RELAY_RECORD, encode(body), rng)
+}
+
+/// Signs a directory entry with an issuer's key (R-ID-12).
+pub fn sign_directory_entry(
+    issuer: &SigningKey,
+    body: &proto::DirectoryEntryBody,
+    rng: &mut dyn CryptoRng,
+) -> Signed {
+    sign(issuer, label::SIGN_DIRECTORY, encode(body), rng)
+}
+
+/// Signs a prekey batch with a device's key (R-PREKEY-2).
+pub fn sign_prekey_batch(
+    device: &SigningKey,
+    body: &proto::PrekeyBatchBody,
+    rng: &mut dyn CryptoRng,
+) -> Signed {
+    sign(device, label::SIGN_PREKEYS, encode(body), rng)
+}
+
+fn sign(key: &SigningKey, label: Label, body: alloc::vec::Vec<u8>, rng: &mut dyn CryptoRng) -> Signed {
+    let signature = key.sign(label, &body, rng);
+    Signed { body, signature }
+}

@@ -1,0 +1,159 @@
+//! The sealed way from a new device to the desk and back: layouts and keys that both sides share.
+
+use alloc::vec::Vec;
+
+use chancery_crypto::aead::{BOX_OVERHEAD, BoxKey, OneTimeKey, TAG_LEN};
+use chancery_crypto::hash::hash;
+use chancery_crypto::kdf::derive;
+use chancery_crypto::secret::{Secret, SecretBytes};
+use chancery_crypto::{NotAuthentic, ed25519, kem, label, signature, x25519};
+use chancery_identity::{Desk, DeviceKeys, OrgId};
+use chancery_wire::proto;
+
+/// First byte of an enrolment request.
+pub const REQUEST_KIND: u8 = 0x13;
+/// First byte of an enrolment answer.
+pub const ANSWER_KIND: u8 = 0x14;
+/// Length of every request, in bytes: kind, ephemeral key, ciphertext, sealed plaintext of 8 KiB.
+pub const REQUEST_LEN: usize = HEAD_LEN + REQUEST_PLAINTEXT_LEN + TAG_LEN;
+/// Length of every answer, in bytes: kind, sealed plaintext of 16 KiB. All outcomes look alike.
+pub const ANSWER_LEN: usize = 1 + BOX_OVERHEAD + ANSWER_PLAINTEXT_LEN;
+
+/// Bytes of a request before the sealed part.
+pub(crate) const HEAD_LEN: usize = 1 + x25519::LEN + kem::CIPHERTEXT_LEN;
+pub(crate) const REQUEST_PLAINTEXT_LEN: usize = 8192;
+pub(crate) const ANSWER_PLAINTEXT_LEN: usize = 16_384;
+
+/// What both sides derive from a request's key agreement (R-ORG-6).
+#[derive(Debug)]
+pub(crate) struct Channel {
+    /// Names this request: organisation, desk, ephemeral key and ciphertext.
+    pub(crate) context: [u8; 32],
+    pub(crate) request: OneTimeKey,
+    /// Seals any number of answers, because a repeated request is answered again.
+    pub(crate) answer: Secret<32>,
+}
+
+impl Channel {
+    pub(crate) fn derive(
+        context: [u8; 32],
+        dh: &Secret<32>,
+        kem_secret: &Secret<32>,
+    ) -> Result<Self, NotAuthentic> {
+        let input: [&[u8]; 3] = [&[0xFF; 32], dh.expose(), kem_secret.expose()];
+        let keys: Secret<64> = derive(label::KDF_ENROLMENT, &[], &input, &context);
+        Ok(Self {
+            context,
+            request: OneTimeKey::new(keys.part(0).ok_or(NotAuthentic)?),
+            answer: keys.part(1).ok_or(NotAuthentic)?,
+        })
+    }
+}
+
+/// The hash that binds everything else to this request (R-ORG-6).
+pub(crate) fn context(org: &OrgId, desk: &Desk, ephemeral: &[u8], ciphertext: &[u8]) -> [u8; 32] {
+    hash(label::HASH_ENROLMENT, &[org.as_bytes(), desk.statement_hash(), ephemeral, ciphertext])
+}
+
+/// The public keys of a device that asks, each of its fixed length, not necessarily valid.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct RequestedKeys<'a> {
+    pub(crate) signing: &'a [u8; signature::PUBLIC_LEN],
+    pub(crate) identity: &'a [u8; 32],
+    pub(crate) group: &'a [u8; 32],
+}
+
+impl<'a> RequestedKeys<'a> {
+    pub(crate) fn read(request: &'a proto::EnrolmentRequest) -> Option<Self> {
+        Some(Self {
+            signing: request.signing_key.as_slice().try_into().ok()?,
+            identity: request.identity_key.as_slice().try_into().ok()?,
+            group: request.group_key.as_slice().try_into().ok()?,
+        })
+    }
+
+    /// The hash by which the desk recognises a device that asks again.
+    pub(crate) fn fingerprint(&self) -> [u8; 32] {
+        hash(label::HASH_ENROLLING_KEYS, &[self.signing, self.identity, self.group])
+    }
+
+    /// Whether a credential may name the keys; the signing key has been judged by its signature.
+    pub(crate) fn are_valid(&self) -> bool {
+        x25519::DhPublic::from_bytes(self.identity).is_ok()
+            && ed25519::GroupVerifyingKey::from_bytes(self.group).is_ok()
+    }
+
+    /// `context (32) || invitation id (16) || signing key || identity key || group key`: what is signed and
+    /// proven (R-ORG-7).
+    pub(crate) fn statement(&self, context: &[u8; 32], invitation_id: &[u8; 16]) -> Vec<u8> {
+        [context.as_slice(), invitation_id, self.signing, self.identity, self.group].concat()
+    }
+}
+
+/// Copies a device's public keys into a request.
+pub(crate) fn public_keys(keys: &DeviceKeys) -> proto::EnrolmentRequest {
+    proto::EnrolmentRequest {
+        signing_key: keys.signing.verifying_key().as_bytes().to_vec(),
+        identity_key: keys.identity.public().as_bytes().to_vec(),
+        group_key: keys.group.verifying_key().as_bytes().to_vec(),
+        ..Default::default()
+    }
+}
+
+/// Seals an answer (R-ORG-8).
+pub(crate) fn seal_answer(
+    key: Secret<32>,
+    content: &SecretBytes,
+    rng: &mut dyn chancery_crypto::rng::CryptoRng,
+) -> Result<Vec<u8>, NotAuthentic> {
+    let plaintext = pad(content.expose(), ANSWER_PLAINTEXT_LEN).ok_or(NotAuthentic)?;
+    let mut envelope = Vec::with_capacity(ANSWER_LEN);
+    envelope.push(ANSWER_KIND);
+    envelope.extend_from_slice(&BoxKey::new(key).seal(&[ANSWER_KIND], plaintext.expose(), rng));
+    Ok(envelope)
+}
+
+/// Opens an answer: the padded plaintext.
+pub(crate) fn open_answer(key: &Secret<32>, envelope: &[u8]) -> Result<SecretBytes, NotAuthentic> {
+    match envelope.split_first() {
+        Some((&ANSWER_KIND, sealed)) if envelope.len() == ANSWER_LEN => {
+            let key = Secret::init_with(|own| own.copy_from_slice(key.expose()));
+            BoxKey::new(key).open(&[ANSWER_KIND], sealed)
+        }
+        _ => Err(NotAuthentic),
+    }
+}
+
+/// `length (4, big-endian) || content || zeros`, `len` bytes in all; `None` if the content is too long.
+pub(crate) fn pad(content: &[u8], len: usize) -> Option<SecretBytes> {
+    let mut out = Vec::with_capacity(len);
+    out.extend_from_slice(&u32::try_from(content.len()).ok()?.to_be_bytes());
+    if content.len() > len.checked_sub(out.len())? {
+        return None;
+    }
+    out.extend_from_slice(content);
+    out.resize(len, 0);
+    Some(SecretBytes::new(out))
+}
+
+/// Takes the padding off; its bytes are not looked at.
+pub(crate) fn unpad(padded: &[u8]) -> Option<&[u8]> {
+    let (length, rest) = padded.split_first_chunk::<4>()?;
+    rest.get(..usize::try_from(u32::from_be_bytes(*length)).ok()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn padding_has_one_length_and_comes_off() {
+        assert_eq!(pad(b"abc", 16).unwrap().expose().len(), 16);
+        assert_eq!(unpad(pad(b"abc", 16).unwrap().expose()), Some(b"abc".as_slice()));
+        assert_eq!(unpad(pad(&[7; 12], 16).unwrap().expose()), Some([7; 12].as_slice()));
+        assert!(pad(&[7; 13], 16).is_none());
+        assert_eq!(unpad(&[0, 0, 0, 1]), None);
+        assert_eq!(unpad(&[0xFF; 16]), None);
+        assert_eq!(unpad(&[0; 3]), None);
+    }
+}

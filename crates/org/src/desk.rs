@@ -1,0 +1,278 @@
+//! The enrolment desk and its books: invitations, members, and the directory to publish.
+
+use alloc::string::ToString;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use chancery_crypto::rng::{CryptoRng, random_bytes};
+use chancery_crypto::secret::Secret;
+use chancery_identity::{
+    Capabilities, Credential, DeviceKeys, DisplayName, Handle, IdentityError, MemberId, Organisation,
+    RelayRecord,
+};
+use chancery_wire::records::{Batch, Records};
+use chancery_wire::{Timestamp, Unverified, proto};
+
+use crate::keys::DeskKeys;
+use crate::state::{self, Invitation, InvitationState, damaged};
+use crate::{InvitationLink, OrgError};
+
+/// How long an invitation lives if nobody says otherwise: a week.
+pub const DEFAULT_INVITATION_LIFETIME: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+/// The longest that an invitation may live: 90 days. A link that lies in a mailbox for longer is a key under a mat.
+pub const MAX_INVITATION_LIFETIME: Duration = Duration::from_secs(90 * 24 * 60 * 60);
+
+/// Whom to invite, and how.
+#[derive(Debug, Clone, Copy)]
+pub struct Invite<'a> {
+    /// The handle, which must be free.
+    pub handle: &'a Handle,
+    /// The name to show.
+    pub name: &'a DisplayName,
+    /// The relay that the new device is sent to.
+    pub relay: &'a RelayRecord,
+    /// From now on; more than nothing, at most [`MAX_INVITATION_LIFETIME`].
+    pub lifetime: Duration,
+}
+
+/// A new invitation. Commit the batch before the link is shown.
+#[derive(Debug)]
+pub struct Invited {
+    /// What the invited person gets.
+    pub link: InvitationLink,
+    /// Who they will be.
+    pub member_id: MemberId,
+    /// What the desk must remember.
+    pub batch: Batch,
+}
+
+/// A person in the desk's books.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Member {
+    /// The identifier, never issued to another.
+    pub member_id: MemberId,
+    /// The handle.
+    pub handle: Handle,
+    /// The name.
+    pub name: DisplayName,
+    /// Whether they have a device.
+    pub state: MemberState,
+}
+
+/// How far a person has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum MemberState {
+    /// Invited, without a device; the invitation ends, or ended, at this time.
+    Open {
+        /// When the newest invitation expires.
+        expires: Timestamp,
+    },
+    /// Has at least one device.
+    Enrolled,
+}
+
+/// The enrolment desk of one organisation.
+///
+/// It holds keys only; what it remembers is in the records that each call reads and the batch it returns.
+/// Each call belongs into one transaction: read, commit the batch, then send.
+#[derive(Debug)]
+pub struct Desk {
+    pub(crate) keys: DeskKeys,
+    pub(crate) organisation: Organisation,
+    credential: Credential,
+}
+
+impl Desk {
+    /// Opens the desk with its keys and the organisation's public document.
+    ///
+    /// # Errors
+    ///
+    /// [`OrgError::WrongKeys`] when the keys are not the document's, [`OrgError::OutsideValidity`] when they
+    /// are not valid at `now`.
+    pub fn new(keys: DeskKeys, organisation: Organisation, now: Timestamp) -> Result<Self, OrgError> {
+        let desk = organisation.desk().ok_or(OrgError::WrongKeys)?;
+        if !keys.issuer.is_issuer_of(&organisation, Capabilities::ENROL)
+            || desk.dh_key() != keys.dh.public()
+            || *desk.kem_key() != keys.kem.public()
+        {
+            return Err(OrgError::WrongKeys);
+        }
+        let credential = organisation
+            .verify_credential(Unverified::new(keys.credential.clone()), now)
+            .map_err(|error| match error {
+                IdentityError::NotYetValid | IdentityError::Expired => OrgError::OutsideValidity,
+                _ => OrgError::WrongKeys,
+            })?;
+        if !desk.is_valid_at(now) {
+            return Err(OrgError::OutsideValidity);
+        }
+        if credential.device_id() != desk.device_id() || !keys.device.match_credential(&credential) {
+            return Err(OrgError::WrongKeys);
+        }
+        Ok(Self { keys, organisation, credential })
+    }
+
+    /// Returns the desk's own credential, with which it logs in at the relay.
+    #[must_use]
+    pub const fn credential(&self) -> &Credential {
+        &self.credential
+    }
+
+    /// Returns the keys of the desk's device, with which it logs in at the relay.
+    #[must_use]
+    pub const fn device_keys(&self) -> &DeviceKeys {
+        &self.keys.device
+    }
+
+    /// Returns the organisation that the desk was opened with.
+    #[must_use]
+    pub const fn organisation(&self) -> &Organisation {
+        &self.organisation
+    }
+
+    /// Invites a person (R-ORG-9). A handle whose invitation has expired unused may be invited again.
+    ///
+    /// # Errors
+    ///
+    /// [`OrgError::HandleTaken`] and the others: nothing is to be committed, there is no link.
+    pub fn invite(
+        &self,
+        records: &dyn Records,
+        invite: Invite<'_>,
+        now: Timestamp,
+        rng: &mut dyn CryptoRng,
+    ) -> Result<Invited, OrgError> {
+        if invite.lifetime.as_millis() == 0 || invite.lifetime > MAX_INVITATION_LIFETIME {
+            return Err(OrgError::LifetimeOutOfRange);
+        }
+        // An invitation from a store without an organisation could never be answered.
+        state::settings(records)?;
+        let mut batch = Batch::default();
+        let member_id = match state::member_of_handle(records, invite.handle)? {
+            Some(id) => self.reopen(records, &mut batch, id, now)?,
+            None => self.new_member(records, &mut batch, invite.handle, rng)?,
+        };
+        let link = InvitationLink {
+            org_id: self.organisation.id(),
+            relay_url: invite.relay.url().into(),
+            relay_pin: *invite.relay.pin(),
+            invitation_id: random_bytes(rng),
+            secret: Secret::random(rng),
+            expires: now.after(invite.lifetime),
+        };
+        if state::invitation(records, &link.invitation_id)?.is_some() {
+            return Err(OrgError::IdentifierTaken);
+        }
+        let member = proto::DeskMember {
+            handle: invite.handle.to_string(),
+            name: invite.name.to_string(),
+            invitation_id: link.invitation_id.to_vec(),
+            ..Default::default()
+        };
+        state::put_member(&mut batch, &member_id, &member);
+        let invitation = Invitation {
+            member_id,
+            expires: link.expires.as_millis(),
+            state: InvitationState::Open(Secret::init_with(|own| own.copy_from_slice(link.secret.expose()))),
+        };
+        state::put_invitation(&mut batch, &link.invitation_id, &invitation);
+        Ok(Invited { link, member_id, batch })
+    }
+
+    /// Lists everybody who was invited, in that order.
+    ///
+    /// # Errors
+    ///
+    /// [`OrgError::Records`] when the store cannot answer.
+    pub fn members(records: &dyn Records) -> Result<Vec<Member>, OrgError> {
+        let mut members = Vec::new();
+        for member_id in state::member_ids(records)? {
+            let member = state::member(records, &member_id)?.ok_or_else(damaged)?;
+            let state = if member.device_ids.is_empty() {
+                let open = state::invitation(records, &member.invitation_id)?.ok_or_else(damaged)?;
+                MemberState::Open { expires: Timestamp::from_millis(open.expires) }
+            } else {
+                MemberState::Enrolled
+            };
+            members.push(Member {
+                member_id,
+                handle: Handle::parse(&member.handle).map_err(|_| damaged())?,
+                name: DisplayName::parse(&member.name).map_err(|_| damaged())?,
+                state,
+            });
+        }
+        Ok(members)
+    }
+
+    /// Returns the directory entries that the relay has yet to be given, oldest first.
+    ///
+    /// # Errors
+    ///
+    /// [`OrgError::Records`] when the store cannot answer.
+    pub fn pending_directory(records: &dyn Records) -> Result<Vec<proto::SealedDirectoryEntry>, OrgError> {
+        state::pending_index(records)?
+            .iter()
+            .map(|id| state::pending(records, id)?.ok_or_else(damaged))
+            .collect()
+    }
+
+    /// Notes that the relay has an entry durably. A newer version that came up meanwhile stays pending.
+    ///
+    /// # Errors
+    ///
+    /// [`OrgError::Records`] when the store cannot answer.
+    pub fn directory_published(
+        records: &dyn Records,
+        entry_id: &[u8],
+        version: u64,
+    ) -> Result<Batch, OrgError> {
+        let mut batch = Batch::default();
+        if state::pending(records, entry_id)?.is_some_and(|pending| pending.version <= version) {
+            state::delete_pending(records, &mut batch, entry_id)?;
+        }
+        Ok(batch)
+    }
+
+    /// Returns the organisation's name.
+    ///
+    /// # Errors
+    ///
+    /// [`OrgError::NotFounded`] or [`OrgError::Records`].
+    pub fn organisation_name(records: &dyn Records) -> Result<DisplayName, OrgError> {
+        Ok(state::settings(records)?.organisation_name)
+    }
+
+    /// Gives a handle whose invitation expired unused its member back, and ends the old invitation.
+    fn reopen(
+        &self,
+        records: &dyn Records,
+        batch: &mut Batch,
+        id: MemberId,
+        now: Timestamp,
+    ) -> Result<MemberId, OrgError> {
+        let member = state::member(records, &id)?.ok_or_else(damaged)?;
+        let old = state::invitation(records, &member.invitation_id)?.ok_or_else(damaged)?;
+        if !member.device_ids.is_empty() || now.as_millis() < old.expires {
+            return Err(OrgError::HandleTaken);
+        }
+        state::delete_invitation(batch, &member.invitation_id);
+        Ok(id)
+    }
+
+    fn new_member(
+        &self,
+        records: &dyn Records,
+        batch: &mut Batch,
+        handle: &Handle,
+        rng: &mut dyn CryptoRng,
+    ) -> Result<MemberId, OrgError> {
+        let id = MemberId::random(rng);
+        if id == self.credential.member_id() || state::member(records, &id)?.is_some() {
+            return Err(OrgError::IdentifierTaken);
+        }
+        state::put_handle(batch, handle, &id);
+        state::index_member(records, batch, &id)?;
+        Ok(id)
+    }
+}

@@ -1,0 +1,60 @@
+//! What can go wrong at the desk and at the administrator's.
+
+use chancery_wire::records::RecordsError;
+
+/// Why the desk did not do what it was asked. Nothing was changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum OrgError {
+    /// The handle is a member's, or an open invitation holds it; choose another, or wait until that expires.
+    #[error("handle is taken")]
+    HandleTaken,
+    /// The invitation would live for no time or longer than [`crate::MAX_INVITATION_LIFETIME`]; ask for less.
+    #[error("lifetime of the invitation is out of range")]
+    LifetimeOutOfRange,
+    /// The envelope is no request that was sealed to this desk by the device it names; drop it.
+    #[error("not authentic")]
+    NotAuthentic,
+    /// The keys are not those of the organisation's public document; use the matching pair.
+    #[error("keys do not belong to this organisation's document")]
+    WrongKeys,
+    /// The desk's or its issuer's validity is over, or has not begun; the root has to sign new keys.
+    #[error("keys of the desk are not valid at this time")]
+    OutsideValidity,
+    /// A new random identifier exists already: the source of randomness is broken; stop.
+    #[error("a random identifier was drawn twice")]
+    IdentifierTaken,
+    /// The store holds no organisation; commit what [`crate::found`] returned first.
+    #[error("the store holds no organisation")]
+    NotFounded,
+    /// The store cannot answer; see [`RecordsError`].
+    #[error("the store cannot answer")]
+    Records(#[source] RecordsError),
+}
+
+impl From<RecordsError> for OrgError {
+    fn from(error: RecordsError) -> Self {
+        Self::Records(error)
+    }
+}
+
+impl From<chancery_crypto::NotAuthentic> for OrgError {
+    fn from(_: chancery_crypto::NotAuthentic) -> Self {
+        Self::NotAuthentic
+    }
+}
+
+/// Why an administrator's statement was not signed. Nothing was changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum AdminError {
+    /// The address is not `wss://host:port`, or too long; correct it.
+    #[error("address of the relay is not wss://host:port")]
+    RelayUrl,
+    /// The keys are not an issuer's of this organisation that may set policy; use the matching pair.
+    #[error("keys do not belong to this organisation's document")]
+    WrongKeys,
+    /// The last possible sequence number has been used; nothing can follow it.
+    #[error("sequence numbers are used up")]
+    SequenceExhausted,
+}

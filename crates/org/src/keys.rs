@@ -1,0 +1,223 @@
+//! Private keys of the organisation, each kind for a file of its own.
+
+use alloc::vec::Vec;
+
+use chancery_crypto::kem::KemSecret;
+use chancery_crypto::rng::CryptoRng;
+use chancery_crypto::secret::{Secret, SecretBytes};
+use chancery_crypto::signature::{SEED_LEN, SigningKey};
+use chancery_crypto::x25519::DhSecret;
+use chancery_identity::{Capabilities, DeviceKeys, IssuerId, OrgId, Organisation, is_relay_url, sign};
+use chancery_wire::{Limit, decode, encode, proto};
+
+use crate::AdminError;
+
+/// First byte of every kind of stored keys.
+const VERSION: u8 = 1;
+
+/// The organisation's root key. It signs issuers and nothing else, and is kept away from every running machine.
+#[derive(Debug)]
+pub struct Root(SigningKey);
+
+impl Root {
+    /// Makes a root.
+    pub fn generate(rng: &mut dyn CryptoRng) -> Self {
+        Self(SigningKey::generate(rng))
+    }
+
+    /// Rebuilds a root from its seed.
+    #[must_use]
+    pub fn from_seed(seed: Secret<SEED_LEN>) -> Self {
+        Self(SigningKey::from_seed(seed))
+    }
+
+    /// Returns the seed.
+    #[must_use]
+    pub const fn seed(&self) -> &Secret<SEED_LEN> {
+        self.0.seed()
+    }
+
+    /// Returns the organisation's identifier, which is the root's (R-ID-1).
+    #[must_use]
+    pub fn org_id(&self) -> OrgId {
+        OrgId::of(self.0.verifying_key())
+    }
+
+    /// Returns the key that signs.
+    pub(crate) const fn signing(&self) -> &SigningKey {
+        &self.0
+    }
+
+    /// Returns the root for its encrypted file: version (1), seed (64).
+    #[must_use]
+    pub fn to_secret_bytes(&self) -> SecretBytes {
+        concat(&[&[VERSION], self.0.seed().expose()])
+    }
+
+    /// Reads what [`Self::to_secret_bytes`] wrote; `None` for anything else.
+    #[must_use]
+    pub fn from_secret_bytes(bytes: &[u8]) -> Option<Self> {
+        Secret::from_slice(versioned(bytes)?).map(Self::from_seed)
+    }
+}
+
+/// An issuer's signing key and the identifier of its certificate.
+#[derive(Debug)]
+pub struct IssuerKey {
+    id: IssuerId,
+    key: SigningKey,
+}
+
+impl IssuerKey {
+    pub(crate) const fn new(id: IssuerId, key: SigningKey) -> Self {
+        Self { id, key }
+    }
+
+    /// Returns the issuer's identifier.
+    #[must_use]
+    pub const fn id(&self) -> IssuerId {
+        self.id
+    }
+
+    /// Returns the key that signs.
+    pub(crate) const fn signing(&self) -> &SigningKey {
+        &self.key
+    }
+
+    /// Whether the organisation knows this very key as an issuer with `capability`.
+    pub(crate) fn is_issuer_of(&self, organisation: &Organisation, capability: Capabilities) -> bool {
+        organisation.issuer(&self.id).is_some_and(|issuer| {
+            issuer.key() == self.key.verifying_key() && issuer.capabilities().contains(capability)
+        })
+    }
+}
+
+/// Everything that an administrator signs with: offboarding, groups, policy, log and archive.
+#[derive(Debug)]
+pub struct AdminKeys(IssuerKey);
+
+impl AdminKeys {
+    pub(crate) const fn new(issuer: IssuerKey) -> Self {
+        Self(issuer)
+    }
+
+    /// Returns the issuer.
+    #[must_use]
+    pub const fn issuer(&self) -> &IssuerKey {
+        &self.0
+    }
+
+    /// Signs where the relay is, one sequence above what the document says, and returns the new document.
+    ///
+    /// The statement itself is the document's `relay`; a relay takes either (R-ORG-2). If the document says so
+    /// already it comes back unchanged.
+    ///
+    /// # Errors
+    ///
+    /// [`AdminError`]: the document at hand stays as it is.
+    pub fn record_relay(
+        &self,
+        organisation: &Organisation,
+        url: &str,
+        pin: &[u8; 32],
+        rng: &mut dyn CryptoRng,
+    ) -> Result<proto::Organisation, AdminError> {
+        if !is_relay_url(url) {
+            return Err(AdminError::RelayUrl);
+        }
+        if !self.0.is_issuer_of(organisation, Capabilities::POLICY) {
+            return Err(AdminError::WrongKeys);
+        }
+        if organisation.relay().is_some_and(|relay| relay.url() == url && relay.pin() == pin) {
+            return Ok(organisation.as_proto().clone());
+        }
+        let last = organisation.relay().map_or(0, chancery_identity::RelayRecord::sequence);
+        let body = proto::RelayRecordBody {
+            org_id: organisation.id().as_bytes().to_vec(),
+            issuer_id: self.0.id.as_bytes().to_vec(),
+            url: url.into(),
+            pin: pin.to_vec(),
+            sequence: last.checked_add(1).ok_or(AdminError::SequenceExhausted)?,
+        };
+        let relay = Some(sign::sign_relay_record(&self.0.key, &body, rng));
+        Ok(proto::Organisation { relay, ..organisation.as_proto().clone() })
+    }
+
+    /// Returns the keys for their encrypted file: version (1), issuer identifier (32), seed (64).
+    #[must_use]
+    pub fn to_secret_bytes(&self) -> SecretBytes {
+        concat(&[&[VERSION], self.0.id.as_bytes(), self.0.key.seed().expose()])
+    }
+
+    /// Reads what [`Self::to_secret_bytes`] wrote; `None` for anything else.
+    #[must_use]
+    pub fn from_secret_bytes(bytes: &[u8]) -> Option<Self> {
+        let (issuer, rest) = take_issuer(versioned(bytes)?)?;
+        rest.is_empty().then_some(Self(issuer))
+    }
+}
+
+/// Everything that the enrolment desk works with: the enrolling issuer's key, and the desk's own device.
+#[derive(Debug)]
+pub struct DeskKeys {
+    pub(crate) issuer: IssuerKey,
+    pub(crate) device: DeviceKeys,
+    pub(crate) dh: DhSecret,
+    pub(crate) kem: KemSecret,
+    pub(crate) credential: proto::Signed,
+}
+
+impl DeskKeys {
+    /// Returns the keys for their encrypted file: version (1), issuer identifier (32), issuer seed (64), device
+    /// keys (128), X25519 secret (32), ML-KEM seed (64), then the encoded credential.
+    #[must_use]
+    pub fn to_secret_bytes(&self) -> SecretBytes {
+        concat(&[
+            &[VERSION],
+            self.issuer.id.as_bytes(),
+            self.issuer.key.seed().expose(),
+            self.device.to_secret_bytes().expose(),
+            self.dh.secret().expose(),
+            self.kem.seed().expose(),
+            &encode(&self.credential),
+        ])
+    }
+
+    /// Reads what [`Self::to_secret_bytes`] wrote; `None` for anything else.
+    #[must_use]
+    pub fn from_secret_bytes(bytes: &[u8]) -> Option<Self> {
+        let (issuer, rest) = take_issuer(versioned(bytes)?)?;
+        let (device, rest) = rest.split_first_chunk::<{ DeviceKeys::SECRET_LEN }>()?;
+        let (dh, rest) = rest.split_first_chunk::<32>()?;
+        let (kem, credential) = rest.split_first_chunk::<64>()?;
+        Some(Self {
+            issuer,
+            device: DeviceKeys::from_secret_bytes(device)?,
+            dh: DhSecret::from_secret(Secret::from_slice(dh)?),
+            kem: KemSecret::from_seed(Secret::from_slice(kem)?),
+            // Believed only once the desk has verified it against the organisation.
+            credential: decode(credential, Limit::STATEMENT).ok()?.into_unchecked(),
+        })
+    }
+}
+
+fn versioned(bytes: &[u8]) -> Option<&[u8]> {
+    match bytes.split_first() {
+        Some((&VERSION, rest)) => Some(rest),
+        _ => None,
+    }
+}
+
+fn take_issuer(bytes: &[u8]) -> Option<(IssuerKey, &[u8])> {
+    let (id, rest) = bytes.split_first_chunk::<32>()?;
+    let (seed, rest) = rest.split_first_chunk::<SEED_LEN>()?;
+    let key = SigningKey::from_seed(Secret::from_slice(seed)?);
+    Some((IssuerKey { id: IssuerId::new(*id), key }, rest))
+}
+
+fn concat(parts: &[&[u8]]) -> SecretBytes {
+    // One allocation of the final size, so that growing leaves no copy behind.
+    let mut out = Vec::with_capacity(parts.iter().map(|part| part.len()).sum());
+    parts.iter().for_each(|part| out.extend_from_slice(part));
+    SecretBytes::new(out)
+}

@@ -1,0 +1,226 @@
+//! The desk's records: their tables, their names and their reading and writing.
+//!
+//! ```text
+//! table   name                   value
+//! 0x0200  (empty)                DeskSettings
+//! 0x0201  invitation id (16)     DeskInvitation
+//! 0x0202  handle                 member id (16)
+//! 0x0203  member id (16)         DeskMember
+//! 0x0204  chunk number (4, be)   member ids, 16 bytes each, at most 1,024
+//! 0x0205  device id (16)         Signed credential
+//! 0x0206  entry id (16)          SealedDirectoryEntry that is still to be published
+//! 0x0207  (empty)                entry ids of 0x0206, 16 bytes each
+//! ```
+
+use alloc::vec::Vec;
+
+use chancery_crypto::secret::{Secret, SecretBytes};
+use chancery_identity::{DeviceId, DirectoryKey, DisplayName, Handle, MemberId};
+use chancery_wire::records::{Batch, RecordKey, Records, RecordsError, Table};
+use chancery_wire::{Limit, WireMessage, decode, encode, proto};
+
+use crate::OrgError;
+
+const SETTINGS: Table = Table(0x0200);
+const INVITATIONS: Table = Table(0x0201);
+const HANDLES: Table = Table(0x0202);
+const MEMBERS: Table = Table(0x0203);
+const MEMBER_INDEX: Table = Table(0x0204);
+const CREDENTIALS: Table = Table(0x0205);
+const PENDING: Table = Table(0x0206);
+const PENDING_INDEX: Table = Table(0x0207);
+
+/// Member identifiers in one record of the index: 16 KiB, so that an invitation rewrites little.
+const IDS_PER_CHUNK: usize = 1024;
+const ID_LEN: usize = 16;
+
+/// The organisation's name and the directory key.
+pub(crate) struct Settings {
+    pub(crate) organisation_name: DisplayName,
+    pub(crate) directory_key: DirectoryKey,
+}
+
+pub(crate) fn put_settings(batch: &mut Batch, name: &DisplayName, key: &DirectoryKey) {
+    let value = proto::DeskSettings {
+        organisation_name: name.as_str().into(),
+        directory_key: key.secret().expose().to_vec(),
+    };
+    batch.put(RecordKey::new(SETTINGS, []), encode(&value));
+}
+
+pub(crate) fn settings(records: &dyn Records) -> Result<Settings, OrgError> {
+    let value: proto::DeskSettings =
+        read(records, &RecordKey::new(SETTINGS, []))?.ok_or(OrgError::NotFounded)?;
+    let key = SecretBytes::new(value.directory_key);
+    Ok(Settings {
+        organisation_name: DisplayName::parse(&value.organisation_name).map_err(|_| damaged())?,
+        directory_key: DirectoryKey::new(Secret::from_slice(key.expose()).ok_or_else(damaged)?),
+    })
+}
+
+/// An invitation, open as long as it has a secret.
+pub(crate) struct Invitation {
+    pub(crate) member_id: MemberId,
+    pub(crate) expires: u64,
+    pub(crate) state: InvitationState,
+}
+
+pub(crate) enum InvitationState {
+    Open(Secret<32>),
+    /// Used by the device whose keys have this fingerprint.
+    Used {
+        by: [u8; 32],
+        device_id: DeviceId,
+    },
+}
+
+pub(crate) fn put_invitation(batch: &mut Batch, id: &[u8; ID_LEN], invitation: &Invitation) {
+    let mut value = proto::DeskInvitation {
+        member_id: invitation.member_id.as_bytes().to_vec(),
+        expires: invitation.expires,
+        ..Default::default()
+    };
+    match &invitation.state {
+        InvitationState::Open(secret) => value.secret = secret.expose().to_vec(),
+        InvitationState::Used { by, device_id } => {
+            value.used_by = by.to_vec();
+            value.device_id = device_id.as_bytes().to_vec();
+        }
+    }
+    batch.put(RecordKey::new(INVITATIONS, *id), encode(&value));
+}
+
+pub(crate) fn delete_invitation(batch: &mut Batch, id: &[u8]) {
+    batch.delete(RecordKey::new(INVITATIONS, id));
+}
+
+pub(crate) fn invitation(records: &dyn Records, id: &[u8]) -> Result<Option<Invitation>, OrgError> {
+    let Some(value) = read::<proto::DeskInvitation>(records, &RecordKey::new(INVITATIONS, id))? else {
+        return Ok(None);
+    };
+    let secret = SecretBytes::new(value.secret);
+    let state = if value.used_by.is_empty() {
+        InvitationState::Open(Secret::from_slice(secret.expose()).ok_or_else(damaged)?)
+    } else {
+        InvitationState::Used {
+            by: value.used_by.try_into().map_err(|_| damaged())?,
+            device_id: DeviceId::from_bytes(&value.device_id).ok_or_else(damaged)?,
+        }
+    };
+    let member_id = MemberId::from_bytes(&value.member_id).ok_or_else(damaged)?;
+    Ok(Some(Invitation { member_id, expires: value.expires, state }))
+}
+
+pub(crate) fn put_handle(batch: &mut Batch, handle: &Handle, member: &MemberId) {
+    batch.put(RecordKey::new(HANDLES, handle.as_str()), member.as_bytes().to_vec());
+}
+
+pub(crate) fn member_of_handle(records: &dyn Records, handle: &Handle) -> Result<Option<MemberId>, OrgError> {
+    match records.get(&RecordKey::new(HANDLES, handle.as_str()))? {
+        None => Ok(None),
+        Some(bytes) => MemberId::from_bytes(&bytes).map(Some).ok_or_else(damaged),
+    }
+}
+
+pub(crate) fn put_member(batch: &mut Batch, id: &MemberId, member: &proto::DeskMember) {
+    batch.put(RecordKey::new(MEMBERS, *id.as_bytes()), encode(member));
+}
+
+pub(crate) fn member(records: &dyn Records, id: &MemberId) -> Result<Option<proto::DeskMember>, OrgError> {
+    read(records, &RecordKey::new(MEMBERS, *id.as_bytes()))
+}
+
+/// Appends a member to the index.
+pub(crate) fn index_member(records: &dyn Records, batch: &mut Batch, id: &MemberId) -> Result<(), OrgError> {
+    let mut number = 0_u32;
+    let mut chunk = index_chunk(records, number)?.unwrap_or_default();
+    while chunk.len() >= IDS_PER_CHUNK.saturating_mul(ID_LEN) {
+        number = number.checked_add(1).ok_or_else(damaged)?;
+        chunk = index_chunk(records, number)?.unwrap_or_default();
+    }
+    chunk.extend_from_slice(id.as_bytes());
+    batch.put(RecordKey::new(MEMBER_INDEX, number.to_be_bytes()), chunk);
+    Ok(())
+}
+
+/// Returns all members, in the order in which they were invited.
+pub(crate) fn member_ids(records: &dyn Records) -> Result<Vec<MemberId>, OrgError> {
+    let mut ids = Vec::new();
+    for number in 0..=u32::MAX {
+        let Some(chunk) = index_chunk(records, number)? else { break };
+        ids.extend(chunk.chunks(ID_LEN).filter_map(MemberId::from_bytes));
+    }
+    Ok(ids)
+}
+
+fn index_chunk(records: &dyn Records, number: u32) -> Result<Option<Vec<u8>>, OrgError> {
+    Ok(records.get(&RecordKey::new(MEMBER_INDEX, number.to_be_bytes()))?)
+}
+
+pub(crate) fn put_credential(batch: &mut Batch, device: &DeviceId, credential: &proto::Signed) {
+    batch.put(RecordKey::new(CREDENTIALS, *device.as_bytes()), encode(credential));
+}
+
+pub(crate) fn credential(
+    records: &dyn Records,
+    device: &DeviceId,
+) -> Result<Option<proto::Signed>, OrgError> {
+    read(records, &RecordKey::new(CREDENTIALS, *device.as_bytes()))
+}
+
+/// Notes an entry that the relay has yet to be given; it replaces an older version of the same entry.
+pub(crate) fn put_pending(
+    records: &dyn Records,
+    batch: &mut Batch,
+    entry: &proto::SealedDirectoryEntry,
+) -> Result<(), OrgError> {
+    let mut index = pending_index(records)?;
+    if !index.iter().any(|id| id.as_slice() == entry.entry_id.as_slice()) {
+        index.push(entry.entry_id.as_slice().try_into().map_err(|_| damaged())?);
+    }
+    put_pending_index(batch, &index);
+    batch.put(RecordKey::new(PENDING, entry.entry_id.as_slice()), encode(entry));
+    Ok(())
+}
+
+pub(crate) fn delete_pending(
+    records: &dyn Records,
+    batch: &mut Batch,
+    entry_id: &[u8],
+) -> Result<(), OrgError> {
+    let mut index = pending_index(records)?;
+    index.retain(|id| id.as_slice() != entry_id);
+    put_pending_index(batch, &index);
+    batch.delete(RecordKey::new(PENDING, entry_id));
+    Ok(())
+}
+
+fn put_pending_index(batch: &mut Batch, index: &[[u8; ID_LEN]]) {
+    batch.put(RecordKey::new(PENDING_INDEX, []), index.concat());
+}
+
+pub(crate) fn pending_index(records: &dyn Records) -> Result<Vec<[u8; ID_LEN]>, OrgError> {
+    let bytes = records.get(&RecordKey::new(PENDING_INDEX, []))?.unwrap_or_default();
+    let (ids, rest) = bytes.as_chunks();
+    if rest.is_empty() { Ok(ids.to_vec()) } else { Err(damaged()) }
+}
+
+pub(crate) fn pending(
+    records: &dyn Records,
+    entry_id: &[u8],
+) -> Result<Option<proto::SealedDirectoryEntry>, OrgError> {
+    read(records, &RecordKey::new(PENDING, entry_id))
+}
+
+fn read<T: WireMessage>(records: &dyn Records, key: &RecordKey) -> Result<Option<T>, OrgError> {
+    let Some(bytes) = records.get(key)?.map(SecretBytes::new) else { return Ok(None) };
+    match decode(bytes.expose(), Limit::RECORD) {
+        Ok(value) => Ok(Some(value.into_unchecked())),
+        Err(_) => Err(damaged()),
+    }
+}
+
+/// A record of ours that we cannot read.
+pub(crate) const fn damaged() -> OrgError {
+    OrgError::Records(RecordsError::Damaged)
+}

@@ -1,0 +1,220 @@
+//! What every [`Storage`] must do, as a check that any implementation can be put through.
+
+use alloc::vec::Vec;
+
+use chancery_identity::DeviceId;
+use chancery_wire::Timestamp;
+
+use crate::storage::{
+    BlobId, BlobState, DeliveryId, EntryId, MailboxId, PrekeyBatch, PrekeyPair, Storage, StorageError,
+};
+
+/// What a storage does not do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Failure {
+    /// A law does not hold; it is named.
+    #[error("the storage breaks a law: {0}")]
+    Law(&'static str),
+    /// The storage gave up.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+}
+
+/// Puts an empty storage through everything that the relay relies on; it is not empty afterwards.
+///
+/// # Errors
+///
+/// [`Failure`]: the storage must not be used.
+///
+/// ```
+/// use chancery_relay::{conformance, memory::MemoryStorage};
+///
+/// assert_eq!(conformance::check(&mut MemoryStorage::new()), Ok(()));
+/// ```
+pub fn check(storage: &mut dyn Storage) -> Result<(), Failure> {
+    mailboxes(storage)?;
+    rollback(storage)?;
+    prekeys(storage)?;
+    blobs(storage)?;
+    directory(storage)?;
+    expiry(storage)
+}
+
+fn law(holds: bool, name: &'static str) -> Result<(), Failure> {
+    if holds { Ok(()) } else { Err(Failure::Law(name)) }
+}
+
+fn mailboxes(storage: &mut dyn Storage) -> Result<(), Failure> {
+    let (a, b) = (MailboxId::new([1; 16]), MailboxId::new([2; 16]));
+    storage.begin()?;
+    law(storage.mailbox(&a)?.is_none(), "an empty storage has no mailbox")?;
+    storage.create_mailbox(&a, 7, None)?;
+    storage.create_mailbox(&b, 0, None)?;
+    law(storage.append(&a, b"one", LATE)? == 8, "sequences go on after the start")?;
+    law(storage.append(&a, b"three", LATE)? == 9, "sequences rise by one")?;
+    law(storage.append(&b, b"other", LATE)? == 1, "mailboxes count on their own")?;
+    storage.commit()?;
+    storage.begin()?;
+    law(storage.next_envelope(&a, 0)? == Some((8, b"one".to_vec())), "the oldest comes first")?;
+    law(storage.next_envelope(&a, 8)? == Some((9, b"three".to_vec())), "then the next")?;
+    law(storage.next_envelope(&a, 9)?.is_none(), "mailboxes do not run into each other")?;
+    storage.remove_envelope(&b, 8)?;
+    storage.remove_envelope(&a, 9)?;
+    storage.remove_envelope(&a, 9)?;
+    let held = storage.mailbox(&a)?.map(|mailbox| (mailbox.last_sequence, mailbox.envelopes, mailbox.bytes));
+    law(held == Some((9, 1, 3)), "removing counts down once and keeps the newest sequence")?;
+    storage.create_mailbox(&a, 0, None)?;
+    law(storage.append(&a, b"x", LATE)? == 10, "a sequence is not used again, nor by making it anew")?;
+    let (x, y) = (DeliveryId::new([1; 16]), DeliveryId::new([2; 16]));
+    storage.note_delivery(&a, &x, LATE)?;
+    let noted = (storage.has_delivery(&a, &x)?, storage.has_delivery(&a, &y)?, storage.has_delivery(&b, &x)?);
+    law(noted == (true, false, false), "a delivery is noted for its mailbox")?;
+    storage.commit()?;
+    Ok(())
+}
+
+fn rollback(storage: &mut dyn Storage) -> Result<(), Failure> {
+    let (a, c) = (MailboxId::new([1; 16]), MailboxId::new([3; 16]));
+    let before = storage.mailbox(&a)?;
+    storage.begin()?;
+    storage.create_mailbox(&c, 0, None)?;
+    storage.append(&a, b"gone", LATE)?;
+    storage.note_delivery(&a, &DeliveryId::new([9; 16]), LATE)?;
+    storage.append_blob(&BlobId::new([9; 16]), b"gone", LATE)?;
+    storage.put_directory_entry(&EntryId::new([9; 16]), 1, b"gone")?;
+    storage.rollback();
+    law(storage.mailbox(&a)? == before, "a rollback takes an envelope back")?;
+    law(storage.mailbox(&c)?.is_none(), "a rollback takes a mailbox back")?;
+    law(!storage.has_delivery(&a, &DeliveryId::new([9; 16]))?, "a rollback takes a delivery back")?;
+    law(storage.blob(&BlobId::new([9; 16]))?.is_none(), "a rollback takes a blob back")?;
+    law(storage.blob_bytes()? == 0, "a rollback takes a blob's bytes back")?;
+    law(storage.directory_len()? == 0, "a rollback takes a directory entry back")?;
+    storage.rollback();
+    Ok(())
+}
+
+fn prekeys(storage: &mut dyn Storage) -> Result<(), Failure> {
+    let (a, b) = (DeviceId::new([1; 16]), DeviceId::new([2; 16]));
+    let batch = |sequence| PrekeyBatch {
+        credential: b"credential".to_vec(),
+        batch: b"batch".to_vec(),
+        sequence,
+        expires: LATE,
+        signed: b"signed".to_vec(),
+        last_resort: b"last resort".to_vec(),
+    };
+    let pair = |n: u8| PrekeyPair { curve: [n].to_vec(), kem: [n, n].to_vec() };
+    storage.begin()?;
+    law(storage.prekey_batch(&a)?.is_none(), "an empty storage has no prekeys")?;
+    storage.put_prekeys(&a, &batch(1), &[pair(1), pair(2)])?;
+    storage.put_prekeys(&b, &batch(1), &[pair(7)])?;
+    storage.commit()?;
+    storage.begin()?;
+    law(storage.prekey_batch(&a)? == Some(batch(1)), "a batch comes back as it was")?;
+    law(storage.take_prekey_pair(&a)? == Some(pair(1)), "pairs go in order")?;
+    storage.rollback();
+    storage.begin()?;
+    law(storage.take_prekey_pair(&a)? == Some(pair(1)), "a rollback takes a claim back")?;
+    law(storage.take_prekey_pair(&a)? == Some(pair(2)), "a pair is not handed out twice")?;
+    law(storage.take_prekey_pair(&a)?.is_none(), "pairs run out")?;
+    storage.put_prekeys(&a, &batch(2), &[pair(3)])?;
+    storage.put_prekeys(&a, &batch(3), &[pair(4)])?;
+    law(storage.prekey_batch(&a)? == Some(batch(3)), "a batch replaces the one before")?;
+    law(storage.take_prekey_pair(&a)? == Some(pair(4)), "and its pairs those before")?;
+    law(storage.take_prekey_pair(&a)?.is_none(), "all of them")?;
+    law(storage.take_prekey_pair(&b)? == Some(pair(7)), "and no other device's")?;
+    storage.commit()?;
+    Ok(())
+}
+
+fn blobs(storage: &mut dyn Storage) -> Result<(), Failure> {
+    let (a, b) = (BlobId::new([1; 16]), BlobId::new([2; 16]));
+    let state = |length, complete| Some(BlobState { length, complete });
+    storage.begin()?;
+    law(storage.blob(&a)?.is_none(), "an empty storage has no blob")?;
+    storage.append_blob(&a, b"hello ", LATE)?;
+    storage.append_blob(&b, b"", LATE)?;
+    storage.append_blob(&a, b"world", LATE)?;
+    law(storage.blob(&a)? == state(11, false), "parts add up")?;
+    storage.commit()?;
+    storage.begin()?;
+    storage.append_blob(&a, b"gone", LATE)?;
+    storage.rollback();
+    law(storage.blob(&a)? == state(11, false), "a rollback takes a part back")?;
+    storage.begin()?;
+    storage.append_blob(&a, b"!", LATE)?;
+    storage.complete_blob(&a, LATE)?;
+    storage.complete_blob(&b, LATE)?;
+    storage.commit()?;
+    law(storage.blob(&a)? == state(12, true), "a blob is closed")?;
+    law(storage.blob(&b)? == state(0, true), "an empty one too")?;
+    law(storage.blob_bytes()? == 12, "the bytes of all blobs are known")?;
+    law(storage.read_blob(&a, 0, 100)? == b"hello world!", "a blob reads back")?;
+    law(storage.read_blob(&a, 4, 4)? == b"o wo", "in parts")?;
+    law(storage.read_blob(&a, 12, 4)?.is_empty(), "and ends")?;
+    law(storage.read_blob(&b, 0, 4)?.is_empty(), "at once if it is empty")
+}
+
+fn directory(storage: &mut dyn Storage) -> Result<(), Failure> {
+    let (a, b) = (EntryId::new([1; 16]), EntryId::new([2; 16]));
+    storage.begin()?;
+    storage.put_directory_entry(&a, 1, b"a1")?;
+    storage.put_directory_entry(&b, 1, b"b1")?;
+    storage.put_directory_entry(&a, 2, b"a2")?;
+    storage.put_directory_entry(&a, 5, b"a5")?;
+    storage.commit()?;
+    law(storage.directory_len()? == 2, "a version replaces the one before")?;
+    let mut seen = Vec::new();
+    let mut after = 0;
+    while let Some(row) = storage.next_directory_entry(after)? {
+        law(row.sequence > after, "changes rise")?;
+        after = row.sequence;
+        seen.push((row.entry_id, row.version, row.sealed));
+    }
+    law(
+        seen == [(b, 1, b"b1".to_vec()), (a, 5, b"a5".to_vec())],
+        "changes come in the order they were made",
+    )?;
+    law(storage.directory_entry(&a)?.is_some_and(|row| row.version == 5), "an entry is found by name")?;
+    law(storage.relay_record()?.is_none(), "an empty storage has no relay record")?;
+    storage.begin()?;
+    storage.put_relay_record(1, b"one")?;
+    storage.put_relay_record(2, b"two")?;
+    storage.commit()?;
+    law(storage.relay_record()? == Some((2, b"two".to_vec())), "the newest relay record is kept")
+}
+
+fn expiry(storage: &mut dyn Storage) -> Result<(), Failure> {
+    let (device, reply, blob) = (MailboxId::new([5; 16]), MailboxId::new([6; 16]), BlobId::new([5; 16]));
+    let (early, delivery) = (Timestamp::from_millis(1_000), DeliveryId::new([5; 16]));
+    let blob_bytes = storage.blob_bytes()?;
+    storage.begin()?;
+    storage.create_mailbox(&device, 0, None)?;
+    storage.create_mailbox(&reply, 0, Some(early))?;
+    storage.append(&device, b"early", early)?;
+    storage.append(&device, b"late", LATE)?;
+    storage.append(&reply, b"late", LATE)?;
+    storage.note_delivery(&device, &delivery, early)?;
+    storage.append_blob(&blob, b"early", early)?;
+    storage.commit()?;
+    let expire = |storage: &mut dyn Storage, millis| -> Result<(), Failure> {
+        storage.begin()?;
+        storage.expire(Timestamp::from_millis(millis), 100)?;
+        Ok(storage.commit()?)
+    };
+    expire(storage, 999)?;
+    law(storage.mailbox(&device)?.is_some_and(|mailbox| mailbox.envelopes == 2), "nothing ends too early")?;
+    law(storage.mailbox(&reply)?.is_some() && storage.blob(&blob)?.is_some(), "nor do mailbox and blob")?;
+    expire(storage, 1_000)?;
+    let held =
+        storage.mailbox(&device)?.map(|mailbox| (mailbox.last_sequence, mailbox.envelopes, mailbox.bytes));
+    law(held == Some((2, 1, 4)), "an envelope ends and is counted out")?;
+    law(!storage.has_delivery(&device, &delivery)?, "a delivery ends")?;
+    law(storage.mailbox(&reply)?.is_none(), "a reply mailbox ends")?;
+    law(storage.next_envelope(&reply, 0)?.is_none(), "with what is in it")?;
+    law(storage.blob(&blob)?.is_none() && storage.blob_bytes()? == blob_bytes, "a blob ends")
+}
+
+/// An end that no check reaches.
+const LATE: Timestamp = Timestamp::from_millis(1 << 42);

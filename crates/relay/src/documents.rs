@@ -1,0 +1,112 @@
+//! The directory, the organisation's public document and the relay record (R-RELAY-34 to R-RELAY-37).
+
+use alloc::vec::Vec;
+
+use chancery_wire::{Limit, RefusalCode, Unverified, decode, encode, proto};
+use proto::relay_frame::Body;
+
+use crate::connection::Answer;
+use crate::limits::{DIRECTORY_PAGE, MAX_DIRECTORY_ENTRY};
+use crate::relay::ConnectionId;
+use crate::step::{Step, at_most};
+use crate::storage::{DirectoryRow, EntryId, MAX_NUMBER};
+
+impl Step<'_> {
+    /// R-RELAY-34.
+    pub(crate) fn publish_directory(
+        &mut self,
+        id: ConnectionId,
+        entry: &proto::SealedDirectoryEntry,
+    ) -> Answer {
+        self.desk(id)?;
+        let entry_id = EntryId::from_bytes(&entry.entry_id).ok_or(RefusalCode::BadRequest)?;
+        at_most(entry.sealed.len(), MAX_DIRECTORY_ENTRY)?;
+        if entry.sealed.is_empty() || entry.version > MAX_NUMBER {
+            return Err(RefusalCode::BadRequest.into());
+        }
+        match self.storage.directory_entry(&entry_id)? {
+            Some(held) if held.version == entry.version && held.sealed == entry.sealed => {
+                return Ok(Body::Done(proto::Done {}));
+            }
+            Some(held) if held.version >= entry.version => return Err(RefusalCode::Conflict.into()),
+            Some(_) => {}
+            None if self.storage.directory_len()? >= self.relay.limits.directory_entries => {
+                return Err(RefusalCode::QuotaExceeded.into());
+            }
+            None => {}
+        }
+        self.storage.put_directory_entry(&entry_id, entry.version, &entry.sealed)?;
+        Ok(Body::Done(proto::Done {}))
+    }
+
+    /// R-RELAY-35.
+    pub(crate) fn sync_directory(&mut self, id: ConnectionId, sync: &proto::SyncDirectory) -> Answer {
+        self.device(id)?;
+        let mut page = proto::DirectoryPage::default();
+        let mut after = sync.after.min(MAX_NUMBER);
+        let mut bytes = 0_usize;
+        while let Some(row) = self.storage.next_directory_entry(after)? {
+            if bytes >= DIRECTORY_PAGE {
+                page.more = true;
+                break;
+            }
+            after = row.sequence;
+            bytes = bytes.saturating_add(row.sealed.len()).saturating_add(ROW_OVERHEAD);
+            page.changes.push(change(row));
+        }
+        Ok(Body::DirectoryPage(page))
+    }
+
+    /// R-RELAY-36: the document that the relay was started with, with the newest relay record in it.
+    pub(crate) fn organisation_document(&mut self) -> Answer {
+        let organisation = &self.relay.organisation;
+        let mut document = organisation.as_proto().clone();
+        let own = organisation.relay().map_or(0, chancery_identity::RelayRecord::sequence);
+        if let Some((sequence, record)) = self.storage.relay_record()?
+            && sequence > own
+        {
+            let record: proto::Signed =
+                decode(&record, Limit::STATEMENT).map_err(|_| RefusalCode::Unavailable)?.into_unchecked();
+            document.relay = Some(record);
+        }
+        Ok(Body::Organisation(document))
+    }
+
+    /// R-RELAY-37.
+    pub(crate) fn publish_relay_record(
+        &mut self,
+        id: ConnectionId,
+        publish: proto::PublishRelayRecord,
+    ) -> Answer {
+        self.desk(id)?;
+        let signed = publish.record.ok_or(RefusalCode::BadRequest)?;
+        let encoded: Vec<u8> = encode(&signed);
+        at_most(encoded.len(), Limit::STATEMENT.bytes())?;
+        let record = self
+            .relay
+            .organisation
+            .verify_relay_record(Unverified::new(signed))
+            .map_err(|_| RefusalCode::NotAuthorised)?;
+        if record.sequence() > MAX_NUMBER {
+            return Err(RefusalCode::BadRequest.into());
+        }
+        match self.storage.relay_record()? {
+            Some((sequence, held)) if sequence == record.sequence() && held == encoded => {}
+            Some((sequence, _)) if sequence >= record.sequence() => return Err(RefusalCode::Conflict.into()),
+            _ => self.storage.put_relay_record(record.sequence(), &encoded)?,
+        }
+        Ok(Body::Done(proto::Done {}))
+    }
+}
+
+fn change(row: DirectoryRow) -> proto::DirectoryChange {
+    let entry = proto::SealedDirectoryEntry {
+        entry_id: row.entry_id.as_bytes().to_vec(),
+        version: row.version,
+        sealed: row.sealed,
+    };
+    proto::DirectoryChange { sequence: row.sequence, entry: Some(entry) }
+}
+
+/// Bytes that a change needs beside its ciphertext, at most.
+const ROW_OVERHEAD: usize = 64;

@@ -1,0 +1,60 @@
+//! Login: a connection proves whose mailbox it reads (R-RELAY-6 to R-RELAY-8).
+
+use alloc::sync::Arc;
+
+use chancery_crypto::label;
+use chancery_crypto::signature::VerifyingKey;
+use chancery_identity::{Credential, login_message, reply_mailbox};
+use chancery_wire::{RefusalCode, Unverified, proto};
+use proto::login::Who;
+use proto::relay_frame::Body;
+
+use crate::connection::{Answer, Fault, Reader, Stage};
+use crate::relay::ConnectionId;
+use crate::step::Step;
+use crate::storage::MailboxId;
+
+impl Step<'_> {
+    /// R-RELAY-6, R-RELAY-7. Whatever is wrong, the answer is the same and the connection ends, so that a
+    /// challenge is answered once at most (R-RELAY-8).
+    pub(crate) fn login(&mut self, id: ConnectionId, login: proto::Login) -> Answer {
+        let challenge = match self.stage(id) {
+            Some(Stage::Greeted { challenge }) => *challenge,
+            Some(Stage::Anonymous | Stage::Mailbox(_)) => return Err(RefusalCode::NotAuthorised.into()),
+            Some(Stage::Fresh) | None => return Err(Fault::Fatal(RefusalCode::BadRequest)),
+        };
+        let refused = Fault::Fatal(RefusalCode::NotAuthorised);
+        let organisation = &self.relay.organisation;
+        let (key, mailbox, credential) = match login.who {
+            Some(Who::Credential(signed)) => {
+                let Ok(credential) = organisation.verify_credential(Unverified::new(signed), self.now) else {
+                    return Err(refused);
+                };
+                let mailbox = MailboxId::from(credential.device_id());
+                (credential.signing_key().clone(), mailbox, Some(credential))
+            }
+            Some(Who::EnrollingKey(key)) => {
+                let Ok(key) = VerifyingKey::from_bytes(&key) else { return Err(refused) };
+                let mailbox = MailboxId::new(reply_mailbox(&key));
+                (key, mailbox, None)
+            }
+            None => return Err(refused),
+        };
+        let message = login_message(&challenge, &organisation.id(), &self.relay.pin);
+        if key.verify(label::SIGN_RELAY_LOGIN, &message, &login.signature).is_err() {
+            return Err(refused);
+        }
+        self.admit(id, mailbox, credential)
+    }
+
+    fn admit(&mut self, id: ConnectionId, mailbox: MailboxId, credential: Option<Credential>) -> Answer {
+        // An enrolling device leaves no trace: anybody can make such a key.
+        if credential.is_some() && self.storage.mailbox(&mailbox)?.is_none() {
+            self.create_mailbox(&mailbox, None)?;
+        }
+        let reader = Reader { mailbox, credential: credential.map(Arc::new), subscription: None };
+        self.set_stage(id, Stage::Mailbox(reader));
+        self.relay.reads(mailbox, id);
+        Ok(Body::Done(proto::Done {}))
+    }
+}

@@ -1,0 +1,338 @@
+//! A storage in memory, with transactions and faults, for tests and simulations.
+
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+use core::ops::RangeBounds;
+
+use chancery_identity::DeviceId;
+use chancery_wire::Timestamp;
+
+use crate::storage::{
+    BlobId, BlobState, DeliveryId, DirectoryRow, EntryId, Mailbox, MailboxId, PrekeyBatch, PrekeyPair,
+    Storage, StorageError,
+};
+
+/// Keeps everything in maps. It survives the relay that used it, which is how a simulation restarts one.
+#[derive(Debug, Default)]
+pub struct MemoryStorage {
+    mailboxes: Table<MailboxId, Mailbox>,
+    envelopes: Table<(MailboxId, u64), (Vec<u8>, Timestamp)>,
+    deliveries: Table<(MailboxId, DeliveryId), Timestamp>,
+    prekeys: Table<DeviceId, PrekeyBatch>,
+    pairs: Table<(DeviceId, usize), PrekeyPair>,
+    blobs: Table<BlobId, (BlobState, Timestamp)>,
+    parts: Table<(BlobId, u64), Vec<u8>>,
+    directory: Table<EntryId, DirectoryRow>,
+    relay_record: Table<(), (u64, Vec<u8>)>,
+    failing_commits: u32,
+    failure: Option<StorageError>,
+}
+
+impl MemoryStorage {
+    /// Makes an empty storage.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Lets the next `count` commits fail with `error`.
+    pub fn fail_commits(&mut self, count: u32, error: StorageError) {
+        self.failing_commits = count;
+        self.failure = Some(error);
+    }
+
+    /// Returns the envelopes that a mailbox holds, oldest first, for a test to look at.
+    pub fn envelopes(&self, mailbox: &MailboxId) -> impl Iterator<Item = &[u8]> {
+        self.envelopes
+            .rows
+            .range((*mailbox, 0)..=(*mailbox, u64::MAX))
+            .map(|(_, (envelope, _))| envelope.as_slice())
+    }
+
+    /// Ends the transaction in every table.
+    fn end_transaction(&mut self, end: End) {
+        self.mailboxes.end(end);
+        self.envelopes.end(end);
+        self.deliveries.end(end);
+        self.prekeys.end(end);
+        self.pairs.end(end);
+        self.blobs.end(end);
+        self.parts.end(end);
+        self.directory.end(end);
+        self.relay_record.end(end);
+    }
+
+    fn count_out(&mut self, mailbox: &MailboxId, len: usize) {
+        if let Some(held) = self.mailboxes.get(mailbox).copied() {
+            let bytes = held.bytes.saturating_sub(length(len));
+            let envelopes = held.envelopes.saturating_sub(1);
+            self.mailboxes.put(*mailbox, Mailbox { envelopes, bytes, ..held });
+        }
+    }
+}
+
+impl Storage for MemoryStorage {
+    fn begin(&mut self) -> Result<(), StorageError> {
+        Ok(())
+    }
+
+    fn commit(&mut self) -> Result<(), StorageError> {
+        if let (Some(left), Some(error)) = (self.failing_commits.checked_sub(1), self.failure) {
+            self.failing_commits = left;
+            return Err(error);
+        }
+        self.end_transaction(End::Commit);
+        Ok(())
+    }
+
+    fn rollback(&mut self) {
+        self.end_transaction(End::Rollback);
+    }
+
+    fn mailbox(&self, mailbox: &MailboxId) -> Result<Option<Mailbox>, StorageError> {
+        Ok(self.mailboxes.get(mailbox).copied())
+    }
+
+    fn create_mailbox(
+        &mut self,
+        mailbox: &MailboxId,
+        last_sequence: u64,
+        expires: Option<Timestamp>,
+    ) -> Result<(), StorageError> {
+        let fresh = Mailbox { last_sequence, envelopes: 0, bytes: 0, expires };
+        let row = self.mailboxes.get(mailbox).map_or(fresh, |held| Mailbox { expires, ..*held });
+        self.mailboxes.put(*mailbox, row);
+        Ok(())
+    }
+
+    fn append(
+        &mut self,
+        mailbox: &MailboxId,
+        envelope: &[u8],
+        expires: Timestamp,
+    ) -> Result<u64, StorageError> {
+        let held = self.mailboxes.get(mailbox).copied().ok_or(StorageError::Io)?;
+        let sequence = held.last_sequence.saturating_add(1);
+        let row = Mailbox {
+            last_sequence: sequence,
+            envelopes: held.envelopes.saturating_add(1),
+            bytes: held.bytes.saturating_add(length(envelope.len())),
+            expires: held.expires,
+        };
+        self.mailboxes.put(*mailbox, row);
+        self.envelopes.put((*mailbox, sequence), (envelope.to_vec(), expires));
+        Ok(sequence)
+    }
+
+    fn next_envelope(&self, mailbox: &MailboxId, after: u64) -> Result<Option<(u64, Vec<u8>)>, StorageError> {
+        let from = (*mailbox, after.saturating_add(1));
+        let next = self.envelopes.rows.range(from..=(*mailbox, u64::MAX)).next();
+        Ok(next.map(|((_, sequence), (envelope, _))| (*sequence, envelope.clone())))
+    }
+
+    fn remove_envelope(&mut self, mailbox: &MailboxId, sequence: u64) -> Result<(), StorageError> {
+        if let Some(len) = self.envelopes.get(&(*mailbox, sequence)).map(|(envelope, _)| envelope.len()) {
+            self.envelopes.remove(&(*mailbox, sequence));
+            self.count_out(mailbox, len);
+        }
+        Ok(())
+    }
+
+    fn has_delivery(&self, mailbox: &MailboxId, delivery: &DeliveryId) -> Result<bool, StorageError> {
+        Ok(self.deliveries.get(&(*mailbox, *delivery)).is_some())
+    }
+
+    fn note_delivery(
+        &mut self,
+        mailbox: &MailboxId,
+        delivery: &DeliveryId,
+        expires: Timestamp,
+    ) -> Result<(), StorageError> {
+        self.deliveries.put((*mailbox, *delivery), expires);
+        Ok(())
+    }
+
+    fn put_prekeys(
+        &mut self,
+        device: &DeviceId,
+        batch: &PrekeyBatch,
+        pairs: &[PrekeyPair],
+    ) -> Result<(), StorageError> {
+        self.pairs.remove_range((*device, 0)..=(*device, usize::MAX));
+        for (position, pair) in pairs.iter().enumerate() {
+            self.pairs.put((*device, position), pair.clone());
+        }
+        self.prekeys.put(*device, batch.clone());
+        Ok(())
+    }
+
+    fn prekey_batch(&self, device: &DeviceId) -> Result<Option<PrekeyBatch>, StorageError> {
+        Ok(self.prekeys.get(device).cloned())
+    }
+
+    fn take_prekey_pair(&mut self, device: &DeviceId) -> Result<Option<PrekeyPair>, StorageError> {
+        let range = (*device, 0)..=(*device, usize::MAX);
+        let first = self.pairs.rows.range(range).next().map(|(key, pair)| (*key, pair.clone()));
+        Ok(first.map(|(key, pair)| {
+            self.pairs.remove(&key);
+            pair
+        }))
+    }
+
+    fn blob(&self, blob: &BlobId) -> Result<Option<BlobState>, StorageError> {
+        Ok(self.blobs.get(blob).map(|(state, _)| *state))
+    }
+
+    fn blob_bytes(&self) -> Result<u64, StorageError> {
+        Ok(self.blobs.rows.values().fold(0, |sum, (state, _)| sum.saturating_add(state.length)))
+    }
+
+    fn append_blob(&mut self, blob: &BlobId, part: &[u8], expires: Timestamp) -> Result<(), StorageError> {
+        let (state, expires) = self.blobs.get(blob).copied().unwrap_or((BlobState::default(), expires));
+        if !part.is_empty() {
+            self.parts.put((*blob, state.length), part.to_vec());
+        }
+        let length = state.length.saturating_add(length(part.len()));
+        self.blobs.put(*blob, (BlobState { length, ..state }, expires));
+        Ok(())
+    }
+
+    fn complete_blob(&mut self, blob: &BlobId, expires: Timestamp) -> Result<(), StorageError> {
+        let (state, _) = self.blobs.get(blob).copied().ok_or(StorageError::Io)?;
+        self.blobs.put(*blob, (BlobState { complete: true, ..state }, expires));
+        Ok(())
+    }
+
+    fn read_blob(&self, blob: &BlobId, offset: u64, length: usize) -> Result<Vec<u8>, StorageError> {
+        let end = offset.saturating_add(self::length(length));
+        let mut out = Vec::new();
+        for ((_, start), part) in self.parts.rows.range((*blob, 0)..(*blob, end)) {
+            let skip = usize::try_from(offset.saturating_sub(*start)).unwrap_or(usize::MAX);
+            let left = length.saturating_sub(out.len());
+            out.extend(part.iter().skip(skip).take(left));
+        }
+        Ok(out)
+    }
+
+    fn directory_entry(&self, entry: &EntryId) -> Result<Option<DirectoryRow>, StorageError> {
+        Ok(self.directory.get(entry).cloned())
+    }
+
+    fn directory_len(&self) -> Result<u64, StorageError> {
+        Ok(length(self.directory.rows.len()))
+    }
+
+    fn put_directory_entry(
+        &mut self,
+        entry: &EntryId,
+        version: u64,
+        sealed: &[u8],
+    ) -> Result<(), StorageError> {
+        let newest = self.directory.rows.values().map(|row| row.sequence).max().unwrap_or(0);
+        let sequence = newest.saturating_add(1);
+        let row = DirectoryRow { entry_id: *entry, version, sealed: sealed.to_vec(), sequence };
+        self.directory.put(*entry, row);
+        Ok(())
+    }
+
+    fn next_directory_entry(&self, after: u64) -> Result<Option<DirectoryRow>, StorageError> {
+        let later = self.directory.rows.values().filter(|row| row.sequence > after);
+        Ok(later.min_by_key(|row| row.sequence).cloned())
+    }
+
+    fn relay_record(&self) -> Result<Option<(u64, Vec<u8>)>, StorageError> {
+        Ok(self.relay_record.get(&()).cloned())
+    }
+
+    fn put_relay_record(&mut self, sequence: u64, record: &[u8]) -> Result<(), StorageError> {
+        self.relay_record.put((), (sequence, record.to_vec()));
+        Ok(())
+    }
+
+    fn expire(&mut self, now: Timestamp, most: u32) -> Result<(), StorageError> {
+        let most = usize::try_from(most).unwrap_or(usize::MAX);
+        for (key, len) in
+            self.envelopes.select(most, |(envelope, end)| (*end <= now).then_some(envelope.len()))
+        {
+            self.envelopes.remove(&key);
+            self.count_out(&key.0, len);
+        }
+        for (key, ()) in self.deliveries.select(most, |end| (*end <= now).then_some(())) {
+            self.deliveries.remove(&key);
+        }
+        for (blob, ()) in self.blobs.select(most, |(_, end)| (*end <= now).then_some(())) {
+            self.blobs.remove(&blob);
+            self.parts.remove_range((blob, 0)..=(blob, u64::MAX));
+        }
+        let ended = |mailbox: &Mailbox| mailbox.expires.filter(|end| *end <= now).map(|_| ());
+        for (mailbox, ()) in self.mailboxes.select(most, ended) {
+            self.envelopes.remove_range((mailbox, 0)..=(mailbox, u64::MAX));
+            self.mailboxes.remove(&mailbox);
+        }
+        Ok(())
+    }
+}
+
+/// Rows, and what they were when the transaction began.
+#[derive(Debug)]
+struct Table<K, V> {
+    rows: BTreeMap<K, V>,
+    undo: Vec<(K, Option<V>)>,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum End {
+    Commit,
+    Rollback,
+}
+
+impl<K, V> Default for Table<K, V> {
+    fn default() -> Self {
+        Self { rows: BTreeMap::new(), undo: Vec::new() }
+    }
+}
+
+impl<K: Ord + Copy, V> Table<K, V> {
+    fn get(&self, key: &K) -> Option<&V> {
+        self.rows.get(key)
+    }
+
+    fn put(&mut self, key: K, value: V) {
+        let before = self.rows.insert(key, value);
+        self.undo.push((key, before));
+    }
+
+    fn remove(&mut self, key: &K) {
+        if let Some(before) = self.rows.remove(key) {
+            self.undo.push((*key, Some(before)));
+        }
+    }
+
+    fn remove_range(&mut self, range: impl RangeBounds<K>) {
+        let keys: Vec<K> = self.rows.range(range).map(|(key, _)| *key).collect();
+        for key in keys {
+            self.remove(&key);
+        }
+    }
+
+    /// Returns up to `most` rows of which `pick` makes something.
+    fn select<T>(&self, most: usize, pick: impl Fn(&V) -> Option<T>) -> Vec<(K, T)> {
+        self.rows.iter().filter_map(|(key, value)| Some((*key, pick(value)?))).take(most).collect()
+    }
+
+    fn end(&mut self, end: End) {
+        let undo = core::mem::take(&mut self.undo);
+        if matches!(end, End::Rollback) {
+            for (key, before) in undo.into_iter().rev() {
+                match before {
+                    Some(value) => self.rows.insert(key, value),
+                    None => self.rows.remove(&key),
+                };
+            }
+        }
+    }
+}
+
+fn length(len: usize) -> u64 {
+    u64::try_from(len).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,100 @@
+//! Prekeys: publish, and claim once (R-RELAY-25 to R-RELAY-29).
+
+use alloc::vec;
+use alloc::vec::Vec;
+
+use chancery_identity::DeviceId;
+use chancery_identity::prekey::{PrekeyError, VerifiedUpload};
+use chancery_wire::{Limit, RefusalCode, Timestamp, Unverified, WireMessage, decode, encode, proto};
+use proto::relay_frame::Body;
+
+use crate::connection::{Answer, Fault};
+use crate::limits::{BUNDLE_LEN, MAX_TOKEN};
+use crate::relay::ConnectionId;
+use crate::step::{Step, at_most};
+use crate::storage::{MAX_NUMBER, PrekeyBatch, PrekeyPair};
+
+impl Step<'_> {
+    /// R-RELAY-25, R-RELAY-26.
+    pub(crate) fn publish_prekeys(&mut self, id: ConnectionId, upload: proto::PrekeyUpload) -> Answer {
+        let credential = self.device(id)?;
+        let device = credential.device_id();
+        let held = self.storage.prekey_batch(&device)?;
+        if let (Some(held), Some(batch)) = (&held, &upload.batch)
+            && held.batch == encode(batch)
+        {
+            // The answer to this upload was lost; what has been handed out since stays handed out.
+            return Ok(Body::Done(proto::Done {}));
+        }
+        let previous = held.map_or(0, |held| held.sequence);
+        let verified = VerifiedUpload::verify(Unverified::new(upload), &credential, previous, self.now)
+            .map_err(refusal)?;
+        if verified.head().sequence() > MAX_NUMBER {
+            return Err(RefusalCode::BadRequest.into());
+        }
+        let batch = PrekeyBatch {
+            credential: encode(credential.signed()),
+            batch: encode(verified.batch()),
+            sequence: verified.head().sequence(),
+            expires: Timestamp::from_millis(verified.head().expires().as_millis().min(MAX_NUMBER)),
+            signed: encode(verified.signed()),
+            last_resort: encode(verified.last_resort()),
+        };
+        let pairs: Vec<PrekeyPair> = verified
+            .pairs()
+            .iter()
+            .map(|(curve, kem)| PrekeyPair { curve: encode(curve), kem: encode(kem) })
+            .collect();
+        if bundle(&batch, pairs.first()).is_none() {
+            return Err(RefusalCode::TooLarge.into());
+        }
+        self.storage.put_prekeys(&device, &batch, &pairs)?;
+        Ok(Body::Done(proto::Done {}))
+    }
+
+    /// R-RELAY-27: a pair of one-time prekeys leaves the storage in the transaction that hands it out; without
+    /// one the last-resort key takes its place (R-RELAY-28).
+    pub(crate) fn claim_prekeys(&mut self, claim: &proto::ClaimPrekeys) -> Answer {
+        let device = DeviceId::from_bytes(&claim.device_id).ok_or(RefusalCode::BadRequest)?;
+        at_most(claim.token.len(), MAX_TOKEN)?;
+        let batch = self.storage.prekey_batch(&device)?.ok_or(RefusalCode::NotFound)?;
+        if batch.expires <= self.now {
+            return Err(RefusalCode::NotFound.into());
+        }
+        let pair = self.storage.take_prekey_pair(&device)?;
+        let bundle = bundle(&batch, pair.as_ref()).ok_or(RefusalCode::Unavailable)?;
+        Ok(Body::Bundle(bundle))
+    }
+}
+
+/// Puts a bundle together and pads it to [`BUNDLE_LEN`] bytes (R-RELAY-29); `None` if it cannot be.
+fn bundle(batch: &PrekeyBatch, pair: Option<&PrekeyPair>) -> Option<proto::PrekeyBundle> {
+    let mut bundle = proto::PrekeyBundle {
+        credential: Some(read(&batch.credential)?),
+        batch: Some(read(&batch.batch)?),
+        signed: Some(read(&batch.signed)?),
+        one_time: pair.map(|pair| read(&pair.curve).ok_or(())).transpose().ok()?,
+        kem: Some(read(pair.map_or(&batch.last_resort, |pair| &pair.kem))?),
+        padding: Vec::new(),
+    };
+    // One byte of tag and two of length, which holds from 128 to 16,383 bytes of padding.
+    let room = BUNDLE_LEN.checked_sub(encode(&bundle).len())?.checked_sub(3)?;
+    if room < 128 {
+        return None;
+    }
+    bundle.padding = vec![0; room];
+    Some(bundle)
+}
+
+fn read<T: WireMessage>(bytes: &[u8]) -> Option<T> {
+    Some(decode(bytes, Limit::BUNDLE).ok()?.into_unchecked())
+}
+
+fn refusal(error: PrekeyError) -> Fault {
+    match error {
+        PrekeyError::Stale => RefusalCode::Conflict,
+        PrekeyError::NotAuthentic => RefusalCode::NotAuthorised,
+        _ => RefusalCode::BadRequest,
+    }
+    .into()
+}

@@ -1,0 +1,219 @@
+//! One input against relay and storage: which frame may come where, and what goes back.
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use chancery_crypto::rng::{CryptoRng, random_bytes};
+use chancery_identity::{Capabilities, Credential};
+use chancery_wire::{DecodeError, Limit, RefusalCode, Timestamp, decode, proto};
+use proto::client_frame::Body as Request;
+use proto::relay_frame::Body;
+
+use crate::connection::{Answer, Fault, Stage};
+use crate::limits::EXPIRED_PER_TICK;
+use crate::relay::{ConnectionId, Effect, Input, Relay, refused, send};
+use crate::storage::{MailboxId, Storage, StorageError};
+
+/// The version of this protocol.
+const VERSION: u32 = 1;
+
+pub(crate) struct Step<'a> {
+    pub(crate) relay: &'a mut Relay,
+    pub(crate) storage: &'a mut dyn Storage,
+    pub(crate) now: Timestamp,
+    pub(crate) rng: &'a mut dyn CryptoRng,
+    pub(crate) effects: Vec<Effect>,
+    /// Connections to push to once the request has been answered.
+    pub(crate) to_push: Vec<ConnectionId>,
+}
+
+impl<'a> Step<'a> {
+    pub(crate) fn new(
+        relay: &'a mut Relay,
+        storage: &'a mut dyn Storage,
+        now: Timestamp,
+        rng: &'a mut dyn CryptoRng,
+    ) -> Self {
+        Self { relay, storage, now, rng, effects: Vec::new(), to_push: Vec::new() }
+    }
+
+    pub(crate) fn input(&mut self, input: &Input<'_>) -> Result<(), StorageError> {
+        match *input {
+            Input::Opened { connection } => {
+                self.effects.extend(self.relay.open(connection, self.now));
+                Ok(())
+            }
+            Input::Frame { connection, bytes } => self.frame(connection, bytes),
+            Input::Closed { connection } => {
+                self.relay.forget(connection);
+                Ok(())
+            }
+            Input::Tick => self.tick(),
+        }
+    }
+
+    fn frame(&mut self, id: ConnectionId, bytes: &[u8]) -> Result<(), StorageError> {
+        let now = self.now;
+        let rate = self.relay.limits.frames;
+        // A frame that was under way when the connection was closed.
+        let Some(connection) = self.relay.connection_mut(id) else { return Ok(()) };
+        let within_rate = connection.frames.take(rate, now);
+        let (request, answer) = match decode::<proto::ClientFrame>(bytes, Limit::FRAME) {
+            Err(DecodeError::TooLong { .. }) => (0, Err(Fault::Fatal(RefusalCode::TooLarge))),
+            Err(_) => (0, Err(Fault::Fatal(RefusalCode::BadRequest))),
+            Ok(frame) => match frame.into_unchecked() {
+                proto::ClientFrame { request: 0, .. } => (0, Err(Fault::Fatal(RefusalCode::BadRequest))),
+                proto::ClientFrame { request, body } => (
+                    request,
+                    match (within_rate, body) {
+                        (Err(retry_after_ms), _) => {
+                            Err(Fault::Refused { code: RefusalCode::RateLimited, retry_after_ms })
+                        }
+                        (Ok(()), Some(body)) => self.request(id, body),
+                        (Ok(()), None) => Err(RefusalCode::BadRequest.into()),
+                    },
+                ),
+            },
+        };
+        self.answer(id, request, answer)?;
+        for reader in core::mem::take(&mut self.to_push) {
+            self.push(reader)?;
+        }
+        Ok(())
+    }
+
+    fn answer(&mut self, id: ConnectionId, request: u64, answer: Answer) -> Result<(), StorageError> {
+        match answer {
+            Ok(body) => self.effects.push(send(id, request, body)),
+            Err(Fault::Refused { code, retry_after_ms }) => {
+                self.effects.push(refused(id, request, code, retry_after_ms));
+            }
+            Err(Fault::Fatal(code)) => {
+                self.effects.push(refused(id, request, code, 0));
+                self.close(id);
+            }
+            Err(Fault::Storage(error)) => return Err(error),
+        }
+        Ok(())
+    }
+
+    fn request(&mut self, id: ConnectionId, request: Request) -> Answer {
+        match request {
+            Request::Hello(hello) => self.hello(id, &hello),
+            Request::Login(login) => self.login(id, login),
+            Request::Subscribe(_) => self.subscribe(id),
+            Request::Acknowledge(acknowledge) => self.acknowledge(id, &acknowledge),
+            Request::PublishPrekeys(upload) => self.publish_prekeys(id, upload),
+            Request::SyncDirectory(sync) => self.sync_directory(id, &sync),
+            Request::Reply(reply) => self.reply(id, &reply),
+            Request::PublishDirectory(entry) => self.publish_directory(id, &entry),
+            Request::PublishRelayRecord(record) => self.publish_relay_record(id, record),
+            Request::Deliver(_)
+            | Request::ClaimPrekeys(_)
+            | Request::PutBlob(_)
+            | Request::GetBlob(_)
+            | Request::GetOrganisation(_) => {
+                self.be_anonymous(id)?;
+                match request {
+                    Request::Deliver(deliver) => self.deliver(&deliver),
+                    Request::ClaimPrekeys(claim) => self.claim_prekeys(&claim),
+                    Request::PutBlob(put) => self.put_blob(&put),
+                    Request::GetBlob(get) => self.get_blob(&get),
+                    _ => self.organisation_document(),
+                }
+            }
+        }
+    }
+
+    /// R-RELAY-3, R-RELAY-4.
+    fn hello(&mut self, id: ConnectionId, hello: &proto::Hello) -> Answer {
+        if !matches!(self.stage(id), Some(Stage::Fresh)) {
+            return Err(RefusalCode::BadRequest.into());
+        }
+        if hello.version != VERSION {
+            return Err(Fault::Fatal(RefusalCode::UnsupportedVersion));
+        }
+        if hello.org_id != self.relay.organisation.id().as_bytes() {
+            return Err(Fault::Fatal(RefusalCode::WrongOrganisation));
+        }
+        let challenge = random_bytes(self.rng);
+        self.set_stage(id, Stage::Greeted { challenge });
+        Ok(Body::Welcome(proto::Welcome { challenge: challenge.to_vec(), time: self.now.as_millis() }))
+    }
+
+    /// Lets a request pass that names no device, and makes a fresh connection one that never will (R-RELAY-5).
+    fn be_anonymous(&mut self, id: ConnectionId) -> Result<(), Fault> {
+        match self.stage(id) {
+            Some(Stage::Anonymous) => Ok(()),
+            Some(Stage::Greeted { .. }) => {
+                self.set_stage(id, Stage::Anonymous);
+                Ok(())
+            }
+            Some(Stage::Mailbox(_)) => Err(RefusalCode::NotAuthorised.into()),
+            Some(Stage::Fresh) | None => Err(Fault::Fatal(RefusalCode::BadRequest)),
+        }
+    }
+
+    /// Lets a request pass that belongs to a mailbox; returns whose it is.
+    pub(crate) fn reader(&self, id: ConnectionId) -> Result<(MailboxId, Option<Arc<Credential>>), Fault> {
+        match self.stage(id) {
+            Some(Stage::Mailbox(reader)) => Ok((reader.mailbox, reader.credential.clone())),
+            Some(Stage::Greeted { .. } | Stage::Anonymous) => Err(RefusalCode::NotAuthorised.into()),
+            Some(Stage::Fresh) | None => Err(Fault::Fatal(RefusalCode::BadRequest)),
+        }
+    }
+
+    /// Lets a request pass that needs a credential.
+    pub(crate) fn device(&self, id: ConnectionId) -> Result<Arc<Credential>, Fault> {
+        self.reader(id)?.1.ok_or_else(|| RefusalCode::NotAuthorised.into())
+    }
+
+    /// Lets a request pass that only the enrolment desk may make.
+    pub(crate) fn desk(&self, id: ConnectionId) -> Result<(), Fault> {
+        if self.device(id)?.capabilities().contains(Capabilities::DESK) {
+            return Ok(());
+        }
+        Err(RefusalCode::NotAuthorised.into())
+    }
+
+    fn tick(&mut self) -> Result<(), StorageError> {
+        let (now, within) = (self.now, self.relay.limits.hello_within);
+        let ended = |stage: &Stage, opened: Timestamp| match stage {
+            Stage::Fresh => now.since(opened) >= within,
+            Stage::Mailbox(reader) => {
+                reader.credential.as_ref().is_some_and(|credential| now >= credential.not_after())
+            }
+            Stage::Greeted { .. } | Stage::Anonymous => false,
+        };
+        let late: Vec<ConnectionId> = self
+            .relay
+            .all()
+            .filter(|(_, connection)| ended(&connection.stage, connection.opened))
+            .map(|(id, _)| id)
+            .collect();
+        for id in late {
+            self.close(id);
+        }
+        self.storage.expire(now, EXPIRED_PER_TICK)
+    }
+
+    fn close(&mut self, id: ConnectionId) {
+        self.relay.forget(id);
+        self.effects.push(Effect::Close { connection: id });
+    }
+
+    pub(crate) fn stage(&self, id: ConnectionId) -> Option<&Stage> {
+        self.relay.connection(id).map(|connection| &connection.stage)
+    }
+
+    pub(crate) fn set_stage(&mut self, id: ConnectionId, stage: Stage) {
+        if let Some(connection) = self.relay.connection_mut(id) {
+            connection.stage = stage;
+        }
+    }
+}
+
+/// Refuses what a bounded field does not hold.
+pub(crate) fn at_most(len: usize, limit: usize) -> Result<(), Fault> {
+    if len > limit { Err(RefusalCode::TooLarge.into()) } else { Ok(()) }
+}

@@ -1,0 +1,230 @@
+//! What the relay keeps, as a trait: rows in, rows out, no decisions.
+
+use alloc::vec::Vec;
+
+use chancery_identity::DeviceId;
+use chancery_wire::Timestamp;
+
+/// The largest number that is handed to a storage: 2^63 − 1, what databases can hold.
+pub const MAX_NUMBER: u64 = i64::MAX as u64;
+
+macro_rules! name {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+        pub struct $name([u8; 16]);
+
+        impl $name {
+            /// Wraps the 16 bytes.
+            #[must_use]
+            pub const fn new(bytes: [u8; 16]) -> Self {
+                Self(bytes)
+            }
+
+            /// Reads a name; `None` unless it has exactly 16 bytes.
+            #[must_use]
+            pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
+                bytes.try_into().ok().map(Self)
+            }
+
+            /// Returns the 16 bytes.
+            #[must_use]
+            pub const fn as_bytes(&self) -> &[u8; 16] {
+                &self.0
+            }
+        }
+    };
+}
+
+name! {
+    /// Names a mailbox: a device's identifier, or the reply mailbox of a device that enrols.
+    MailboxId
+}
+name! {
+    /// Names one delivery, so that repeating it stores nothing twice. Chosen at random by the sender.
+    DeliveryId
+}
+name! {
+    /// Names a blob. Chosen at random by the uploader.
+    BlobId
+}
+name! {
+    /// Names a directory entry. Chosen at random by the desk.
+    EntryId
+}
+
+impl From<DeviceId> for MailboxId {
+    fn from(device: DeviceId) -> Self {
+        Self(*device.as_bytes())
+    }
+}
+
+/// Why a storage cannot answer. Nothing of the transaction remains.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum StorageError {
+    /// The disk is full; the client is told to come back (R-RELAY-11).
+    #[error("no space left for the relay's data")]
+    Full,
+    /// Reading or writing failed; see the shell's log.
+    #[error("the relay's data cannot be read or written")]
+    Io,
+}
+
+/// A mailbox without its envelopes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Mailbox {
+    /// The sequence of the newest envelope that was ever stored; never falls.
+    pub last_sequence: u64,
+    /// Envelopes held.
+    pub envelopes: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// When a reply mailbox ends; `None` for a device's, which stays.
+    pub expires: Option<Timestamp>,
+}
+
+/// A device's prekeys that are handed out any number of times, and what vouches for all of them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PrekeyBatch {
+    /// The device's credential, an encoded `Signed`.
+    pub credential: Vec<u8>,
+    /// The signed batch, an encoded `Signed`.
+    pub batch: Vec<u8>,
+    /// The batch's sequence.
+    pub sequence: u64,
+    /// When it ends, by its own word.
+    pub expires: Timestamp,
+    /// The signed curve prekey, an encoded `Prekey` with its proof.
+    pub signed: Vec<u8>,
+    /// The last-resort KEM prekey, likewise.
+    pub last_resort: Vec<u8>,
+}
+
+/// A curve and a KEM prekey for one handshake, each an encoded `Prekey` with its proof.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PrekeyPair {
+    /// The curve prekey.
+    pub curve: Vec<u8>,
+    /// The KEM prekey.
+    pub kem: Vec<u8>,
+}
+
+/// How much of a blob is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct BlobState {
+    /// Bytes held.
+    pub length: u64,
+    /// Whether it is closed for ever.
+    pub complete: bool,
+}
+
+/// A directory entry as it is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DirectoryRow {
+    /// Its name.
+    pub entry_id: EntryId,
+    /// Its version.
+    pub version: u64,
+    /// The ciphertext.
+    pub sealed: Vec<u8>,
+    /// The change that put it there: higher is later.
+    pub sequence: u64,
+}
+
+/// Where the relay keeps what it keeps (R-RELAY-10).
+///
+/// Everything between [`Self::begin`] and [`Self::commit`] takes effect together and is durable when `commit`
+/// returns; after an error from any method the caller calls [`Self::rollback`]. Numbers handed in are at most
+/// [`MAX_NUMBER`]. [`crate::conformance`] checks an implementation.
+///
+/// # Errors
+///
+/// Every method fails with [`StorageError`] alone: the caller rolls back and refuses what it was doing.
+#[expect(clippy::missing_errors_doc, reason = "described once, at the trait")]
+pub trait Storage {
+    /// Starts a transaction.
+    fn begin(&mut self) -> Result<(), StorageError>;
+    /// Makes the transaction durable.
+    fn commit(&mut self) -> Result<(), StorageError>;
+    /// Forgets the transaction, if there is one.
+    fn rollback(&mut self);
+
+    /// Returns a mailbox.
+    fn mailbox(&self, mailbox: &MailboxId) -> Result<Option<Mailbox>, StorageError>;
+    /// Makes a mailbox whose first envelope gets the sequence after `last_sequence`; one that exists only
+    /// gets the new `expires`.
+    fn create_mailbox(
+        &mut self,
+        mailbox: &MailboxId,
+        last_sequence: u64,
+        expires: Option<Timestamp>,
+    ) -> Result<(), StorageError>;
+    /// Stores an envelope in a mailbox that exists and returns its sequence: one more than the newest ever.
+    fn append(
+        &mut self,
+        mailbox: &MailboxId,
+        envelope: &[u8],
+        expires: Timestamp,
+    ) -> Result<u64, StorageError>;
+    /// Returns the oldest envelope after a sequence.
+    fn next_envelope(&self, mailbox: &MailboxId, after: u64) -> Result<Option<(u64, Vec<u8>)>, StorageError>;
+    /// Deletes an envelope, if it is there.
+    fn remove_envelope(&mut self, mailbox: &MailboxId, sequence: u64) -> Result<(), StorageError>;
+    /// Whether this delivery has been noted.
+    fn has_delivery(&self, mailbox: &MailboxId, delivery: &DeliveryId) -> Result<bool, StorageError>;
+    /// Notes a delivery.
+    fn note_delivery(
+        &mut self,
+        mailbox: &MailboxId,
+        delivery: &DeliveryId,
+        expires: Timestamp,
+    ) -> Result<(), StorageError>;
+
+    /// Replaces all prekeys of a device.
+    fn put_prekeys(
+        &mut self,
+        device: &DeviceId,
+        batch: &PrekeyBatch,
+        pairs: &[PrekeyPair],
+    ) -> Result<(), StorageError>;
+    /// Returns a device's batch.
+    fn prekey_batch(&self, device: &DeviceId) -> Result<Option<PrekeyBatch>, StorageError>;
+    /// Takes out the first pair of one-time prekeys; it is never returned again.
+    fn take_prekey_pair(&mut self, device: &DeviceId) -> Result<Option<PrekeyPair>, StorageError>;
+
+    /// Returns how much of a blob is there. What [`Self::append_blob`] added to an incomplete blob may be
+    /// gone after a crash; what [`Self::complete_blob`] closed is not.
+    fn blob(&self, blob: &BlobId) -> Result<Option<BlobState>, StorageError>;
+    /// Returns the bytes of all blobs.
+    fn blob_bytes(&self) -> Result<u64, StorageError>;
+    /// Appends to an incomplete blob, which it makes if need be; `expires` counts for a new one.
+    fn append_blob(&mut self, blob: &BlobId, part: &[u8], expires: Timestamp) -> Result<(), StorageError>;
+    /// Closes a blob; all of it is durable at the next commit.
+    fn complete_blob(&mut self, blob: &BlobId, expires: Timestamp) -> Result<(), StorageError>;
+    /// Reads up to `length` bytes of a blob, fewer only at its end.
+    fn read_blob(&self, blob: &BlobId, offset: u64, length: usize) -> Result<Vec<u8>, StorageError>;
+
+    /// Returns a directory entry.
+    fn directory_entry(&self, entry: &EntryId) -> Result<Option<DirectoryRow>, StorageError>;
+    /// Returns how many entries there are.
+    fn directory_len(&self) -> Result<u64, StorageError>;
+    /// Puts a directory entry in the place of an earlier version, under a sequence above all others.
+    fn put_directory_entry(
+        &mut self,
+        entry: &EntryId,
+        version: u64,
+        sealed: &[u8],
+    ) -> Result<(), StorageError>;
+    /// Returns the entry whose sequence is the lowest above `after`.
+    fn next_directory_entry(&self, after: u64) -> Result<Option<DirectoryRow>, StorageError>;
+
+    /// Returns the relay record that was published: its sequence and the encoded `Signed`.
+    fn relay_record(&self) -> Result<Option<(u64, Vec<u8>)>, StorageError>;
+    /// Replaces the relay record.
+    fn put_relay_record(&mut self, sequence: u64, record: &[u8]) -> Result<(), StorageError>;
+
+    /// Deletes up to `most` envelopes, delivery ids, blobs and reply mailboxes (with what is in them) each
+    /// whose end is not after `now`.
+    fn expire(&mut self, now: Timestamp, most: u32) -> Result<(), StorageError>;
+}

@@ -1,0 +1,8 @@
+//! The relay against clients that are good, bad and late, on a storage in memory.
+
+mod blobs;
+mod documents;
+mod login;
+mod mailboxes;
+mod prekeys;
+mod world;

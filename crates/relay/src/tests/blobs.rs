@@ -1,0 +1,117 @@
+use alloc::vec;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use chancery_wire::{RefusalCode, proto};
+use proto::client_frame::Body as Request;
+use proto::relay_frame::Body;
+
+use super::world::{World, refusal};
+use crate::Limits;
+
+fn put(blob: u8, offset: u64, part: &[u8], last: bool) -> Request {
+    let (blob_id, part) = (vec![blob; 16], part.to_vec());
+    Request::PutBlob(proto::PutBlob { blob_id, offset, part, last, token: vec![] })
+}
+
+fn get(blob: u8, offset: u64, length: u32) -> Request {
+    Request::GetBlob(proto::GetBlob { blob_id: vec![blob; 16], offset, length })
+}
+
+fn status(length: u64, complete: bool) -> Body {
+    Body::BlobStatus(proto::BlobStatus { length, complete })
+}
+
+fn part(part: &[u8], length: u64) -> Body {
+    Body::BlobPart(proto::BlobPart { part: part.to_vec(), length })
+}
+
+#[test]
+fn a_blob_is_put_in_parts_and_read_in_parts_once_complete() {
+    let mut world = World::new();
+    let connection = world.anonymous();
+    assert_eq!(world.ask(connection, put(1, 0, b"", false)), status(0, false), "R-RELAY-30: a question");
+    assert_eq!(world.ask(connection, put(1, 0, b"hello ", false)), status(6, false), "R-RELAY-30");
+    assert_eq!(world.ask(connection, get(1, 0, 10)), refusal(RefusalCode::NotFound), "R-RELAY-32");
+    assert_eq!(world.ask(connection, put(1, 6, b"world", true)), status(11, true));
+    assert_eq!(world.ask(connection, get(1, 0, 5)), part(b"hello", 11), "R-RELAY-32");
+    assert_eq!(world.ask(connection, get(1, 6, 500)), part(b"world", 11));
+    assert_eq!(world.ask(connection, get(1, 11, 1)), part(b"", 11));
+    assert_eq!(world.ask(connection, get(1, 12, 1)), refusal(RefusalCode::BadRequest));
+    assert_eq!(world.ask(connection, get(2, 0, 1)), refusal(RefusalCode::NotFound));
+    assert_eq!(world.ask(connection, put(3, 0, b"", true)), status(0, true), "an empty blob");
+}
+
+#[test]
+fn parts_that_are_repeated_are_confirmed_and_others_conflict() {
+    let mut world = World::new();
+    let connection = world.anonymous();
+    let conflict = refusal(RefusalCode::Conflict);
+    world.ask(connection, put(1, 0, b"hello ", false));
+    assert_eq!(world.ask(connection, put(1, 0, b"hello ", false)), status(6, false), "R-RELAY-31");
+    assert_eq!(world.ask(connection, put(1, 0, b"HELLO ", false)), conflict, "R-RELAY-31");
+    assert_eq!(world.ask(connection, put(1, 7, b"x", false)), conflict, "a gap");
+    assert_eq!(world.ask(connection, put(1, 3, b"lo world", false)), conflict, "an overlap");
+    assert_eq!(world.ask(connection, put(1, u64::MAX, b"x", false)), refusal(RefusalCode::BadRequest));
+    assert_eq!(world.ask(connection, put(1, 6, b"world", true)), status(11, true));
+    assert_eq!(world.ask(connection, put(1, 6, b"world", true)), status(11, true), "R-RELAY-31");
+    assert_eq!(world.ask(connection, put(1, 0, b"hello ", false)), status(11, true));
+}
+
+#[test]
+fn a_complete_blob_never_changes() {
+    let mut world = World::new();
+    let connection = world.anonymous();
+    let conflict = refusal(RefusalCode::Conflict);
+    world.ask(connection, put(1, 0, b"all", true));
+    for request in
+        [put(1, 3, b"more", false), put(1, 3, b"more", true), put(1, 0, b"ALL", true), put(1, 0, b"al", true)]
+    {
+        assert_eq!(world.ask(connection, request), conflict, "R-RELAY-31");
+    }
+    assert_eq!(world.ask(connection, get(1, 0, 9)), part(b"all", 3));
+}
+
+#[test]
+fn blobs_have_their_limits() {
+    let limits = Limits { blob_bytes: 8, all_blob_bytes: 10, ..Limits::default() };
+    let mut world = World::with(limits);
+    let connection = world.anonymous();
+    assert_eq!(
+        world.ask(connection, put(1, 0, &[1; 9], false)),
+        refusal(RefusalCode::TooLarge),
+        "R-RELAY-20"
+    );
+    assert_eq!(world.ask(connection, put(1, 0, &[1; 8], true)), status(8, true));
+    assert_eq!(world.ask(connection, put(2, 0, &[1; 3], true)), refusal(RefusalCode::QuotaExceeded));
+    assert_eq!(world.ask(connection, put(2, 0, &[1; 2], true)), status(2, true));
+    let long = vec![0; 256 * 1024 + 1];
+    assert_eq!(world.ask(connection, put(3, 0, &long, true)), refusal(RefusalCode::TooLarge), "R-RELAY-20");
+}
+
+#[test]
+fn a_frame_carries_a_quarter_of_a_mebibyte() {
+    let mut world = World::new();
+    let connection = world.anonymous();
+    let content: Vec<u8> = (0..400_000_u32).map(|i| u8::try_from(i % 251).unwrap()).collect();
+    let (first, second) = content.split_at(256 * 1024);
+    world.ask(connection, put(1, 0, first, false));
+    world.ask(connection, put(1, 256 * 1024, second, true));
+    assert_eq!(world.ask(connection, get(1, 0, u32::MAX)), part(first, 400_000), "R-RELAY-20");
+    assert_eq!(world.ask(connection, get(1, 256 * 1024, u32::MAX)), part(second, 400_000));
+}
+
+#[test]
+fn incomplete_blobs_end_after_a_day_and_complete_ones_after_thirty() {
+    let mut world = World::new();
+    let connection = world.anonymous();
+    world.ask(connection, put(1, 0, b"x", false));
+    world.ask(connection, put(2, 0, b"x", true));
+    world.wait(Duration::from_secs(25 * 3_600));
+    let connection = world.anonymous();
+    assert_eq!(world.ask(connection, put(1, 0, b"", false)), status(0, false), "R-RELAY-19");
+    assert_eq!(world.ask(connection, get(2, 0, 1)), part(b"x", 1));
+    world.wait(Duration::from_secs(30 * 24 * 3_600));
+    let connection = world.anonymous();
+    assert_eq!(world.ask(connection, get(2, 0, 1)), refusal(RefusalCode::NotFound), "R-RELAY-19");
+}

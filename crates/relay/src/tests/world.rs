@@ -1,0 +1,289 @@
+//! An organisation with a desk, devices with credentials, and a relay that they talk to frame by frame.
+
+use alloc::boxed::Box;
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::vec;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use chancery_crypto::kem::KemSecret;
+use chancery_crypto::label;
+use chancery_crypto::rng::{CryptoRng, random_bytes, seeded};
+use chancery_crypto::signature::SigningKey;
+use chancery_identity::{
+    Capabilities, DeviceId, DeviceKeys, Issuer, OrgId, Organisation, login_message, sign,
+};
+use chancery_wire::{Limit, RefusalCode, Timestamp, Unverified, decode, encode, proto};
+use proto::client_frame::Body as Request;
+use proto::relay_frame::Body;
+
+use crate::memory::MemoryStorage;
+use crate::{ConnectionId, Effect, Input, Limits, MailboxId, Relay};
+
+pub(crate) const PIN: [u8; 32] = [9; 32];
+pub(crate) const DESK: [u8; 16] = [0xDE; 16];
+const START: u64 = 1_000_000;
+const END: u64 = u64::MAX / 2;
+
+pub(crate) struct Device {
+    pub(crate) id: DeviceId,
+    pub(crate) keys: DeviceKeys,
+    pub(crate) credential: proto::Signed,
+}
+
+impl Device {
+    pub(crate) fn mailbox(&self) -> MailboxId {
+        MailboxId::from(self.id)
+    }
+}
+
+pub(crate) struct World {
+    pub(crate) relay: Relay,
+    pub(crate) storage: MemoryStorage,
+    pub(crate) now: Timestamp,
+    pub(crate) rng: Box<dyn CryptoRng>,
+    pub(crate) issuer: SigningKey,
+    pub(crate) document: proto::Organisation,
+    /// What came for a connection without being asked for.
+    pub(crate) pushed: BTreeMap<ConnectionId, Vec<Body>>,
+    pub(crate) closed: BTreeSet<ConnectionId>,
+    next: u64,
+}
+
+impl World {
+    pub(crate) fn new() -> Self {
+        Self::with(Limits::default())
+    }
+
+    pub(crate) fn with(limits: Limits) -> Self {
+        let mut rng: Box<dyn CryptoRng> = Box::new(seeded([7; 32]));
+        let (root, issuer) = (SigningKey::generate(&mut rng), SigningKey::generate(&mut rng));
+        let body = proto::IssuerBody {
+            suite: 1,
+            org_id: OrgId::of(root.verifying_key()).as_bytes().to_vec(),
+            key: issuer.verifying_key().as_bytes().to_vec(),
+            capabilities: Capabilities::ENROL.bits() | Capabilities::POLICY.bits(),
+            not_before: 0,
+            not_after: END,
+        };
+        let certificate = sign::sign_issuer(&root, &body, &mut rng);
+        let desk = proto::DeskBody {
+            suite: 1,
+            org_id: body.org_id,
+            issuer_id: Issuer::id_of(&certificate).as_bytes().to_vec(),
+            device_id: DESK.to_vec(),
+            dh_key: DeviceKeys::generate(&mut rng).identity.public().as_bytes().to_vec(),
+            kem_key: KemSecret::generate(&mut rng).public().as_bytes().to_vec(),
+            not_before: 0,
+            not_after: END,
+        };
+        let document = proto::Organisation {
+            root_key: root.verifying_key().as_bytes().to_vec(),
+            issuers: vec![certificate],
+            desk: Some(sign::sign_desk(&issuer, &desk, &mut rng)),
+            relay: None,
+        };
+        let organisation = Organisation::verify(Unverified::new(document.clone()), None).unwrap();
+        Self {
+            relay: Relay::new(organisation, PIN, limits),
+            storage: MemoryStorage::new(),
+            now: Timestamp::from_millis(START),
+            rng,
+            issuer,
+            document,
+            pushed: BTreeMap::new(),
+            closed: BTreeSet::new(),
+            next: 0,
+        }
+    }
+
+    /// The process dies and another one starts on the same storage.
+    pub(crate) fn restart(&mut self) {
+        self.relay = Relay::new(self.relay.organisation().clone(), PIN, self.relay.limits);
+        self.pushed.clear();
+    }
+
+    pub(crate) fn org_id(&self) -> OrgId {
+        self.relay.organisation().id()
+    }
+
+    pub(crate) fn issuer_id(&self) -> Vec<u8> {
+        Issuer::id_of(&self.document.issuers[0]).as_bytes().to_vec()
+    }
+
+    pub(crate) fn wait(&mut self, duration: Duration) {
+        self.now = self.now.after(duration);
+        self.input(Input::Tick);
+    }
+
+    pub(crate) fn input(&mut self, input: Input<'_>) -> Vec<Effect> {
+        let effects = self.relay.handle_all(&mut self.storage, &[input], self.now, &mut *self.rng);
+        for effect in &effects {
+            match effect {
+                Effect::Close { connection } => {
+                    self.closed.insert(*connection);
+                }
+                Effect::Send { connection, frame } => {
+                    let frame = read(frame);
+                    if frame.request == 0 {
+                        self.pushed.entry(*connection).or_default().push(frame.body.unwrap());
+                    }
+                }
+            }
+        }
+        effects
+    }
+
+    pub(crate) fn open(&mut self) -> ConnectionId {
+        self.next += 1;
+        let connection = ConnectionId(self.next);
+        self.input(Input::Opened { connection });
+        connection
+    }
+
+    /// Sends a request and returns its answer; exactly one must come (R-RELAY-2).
+    pub(crate) fn ask(&mut self, connection: ConnectionId, body: Request) -> Body {
+        self.next += 1;
+        let request = self.next;
+        let bytes = encode(&proto::ClientFrame { request, body: Some(body) });
+        let effects = self.input(Input::Frame { connection, bytes: &bytes });
+        let mut answers = effects.iter().filter_map(|effect| match effect {
+            Effect::Send { connection: to, frame } if *to == connection => {
+                let frame = read(frame);
+                (frame.request == request).then_some(frame.body.unwrap())
+            }
+            _ => None,
+        });
+        let answer = answers.next().expect("an answer");
+        assert_eq!(answers.next(), None, "R-RELAY-2");
+        answer
+    }
+
+    pub(crate) fn hello(&mut self, connection: ConnectionId) -> [u8; 32] {
+        let hello = proto::Hello { version: 1, org_id: self.org_id().as_bytes().to_vec() };
+        match self.ask(connection, Request::Hello(hello)) {
+            Body::Welcome(welcome) => {
+                assert_eq!(welcome.time, self.now.as_millis(), "R-RELAY-4");
+                welcome.challenge.try_into().unwrap()
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    pub(crate) fn anonymous(&mut self) -> ConnectionId {
+        let connection = self.open();
+        self.hello(connection);
+        connection
+    }
+
+    pub(crate) fn device(&mut self, id: u8, capabilities: Capabilities) -> Device {
+        self.device_until(id, capabilities, END)
+    }
+
+    pub(crate) fn device_until(&mut self, id: u8, capabilities: Capabilities, not_after: u64) -> Device {
+        let keys = DeviceKeys::generate(&mut *self.rng);
+        let id = if capabilities.contains(Capabilities::DESK) { DESK } else { [id; 16] };
+        let body = proto::CredentialBody {
+            suite: 1,
+            org_id: self.org_id().as_bytes().to_vec(),
+            issuer_id: self.issuer_id(),
+            member_id: random_bytes::<16>(&mut *self.rng).to_vec(),
+            device_id: id.to_vec(),
+            signing_key: keys.signing.verifying_key().as_bytes().to_vec(),
+            identity_key: keys.identity.public().as_bytes().to_vec(),
+            group_key: keys.group.verifying_key().as_bytes().to_vec(),
+            capabilities: capabilities.bits(),
+            not_before: 0,
+            not_after,
+        };
+        let credential = sign::sign_credential(&self.issuer, &body, &mut *self.rng);
+        Device { id: DeviceId::new(id), keys, credential }
+    }
+
+    pub(crate) fn member(&mut self, id: u8) -> Device {
+        self.device(id, Capabilities::MEMBER)
+    }
+
+    pub(crate) fn desk(&mut self) -> Device {
+        self.device(0, Capabilities::DESK)
+    }
+
+    /// Answers a challenge with a device's key.
+    pub(crate) fn sign(&mut self, key: &SigningKey, challenge: &[u8; 32]) -> Vec<u8> {
+        let message = login_message(challenge, &self.org_id(), &PIN);
+        key.sign(label::SIGN_RELAY_LOGIN, &message, &mut *self.rng)
+    }
+
+    pub(crate) fn login(&mut self, device: &Device) -> ConnectionId {
+        let connection = self.open();
+        let challenge = self.hello(connection);
+        let signature = self.sign(&device.keys.signing, &challenge);
+        let who = Some(proto::login::Who::Credential(device.credential.clone()));
+        let login = Request::Login(proto::Login { who, signature });
+        assert_eq!(self.ask(connection, login), done());
+        connection
+    }
+
+    /// Logs in as a device that has no credential yet.
+    pub(crate) fn login_enrolling(&mut self, key: &SigningKey) -> ConnectionId {
+        let connection = self.open();
+        let challenge = self.hello(connection);
+        let signature = self.sign(key, &challenge);
+        let key = key.verifying_key().as_bytes().to_vec();
+        let login = proto::Login { who: Some(proto::login::Who::EnrollingKey(key)), signature };
+        assert_eq!(self.ask(connection, Request::Login(login)), done());
+        connection
+    }
+
+    pub(crate) fn subscribe(&mut self, connection: ConnectionId) {
+        assert_eq!(self.ask(connection, Request::Subscribe(proto::Subscribe {})), done());
+    }
+
+    pub(crate) fn deliver(&mut self, to: ConnectionId, mailbox: MailboxId, id: u8, envelope: &[u8]) -> Body {
+        self.ask(to, delivery(mailbox, &[id; 16], envelope))
+    }
+
+    pub(crate) fn acknowledge(&mut self, connection: ConnectionId, sequences: &[u64]) {
+        let sequences = sequences.to_vec();
+        assert_eq!(self.ask(connection, Request::Acknowledge(proto::Acknowledge { sequences })), done());
+    }
+
+    /// Takes what was pushed: sequences with envelopes, `None` for `CaughtUp`.
+    pub(crate) fn take(&mut self, connection: ConnectionId) -> Vec<Option<(u64, Vec<u8>)>> {
+        let pushed = self.pushed.remove(&connection).unwrap_or_default();
+        pushed
+            .into_iter()
+            .map(|body| match body {
+                Body::Envelope(stored) => Some((stored.sequence, stored.envelope)),
+                Body::CaughtUp(_) => None,
+                other => panic!("{other:?}"),
+            })
+            .collect()
+    }
+
+    /// Takes what was pushed: envelopes only.
+    pub(crate) fn envelopes(&mut self, connection: ConnectionId) -> Vec<Vec<u8>> {
+        self.take(connection).into_iter().flatten().map(|(_, envelope)| envelope).collect()
+    }
+}
+
+pub(crate) fn read(frame: &[u8]) -> proto::RelayFrame {
+    decode(frame, Limit::FRAME).unwrap().into_unchecked()
+}
+
+pub(crate) fn done() -> Body {
+    Body::Done(proto::Done {})
+}
+
+pub(crate) fn refusal(code: RefusalCode) -> Body {
+    Body::Refused(proto::Refused { code: code.code(), retry_after_ms: 0 })
+}
+
+pub(crate) fn delivery(mailbox: MailboxId, id: &[u8], envelope: &[u8]) -> Request {
+    Request::Deliver(proto::Deliver {
+        mailbox: mailbox.as_bytes().to_vec(),
+        delivery_id: id.to_vec(),
+        token: Vec::new(),
+        envelope: envelope.to_vec(),
+    })
+}
