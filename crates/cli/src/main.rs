@@ -1,1 +1,111 @@
-fn main() {}
+//! The `chancery` command: an organisation, its relay, its members, and a demonstration of them all.
+//!
+//! Each command is a module. They share four rules: results go to stdout and everything else to stderr
+//! ([`output`]); every failure has a stable code and an exit code ([`failure`]); a passphrase that nobody can
+//! be asked for is an error at once ([`key`]); and a signal is a clean end ([`stop`]).
+//!
+//! What this crate does not do: it knows no protocol and no file format; those are the library's.
+
+mod args;
+mod demo;
+mod enroll;
+mod failure;
+mod history;
+mod key;
+mod message;
+mod org;
+mod output;
+mod progress;
+mod receive;
+mod relay;
+mod send;
+mod stop;
+mod text;
+mod up;
+
+use std::io::IsTerminal as _;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Parser as _;
+use clap::error::ErrorKind;
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+
+use crate::args::{Cli, Command};
+use crate::failure::{Failure, Report, USAGE};
+use crate::output::Output;
+
+/// How long the runtime may take to end its threads, once the command has its result.
+const LEAVE: Duration = Duration::from_millis(100);
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return misused(&error),
+    };
+    let output = Output::new(cli.common.json);
+    log_to_stderr(cli.common.log);
+    match run(cli, output) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            output.failure(&failure);
+            ExitCode::from(failure.exit_code())
+        }
+    }
+}
+
+fn run(cli: Cli, output: Output) -> Result<(), Failure> {
+    let mut builder = match cli.command {
+        Command::Relay(_) => tokio::runtime::Builder::new_multi_thread(),
+        _ => tokio::runtime::Builder::new_current_thread(),
+    };
+    let runtime = builder.worker_threads(relay::WORKERS).enable_all().build();
+    let runtime = runtime.map_err(|error| failure::system(&error, "the runtime"))?;
+    let result = runtime.block_on(dispatch(cli, output));
+    runtime.shutdown_timeout(LEAVE);
+    result
+}
+
+async fn dispatch(cli: Cli, output: Output) -> Result<(), Failure> {
+    match cli.command {
+        Command::Org(command) => org::run(command, output).await,
+        Command::Relay(args) => relay::run(args, output).await,
+        Command::Up(args) => up::run(&args, cli.common.log, output).await,
+        Command::Enroll(args) => enroll::run(&args, output).await,
+        Command::Send(args) => send::run(&args, output).await,
+        Command::Receive(args) => receive::run(&args, output).await,
+        Command::History(args) => history::run(&args, output).await,
+        Command::Demo => match demo::run(output.is_json()).await? {
+            true => Ok(()),
+            false => Err(Failure::DemoFailed),
+        },
+    }
+}
+
+/// Help and version are results; anything else is wrong usage, whose exit code is 64.
+fn misused(error: &clap::Error) -> ExitCode {
+    if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
+        let _ = error.print();
+        return ExitCode::SUCCESS;
+    }
+    if !std::env::args_os().any(|argument| argument == "--json") {
+        let _ = error.print();
+        return ExitCode::from(USAGE);
+    }
+    let text = error.to_string();
+    let first = text.lines().next().unwrap_or_default();
+    let message = first.strip_prefix("error: ").unwrap_or(first).to_owned();
+    let report = Report { code: chancery::ErrorCode::Usage.name().to_owned(), message, retry: false };
+    Output::new(true).failure(&Failure::Reported(report, USAGE));
+    ExitCode::from(USAGE)
+}
+
+/// Logs what this project says at `level`, and of the libraries below at most warnings: they may log addresses.
+fn log_to_stderr(level: LevelFilter) {
+    let targets = Targets::new().with_default(level.min(LevelFilter::WARN)).with_target("chancery", level);
+    let ansi = std::io::stderr().is_terminal();
+    let layer = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(ansi);
+    tracing_subscriber::registry().with(targets).with(layer).init();
+}

@@ -130,6 +130,8 @@ codes! {
     RelayProtocol = 309, "relay-protocol", Failed, "the relay breaks the protocol";
     /// The relay's address is not `wss://host:port`.
     RelayUrl = 310, "relay-url", Usage, "the relay's address is not of the form wss://host:port";
+    /// A relay cannot listen on its address: another program does, or it is not this machine's.
+    ListenFailed = 311, "listen-failed", Failed, "the address cannot be listened on";
 
     /// The recipient is not in the directory.
     UnknownRecipient = 400, "unknown-recipient", NotFound, "nobody of that name is in the directory";

@@ -1,6 +1,7 @@
 //! The Double Ratchet with header encryption: the state and its two moves.
 //!
-//! Source: Double Ratchet, revision 4, section 4; `docs/PROTOCOL.md`, section "Ratchet".
+//! Source: Double Ratchet, revision 4, section 4; `docs/PROTOCOL.md`, section "Ratchet", with the vector
+//! that R-RATCHET-15 names.
 
 use alloc::vec::Vec;
 use core::ops::Range;
@@ -75,7 +76,7 @@ pub(crate) struct InitialSecrets {
 pub(crate) struct Bound<'a> {
     /// AD of the session.
     pub(crate) associated_data: &'a [u8; 32],
-    /// What stands before the session message in the same envelope: a handshake, or nothing.
+    /// What stands before the session message in the same envelope: a handshake, or nothing (R-ENVELOPE-3).
     pub(crate) before: &'a [u8],
 }
 
@@ -101,7 +102,7 @@ enum Chain {
 }
 
 impl DoubleRatchet {
-    /// `RatchetInitAliceHE`.
+    /// `RatchetInitAliceHE` (R-RATCHET-1).
     pub(crate) fn initiate(
         secrets: InitialSecrets,
         responder: &DhPublic,
@@ -122,7 +123,7 @@ impl DoubleRatchet {
         })
     }
 
-    /// `RatchetInitBobHE`; `signed_prekey` is the responder's first ratchet key.
+    /// `RatchetInitBobHE` (R-RATCHET-2); `signed_prekey` is the responder's first ratchet key.
     pub(crate) fn respond(secrets: InitialSecrets, signed_prekey: DhSecret) -> Self {
         Self {
             root_key: secrets.root_key,
@@ -182,7 +183,7 @@ impl DoubleRatchet {
         self.skipped.iter().any(|key| key.tag == *tag) || self.locate(tag).is_some()
     }
 
-    /// All tags that are expected: those of skipped messages and the two windows.
+    /// All tags that are expected (R-RATCHET-9): those of skipped messages and the two windows.
     pub(crate) fn tags(&self) -> Vec<Tag> {
         let skipped = self.skipped.iter().map(|key| key.tag);
         let current = self.receiving.iter().flat_map(|chain| chain.tags(0, WINDOW));
@@ -229,7 +230,7 @@ impl DoubleRatchet {
         Ok(Received { plaintext, tags })
     }
 
-    /// The first message to arrive of the peer's next chain: `DHRatchetHE`.
+    /// The first message to arrive of the peer's next chain: `DHRatchetHE` (R-RATCHET-8).
     fn receive_turn(
         &mut self,
         incoming: &Incoming<'_>,

@@ -22,7 +22,7 @@ const ENROLMENT_ANSWER: u8 = 0x14;
 /// session then runs (R-HANDSHAKE-1).
 pub(crate) const HANDSHAKE_SUITE: u16 = 1;
 
-/// Plaintext bytes of the sealed identity: a credential and a signature are just under 9 KiB, and all are as
+/// Plaintext bytes of the sealed identity (R-HANDSHAKE-7): a credential and a signature are just under 9 KiB, and all are as
 /// long, so that no credential tells itself by its length.
 pub(crate) const IDENTITY_LEN: usize = 9216;
 /// Bytes of an initial envelope before the sealed identity, which are its associated data.
@@ -76,7 +76,7 @@ impl EnvelopeKind {
     }
 }
 
-/// A session message, parsed. Nothing of it is believed yet.
+/// A session message (R-ENVELOPE-2), parsed. Nothing of it is believed yet.
 ///
 /// ```text
 /// 0    1  0x12
@@ -114,7 +114,7 @@ impl<'a> SessionEnvelope<'a> {
     }
 }
 
-/// An initial envelope, parsed. Nothing of it is believed yet.
+/// An initial envelope (R-HANDSHAKE-2), parsed. Nothing of it is believed yet.
 ///
 /// ```text
 /// 0          1  0x11
@@ -225,7 +225,7 @@ mod tests {
 
     #[test]
     fn a_session_message_has_one_of_eight_lengths() {
-        // R-ENVELOPE-4
+        // R-ENVELOPE-2, R-ENVELOPE-4
         for len in 0..1100 {
             let mut bytes = vec![SESSION; len];
             bytes.iter_mut().skip(1).take(16).for_each(|byte| *byte = 5);
@@ -237,7 +237,7 @@ mod tests {
 
     #[test]
     fn an_initial_envelope_is_read_field_by_field() {
-        // R-ENVELOPE-2, R-HANDSHAKE-1
+        // R-HANDSHAKE-1, R-HANDSHAKE-2
         assert_eq!(HANDSHAKE_LEN, 10_368);
         let good = initial();
         let parsed = InitialEnvelope::parse(&good).unwrap();

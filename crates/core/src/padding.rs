@@ -94,7 +94,8 @@ mod tests {
             assert_eq!(unpad(&SecretBytes::new(bad)).map(|_| ()), Err(NotAuthentic), "byte {at}");
         }
         let mut overrun = good.expose().to_vec();
-        overrun[..4].copy_from_slice(&(good.expose().len() as u32 - 3).to_be_bytes());
+        let len = u32::try_from(good.expose().len()).unwrap();
+        overrun[..4].copy_from_slice(&(len - 3).to_be_bytes());
         assert!(unpad(&SecretBytes::new(overrun)).is_err());
         assert!(unpad(&SecretBytes::new(vec![0xFF; 400])).is_err());
         assert!(unpad(&SecretBytes::new(vec![0; 3])).is_err());

@@ -31,6 +31,8 @@ labels! {
     HASH_CREDENTIAL = "hash credential";
     /// Hash of a signed issuer certificate, which is the issuer's identifier.
     HASH_ISSUER = "hash issuer";
+    /// Hash of the desk's signed statement.
+    HASH_DESK = "hash desk";
     /// Hash of a verifying key, which names an enrolling device's reply mailbox.
     HASH_REPLY_MAILBOX = "hash reply mailbox";
     /// Transcript of a handshake.
@@ -81,8 +83,10 @@ labels! {
     KDF_TAG = "kdf ratchet tag";
     /// Single-use key of header n under a header key.
     KDF_HEADER = "kdf ratchet header";
-    /// Enrolment: request and answer keys.
+    /// Enrolment: request key, and the secret that answers' keys come from.
     KDF_ENROLMENT = "kdf enrolment";
+    /// Enrolment: one answer's key.
+    KDF_ENROLMENT_ANSWER = "kdf enrolment answer";
     /// Invitation secret: proof that its holder sends this request.
     MAC_INVITATION = "mac invitation";
     /// Directory: one entry's key.

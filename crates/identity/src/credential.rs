@@ -9,7 +9,7 @@ use chancery_crypto::rng::CryptoRng;
 use chancery_crypto::secret::{Secret, SecretBytes};
 use chancery_crypto::signature::{SigningKey, VerifyingKey};
 use chancery_crypto::x25519::{DhPublic, DhSecret};
-use chancery_wire::{Limit, Timestamp, decode, encode, proto};
+use chancery_wire::{Limit, Timestamp, decode, proto};
 
 use crate::organisation::{check_org, check_suite};
 use crate::validity::Validity;
@@ -73,7 +73,7 @@ impl Credential {
         }
         validity.check(now)?;
         Ok(Self {
-            hash: hash(label::HASH_CREDENTIAL, &[&encode(&signed)]),
+            hash: hash(label::HASH_CREDENTIAL, &[&signed.body, &signed.signature]),
             org_id: organisation.id(),
             issuer_id: issuer.id(),
             member_id: MemberId::from_bytes(&body.member_id).ok_or(IdentityError::Malformed)?,
@@ -87,7 +87,7 @@ impl Credential {
         })
     }
 
-    /// Returns the hash that transcripts bind: over the encoded [`proto::Signed`] (R-ID-8).
+    /// Returns the hash that transcripts bind: over body and signature (R-ID-8).
     #[must_use]
     pub const fn hash(&self) -> [u8; 32] {
         self.hash

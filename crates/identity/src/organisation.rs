@@ -8,7 +8,7 @@ use chancery_crypto::kem::KemPublic;
 use chancery_crypto::label;
 use chancery_crypto::signature::VerifyingKey;
 use chancery_crypto::x25519::DhPublic;
-use chancery_wire::{Limit, Timestamp, Unverified, decode, encode, proto};
+use chancery_wire::{Limit, Timestamp, Unverified, decode, proto};
 
 use crate::validity::Validity;
 use crate::{
@@ -60,7 +60,7 @@ impl Issuer {
     /// Returns the identifier of the issuer with this certificate, verified or not (R-ID-4).
     #[must_use]
     pub fn id_of(certificate: &proto::Signed) -> IssuerId {
-        IssuerId::new(hash(label::HASH_ISSUER, &[&encode(certificate)]))
+        IssuerId::new(hash(label::HASH_ISSUER, &[&certificate.body, &certificate.signature]))
     }
 
     /// Returns the identifier.
@@ -148,7 +148,7 @@ impl Desk {
         self.validity.check(now).is_ok()
     }
 
-    /// Returns the plain hash that the enrolment's transcript binds: SHA-256 of the encoded [`proto::Signed`].
+    /// Returns the hash of the desk's statement, which the enrolment's transcript binds (R-ID-9).
     #[must_use]
     pub const fn statement_hash(&self) -> &[u8; 32] {
         &self.statement_hash
@@ -376,7 +376,7 @@ impl Organisation {
             dh_key: DhPublic::from_bytes(&body.dh_key)?,
             kem_key: KemPublic::from_bytes(&body.kem_key)?,
             validity,
-            statement_hash: chancery_crypto::hash::sha256(&[&encode(signed)]),
+            statement_hash: hash(label::HASH_DESK, &[&signed.body, &signed.signature]),
         })
     }
 

@@ -1,4 +1,4 @@
-//! The signing side: each function makes one kind of [`Signed`] statement.
+//! The signing side: each function makes one kind of [`Signed`] statement (R-ID-2).
 //!
 //! Nothing is checked here; a statement that its verifier would refuse can be signed, and is refused.
 

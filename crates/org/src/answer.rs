@@ -11,7 +11,7 @@ use chancery_crypto::rng::{CryptoRng, random_bytes};
 use chancery_crypto::secret::SecretBytes;
 use chancery_crypto::signature::VerifyingKey;
 use chancery_crypto::x25519::DhPublic;
-use chancery_identity::{Capabilities, DeviceId, MemberId, SUITE, reply_mailbox, sign};
+use chancery_identity::{Capabilities, DeviceId, DirectoryKey, MemberId, SUITE, reply_mailbox, sign};
 use chancery_wire::records::{Batch, Records};
 use chancery_wire::{Limit, Timestamp, decode, encode, proto};
 use proto::enrolment_answer::Outcome;
@@ -21,7 +21,7 @@ use crate::channel::{
 };
 use crate::found::Dates;
 use crate::refusal::Refusal;
-use crate::state::{self, Invitation, InvitationState, damaged};
+use crate::state::{self, Invitation, InvitationState, Settings, damaged};
 use crate::{Desk, OrgError};
 
 /// How long a device credential is valid, at most until its issuer's end: two years.
@@ -63,7 +63,7 @@ impl Desk {
             decode(body, Limit::STATEMENT).map_err(|_| OrgError::NotAuthentic)?.into_unchecked();
         let request = Request::read(&request, &channel.context)?;
         let settings = state::settings(records)?;
-        let mut work = Work { records, batch: Batch::default(), now, rng };
+        let mut work = Work { records, settings, batch: Batch::default(), now, rng };
         let (outcome, directory) = match self.decide(&mut work, &request)? {
             Err(refusal) => (Outcome::Refused(proto::EnrolmentRefusal { reason: refusal.number() }), None),
             Ok(Granted { credential, member, directory }) => {
@@ -71,14 +71,14 @@ impl Desk {
                     credential: Some(credential),
                     handle: member.handle,
                     name: member.name,
-                    organisation_name: settings.organisation_name.to_string(),
-                    directory_key: settings.directory_key.secret().expose().to_vec(),
+                    organisation_name: work.settings.organisation_name.to_string(),
+                    directory_key: work.settings.directory_key.secret().expose().to_vec(),
                 };
                 (Outcome::Enrolled(enrolled), directory)
             }
         };
         let content = SecretBytes::new(encode(&proto::EnrolmentAnswer { outcome: Some(outcome) }));
-        let reply = seal_answer(channel.answer, &content, work.rng)?;
+        let reply = seal_answer(&channel.answer, &content, work.rng)?;
         Ok(Answered { batch: work.batch, reply_mailbox: request.reply_mailbox, reply, directory })
     }
 
@@ -139,11 +139,11 @@ impl Desk {
         request: &Request<'_>,
         invitation: &Invitation,
     ) -> Result<Result<Granted, Refusal>, OrgError> {
-        let Work { records, batch, now, rng } = work;
+        let Work { records, settings, batch, now, rng } = work;
         let member_id = invitation.member_id;
         let mut member = state::member(*records, &member_id)?.ok_or_else(damaged)?;
         let device_id = DeviceId::random(*rng);
-        if state::credential(*records, &device_id)?.is_some() {
+        if device_id == self.credential().device_id() || state::credential(*records, &device_id)?.is_some() {
             return Err(OrgError::IdentifierTaken);
         }
         let credential = self.sign_credential(request.keys, (member_id, device_id), *now, *rng)?;
@@ -154,7 +154,7 @@ impl Desk {
             member.entry_id = random_bytes::<16>(*rng).to_vec();
         }
         member.entry_version = member.entry_version.checked_add(1).ok_or_else(damaged)?;
-        let entry = self.seal_entry(*records, &member_id, &member, *rng)?;
+        let entry = self.seal_entry(&settings.directory_key, member_id, &member, *rng)?;
         state::put_pending(*records, batch, &entry)?;
         state::put_member(batch, &member_id, &member);
 
@@ -164,6 +164,7 @@ impl Desk {
         Ok(Ok(Granted { credential, member, directory: Some(entry) }))
     }
 
+    /// Signs a credential that lies within the issuer's dates (R-ORG-13).
     fn sign_credential(
         &self,
         keys: RequestedKeys<'_>,
@@ -194,8 +195,8 @@ impl Desk {
 
     fn seal_entry(
         &self,
-        records: &dyn Records,
-        member_id: &MemberId,
+        key: &DirectoryKey,
+        member_id: MemberId,
         member: &proto::DeskMember,
         rng: &mut dyn CryptoRng,
     ) -> Result<proto::SealedDirectoryEntry, OrgError> {
@@ -210,13 +211,14 @@ impl Desk {
         };
         let signed = sign::sign_directory_entry(self.keys.issuer.signing(), &body, rng);
         let entry_id = member.entry_id.as_slice().try_into().map_err(|_| damaged())?;
-        Ok(state::settings(records)?.directory_key.seal(&signed, entry_id, member.entry_version, rng))
+        Ok(key.seal(&signed, entry_id, member.entry_version, rng))
     }
 }
 
 /// What one answer works with.
 struct Work<'a> {
     records: &'a dyn Records,
+    settings: Settings,
     batch: Batch,
     now: Timestamp,
     rng: &'a mut dyn CryptoRng,

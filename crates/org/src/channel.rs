@@ -2,9 +2,10 @@
 
 use alloc::vec::Vec;
 
-use chancery_crypto::aead::{BOX_OVERHEAD, BoxKey, OneTimeKey, TAG_LEN};
+use chancery_crypto::aead::{OneTimeKey, TAG_LEN};
 use chancery_crypto::hash::hash;
 use chancery_crypto::kdf::derive;
+use chancery_crypto::rng::{CryptoRng, random_bytes};
 use chancery_crypto::secret::{Secret, SecretBytes};
 use chancery_crypto::{NotAuthentic, ed25519, kem, label, signature, x25519};
 use chancery_identity::{Desk, DeviceKeys, OrgId};
@@ -16,13 +17,14 @@ pub const REQUEST_KIND: u8 = 0x13;
 pub const ANSWER_KIND: u8 = 0x14;
 /// Length of every request, in bytes: kind, ephemeral key, ciphertext, sealed plaintext of 8 KiB.
 pub const REQUEST_LEN: usize = HEAD_LEN + REQUEST_PLAINTEXT_LEN + TAG_LEN;
-/// Length of every answer, in bytes: kind, sealed plaintext of 16 KiB. All outcomes look alike.
-pub const ANSWER_LEN: usize = 1 + BOX_OVERHEAD + ANSWER_PLAINTEXT_LEN;
+/// Length of every answer, in bytes: kind, salt, sealed plaintext of 16 KiB. All outcomes look alike.
+pub const ANSWER_LEN: usize = 1 + SALT_LEN + ANSWER_PLAINTEXT_LEN + TAG_LEN;
 
 /// Bytes of a request before the sealed part.
 pub(crate) const HEAD_LEN: usize = 1 + x25519::LEN + kem::CIPHERTEXT_LEN;
 pub(crate) const REQUEST_PLAINTEXT_LEN: usize = 8192;
 pub(crate) const ANSWER_PLAINTEXT_LEN: usize = 16_384;
+const SALT_LEN: usize = 32;
 
 /// What both sides derive from a request's key agreement (R-ORG-6).
 #[derive(Debug)]
@@ -30,7 +32,7 @@ pub(crate) struct Channel {
     /// Names this request: organisation, desk, ephemeral key and ciphertext.
     pub(crate) context: [u8; 32],
     pub(crate) request: OneTimeKey,
-    /// Seals any number of answers, because a repeated request is answered again.
+    /// Each answer's key comes from it with a new salt, because a repeated request is answered again.
     pub(crate) answer: Secret<32>,
 }
 
@@ -100,28 +102,34 @@ pub(crate) fn public_keys(keys: &DeviceKeys) -> proto::EnrolmentRequest {
     }
 }
 
-/// Seals an answer (R-ORG-8).
+/// Seals an answer under a key of its own (R-ORG-8).
 pub(crate) fn seal_answer(
-    key: Secret<32>,
+    secret: &Secret<32>,
     content: &SecretBytes,
-    rng: &mut dyn chancery_crypto::rng::CryptoRng,
+    rng: &mut dyn CryptoRng,
 ) -> Result<Vec<u8>, NotAuthentic> {
     let plaintext = pad(content.expose(), ANSWER_PLAINTEXT_LEN).ok_or(NotAuthentic)?;
+    let salt: [u8; SALT_LEN] = random_bytes(rng);
     let mut envelope = Vec::with_capacity(ANSWER_LEN);
     envelope.push(ANSWER_KIND);
-    envelope.extend_from_slice(&BoxKey::new(key).seal(&[ANSWER_KIND], plaintext.expose(), rng));
+    envelope.extend_from_slice(&salt);
+    let sealed = answer_key(secret, &salt).seal(&envelope, plaintext.expose());
+    envelope.extend_from_slice(&sealed);
     Ok(envelope)
 }
 
 /// Opens an answer: the padded plaintext.
-pub(crate) fn open_answer(key: &Secret<32>, envelope: &[u8]) -> Result<SecretBytes, NotAuthentic> {
-    match envelope.split_first() {
-        Some((&ANSWER_KIND, sealed)) if envelope.len() == ANSWER_LEN => {
-            let key = Secret::init_with(|own| own.copy_from_slice(key.expose()));
-            BoxKey::new(key).open(&[ANSWER_KIND], sealed)
-        }
-        _ => Err(NotAuthentic),
+pub(crate) fn open_answer(secret: &Secret<32>, envelope: &[u8]) -> Result<SecretBytes, NotAuthentic> {
+    if envelope.len() != ANSWER_LEN || envelope.first() != Some(&ANSWER_KIND) {
+        return Err(NotAuthentic);
     }
+    let (head, sealed) = envelope.split_first_chunk::<{ 1 + SALT_LEN }>().ok_or(NotAuthentic)?;
+    let salt = head.last_chunk().ok_or(NotAuthentic)?;
+    answer_key(secret, salt).open(head, sealed)
+}
+
+fn answer_key(secret: &Secret<32>, salt: &[u8; SALT_LEN]) -> OneTimeKey {
+    OneTimeKey::new(derive(label::KDF_ENROLMENT_ANSWER, salt, &[secret.expose()], &[]))
 }
 
 /// `length (4, big-endian) || content || zeros`, `len` bytes in all; `None` if the content is too long.

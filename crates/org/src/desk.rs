@@ -205,7 +205,7 @@ impl Desk {
         Ok(members)
     }
 
-    /// Returns the directory entries that the relay has yet to be given, oldest first.
+    /// Returns the directory entries that the relay has yet to be given, oldest first (R-ORG-12).
     ///
     /// # Errors
     ///

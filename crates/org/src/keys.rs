@@ -1,4 +1,4 @@
-//! Private keys of the organisation, each kind for a file of its own.
+//! Private keys of the organisation, each kind for a file of its own (R-ORG-14).
 
 use alloc::vec::Vec;
 

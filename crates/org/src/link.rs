@@ -19,7 +19,7 @@ use chancery_wire::{Limit, Timestamp, decode, encode, proto};
 
 /// What a link starts with.
 pub const LINK_PREFIX: &str = "chancery:";
-/// Longest link, in bytes. Twice what the longest relay address needs.
+/// Longest link after its prefix, in bytes. Nearly twice what the longest relay address needs.
 pub const MAX_LINK_LEN: usize = 1024;
 
 const VERSION: u32 = 1;

@@ -1,4 +1,4 @@
-//! The desk's records: their tables, their names and their reading and writing.
+//! The desk's records: their tables, their names and their reading and writing (R-ORG-14).
 //!
 //! ```text
 //! table   name                   value
@@ -148,13 +148,18 @@ pub(crate) fn member_ids(records: &dyn Records) -> Result<Vec<MemberId>, OrgErro
     let mut ids = Vec::new();
     for number in 0..=u32::MAX {
         let Some(chunk) = index_chunk(records, number)? else { break };
-        ids.extend(chunk.chunks(ID_LEN).filter_map(MemberId::from_bytes));
+        ids.extend(chunk.as_chunks().0.iter().copied().map(MemberId::new));
     }
     Ok(ids)
 }
 
+/// Reads a chunk of whole identifiers.
 fn index_chunk(records: &dyn Records, number: u32) -> Result<Option<Vec<u8>>, OrgError> {
-    Ok(records.get(&RecordKey::new(MEMBER_INDEX, number.to_be_bytes()))?)
+    let chunk = records.get(&RecordKey::new(MEMBER_INDEX, number.to_be_bytes()))?;
+    match &chunk {
+        Some(ids) if !ids.len().is_multiple_of(ID_LEN) => Err(damaged()),
+        _ => Ok(chunk),
+    }
 }
 
 pub(crate) fn put_credential(batch: &mut Batch, device: &DeviceId, credential: &proto::Signed) {

@@ -1,1 +1,43 @@
-//! Under construction.
+//! The relay as a process: TLS and WebSocket in front, SQLite and files behind, the logic in between.
+//!
+//! ```no_run
+//! use chancery_relay_server::{Config, Limits, run};
+//!
+//! # async fn example() -> Result<(), chancery_relay_server::ServerError> {
+//! let config = Config {
+//!     organisation_dir: "acme/public".into(),
+//!     data: "relay-data".into(),
+//!     listen: ([127, 0, 0, 1], 0).into(),
+//!     certificate: None,
+//!     limits: Limits::default(),
+//! };
+//! let shutdown = async { tokio::signal::ctrl_c().await.unwrap_or_default() };
+//! run(config, |ready| println!("listening on {}", ready.url), shutdown).await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! [`run`] serves one organisation until it is told to stop. [`SqliteStorage`] is where it keeps things;
+//! `docs/ledger.json` lists every column and file of it, and a test keeps the list complete (R-RELAY-38).
+//!
+//! What this crate does not do: it decides nothing. Who may do what is `chancery-relay`'s; and it can decrypt
+//! nothing, because neither sessions nor stores are linked.
+//!
+//! Source: `docs/PROTOCOL.md`, section "Relay" (R-RELAY).
+
+mod blob_files;
+mod client;
+mod error;
+mod machine;
+mod organisation;
+mod outbox;
+mod server;
+mod sqlite;
+
+#[cfg(test)]
+mod tests;
+
+pub use chancery_relay::Limits;
+pub use error::ServerError;
+pub use server::{Config, Ready, run};
+pub use sqlite::SqliteStorage;

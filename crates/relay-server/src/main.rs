@@ -1,1 +1,108 @@
-fn main() {}
+//! `chancery-relay`: serves one organisation.
+
+use std::io::{self, Write as _};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use chancery_relay_server::{Config, Limits, Ready, run};
+use clap::Parser;
+use tracing_subscriber::EnvFilter;
+
+/// Exit code for a command line that is not understood, as in sysexits.h.
+const USAGE: u8 = 64;
+/// Threads that serve connections; a third one owns the database.
+const WORKERS: usize = 2;
+
+/// Serves one organisation. Needs its public export only, and no passphrase.
+#[derive(Debug, Parser)]
+#[command(name = "chancery-relay", version)]
+struct Arguments {
+    /// Directory with the organisation's public export.
+    #[arg(long, value_name = "DIR")]
+    org: PathBuf,
+    /// Directory for everything that the relay keeps.
+    #[arg(long, value_name = "DIR")]
+    data: PathBuf,
+    /// Address to listen on; port 0 picks one.
+    #[arg(long, value_name = "ADDR")]
+    listen: SocketAddr,
+    /// Certificate chain in PEM; without it the relay makes its own.
+    #[arg(long, value_name = "FILE", requires = "key")]
+    cert: Option<PathBuf>,
+    /// The certificate's key in PEM.
+    #[arg(long, value_name = "FILE", requires = "cert")]
+    key: Option<PathBuf>,
+    /// Prints the line that says that the relay is ready as JSON.
+    #[arg(long)]
+    json: bool,
+    /// How much to log on stderr: error, warn, info, debug or trace.
+    #[arg(long, value_name = "LEVEL", env = "CHANCERY_LOG", default_value = "info")]
+    log: String,
+}
+
+fn main() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            // Nothing can be done about a closed terminal.
+            let _ = error.print();
+            return if error.use_stderr() { ExitCode::from(USAGE) } else { ExitCode::SUCCESS };
+        }
+    };
+    let Ok(filter) = EnvFilter::try_new(&arguments.log) else {
+        return failed("the log level is not understood", ExitCode::from(USAGE));
+    };
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).init();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(WORKERS).enable_all().build();
+    let Ok(runtime) = runtime else {
+        return failed("the operating system gives no threads", ExitCode::FAILURE);
+    };
+    let json = arguments.json;
+    let config = Config {
+        organisation_dir: arguments.org,
+        data: arguments.data,
+        listen: arguments.listen,
+        certificate: arguments.cert.zip(arguments.key),
+        limits: Limits::default(),
+    };
+    match runtime.block_on(run(config, |ready| announce(&ready, json), shutdown())) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => failed(&error.to_string(), ExitCode::FAILURE),
+    }
+}
+
+fn failed(message: &str, code: ExitCode) -> ExitCode {
+    // Nothing can be done about a closed terminal.
+    let _ = writeln!(io::stderr(), "chancery-relay: {message}");
+    code
+}
+
+/// Writes the one line that says that the relay is ready.
+fn announce(ready: &Ready, json: bool) {
+    let pin: String = ready.pin.iter().map(|byte| format!("{byte:02x}")).collect();
+    let line = if json {
+        let listen = ready.listen.to_string();
+        serde_json::json!({ "event": "ready", "listen": listen, "url": ready.url, "pin": pin }).to_string()
+    } else {
+        format!("relay ready: {} pin {pin}", ready.url)
+    };
+    let mut stdout = io::stdout().lock();
+    if writeln!(stdout, "{line}").and_then(|()| stdout.flush()).is_err() {
+        tracing::warn!("nobody reads that the relay is ready");
+    }
+}
+
+/// Waits for the signal to end.
+async fn shutdown() {
+    #[cfg(unix)]
+    if let Ok(mut terminate) = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
+        tokio::select! {
+            _ = terminate.recv() => return,
+            _ = tokio::signal::ctrl_c() => return,
+        }
+    }
+    if tokio::signal::ctrl_c().await.is_err() {
+        std::future::pending().await
+    }
+}

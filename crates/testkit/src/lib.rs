@@ -1,1 +1,21 @@
-//! Under construction.
+//! A whole organisation in one process: people, devices, the desk and a true relay, with a virtual clock and
+//! seeded randomness. Every run of a seed is the same run.
+//!
+//! ```
+//! use chancery_testkit::World;
+//!
+//! let mut world = World::new(1);
+//! let (alice, bob) = (world.enrol("alice"), world.enrol("bob"));
+//! world.say(alice, bob, "hello");
+//! world.run();
+//! assert_eq!(world.heard(bob), ["hello"]);
+//! ```
+//!
+//! What this crate does not do: it opens no socket and no file; shells are tested where they live.
+
+mod line;
+mod person;
+mod world;
+
+pub use person::PersonId;
+pub use world::{Fault, World};

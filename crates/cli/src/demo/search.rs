@@ -23,6 +23,8 @@ pub(super) struct Markers {
     all: Vec<Marker>,
     forms: Vec<(usize, Vec<u8>)>,
     by_prefix: HashMap<[u8; SHORTEST], Vec<usize>>,
+    /// The first two bytes of the prefixes: most positions of a file need no more than this.
+    begins: BTreeSet<[u8; 2]>,
 }
 
 /// What a search came to.
@@ -61,6 +63,7 @@ impl Markers {
         let index = self.all.len();
         for form in [bytes.to_vec(), hex(bytes), decimals(bytes), utf16(bytes)] {
             let Some(prefix) = form.first_chunk::<SHORTEST>() else { continue };
+            self.begins.insert([prefix[0], prefix[1]]);
             self.by_prefix.entry(*prefix).or_default().push(self.forms.len());
             self.forms.push((index, form));
         }
@@ -132,15 +135,15 @@ impl Markers {
     }
 
     fn scan(&self, bytes: &[u8], path: &Path, found: &mut Found) {
-        let mut begins = [false; 256];
-        for prefix in self.by_prefix.keys() {
-            if let Some(begin) = begins.get_mut(usize::from(prefix[0])) {
-                *begin = true;
+        let mut begins = vec![false; usize::from(u16::MAX).saturating_add(1)];
+        for begin in &self.begins {
+            if let Some(slot) = begins.get_mut(usize::from(u16::from_be_bytes(*begin))) {
+                *slot = true;
             }
         }
         for (start, window) in bytes.windows(SHORTEST).enumerate() {
-            let first = window.first().copied().unwrap_or_default();
-            if !begins.get(usize::from(first)).copied().unwrap_or(true) {
+            let Some(first) = window.first_chunk::<2>() else { continue };
+            if begins.get(usize::from(u16::from_be_bytes(*first))) != Some(&true) {
                 continue;
             }
             let Some(forms) = self.by_prefix.get(window) else { continue };

@@ -30,7 +30,11 @@ fn initiator() -> DoubleRatchet {
     DoubleRatchet {
         root_key: step.root_key,
         ratchet_secret,
-        sending: Some(SendingChain { header_key: secrets().header_key_a, chain_key: step.chain_key, next: 0 }),
+        sending: Some(SendingChain {
+            header_key: secrets().header_key_a,
+            chain_key: step.chain_key,
+            next: 0,
+        }),
         next_sending_header_key: step.next_header_key,
         ..DoubleRatchet::initiate(secrets(), signed_prekey().public(), &mut seeded([1; 32])).unwrap()
     }
@@ -42,7 +46,7 @@ fn decrypt(ratchet: &mut DoubleRatchet, bytes: &[u8]) -> Result<Received, NotAut
 }
 
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |text, byte| text + &alloc::format!("{byte:02x}"))
+    bytes.iter().map(|byte| alloc::format!("{byte:02x}")).collect()
 }
 
 /// A message as somebody seals it who chose the keys.
@@ -131,11 +135,11 @@ fn the_published_vector_holds() {
     assert_eq!(hex(&sha256(&[&message])), MESSAGE_SHA256);
 }
 
-const RATCHET_KEY: &str = "?";
-const ROOT_KEY: &str = "?";
-const CHAIN_KEY: &str = "?";
-const NEXT_HEADER_KEY: &str = "?";
-const MESSAGE_KEY: &str = "?";
-const TAG: &str = "?";
-const SEALED_HEADER: &str = "?";
-const MESSAGE_SHA256: &str = "?";
+const RATCHET_KEY: &str = "50a61409b1ddd0325e9b16b700e719e9772c07000b1bd7786e907c653d20495d";
+const ROOT_KEY: &str = "c05840f7b76205d91d62c5b93103d08ef484d7066fa9492b6e3d6659808a31f9";
+const CHAIN_KEY: &str = "982d07e35913a08ec6cee305ec65a9f279053e602a733d4dd892e187e56b0b2f";
+const NEXT_HEADER_KEY: &str = "e04781b6fe68b3a32ce58d935c20919506babd4eb7353eec2d8f2dd4307b6a2b";
+const MESSAGE_KEY: &str = "fb5a694e3c5d78f102005aef5f8c78d4e15986661c0f480adac8ad3a8de7640d";
+const TAG: &str = "df30014ad810fd32af81c145029aad96";
+const SEALED_HEADER: &str = "4567f04210b60b258fb3f2f08d439099ddcb1fd06766b4619e1d11259478e8229e013fd03c4ca9fc4e3741943b19f4ed79b062f7925e2629";
+const MESSAGE_SHA256: &str = "79c54d7e274166a4221f5fa69917011b914855e93eb2fc08a65eb8d5cd65a417";

@@ -119,6 +119,7 @@ pub fn initiate(
     Ok(Initiated { session, envelope })
 }
 
+/// What must hold before anything is computed (R-HANDSHAKE-3).
 fn check(local: Local<'_>, bundle: &Bundle, plaintext: &[u8], now: Timestamp) -> Result<(), InitiateError> {
     if plaintext.len() > MAX_CONTENT {
         return Err(too_long(plaintext));

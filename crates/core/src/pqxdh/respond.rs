@@ -53,7 +53,7 @@ pub struct Accepted {
     pub plaintext: SecretBytes,
     /// The verified credential of the initiator. Whether it was revoked is for the caller to say.
     pub peer: Credential,
-    /// One-time prekeys that were used and must be deleted.
+    /// One-time prekeys that were used and must be deleted (R-HANDSHAKE-11).
     pub used: Vec<PrekeyId>,
     /// Names the handshake. Where `used` is empty, the caller must have refused it if it is in its replay
     /// record, and puts it there.

@@ -36,6 +36,7 @@ struct Book {
     header_key_b: Secret<32>,
 }
 
+#[expect(clippy::too_many_lines, reason = "one text, read from top to bottom beside the document")]
 fn initiate(company: &Company, alice: &Device, bob: &Device, otherwise: Otherwise) -> Book {
     let mut rng = seeded([42; 32]);
     let bundle = bob.bundle(Some(0));

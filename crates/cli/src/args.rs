@@ -1,0 +1,317 @@
+//! The command line: what can be typed, and what `--help` teaches.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+use tracing_subscriber::filter::LevelFilter;
+
+use crate::text;
+
+/// How long an invitation holds unless told otherwise.
+const DEFAULT_VALID: &str = "7d";
+/// Where a relay listens unless told otherwise.
+const DEFAULT_LISTEN: &str = "127.0.0.1:7443";
+
+const EXAMPLES: &str = "\
+Try it on one machine:
+  chancery demo
+
+Found an organisation, run its relay and enrolment desk, invite somebody:
+  chancery org init --name Acme --dir acme
+  chancery up --dir acme --data relay-data --listen 127.0.0.1:7443
+  chancery org invite alice --dir acme --name \"Alice Liddell\"
+
+Become a member, write, read:
+  chancery enroll chancery:… --home alice
+  chancery send bob \"Lunch at noon?\" --home alice --file menu.pdf
+  chancery receive --home alice --follow --save downloads
+  chancery history bob --home alice
+
+Results go to stdout, everything else to stderr. Exit codes: 0 ok, 1 failed, 2 not authorised, 3 not found,
+4 refused by policy, 5 try later, 64 wrong usage. With --json every line is one object; an error is
+{\"error\":{\"code\":…,\"message\":…,\"retry\":…}} on stderr.";
+
+/// End-to-end encrypted messages that your organisation owns.
+#[derive(Debug, Parser)]
+#[command(name = "chancery", version, after_help = EXAMPLES, max_term_width = 100)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) common: Common,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What every command takes.
+#[derive(Debug, Args)]
+pub(crate) struct Common {
+    /// Print one JSON object a line.
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// Log to stderr: off, error, warn, info, debug or trace.
+    #[arg(long, global = true, value_name = "LEVEL", env = "CHANCERY_LOG", default_value = "warn")]
+    pub(crate) log: LevelFilter,
+}
+
+/// What opens an encrypted store or key.
+///
+/// Without an option CHANCERY_PASSPHRASE counts; without that, a terminal is asked.
+#[derive(Debug, Args)]
+pub(crate) struct KeyArgs {
+    /// Read the passphrase from this file, `-` for stdin; a line break at the end is dropped.
+    #[arg(long, value_name = "PATH", conflicts_with = "key_file")]
+    pub(crate) passphrase_file: Option<PathBuf>,
+    /// Use this key file (32 random bytes, mode 0600) instead of a passphrase.
+    #[arg(long, value_name = "PATH")]
+    pub(crate) key_file: Option<PathBuf>,
+}
+
+/// The folder of a member's device.
+#[derive(Debug, Args)]
+pub(crate) struct HomeArgs {
+    /// This device's folder [default: the platform's data directory].
+    #[arg(long, value_name = "DIR", env = "CHANCERY_HOME")]
+    pub(crate) home: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) key: KeyArgs,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Found and run an organisation.
+    #[command(subcommand)]
+    Org(OrgCommand),
+    /// Serve a relay, for trials; `chancery-relay` is the same as a program of its own.
+    Relay(RelayArgs),
+    /// Run relay and enrolment desk together, as two processes: for a trial or a small company.
+    Up(UpArgs),
+    /// Make this device a member, with an invitation link.
+    Enroll(EnrollArgs),
+    /// Send text and files to a member.
+    Send(SendArgs),
+    /// Print what has arrived.
+    Receive(ReceiveArgs),
+    /// Print the conversation with a member.
+    History(HistoryArgs),
+    /// Watch an organisation, three members and a relay at work on this machine.
+    Demo,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum OrgCommand {
+    /// Found an organisation in a new folder.
+    Init(InitArgs),
+    /// Record, signed, where the relay is.
+    Relay(OrgRelayArgs),
+    /// Answer enrolments: the desk that checks invitations and signs credentials.
+    Serve(ServeArgs),
+    /// Invite somebody: prints a link that works once.
+    Invite(InviteArgs),
+}
+
+/// The organisation's folder and its key.
+#[derive(Debug, Args)]
+pub(crate) struct OrgArgs {
+    /// The organisation's folder.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) dir: PathBuf,
+    #[command(flatten)]
+    pub(crate) key: KeyArgs,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+DIR/public holds all that a relay needs. DIR/root.key is needed for nothing but new issuers: move it to a
+safe place. A --key-file that does not exist is created.
+
+Example:
+  chancery org init --name Acme --dir acme")]
+pub(crate) struct InitArgs {
+    /// The organisation's name.
+    #[arg(long)]
+    pub(crate) name: String,
+    #[command(flatten)]
+    pub(crate) org: OrgArgs,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Invitations carry this address and pin from now on. The relay prints both when it is ready.
+
+Example:
+  chancery org relay wss://relay.acme.example:7443 --pin 5f1c… --dir acme")]
+pub(crate) struct OrgRelayArgs {
+    /// The relay's address: wss://host:port.
+    pub(crate) url: String,
+    /// The relay's key pin: 64 hexadecimal digits.
+    #[arg(long, value_name = "HASH", value_parser = text::parse_pin)]
+    pub(crate) pin: [u8; 32],
+    #[command(flatten)]
+    pub(crate) org: OrgArgs,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+The desk is a client of the relay and may run anywhere. It prints one line when it is ready and stops at
+SIGINT or SIGTERM.
+
+Example:
+  chancery org serve --dir acme --key-file /etc/acme/desk.key")]
+pub(crate) struct ServeArgs {
+    #[command(flatten)]
+    pub(crate) org: OrgArgs,
+    /// Take the passphrase, in hexadecimal, from stdin's first line and end when stdin does.
+    #[arg(long, hide = true)]
+    pub(crate) supervised: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+The link stands alone on a line of stdout; whoever has it can become this member, once. On a terminal a QR
+code of it goes to stderr.
+
+Example:
+  chancery org invite alice --dir acme --name \"Alice Liddell\" --valid 48h")]
+pub(crate) struct InviteArgs {
+    /// The handle: 1 to 64 of a-z 0-9 . _ -
+    pub(crate) handle: String,
+    /// The person's name [default: the handle].
+    #[arg(long)]
+    pub(crate) name: Option<String>,
+    /// How long the invitation holds, as in 90s, 30m, 12h, 7d.
+    #[arg(long, value_name = "TIME", default_value = DEFAULT_VALID, value_parser = text::parse_duration)]
+    pub(crate) valid: Duration,
+    #[command(flatten)]
+    pub(crate) org: OrgArgs,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Needs no passphrase and nothing of the organisation but its public folder. Prints one line with address and
+pin when it is ready, and stops at SIGINT or SIGTERM. Without a certificate it makes its own in DATA.
+
+Example:
+  chancery relay --org acme/public --data relay-data --listen 0.0.0.0:7443")]
+pub(crate) struct RelayArgs {
+    /// The organisation's public folder.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) org: PathBuf,
+    #[command(flatten)]
+    pub(crate) listening: ListenArgs,
+    /// End when stdin does.
+    #[arg(long, hide = true)]
+    pub(crate) supervised: bool,
+}
+
+/// What a relay serves with.
+#[derive(Debug, Args)]
+pub(crate) struct ListenArgs {
+    /// The relay's own folder.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: PathBuf,
+    /// Address and port to listen on; port 0 picks one.
+    #[arg(long, value_name = "ADDR", default_value = DEFAULT_LISTEN)]
+    pub(crate) listen: SocketAddr,
+    /// A certificate chain in PEM, with --key.
+    #[arg(long, value_name = "FILE", requires = "key")]
+    pub(crate) cert: Option<PathBuf>,
+    /// The certificate's private key in PEM.
+    #[arg(long, value_name = "FILE", requires = "cert")]
+    pub(crate) key: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Starts `chancery relay` and `chancery org serve`, records the relay's address and pin when they changed, and
+ends both when it ends. The relay's process never sees the passphrase. With port 0 the port that was recorded
+before is used again.
+
+Example:
+  chancery up --dir acme --data relay-data --listen 127.0.0.1:7443")]
+pub(crate) struct UpArgs {
+    #[command(flatten)]
+    pub(crate) org: OrgArgs,
+    #[command(flatten)]
+    pub(crate) listening: ListenArgs,
+    /// The address under which members reach the relay, if not the one it listens on: wss://host:port.
+    #[arg(long)]
+    pub(crate) url: Option<String>,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+The device makes its own keys; they never leave it. Called again with the same link after an interruption, it
+goes on where it was. A --key-file that does not exist is created.
+
+Examples:
+  chancery enroll chancery:… --home alice
+  chancery enroll - --home alice < link.txt")]
+pub(crate) struct EnrollArgs {
+    /// The invitation link, `-` to read it from stdin.
+    pub(crate) link: String,
+    #[command(flatten)]
+    pub(crate) home: HomeArgs,
+    /// Seconds to wait for the desk.
+    #[arg(long, value_name = "S", default_value = "60", value_parser = text::parse_seconds)]
+    pub(crate) timeout: Duration,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Returns when the relay has the message durably. If the relay cannot be reached, the message is kept, the exit
+code is 5, and whatever command connects next sends it.
+
+Examples:
+  chancery send bob \"Lunch at noon?\"
+  chancery send bob The menu: --file menu.pdf --file map.png")]
+pub(crate) struct SendArgs {
+    /// The recipient's handle or member identifier.
+    pub(crate) to: String,
+    /// The text; several words are joined by spaces.
+    #[arg(required_unless_present = "file")]
+    pub(crate) text: Vec<String>,
+    /// A file to send along; may be given several times.
+    #[arg(long, value_name = "PATH")]
+    pub(crate) file: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(crate) home: HomeArgs,
+    /// Seconds to wait for the relay [default: 30, longer with files].
+    #[arg(long, value_name = "S", value_parser = text::parse_seconds)]
+    pub(crate) timeout: Option<Duration>,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Every message is printed once; if the command is killed, the last lines may come again, with the same
+identifiers, and none is left out.
+
+Examples:
+  chancery receive
+  chancery receive --follow --save downloads --json")]
+pub(crate) struct ReceiveArgs {
+    #[command(flatten)]
+    pub(crate) home: HomeArgs,
+    /// Stay connected and print messages as they come, until SIGINT or SIGTERM.
+    #[arg(long)]
+    pub(crate) follow: bool,
+    /// Download files into this folder before their message is printed.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) save: Option<PathBuf>,
+    /// Seconds to wait for the relay.
+    #[arg(long, value_name = "S", default_value = "60", value_parser = text::parse_seconds)]
+    pub(crate) timeout: Duration,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Reads what this device has stored, oldest first; the relay is not asked.
+
+Example:
+  chancery history bob")]
+pub(crate) struct HistoryArgs {
+    /// The other member's handle or identifier.
+    pub(crate) who: String,
+    #[command(flatten)]
+    pub(crate) home: HomeArgs,
+}

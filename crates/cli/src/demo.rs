@@ -1,0 +1,66 @@
+//! `chancery demo`: an organisation, a relay and three people, on one machine, by itself.
+//!
+//! The demo calls the very program it is part of, as a person would, and judges only what these calls print
+//! and what lies on disk. It ends all its processes and removes its folder on every way out.
+
+mod checks;
+mod picture;
+mod process;
+mod relay_view;
+mod search;
+mod stage;
+mod story;
+mod transcript;
+
+use std::time::{Duration, Instant};
+
+use chancery::{Error, ErrorCode};
+
+use process::Failure;
+use stage::Stage;
+
+/// The demo ends by then, whatever happens.
+const LIMIT: Duration = Duration::from_secs(110);
+
+/// Plays the demo and prints it; returns whether every check has passed.
+///
+/// # Errors
+///
+/// [`ErrorCode::FileUnreadable`] if there is no place for temporary files: nothing was started.
+pub(crate) async fn run(json: bool) -> Result<bool, Error> {
+    let began = Instant::now();
+    let mut stage =
+        Stage::new(json).map_err(|failure| Error::with(ErrorCode::FileUnreadable, failure.to_string()))?;
+    let outcome = tokio::select! {
+        outcome = story::play(&mut stage) => outcome,
+        () = tokio::time::sleep(LIMIT) => Err(Failure::new(format!("not done within {} s", LIMIT.as_secs()))),
+        () = interrupted() => Err(Failure::new("interrupted")),
+    };
+    // A reader that has gone away has seen a failed demo: there is nobody left to tell.
+    let ok = outcome.is_ok() && stage.checks.passed();
+    let told = match &outcome {
+        Err(failure) => stage.transcript.stopped(&failure.to_string()),
+        Ok(()) => Ok(()),
+    };
+    let told = told.and_then(|()| stage.transcript.summary(stage.checks.all(), ok, began.elapsed().as_secs_f64()));
+    Ok(ok && told.is_ok())
+}
+
+/// Waits until somebody wants the demo to end.
+async fn interrupted() {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        if let (Ok(mut terminate), Ok(mut hang_up)) =
+            (signal(SignalKind::terminate()), signal(SignalKind::hangup()))
+        {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = hang_up.recv() => {}
+                _ = tokio::signal::ctrl_c() => {}
+            }
+            return;
+        }
+    }
+    let _ = tokio::signal::ctrl_c().await;
+}

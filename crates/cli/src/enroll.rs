@@ -1,0 +1,51 @@
+//! `chancery enroll`: making this folder a member's device.
+
+use chancery::{Client, ErrorCode};
+use serde_json::json;
+
+use crate::args::EnrollArgs;
+use crate::failure::{Failure, system};
+use crate::key::Purpose;
+use crate::output::Output;
+use crate::text::tame_line;
+
+/// Longest link that is read from stdin; a real one has about 300 characters.
+const MAX_LINK: u64 = 64 * 1024;
+
+pub(crate) async fn run(args: &EnrollArgs, output: Output) -> Result<(), Failure> {
+    let link = link(&args.link)?;
+    let home = args.home.folder()?;
+    // A store that an interrupted call left behind has its key already.
+    let purpose = if home.join("store.db").exists() { Purpose::Open } else { Purpose::Create };
+    let key = args.home.key.source(purpose)?;
+    let client = Client::enroll(&home, &key, &link, args.timeout).await?;
+    let me = client.me();
+    let object = json!({
+        "org_id": me.org_id.to_string(),
+        "organisation": me.organisation,
+        "member": me.member_id.to_string(),
+        "device": me.device_id.to_string(),
+        "handle": me.handle,
+        "name": me.name,
+    });
+    output.result(&object, || {
+        let (name, organisation) = (tame_line(&me.name), tame_line(&me.organisation));
+        format!("welcome to {organisation}, {name}: you are {}", tame_line(&me.handle))
+    })
+}
+
+fn link(given: &str) -> Result<String, Failure> {
+    use std::io::Read as _;
+    if given != "-" {
+        return Ok(given.to_owned());
+    }
+    let mut text = String::new();
+    let read = std::io::stdin().lock().take(MAX_LINK).read_to_string(&mut text);
+    match read {
+        Ok(_) => Ok(text),
+        Err(error) if error.kind() == std::io::ErrorKind::InvalidData => {
+            Err(ErrorCode::InvitationDamaged.into())
+        }
+        Err(error) => Err(system(&error, "standard input").into()),
+    }
+}

@@ -1,0 +1,115 @@
+//! `chancery org`: founding an organisation, inviting people, answering enrolments.
+
+use chancery::organisation::{self, RelayAddress};
+use chancery::{Error, ErrorCode};
+use qrcode::render::unicode::Dense1x2;
+use qrcode::{EcLevel, QrCode};
+use serde_json::json;
+
+use crate::args::{InitArgs, InviteArgs, OrgCommand, OrgRelayArgs, ServeArgs};
+use crate::failure::Failure;
+use crate::key::{Purpose, from_supervisor};
+use crate::output::Output;
+use crate::stop::Stop;
+use crate::text::{hex, rfc3339, short_time};
+
+pub(crate) async fn run(command: OrgCommand, output: Output) -> Result<(), Failure> {
+    match command {
+        OrgCommand::Init(args) => init(&args, output),
+        OrgCommand::Relay(args) => relay(&args, output),
+        OrgCommand::Serve(args) => serve(&args, output).await,
+        OrgCommand::Invite(args) => invite(&args, output),
+    }
+}
+
+fn init(args: &InitArgs, output: Output) -> Result<(), Failure> {
+    let dir = &args.org.dir;
+    // Before a passphrase is thought up and a key file made for nothing.
+    if organisation::relay(dir).is_ok() {
+        return Err(Error::with(ErrorCode::AlreadyExists, dir.display().to_string()).into());
+    }
+    let key = args.org.key.source(Purpose::Create)?;
+    let founded = organisation::found(dir, &args.name, &key)?;
+    let object = json!({"org_id": founded.org_id.to_string(), "fingerprint": founded.fingerprint});
+    output.result(&object, || format!("{} is founded; fingerprint {}", args.name, founded.fingerprint))?;
+    output.note(&format!(
+        "Move {} to a safe place: daily work does not need it.\nNext: chancery up --dir {} --data DIR",
+        dir.join("root.key").display(),
+        dir.display()
+    ));
+    Ok(())
+}
+
+fn relay(args: &OrgRelayArgs, output: Output) -> Result<(), Failure> {
+    let key = args.org.key.source(Purpose::Open)?;
+    organisation::record_relay(&args.org.dir, &key, &args.url, &args.pin)?;
+    let object = json!({"url": args.url, "pin": hex(&args.pin)});
+    output.result(&object, || format!("recorded: {} pin {}", args.url, hex(&args.pin)))
+}
+
+async fn serve(args: &ServeArgs, output: Output) -> Result<(), Failure> {
+    let key = match (args.supervised, &args.org.key.key_file) {
+        (true, None) => from_supervisor()?,
+        _ => args.org.key.source(Purpose::Open)?,
+    };
+    let stop = Stop::listen(args.supervised)?;
+    let mut printed = Ok(());
+    let ready = |address: &RelayAddress| printed = print_ready(address, output);
+    let served = organisation::serve(&args.org.dir, &key, ready, stop.wait()).await;
+    printed?;
+    Ok(served?)
+}
+
+/// The desk listens nowhere: it is a client of the relay.
+fn print_ready(address: &RelayAddress, output: Output) -> Result<(), Failure> {
+    let pin = hex(&address.pin);
+    let object =
+        json!({"event": "ready", "role": "desk", "listen": null, "url": address.url, "pin": pin});
+    output.result(&object, || format!("desk ready: {} pin {pin}", address.url))
+}
+
+fn invite(args: &InviteArgs, output: Output) -> Result<(), Failure> {
+    let key = args.org.key.source(Purpose::Open)?;
+    let invited =
+        organisation::invite(&args.org.dir, &key, &args.handle, args.name.as_deref(), args.valid)?;
+    let expires = invited.expires.as_millis();
+    let object = json!({
+        "link": invited.link,
+        "member": invited.member.to_string(),
+        "handle": args.handle,
+        "expires": rfc3339(expires),
+    });
+    output.result(&object, || invited.link.clone())?;
+    if output.has_viewer() {
+        if let Some(code) = qr_code(&invited.link) {
+            output.note(&code);
+        }
+        output.note(&format!(
+            "For {}, once, until {} UTC. Hand it over in private: chancery enroll LINK",
+            args.handle,
+            short_time(expires)
+        ));
+    }
+    Ok(())
+}
+
+/// Draws the link in half blocks; light on dark, as most terminals are, and with its quiet zone.
+fn qr_code(link: &str) -> Option<String> {
+    let code = QrCode::with_error_correction_level(link, EcLevel::L).ok()?;
+    let (dark, light) = (Dense1x2::Light, Dense1x2::Dark);
+    Some(code.render::<Dense1x2>().dark_color(dark).light_color(light).quiet_zone(true).build())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_link_of_usual_length_fits_a_qr_code_and_a_terminal() {
+        let link = format!("chancery:{}", "Ab0_".repeat(60));
+        let drawn = qr_code(&link).unwrap();
+        let widest = drawn.lines().map(|line| line.chars().count()).max().unwrap();
+        assert!(widest <= 80, "{widest} columns");
+        assert!(drawn.lines().all(|line| line.chars().all(|c| " ▀▄█".contains(c))));
+    }
+}

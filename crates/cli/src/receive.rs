@@ -1,0 +1,180 @@
+//! `chancery receive`: prints what arrives, then moves the cursor, so that a kill repeats and never omits.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use chancery::{Client, Error, ErrorCode, Event, Message};
+use tokio::sync::watch;
+
+use crate::args::ReceiveArgs;
+use crate::failure::{Failure, system};
+use crate::key::Purpose;
+use crate::message::{self, File};
+use crate::output::Output;
+use crate::progress;
+use crate::stop::Stop;
+
+/// How often to look for what another process has stored in this home.
+const POLL: Duration = Duration::from_secs(1);
+/// How long a follower waits before it tries again to download a file or to reach its store.
+const RETRY_PAUSE: Duration = Duration::from_secs(5);
+
+pub(crate) async fn run(args: &ReceiveArgs, output: Output) -> Result<(), Failure> {
+    let home = args.home.folder()?;
+    let save = args.save.as_deref().map(std::path::absolute).transpose();
+    let save = save.map_err(|error| system(&error, "--save"))?;
+    let key = args.home.key.source(Purpose::Open)?;
+    let client = Client::open_with(&home, &key, progress::shown(output))?;
+    if args.follow {
+        let stop = Stop::listen(false)?;
+        return follow(&Printer { client, save, output, stop: Some(stop.clone()) }, &stop).await;
+    }
+    let printer = Printer { client, save, output, stop: None };
+    // What is stored is printed also when the relay does not answer.
+    let synced = printer.client.sync(args.timeout).await;
+    printer.drain().await?;
+    Ok(synced.map(drop)?)
+}
+
+async fn follow(printer: &Printer, stop: &Stop) -> Result<(), Failure> {
+    let ended = watch::Sender::new(false);
+    let connection = async {
+        let until = async {
+            tokio::select! {
+                () = stop.wait() => {}
+                () = is_true(&ended) => {}
+            }
+        };
+        let result = printer.client.follow(until).await;
+        ended.send_replace(true);
+        result
+    };
+    let printing = async {
+        let result = printer.print_as_they_come(stop, &ended).await;
+        ended.send_replace(true);
+        result
+    };
+    let (connection, printing) = tokio::join!(connection, printing);
+    printing?;
+    Ok(connection?)
+}
+
+async fn is_true(flag: &watch::Sender<bool>) {
+    // The sender lives as long as the borrow, so the wait ends only with the value.
+    let _ = flag.subscribe().wait_for(|&value| value).await;
+}
+
+struct Printer {
+    client: Client,
+    save: Option<PathBuf>,
+    output: Output,
+    stop: Option<Stop>,
+}
+
+impl Printer {
+    /// Prints until `stop`, or until the connection has `ended` and all that is stored was printed.
+    async fn print_as_they_come(&self, stop: &Stop, ended: &watch::Sender<bool>) -> Result<(), Failure> {
+        let mut changes = self.client.changes();
+        loop {
+            let last = *ended.borrow();
+            changes.mark_unchanged();
+            let pause = match self.drain().await {
+                Err(Failure::Error(error)) if error.is_retryable() => {
+                    tracing::warn!(code = error.code().name(), "printing waits");
+                    RETRY_PAUSE
+                }
+                Err(failure) => return Err(failure),
+                Ok(()) => POLL,
+            };
+            if last || stop.is_due() {
+                return Ok(());
+            }
+            let change = async {
+                let _ = changes.changed().await;
+                // Something new is no reason to try a failed download sooner.
+                if pause != POLL {
+                    std::future::pending::<()>().await;
+                }
+            };
+            tokio::select! {
+                () = change => {}
+                () = tokio::time::sleep(pause) => {}
+                () = stop.wait() => {}
+                () = is_true(ended) => {}
+            }
+        }
+    }
+
+    /// Prints everything that was stored and not taken. The cursor moves behind what was printed, also if it
+    /// ends early.
+    async fn drain(&self) -> Result<(), Failure> {
+        loop {
+            let page = self.client.events().await?;
+            if page.is_empty() {
+                return Ok(());
+            }
+            let mut printed = None;
+            let result = self.print_page(&page, &mut printed).await;
+            if let Some(number) = printed {
+                self.client.take_events(number).await?;
+            }
+            result?;
+        }
+    }
+
+    async fn print_page(&self, page: &[Event], printed: &mut Option<u64>) -> Result<(), Failure> {
+        for event in page {
+            let files = match &self.save {
+                Some(folder) if !event.message.files.is_empty() => {
+                    // A download takes long; what was printed before must not come again if it is cut short.
+                    if let Some(number) = printed.take() {
+                        self.client.take_events(number).await?;
+                    }
+                    self.save_files(&event.message, folder).await?
+                }
+                _ => message::files(&event.message),
+            };
+            let object = message::object(&event.message, &files);
+            self.output.result(&object, || message::text(&event.message, &files))?;
+            *printed = Some(event.number);
+        }
+        Ok(())
+    }
+
+    async fn save_files(&self, message: &Message, folder: &Path) -> Result<Vec<File>, Error> {
+        let mut files = message::files(message);
+        for (index, (file, info)) in files.iter_mut().zip(&message.files).enumerate() {
+            // A kill between download and line leaves the file behind; it is not fetched twice.
+            if info.path.as_deref().is_some_and(|path| is_saved(Path::new(path), folder, info.size)) {
+                continue;
+            }
+            let saved = tokio::select! {
+                saved = self.client.save_attachment(message, index, folder) => saved,
+                () = self.stopped() => Err(ErrorCode::RelayUnreachable.into()),
+            };
+            match saved {
+                Ok(path) => file.saved(path.to_string_lossy().into_owned()),
+                Err(error) if is_lost(error.code()) => file.lost(error.code()),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(files)
+    }
+
+    /// Waits until a follower is told to end: a download in progress is then cut short.
+    async fn stopped(&self) {
+        match &self.stop {
+            Some(stop) => stop.wait().await,
+            None => std::future::pending().await,
+        }
+    }
+}
+
+/// Whether nobody will ever get the file: waiting for it would hold up every later message.
+const fn is_lost(code: ErrorCode) -> bool {
+    matches!(code, ErrorCode::AttachmentDamaged | ErrorCode::AttachmentGone)
+}
+
+fn is_saved(path: &Path, folder: &Path, size: u64) -> bool {
+    path.parent() == Some(folder) && std::fs::metadata(path).is_ok_and(|file| file.is_file() && file.len() == size)
+}

@@ -1,0 +1,45 @@
+//! `chancery send`: text and files to a member, until the relay has them or they wait in the outbox.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use chancery::{Client, Error, ErrorCode, MessageState};
+use serde_json::json;
+
+use crate::args::SendArgs;
+use crate::failure::Failure;
+use crate::key::Purpose;
+use crate::output::Output;
+use crate::progress;
+use crate::text::{hex, tame_line};
+
+/// How long to wait for the relay.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// The slowest upload that is waited for: 64 KiB/s. A slower one goes on with the next command.
+const SLOWEST: u64 = 64 * 1024;
+
+pub(crate) async fn run(args: &SendArgs, output: Output) -> Result<(), Failure> {
+    let text = args.text.join(" ");
+    let home = args.home.folder()?;
+    let key = args.home.key.source(Purpose::Open)?;
+    let client = Client::open_with(&home, &key, progress::shown(output))?;
+    let patience = args.timeout.unwrap_or_else(|| patience(&args.file));
+    let sent = client.send(&args.to, &text, &args.file, patience).await?;
+    let queued = sent.state == MessageState::Queued;
+    let object = json!({"id": hex(&sent.id), "state": if queued { "queued" } else { "sent" }});
+    output.result(&object, || match queued {
+        false => format!("sent to {}", tame_line(&args.to)),
+        true => "queued: the next command that reaches the relay sends it".to_owned(),
+    })?;
+    if queued {
+        return Err(Failure::Queued(sent.waiting.unwrap_or_else(|| Error::new(ErrorCode::Queued))));
+    }
+    Ok(())
+}
+
+/// Long enough for the files at the slowest speed worth waiting for; the library says what is wrong with a file.
+fn patience(files: &[PathBuf]) -> Duration {
+    let size = |path: &PathBuf| std::fs::metadata(path).map_or(0, |metadata| metadata.len());
+    let bytes = files.iter().map(size).fold(0, u64::saturating_add);
+    PATIENCE.saturating_add(Duration::from_secs(bytes / SLOWEST))
+}

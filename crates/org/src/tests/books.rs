@@ -1,0 +1,163 @@
+//! What the desk remembers.
+
+use alloc::string::{String, ToString};
+
+use super::*;
+use crate::{MAX_INVITATION_LIFETIME, Member, MemberState, state};
+use chancery_identity::MemberId;
+use chancery_wire::records::{Records, RecordsError};
+
+fn states(world: &World) -> Vec<(String, MemberState)> {
+    let members = Desk::members(&world.store).unwrap();
+    members.iter().map(|Member { handle, state, .. }| (handle.to_string(), *state)).collect()
+}
+
+#[test]
+fn a_handle_is_taken_while_it_is_invited_and_for_ever_once_enrolled() {
+    // R-ORG-9
+    let mut world = World::new(20);
+    let link = world.invite("alice");
+    assert_eq!(world.try_invite("alice", WEEK).unwrap_err(), OrgError::HandleTaken);
+    let alice = world.device();
+    world.enrol(&link, &alice).unwrap();
+    assert_eq!(world.try_invite("alice", WEEK).unwrap_err(), OrgError::HandleTaken);
+    world.now = NOW.after(WEEK);
+    assert_eq!(world.try_invite("alice", WEEK).unwrap_err(), OrgError::HandleTaken);
+}
+
+#[test]
+fn an_invitation_that_expired_unused_is_replaced_and_the_old_link_ends() {
+    // R-ORG-9
+    let mut world = World::new(21);
+    let old = world.invite("alice");
+    let member = Desk::members(&world.store).unwrap()[0].member_id;
+    world.now = NOW.after(WEEK);
+    let new = world.invite("alice");
+    let alice = world.device();
+    world.now = NOW;
+    assert_eq!(world.enrol(&old, &alice).unwrap_err(), EnrolError::InvitationUnknown);
+    world.now = NOW.after(WEEK);
+    assert_eq!(world.enrol(&new, &alice).unwrap().credential.member_id(), member);
+    assert_eq!(states(&world), [("alice".into(), MemberState::Enrolled)]);
+}
+
+#[test]
+fn lifetimes_have_bounds() {
+    let mut world = World::new(22);
+    let mut check = |lifetime| world.try_invite("alice", lifetime).map(|invited| invited.link.expires);
+    assert_eq!(check(Duration::ZERO), Err(OrgError::LifetimeOutOfRange));
+    assert_eq!(check(Duration::from_nanos(1)), Err(OrgError::LifetimeOutOfRange));
+    let most = MAX_INVITATION_LIFETIME;
+    assert_eq!(check(most), Ok(NOW.after(most)));
+    assert_eq!(check(most + Duration::from_millis(1)), Err(OrgError::LifetimeOutOfRange));
+}
+
+#[test]
+fn a_member_identifier_is_never_drawn_twice() {
+    // R-ORG-9: with a broken generator the desk stops instead of issuing an identifier again.
+    let mut world = World::new(23);
+    world.rng = Box::new(seeded([0; 32]));
+    world.invite("alice");
+    world.rng = Box::new(seeded([0; 32]));
+    assert_eq!(world.try_invite("bob", WEEK).unwrap_err(), OrgError::IdentifierTaken);
+}
+
+#[test]
+fn members_are_listed_in_the_order_of_their_invitations() {
+    let mut world = World::new(24);
+    let link = world.invite("bob");
+    world.invite("alice");
+    let bob = world.device();
+    world.enrol(&link, &bob).unwrap();
+    let open = MemberState::Open { expires: NOW.after(WEEK) };
+    assert_eq!(states(&world), [("bob".into(), MemberState::Enrolled), ("alice".into(), open)]);
+}
+
+#[test]
+fn the_index_goes_on_when_a_chunk_is_full() {
+    let mut store = Store::new();
+    let ids: Vec<MemberId> = (0_u128..2050).map(|number| MemberId::new(number.to_be_bytes())).collect();
+    for id in &ids {
+        let mut batch = Batch::default();
+        state::index_member(&store, &mut batch, id).unwrap();
+        assert!(batch.0.values().flatten().all(|value| value.len() <= 16 * 1024));
+        apply(&mut store, &batch);
+    }
+    assert_eq!(state::member_ids(&store).unwrap(), ids);
+}
+
+#[test]
+fn a_crash_between_answer_and_publication_loses_no_entry() {
+    // R-ORG-12
+    let mut world = World::new(25);
+    for who in ["alice", "bob"] {
+        let (link, keys) = (world.invite(who), world.device());
+        world.enrol(&link, &keys).unwrap();
+    }
+    let [alice, bob] = &Desk::pending_directory(&world.store).unwrap()[..] else { panic!("two entries") };
+    let published = |store: &Store, version| Desk::directory_published(store, &alice.entry_id, version);
+    assert!(published(&world.store, 0).unwrap().is_empty(), "an older version does not count");
+    let batch = published(&world.store, alice.version).unwrap();
+    apply(&mut world.store, &batch);
+    assert_eq!(Desk::pending_directory(&world.store).unwrap(), core::slice::from_ref(bob));
+    assert!(published(&world.store, alice.version).unwrap().is_empty());
+    let entry = world.public.open_directory_entry(&state::settings(&world.store).unwrap().directory_key, bob);
+    assert_eq!(entry.unwrap().handle(), &handle("bob"));
+}
+
+/// Answers a number of reads, then fails.
+struct Failing<'a>(&'a Store, core::cell::Cell<usize>);
+
+impl Records for Failing<'_> {
+    fn get(&self, key: &RecordKey) -> Result<Option<Vec<u8>>, RecordsError> {
+        let left = self.1.get().checked_sub(1).ok_or(RecordsError::Io)?;
+        self.1.set(left);
+        Records::get(self.0, key)
+    }
+}
+
+#[test]
+fn a_store_that_fails_at_any_read_gives_no_invitation_and_no_answer() {
+    let mut world = World::new(26);
+    let (link, keys) = (world.invite("alice"), world.device());
+    let pending = world.request(&link, &keys);
+    let mut reads = 0;
+    let answered = loop {
+        let records = Failing(&world.store, core::cell::Cell::new(reads));
+        match world.desk.answer(&records, pending.envelope(), NOW, &mut *world.rng) {
+            Ok(answered) => break answered,
+            Err(error) => assert_eq!(error, OrgError::Records(RecordsError::Io)),
+        }
+        reads += 1;
+    };
+    assert!(reads >= 4 && !answered.batch.is_empty());
+    let bob = handle("bob");
+    let relay = world.public.relay().unwrap();
+    let invite = Invite { handle: &bob, name: &name("Bob"), relay, lifetime: WEEK };
+    for reads in 0..4 {
+        let records = Failing(&world.store, core::cell::Cell::new(reads));
+        let error = world.desk.invite(&records, invite, NOW, &mut *world.rng).unwrap_err();
+        assert_eq!(error, OrgError::Records(RecordsError::Io));
+    }
+}
+
+#[test]
+fn an_empty_or_damaged_store_is_named() {
+    let mut world = World::new(27);
+    let link = world.invite("alice");
+    let whole = world.store.clone();
+    world.store.clear();
+    assert_eq!(world.try_invite("bob", WEEK).unwrap_err(), OrgError::NotFounded);
+    let keys = world.device();
+    let pending = world.request(&link, &keys);
+    assert_eq!(world.answer(pending.envelope()).unwrap_err(), OrgError::NotFounded);
+    // Any record cut to nonsense is an error or, where it is not read, without effect; never a panic.
+    for key in whole.keys() {
+        world.store = whole.clone();
+        world.store.insert(key.clone(), [0xFF; 5].to_vec());
+        let _ = world.answer(pending.envelope());
+        let _ = world.try_invite("alice", WEEK);
+        assert!(Desk::members(&world.store).is_err() || [0x0200, 0x0202].contains(&key.table.0), "{key:?}");
+        let _ = Desk::pending_directory(&world.store);
+    }
+}

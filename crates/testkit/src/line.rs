@@ -1,0 +1,88 @@
+//! The relay as the world reaches it: frames in, answers and pushes out, one connection at a time.
+
+use chancery_crypto::rng::CryptoRng;
+use chancery_identity::Organisation;
+use chancery_relay::memory::MemoryStorage;
+use chancery_relay::{ConnectionId, Effect, Input, Limits, Relay};
+use chancery_wire::proto::{ClientFrame, Hello, RelayFrame, client_frame, relay_frame};
+use chancery_wire::{Limit, Timestamp, decode, encode};
+
+/// SHA-256 of the simulated relay's public key.
+pub(crate) const PIN: [u8; 32] = [0x70; 32];
+
+/// The relay and what it has on disk.
+pub(crate) struct Exchange {
+    relay: Relay,
+    pub(crate) storage: MemoryStorage,
+    next_connection: u64,
+}
+
+/// A connection; frames that were pushed collect here.
+pub(crate) struct Line {
+    id: ConnectionId,
+    pub(crate) challenge: [u8; 32],
+    pub(crate) pushed: Vec<relay_frame::Body>,
+}
+
+impl Exchange {
+    pub(crate) fn new(organisation: Organisation) -> Self {
+        let relay = Relay::new(organisation, PIN, Limits::default());
+        Self { relay, storage: MemoryStorage::new(), next_connection: 1 }
+    }
+
+    /// Kills the relay: whatever it did not commit is gone, and so are all connections.
+    pub(crate) fn restart(&mut self) {
+        let organisation = self.relay.organisation().clone();
+        self.relay = Relay::new(organisation, PIN, Limits::default());
+    }
+
+    pub(crate) fn connect(&mut self, now: Timestamp, rng: &mut dyn CryptoRng) -> Line {
+        let id = ConnectionId(self.next_connection);
+        self.next_connection += 1;
+        let opened = self.relay.handle(&mut self.storage, Input::Opened { connection: id }, now, rng);
+        opened.expect("the relay accepts connections");
+        let mut line = Line { id, challenge: [0; 32], pushed: Vec::new() };
+        let org_id = self.relay.organisation().id().as_bytes().to_vec();
+        let hello = client_frame::Body::Hello(Hello { version: 1, org_id });
+        match self.request(&mut line, hello, now, rng) {
+            relay_frame::Body::Welcome(welcome) => {
+                line.challenge = welcome.challenge.try_into().expect("32 bytes");
+            }
+            other => panic!("no welcome: {other:?}"),
+        }
+        line
+    }
+
+    pub(crate) fn close(&mut self, line: &Line, now: Timestamp, rng: &mut dyn CryptoRng) {
+        let closed = self.relay.handle(&mut self.storage, Input::Closed { connection: line.id }, now, rng);
+        closed.expect("closing needs no storage");
+    }
+
+    /// Sends a request and returns its answer; what else arrives on the line is collected.
+    pub(crate) fn request(
+        &mut self,
+        line: &mut Line,
+        body: client_frame::Body,
+        now: Timestamp,
+        rng: &mut dyn CryptoRng,
+    ) -> relay_frame::Body {
+        let bytes = encode(&ClientFrame { request: 7, body: Some(body) });
+        let input = Input::Frame { connection: line.id, bytes: &bytes };
+        let effects = self.relay.handle_all(&mut self.storage, &[input], now, rng);
+        let mut answer = None;
+        for effect in effects {
+            let Effect::Send { connection, frame } = effect else { continue };
+            if connection != line.id {
+                continue;
+            }
+            let frame = decode::<RelayFrame>(&frame, Limit::FRAME).expect("the relay's frames are sound");
+            let frame = frame.into_unchecked();
+            match (frame.request, frame.body) {
+                (7, body) => answer = body,
+                (0, Some(body)) => line.pushed.push(body),
+                other => panic!("unexpected frame {other:?}"),
+            }
+        }
+        answer.expect("every request is answered")
+    }
+}

@@ -1,0 +1,395 @@
+//! The world and what can go wrong in it.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use chancery_crypto::label;
+use chancery_crypto::rng::{CryptoRng, random_bytes, seeded};
+use chancery_engine::{
+    Device, Draft, Effect, Input, NewDevice, Notice, Step, conversation, directory_cursor, events, member,
+    message, next_step,
+};
+use chancery_identity::{DeviceKeys, DisplayName, Handle, Organisation, login_message};
+use chancery_org::{Desk, InvitationLink, Invite, found, request};
+use chancery_wire::proto::{
+    Acknowledge, ClaimPrekeys, Login, PrekeyBatchBody, StoredEnvelope, Subscribe, SyncDirectory,
+    client_frame, login, relay_frame,
+};
+use chancery_wire::{Limit, Timestamp, Unverified, decode};
+
+use crate::line::{Exchange, Line, PIN};
+use crate::person::{Disk, Person, PersonId, commit};
+
+/// What may go wrong at one step of one device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// The process dies after its commit, before it carries out the effects.
+    DieAfterCommit,
+    /// The relay has done what was asked, but the answer is lost with the connection.
+    LoseAnswer,
+    /// The relay is killed and started again.
+    RestartRelay,
+}
+
+/// An organisation with its relay and its people.
+pub struct World {
+    rng: Box<dyn CryptoRng>,
+    now: Timestamp,
+    organisation: Organisation,
+    desk: Desk,
+    desk_disk: Disk,
+    exchange: Exchange,
+    people: Vec<Person>,
+    faults: Vec<Fault>,
+}
+
+impl World {
+    /// Founds an organisation; everything random follows from `seed`.
+    #[must_use]
+    pub fn new(seed: u64) -> Self {
+        let mut bytes = [0; 32];
+        bytes[..8].copy_from_slice(&seed.to_be_bytes());
+        let mut rng: Box<dyn CryptoRng> = Box::new(seeded(bytes));
+        let now = Timestamp::from_millis(1_800_000_000_000);
+        let name = DisplayName::parse("Acme").expect("a good name");
+        let new = found(&name, now, rng.as_mut());
+        let organisation = Organisation::verify(Unverified::new(new.public), None).expect("sound");
+        let document = new
+            .admin
+            .record_relay(&organisation, "wss://relay.example:443", &PIN, rng.as_mut())
+            .expect("sound");
+        let organisation = Organisation::verify(Unverified::new(document), None).expect("sound");
+        let desk = Desk::new(new.desk, organisation.clone(), now).expect("sound");
+        let mut desk_disk = Disk::new();
+        commit(&mut desk_disk, new.records);
+        let exchange = Exchange::new(organisation.clone());
+        Self { rng, now, organisation, desk, desk_disk, exchange, people: Vec::new(), faults: Vec::new() }
+    }
+
+    /// Lets time pass.
+    pub fn wait(&mut self, duration: Duration) {
+        self.now = self.now.after(duration);
+    }
+
+    /// Schedules faults: each step that can go wrong takes the next one.
+    pub fn schedule(&mut self, faults: impl IntoIterator<Item = Fault>) {
+        self.faults.extend(faults);
+        self.faults.reverse();
+    }
+
+    /// Invites a person and enrols their device through the relay.
+    pub fn enrol(&mut self, handle: &str) -> PersonId {
+        let link = self.invite(handle);
+        let keys = DeviceKeys::generate(self.rng.as_mut());
+        let pending = request(&link, &self.organisation, &keys, self.now, self.rng.as_mut())
+            .expect("a good invitation");
+        let answered = self
+            .desk
+            .answer(&self.desk_disk, pending.envelope(), self.now, self.rng.as_mut())
+            .expect("an honest request");
+        commit(&mut self.desk_disk, answered.batch);
+        self.publish_directory();
+        let enrolment =
+            pending.complete(&self.organisation, &keys, &answered.reply, self.now).expect("an honest answer");
+        let mut disk = Disk::new();
+        let new = NewDevice {
+            keys: &keys,
+            enrolment: &enrolment,
+            organisation: &self.organisation,
+            relay_url: "wss://relay.example:443",
+            relay_pin: PIN,
+        };
+        commit(&mut disk, Device::install(&new));
+        let member_id = enrolment.credential.member_id();
+        self.people.push(Person { disk, member_id, undecryptable: 0 });
+        let id = PersonId(self.people.len() - 1);
+        self.sync(id);
+        id
+    }
+
+    fn invite(&mut self, handle: &str) -> InvitationLink {
+        let handle = Handle::parse(handle).expect("a good handle");
+        let name = DisplayName::parse(handle.as_str()).expect("a good name");
+        let relay = self.organisation.relay().expect("recorded");
+        let invite = Invite { handle: &handle, name: &name, relay, lifetime: Duration::from_secs(3600) };
+        let invited =
+            self.desk.invite(&self.desk_disk, invite, self.now, self.rng.as_mut()).expect("a free handle");
+        commit(&mut self.desk_disk, invited.batch);
+        invited.link
+    }
+
+    fn publish_directory(&mut self) {
+        let mut line = self.exchange.connect(self.now, self.rng.as_mut());
+        let (keys, credential) = (self.desk.device_keys(), self.desk.credential().signed().clone());
+        let message = login_message(&line.challenge, &self.organisation.id(), &PIN);
+        let signature = keys.signing.sign(label::SIGN_RELAY_LOGIN, &message, self.rng.as_mut());
+        let login = Login { who: Some(login::Who::Credential(credential)), signature };
+        self.done(&mut line, client_frame::Body::Login(login));
+        for entry in Desk::pending_directory(&self.desk_disk).expect("readable") {
+            let (entry_id, version) = (entry.entry_id.clone(), entry.version);
+            self.done(&mut line, client_frame::Body::PublishDirectory(entry));
+            let batch = Desk::directory_published(&self.desk_disk, &entry_id, version).expect("readable");
+            commit(&mut self.desk_disk, batch);
+        }
+        self.exchange.close(&line, self.now, self.rng.as_mut());
+    }
+
+    /// Stores a message to be sent; [`Self::run`] or [`Self::flush`] sends it.
+    pub fn say(&mut self, from: PersonId, to: PersonId, text: &str) -> [u8; 16] {
+        let message_id = random_bytes(self.rng.as_mut());
+        let to = self.people[to.0].member_id;
+        if member(&self.people[from.0].disk, &to).expect("readable").is_none() {
+            self.sync(from);
+        }
+        let draft = Draft { to, message_id, text, attachments: Vec::new() };
+        self.handle(from, Input::Send(draft));
+        message_id
+    }
+
+    /// Lets everybody send and receive until nothing is left to do.
+    pub fn run(&mut self) {
+        for _ in 0..100 {
+            let people: Vec<PersonId> = (0..self.people.len()).map(PersonId).collect();
+            for id in &people {
+                self.flush(*id);
+                self.sync(*id);
+            }
+            if people.iter().all(|id| self.next_step(*id).is_none() && !self.has_mail(*id)) {
+                return;
+            }
+        }
+        panic!("the world does not come to rest");
+    }
+
+    /// Sends what a person's outbox holds; stops at a fault.
+    pub fn flush(&mut self, id: PersonId) {
+        let mut line = self.exchange.connect(self.now, self.rng.as_mut());
+        while let Some(step) = self.next_step(id) {
+            let item = step.item();
+            match step {
+                Step::Seal { .. } => drop(self.handle(id, Input::Seal { item })),
+                Step::Claim { device_id, .. } => {
+                    let claim = ClaimPrekeys { device_id: device_id.to_vec(), token: Vec::new() };
+                    let answer = self.ask(&mut line, client_frame::Body::ClaimPrekeys(claim));
+                    let Some(relay_frame::Body::Bundle(bundle)) = answer else { return };
+                    let bundle = Box::new(Unverified::new(bundle));
+                    assert_eq!(self.handle(id, Input::Bundle { item, bundle }), []);
+                }
+                Step::Deliver { deliver, .. } => {
+                    let answer = self.ask(&mut line, client_frame::Body::Deliver(deliver));
+                    let Some(relay_frame::Body::Done(_)) = answer else { return };
+                    self.handle(id, Input::Done { item });
+                }
+                other => panic!("unexpected step {other:?}"),
+            }
+            if self.takes(Fault::DieAfterCommit) {
+                return;
+            }
+        }
+        self.exchange.close(&line, self.now, self.rng.as_mut());
+    }
+
+    /// Takes over directory and mailbox and renews prekeys; stops at a fault.
+    pub fn sync(&mut self, id: PersonId) {
+        let mut line = self.log_in(id);
+        if !self.sync_directory(id, &mut line) {
+            return;
+        }
+        for effect in self.handle(id, Input::Upkeep) {
+            let Effect::PublishPrekeys(upload) = effect else { panic!("unexpected {effect:?}") };
+            let body = &upload.batch.as_ref().expect("signed").body;
+            let sequence =
+                decode::<PrekeyBatchBody>(body, Limit::STATEMENT).expect("sound").unchecked().sequence;
+            if self.ask(&mut line, client_frame::Body::PublishPrekeys(upload)).is_none() {
+                return;
+            }
+            self.handle(id, Input::PrekeysPublished { sequence });
+        }
+        if self.ask(&mut line, client_frame::Body::Subscribe(Subscribe {})).is_none() {
+            return;
+        }
+        while let Some(envelope) = next_envelope(&mut line) {
+            let effects = self
+                .handle(id, Input::Received { sequence: envelope.sequence, envelope: &envelope.envelope });
+            if self.takes(Fault::DieAfterCommit) {
+                return;
+            }
+            for effect in effects {
+                match effect {
+                    Effect::Acknowledge(sequence) => {
+                        let sequences = vec![sequence];
+                        let body = client_frame::Body::Acknowledge(Acknowledge { sequences });
+                        if self.ask(&mut line, body).is_none() {
+                            return;
+                        }
+                    }
+                    Effect::Notify(Notice::Undecryptable) => self.people[id.0].undecryptable += 1,
+                    _ => {}
+                }
+            }
+        }
+        self.exchange.close(&line, self.now, self.rng.as_mut());
+    }
+
+    /// Returns whether the connection lasted.
+    fn sync_directory(&mut self, id: PersonId, line: &mut Line) -> bool {
+        let after = directory_cursor(&self.people[id.0].disk).expect("readable");
+        let request = client_frame::Body::SyncDirectory(SyncDirectory { after });
+        let Some(relay_frame::Body::DirectoryPage(page)) = self.ask(line, request) else { return false };
+        self.handle(id, Input::Directory(&page));
+        true
+    }
+
+    fn log_in(&mut self, id: PersonId) -> Line {
+        let mut line = self.exchange.connect(self.now, self.rng.as_mut());
+        let engine = self.people[id.0].engine(self.now);
+        let device = engine.device();
+        let message = login_message(&line.challenge, &self.organisation.id(), &PIN);
+        let signature = device.keys().signing.sign(label::SIGN_RELAY_LOGIN, &message, self.rng.as_mut());
+        let who = Some(login::Who::Credential(device.credential().signed().clone()));
+        self.done(&mut line, client_frame::Body::Login(Login { who, signature }));
+        line
+    }
+
+    /// Puts an envelope into a person's mailbox, as anybody can who knows it.
+    pub fn inject(&mut self, to: PersonId, envelope: Vec<u8>) {
+        let mailbox = self.people[to.0].engine(self.now).device().device_id().as_bytes().to_vec();
+        let delivery_id = random_bytes::<16>(self.rng.as_mut()).to_vec();
+        let deliver = chancery_wire::proto::Deliver { mailbox, delivery_id, token: Vec::new(), envelope };
+        let mut line = self.exchange.connect(self.now, self.rng.as_mut());
+        self.done(&mut line, client_frame::Body::Deliver(deliver));
+        self.exchange.close(&line, self.now, self.rng.as_mut());
+    }
+
+    /// Returns the envelopes that wait for a person at the relay, oldest first.
+    #[must_use]
+    pub fn mail(&self, id: PersonId) -> Vec<Vec<u8>> {
+        let mailbox = self.people[id.0].engine(self.now).device().device_id().into();
+        self.exchange.storage.envelopes(&mailbox).map(<[u8]>::to_vec).collect()
+    }
+
+    /// Claims a bundle for a person's device and throws it away, as somebody does who wants to drain them.
+    pub fn drain_prekey(&mut self, id: PersonId) {
+        let device_id = self.people[id.0].engine(self.now).device().device_id().as_bytes().to_vec();
+        let mut line = self.exchange.connect(self.now, self.rng.as_mut());
+        let claim = ClaimPrekeys { device_id, token: Vec::new() };
+        let answer = self.ask(&mut line, client_frame::Body::ClaimPrekeys(claim));
+        assert!(matches!(answer, Some(relay_frame::Body::Bundle(_))), "{answer:?}");
+        self.exchange.close(&line, self.now, self.rng.as_mut());
+    }
+
+    /// Makes a device forget which envelopes it has handled, as happens after 8,192 others.
+    pub fn forget_seen(&mut self, id: PersonId) {
+        const SEEN: chancery_wire::records::Table = chancery_wire::records::Table(0x0170);
+        self.people[id.0].disk.retain(|key, _| key.table != SEEN);
+    }
+
+    /// Forgets the faults that were not taken.
+    pub fn clear_faults(&mut self) {
+        self.faults.clear();
+    }
+
+    fn has_mail(&self, id: PersonId) -> bool {
+        !self.mail(id).is_empty()
+    }
+
+    /// Returns the texts that a person has received, from everybody, in the order of their events.
+    #[must_use]
+    pub fn heard(&self, id: PersonId) -> Vec<String> {
+        let stored = events(&self.people[id.0].disk, usize::MAX).expect("readable");
+        stored.into_iter().filter_map(|(_, message)| message.text.map(|text| text.text)).collect()
+    }
+
+    /// Returns the texts of a conversation, both sides, as `who` has them.
+    #[must_use]
+    pub fn history(&self, who: PersonId, with: PersonId) -> Vec<String> {
+        let with = self.people[with.0].member_id;
+        let stored = conversation(&self.people[who.0].disk, &with, 0, usize::MAX).expect("readable");
+        stored.into_iter().filter_map(|message| message.text.map(|text| text.text)).collect()
+    }
+
+    /// Returns the stored state number of a message that a person sent.
+    #[must_use]
+    pub fn state(&self, who: PersonId, id: [u8; 16]) -> u32 {
+        let person = &self.people[who.0];
+        message(&person.disk, &person.member_id, &id).expect("readable").expect("stored").state
+    }
+
+    /// Returns how many envelopes a person could not decrypt.
+    #[must_use]
+    pub fn undecryptable(&self, id: PersonId) -> usize {
+        self.people[id.0].undecryptable
+    }
+
+    /// Returns everything on a person's disk, to be compared or put back.
+    #[must_use]
+    pub fn disk(
+        &self,
+        id: PersonId,
+    ) -> std::collections::BTreeMap<chancery_wire::records::RecordKey, Vec<u8>> {
+        self.people[id.0].disk.clone()
+    }
+
+    fn next_step(&self, id: PersonId) -> Option<Step> {
+        next_step(&self.people[id.0].disk, &BTreeSet::new()).expect("readable")
+    }
+
+    fn handle(&mut self, id: PersonId, input: Input<'_>) -> Vec<Effect> {
+        let person = &mut self.people[id.0];
+        let engine = person.engine(self.now);
+        let outcome = engine.handle(&person.disk, input, self.now, self.rng.as_mut()).expect("handled");
+        commit(&mut person.disk, outcome.batch);
+        outcome.effects
+    }
+
+    /// Asks the relay; `None` when a fault swallowed the answer.
+    fn ask(&mut self, line: &mut Line, body: client_frame::Body) -> Option<relay_frame::Body> {
+        let answer = self.exchange.request(line, body, self.now, self.rng.as_mut());
+        if self.takes(Fault::RestartRelay) {
+            self.exchange.restart();
+            return None;
+        }
+        if self.takes(Fault::LoseAnswer) { None } else { Some(answer) }
+    }
+
+    fn done(&mut self, line: &mut Line, body: client_frame::Body) {
+        let answer = self.exchange.request(line, body, self.now, self.rng.as_mut());
+        assert!(matches!(answer, relay_frame::Body::Done(_)), "{answer:?}");
+    }
+
+    /// Whether the next scheduled fault is this one; takes it.
+    fn takes(&mut self, fault: Fault) -> bool {
+        let takes = self.faults.last() == Some(&fault);
+        if takes {
+            self.faults.pop();
+        }
+        takes
+    }
+}
+
+fn next_envelope(line: &mut Line) -> Option<StoredEnvelope> {
+    while !line.pushed.is_empty() {
+        if let relay_frame::Body::Envelope(envelope) = line.pushed.remove(0) {
+            return Some(envelope);
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_seed_gives_one_world() {
+        let run = |seed| {
+            let mut world = World::new(seed);
+            let (alice, bob) = (world.enrol("alice"), world.enrol("bob"));
+            world.say(alice, bob, "hello");
+            world.run();
+            world.disk(bob)
+        };
+        assert_eq!(run(1), run(1));
+        assert_ne!(run(1), run(2));
+    }
+}
