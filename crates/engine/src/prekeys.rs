@@ -18,7 +18,7 @@ use crate::queue::Queue;
 use crate::tables::{PREKEY, PREKEY_STATE, PREKEY_UPLOAD, REPLAY, REPLAY_QUEUE, key, load, save};
 
 /// One-time prekey pairs in a batch: 64. First contacts that a device can take between two renewals with
-/// full forward secrecy; an upload of about 150 KiB.
+/// full forward secrecy; an upload of about 80 KiB.
 pub const ONE_TIME_PAIRS: u32 = 64;
 /// How often a batch is renewed: daily, at the first contact with the relay after it is due, whether or not
 /// keys were used, so that renewal tells nobody that somebody wrote (R-ENGINE-9).

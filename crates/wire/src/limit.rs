@@ -5,7 +5,7 @@
 pub struct Limit(usize);
 
 impl Limit {
-    /// A frame between client and relay: 512 KiB. Holds a prekey upload (about 150 KiB) and a blob part.
+    /// A frame between client and relay: 512 KiB. Holds the largest prekey upload (260 KiB) and a blob part.
     pub const FRAME: Self = Self(512 * 1024);
     /// A stored envelope: 96 KiB. The largest bucket (64 KiB) after a handshake (11 KiB).
     pub const ENVELOPE: Self = Self(96 * 1024);
