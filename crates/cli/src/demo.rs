@@ -42,7 +42,8 @@ pub(crate) async fn run(json: bool) -> Result<bool, Error> {
         Err(failure) => stage.transcript.stopped(&failure.to_string()),
         Ok(()) => Ok(()),
     };
-    let told = told.and_then(|()| stage.transcript.summary(stage.checks.all(), ok, began.elapsed().as_secs_f64()));
+    let told =
+        told.and_then(|()| stage.transcript.summary(stage.checks.all(), ok, began.elapsed().as_secs_f64()));
     Ok(ok && told.is_ok())
 }
 

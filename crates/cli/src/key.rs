@@ -75,7 +75,9 @@ fn key_file(path: &Path, purpose: Purpose) -> Result<KeySource, Error> {
         return match chancery::create_key_file(path, &mut chancery_crypto::rng::seeded(seed)) {
             Ok(key) => Ok(key),
             // Somebody was faster; theirs is as good.
-            Err(error) if Error::from(error).code() == ErrorCode::AlreadyExists => key_file(path, Purpose::Open),
+            Err(error) if Error::from(error).code() == ErrorCode::AlreadyExists => {
+                key_file(path, Purpose::Open)
+            }
             Err(error) => Err(error.into()),
         };
     }
@@ -123,7 +125,9 @@ fn prompt(purpose: Purpose) -> Result<KeySource, Error> {
         Purpose::Open => ask("Passphrase: ")?,
         Purpose::Create => ask("New passphrase: ")?,
     };
-    if purpose == Purpose::Create && !chancery_crypto::secret::ct_eq(first.expose(), ask("Once more: ")?.expose()) {
+    if purpose == Purpose::Create
+        && !chancery_crypto::secret::ct_eq(first.expose(), ask("Once more: ")?.expose())
+    {
         return Err(Error::with(ErrorCode::Usage, "the passphrases differ"));
     }
     passphrase(first.expose().to_vec())

@@ -91,8 +91,8 @@ pub(crate) fn text(message: &Message, files: &[File]) -> String {
 const fn state(state: MessageState) -> &'static str {
     match state {
         MessageState::Received => "received",
-        MessageState::Queued => "queued",
         MessageState::Sent => "sent",
         MessageState::Failed => "failed",
+        _ => "queued",
     }
 }

@@ -63,15 +63,13 @@ async fn serve(args: &ServeArgs, output: Output) -> Result<(), Failure> {
 /// The desk listens nowhere: it is a client of the relay.
 fn print_ready(address: &RelayAddress, output: Output) -> Result<(), Failure> {
     let pin = hex(&address.pin);
-    let object =
-        json!({"event": "ready", "role": "desk", "listen": null, "url": address.url, "pin": pin});
+    let object = json!({"event": "ready", "role": "desk", "listen": null, "url": address.url, "pin": pin});
     output.result(&object, || format!("desk ready: {} pin {pin}", address.url))
 }
 
 fn invite(args: &InviteArgs, output: Output) -> Result<(), Failure> {
     let key = args.org.key.source(Purpose::Open)?;
-    let invited =
-        organisation::invite(&args.org.dir, &key, &args.handle, args.name.as_deref(), args.valid)?;
+    let invited = organisation::invite(&args.org.dir, &key, &args.handle, args.name.as_deref(), args.valid)?;
     let expires = invited.expires.as_millis();
     let object = json!({
         "link": invited.link,

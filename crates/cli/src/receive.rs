@@ -176,5 +176,6 @@ const fn is_lost(code: ErrorCode) -> bool {
 }
 
 fn is_saved(path: &Path, folder: &Path, size: u64) -> bool {
-    path.parent() == Some(folder) && std::fs::metadata(path).is_ok_and(|file| file.is_file() && file.len() == size)
+    path.parent() == Some(folder)
+        && std::fs::metadata(path).is_ok_and(|file| file.is_file() && file.len() == size)
 }

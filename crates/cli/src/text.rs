@@ -68,7 +68,10 @@ const DAY: u64 = 86_400_000;
 ///
 /// Years are taken to begin in March, so that the leap day is a year's last (Howard Hinnant,
 /// "chrono-compatible low-level date algorithms", `civil_from_days`).
-#[expect(clippy::arithmetic_side_effects, reason = "a day number is below 2^64 / 86,400,000, far from overflow")]
+#[expect(
+    clippy::arithmetic_side_effects,
+    reason = "a day number is below 2^64 / 86,400,000, far from overflow"
+)]
 const fn date(days: u64) -> (u64, u64, u64) {
     const ERA: u64 = 146_097;
     let shifted = days + 719_468;
@@ -117,8 +120,19 @@ mod tests {
         assert_eq!(parse_duration("12h"), Ok(Duration::from_secs(43_200)));
         assert_eq!(parse_duration("30m"), Ok(Duration::from_secs(1_800)));
         assert_eq!(parse_duration("1s"), Ok(Duration::from_secs(1)));
-        for wrong in ["", "7", "d", "-1d", "1.5h", "7w", "0s", "7dd ", "99999999999999999999d", "213503982334602d", "1ß"]
-        {
+        for wrong in [
+            "",
+            "7",
+            "d",
+            "-1d",
+            "1.5h",
+            "7w",
+            "0s",
+            "7dd ",
+            "99999999999999999999d",
+            "213503982334602d",
+            "1ß",
+        ] {
             assert!(parse_duration(wrong).is_err(), "{wrong}");
         }
     }

@@ -81,7 +81,8 @@ fn listen_address(args: &UpArgs, recorded: Option<&RelayAddress>) -> Result<Sock
         return Err(Error::with(ErrorCode::Usage, text).into());
     }
     if listen.port() == 0 {
-        let port = recorded.and_then(|relay| relay.url.rsplit_once(':')).and_then(|(_, port)| port.parse().ok());
+        let port =
+            recorded.and_then(|relay| relay.url.rsplit_once(':')).and_then(|(_, port)| port.parse().ok());
         listen.set_port(port.unwrap_or(0));
     }
     Ok(listen)

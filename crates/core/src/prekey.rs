@@ -29,7 +29,7 @@ pub struct BatchPlan {
     /// The first number to give out, at least 1; the `next_id` of the batch before.
     pub first_id: u32,
     /// How many pairs of one-time prekeys; at most
-    /// [`MAX_ONE_TIME_PAIRS`](chancery_identity::prekey::MAX_ONE_TIME_PAIRS).
+    /// [`MAX_ONE_TIME_PAIRS`].
     pub one_time_pairs: u32,
     /// From when on nobody may use the batch.
     pub expires: Timestamp,

@@ -84,6 +84,20 @@ impl Session {
     /// tag outside the windows costs up to [`MAX_SKIP`](crate::MAX_SKIP) HMACs for each of two chains, so the
     /// caller looks the tag up in its index first, and asks [`Session::search`] sparingly.
     ///
+    /// ```
+    /// # mod company { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/scenarios/company.rs")); }
+    /// # use company::{NOW, two_sessions};
+    /// # let mut rng = chancery_crypto::rng::seeded([1; 32]);
+    /// let (mut alice, mut bob) = two_sessions();
+    /// let envelope = alice.encrypt(b"news", &mut rng)?;
+    /// assert_eq!(bob.decrypt(&envelope, NOW, &mut rng)?.plaintext.expose(), b"news");
+    ///
+    /// let state = bob.to_bytes();
+    /// assert!(bob.decrypt(&envelope, NOW, &mut rng).is_err(), "a duplicate");
+    /// assert_eq!(bob.to_bytes().expose(), state.expose());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// [`DecryptError::NotAuthentic`]: drop the message; the session is unchanged.

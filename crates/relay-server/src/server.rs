@@ -90,7 +90,7 @@ pub async fn run(
     };
     tokio::select! {
         () = server.accept() => {}
-        () = tick(&jobs) => {}
+        () = tick(&jobs) => return Err(ServerError::Stopped),
         () = shutdown => {}
         _ = &mut ended => return Err(ServerError::Stopped),
     }
@@ -156,6 +156,7 @@ impl Server {
     }
 }
 
+/// Ticks until the relay's thread has ended.
 async fn tick(jobs: &mpsc::Sender<Job>) {
     let mut interval = interval(TICK);
     interval.set_missed_tick_behavior(MissedTickBehavior::Delay);

@@ -6,9 +6,9 @@ use std::path::Path;
 use chancery_crypto::hash::sha256;
 use serde_json::{Value, json};
 
-use super::process::Failure;
+use super::process::{Failure, field};
 use super::search::Found;
-use super::stage::{Letter, Stage, Who};
+use super::stage::{Letter, Outcome, Stage, Who};
 
 /// One line of the table.
 #[derive(Debug, Clone)]
@@ -67,6 +67,17 @@ impl Checks {
 /// All conversations as the stores have them: who, with whom, lines.
 type Histories = Vec<(Who, Who, Vec<Value>)>;
 
+/// Compares what `send` said with whether the relay ran.
+pub(super) fn sending(stage: &mut Stage) {
+    let count = |test: &dyn Fn(&&Letter) -> bool| stage.letters.iter().filter(test).count();
+    let up = count(&|letter| letter.relay_ran);
+    let taken = count(&|letter| letter.relay_ran && letter.outcome == Outcome::Taken);
+    let down = count(&|letter| !letter.relay_ran);
+    let queued = count(&|letter| !letter.relay_ran && letter.outcome == Outcome::Queued);
+    stage.checks.equal("messages that the relay took while it ran", up, taken);
+    stage.checks.equal("messages queued while the relay was down", down, queued);
+}
+
 /// Compares histories and screens with what was sent.
 pub(super) async fn delivery(stage: &mut Stage) -> Result<(), Failure> {
     let mut histories = Histories::new();
@@ -85,7 +96,7 @@ pub(super) async fn delivery(stage: &mut Stage) -> Result<(), Failure> {
     checks.equal("texts unchanged in every script", sent, table.unchanged());
     let named = stage.letters.iter().filter(|letter| {
         let line = table.line(letter.to, letter);
-        line.is_some_and(|line| line["from"] == *stage.person(letter.from).member)
+        line.is_some_and(|line| *field(line, "from") == *stage.person(letter.from).member)
     });
     let named = named.count();
     stage.checks.equal("senders named by their member identifier", sent, named);
@@ -108,14 +119,14 @@ impl Delivery<'_> {
     /// The line of a letter in the history of one of its two people.
     fn line(&self, who: Who, letter: &Letter) -> Option<&Value> {
         let with = if who == letter.to { letter.from } else { letter.to };
-        self.history(who, with).iter().find(|line| line["id"] == *letter.id)
+        self.history(who, with).iter().find(|line| *field(line, "id") == *letter.id)
     }
 
     fn once(&self, whose: impl Fn(&Letter) -> Who) -> usize {
         let once = |letter: &&Letter| {
             let who = whose(letter);
             let with = if who == letter.to { letter.from } else { letter.to };
-            self.history(who, with).iter().filter(|line| line["id"] == *letter.id).count() == 1
+            self.history(who, with).iter().filter(|line| *field(line, "id") == *letter.id).count() == 1
         };
         self.letters.iter().filter(once).count()
     }
@@ -123,7 +134,7 @@ impl Delivery<'_> {
     fn strange(&self) -> usize {
         let strange = |who: Who, with: Who, line: &Value| {
             let between = |l: &Letter| (l.from, l.to) == (who, with) || (l.from, l.to) == (with, who);
-            !self.letters.iter().any(|letter| between(letter) && line["id"] == *letter.id)
+            !self.letters.iter().any(|letter| between(letter) && *field(line, "id") == *letter.id)
         };
         let all = self.histories.iter();
         all.map(|(who, with, lines)| lines.iter().filter(|line| strange(*who, *with, line)).count()).sum()
@@ -143,18 +154,17 @@ impl Delivery<'_> {
     /// Conversations whose letters stand in both histories in the order of sending.
     fn in_order(&self) -> usize {
         let written = |who: Who, with: Who, ids: &[&str]| {
-            let stored = self.history(who, with).iter().filter_map(|line| line["id"].as_str());
+            let stored = self.history(who, with).iter().filter_map(|line| field(line, "id").as_str());
             stored.filter(|id| ids.contains(id)).eq(ids.iter().copied())
         };
-        let ordered = |(from, to, ids): &&(Who, Who, Vec<&str>)| {
-            written(*from, *to, ids) && written(*to, *from, ids)
-        };
+        let ordered =
+            |(from, to, ids): &&(Who, Who, Vec<&str>)| written(*from, *to, ids) && written(*to, *from, ids);
         self.pairs().values().filter(ordered).count()
     }
 
     fn unchanged(&self) -> usize {
         let same = |letter: &&Letter| {
-            self.line(letter.to, letter).is_some_and(|line| line["text"] == *letter.text)
+            self.line(letter.to, letter).is_some_and(|line| *field(line, "text") == *letter.text)
         };
         self.letters.iter().filter(same).count()
     }
@@ -166,16 +176,17 @@ fn screens(stage: &mut Stage) {
     let (mut files, mut equal) = (0_usize, 0_usize);
     for letter in &stage.letters {
         let arrivals = &stage.person(letter.to).arrivals;
-        let line = arrivals.iter().find(|line| line["id"] == *letter.id);
+        let line = arrivals.iter().find(|line| *field(line, "id") == *letter.id);
         if line.is_some() {
             shown.insert(letter.id.as_str());
         }
         for (index, sent) in letter.files.iter().enumerate() {
             files = files.saturating_add(1);
-            let received = line.map_or(&Value::Null, |line| &line["files"][index]);
-            let saved = received["path"].as_str().map(Path::new).and_then(|path| std::fs::read(path).ok());
+            let received = line.and_then(|line| field(line, "files").get(index)).unwrap_or(&Value::Null);
+            let saved =
+                field(received, "path").as_str().map(Path::new).and_then(|path| std::fs::read(path).ok());
             let same = saved.is_some_and(|saved| sha256(&[&saved]) == sent.sha256);
-            let described = received["name"] == sent.name && received["size"] == sent.size;
+            let described = *field(received, "name") == sent.name && *field(received, "size") == sent.size;
             equal = equal.saturating_add(usize::from(same && described));
         }
     }
@@ -242,7 +253,15 @@ mod tests {
 
     fn letter(id: &str) -> Letter {
         let (from, to) = (Who::Alice, Who::Bob);
-        Letter { id: id.into(), from, to, text: "hello".into(), files: Vec::new(), queued: false }
+        Letter {
+            id: id.into(),
+            from,
+            to,
+            text: "hello".into(),
+            files: Vec::new(),
+            relay_ran: true,
+            outcome: Outcome::Taken,
+        }
     }
 
     fn histories(of_bob: &[&str]) -> Histories {

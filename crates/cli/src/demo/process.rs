@@ -14,6 +14,10 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 /// How often a child is asked whether it has ended.
 const POLL: Duration = Duration::from_millis(5);
+/// Time that one command may take.
+const COMMAND: Duration = Duration::from_secs(30);
+/// Stands for the exit code of a process that ended by a signal.
+const SIGNALLED: i32 = -1;
 /// Bytes of a child's standard error that are shown when it fails.
 const ERROR_TAIL: usize = 600;
 /// Variables of ours that no child inherits: each gets what its call names and nothing else.
@@ -130,7 +134,8 @@ pub(super) struct Running {
 /// What an ended child printed.
 #[derive(Debug)]
 pub(super) struct Finished {
-    pub(super) code: Option<i32>,
+    /// The exit code; [`SIGNALLED`] if it was killed.
+    pub(super) code: i32,
     pub(super) lines: Vec<Value>,
 }
 
@@ -186,7 +191,7 @@ impl Running {
             }
         }
         let status = self.status(deadline).await?;
-        Ok(Finished { code: status.code(), lines })
+        Ok(Finished { code: status.code().unwrap_or(SIGNALLED), lines })
     }
 
     async fn status(&mut self, deadline: Instant) -> Result<ExitStatus, Failure> {
@@ -223,22 +228,27 @@ impl Drop for Running {
     }
 }
 
-/// Runs a call to its end, which must come in `within`, and expects the exit code `code`.
-pub(super) async fn run(
-    program: &Path,
-    call: &Call,
-    log: &Path,
-    (code, within): (i32, Duration),
-) -> Result<Vec<Value>, Failure> {
+/// Runs a call to its end, which must come in time and with one of the exit codes `codes`.
+pub(super) async fn run(program: &Path, call: &Call, log: &Path, codes: &[i32]) -> Result<Finished, Failure> {
     let running = Running::start(program, call, log)?;
     let log_from = running.log_from;
-    let finished = running.finish(Instant::now() + within).await?;
-    if finished.code == Some(code) {
-        return Ok(finished.lines);
+    let finished = running.finish(within(COMMAND)).await?;
+    if codes.contains(&finished.code) {
+        return Ok(finished);
     }
-    let found = finished.code.map_or_else(|| "a signal".into(), |found| found.to_string());
-    let shown = call.shown();
-    Err(Failure::new(format!("`{shown}` ended with {found} instead of {code}{}", complaint(log, log_from))))
+    let (shown, code) = (call.shown(), finished.code);
+    Err(Failure::new(format!("`{shown}` ended with {code}{}", complaint(log, log_from))))
+}
+
+/// The moment at which a wait of this length ends.
+pub(super) fn within(wait: Duration) -> Instant {
+    let now = Instant::now();
+    now.checked_add(wait).unwrap_or(now)
+}
+
+/// A field of an object that a child printed; null if there is none.
+pub(super) fn field<'a>(object: &'a Value, key: &str) -> &'a Value {
+    object.get(key).unwrap_or(&Value::Null)
 }
 
 fn complaint(log: &Path, from: u64) -> String {

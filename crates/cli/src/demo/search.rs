@@ -203,7 +203,8 @@ mod tests {
 
     #[test]
     fn a_marker_is_found_in_the_forms_that_logs_use() {
-        for leak in ["…616c6963652e6d6f72656175…", "[97, 108, 105, 99, 101, 46, 109, 111, 114, 101, 97, 117]"] {
+        for leak in ["…616c6963652e6d6f72656175…", "[97, 108, 105, 99, 101, 46, 109, 111, 114, 101, 97, 117]"]
+        {
             assert_eq!(search(leak.as_bytes()).markers(), 1, "{leak}");
         }
         assert_eq!(search(&utf16(b"alice.moreau")).markers(), 1);

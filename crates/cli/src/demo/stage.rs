@@ -7,23 +7,20 @@ use chancery_crypto::hash::sha256;
 use chancery_crypto::rng::{random_bytes, seeded};
 use serde_json::Value;
 use tempfile::TempDir;
-use tokio::time::Instant;
 
 use super::checks::Checks;
-use super::process::{Call, Failure, Running, run};
+use super::process::{Call, Failure, Running, field, run, within};
 use super::search::Markers;
 use super::transcript::{Shown, Transcript};
 
-/// Time that one command may take.
-const COMMAND: Duration = Duration::from_secs(30);
 /// Time until a relay or desk says that it is ready.
 const READY: Duration = Duration::from_secs(20);
 /// Time until a message is on a screen; a follower may wait for its next attempt to connect.
 const ARRIVAL: Duration = Duration::from_secs(50);
 /// What `send --timeout` gets while the relay is down, in seconds.
 const PATIENCE: &str = "2";
-/// Exit codes of `chancery send`.
-const SENT: i32 = 0;
+/// Exit codes of the command.
+const OK: i32 = 0;
 const TRY_LATER: i32 = 5;
 
 /// The people.
@@ -63,8 +60,14 @@ impl Who {
         }
     }
 
+    /// The name for a handle; a handle of nobody here stays as it is.
     fn called(handle: &str) -> &str {
-        Self::ALL.into_iter().find(|who| who.handle() == handle).map_or(handle, Self::given)
+        for who in Self::ALL {
+            if who.handle() == handle {
+                return who.given();
+            }
+        }
+        handle
     }
 }
 
@@ -106,7 +109,20 @@ pub(super) struct Letter {
     pub(super) to: Who,
     pub(super) text: String,
     pub(super) files: Vec<Enclosure>,
-    pub(super) queued: bool,
+    /// Whether the relay ran when it was sent.
+    pub(super) relay_ran: bool,
+    pub(super) outcome: Outcome,
+}
+
+/// What `chancery send` said of a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Outcome {
+    /// The relay has it.
+    Taken,
+    /// It waits on the sender's disk.
+    Queued,
+    /// Exit code and state did not go together.
+    Contradictory,
 }
 
 /// A file of a letter.
@@ -209,8 +225,8 @@ impl Stage {
     pub(super) async fn office_runs(&self, call: Call) -> Result<Value, Failure> {
         let call = call.path("--dir", &self.office(), "office").quiet("--json").passphrase(&self.passphrase);
         self.transcript.command("Office", &call.shown())?;
-        let lines = run(&self.program, &call, &self.path("office.log"), (SENT, COMMAND)).await?;
-        Ok(lines.into_iter().next_back().unwrap_or_default())
+        let finished = run(&self.program, &call, &self.path("office.log"), &[OK]).await?;
+        Ok(finished.lines.into_iter().next_back().unwrap_or_default())
     }
 
     /// Starts the enrolment desk and waits until it is ready.
@@ -244,15 +260,15 @@ impl Stage {
         Ok(Address { listen: text(&line, "listen")?, url: text(&line, "url")?, pin: text(&line, "pin")? })
     }
 
-    /// Makes somebody a member with an invitation link and a fresh key file.
-    pub(super) async fn enroll(&self, who: Who, link: &str) -> Result<(), Failure> {
+    /// Makes somebody a member with an invitation link and a key file, which the command makes; returns who
+    /// that device then is.
+    pub(super) async fn enroll(&self, who: Who, link: &str) -> Result<String, Failure> {
         let person = self.person(who);
         make(&person.folder)?;
-        chancery::create_key_file(person.key(), &mut seeded(random::<32>()?))
-            .map_err(|error| Failure::new(format!("key file: {error}")))?;
         let call = person.at_home(Call::new(&["enroll"]).quiet(link));
         self.transcript.command(who.given(), &format!("{} chancery:…", call.shown()))?;
-        run(&self.program, &call, &person.log(), (SENT, COMMAND)).await.map(drop)
+        let finished = run(&self.program, &call, &person.log(), &[OK]).await?;
+        finished.lines.last().map_or(Ok(String::new()), |line| text(line, "member"))
     }
 
     /// Opens somebody's screen: a process that prints what arrives.
@@ -278,25 +294,32 @@ impl Stage {
         for file in files {
             call = call.path("--file", &file.path, file.name);
         }
-        let (code, within) = if self.relay.is_some() { (SENT, COMMAND) } else { (TRY_LATER, COMMAND) };
-        if self.relay.is_none() {
+        let relay_ran = self.relay.is_some();
+        if !relay_ran {
             call = call.arg("--timeout").arg(PATIENCE);
         }
         let call = sender.at_home(call);
         self.transcript.command(from.given(), &call.shown())?;
-        let lines = run(&self.program, &call, &sender.log(), (code, within)).await?;
-        let answer = lines.last().cloned().unwrap_or_default();
+        let finished = run(&self.program, &call, &sender.log(), &[OK, TRY_LATER]).await?;
+        let answer = finished.lines.last().cloned().unwrap_or_default();
         let (id, state) = (self::text(&answer, "id")?, self::text(&answer, "state")?);
+        self.markers.add_text("a text", text)?;
         let shown = Shown { from: from.given(), to: to.given(), id: &id, text, files: &[] };
         self.transcript.sent(&shown, &state)?;
-        let (text, files, queued) = (text.to_owned(), files.to_vec(), state == "queued");
-        self.letters.push(Letter { id, from, to, text, files, queued });
+        // Exit code and state must say the same.
+        let outcome = match (finished.code, state.as_str()) {
+            (OK, "sent") => Outcome::Taken,
+            (TRY_LATER, "queued") => Outcome::Queued,
+            _ => Outcome::Contradictory,
+        };
+        let (text, files) = (text.to_owned(), files.to_vec());
+        self.letters.push(Letter { id, from, to, text, files, relay_ran, outcome });
         Ok(())
     }
 
     /// Waits until every letter to somebody is on that person's screen.
     pub(super) async fn everything_arrives(&mut self, who: Who) -> Result<(), Failure> {
-        let deadline = Instant::now() + ARRIVAL;
+        let deadline = within(ARRIVAL);
         while let Some(missing) = self.missing(who) {
             let Some(follower) = &mut self.person_mut(who).follower else {
                 return Err(Failure::new(format!("{} has no screen", who.given())));
@@ -304,7 +327,7 @@ impl Stage {
             let line = follower.line(deadline).await.map_err(|failure| {
                 Failure::new(format!("{} misses message {missing}: {failure}", who.given()))
             })?;
-            if line["id"].is_string() {
+            if field(&line, "id").is_string() {
                 self.show(who, &line)?;
                 self.person_mut(who).arrivals.push(line);
             }
@@ -314,18 +337,18 @@ impl Stage {
 
     fn missing(&self, who: Who) -> Option<String> {
         let arrivals = &self.person(who).arrivals;
-        let arrived = |letter: &&Letter| arrivals.iter().any(|line| line["id"] == *letter.id);
+        let arrived = |letter: &&Letter| arrivals.iter().any(|line| *field(line, "id") == *letter.id);
         self.letters.iter().filter(|letter| letter.to == who).find(|l| !arrived(l)).map(|l| l.id.clone())
     }
 
     fn show(&self, who: Who, line: &Value) -> Result<(), Failure> {
-        let handle = line["handle"].as_str().unwrap_or("somebody");
+        let handle = field(line, "handle").as_str().unwrap_or("somebody");
         self.transcript.received(&Shown {
             from: Who::called(handle),
             to: who.given(),
-            id: line["id"].as_str().unwrap_or_default(),
-            text: line["text"].as_str().unwrap_or_default(),
-            files: line["files"].as_array().map_or(&[], Vec::as_slice),
+            id: field(line, "id").as_str().unwrap_or_default(),
+            text: field(line, "text").as_str().unwrap_or_default(),
+            files: field(line, "files").as_array().map_or(&[], Vec::as_slice),
         })
     }
 
@@ -333,11 +356,13 @@ impl Stage {
     pub(super) async fn history(&self, who: Who, with: Who) -> Result<Vec<Value>, Failure> {
         let person = self.person(who);
         let call = person.at_home(Call::new(&["history", with.handle()]));
-        run(&self.program, &call, &person.log(), (SENT, COMMAND)).await
+        Ok(run(&self.program, &call, &person.log(), &[OK]).await?.lines)
     }
 
-    /// Writes a file that somebody will send.
-    pub(super) fn enclosure(&self, name: &'static str, contents: &[u8]) -> Result<Enclosure, Failure> {
+    /// Writes a file that somebody will send, and adds its name and contents to what is looked for.
+    pub(super) fn enclosure(&mut self, name: &'static str, contents: &[u8]) -> Result<Enclosure, Failure> {
+        self.markers.add(&format!("file name {name}"), name.as_bytes())?;
+        self.markers.add_contents(&format!("contents of {name}"), contents)?;
         let path = self.path("desktop").join(name);
         std::fs::write(&path, contents).map_err(|error| Failure::io(path.display(), &error))?;
         Ok(Enclosure { path, name, size: contents.len() as u64, sha256: sha256(&[contents]) })
@@ -345,13 +370,17 @@ impl Stage {
 }
 
 async fn ready(running: &mut Running) -> Result<Value, Failure> {
-    let line = running.line(Instant::now() + READY).await?;
-    if line["event"] == "ready" { Ok(line) } else { Err(Failure::new(format!("not ready, but: {line}"))) }
+    let line = running.line(within(READY)).await?;
+    if *field(&line, "event") == "ready" {
+        Ok(line)
+    } else {
+        Err(Failure::new(format!("not ready, but: {line}")))
+    }
 }
 
 /// Returns a text field of an object that a command printed.
 pub(super) fn text(object: &Value, key: &str) -> Result<String, Failure> {
-    let found = object[key].as_str().map(str::to_owned);
+    let found = field(object, key).as_str().map(str::to_owned);
     found.ok_or_else(|| Failure::new(format!("no field `{key}` in {object}")))
 }
 

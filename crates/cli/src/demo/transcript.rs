@@ -5,7 +5,7 @@ use std::io::Write as _;
 use serde_json::{Value, json};
 
 use super::checks::Check;
-use super::process::Failure;
+use super::process::{Failure, field};
 
 /// Where names end and what they do begins, in columns.
 const INDENT: usize = 9;
@@ -72,7 +72,9 @@ impl Transcript {
     /// A message was handed to the relay, or waits for it.
     pub(super) fn sent(&self, message: &Shown<'_>, state: &str) -> Result<(), Failure> {
         let mut event = as_event("sent", message);
-        event["state"] = state.into();
+        if let Some(fields) = event.as_object_mut() {
+            fields.insert("state".into(), state.into());
+        }
         let text = match state {
             "queued" => "queued: the relay is down, the message waits on the sender's disk",
             _ => "the relay has it",
@@ -84,7 +86,8 @@ impl Transcript {
     pub(super) fn received(&self, message: &Shown<'_>) -> Result<(), Failure> {
         let mut line = format!("{}◂ {}: {}", name(message.to), message.from, quote(message.text));
         for file in message.files {
-            let (name, size) = (file["name"].as_str().unwrap_or("?"), file["size"].as_u64().unwrap_or(0));
+            let name = field(file, "name").as_str().unwrap_or("?");
+            let size = field(file, "size").as_u64().unwrap_or_default();
             line.push_str(&format!("  [{name}, {}]", bytes(size)));
         }
         self.event(&as_event("received", message), &line)

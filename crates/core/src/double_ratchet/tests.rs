@@ -1,3 +1,4 @@
+use alloc::collections::BTreeSet;
 use alloc::string::String;
 
 use chancery_crypto::hash::sha256;
@@ -116,6 +117,26 @@ fn both_sides_hold_the_same_keys_after_a_turn() {
     decrypt(&mut initiator, &reply).unwrap();
     assert_eq!(initiator.previous_chain_len, 1);
     assert_eq!(bytes(&initiator.next_receiving_header_key), bytes(&responder.next_sending_header_key));
+}
+
+#[test]
+fn a_peer_that_counts_its_chain_too_short_confuses_no_index() {
+    // R-RATCHET-9
+    let (mut initiator, mut responder) = (initiator(), DoubleRatchet::respond(secrets(), signed_prekey()));
+    for _ in 0..3 {
+        let message = initiator.encrypt(BOUND, &pad(b"chain").unwrap()).unwrap();
+        decrypt(&mut responder, &message).unwrap();
+    }
+    let reply = responder.encrypt(BOUND, &pad(b"reply").unwrap()).unwrap();
+    decrypt(&mut initiator, &reply).unwrap();
+    assert_eq!(initiator.previous_chain_len, 3);
+    initiator.previous_chain_len = 1;
+    let turn = initiator.encrypt(BOUND, &pad(b"turn").unwrap()).unwrap();
+    let mut index: BTreeSet<Tag> = responder.tags().into_iter().collect();
+    let change = decrypt(&mut responder, &turn).unwrap().tags;
+    change.removed.iter().for_each(|tag| assert!(index.remove(tag)));
+    change.added.iter().for_each(|tag| assert!(index.insert(*tag)));
+    assert_eq!(index, responder.tags().into_iter().collect());
 }
 
 #[test]

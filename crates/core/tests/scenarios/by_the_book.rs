@@ -26,6 +26,7 @@ struct Otherwise {
     larger_bucket: bool,
     unbound_message: bool,
     desk_credential: bool,
+    to_itself: bool,
 }
 
 struct Book {
@@ -44,6 +45,7 @@ fn initiate(company: &Company, alice: &Device, bob: &Device, otherwise: Otherwis
     let dh = |secret: &DhSecret, key: &[u8]| secret.agree(&DhPublic::from_bytes(key).unwrap()).unwrap();
     let desk = company.enrol(99, chancery_identity::Capabilities::DESK);
     let alice = if otherwise.desk_credential { &desk } else { alice };
+    let alice = if otherwise.to_itself { bob } else { alice };
 
     // Agreement.
     let ek = DhSecret::generate(&mut rng);
@@ -164,6 +166,8 @@ fn an_initiator_that_does_otherwise_is_refused() {
         ("signature", Otherwise { signed_by_another: true, ..ok }),
         // R-HANDSHAKE-3
         ("capability", Otherwise { desk_credential: true, ..ok }),
+        // R-HANDSHAKE-10
+        ("own device", Otherwise { to_itself: true, ..ok }),
         // R-HANDSHAKE-7
         ("identity padding", Otherwise { identity_padding: 1, ..ok }),
         // R-HANDSHAKE-10

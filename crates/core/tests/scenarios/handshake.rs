@@ -229,6 +229,26 @@ fn an_initiator_refuses_what_cannot_work() {
 }
 
 #[test]
+fn an_initiator_refuses_credentials_that_have_expired_since() {
+    // R-HANDSHAKE-3: prekeys that outlive the credential are worth nothing without it.
+    let (alice, bob) = Company::found(1).alice_and_bob();
+    let plan = BatchPlan {
+        device_id: bob.credential.device_id(),
+        sequence: 2,
+        first_id: 100,
+        one_time_pairs: 1,
+        expires: NOW.after(DAY * 1000),
+    };
+    let batch = generate_batch(&bob.keys, &plan, &mut seeded([6; 32])).unwrap();
+    let upload = VerifiedUpload::verify(Unverified::new(batch.upload), &bob.credential, 1, NOW).unwrap();
+    let bob = Device { upload, ..bob };
+    let bundle = bob.verified_bundle(Some(0));
+    let start = |now| initiate(alice.local(), &bundle, b"", now, &mut seeded([8; 32])).map(|_| ());
+    assert_eq!(start(NOW.after(DAY * 364)), Ok(()));
+    assert_eq!(start(NOW.after(DAY * 365)), Err(InitiateError::BundleExpired));
+}
+
+#[test]
 fn a_responder_believes_its_own_organisation_and_its_own_clock_only() {
     // R-HANDSHAKE-10
     let company = Company::found(1);

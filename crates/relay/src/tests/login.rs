@@ -1,4 +1,5 @@
 use alloc::vec;
+use alloc::vec::Vec;
 use core::time::Duration;
 
 use chancery_crypto::signature::SigningKey;
@@ -11,7 +12,7 @@ use proto::relay_frame::Body;
 use super::world::{World, delivery, done, refusal};
 use crate::{ConnectionId, Effect, Input, Limits, MailboxId, Rate, StorageError};
 
-fn login(who: Who, signature: alloc::vec::Vec<u8>) -> Request {
+fn login(who: Who, signature: Vec<u8>) -> Request {
     Request::Login(proto::Login { who: Some(who), signature })
 }
 
@@ -269,7 +270,7 @@ fn a_batch_that_fails_is_handled_one_by_one() {
             .count()
     };
     assert_eq!((to(sending), to(reading)), (2, 1), "R-RELAY-11");
-    assert_eq!(world.storage.envelopes(&alice.mailbox()).collect::<alloc::vec::Vec<_>>(), [&[2]]);
+    assert_eq!(world.storage.envelopes(&alice.mailbox()).collect::<Vec<_>>(), [&[2]]);
     assert_eq!(world.relay.connections(), 2);
     // With nothing that works, connections still come and go.
     world.storage.fail_commits(9, StorageError::Io);

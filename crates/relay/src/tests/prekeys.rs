@@ -37,7 +37,7 @@ fn upload(world: &mut World, device: &Device, sequence: u64, pairs: u32) -> prot
         sequence,
         size: u32::try_from(leaves.len()).unwrap(),
         root: merkle::root(&hashes).to_vec(),
-        expires: world.now.as_millis() + 86_400_000,
+        expires: world.now.after(Duration::from_secs(86_400)).as_millis(),
     };
     let batch = sign::sign_prekey_batch(&device.keys.signing, &body, &mut *world.rng);
     proto::PrekeyUpload { batch: Some(batch), leaves }

@@ -135,7 +135,7 @@ impl World {
     }
 
     pub(crate) fn open(&mut self) -> ConnectionId {
-        self.next += 1;
+        self.next = self.next.wrapping_add(1);
         let connection = ConnectionId(self.next);
         self.input(Input::Opened { connection });
         connection
@@ -143,7 +143,7 @@ impl World {
 
     /// Sends a request and returns its answer; exactly one must come (R-RELAY-2).
     pub(crate) fn ask(&mut self, connection: ConnectionId, body: Request) -> Body {
-        self.next += 1;
+        self.next = self.next.wrapping_add(1);
         let request = self.next;
         let bytes = encode(&proto::ClientFrame { request, body: Some(body) });
         let effects = self.input(Input::Frame { connection, bytes: &bytes });

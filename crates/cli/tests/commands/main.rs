@@ -1,0 +1,10 @@
+//! The `chancery` command as people and scripts use it: processes, exit codes, and what they print.
+
+#[cfg(test)]
+mod conversation;
+#[cfg(test)]
+mod refusals;
+#[cfg(test)]
+mod serving;
+#[cfg(test)]
+mod support;

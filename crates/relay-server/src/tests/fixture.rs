@@ -1,0 +1,109 @@
+//! An organisation on disk, its devices, and the frames that they send.
+
+use std::path::Path;
+
+use chancery_crypto::kem::KemSecret;
+use chancery_crypto::label;
+use chancery_crypto::rng::{CryptoRng, seeded};
+use chancery_crypto::signature::SigningKey;
+use chancery_identity::{Capabilities, DeviceKeys, Issuer, OrgId, login_message, sign};
+use chancery_wire::{Limit, decode, encode, proto};
+use proto::client_frame::Body as Request;
+
+pub(crate) struct Device {
+    pub(crate) id: [u8; 16],
+    pub(crate) keys: DeviceKeys,
+    pub(crate) credential: proto::Signed,
+}
+
+pub(crate) struct Acme {
+    pub(crate) rng: Box<dyn CryptoRng + Send>,
+    pub(crate) org_id: OrgId,
+    pub(crate) document: proto::Organisation,
+    issuer: SigningKey,
+}
+
+impl Acme {
+    pub(crate) fn new(seed: u8) -> Self {
+        let mut rng: Box<dyn CryptoRng + Send> = Box::new(seeded([seed; 32]));
+        let (root, issuer) = (SigningKey::generate(&mut rng), SigningKey::generate(&mut rng));
+        let org_id = OrgId::of(root.verifying_key());
+        let body = proto::IssuerBody {
+            suite: 1,
+            org_id: org_id.as_bytes().to_vec(),
+            key: issuer.verifying_key().as_bytes().to_vec(),
+            capabilities: Capabilities::ENROL.bits(),
+            not_before: 0,
+            not_after: u64::MAX,
+        };
+        let certificate = sign::sign_issuer(&root, &body, &mut rng);
+        let desk = proto::DeskBody {
+            suite: 1,
+            org_id: body.org_id,
+            issuer_id: Issuer::id_of(&certificate).as_bytes().to_vec(),
+            device_id: vec![0xDE; 16],
+            dh_key: DeviceKeys::generate(&mut rng).identity.public().as_bytes().to_vec(),
+            kem_key: KemSecret::generate(&mut rng).public().as_bytes().to_vec(),
+            not_before: 0,
+            not_after: u64::MAX,
+        };
+        let document = proto::Organisation {
+            root_key: root.verifying_key().as_bytes().to_vec(),
+            issuers: vec![certificate],
+            desk: Some(sign::sign_desk(&issuer, &desk, &mut rng)),
+            relay: None,
+        };
+        Self { rng, org_id, document, issuer }
+    }
+
+    pub(crate) fn write(&self, directory: &Path) {
+        std::fs::write(directory.join("organisation.bin"), encode(&self.document)).unwrap();
+    }
+
+    pub(crate) fn device(&mut self, id: [u8; 16]) -> Device {
+        let keys = DeviceKeys::generate(&mut *self.rng);
+        let body = proto::CredentialBody {
+            suite: 1,
+            org_id: self.org_id.as_bytes().to_vec(),
+            issuer_id: Issuer::id_of(&self.document.issuers[0]).as_bytes().to_vec(),
+            member_id: vec![1; 16],
+            device_id: id.to_vec(),
+            signing_key: keys.signing.verifying_key().as_bytes().to_vec(),
+            identity_key: keys.identity.public().as_bytes().to_vec(),
+            group_key: keys.group.verifying_key().as_bytes().to_vec(),
+            capabilities: Capabilities::MEMBER.bits(),
+            not_before: 0,
+            not_after: u64::MAX,
+        };
+        let credential = sign::sign_credential(&self.issuer, &body, &mut *self.rng);
+        Device { id, keys, credential }
+    }
+
+    pub(crate) fn hello(&self) -> Request {
+        Request::Hello(proto::Hello { version: 1, org_id: self.org_id.as_bytes().to_vec() })
+    }
+
+    pub(crate) fn login(&mut self, device: &Device, challenge: &[u8], pin: &[u8; 32]) -> Request {
+        let message = login_message(challenge.try_into().unwrap(), &self.org_id, pin);
+        let signature = device.keys.signing.sign(label::SIGN_RELAY_LOGIN, &message, &mut *self.rng);
+        let who = Some(proto::login::Who::Credential(device.credential.clone()));
+        Request::Login(proto::Login { who, signature })
+    }
+}
+
+pub(crate) fn deliver(device: &Device, delivery: u8, envelope: &[u8]) -> Request {
+    Request::Deliver(proto::Deliver {
+        mailbox: device.id.to_vec(),
+        delivery_id: vec![delivery; 16],
+        token: Vec::new(),
+        envelope: envelope.to_vec(),
+    })
+}
+
+pub(crate) fn frame(request: u64, body: Request) -> Vec<u8> {
+    encode(&proto::ClientFrame { request, body: Some(body) })
+}
+
+pub(crate) fn read(frame: &[u8]) -> proto::RelayFrame {
+    decode(frame, Limit::FRAME).unwrap().into_unchecked()
+}

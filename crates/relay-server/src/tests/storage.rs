@@ -1,0 +1,173 @@
+use std::fs;
+use std::path::Path;
+
+use chancery_identity::{OrgId, Organisation};
+use chancery_relay::{
+    BlobId, BlobState, ConnectionId, Effect, Input, Limits, MailboxId, Relay, Storage, StorageError,
+    conformance,
+};
+use chancery_wire::proto::relay_frame::Body;
+use chancery_wire::{RefusalCode, Timestamp, Unverified};
+
+use super::fixture::{Acme, deliver, frame, read};
+use crate::{ServerError, SqliteStorage};
+
+const ORG: OrgId = OrgId::new([1; 32]);
+const LATE: Timestamp = Timestamp::from_millis(1 << 42);
+
+fn open(directory: &Path) -> SqliteStorage {
+    SqliteStorage::open(directory, &ORG).unwrap()
+}
+
+fn transaction<T>(
+    storage: &mut SqliteStorage,
+    work: impl FnOnce(&mut SqliteStorage) -> Result<T, StorageError>,
+) -> T {
+    storage.begin().unwrap();
+    let result = work(storage).unwrap();
+    storage.commit().unwrap();
+    result
+}
+
+#[test]
+fn the_database_obeys_the_laws_of_storages() {
+    let directory = tempfile::tempdir().unwrap();
+    assert_eq!(conformance::check(&mut open(directory.path())), Ok(()), "R-RELAY-10");
+}
+
+#[test]
+fn sequences_are_never_used_again_after_deletion_and_reopening() {
+    let directory = tempfile::tempdir().unwrap();
+    let (mailbox, mut last) = (MailboxId::new([1; 16]), 0);
+    transaction(&mut open(directory.path()), |storage| storage.create_mailbox(&mailbox, 0, None));
+    for _ in 0..4 {
+        let mut storage = open(directory.path());
+        let sequence = transaction(&mut storage, |storage| {
+            let sequence = storage.append(&mailbox, b"envelope", LATE)?;
+            storage.remove_envelope(&mailbox, sequence)?;
+            Ok(sequence)
+        });
+        assert!(sequence > last, "R-RELAY-15");
+        last = sequence;
+    }
+}
+
+#[test]
+fn a_restart_takes_an_incomplete_blob_back_to_what_was_synced() {
+    let directory = tempfile::tempdir().unwrap();
+    let (blob, part) = (BlobId::new([1; 16]), vec![7; 1 << 20]);
+    let mut storage = open(directory.path());
+    for _ in 0..9 {
+        transaction(&mut storage, |storage| storage.append_blob(&blob, &part, LATE));
+    }
+    assert_eq!(storage.blob(&blob).unwrap().unwrap().length, 9 << 20);
+    drop(storage);
+    let mut storage = open(directory.path());
+    let after_restart = BlobState { length: 8 << 20, complete: false };
+    assert_eq!(storage.blob(&blob), Ok(Some(after_restart)), "R-RELAY-33");
+    assert_eq!(storage.blob_bytes(), Ok(8 << 20));
+    transaction(&mut storage, |storage| {
+        storage.append_blob(&blob, b"end", LATE)?;
+        storage.complete_blob(&blob, LATE)
+    });
+    drop(storage);
+    let storage = open(directory.path());
+    let complete = BlobState { length: (8 << 20) + 3, complete: true };
+    assert_eq!(storage.blob(&blob), Ok(Some(complete)), "R-RELAY-33");
+    assert_eq!(storage.read_blob(&blob, (8 << 20) - 1, 9).unwrap(), b"\x07end");
+    let file = fs::read_dir(directory.path().join("blobs")).unwrap().next().unwrap().unwrap();
+    assert_eq!(file.metadata().unwrap().len(), complete.length, "what a crash left is cut");
+}
+
+#[test]
+fn files_of_blobs_that_do_not_exist_are_removed() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut storage = open(directory.path());
+    transaction(&mut storage, |storage| storage.append_blob(&BlobId::new([1; 16]), b"x", LATE));
+    drop(storage);
+    let orphan = directory.path().join("blobs").join("02".repeat(16));
+    fs::write(&orphan, b"left behind").unwrap();
+    let mut storage = open(directory.path());
+    assert!(!orphan.exists());
+    assert!(directory.path().join("blobs").join("01".repeat(16)).exists());
+    transaction(&mut storage, |storage| storage.expire(LATE, 10));
+    assert!(!directory.path().join("blobs").join("01".repeat(16)).exists(), "R-RELAY-19");
+}
+
+#[test]
+fn newer_formats_and_other_organisations_are_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    drop(open(directory.path()));
+    let other = SqliteStorage::open(directory.path(), &OrgId::new([2; 32]));
+    assert_eq!(other.err(), Some(ServerError::OtherOrganisation));
+    let database = rusqlite::Connection::open(directory.path().join("relay.db")).unwrap();
+    database.pragma_update(None, "user_version", 2).unwrap();
+    let newer = SqliteStorage::open(directory.path(), &ORG);
+    assert_eq!(newer.err(), Some(ServerError::NewerFormat { found: 2, supported: 1 }));
+    drop(database);
+    fs::write(directory.path().join("relay.db"), b"this is no database, it is some text").unwrap();
+    let _ = fs::remove_file(directory.path().join("relay.db-wal"));
+    assert_eq!(SqliteStorage::open(directory.path(), &ORG).err(), Some(ServerError::Database));
+}
+
+/// Sends one frame and returns the bodies of what goes back.
+fn ask(relay: &mut Relay, storage: &mut SqliteStorage, acme: &mut Acme, bytes: &[u8]) -> Vec<Body> {
+    let input = Input::Frame { connection: ConnectionId(1), bytes };
+    let effects = relay.handle_all(storage, &[input], Timestamp::from_millis(1_000), &mut *acme.rng);
+    let bodies = effects.iter().filter_map(|effect| match effect {
+        Effect::Send { frame, .. } => read(frame).body,
+        Effect::Close { .. } => None,
+    });
+    bodies.collect()
+}
+
+#[test]
+fn a_full_disk_refuses_deliveries_and_the_relay_lives_on() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut acme = Acme::new(1);
+    let organisation = Organisation::verify(Unverified::new(acme.document.clone()), None).unwrap();
+    let mut storage = SqliteStorage::open(directory.path(), &acme.org_id).unwrap();
+    let mut relay = Relay::new(organisation, [0; 32], Limits::default());
+    let alice = acme.device([1; 16]);
+    let mailbox = MailboxId::new(alice.id);
+    transaction(&mut storage, |storage| storage.create_mailbox(&mailbox, 0, None));
+    let opened = Input::Opened { connection: ConnectionId(1) };
+    relay.handle_all(&mut storage, &[opened], Timestamp::from_millis(1_000), &mut *acme.rng);
+    let hello = frame(1, acme.hello());
+    assert!(matches!(ask(&mut relay, &mut storage, &mut acme, &hello)[..], [Body::Welcome(_)]));
+
+    storage.limit_pages(60);
+    let mut stored = 0_u8;
+    let refused = loop {
+        let bytes = frame(2, deliver(&alice, stored, &[7; 60_000]));
+        match ask(&mut relay, &mut storage, &mut acme, &bytes).remove(0) {
+            Body::Done(_) => stored += 1,
+            other => break other,
+        }
+    };
+    let Body::Refused(refused) = refused else { panic!("{refused:?}") };
+    assert_eq!(RefusalCode::from_code(refused.code), Some(RefusalCode::StorageFull), "R-RELAY-11");
+    assert!(stored > 0 && refused.retry_after_ms > 0);
+    assert_eq!(storage.mailbox(&mailbox).unwrap().unwrap().envelopes, u64::from(stored));
+
+    storage.limit_pages(600);
+    let bytes = frame(3, deliver(&alice, stored, &[7; 60_000]));
+    let answers = ask(&mut relay, &mut storage, &mut acme, &bytes);
+    assert!(matches!(answers[..], [Body::Done(_)]), "{answers:?}");
+}
+
+#[test]
+fn deleted_envelopes_are_overwritten() {
+    let directory = tempfile::tempdir().unwrap();
+    let (mailbox, marker) = (MailboxId::new([1; 16]), b"a marker that is nowhere else");
+    let mut storage = open(directory.path());
+    let sequence = transaction(&mut storage, |storage| {
+        storage.create_mailbox(&mailbox, 0, None)?;
+        storage.append(&mailbox, marker, LATE)
+    });
+    transaction(&mut storage, |storage| storage.remove_envelope(&mailbox, sequence));
+    drop(storage);
+    let bytes = fs::read(directory.path().join("relay.db")).unwrap();
+    assert!(!bytes.windows(marker.len()).any(|window| window == marker), "R-RELAY-21");
+    assert!(!directory.path().join("relay.db-wal").exists());
+}

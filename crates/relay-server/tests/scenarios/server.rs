@@ -1,0 +1,418 @@
+use std::collections::BTreeSet;
+use std::io::{BufRead as _, BufReader, Write};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use chancery_relay_server::{Config, Limits, Ready, ServerError, run};
+use chancery_transport::{Connector as _, Link};
+use chancery_transport_ws::WsConnector;
+use chancery_wire::{RefusalCode, encode, proto};
+use proto::client_frame::Body as Request;
+use proto::relay_frame::Body;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+
+use crate::fixture::{Acme, Device, deliver, frame, read};
+
+/// A directory with an organisation's public export and the relay's data.
+struct Place {
+    directory: tempfile::TempDir,
+}
+
+impl Place {
+    fn new(acme: &Acme) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::create_dir(directory.path().join("public")).unwrap();
+        acme.write(&directory.path().join("public"));
+        Self { directory }
+    }
+
+    fn path(&self) -> &Path {
+        self.directory.path()
+    }
+
+    fn config(&self) -> Config {
+        Config {
+            organisation_dir: self.path().join("public"),
+            data: self.path().join("data"),
+            listen: ([127, 0, 0, 1], 0).into(),
+            certificate: None,
+            limits: Limits::default(),
+        }
+    }
+
+    async fn start(&self) -> Server {
+        let (ready, is_ready) = oneshot::channel();
+        let (stop, stopped) = oneshot::channel::<()>();
+        let config = self.config();
+        let task = tokio::spawn(async move {
+            let shutdown = async {
+                let _ = stopped.await;
+            };
+            run(config, |now| ready.send(now).unwrap(), shutdown).await
+        });
+        Server { ready: is_ready.await.unwrap(), stop, task }
+    }
+}
+
+struct Server {
+    ready: Ready,
+    stop: oneshot::Sender<()>,
+    task: JoinHandle<Result<(), ServerError>>,
+}
+
+impl Server {
+    async fn stop(self) {
+        self.stop.send(()).unwrap();
+        assert_eq!(self.task.await.unwrap(), Ok(()));
+    }
+}
+
+/// A client that speaks frames.
+struct Client {
+    link: Box<dyn Link>,
+    request: u64,
+}
+
+impl Client {
+    async fn anonymous(acme: &Acme, url: &str, pin: [u8; 32]) -> Self {
+        Self::greeted(acme, url, pin).await.0
+    }
+
+    async fn greeted(acme: &Acme, url: &str, pin: [u8; 32]) -> (Self, Vec<u8>) {
+        let link = WsConnector::new(url, pin).unwrap().connect().await.unwrap();
+        let mut client = Self { link, request: 0 };
+        match client.ask(acme.hello()).await {
+            Body::Welcome(welcome) => (client, welcome.challenge),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    async fn reading(acme: &mut Acme, device: &Device, url: &str, pin: [u8; 32]) -> Self {
+        let (mut client, challenge) = Self::greeted(acme, url, pin).await;
+        let login = acme.login(device, &challenge, &pin);
+        assert_eq!(client.ask(login).await, Body::Done(proto::Done {}));
+        client
+    }
+
+    async fn next(&mut self) -> proto::RelayFrame {
+        let frame = timeout(Duration::from_secs(10), self.link.receive()).await.unwrap();
+        read(&frame.unwrap().unwrap())
+    }
+
+    async fn ask(&mut self, body: Request) -> Body {
+        self.request = self.request.wrapping_add(1);
+        self.link.send(frame(self.request, body)).await.unwrap();
+        let answer = self.next().await;
+        assert_eq!(answer.request, self.request, "R-RELAY-2");
+        answer.body.unwrap()
+    }
+
+    /// Subscribes and returns everything up to `CaughtUp`.
+    async fn drain(&mut self) -> Vec<proto::StoredEnvelope> {
+        assert_eq!(self.ask(Request::Subscribe(proto::Subscribe {})).await, Body::Done(proto::Done {}));
+        let mut envelopes = Vec::new();
+        loop {
+            match self.next().await.body.unwrap() {
+                Body::Envelope(envelope) => envelopes.push(envelope),
+                Body::CaughtUp(_) => return envelopes,
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+}
+
+fn acknowledge(envelopes: &[proto::StoredEnvelope]) -> Request {
+    let sequences = envelopes.iter().map(|envelope| envelope.sequence).collect();
+    Request::Acknowledge(proto::Acknowledge { sequences })
+}
+
+fn texts(envelopes: &[proto::StoredEnvelope]) -> Vec<&[u8]> {
+    envelopes.iter().map(|envelope| envelope.envelope.as_slice()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_delivered_is_still_there_after_a_restart_until_it_is_acknowledged() {
+    let mut acme = Acme::new(1);
+    let alice = acme.device([1; 16]);
+    let place = Place::new(&acme);
+    let done = Body::Done(proto::Done {});
+
+    let server = place.start().await;
+    let Ready { url, pin, .. } = server.ready.clone();
+    let mut reading = Client::reading(&mut acme, &alice, &url, pin).await;
+    assert_eq!(reading.drain().await, []);
+    let mut sending = Client::anonymous(&acme, &url, pin).await;
+    assert_eq!(sending.ask(deliver(&alice, 1, b"one")).await, done);
+    assert_eq!(sending.ask(deliver(&alice, 2, b"two")).await, done);
+    for expected in [b"one", b"two"] {
+        let Body::Envelope(envelope) = reading.next().await.body.unwrap() else { panic!("no envelope") };
+        assert_eq!(envelope.envelope, expected, "pushed");
+    }
+    server.stop().await;
+    assert_eq!(reading.link.receive().await, Ok(None), "the relay says goodbye");
+
+    let server = place.start().await;
+    assert_eq!(server.ready.pin, pin, "the relay keeps its key");
+    let url = server.ready.url.clone();
+    let mut reading = Client::reading(&mut acme, &alice, &url, pin).await;
+    let envelopes = reading.drain().await;
+    assert_eq!(texts(&envelopes), [b"one", b"two"], "R-RELAY-10");
+    assert_eq!(reading.ask(acknowledge(&envelopes[..1])).await, done);
+    server.stop().await;
+
+    let server = place.start().await;
+    let mut reading = Client::reading(&mut acme, &alice, &server.ready.url, pin).await;
+    assert_eq!(texts(&reading.drain().await), [b"two"], "R-RELAY-21");
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_blob_goes_up_and_comes_down() {
+    let acme = Acme::new(2);
+    let place = Place::new(&acme);
+    let server = place.start().await;
+    let mut client = Client::anonymous(&acme, &server.ready.url, server.ready.pin).await;
+    let content: Vec<u8> = (0..3_000_000_u32).map(|i| u8::try_from(i % 253).unwrap()).collect();
+    let parts: Vec<&[u8]> = content.chunks(256 * 1024).collect();
+    let mut offset = 0;
+    for (i, part) in parts.iter().enumerate() {
+        let last = i + 1 == parts.len();
+        let put = proto::PutBlob { blob_id: vec![1; 16], offset, part: part.to_vec(), last, token: vec![] };
+        offset += part.len() as u64;
+        let status = proto::BlobStatus { length: offset, complete: last };
+        assert_eq!(client.ask(Request::PutBlob(put)).await, Body::BlobStatus(status), "R-RELAY-30");
+    }
+    let mut back = Vec::new();
+    while back.len() < content.len() {
+        let get = proto::GetBlob { blob_id: vec![1; 16], offset: back.len() as u64, length: u32::MAX };
+        let Body::BlobPart(part) = client.ask(Request::GetBlob(get)).await else { panic!("no part") };
+        back.extend(part.part);
+    }
+    assert!(back == content, "R-RELAY-32");
+    assert_eq!(
+        files(&place.path().join("data")),
+        ledger_files(),
+        "R-RELAY-38: left the disk, right the ledger"
+    );
+    server.stop().await;
+}
+
+/// The files in a relay's directory, as the ledger names them.
+fn files(directory: &Path) -> BTreeSet<String> {
+    let list = |path: &Path| {
+        let entries = std::fs::read_dir(path).unwrap().map(Result::unwrap);
+        entries.map(|entry| entry.file_name().into_string().unwrap()).collect::<BTreeSet<_>>()
+    };
+    let mut files = list(directory);
+    assert!(files.remove("blobs"));
+    assert_eq!(list(&directory.join("blobs")), BTreeSet::from(["01".repeat(16)]));
+    files.insert("blobs/<blob>".to_owned());
+    files
+}
+
+fn ledger_files() -> BTreeSet<String> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/ledger.json");
+    let ledger: serde_json::Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
+    let entries = ledger["files"].as_array().unwrap();
+    entries.iter().map(|entry| entry["name"].as_str().unwrap().to_owned()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_relays_do_not_share_a_directory() {
+    let acme = Acme::new(3);
+    let place = Place::new(&acme);
+    let server = place.start().await;
+    let second = run(place.config(), |_| panic!("it must not start"), async {}).await;
+    assert_eq!(second, Err(ServerError::InUse));
+    server.stop().await;
+    let other = Acme::new(4);
+    other.write(&place.path().join("public"));
+    let foreign = run(place.config(), |_| panic!("it must not start"), async {}).await;
+    assert_eq!(foreign, Err(ServerError::OtherOrganisation));
+    std::fs::write(place.path().join("public/organisation.bin"), b"\xFF").unwrap();
+    let damaged = run(place.config(), |_| panic!("it must not start"), async {}).await;
+    assert!(matches!(damaged, Err(ServerError::Organisation(_))));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_new_public_file_is_used_without_a_restart() {
+    let mut acme = Acme::new(5);
+    let place = Place::new(&acme);
+    let server = place.start().await;
+    let mut client = Client::anonymous(&acme, &server.ready.url, server.ready.pin).await;
+    let get = || Request::GetOrganisation(proto::GetOrganisation {});
+    assert_eq!(client.ask(get()).await, Body::Organisation(acme.document.clone()));
+    acme.document.desk = None;
+    acme.write(&place.path().join("public"));
+    let expected = Body::Organisation(acme.document.clone());
+    let changed = async {
+        while client.ask(get()).await != expected {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    timeout(Duration::from_secs(10), changed).await.expect("R-RELAY-36");
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_that_breaks_the_rules_is_answered_and_closed() {
+    let acme = Acme::new(6);
+    let place = Place::new(&acme);
+    let server = place.start().await;
+    let mut client = Client::anonymous(&acme, &server.ready.url, server.ready.pin).await;
+    client.link.send(vec![0xFF; 600]).await.unwrap();
+    let refused = proto::Refused { code: RefusalCode::BadRequest.code(), retry_after_ms: 0 };
+    assert_eq!(client.next().await.body, Some(Body::Refused(refused)), "R-RELAY-1");
+    assert_eq!(client.link.receive().await, Ok(None));
+    server.stop().await;
+}
+
+/// The binary, killed when dropped.
+struct Process {
+    child: Child,
+    url: String,
+    pin: [u8; 32],
+}
+
+impl Process {
+    fn start(place: &Path) -> Self {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_chancery-relay"))
+            .args([
+                "--org",
+                "public",
+                "--data",
+                "data",
+                "--listen",
+                "127.0.0.1:0",
+                "--json",
+                "--log",
+                "trace",
+            ])
+            .current_dir(place)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let ready: serde_json::Value = serde_json::from_str(&line).unwrap();
+        assert_eq!(ready["event"], "ready");
+        let hex = ready["pin"].as_str().unwrap();
+        let mut pin = [0; 32];
+        for (byte, digits) in pin.iter_mut().zip(hex.as_bytes().chunks(2)) {
+            *byte = u8::from_str_radix(std::str::from_utf8(digits).unwrap(), 16).unwrap();
+        }
+        Self { child, url: ready["url"].as_str().unwrap().to_owned(), pin }
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_acknowledged_survives_kill_9_exactly_once() {
+    let mut acme = Acme::new(7);
+    let alice = acme.device([1; 16]);
+    let place = Place::new(&acme);
+    {
+        let relay = Process::start(place.path());
+        Client::reading(&mut acme, &alice, &relay.url, relay.pin).await;
+    }
+    let mut confirmed = BTreeSet::new();
+    for round in 0..6_u8 {
+        let relay = Process::start(place.path());
+        let mut sending = Client::anonymous(&acme, &relay.url, relay.pin).await;
+        // Repeats the end of the round before, whose answers may have been lost.
+        for delivery in (round * 20).saturating_sub(3)..round * 20 + 10 {
+            let answer = sending.ask(deliver(&alice, delivery, &[delivery; 100])).await;
+            assert_eq!(answer, Body::Done(proto::Done {}));
+            confirmed.insert(delivery);
+        }
+        // More are under way when it dies.
+        for delivery in round * 20 + 10..round * 20 + 20 {
+            sending.link.send(frame(1, deliver(&alice, delivery, &[delivery; 100]))).await.unwrap();
+        }
+        drop(relay);
+    }
+    let relay = Process::start(place.path());
+    let mut reading = Client::reading(&mut acme, &alice, &relay.url, relay.pin).await;
+    let mut seen = BTreeSet::new();
+    let mut last = 0;
+    assert_eq!(reading.ask(Request::Subscribe(proto::Subscribe {})).await, Body::Done(proto::Done {}));
+    loop {
+        match reading.next().await.body.unwrap() {
+            Body::Envelope(envelope) => {
+                assert!(envelope.sequence > last, "R-RELAY-15");
+                last = envelope.sequence;
+                assert!(seen.insert(envelope.envelope[0]), "R-RELAY-14: stored twice");
+                let sequences = vec![envelope.sequence];
+                let body = Request::Acknowledge(proto::Acknowledge { sequences });
+                reading.link.send(frame(9, body)).await.unwrap();
+            }
+            Body::CaughtUp(_) => break,
+            Body::Done(_) => {}
+            other => panic!("{other:?}"),
+        }
+    }
+    assert!(seen.is_superset(&confirmed), "R-RELAY-10: lost {:?}", confirmed.difference(&seen));
+}
+
+/// Collects what is logged.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_most_talkative_log_names_nobody() {
+    let log = Log::default();
+    let writer = log.clone();
+    tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::TRACE)
+        .with_ansi(false)
+        .with_writer(move || writer.clone())
+        .init();
+    let mut acme = Acme::new(8);
+    let alice = acme.device([0xAB; 16]);
+    let place = Place::new(&acme);
+    let server = place.start().await;
+    let Ready { url, pin, listen } = server.ready.clone();
+    let mut reading = Client::reading(&mut acme, &alice, &url, pin).await;
+    let mut sending = Client::anonymous(&acme, &url, pin).await;
+    sending.ask(deliver(&alice, 0xCD, b"a marker in an envelope")).await;
+    let envelopes = reading.drain().await;
+    reading.ask(acknowledge(&envelopes)).await;
+    sending.link.send(encode(&proto::ClientFrame::default())).await.unwrap();
+    sending.next().await;
+    server.stop().await;
+    let bytes = log.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    let text = String::from_utf8(bytes).unwrap();
+    assert!(text.contains("opened") && text.contains("handled"), "{text}");
+    let org = acme.org_id.to_string();
+    for secret in
+        ["marker", "abab", "cdcd", "171, 171", "127.0.0.1", &listen.port().to_string(), &org[..8], "wss:"]
+    {
+        // Time stamps may hold any digits; they stand before the first space.
+        let found = text.lines().find(|line| {
+            line.split_once(' ').is_some_and(|(_, message)| message.to_lowercase().contains(secret))
+        });
+        assert_eq!(found, None, "R-RELAY-39: {secret}");
+    }
+}
