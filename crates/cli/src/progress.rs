@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use chancery::{Progress, ProgressFn};
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::output::Output;
 use crate::text::tame_line;
@@ -11,30 +11,45 @@ use crate::text::tame_line;
 /// Digits of a blob's name, which stands in for a file's while it is uploaded.
 const BLOB_NAME: usize = 32;
 
-/// Returns what shows progress, if there is somebody to see it.
-pub(crate) fn shown(output: Output) -> Option<ProgressFn> {
-    if !output.has_viewer() {
-        return None;
+/// A bar, if there is somebody to see it.
+#[derive(Debug, Clone)]
+pub(crate) struct Bar(Option<ProgressBar>);
+
+impl Bar {
+    pub(crate) fn new(output: Output) -> Self {
+        let bar = output.has_viewer().then(ProgressBar::hidden);
+        if let Some(bar) = &bar {
+            let style = ProgressStyle::with_template("{msg} {wide_bar} {bytes}/{total_bytes} {eta}");
+            bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+        }
+        Self(bar)
     }
-    let bar = ProgressBar::hidden();
-    let style = ProgressStyle::with_template("{msg} {wide_bar} {bytes}/{total_bytes} {eta}");
-    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
-    Some(Arc::new(move |progress: &Progress| show(&bar, progress)))
+
+    /// Returns what moves the bar.
+    pub(crate) fn function(&self) -> Option<ProgressFn> {
+        let bar = self.0.clone()?;
+        Some(Arc::new(move |progress: &Progress| show(&bar, progress)))
+    }
+
+    /// Takes the bar away, before anything else is printed.
+    pub(crate) fn clear(&self) {
+        if let Some(bar) = &self.0 {
+            bar.finish_and_clear();
+            bar.set_draw_target(ProgressDrawTarget::hidden());
+        }
+    }
 }
 
 fn show(bar: &ProgressBar, progress: &Progress) {
-    if progress.done >= progress.total {
-        bar.finish_and_clear();
+    let is_new = bar.is_hidden();
+    if is_new {
         bar.reset();
-        bar.set_draw_target(indicatif::ProgressDrawTarget::hidden());
-        return;
     }
-    if bar.is_hidden() {
-        bar.reset();
-        bar.set_draw_target(indicatif::ProgressDrawTarget::stderr());
-    }
-    bar.set_message(label(&progress.name));
     bar.set_length(progress.total);
+    bar.set_message(label(&progress.name));
+    if is_new {
+        bar.set_draw_target(ProgressDrawTarget::stderr());
+    }
     bar.set_position(progress.done);
 }
 

@@ -11,7 +11,7 @@ use crate::failure::{Failure, system};
 use crate::key::Purpose;
 use crate::message::{self, File};
 use crate::output::Output;
-use crate::progress;
+use crate::progress::Bar;
 use crate::stop::Stop;
 
 /// How often to look for what another process has stored in this home.
@@ -24,14 +24,16 @@ pub(crate) async fn run(args: &ReceiveArgs, output: Output) -> Result<(), Failur
     let save = args.save.as_deref().map(std::path::absolute).transpose();
     let save = save.map_err(|error| system(&error, "--save"))?;
     let key = args.home.key.source(Purpose::Open)?;
-    let client = Client::open_with(&home, &key, progress::shown(output))?;
+    let bar = Bar::new(output);
+    let client = Client::open_with(&home, &key, bar.function())?;
     if args.follow {
         let stop = Stop::listen(false)?;
-        return follow(&Printer { client, save, output, stop: Some(stop.clone()) }, &stop).await;
+        return follow(&Printer { client, save, output, bar, stop: Some(stop.clone()) }, &stop).await;
     }
-    let printer = Printer { client, save, output, stop: None };
+    let printer = Printer { client, save, output, bar, stop: None };
     // What is stored is printed also when the relay does not answer.
     let synced = printer.client.sync(args.timeout).await;
+    printer.bar.clear();
     printer.drain().await?;
     Ok(synced.map(drop)?)
 }
@@ -68,6 +70,7 @@ struct Printer {
     client: Client,
     save: Option<PathBuf>,
     output: Output,
+    bar: Bar,
     stop: Option<Stop>,
 }
 
@@ -135,6 +138,8 @@ impl Printer {
                 _ => message::files(&event.message),
             };
             let object = message::object(&event.message, &files);
+            // A follower's uploads go on meanwhile.
+            self.bar.clear();
             self.output.result(&object, || message::text(&event.message, &files))?;
             *printed = Some(event.number);
         }

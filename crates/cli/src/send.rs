@@ -10,7 +10,7 @@ use crate::args::SendArgs;
 use crate::failure::Failure;
 use crate::key::Purpose;
 use crate::output::Output;
-use crate::progress;
+use crate::progress::Bar;
 use crate::text::{hex, tame_line};
 
 /// How long to wait for the relay.
@@ -22,9 +22,12 @@ pub(crate) async fn run(args: &SendArgs, output: Output) -> Result<(), Failure> 
     let text = args.text.join(" ");
     let home = args.home.folder()?;
     let key = args.home.key.source(Purpose::Open)?;
-    let client = Client::open_with(&home, &key, progress::shown(output))?;
+    let bar = Bar::new(output);
+    let client = Client::open_with(&home, &key, bar.function())?;
     let patience = args.timeout.unwrap_or_else(|| patience(&args.file));
-    let sent = client.send(&args.to, &text, &args.file, patience).await?;
+    let sent = client.send(&args.to, &text, &args.file, patience).await;
+    bar.clear();
+    let sent = sent?;
     let queued = sent.state == MessageState::Queued;
     let object = json!({"id": hex(&sent.id), "state": if queued { "queued" } else { "sent" }});
     output.result(&object, || match queued {

@@ -138,7 +138,7 @@ fn read_part(source: &mut File, offset: u64, total: u64) -> std::io::Result<(Vec
 }
 
 /// Downloads an attachment into `folder` and returns where it stands. Every chunk is verified before it is
-/// written, and the file appears under its name only when all of it was.
+/// written, and the file appears under its name only when all of it was (R-CONTENT-7).
 pub(crate) async fn download(
     connection: &Connection,
     attachment: &Attachment,

@@ -133,7 +133,7 @@ impl Parties {
         let [from_key, to_key] = keys;
         Self {
             signed: [transcript.as_slice(), &from, &to].concat(),
-            context: hash(label::HASH_HANDSHAKE, &[transcript, &from, &to]),
+            context: hash(label::HASH_HANDSHAKE_PARTIES, &[transcript, &from, &to]),
             associated_data: hash(label::HASH_SESSION_AD, &[&from, &to, from_key, to_key]),
             session_id: hash16(label::HASH_SESSION_ID, &[transcript, &from, &to]),
         }

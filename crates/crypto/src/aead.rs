@@ -13,7 +13,7 @@ pub const TAG_LEN: usize = 16;
 /// Bytes that [`BoxKey::seal`] adds: a 24-byte nonce in front, a tag behind.
 pub const BOX_OVERHEAD: usize = 24 + TAG_LEN;
 
-/// A key that seals one message only, under the all-zero nonce.
+/// A key that seals one message only, under the all-zero nonce (R-CRYPTO-11).
 ///
 /// Sealing consumes the key; opening borrows it, because a forgery must not burn a stored key.
 #[derive(Debug)]
@@ -141,7 +141,7 @@ mod tests {
     use crate::rng::seeded;
 
     #[test]
-    fn one_time_key_opens_only_what_it_sealed() {
+    fn one_time_key_opens_only_what_it_sealed_r_crypto_11() {
         let key = || OneTimeKey::new(Secret::from_bytes([1; 32]));
         let sealed = key().seal(b"aad", b"text");
         assert_eq!(key().open(b"aad", &sealed).unwrap().expose(), b"text");

@@ -87,7 +87,7 @@ impl GroupSigningKey {
     }
 }
 
-/// Reads a point that is canonical and of large order.
+/// Reads a point that is canonical and of large order (R-CRYPTO-10).
 pub(crate) fn parse(bytes: &[u8; PUBLIC_LEN]) -> Result<VerifyingKey, InvalidKey> {
     let key = VerifyingKey::from_bytes(bytes).map_err(|_| InvalidKey)?;
     if key.is_weak() || key.to_edwards().compress().as_bytes() != bytes {
@@ -101,7 +101,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn weak_and_non_canonical_keys_are_refused() {
+    fn weak_and_non_canonical_keys_are_refused_r_crypto_10() {
         let mut identity = [0; 32];
         identity[0] = 1;
         assert_eq!(GroupVerifyingKey::from_bytes(&identity), Err(InvalidKey));

@@ -37,6 +37,8 @@ labels! {
     HASH_REPLY_MAILBOX = "hash reply mailbox";
     /// Transcript of a handshake.
     HASH_HANDSHAKE = "hash handshake";
+    /// Both devices of a handshake: transcript and credentials, from which the session's secrets are derived.
+    HASH_HANDSHAKE_PARTIES = "hash handshake parties";
     /// Associated data of a session: both credentials and both identity keys.
     HASH_SESSION_AD = "hash session associated data";
     /// Identifier of a session.

@@ -1,4 +1,4 @@
-//! Merkle tree hashing (RFC 6962, section 2.1): roots and inclusion proofs.
+//! Merkle tree hashing (RFC 6962, section 2.1): roots and inclusion proofs (R-CRYPTO-14).
 
 use alloc::vec::Vec;
 

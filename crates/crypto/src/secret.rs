@@ -114,7 +114,7 @@ impl fmt::Debug for SecretBytes {
     }
 }
 
-/// Compares two byte strings in constant time; strings of different length differ.
+/// Compares two byte strings in constant time (R-CRYPTO-5); strings of different length differ.
 #[must_use]
 pub fn ct_eq(a: &[u8], b: &[u8]) -> bool {
     a.ct_eq(b).into()

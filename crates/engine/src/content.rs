@@ -51,6 +51,7 @@ pub(crate) fn from_draft(
 
 /// Reads a decrypted content; `None` for one that breaks the format, which is then undecryptable.
 ///
+/// Its author is `from`, the member of the session's credential, whatever it says (R-CONTENT-1, R-CONTENT-3).
 /// Content of a kind that this version does not know is kept, never dropped (R-CONTENT-5).
 pub(crate) fn read(plaintext: &[u8], from: &MemberId, now: Timestamp) -> Option<MessageRecord> {
     let content: Content = decode(plaintext, Limit::CONTENT).ok()?.into_unchecked();
@@ -75,6 +76,7 @@ pub(crate) fn read(plaintext: &[u8], from: &MemberId, now: Timestamp) -> Option<
     })
 }
 
+/// Refuses what breaks a limit (R-CONTENT-2).
 fn clean(mut text: Text) -> Option<Text> {
     if text.text.len() > MAX_TEXT || text.attachments.len() > MAX_ATTACHMENTS {
         return None;

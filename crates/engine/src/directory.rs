@@ -81,6 +81,7 @@ pub(crate) fn take_page(
     Ok(effects)
 }
 
+/// Takes over an entry unless a later version is known (R-ENGINE-11).
 fn take_entry(records: &mut Overlay<'_>, entry: &DirectoryEntry) -> Result<(), EngineError> {
     let name = key(DIRECTORY, &[entry.member_id().as_bytes()]);
     if let Some(old) = load::<DirectoryRecord>(records, &name)? {

@@ -52,6 +52,11 @@ pub enum Input<'a> {
         /// The batch's sequence number.
         sequence: u64,
     },
+    /// The relay will never take the prekey batch.
+    PrekeysRefused {
+        /// The batch's sequence number.
+        sequence: u64,
+    },
     /// The shell has shown events up to and including this number.
     EventsTaken {
         /// The last event's number.
@@ -99,7 +104,7 @@ pub struct Outcome {
 pub enum Effect {
     /// Tell the relay that the envelope is stored here.
     Acknowledge(u64),
-    /// Publish prekeys, then say [`Input::PrekeysPublished`].
+    /// Publish prekeys, then say [`Input::PrekeysPublished`] or [`Input::PrekeysRefused`].
     PublishPrekeys(PrekeyUpload),
     /// Tell whoever listens.
     Notify(Notice),

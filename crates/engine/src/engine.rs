@@ -64,6 +64,9 @@ impl Engine {
             Input::Failed { item } => sending::finish(device, view, item, true)?,
             Input::Upkeep => effects = prekeys::upkeep(device, view, now, rng)?,
             Input::PrekeysPublished { sequence } => prekeys::published(view, sequence)?,
+            Input::PrekeysRefused { sequence } => {
+                effects = prekeys::refused(device, view, sequence, now, rng)?;
+            }
             Input::EventsTaken { up_to } => messages::events_taken(view, up_to)?,
             Input::AttachmentSaved { from, message_id, index, path } => {
                 messages::attachment_saved(view, &from, &message_id, (index, path))?;

@@ -31,6 +31,14 @@ pub const GRACE: Duration = Duration::from_secs(60 * 24 * 60 * 60);
 /// with its batch; further ones are refused (fail closed) until then (R-ENGINE-10).
 pub const MAX_REPLAY_RECORDS: u64 = 4096;
 
+/// A refused batch that is older than this, 1 h, is replaced at once: it comes from a store that was put back,
+/// or waited too long. A younger one waits for its renewal, so that a relay that refuses everything does not
+/// fill the store with prekeys.
+const REFUSED_AT_BIRTH: Duration = Duration::from_secs(60 * 60);
+/// What the sequence rises by when the relay refuses a new batch: 2^40, in milliseconds 35 years. A batch of a
+/// time when the clock was wrong, or of a store that is lost, is outdone by it.
+const SEQUENCE_STEP: u64 = 1 << 40;
+
 const KINDS: [PrekeyKind; 4] =
     [PrekeyKind::Signed, PrekeyKind::OneTimeCurve, PrekeyKind::OneTimeKem, PrekeyKind::LastResortKem];
 
@@ -38,7 +46,7 @@ fn secret_key(id: PrekeyId) -> RecordKey {
     key(PREKEY, &[&[id.kind.number()], &id.id.to_be_bytes()])
 }
 
-/// Renews the batch when it is due; repeats the upload until the relay has it.
+/// Renews the batch when it is due; until then repeats the upload until the relay has it.
 pub(crate) fn upkeep(
     device: &Device,
     records: &mut Overlay<'_>,
@@ -46,21 +54,53 @@ pub(crate) fn upkeep(
     rng: &mut dyn CryptoRng,
 ) -> Result<Vec<Effect>, EngineError> {
     let mut state: PrekeyState = load(records, &key(PREKEY_STATE, &[]))?.unwrap_or_default();
-    if let Some(upload) = records.get(&key(PREKEY_UPLOAD, &[]))? {
+    let renewed_at = Timestamp::from_millis(state.made_at);
+    // A clock that went back must not stop renewal for ever.
+    if state.sequence != 0 && renewed_at <= now && now.since(renewed_at) < RENEWAL {
+        let Some(upload) = records.get(&key(PREKEY_UPLOAD, &[]))? else { return Ok(Vec::new()) };
         let upload =
             decode::<PrekeyUpload>(&upload, Limit::RECORD).map_err(|_| EngineError::DamagedRecord)?;
         return Ok([Effect::PublishPrekeys(upload.into_unchecked())].into());
     }
-    let renewed_at = Timestamp::from_millis(state.made_at);
-    // A clock that went back must not stop renewal for ever.
-    if state.sequence != 0 && renewed_at <= now && now.since(renewed_at) < RENEWAL {
-        return Ok(Vec::new());
-    }
-    drop_expired(records, &mut state, now);
-    let upload = make_batch(device, records, &mut state, now, rng)?;
-    save(records, key(PREKEY_STATE, &[]), &state);
+    // An upload that still waits is replaced: it may have expired before the relay could be reached.
+    renew(device, records, &mut state, now, rng)
+}
+
+fn renew(
+    device: &Device,
+    records: &mut Overlay<'_>,
+    state: &mut PrekeyState,
+    now: Timestamp,
+    rng: &mut dyn CryptoRng,
+) -> Result<Vec<Effect>, EngineError> {
+    drop_expired(records, state, now);
+    let upload = make_batch(device, records, state, now, rng)?;
+    save(records, key(PREKEY_STATE, &[]), state);
     records.put(key(PREKEY_UPLOAD, &[]), encode(&upload));
     Ok([Effect::PublishPrekeys(upload)].into())
+}
+
+/// The relay will never take the batch: it is not repeated (R-ENGINE-12). Its secrets stay, because the relay
+/// may have handed out what it refuses to take again.
+pub(crate) fn refused(
+    device: &Device,
+    records: &mut Overlay<'_>,
+    sequence: u64,
+    now: Timestamp,
+    rng: &mut dyn CryptoRng,
+) -> Result<Vec<Effect>, EngineError> {
+    let mut state: PrekeyState = load(records, &key(PREKEY_STATE, &[]))?.unwrap_or_default();
+    // Another process may have dealt with it.
+    if state.sequence != sequence || records.get(&key(PREKEY_UPLOAD, &[]))?.is_none() {
+        return Ok(Vec::new());
+    }
+    if now.since(Timestamp::from_millis(state.made_at)) >= REFUSED_AT_BIRTH {
+        return renew(device, records, &mut state, now, rng);
+    }
+    records.delete(key(PREKEY_UPLOAD, &[]));
+    state.sequence = sequence.saturating_add(SEQUENCE_STEP);
+    save(records, key(PREKEY_STATE, &[]), &state);
+    Ok(Vec::new())
 }
 
 fn make_batch(

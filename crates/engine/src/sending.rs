@@ -116,10 +116,16 @@ fn sealed(envelope: Vec<u8>, rng: &mut dyn CryptoRng) -> outbox_item::Step {
 pub fn next_step(records: &dyn Records, blocked: &BTreeSet<[u8; 16]>) -> Result<Option<Step>, EngineError> {
     let state = outbox().state(records)?;
     let mut uploads_failed = BTreeSet::new();
+    let mut overtaken = BTreeSet::new();
     for item in state.first..state.next {
         let Some(stored) = outbox_item(records, item)? else { continue };
         let device_id: [u8; 16] = stored.device_id.as_slice().try_into().unwrap_or_default();
-        if blocked.contains(&device_id) || uploads_failed.contains(&stored.message_id) {
+        if blocked.contains(&device_id) || overtaken.contains(&device_id) {
+            continue;
+        }
+        if uploads_failed.contains(&stored.message_id) {
+            // Later messages to the device must not overtake this one either.
+            overtaken.insert(device_id);
             continue;
         }
         let step = match stored.step {
@@ -177,7 +183,8 @@ pub(crate) fn seal_waiting(
     store_sealed(records, item, &recipient, &stored)
 }
 
-/// Makes a session from a bundle and seals the waiting item with it.
+/// Makes a session from a bundle, verified for exactly the device that is written to (R-ENGINE-8), and seals
+/// the waiting item with it.
 pub(crate) fn take_bundle(
     device: &Device,
     records: &mut Overlay<'_>,

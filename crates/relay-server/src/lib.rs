@@ -20,6 +20,9 @@
 //! [`run`] serves one organisation until it is told to stop. [`SqliteStorage`] is where it keeps things;
 //! `docs/ledger.json` lists every column and file of it, and a test keeps the list complete (R-RELAY-38).
 //!
+//! Nothing is logged, at any level, by which a person, a device or a client could be told from another: numbers
+//! of connections, counts and kinds of errors only (R-RELAY-39).
+//!
 //! What this crate does not do: it decides nothing. Who may do what is `chancery-relay`'s; and it can decrypt
 //! nothing, because neither sessions nor stores are linked.
 //!

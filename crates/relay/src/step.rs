@@ -52,6 +52,8 @@ impl<'a> Step<'a> {
         }
     }
 
+    /// Reads a frame (R-RELAY-1) and answers it with exactly one (R-RELAY-2), if the connection's rate allows
+    /// it (R-RELAY-12).
     fn frame(&mut self, id: ConnectionId, bytes: &[u8]) -> Result<(), StorageError> {
         let now = self.now;
         let rate = self.relay.limits.frames;

@@ -42,7 +42,7 @@ pub fn decode<T: WireMessage>(bytes: &[u8], limit: Limit) -> Result<Unverified<T
     T::decode(bytes).map(Unverified::new).map_err(|_| DecodeError::Malformed)
 }
 
-/// Writes a message: fields in the order of their numbers.
+/// Writes a message (R-WIRE-1): fields in the order of their numbers.
 #[must_use]
 pub fn encode<T: WireMessage>(message: &T) -> Vec<u8> {
     message.encode_to_vec()

@@ -195,6 +195,22 @@ fn screens(stage: &mut Stage) {
     stage.checks.equal("files equal byte for byte (SHA-256), and names", files, equal);
 }
 
+/// Searches the relay's memory as it is now, and adds what is found to what was found before.
+#[cfg(target_os = "linux")]
+pub(super) fn memory(stage: &mut Stage) -> Result<(), Failure> {
+    let Some(relay) = &stage.relay else { return Err(Failure::new("no relay runs")) };
+    if let Some(found) = super::memory::search(relay.id(), &stage.markers)? {
+        stage.relay_memory.merge(found);
+    }
+    Ok(())
+}
+
+/// Other systems do not show a process's memory as a file.
+#[cfg(not(target_os = "linux"))]
+pub(super) fn memory(_: &mut Stage) -> Result<(), Failure> {
+    Ok(())
+}
+
 /// Looks for every marker where it must not be, and, as a control, where it was planted.
 pub(super) fn secrecy(stage: &mut Stage, while_waiting: Found) -> Result<(), Failure> {
     let control = stage.path("control");
@@ -220,6 +236,9 @@ pub(super) fn secrecy(stage: &mut Stage, while_waiting: Found) -> Result<(), Fai
     checks.unreadable("markers readable in the relay's data", &relay);
     checks.unreadable("markers readable in the relay's log", &log);
     checks.unreadable("markers readable in the people's stores", &stores);
+    if stage.relay_memory.bytes > 0 {
+        checks.unreadable("markers readable in the relay's memory", &stage.relay_memory);
+    }
     Ok(())
 }
 
@@ -236,8 +255,22 @@ pub(super) fn environment(stage: &mut Stage) -> Result<(), Failure> {
         Ok(contains(PASSPHRASE) || contains(&stage.passphrase))
     };
     let (relay, desk) = (has_passphrase(&stage.relay)?, has_passphrase(&stage.desk)?);
-    stage.checks.equal("passphrase in the relay's environment", false, relay);
-    stage.checks.equal("control: passphrase in the desk's environment", true, desk);
+    let word = |yes| if yes { "yes" } else { "no" };
+    stage.checks.equal("control: passphrase in the desk's environment", "yes", word(desk));
+    stage.checks.equal("passphrase in the relay's environment", "no", word(relay));
+    relay_memory_is_seen(stage)
+}
+
+/// Of what is in the relay's memory for sure, the path of its data, something must be found there.
+#[cfg(target_os = "linux")]
+fn relay_memory_is_seen(stage: &mut Stage) -> Result<(), Failure> {
+    let Some(relay) = &stage.relay else { return Err(Failure::new("no relay runs")) };
+    let mut known = super::search::Markers::default();
+    known.add_text("its folder", &stage.relay_data().to_string_lossy())?;
+    if let Some(found) = super::memory::search(relay.id(), &known)? {
+        let name = "control: pieces of its own path in the relay's memory";
+        stage.checks.equal(name, known.len(), found.markers());
+    }
     Ok(())
 }
 

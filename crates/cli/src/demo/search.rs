@@ -7,6 +7,8 @@ use super::process::Failure;
 
 /// Shortest needle, in bytes: eight bytes do not occur by chance in some megabytes of ciphertext.
 pub(super) const SHORTEST: usize = 8;
+/// Longest form of a marker, in bytes: what is cut into blocks overlaps by so much.
+pub(super) const LONGEST: usize = 256;
 /// Length of the pieces that a long text is cut into, so that a part of it is found, too.
 const PIECE: usize = 16;
 
@@ -63,6 +65,9 @@ impl Markers {
         let index = self.all.len();
         for form in [bytes.to_vec(), hex(bytes), decimals(bytes), utf16(bytes)] {
             let Some(prefix) = form.first_chunk::<SHORTEST>() else { continue };
+            if form.len() > LONGEST {
+                return Err(Failure::new(format!("the marker {label} is too long to be looked for")));
+            }
             self.begins.insert([prefix[0], prefix[1]]);
             self.by_prefix.entry(*prefix).or_default().push(self.forms.len());
             self.forms.push((index, form));
@@ -134,7 +139,8 @@ impl Markers {
         Ok(())
     }
 
-    fn scan(&self, bytes: &[u8], path: &Path, found: &mut Found) {
+    /// Notes the markers that occur in `bytes`, which come from `path`.
+    pub(super) fn scan(&self, bytes: &[u8], path: &Path, found: &mut Found) {
         let mut begins = vec![false; usize::from(u16::MAX).saturating_add(1)];
         for begin in &self.begins {
             if let Some(slot) = begins.get_mut(usize::from(u16::from_be_bytes(*begin))) {

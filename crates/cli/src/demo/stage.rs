@@ -10,7 +10,7 @@ use tempfile::TempDir;
 
 use super::checks::Checks;
 use super::process::{Call, Failure, Running, field, run, within};
-use super::search::Markers;
+use super::search::{Found, Markers};
 use super::transcript::{Shown, Transcript};
 
 /// Time until a relay or desk says that it is ready.
@@ -149,6 +149,8 @@ pub(super) struct Stage {
     pub(super) checks: Checks,
     pub(super) letters: Vec<Letter>,
     pub(super) markers: Markers,
+    /// What was readable in the memory of the relay's processes.
+    pub(super) relay_memory: Found,
     pub(super) relay: Option<Running>,
     pub(super) desk: Option<Running>,
     people: [Person; 3],
@@ -173,6 +175,7 @@ impl Stage {
             checks: Checks::default(),
             letters: Vec::new(),
             markers: Markers::default(),
+            relay_memory: Found::default(),
             relay: None,
             desk: None,
             people,
@@ -350,6 +353,15 @@ impl Stage {
             text: field(line, "text").as_str().unwrap_or_default(),
             files: field(line, "files").as_array().map_or(&[], Vec::as_slice),
         })
+    }
+
+    /// Ends every process, so that files are searched as they lie on disk.
+    pub(super) fn end_all(&mut self) {
+        drop(self.desk.take());
+        drop(self.relay.take());
+        for person in &mut self.people {
+            person.follower = None;
+        }
     }
 
     /// Returns the stored conversation of one person with another.

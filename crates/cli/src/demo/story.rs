@@ -68,6 +68,7 @@ pub(super) async fn play(stage: &mut Stage) -> Result<(), Failure> {
     stage
         .transcript
         .note("Three people and a relay, each in a process of its own, over TLS, on this machine.")?;
+    stage.transcript.note("All of it lies in a temporary folder, which is removed at the end.")?;
     organisation(stage).await?;
     let relay = relay(stage).await?;
     members(stage).await?;
@@ -154,7 +155,8 @@ async fn files(stage: &mut Stage) -> Result<(), Failure> {
     stage.everything_arrives(Carol).await?;
     stage.send((Carol, Alice), "All measurements of the week.", &[large]).await?;
     stage.everything_arrives(Alice).await?;
-    stage.transcript.note("Every file was saved below the recipient's inbox.")?;
+    stage.transcript.note("Every file was saved in the recipient's inbox.")?;
+    checks::memory(stage)?;
     relay_view::show(stage)
 }
 
@@ -198,7 +200,7 @@ async fn rebind(stage: &mut Stage, listen: &str) -> Result<Address, Failure> {
 
 async fn away(stage: &mut Stage) -> Result<Found, Failure> {
     stage.transcript.scene("Bob is away")?;
-    stage.transcript.note("Bob's screen is closed.")?;
+    stage.transcript.note("Bob's screen is closed; nobody reads his mailbox.")?;
     stage.person_mut(Bob).follower = None;
     let shown_before = stage.person(Bob).arrivals.len();
     let sent_before = stage.letters.len();
@@ -236,9 +238,11 @@ async fn verdict(stage: &mut Stage, while_waiting: Found) -> Result<(), Failure>
     stage.transcript.note(&format!("{sent} messages and {files} of files were sent."))?;
     checks::delivery(stage).await?;
     checks::environment(stage)?;
+    checks::memory(stage)?;
     stage.transcript.note(&format!(
-        "{} markers (names, handles, texts, file names and contents, links) are looked for in every file.",
+        "{} markers (names, handles, texts, file names and contents, links) are looked for everywhere.",
         stage.markers.len()
     ))?;
+    stage.end_all();
     checks::secrecy(stage, while_waiting)
 }

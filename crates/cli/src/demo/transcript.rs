@@ -1,10 +1,11 @@
 //! What the demo tells: sentences for a person, or one object a line with `--json`.
 
 use std::io::Write as _;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::checks::Check;
+use super::checks::{Check, Checks};
 use super::process::{Failure, field};
 
 /// Where names end and what they do begins, in columns.
@@ -103,26 +104,28 @@ impl Transcript {
     }
 
     /// Something stopped the story.
-    pub(super) fn stopped(&self, why: &str) -> Result<(), Failure> {
-        self.event(&json!({"event": "stopped", "reason": why}), &format!("\n  The demo stopped: {why}"))
+    pub(super) fn stopped(&self, why: &Failure) -> Result<(), Failure> {
+        let reason = why.to_string();
+        self.event(&json!({"event": "stopped", "reason": reason}), &format!("\n  The demo stopped: {reason}"))
     }
 
     /// The table at the end.
-    pub(super) fn summary(&self, checks: &[Check], ok: bool, seconds: f64) -> Result<(), Failure> {
+    pub(super) fn summary(&self, checks: &Checks, took: Duration) -> Result<(), Failure> {
+        let (all, ok, seconds) = (checks.all(), checks.passed(), took.as_secs_f64());
         if self.json {
-            let checks: Vec<Value> = checks.iter().map(Check::to_json).collect();
+            let checks: Vec<Value> = all.iter().map(Check::to_json).collect();
             let summary = json!({"event": "summary", "checks": checks, "ok": ok, "seconds": seconds});
             return self.event(&summary, "");
         }
         self.event(&Value::Null, "\nWhat was checked\n")?;
-        for line in table(checks) {
+        for line in table(all) {
             self.event(&Value::Null, &line)?;
         }
-        let failed = checks.iter().filter(|check| !check.ok).count();
-        let verdict = match failed {
-            0 if ok => format!("All {} checks passed, in {seconds:.1} s.", checks.len()),
-            0 => "The demo did not get to its end.".into(),
-            _ => format!("{failed} of {} checks failed.", checks.len()),
+        let failed = all.iter().filter(|check| !check.ok).count();
+        let verdict = if ok {
+            format!("All {} checks passed, in {seconds:.1} s.", all.len())
+        } else {
+            format!("{failed} of {} checks failed.", all.len())
         };
         self.event(&Value::Null, &format!("\n{verdict}"))
     }
@@ -173,10 +176,15 @@ fn plain(value: &Value) -> String {
 /// A size for people.
 pub(super) fn bytes(size: u64) -> String {
     const KIB: u64 = 1024;
+    const MIB: u64 = 1024 * KIB;
+    let tenths = |unit: u64| {
+        let tenths = size.saturating_mul(10).div_ceil(unit);
+        format!("{}.{}", tenths / 10, tenths % 10)
+    };
     match size {
         0..KIB => format!("{size} bytes"),
-        KIB..0x0010_0000 => format!("{} KiB", size.div_ceil(KIB)),
-        _ => format!("{} MiB", size.div_ceil(KIB * KIB)),
+        KIB..MIB => format!("{} KiB", tenths(KIB)),
+        _ => format!("{} MiB", tenths(MIB)),
     }
 }
 
@@ -186,7 +194,7 @@ mod tests {
 
     #[test]
     fn sizes_are_rounded_up() {
-        assert_eq!([bytes(512), bytes(1025), bytes(5 << 20)], ["512 bytes", "2 KiB", "5 MiB"]);
+        assert_eq!([bytes(512), bytes(1025), bytes(5 << 20)], ["512 bytes", "1.1 KiB", "5.0 MiB"]);
     }
 
     #[test]

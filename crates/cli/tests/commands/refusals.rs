@@ -62,6 +62,7 @@ fn an_impostor_at_the_relays_address_gets_nothing() {
     let mut company = Company::open();
     company.member("alice");
     company.member("bob");
+    company.learn_directory("alice");
     company.relay.kill();
     let address = company.url.trim_start_matches("wss://").to_owned();
     let mut impostor = start_relay(&company.at("org/public"), &company.at("impostor"), &address);
@@ -80,7 +81,7 @@ fn an_impostor_at_the_relays_address_gets_nothing() {
 fn nobody_answers_enrolments_without_a_desk() {
     let mut company = Company::without_desk();
     let link = company.invite("alice");
-    company.enroll("alice", &link).fails(5, "desk-unavailable", true);
+    company.command("alice", &["enroll", &link, "--timeout", "2"]).fails(5, "desk-unavailable", true);
     company.start_desk();
     company.desk().kill();
     company.command("alice", &["enroll", &link, "--timeout", "1"]).fails(5, "desk-unavailable", true);

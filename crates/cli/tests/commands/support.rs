@@ -99,7 +99,8 @@ impl Daemon {
         [self.line(), self.line()]
     }
 
-    fn try_line(&mut self) -> Option<Value> {
+    /// As [`Self::line`]; `None` at the end.
+    pub(crate) fn try_line(&mut self) -> Option<Value> {
         let mut stdout = self.stdout.take().unwrap();
         let (sender, receiver) = std::sync::mpsc::channel();
         std::thread::spawn(move || {
@@ -240,6 +241,12 @@ impl Company {
         self.enroll(handle, &self.invite(handle)).ok()
     }
 
+    /// Lets a member hear of those who enrolled later, without sending anything.
+    pub(crate) fn learn_directory(&self, who: &str) {
+        let received = self.command(who, &["receive"]);
+        assert_eq!((received.code, received.lines.len()), (0, 0), "{received:?}");
+    }
+
     /// Runs a member's command with `--json`.
     pub(crate) fn command(&self, who: &str, arguments: &[&str]) -> Outcome {
         let words = self.words(who, arguments);
@@ -252,7 +259,7 @@ impl Company {
         Daemon::start(&words.iter().map(String::as_str).collect::<Vec<_>>())
     }
 
-    fn words(&self, who: &str, arguments: &[&str]) -> Vec<String> {
+    pub(crate) fn words(&self, who: &str, arguments: &[&str]) -> Vec<String> {
         let mut words: Vec<String> = arguments.iter().map(ToString::to_string).collect();
         let (home, key) = (self.at(who), self.at(&format!("{who}.key")));
         words.extend(["--home".into(), home, "--key-file".into(), key, "--json".into()]);

@@ -99,7 +99,7 @@ fn initiate(company: &Company, alice: &Device, bob: &Device, otherwise: Otherwis
 
     // Session secrets.
     let ikm: [&[u8]; 6] = [&f, dh1.expose(), dh2.expose(), dh3.expose(), dh4.expose(), ss.expose()];
-    let context = hash(label::HASH_HANDSHAKE, &[&p, &from, &to]);
+    let context = hash(label::HASH_HANDSHAKE_PARTIES, &[&p, &from, &to]);
     let secrets: Secret<128> = derive(label::KDF_HANDSHAKE_SESSION, &[0; 32], &ikm, &context);
     let (rk, hka): (Secret<32>, Secret<32>) = (secrets.part(0).unwrap(), secrets.part(1).unwrap());
     let ik = [alice.credential.identity_key().as_bytes(), bob.credential.identity_key().as_bytes()];

@@ -365,6 +365,51 @@ async fn what_was_acknowledged_survives_kill_9_exactly_once() {
     assert!(seen.is_superset(&confirmed), "R-RELAY-10: lost {:?}", confirmed.difference(&seen));
 }
 
+/// A line of `/proc/PID/status`, in KiB.
+#[cfg(target_os = "linux")]
+fn memory(process: &Process, line: &str) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", process.child.id())).unwrap();
+    let line = status.lines().find(|found| found.starts_with(line)).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse().unwrap()
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn memory_stays_small_when_idle_and_while_a_large_blob_passes() {
+    let mut acme = Acme::new(9);
+    let alice = acme.device([1; 16]);
+    let place = Place::new(&acme);
+    let relay = Process::start(place.path());
+    let _reading = Client::reading(&mut acme, &alice, &relay.url, relay.pin).await;
+    let mut client = Client::anonymous(&acme, &relay.url, relay.pin).await;
+    assert!(memory(&relay, "VmRSS:") < 30 * 1024, "idle: {} KiB", memory(&relay, "VmRSS:"));
+    let (part, count) = (vec![7; 256 * 1024], 256_u64);
+    for i in 0..count {
+        let put = proto::PutBlob {
+            blob_id: vec![1; 16],
+            offset: i.wrapping_mul(256 * 1024),
+            part: part.clone(),
+            last: i.wrapping_add(1) == count,
+            token: vec![],
+        };
+        assert!(matches!(client.ask(Request::PutBlob(put)).await, Body::BlobStatus(_)));
+    }
+    for i in 0..count {
+        let offset = i.wrapping_mul(256 * 1024);
+        let get = proto::GetBlob { blob_id: vec![1; 16], offset, length: u32::MAX };
+        client.request = client.request.wrapping_add(1);
+        client.link.send(frame(client.request, Request::GetBlob(get))).await.unwrap();
+    }
+    // They were all asked for at once, and nobody has read an answer yet.
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    for _ in 0..count {
+        let Some(Body::BlobPart(got)) = client.next().await.body else { panic!("no part") };
+        assert!(got.part == part, "R-RELAY-32");
+    }
+    println!("idle {} KiB, peak {} KiB", memory(&relay, "VmRSS:"), memory(&relay, "VmHWM:"));
+    assert!(memory(&relay, "VmHWM:") < 64 * 1024, "peak: {} KiB", memory(&relay, "VmHWM:"));
+}
+
 /// Collects what is logged.
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<u8>>>);
