@@ -1,5 +1,6 @@
 //! Files: encrypted into the spool before anything is sent, uploaded from there, verified while downloaded.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
@@ -9,7 +10,9 @@ use chancery_crypto::rng::random_bytes;
 use chancery_crypto::secret::{Secret, SecretBytes};
 use chancery_crypto::stream::{CHUNK_LEN, HEADER_LEN, Opener, SEALED_CHUNK_LEN, Sealer, sealed_len};
 use chancery_engine::content::padded_len;
-use chancery_wire::proto::{Attachment, GetBlob, PutBlob, client_frame, relay_frame};
+use chancery_wire::proto::{Attachment, BlobStatus, GetBlob, PutBlob, client_frame, relay_frame};
+
+use tokio::time::Instant;
 
 use crate::clock;
 use crate::connection::Connection;
@@ -45,7 +48,8 @@ pub(crate) fn spool(home: &Home, path: &Path) -> Result<Attachment, Error> {
     }
     let (key, blob_id) = (Secret::<32>::random(&mut rng), random_bytes::<16>(&mut rng));
     let target = home.spooled(&blob_id);
-    let written = write_sealed(&mut source, metadata.len(), &key, &target);
+    let written = write_sealed((&mut source, path), metadata.len(), &key, &target);
+    let written = written.and_then(|()| sync_folder(&home.spool()));
     if let Err(error) = written {
         let _ = std::fs::remove_file(&target);
         return Err(error);
@@ -60,7 +64,12 @@ pub(crate) fn spool(home: &Home, path: &Path) -> Result<Attachment, Error> {
     })
 }
 
-fn write_sealed(source: &mut File, size: u64, key: &Secret<32>, target: &Path) -> Result<(), Error> {
+fn write_sealed(
+    (source, path): (&mut File, &Path),
+    size: u64,
+    key: &Secret<32>,
+    target: &Path,
+) -> Result<(), Error> {
     let on_target = |error: std::io::Error| file(&error, target);
     let mut out = private_file(target)?;
     let (mut sealer, header) = Sealer::new(key);
@@ -74,7 +83,7 @@ fn write_sealed(source: &mut File, size: u64, key: &Secret<32>, target: &Path) -
         let from_file = usize::try_from(unread.min(len as u64)).unwrap_or(len);
         let (data, padding) = plain.split_at_mut(from_file);
         // A file that shrinks while it is read is an error, not a message with less in it.
-        source.read_exact(data).map_err(|error| file(&error, target))?;
+        source.read_exact(data).map_err(|error| file(&error, path))?;
         padding.fill(0);
         unread = unread.saturating_sub(from_file as u64);
         left = left.saturating_sub(len as u64);
@@ -87,38 +96,54 @@ fn write_sealed(source: &mut File, size: u64, key: &Secret<32>, target: &Path) -
     out.sync_all().map_err(on_target)
 }
 
-/// Uploads a spooled blob, going on from where the relay has it.
+/// Uploads a spooled blob, going on from where the relay has it, until `pause`; returns whether all is there.
 pub(crate) async fn upload(
     home: &Home,
     connection: &Connection,
     blob_id: &[u8; 16],
     progress: Option<&ProgressFn>,
-) -> Result<(), Error> {
+    pause: Instant,
+) -> Result<bool, Error> {
     let path = home.spooled(blob_id);
     let mut source = File::open(&path).map_err(|error| file(&error, &path))?;
     let total = source.metadata().map_err(|error| file(&error, &path))?.len();
     let name = crate::home::hex(blob_id);
-    let mut offset = 0;
+    // An empty part changes nothing and asks for the state (R-RELAY-30).
+    let mut status = put(connection, blob_id, 0, (Vec::new(), false)).await?;
     loop {
-        let (part, last) = read_part(&mut source, offset, total).map_err(|error| file(&error, &path))?;
-        let put = PutBlob { blob_id: blob_id.to_vec(), offset, part, last, token: Vec::new() };
-        let relay_frame::Body::BlobStatus(status) =
-            connection.request(client_frame::Body::PutBlob(put)).await?
-        else {
-            return Err(ErrorCode::RelayProtocol.into());
-        };
+        if status.length > total || (status.complete && status.length != total) {
+            // Something else has this name, and always will.
+            return Err(ErrorCode::RelayRefused.into());
+        }
         if status.complete {
-            break;
+            return Ok(true);
         }
-        if status.length <= offset || status.length > total {
+        if Instant::now() >= pause {
+            return Ok(false);
+        }
+        let offset = status.length;
+        let part = read_part(&mut source, offset, total).map_err(|error| file(&error, &path))?;
+        status = put(connection, blob_id, offset, part).await?;
+        if status.length <= offset && !status.complete {
             return Err(ErrorCode::RelayProtocol.into());
         }
-        offset = status.length;
         if let Some(progress) = progress {
-            progress(&Progress { name: name.clone(), done: offset, total });
+            progress(&Progress { name: name.clone(), done: status.length, total });
         }
     }
-    Ok(())
+}
+
+async fn put(
+    connection: &Connection,
+    blob_id: &[u8; 16],
+    offset: u64,
+    (part, last): (Vec<u8>, bool),
+) -> Result<BlobStatus, Error> {
+    let put = PutBlob { blob_id: blob_id.to_vec(), offset, part, last, token: Vec::new() };
+    match connection.request(client_frame::Body::PutBlob(put)).await? {
+        relay_frame::Body::BlobStatus(status) => Ok(status),
+        _ => Err(ErrorCode::RelayProtocol.into()),
+    }
 }
 
 /// Removes an uploaded blob from the spool, once the store knows that it was uploaded.
@@ -146,25 +171,52 @@ pub(crate) async fn download(
     progress: Option<&ProgressFn>,
 ) -> Result<PathBuf, Error> {
     std::fs::create_dir_all(folder).map_err(|error| file(&error, folder))?;
-    let partial = folder.join(format!(".{}.part", crate::home::hex(&attachment.blob_id)));
+    remove_partials(folder, &attachment.blob_id);
+    // A name of its own: two processes that save the same file must not write into each other's.
+    let own = crate::home::hex(&random_bytes::<8>(&mut clock::rng()?));
+    let partial = folder.join(format!("{}{own}{PARTIAL}", partial_prefix(&attachment.blob_id)));
     let fetched = fetch(connection, attachment, &partial, progress).await;
-    let result = fetched.and_then(|()| place(&partial, folder, &attachment.name));
+    let result = fetched.and_then(|_open| place(&partial, folder, &attachment.name));
     if result.is_err() {
         let _ = std::fs::remove_file(&partial);
     }
     result
 }
 
+/// End of the name of a file that is being downloaded.
+const PARTIAL: &str = ".part";
+
+fn partial_prefix(blob_id: &[u8]) -> String {
+    format!(".{}-", crate::home::hex(blob_id))
+}
+
+/// Removes what downloads of the same blob left behind that were killed; a living one holds its file locked.
+fn remove_partials(folder: &Path, blob_id: &[u8]) {
+    let prefix = partial_prefix(blob_id);
+    let Ok(entries) = std::fs::read_dir(folder) else { return };
+    for entry in entries.flatten() {
+        let name = entry.file_name();
+        let ours = name.to_str().is_some_and(|name| name.starts_with(&prefix) && name.ends_with(PARTIAL));
+        let is_dead = || File::open(entry.path()).is_ok_and(|file| file.try_lock().is_ok());
+        if ours && is_dead() {
+            let _ = std::fs::remove_file(entry.path());
+        }
+    }
+}
+
+/// Downloads and verifies everything; returns the open file, locked.
 async fn fetch(
     connection: &Connection,
     attachment: &Attachment,
     partial: &Path,
     progress: Option<&ProgressFn>,
-) -> Result<(), Error> {
+) -> Result<File, Error> {
     let key = Secret::from_slice(&attachment.key).ok_or(ErrorCode::AttachmentDamaged)?;
     let total = sealed_len(padded_len(attachment.size)).ok_or(ErrorCode::AttachmentDamaged)?;
     let mut reader = Reader { key, opener: None, buffer: Vec::new(), left: total };
     let mut out = private_file(partial)?;
+    // Without locks in the file system, nothing but the tidying up is less exact.
+    let _ = out.try_lock();
     let mut offset = 0_u64;
     while offset < total {
         let length = u32::try_from((PART_LEN as u64).min(total.saturating_sub(offset))).unwrap_or(u32::MAX);
@@ -190,7 +242,8 @@ async fn fetch(
         }
     }
     out.set_len(attachment.size).map_err(|error| file(&error, partial))?;
-    out.sync_all().map_err(|error| file(&error, partial))
+    out.sync_all().map_err(|error| file(&error, partial))?;
+    Ok(out)
 }
 
 /// Turns parts of any size into verified chunks.
@@ -237,30 +290,100 @@ impl Reader {
 /// Gives a finished download its name, with a number if the name is taken.
 fn place(partial: &Path, folder: &Path, name: &str) -> Result<PathBuf, Error> {
     let name = chancery_engine::content::safe_name(name);
-    let (stem, extension) = match name.rsplit_once('.') {
-        Some((stem, extension)) if !stem.is_empty() => (stem.to_owned(), format!(".{extension}")),
-        _ => (name, String::new()),
-    };
-    for number in 0..10_000_u32 {
-        let candidate = match number {
-            0 => folder.join(format!("{stem}{extension}")),
-            n => folder.join(format!("{stem} ({n}){extension}")),
-        };
+    let mut longest = LONGEST_NAME;
+    let mut number = 0_u32;
+    while number < MOST_OF_A_NAME {
+        let candidate = folder.join(numbered(&name, number, longest));
         // A hard link fails if the name exists, so two processes cannot overwrite each other's file.
         match std::fs::hard_link(partial, &candidate) {
             Ok(()) => {
                 let _ = std::fs::remove_file(partial);
-                return Ok(candidate);
+                return sync_folder(folder).map(|()| candidate);
             }
-            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
+                number = number.saturating_add(1);
+            }
+            Err(error)
+                if error.kind() == std::io::ErrorKind::InvalidFilename && longest > LEAST_LONGEST_NAME =>
+            {
+                longest = LEAST_LONGEST_NAME;
+            }
             Err(_) if !candidate.exists() => {
                 std::fs::rename(partial, &candidate).map_err(|error| file(&error, &candidate))?;
-                return Ok(candidate);
+                return sync_folder(folder).map(|()| candidate);
             }
             Err(error) => return Err(file(&error, &candidate)),
         }
     }
     Err(Error::with(ErrorCode::FileUnreadable, folder.display().to_string()))
+}
+
+/// Puts a number into a name, for 0 none. The name stays within what file systems take: a sender's long name
+/// must not be one that cannot be saved.
+fn numbered(name: &str, number: u32, longest: usize) -> String {
+    const LONGEST_EXTENSION: usize = 16;
+    let (stem, extension) = match name.rsplit_once('.') {
+        Some((stem, extension)) if !stem.is_empty() && extension.len() <= LONGEST_EXTENSION => {
+            (stem, format!(".{extension}"))
+        }
+        _ => (name, String::new()),
+    };
+    let suffix = if number == 0 { extension } else { format!(" ({number}){extension}") };
+    let room = longest.saturating_sub(suffix.len());
+    let mut kept = stem.to_owned();
+    while kept.len() > room {
+        kept.pop();
+    }
+    kept.push_str(&suffix);
+    kept
+}
+
+/// Bytes of a name that nearly all file systems take.
+const LONGEST_NAME: usize = chancery_engine::content::MAX_FILE_NAME;
+/// The least that a common file system takes (eCryptfs).
+const LEAST_LONGEST_NAME: usize = 143;
+/// Files of one name in one folder: 10,000. Beyond that somebody plays a game.
+const MOST_OF_A_NAME: u32 = 10_000;
+
+/// Makes the names in a folder durable, where the system can.
+fn sync_folder(folder: &Path) -> Result<(), Error> {
+    if cfg!(unix) {
+        File::open(folder).and_then(|open| open.sync_all()).map_err(|error| file(&error, folder))?;
+    }
+    Ok(())
+}
+
+/// Keeps the spool from being tidied up, for as long as it has files that no message names yet.
+pub(crate) fn hold_spool(home: &Home) -> Result<File, Error> {
+    home.create()?;
+    let path = home.spool_lock();
+    let held = private_file(&path)?;
+    held.lock_shared().map_err(|error| file(&error, &path))?;
+    Ok(held)
+}
+
+/// Removes what a crash left in the spool: files that `waiting`, read once nobody adds any, does not name.
+pub(crate) fn sweep_spool(
+    home: &Home,
+    waiting: impl FnOnce() -> Result<BTreeSet<[u8; 16]>, Error>,
+) -> Result<(), Error> {
+    let on_spool = |error: std::io::Error| file(&error, &home.spool());
+    if std::fs::read_dir(home.spool()).map_err(on_spool)?.next().is_none() {
+        return Ok(());
+    }
+    let lock = private_file(&home.spool_lock())?;
+    if lock.try_lock().is_err() {
+        // Somebody is about to send; another time.
+        return Ok(());
+    }
+    let waiting: BTreeSet<String> = waiting()?.iter().map(|blob| crate::home::hex(blob)).collect();
+    for entry in std::fs::read_dir(home.spool()).map_err(on_spool)?.flatten() {
+        if entry.file_name().to_str().is_some_and(|name| !waiting.contains(name)) {
+            tracing::debug!("a file that nobody waits for is removed from the spool");
+            let _ = std::fs::remove_file(entry.path());
+        }
+    }
+    Ok(())
 }
 
 fn private_file(path: &Path) -> Result<File, Error> {
@@ -269,4 +392,64 @@ fn private_file(path: &Path) -> Result<File, Error> {
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     options.open(path).map_err(|error| file(&error, path))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn folder(name: &str) -> PathBuf {
+        let path = std::env::temp_dir().join(format!("chancery-{name}-{}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&path);
+        path
+    }
+
+    #[test]
+    fn the_longest_name_can_be_saved_twice() {
+        let folder = folder("names");
+        std::fs::create_dir_all(&folder).unwrap();
+        for name in ["n".repeat(255), format!("{}.pdf", "ü".repeat(125)), format!("a.{}", "b".repeat(253))] {
+            for _ in 0..12 {
+                let partial = folder.join(".partial");
+                std::fs::write(&partial, b"content").unwrap();
+                let path = place(&partial, &folder, &name).unwrap();
+                assert_eq!(std::fs::read(path).unwrap(), b"content");
+            }
+        }
+        assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 36);
+        std::fs::remove_dir_all(&folder).unwrap();
+    }
+
+    #[test]
+    fn a_partial_download_of_a_killed_process_goes_and_a_living_one_stays() {
+        let folder = folder("partials");
+        std::fs::create_dir_all(&folder).unwrap();
+        let (dead, alive) = (folder.join(".0101-aa.part"), folder.join(".0101-bb.part"));
+        std::fs::write(&dead, b"").unwrap();
+        std::fs::write(&alive, b"").unwrap();
+        std::fs::write(folder.join(".0202-aa.part"), b"").unwrap();
+        let held = File::open(&alive).unwrap();
+        held.try_lock().unwrap();
+        remove_partials(&folder, &[1, 1]);
+        assert!(!dead.exists() && alive.exists() && folder.join(".0202-aa.part").exists());
+        std::fs::remove_dir_all(&folder).unwrap();
+    }
+
+    #[test]
+    fn the_spool_keeps_what_a_message_names_or_is_about_to_and_nothing_else() {
+        let folder = folder("spool");
+        let home = Home::new(&folder);
+        let sending = hold_spool(&home).unwrap();
+        let also_sending = hold_spool(&home).unwrap();
+        for blob in [1, 2] {
+            std::fs::write(home.spooled(&[blob; 16]), b"sealed").unwrap();
+        }
+        sweep_spool(&home, || panic!("not while somebody sends")).unwrap();
+        drop((sending, also_sending));
+        assert!(sweep_spool(&home, || Err(ErrorCode::StoreBusy.into())).is_err());
+        assert!(home.spooled(&[2; 16]).exists(), "a store that cannot be asked condemns nothing");
+        sweep_spool(&home, || Ok(BTreeSet::from([[1; 16]]))).unwrap();
+        assert!(home.spooled(&[1; 16]).exists() && !home.spooled(&[2; 16]).exists());
+        std::fs::remove_dir_all(&folder).unwrap();
+    }
 }

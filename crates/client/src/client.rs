@@ -1,7 +1,9 @@
 //! One device of a member, as an application sees it.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use chancery_engine::{Draft, Engine, Input, MessageState, Step, next_step};
@@ -20,11 +22,15 @@ use crate::error::{Error, ErrorCode};
 use crate::home::Home;
 use crate::mailbox::Mailbox;
 use crate::message::{Event, Message};
-use crate::outbox;
+use crate::outbox::{self, Holds};
 use crate::worker::Worker;
 
 /// How often a follower looks for messages that another process has queued: every 2 s.
 const OUTBOX_INTERVAL: Duration = Duration::from_secs(2);
+/// How often a sender looks whether another process has sent its message.
+const SENT_POLL: Duration = Duration::from_millis(200);
+/// A connection that lasted this long was a good one: the next failure starts with short waits again.
+pub(crate) const GOOD_CONNECTION: Duration = Duration::from_secs(2);
 /// Messages read from the store at once.
 const PAGE: usize = 256;
 
@@ -39,6 +45,9 @@ pub(crate) struct Shared {
     pub(crate) anonymous: Mutex<Option<Connection>>,
     pub(crate) progress: Option<ProgressFn>,
     pub(crate) wake: Notify,
+    pub(crate) holds: Holds,
+    /// Whether this process has tidied up the spool.
+    pub(crate) swept: AtomicBool,
 }
 
 /// What a login needs; loaded once.
@@ -141,6 +150,8 @@ impl Client {
             anonymous: Mutex::new(None),
             progress,
             wake: Notify::new(),
+            holds: Holds::default(),
+            swept: AtomicBool::new(false),
         };
         Ok(Self { shared: Arc::new(shared), me })
     }
@@ -182,7 +193,9 @@ impl Client {
     /// # Errors
     ///
     /// [`ErrorCode::UnknownRecipient`], [`ErrorCode::MessageTooLarge`], [`ErrorCode::FileNotFound`],
-    /// [`ErrorCode::DiskFull`]: nothing was stored. [`ErrorCode::SendFailed`]: the relay refuses it for good.
+    /// [`ErrorCode::DiskFull`] and others: nothing was stored. [`ErrorCode::SendFailed`]: the relay refuses it
+    /// for good. Whatever else keeps the message from going is in [`Sent::waiting`], since repeating the call
+    /// would send it twice.
     pub async fn send(
         &self,
         to: &str,
@@ -196,19 +209,34 @@ impl Client {
             Err(_) => return Err(ErrorCode::RelayUnreachable.into()),
         };
         let id = self.store_message(to, text, files).await?;
-        let waiting = match timeout_at(deadline, outbox::flush(&self.shared, deadline)).await {
+        let flushed = tokio::select! {
+            flushed = timeout_at(deadline, outbox::flush(&self.shared, deadline)) => flushed,
+            () = self.leaves_the_queue(id) => Ok(Ok(None)),
+        };
+        // From here on the message is stored, and no error may say otherwise.
+        let waiting = match flushed {
             Ok(Ok(left)) => left,
-            Ok(Err(error)) if error.is_retryable() || error.code() == ErrorCode::WrongRelay => Some(error),
-            Ok(Err(error)) => return Err(error),
+            Ok(Err(error)) => Some(error),
             Err(_) => Some(ErrorCode::RelayUnreachable.into()),
         };
-        match self.message_state(id).await? {
-            MessageState::Failed => Err(ErrorCode::SendFailed.into()),
-            MessageState::Queued => {
+        match self.message_state(id).await {
+            Ok(MessageState::Failed) => Err(ErrorCode::SendFailed.into()),
+            Ok(MessageState::Queued) => {
                 self.shared.wake.notify_one();
                 Ok(Sent { id, state: MessageState::Queued, waiting })
             }
-            state => Ok(Sent { id, state, waiting: None }),
+            Ok(state) => Ok(Sent { id, state, waiting: None }),
+            Err(error) => Ok(Sent { id, state: MessageState::Queued, waiting: Some(error) }),
+        }
+    }
+
+    /// Waits until a message was sent, be it by another process that empties the outbox at the moment.
+    async fn leaves_the_queue(&self, id: [u8; 16]) {
+        loop {
+            tokio::time::sleep(SENT_POLL).await;
+            if self.message_state(id).await.is_ok_and(|state| state != MessageState::Queued) {
+                return;
+            }
         }
     }
 
@@ -218,16 +246,19 @@ impl Client {
         }
         let (home, paths) = (self.shared.home.clone(), files.to_vec());
         let spooled = tokio::task::spawn_blocking(move || spool_all(&home, &paths));
-        let attachments = spooled.await.map_err(|_| ErrorCode::Internal)??;
+        let (attachments, spool) = spooled.await.map_err(|_| ErrorCode::Internal)??;
         let message_id: [u8; 16] = chancery_crypto::rng::random_bytes(&mut clock::rng()?);
-        let (text, blobs) = (text.to_owned(), attachments.clone());
-        let stored = self
-            .shared
-            .worker
-            .call(move |state| state.handle(Input::Send(Draft { to, message_id, text: &text, attachments })))
-            .await;
+        let text = text.to_owned();
+        let store = move |state: &mut crate::worker::State| {
+            let stored = state.handle(Input::Send(Draft { to, message_id, text: &text, attachments }));
+            // Only now does the store say which files are needed.
+            drop(spool);
+            stored
+        };
+        let stored = self.shared.worker.call(store).await;
         if stored.is_err() {
-            unspool(&self.shared.home, &blobs);
+            // A commit that fails may have taken effect: the store is asked before anything is removed.
+            outbox::sweep(&self.shared).await;
         }
         stored.map(|_| message_id)
     }
@@ -242,23 +273,26 @@ impl Client {
         Ok(found.map_or(MessageState::Queued, |record| MessageState::from_stored(record.state)))
     }
 
-    /// Connects once: sends what waits, renews prekeys when due, takes over directory and envelopes until
-    /// the mailbox is empty. Returns the number of envelopes.
+    /// Connects once: sends what waits, and meanwhile renews prekeys when due and takes over directory and
+    /// envelopes until the mailbox is empty. Returns the number of envelopes.
     ///
     /// # Errors
     ///
     /// [`ErrorCode::RelayUnreachable`] and others of the connection; what was taken over stays.
     pub async fn sync(&self, patience: Duration) -> Result<usize, Error> {
         let deadline = clock::deadline(patience);
-        let work = async {
+        // What another process is sending already need not be waited for.
+        let sending = timeout_at(deadline, self.flush_quietly(Instant::now()));
+        let receiving = async {
             let mut mailbox = Mailbox::open(&self.shared).await?;
-            self.flush_quietly(deadline).await?;
             mailbox.sync_directory(&self.shared).await?;
             mailbox.upkeep(&self.shared).await?;
             mailbox.subscribe().await?;
             mailbox.drain(&self.shared).await
         };
-        timeout_at(deadline, work).await.unwrap_or_else(|_| Err(ErrorCode::RelayUnreachable.into()))
+        let (sent, received) = tokio::join!(sending, timeout_at(deadline, receiving));
+        let count = received.unwrap_or_else(|_| Err(ErrorCode::RelayUnreachable.into()))?;
+        sent.unwrap_or(Ok(())).map(|()| count)
     }
 
     /// Keeps connected: takes over what arrives and sends what waits, reconnecting with back-off, until
@@ -266,19 +300,21 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// Only what waiting does not mend: another relay, a refused device, a damaged or full store.
+    /// Only what waiting does not mend: another relay, a refused device, a damaged store.
     pub async fn follow(&self, stop: impl Future<Output = ()>) -> Result<(), Error> {
         tokio::pin!(stop);
         let mut backoff = Backoff::default();
         loop {
+            let mut connected = None;
             let outcome = tokio::select! {
                 () = &mut stop => return Ok(()),
-                outcome = self.follow_once(&mut backoff) => outcome,
+                outcome = self.follow_once(&mut connected) => outcome,
             };
+            if connected.is_some_and(|since: Instant| since.elapsed() >= GOOD_CONNECTION) {
+                backoff.reset();
+            }
             match outcome {
-                Err(error) if !error.is_retryable() && error.code() != ErrorCode::RelayProtocol => {
-                    return Err(error);
-                }
+                Err(error) if !may_pass(&error) => return Err(error),
                 Err(error) => tracing::info!(code = error.code().name(), "not connected"),
                 Ok(()) => {}
             }
@@ -290,9 +326,9 @@ impl Client {
         }
     }
 
-    async fn follow_once(&self, backoff: &mut Backoff) -> Result<(), Error> {
+    async fn follow_once(&self, connected: &mut Option<Instant>) -> Result<(), Error> {
         let mut mailbox = Mailbox::open(&self.shared).await?;
-        backoff.reset();
+        *connected = Some(Instant::now());
         tracing::info!("connected");
         mailbox.subscribe().await?;
         mailbox.sync_directory(&self.shared).await?;
@@ -303,25 +339,39 @@ impl Client {
         }
     }
 
+    /// Sends what waits, whenever something does. That sending fails does not end receiving (R-ENGINE-13).
     async fn keep_flushing(&self) -> Result<(), Error> {
+        let mut backoff = Backoff::default();
         loop {
-            let waiting = |state: &mut crate::worker::State| {
-                state.read(|records| next_step(records, &std::collections::BTreeSet::new()))
-            };
+            let held = self.shared.holds.at(Instant::now());
+            let waiting =
+                move |state: &mut crate::worker::State| state.read(|records| next_step(records, &held));
             let step: Option<Step> = self.shared.worker.call(waiting).await?;
+            let mut pause = OUTBOX_INTERVAL;
             if step.is_some() {
-                self.flush_quietly(clock::deadline(OUTBOX_INTERVAL)).await?;
+                match outbox::flush(&self.shared, clock::deadline(OUTBOX_INTERVAL)).await {
+                    Ok(_) => backoff.reset(),
+                    Err(error) if error.code() == ErrorCode::StoreBusy => {}
+                    Err(error) if may_pass(&error) => {
+                        tracing::info!(code = error.code().name(), "sending waits");
+                        pause = pause.max(backoff.next(&mut clock::rng()?));
+                    }
+                    Err(error) => return Err(error),
+                }
             }
-            let _ = tokio::time::timeout(OUTBOX_INTERVAL, self.shared.wake.notified()).await;
+            let _ = tokio::time::timeout(pause, self.shared.wake.notified()).await;
         }
     }
 
     /// Empties the outbox; what must wait is no error of the caller's.
     async fn flush_quietly(&self, deadline: Instant) -> Result<(), Error> {
         match outbox::flush(&self.shared, deadline).await {
+            Err(error) if !may_pass(&error) => Err(error),
+            Err(error) => {
+                tracing::info!(code = error.code().name(), "sending waits");
+                Ok(())
+            }
             Ok(_) => Ok(()),
-            Err(error) if error.code() == ErrorCode::StoreBusy => Ok(()),
-            Err(error) => Err(error),
         }
     }
 
@@ -415,7 +465,14 @@ impl Client {
     }
 }
 
-fn spool_all(home: &Home, paths: &[PathBuf]) -> Result<Vec<Attachment>, Error> {
+/// Whether the same may go well with another connection, or once somebody has mended the relay.
+pub(crate) fn may_pass(error: &Error) -> bool {
+    error.is_retryable() || matches!(error.code(), ErrorCode::RelayProtocol | ErrorCode::RelayRefused)
+}
+
+/// Encrypts files into the spool, and returns with them what keeps them there until the store names them.
+fn spool_all(home: &Home, paths: &[PathBuf]) -> Result<(Vec<Attachment>, Option<File>), Error> {
+    let held = if paths.is_empty() { None } else { Some(attachment::hold_spool(home)?) };
     let mut attachments = Vec::with_capacity(paths.len());
     for path in paths {
         match attachment::spool(home, path) {
@@ -426,7 +483,7 @@ fn spool_all(home: &Home, paths: &[PathBuf]) -> Result<Vec<Attachment>, Error> {
             }
         }
     }
-    Ok(attachments)
+    Ok((attachments, held))
 }
 
 fn unspool(home: &Home, attachments: &[Attachment]) {

@@ -132,6 +132,10 @@ codes! {
     RelayUrl = 310, "relay-url", Usage, "the relay's address is not of the form wss://host:port";
     /// A relay cannot listen on its address: another program does, or it is not this machine's.
     ListenFailed = 311, "listen-failed", Failed, "the address cannot be listened on";
+    /// The relay refuses this request and will refuse it again.
+    RelayRefused = 312, "relay-refused", Failed, "the relay refuses the request";
+    /// The relay's state is not the one that the request assumes.
+    RelayConflict = 313, "relay-conflict", TryLater, "the relay has something else under this name; try again";
 
     /// The recipient is not in the directory.
     UnknownRecipient = 400, "unknown-recipient", NotFound, "nobody of that name is in the directory";

@@ -12,7 +12,7 @@ use chancery_wire::proto::{
 };
 use chancery_wire::{Limit, decode, encode};
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::clock;
 use crate::error::{Error, ErrorCode, refused};
@@ -21,10 +21,14 @@ use crate::error::{Error, ErrorCode, refused};
 const VERSION: u32 = 1;
 /// How long the relay may take to answer: 30 s. It commits to disk first, and may be busy with others.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long to wait when the relay says that requests come too fast.
+const RATE_PAUSE: Duration = Duration::from_millis(250);
 /// Frames that may wait for the socket.
 const OUTGOING: usize = 16;
-/// Pushes that may wait for the store. The relay pushes at most 64 envelopes ahead of acknowledgements.
-const PUSHES: usize = 128;
+/// Pushes that may wait for the store: 256, four times what the relay pushes ahead of acknowledgements. Another
+/// process that acknowledges faster makes it push more; then the connection ends and is made anew, because
+/// waiting for room would hold up the answers behind the pushes.
+const PUSHES: usize = 256;
 
 /// Something that the relay sends unasked.
 #[derive(Debug)]
@@ -88,22 +92,41 @@ impl Connection {
         self.done(client_frame::Body::Login(Login { who: Some(who), signature })).await
     }
 
-    /// Sends a request and waits for its answer; a refusal is an error.
+    /// Sends a request and waits for its answer; a refusal is an error. One that comes too fast for the relay
+    /// is repeated for as long as an answer may take: it was not carried out.
     pub(crate) async fn request(&self, body: client_frame::Body) -> Result<relay_frame::Body, Error> {
+        let deadline = clock::deadline(ANSWER_TIMEOUT);
+        let mut frame = ClientFrame { request: 0, body: Some(body) };
+        loop {
+            let answer = self.ask(&mut frame, deadline).await;
+            let limited = matches!(&answer, Err(error) if error.code() == ErrorCode::RateLimited);
+            if !limited || Instant::now() >= deadline {
+                return answer;
+            }
+            sleep(RATE_PAUSE).await;
+        }
+    }
+
+    async fn ask(&self, frame: &mut ClientFrame, deadline: Instant) -> Result<relay_frame::Body, Error> {
         let request = self.next_request.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         let (answer, answered) = oneshot::channel();
         match lock(&self.waiting).as_mut() {
             Some(waiting) => waiting.insert(request, answer),
             None => return Err(ErrorCode::RelayUnreachable.into()),
         };
-        let frame = encode(&ClientFrame { request, body: Some(body) });
+        frame.request = request;
+        let frame = encode(frame);
         let result = async {
             self.outgoing.send(frame).await.map_err(|_| ErrorCode::RelayUnreachable)?;
             answered.await.map_err(|_| ErrorCode::RelayUnreachable)?
         };
-        match timeout(ANSWER_TIMEOUT, result).await {
+        match timeout_at(deadline, result).await {
             Ok(answer) => answer,
-            Err(_) => Err(ErrorCode::RelayUnreachable.into()),
+            Err(_) => {
+                // An answer that comes too late is for nobody.
+                lock(&self.waiting).as_mut().and_then(|waiting| waiting.remove(&request));
+                Err(ErrorCode::RelayUnreachable.into())
+            }
         }
     }
 
@@ -169,7 +192,7 @@ async fn read(mut receiver: Box<dyn LinkReceiver>, waiting: Waiting, pushes: mps
                 continue;
             }
         };
-        if pushes.send(push).await.is_err() {
+        if pushes.try_send(push).is_err() {
             break;
         }
     }

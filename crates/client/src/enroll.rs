@@ -11,9 +11,9 @@ use chancery_org::{EnrolError, Enrolment, InvitationLink, LinkError, PendingEnro
 use chancery_store::{KeySource, Store};
 use chancery_transport::Connector;
 use chancery_transport_ws::WsConnector;
-use chancery_wire::Unverified;
 use chancery_wire::proto::{Acknowledge, Deliver, GetOrganisation, Subscribe, client_frame, relay_frame};
 use chancery_wire::records::Batch;
+use chancery_wire::{Timestamp, Unverified};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
 
@@ -41,6 +41,7 @@ impl Client {
         let invitation = parse(link)?;
         let home = Home::new(home);
         refuse_if_enrolled(&home, key)?;
+        refuse_if_expired(&home, key, link, invitation.expires)?;
         let connector: Arc<dyn Connector> = Arc::new(
             WsConnector::new(&invitation.relay_url, invitation.relay_pin)
                 .map_err(|_| ErrorCode::InvitationDamaged)?,
@@ -53,7 +54,9 @@ impl Client {
         let enrolment = match attempt.ask(&organisation, &device, &pending).await {
             Ok(enrolment) => enrolment,
             Err(error) => {
-                if !error.is_retryable() {
+                // Only the desk's word ends the attempt: after any other fault, a wrong clock among them, it may
+                // have issued a credential already, and to these keys alone.
+                if is_refusal(error.code()) {
                     forget(&mut store)?;
                 }
                 return Err(error);
@@ -74,10 +77,23 @@ fn parse(link: &str) -> Result<InvitationLink, Error> {
         LinkError::UnsupportedVersion => ErrorCode::InvitationVersion,
         _ => ErrorCode::InvitationDamaged,
     })?;
-    if clock::now() > invitation.expires {
-        return Err(ErrorCode::InvitationExpired.into());
-    }
     Ok(invitation)
+}
+
+/// An invitation that has expired begins no enrolment, but one that began in time may end: the desk answers
+/// the same keys again.
+fn refuse_if_expired(home: &Home, key: &KeySource, link: &str, expires: Timestamp) -> Result<(), Error> {
+    if clock::now() <= expires {
+        return Ok(());
+    }
+    if Store::exists(home.store()) {
+        let mut store = Store::open(home.store(), key)?;
+        let begun = store.read(|records| PendingDevice::load(records).map_err(Error::from))?;
+        if begun.is_some_and(|begun| begun.link == link.trim()) {
+            return Ok(());
+        }
+    }
+    Err(ErrorCode::InvitationExpired.into())
 }
 
 fn refuse_if_enrolled(home: &Home, key: &KeySource) -> Result<(), Error> {
@@ -98,6 +114,10 @@ fn open_or_create(home: &Home, key: &KeySource) -> Result<Store, Error> {
         return Ok(Store::open(home.store(), key)?);
     }
     Ok(Store::create(home.store(), key, &mut clock::rng()?)?)
+}
+
+const fn is_refusal(code: ErrorCode) -> bool {
+    matches!(code, ErrorCode::InvitationUnknown | ErrorCode::InvitationUsed | ErrorCode::InvitationExpired)
 }
 
 /// Drops a refused request, so that the next invitation starts with new keys.
@@ -123,7 +143,11 @@ fn install(
         relay_url: &attempt.invitation.relay_url,
         relay_pin: attempt.invitation.relay_pin,
     };
-    store.transaction(|_| {
+    store.transaction(|records| {
+        // Another call may have been faster; its device must not be replaced.
+        if Device::load(records, clock::now())?.is_some() {
+            return Err(ErrorCode::AlreadyEnrolled.into());
+        }
         let mut batch = Device::install(&new);
         PendingDevice::end(&mut batch);
         Ok::<_, Error>((batch, ()))

@@ -142,7 +142,9 @@ pub(crate) fn refused(code: u32) -> Error {
         Some(RefusalCode::StorageFull) => ErrorCode::RelayFull,
         Some(RefusalCode::UnsupportedVersion) => ErrorCode::RelayVersion,
         Some(RefusalCode::Unavailable) => ErrorCode::RelayUnreachable,
-        _ => ErrorCode::RelayProtocol,
+        Some(RefusalCode::Conflict) => ErrorCode::RelayConflict,
+        // A code of a later version counts as a refusal for good (R-RELAY-9).
+        _ => ErrorCode::RelayRefused,
     })
 }
 
@@ -150,7 +152,9 @@ pub(crate) fn refused(code: u32) -> Error {
 pub(crate) fn file(error: &std::io::Error, path: &std::path::Path) -> Error {
     let code = match error.kind() {
         std::io::ErrorKind::NotFound => ErrorCode::FileNotFound,
-        std::io::ErrorKind::StorageFull => ErrorCode::DiskFull,
+        std::io::ErrorKind::StorageFull
+        | std::io::ErrorKind::QuotaExceeded
+        | std::io::ErrorKind::FileTooLarge => ErrorCode::DiskFull,
         _ => ErrorCode::FileUnreadable,
     };
     Error::with(code, path.display().to_string())

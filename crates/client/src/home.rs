@@ -1,4 +1,4 @@
-//! Where a device keeps its things: `store.db`, `spool/` with encrypted uploads, `flush.lock`.
+//! Where a device keeps its things: `store.db`, `spool/` with encrypted uploads, `flush.lock`, `spool.lock`.
 
 use std::path::{Path, PathBuf};
 
@@ -25,6 +25,11 @@ impl Home {
 
     pub(crate) fn flush_lock(&self) -> PathBuf {
         self.0.join("flush.lock")
+    }
+
+    /// Held, shared, while the spool has files that no message names yet.
+    pub(crate) fn spool_lock(&self) -> PathBuf {
+        self.0.join("spool.lock")
     }
 
     pub(crate) fn spool(&self) -> PathBuf {

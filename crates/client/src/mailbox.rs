@@ -52,18 +52,39 @@ impl Mailbox {
 
     /// Publishes prekeys if it is time.
     pub(crate) async fn upkeep(&self, shared: &Shared) -> Result<(), Error> {
-        for effect in shared.worker.call(|state| state.handle(Input::Upkeep)).await? {
-            if let Effect::PublishPrekeys(upload) = effect {
-                self.publish(shared, upload).await?;
+        let mut effects = shared.worker.call(|state| state.handle(Input::Upkeep)).await?;
+        // A refused batch may be replaced at once, and the other is the last.
+        for _ in 0..2 {
+            let uploads = effects.into_iter().filter_map(|effect| match effect {
+                Effect::PublishPrekeys(upload) => Some(upload),
+                _ => None,
+            });
+            let mut more = Vec::new();
+            for upload in uploads {
+                more.extend(self.publish(shared, upload).await?);
             }
+            effects = more;
         }
         Ok(())
     }
 
-    async fn publish(&self, shared: &Shared, upload: PrekeyUpload) -> Result<(), Error> {
+    async fn publish(&self, shared: &Shared, upload: PrekeyUpload) -> Result<Vec<Effect>, Error> {
         let sequence = sequence_of(&upload)?;
-        self.connection.done(client_frame::Body::PublishPrekeys(upload)).await?;
-        shared.worker.call(move |state| state.handle(Input::PrekeysPublished { sequence })).await.map(drop)
+        let answer = self.connection.done(client_frame::Body::PublishPrekeys(upload)).await;
+        let input = match answer {
+            Ok(()) => Input::PrekeysPublished { sequence },
+            Err(error) if is_refusal(error.code()) => {
+                tracing::warn!(code = error.code().name(), "the relay refuses prekeys");
+                Input::PrekeysRefused { sequence }
+            }
+            // Its disk may be full of what waits for this device: that must not keep it from reading.
+            Err(error) if matches!(error.code(), ErrorCode::RelayFull | ErrorCode::QuotaExceeded) => {
+                tracing::info!(code = error.code().name(), "prekeys wait");
+                return Ok(Vec::new());
+            }
+            Err(error) => return Err(error),
+        };
+        shared.worker.call(move |state| state.handle(input)).await
     }
 
     /// Asks for everything that is stored, and for what comes later.
@@ -129,16 +150,31 @@ impl Mailbox {
             return Ok(());
         }
         let received = shared.worker.call(move |state| state.receive(&envelopes)).await?;
-        if received.strangers {
+        let named = if received.strangers {
             // Whoever is told of the message should be told its sender's name with it.
-            self.sync_directory(shared).await?;
-        }
+            self.sync_directory(shared).await
+        } else {
+            Ok(())
+        };
         if received.stored {
             shared.worker.announce();
         }
+        // A directory that cannot be had is no reason to be given the same envelopes again.
         let sequences = received.sequences;
-        self.connection.done(client_frame::Body::Acknowledge(Acknowledge { sequences })).await
+        self.connection.done(client_frame::Body::Acknowledge(Acknowledge { sequences })).await?;
+        named
     }
+}
+
+/// Whether repeating the same upload is of no use.
+const fn is_refusal(code: ErrorCode) -> bool {
+    matches!(
+        code,
+        ErrorCode::RelayConflict
+            | ErrorCode::RelayRefused
+            | ErrorCode::RelayNotAuthorised
+            | ErrorCode::MessageTooLarge
+    )
 }
 
 fn sequence_of(upload: &PrekeyUpload) -> Result<u64, Error> {

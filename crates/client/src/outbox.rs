@@ -1,7 +1,8 @@
 //! Emptying the outbox over an anonymous connection.
 
-use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use chancery_engine::{Effect, Input, Notice, Step, next_step};
@@ -12,44 +13,104 @@ use tokio::time::{Instant, sleep};
 
 use crate::attachment;
 use crate::client::Shared;
+use crate::clock;
 use crate::connection::Connection;
 use crate::error::{Error, ErrorCode};
 
 /// How often to look whether another process has finished with the outbox.
 const LOCK_POLL: Duration = Duration::from_millis(5);
-/// How long to wait when the relay says that requests come too fast.
-const RATE_PAUSE: Duration = Duration::from_millis(250);
+/// How long one file is uploaded before the other steps get their turn.
+const UPLOAD_TURN: Duration = Duration::from_secs(1);
+/// How long a device or file that cannot be served is left alone at first; each time twice as long as before,
+/// since a claim costs the other side a prekey (R-ENGINE-13).
+const FIRST_HOLD: Duration = Duration::from_secs(2);
+/// The longest that it is left alone.
+const LONGEST_HOLD: Duration = Duration::from_secs(5 * 60);
+
+/// Devices and files that this process leaves alone for a while.
+#[derive(Debug, Default)]
+pub(crate) struct Holds(Mutex<BTreeMap<[u8; 16], Hold>>);
+
+#[derive(Debug, Clone)]
+struct Hold {
+    until: Instant,
+    pause: Duration,
+    why: Error,
+}
+
+impl Holds {
+    /// Returns what is left alone at `now`.
+    pub(crate) fn at(&self, now: Instant) -> BTreeSet<[u8; 16]> {
+        self.lock().iter().filter(|(_, hold)| hold.until > now).map(|(target, _)| *target).collect()
+    }
+
+    fn why(&self, now: Instant) -> Option<Error> {
+        self.lock().values().find(|hold| hold.until > now).map(|hold| hold.why.clone())
+    }
+
+    fn hold(&self, target: [u8; 16], why: Error, now: Instant) {
+        let mut holds = self.lock();
+        let pause = holds.get(&target).map_or(FIRST_HOLD, |hold| hold.pause.saturating_mul(2));
+        let pause = pause.min(LONGEST_HOLD);
+        holds.insert(target, Hold { until: now.checked_add(pause).unwrap_or(now), pause, why });
+    }
+
+    fn release(&self, target: &[u8; 16]) {
+        self.lock().remove(target);
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<[u8; 16], Hold>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
 
 /// Sends everything that can be sent, in order. Returns the reason if something was left behind.
 ///
-/// Only one process at a time empties a home's outbox; the others wait their turn until `deadline`.
+/// Only one process at a time empties a home's outbox; the others wait their turn until `deadline`. Dropping
+/// the future is safe at any point: what was done but not recorded is repeated with the same bytes.
 pub(crate) async fn flush(shared: &Arc<Shared>, deadline: Instant) -> Result<Option<Error>, Error> {
     let _lock = lock(shared, deadline).await?;
     let mut connection = shared.anonymous.lock().await;
-    let mut pass = Pass { shared, blocked: BTreeSet::new(), left: None };
+    let mut pass =
+        Pass { shared, blocked: shared.holds.at(Instant::now()), postponed: BTreeSet::new(), left: None };
+    pass.left = shared.holds.why(Instant::now());
+    if !shared.swept.swap(true, Ordering::Relaxed) {
+        sweep(shared).await;
+    }
     loop {
-        let blocked = pass.blocked.clone();
+        let blocked = pass.blocked.union(&pass.postponed).copied().collect();
         let step =
             shared.worker.call(move |state| state.read(|records| next_step(records, &blocked))).await?;
-        let Some(step) = step else { return Ok(pass.left) };
+        let Some(step) = step else {
+            if pass.postponed.is_empty() {
+                return Ok(pass.left);
+            }
+            pass.postponed.clear();
+            continue;
+        };
         if let Step::Seal { item, device_id } = step {
             pass.seal(item, device_id).await?;
             continue;
         }
-        if !connection.as_ref().is_some_and(Connection::is_open) {
-            let (fresh, _) = Connection::open(shared.connector.as_ref(), &shared.org).await?;
-            *connection = Some(fresh);
-        }
-        let Some(open) = connection.as_ref() else { return Err(ErrorCode::Internal.into()) };
-        match pass.take(open, step).await {
-            Ok(()) => {}
-            Err(error) => {
-                if error.code() == ErrorCode::RelayUnreachable {
-                    *connection = None;
-                }
-                return Err(error);
-            }
-        }
+        // Taken out, so that a step that fails or is given up half way leaves no connection that may be dead.
+        let open = match connection.take().filter(Connection::is_open) {
+            Some(open) => open,
+            None => Connection::open(shared.connector.as_ref(), &shared.org).await?.0,
+        };
+        pass.take(&open, step).await?;
+        *connection = Some(open);
+    }
+}
+
+/// Removes spooled files that no message needs. What fails is tried again by the next process.
+pub(crate) async fn sweep(shared: &Arc<Shared>) {
+    let home = shared.home.clone();
+    let swept = shared
+        .worker
+        .call(move |state| attachment::sweep_spool(&home, || state.read(chancery_engine::waiting_uploads)))
+        .await;
+    if let Err(error) = swept {
+        tracing::debug!(code = error.code().name(), "the spool was not tidied up");
     }
 }
 
@@ -69,11 +130,13 @@ async fn lock(shared: &Arc<Shared>, deadline: Instant) -> Result<FileLock, Error
 struct Pass<'a> {
     shared: &'a Arc<Shared>,
     blocked: BTreeSet<[u8; 16]>,
+    /// Files that have had their turn; the next one comes after everything else had its own.
+    postponed: BTreeSet<[u8; 16]>,
     left: Option<Error>,
 }
 
 impl Pass<'_> {
-    /// Does one step. A refusal that may pass blocks the step's device for this go; one that will not ends
+    /// Does one step. A refusal that may pass blocks the step's device for a while; one that will not ends
     /// the message; an error of the connection or the store ends the go.
     async fn take(&mut self, connection: &Connection, step: Step) -> Result<(), Error> {
         let item = step.item();
@@ -85,30 +148,36 @@ impl Pass<'_> {
             _ => Ok(()),
         };
         match result {
-            Err(error) if error.code() == ErrorCode::RateLimited => {
-                sleep(RATE_PAUSE).await;
+            Ok(()) => {
+                self.shared.holds.release(&target);
                 Ok(())
             }
             Err(error) if is_temporary(error.code()) => {
-                tracing::info!(code = error.code().name(), "a message waits");
-                self.blocked.insert(target);
-                self.left = Some(error);
+                self.block(target, error);
                 Ok(())
             }
             Err(error) if is_final(error.code()) => {
                 tracing::warn!(code = error.code().name(), "a message cannot be sent");
                 self.left = Some(ErrorCode::SendFailed.into());
-                self.handle(move || Input::Failed { item }).await.map(drop)
+                self.handle(move || Input::Failed { item }).await?;
+                sweep(self.shared).await;
+                Ok(())
             }
-            other => other,
+            Err(error) => Err(error),
         }
+    }
+
+    fn block(&mut self, target: [u8; 16], why: Error) {
+        tracing::info!(code = why.code().name(), "a message waits");
+        self.blocked.insert(target);
+        self.shared.holds.hold(target, why.clone(), Instant::now());
+        self.left = Some(why);
     }
 
     async fn seal(&mut self, item: u64, device_id: [u8; 16]) -> Result<(), Error> {
         match self.handle(move || Input::Seal { item }).await {
             Err(error) if is_final(error.code()) => {
-                self.blocked.insert(device_id);
-                self.left = Some(error);
+                self.block(device_id, error);
                 Ok(())
             }
             other => other.map(drop),
@@ -155,7 +224,12 @@ impl Pass<'_> {
     }
 
     async fn upload(&mut self, connection: &Connection, item: u64, blob_id: &[u8; 16]) -> Result<(), Error> {
-        attachment::upload(&self.shared.home, connection, blob_id, self.shared.progress.as_ref()).await?;
+        let (home, progress) = (&self.shared.home, self.shared.progress.as_ref());
+        let pause = clock::deadline(UPLOAD_TURN);
+        if !attachment::upload(home, connection, blob_id, progress, pause).await? {
+            self.postponed.insert(*blob_id);
+            return Ok(());
+        }
         self.handle(move || Input::Done { item }).await?;
         attachment::remove_spooled(&self.shared.home, blob_id);
         Ok(())
@@ -179,17 +253,57 @@ fn target(step: &Step) -> [u8; 16] {
 }
 
 const fn is_temporary(code: ErrorCode) -> bool {
-    matches!(code, ErrorCode::RecipientNotReady | ErrorCode::QuotaExceeded | ErrorCode::RelayFull)
+    matches!(
+        code,
+        ErrorCode::RecipientNotReady
+            | ErrorCode::QuotaExceeded
+            | ErrorCode::RelayFull
+            | ErrorCode::RateLimited
+            | ErrorCode::RelayConflict
+            | ErrorCode::FileUnreadable
+    )
 }
 
 const fn is_final(code: ErrorCode) -> bool {
     matches!(
         code,
         ErrorCode::MessageTooLarge
-            | ErrorCode::RelayProtocol
+            | ErrorCode::RelayRefused
             | ErrorCode::RelayNotAuthorised
             | ErrorCode::RelayNotFound
             | ErrorCode::FileNotFound
-            | ErrorCode::FileUnreadable
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_device_that_cannot_be_served_is_asked_ever_more_rarely_r_engine_13() {
+        let (holds, begin) = (Holds::default(), Instant::now());
+        let mut attempts = 0;
+        for second in 0..3600 {
+            let now = begin + Duration::from_secs(second);
+            if !holds.at(now).contains(&[1; 16]) {
+                attempts += 1;
+                holds.hold([1; 16], ErrorCode::RecipientNotReady.into(), now);
+                assert_eq!(holds.why(now).map(|why| why.code()), Some(ErrorCode::RecipientNotReady));
+            }
+        }
+        assert!((10..25).contains(&attempts), "{attempts}");
+        holds.release(&[1; 16]);
+        holds.hold([1; 16], ErrorCode::RecipientNotReady.into(), begin);
+        assert!(holds.at(begin + FIRST_HOLD).is_empty(), "what went well once begins anew");
+    }
+
+    #[test]
+    fn only_what_is_refused_for_good_ends_a_message() {
+        for code in [ErrorCode::RelayProtocol, ErrorCode::RelayConflict, ErrorCode::FileUnreadable] {
+            assert!(!is_final(code), "{code:?}");
+        }
+        for code in ErrorCode::ALL {
+            assert!(!(is_final(*code) && is_temporary(*code)), "{code:?}");
+        }
+    }
 }

@@ -85,6 +85,24 @@ labels! {
     KDF_TAG = "kdf ratchet tag";
     /// Single-use key of header n under a header key.
     KDF_HEADER = "kdf ratchet header";
+    /// First secrets of the post-quantum ratchet: root, a chain for each direction, authenticator.
+    KDF_PQ_START = "kdf post-quantum start";
+    /// Root step of the post-quantum ratchet.
+    KDF_PQ_ROOT = "kdf post-quantum root";
+    /// Next chain key of the post-quantum ratchet.
+    KDF_PQ_CHAIN = "kdf post-quantum chain";
+    /// Message key of the post-quantum ratchet.
+    KDF_PQ_MESSAGE = "kdf post-quantum message";
+    /// Message key of both ratchets together.
+    KDF_TRIPLE = "kdf triple ratchet message";
+    /// Secret of an epoch of the braid, from the KEM's shared secret.
+    KDF_BRAID_EPOCH = "kdf braid epoch";
+    /// Next authenticator of the braid.
+    KDF_BRAID_AUTHENTICATOR = "kdf braid authenticator";
+    /// The braid's authenticator vouches for a header.
+    MAC_BRAID_HEADER = "mac braid header";
+    /// The braid's authenticator vouches for a ciphertext.
+    MAC_BRAID_CIPHERTEXT = "mac braid ciphertext";
     /// Enrolment: request key, and the secret that answers' keys come from.
     KDF_ENROLMENT = "kdf enrolment";
     /// Enrolment: one answer's key.

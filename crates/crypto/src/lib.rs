@@ -26,6 +26,7 @@ pub mod ed25519;
 pub mod hash;
 pub mod kdf;
 pub mod kem;
+pub mod kem_incremental;
 pub mod label;
 pub mod merkle;
 pub mod password;

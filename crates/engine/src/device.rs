@@ -87,7 +87,9 @@ impl Device {
             keys: DeviceKeys::from_secret_bytes(SecretBytes::new(record.keys).expose())?,
             credential,
             organisation,
-            directory_key: DirectoryKey::new(Secret::from_slice(&record.directory_key)?),
+            directory_key: DirectoryKey::new(Secret::from_slice(
+                SecretBytes::new(record.directory_key).expose(),
+            )?),
             handle: record.handle,
             name: record.name,
             organisation_name: record.organisation_name,

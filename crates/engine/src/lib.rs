@@ -37,4 +37,4 @@ pub use messages::{MessageState, conversation, events, message};
 pub use peers::MAX_ARCHIVED;
 pub use prekeys::{GRACE, LIFETIME, MAX_REPLAY_RECORDS, ONE_TIME_PAIRS, RENEWAL};
 pub use seen::MAX_SEEN;
-pub use sending::{MAX_OUTBOX, next_step};
+pub use sending::{MAX_OUTBOX, next_step, waiting_uploads};

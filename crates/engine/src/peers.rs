@@ -3,6 +3,7 @@
 use alloc::vec::Vec;
 
 use chancery_core::{Session, Tag, TagChange};
+use chancery_crypto::secret::SecretBytes;
 use chancery_identity::{DeviceId, MemberId};
 use chancery_wire::proto::PeerRecord;
 use chancery_wire::records::{Overlay, Records};
@@ -28,11 +29,24 @@ pub(crate) fn peer_member(records: &dyn Records, device: &DeviceId) -> Result<Me
     MemberId::from_bytes(&peer(records, device)?.member_id).ok_or(EngineError::DamagedRecord)
 }
 
+/// Whether a device is not known as another member's. A device is one member's for ever, so that no session
+/// with it, old or new, changes its author (R-CONTENT-3).
+pub(crate) fn may_be_of(
+    records: &dyn Records,
+    device: &DeviceId,
+    member_id: &MemberId,
+) -> Result<bool, EngineError> {
+    let known = peer(records, device)?.member_id;
+    Ok(known.is_empty() || known == member_id.as_bytes())
+}
+
 /// Loads a session by identifier.
 pub(crate) fn session(records: &dyn Records, id: &[u8]) -> Result<Option<Session>, EngineError> {
     match records.get(&key(SESSION, &[id]))? {
         None => Ok(None),
-        Some(bytes) => Session::from_bytes(&bytes).map(Some).map_err(|_| EngineError::DamagedRecord),
+        Some(bytes) => Session::from_bytes(SecretBytes::new(bytes).expose())
+            .map(Some)
+            .map_err(|_| EngineError::DamagedRecord),
     }
 }
 
@@ -111,4 +125,24 @@ fn forget_session(records: &mut Overlay<'_>, id: &[u8]) -> Result<(), EngineErro
     }
     records.delete(key(SESSION, &[id]));
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::collections::BTreeMap;
+    use chancery_wire::records::RecordKey;
+
+    use super::*;
+
+    #[test]
+    fn a_device_stays_the_member_s_that_it_was_first_known_as_r_content_3() {
+        let base: BTreeMap<RecordKey, Vec<u8>> = BTreeMap::new();
+        let mut records = Overlay::new(&base);
+        let (device, alice, bob) = (DeviceId::new([1; 16]), MemberId::new([2; 16]), MemberId::new([3; 16]));
+        assert!(may_be_of(&records, &device, &alice).unwrap());
+        let peer = PeerRecord { member_id: alice.as_bytes().to_vec(), ..PeerRecord::default() };
+        save_peer(&mut records, &device, &peer);
+        assert!(may_be_of(&records, &device, &alice).unwrap());
+        assert!(!may_be_of(&records, &device, &bob).unwrap());
+    }
 }

@@ -42,8 +42,16 @@ const SEQUENCE_STEP: u64 = 1 << 40;
 const KINDS: [PrekeyKind; 4] =
     [PrekeyKind::Signed, PrekeyKind::OneTimeCurve, PrekeyKind::OneTimeKem, PrekeyKind::LastResortKem];
 
+const SECRET_NAME_LEN: usize = 5;
+
+/// Kind (1), number (4).
+const fn secret_name(id: PrekeyId) -> [u8; SECRET_NAME_LEN] {
+    let [a, b, c, d] = id.id.to_be_bytes();
+    [id.kind.number(), a, b, c, d]
+}
+
 fn secret_key(id: PrekeyId) -> RecordKey {
-    key(PREKEY, &[&[id.kind.number()], &id.id.to_be_bytes()])
+    key(PREKEY, &[&secret_name(id)])
 }
 
 /// Renews the batch when it is due; until then repeats the upload until the relay has it.
@@ -164,39 +172,42 @@ pub(crate) fn consume(records: &mut Overlay<'_>, id: PrekeyId) {
 }
 
 /// Records a handshake over a last-resort prekey; `false` if it was seen before or the record is full.
+///
+/// `lasting` are the prekeys that it used and that stay: the record is kept for as long as all of them do.
 pub(crate) fn record_handshake(
     records: &mut Overlay<'_>,
     handshake: &[u8; 32],
-    now: Timestamp,
+    lasting: &[PrekeyId],
 ) -> Result<bool, EngineError> {
     let name = key(REPLAY, &[handshake]);
     if records.get(&name)?.is_some() {
         return Ok(false);
     }
     let queue = Queue::new(REPLAY_QUEUE, b"");
-    drop_old_handshakes(records, queue, now)?;
+    drop_old_handshakes(records, queue)?;
     if queue.len(records)? >= MAX_REPLAY_RECORDS {
         return Ok(false);
     }
-    records.put(name, now.as_millis().to_be_bytes().to_vec());
+    records.put(name, lasting.iter().flat_map(|id| secret_name(*id)).collect());
     queue.push(records, handshake.to_vec())?;
     Ok(true)
 }
 
 /// Forgets handshakes whose prekey is gone by now: after that, a replay finds no key.
-fn drop_old_handshakes(
-    records: &mut Overlay<'_>,
-    queue: Queue<'_>,
-    now: Timestamp,
-) -> Result<(), EngineError> {
-    // One more day, because the secrets go at the first renewal after their grace, not on the minute.
-    let kept = LIFETIME.saturating_add(GRACE).saturating_add(RENEWAL);
+///
+/// Asked of the keys themselves and not of a clock, which may have been wrong when the handshake came, or of a
+/// schedule, which a device that was away has not kept (R-HANDSHAKE-11).
+fn drop_old_handshakes(records: &mut Overlay<'_>, queue: Queue<'_>) -> Result<(), EngineError> {
     loop {
         let state = queue.state(records)?;
         let Some(oldest) = records.get(&queue.item_key(state.first))? else { return Ok(()) };
         let name = key(REPLAY, &[&oldest]);
-        let recorded = crate::tables::load_number(records, &name)?.unwrap_or_default();
-        if now.since(Timestamp::from_millis(recorded)) <= kept {
+        let lasting = records.get(&name)?.unwrap_or_default();
+        let mut all_held = !lasting.is_empty();
+        for id in lasting.chunks(SECRET_NAME_LEN) {
+            all_held = all_held && records.get(&key(PREKEY, &[id]))?.is_some();
+        }
+        if all_held {
             return Ok(());
         }
         records.delete(name);
@@ -230,5 +241,39 @@ impl PrekeySecrets for StoredSecrets<'_> {
                 None
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::collections::BTreeMap;
+
+    use super::*;
+
+    #[test]
+    fn a_handshake_is_refused_for_as_long_as_its_keys_exist_whatever_the_clock_says_r_engine_10() {
+        let base: BTreeMap<RecordKey, Vec<u8>> = BTreeMap::new();
+        let mut records = Overlay::new(&base);
+        let lasting = |id| {
+            [
+                PrekeyId { kind: PrekeyKind::Signed, id },
+                PrekeyId { kind: PrekeyKind::LastResortKem, id: id + 1 },
+            ]
+        };
+        for id in lasting(1).into_iter().chain(lasting(3)) {
+            records.put(secret_key(id), [7; 32].into());
+        }
+        assert!(record_handshake(&mut records, &[1; 32], &lasting(1)).unwrap());
+        assert!(record_handshake(&mut records, &[2; 32], &lasting(3)).unwrap());
+        for _ in 0..2 {
+            assert!(!record_handshake(&mut records, &[1; 32], &lasting(1)).unwrap());
+            assert!(!record_handshake(&mut records, &[2; 32], &lasting(3)).unwrap());
+        }
+        // One of the two keys is enough to go: without it a replay computes nothing.
+        let [_, last_resort] = lasting(1);
+        consume(&mut records, last_resort);
+        assert!(record_handshake(&mut records, &[3; 32], &lasting(3)).unwrap());
+        assert!(records.get(&key(REPLAY, &[&[1; 32]])).unwrap().is_none(), "its place is free");
+        assert!(!record_handshake(&mut records, &[2; 32], &lasting(3)).unwrap());
     }
 }

@@ -93,15 +93,19 @@ fn open_initial(
     let accepted = respond(&responder, &parsed, now, rng);
     secrets.check()?;
     let Ok(accepted) = accepted else { return Ok(None) };
+    let member = accepted.peer.member_id();
+    if !peers::may_be_of(records, &accepted.session.peer_device(), &member)? {
+        return Ok(None);
+    }
     // Without a key that is used up, nothing but this record refuses the same handshake again.
     let replayable = accepted.used.is_empty() || accepted.last_resort;
-    if replayable && !prekeys::record_handshake(records, &accepted.handshake, now)? {
+    let lasting: Vec<_> = parsed.prekeys().filter(|id| !accepted.used.contains(id)).collect();
+    if replayable && !prekeys::record_handshake(records, &accepted.handshake, &lasting)? {
         return Ok(None);
     }
     for id in &accepted.used {
         prekeys::consume(records, *id);
     }
-    let member = accepted.peer.member_id();
     peers::add_session(records, &accepted.session, &member)?;
     Ok(Some((member, accepted.plaintext)))
 }

@@ -39,7 +39,12 @@ pub(crate) fn send(
 ) -> Result<(), EngineError> {
     let member = directory::member(records, &draft.to)?.ok_or(EngineError::UnknownRecipient)?;
     let own = device.device_id();
-    let recipients: Vec<DeviceId> = member.device_ids.into_iter().filter(|id| *id != own).collect();
+    let mut recipients = Vec::with_capacity(member.device_ids.len());
+    for id in member.device_ids {
+        if id != own && peers::may_be_of(records, &id, &draft.to)? {
+            recipients.push(id);
+        }
+    }
     if recipients.is_empty() {
         return Err(EngineError::UnknownRecipient);
     }
@@ -53,7 +58,7 @@ pub(crate) fn send(
         steps.push((Vec::new(), step));
     }
     for recipient in recipients {
-        let step = seal_or_wait(records, &recipient, &content, rng)?;
+        let step = seal_or_wait(records, (&draft.to, &recipient), &content, rng)?;
         steps.push((recipient.as_bytes().to_vec(), step));
     }
     record.pending = u32::try_from(steps.len()).unwrap_or(u32::MAX);
@@ -75,7 +80,7 @@ pub(crate) fn send(
 /// Seals for a device that has a session, unless earlier messages to it still wait for one.
 fn seal_or_wait(
     records: &mut Overlay<'_>,
-    recipient: &DeviceId,
+    (member_id, recipient): (&MemberId, &DeviceId),
     content: &[u8],
     rng: &mut dyn CryptoRng,
 ) -> Result<outbox_item::Step, EngineError> {
@@ -86,6 +91,7 @@ fn seal_or_wait(
         return seal(records, &mut session, content, rng);
     }
     peer.unsealed = peer.unsealed.saturating_add(1);
+    peer.member_id = member_id.as_bytes().to_vec();
     peers::save_peer(records, recipient, &peer);
     Ok(outbox_item::Step::Unsealed(content.to_vec()))
 }
@@ -125,7 +131,9 @@ pub fn next_step(records: &dyn Records, blocked: &BTreeSet<[u8; 16]>) -> Result<
         }
         if uploads_failed.contains(&stored.message_id) {
             // Later messages to the device must not overtake this one either.
-            overtaken.insert(device_id);
+            if !stored.device_id.is_empty() {
+                overtaken.insert(device_id);
+            }
             continue;
         }
         let step = match stored.step {
@@ -159,6 +167,23 @@ pub fn next_step(records: &dyn Records, blocked: &BTreeSet<[u8; 16]>) -> Result<
         return Ok(Some(step));
     }
     Ok(None)
+}
+
+/// Returns the blobs that wait for their upload: what else lies in the spool is of no use to anybody.
+///
+/// # Errors
+///
+/// [`EngineError`] if the store is not readable.
+pub fn waiting_uploads(records: &dyn Records) -> Result<BTreeSet<[u8; 16]>, EngineError> {
+    let state = outbox().state(records)?;
+    let mut blobs = BTreeSet::new();
+    for item in state.first..state.next {
+        let step = outbox_item(records, item)?.and_then(|stored| stored.step);
+        if let Some(outbox_item::Step::Upload(upload)) = step {
+            blobs.insert(upload.blob_id.try_into().map_err(|_| EngineError::DamagedRecord)?);
+        }
+    }
+    Ok(blobs)
 }
 
 fn outbox_item(records: &dyn Records, item: u64) -> Result<Option<OutboxItem>, EngineError> {

@@ -4,6 +4,7 @@
 
 use alloc::vec::Vec;
 
+use chancery_crypto::secret::SecretBytes;
 use chancery_wire::records::{Overlay, RecordKey, Records, Table};
 use chancery_wire::{Limit, WireMessage, decode, encode};
 
@@ -40,7 +41,8 @@ pub(crate) fn key(table: Table, parts: &[&[u8]]) -> RecordKey {
 pub(crate) fn load<T: WireMessage>(records: &dyn Records, key: &RecordKey) -> Result<Option<T>, EngineError> {
     match records.get(key)? {
         None => Ok(None),
-        Some(bytes) => decode(&bytes, Limit::RECORD)
+        // Some records hold keys; what was read is wiped.
+        Some(bytes) => decode(SecretBytes::new(bytes).expose(), Limit::RECORD)
             .map(|message| Some(message.into_unchecked()))
             .map_err(|_| EngineError::DamagedRecord),
     }

@@ -330,6 +330,11 @@ impl World {
         self.people[id.0].disk.clone()
     }
 
+    #[cfg(test)]
+    fn device(&self, id: PersonId) -> [u8; 16] {
+        *self.people[id.0].engine(self.now).device().device_id().as_bytes()
+    }
+
     fn next_step(&self, id: PersonId) -> Option<Step> {
         next_step(&self.people[id.0].disk, &BTreeSet::new()).expect("readable")
     }
@@ -391,5 +396,87 @@ mod tests {
         };
         assert_eq!(run(1), run(1));
         assert_ne!(run(1), run(2));
+    }
+
+    const DAY: Duration = Duration::from_secs(24 * 3600);
+
+    /// The sequences of the prekey batches that a device wants published, and when they expire.
+    fn batches(effects: &[Effect]) -> Vec<(u64, u64)> {
+        let batch = |effect: &Effect| {
+            let Effect::PublishPrekeys(upload) = effect else { panic!("unexpected {effect:?}") };
+            let body = &upload.batch.as_ref().expect("signed").body;
+            let body = decode::<PrekeyBatchBody>(body, Limit::STATEMENT).expect("sound").into_unchecked();
+            (body.sequence, body.expires)
+        };
+        effects.iter().map(batch).collect()
+    }
+
+    #[test]
+    fn an_upload_that_waited_until_it_expired_is_replaced_r_engine_12() {
+        let mut world = World::new(1);
+        let alice = world.enrol("alice");
+        world.wait(DAY);
+        let unpublished = batches(&world.handle(alice, Input::Upkeep));
+        assert_eq!(batches(&world.handle(alice, Input::Upkeep)), unpublished, "repeated while it is new");
+        world.wait(40 * DAY);
+        let replaced = batches(&world.handle(alice, Input::Upkeep));
+        assert!(replaced[0].0 > unpublished[0].0);
+        assert!(replaced[0].1 > world.now.as_millis(), "a relay refuses a batch that has expired");
+    }
+
+    #[test]
+    fn a_refused_upload_is_not_repeated_for_ever_r_engine_12() {
+        let mut world = World::new(2);
+        let alice = world.enrol("alice");
+        world.wait(DAY);
+        let (first, _) = batches(&world.handle(alice, Input::Upkeep))[0];
+        assert!(world.handle(alice, Input::PrekeysRefused { sequence: first - 1 }).is_empty());
+        world.wait(DAY / 12);
+        let (second, _) = batches(&world.handle(alice, Input::PrekeysRefused { sequence: first }))[0];
+        assert!(second > first, "an old one is replaced at once");
+        assert!(world.handle(alice, Input::PrekeysRefused { sequence: second }).is_empty());
+        assert!(world.handle(alice, Input::Upkeep).is_empty(), "a new one at its renewal");
+        world.wait(DAY);
+        let (third, _) = batches(&world.handle(alice, Input::Upkeep))[0];
+        assert!(third >= second + (1 << 40), "above whatever a wrong clock has left at the relay");
+    }
+
+    #[test]
+    fn a_file_that_is_held_up_holds_up_its_recipient_and_nobody_else_r_engine_13() {
+        let mut world = World::new(3);
+        let (alice, bob, carol) = (world.enrol("alice"), world.enrol("bob"), world.enrol("carol"));
+        world.run();
+        let attachment = |number| chancery_wire::proto::Attachment {
+            blob_id: vec![number; 16],
+            key: vec![0; 32],
+            size: 1,
+            name: "file".into(),
+            media_type: String::new(),
+        };
+        let to = world.people[bob.0].member_id;
+        let attachments = vec![attachment(1), attachment(2)];
+        world.handle(alice, Input::Send(Draft { to, message_id: [1; 16], text: "with files", attachments }));
+        world.say(alice, bob, "must not come before (r-engine-3)");
+        world.say(alice, carol, "to somebody else");
+        let to = world.people[carol.0].member_id;
+        let attachments = vec![attachment(3)];
+        world.handle(alice, Input::Send(Draft { to, message_id: [2; 16], text: "a file", attachments }));
+        let (bob, carol) = (world.device(bob), world.device(carol));
+        let mut blocked = BTreeSet::from([[1; 16]]);
+        let mut offered = Vec::new();
+        while let Some(step) = next_step(&world.people[alice.0].disk, &blocked).expect("readable") {
+            let target = match step {
+                Step::Upload { blob_id, .. } => blob_id,
+                Step::Claim { device_id, .. } | Step::Seal { device_id, .. } => device_id,
+                other => panic!("unexpected {other:?}"),
+            };
+            offered.push(target);
+            blocked.insert(target);
+        }
+        assert!(!offered.contains(&bob));
+        assert!(offered.contains(&carol));
+        assert!(offered.contains(&[3; 16]));
+        let waiting = chancery_engine::waiting_uploads(&world.people[alice.0].disk).expect("readable");
+        assert_eq!(waiting, BTreeSet::from([[1; 16], [2; 16], [3; 16]]));
     }
 }

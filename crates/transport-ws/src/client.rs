@@ -6,7 +6,10 @@ use chancery_transport::{BoxFuture, ConnectError, Connector, Link};
 use rustls::{CertificateError, ClientConfig, pki_types::ServerName};
 use tokio::{net::TcpStream, time::timeout};
 use tokio_rustls::{TlsConnector, TlsStream};
-use tokio_tungstenite::{client_async_with_config, tungstenite::http::Uri};
+use tokio_tungstenite::{
+    client_async_with_config,
+    tungstenite::{self, http::Uri},
+};
 
 use crate::{link::WsLink, socket, tls};
 
@@ -72,7 +75,7 @@ impl WsConnector {
         let stream = TlsStream::Client(stream);
         let (stream, _) = client_async_with_config(&self.url, stream, Some(socket::config()))
             .await
-            .map_err(|_| ConnectError::Protocol)?;
+            .map_err(|error| upgrade_error(&error))?;
         Ok(WsLink::new(stream))
     }
 }
@@ -96,6 +99,20 @@ fn tls_error(error: &io::Error) -> ConnectError {
             CertificateError::ApplicationVerificationFailure | CertificateError::BadSignature,
         )) => ConnectError::WrongPin,
         Some(_) => ConnectError::Protocol,
+    }
+}
+
+/// Tells a server that answers something else from one that went away in the middle, as one that restarts does.
+const fn upgrade_error(error: &tungstenite::Error) -> ConnectError {
+    use tungstenite::{Error, error::ProtocolError};
+    match error {
+        Error::Io(_)
+        | Error::Tls(_)
+        | Error::ConnectionClosed
+        | Error::Protocol(ProtocolError::HandshakeIncomplete | ProtocolError::ResetWithoutClosingHandshake) => {
+            ConnectError::Unreachable
+        }
+        _ => ConnectError::Protocol,
     }
 }
 

@@ -189,6 +189,33 @@ async fn what_is_no_relay_is_told_from_nobody() {
     assert_eq!(connector.connect().await.err(), Some(ConnectError::Unreachable));
 }
 
+/// R-TRANSPORT-6: one that restarts in the middle of a handshake is down, and not another program.
+#[tokio::test]
+async fn a_relay_that_goes_away_in_the_middle_is_nobody() {
+    let (certificate, key) = self_signed();
+    let config =
+        tls::server_config(vec![certificate.clone()], key.serialize_der().try_into().unwrap()).unwrap();
+    let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("wss://{}", listener.local_addr().unwrap());
+    let connector = WsConnector::new(&url, tls::pin_of(&certificate).unwrap()).unwrap();
+    let before_tls = async { drop(listener.accept().await.unwrap()) };
+    let (client, ()) = tokio::join!(connector.connect(), before_tls);
+    assert_eq!(client.err(), Some(ConnectError::Unreachable));
+    let after_tls = async {
+        let (stream, _) = listener.accept().await.unwrap();
+        drop(acceptor.accept(stream).await.unwrap());
+    };
+    let (client, ()) = tokio::join!(connector.connect(), after_tls);
+    assert_eq!(client.err(), Some(ConnectError::Unreachable));
+    let politely = async {
+        let (stream, _) = listener.accept().await.unwrap();
+        acceptor.accept(stream).await.unwrap().shutdown().await.unwrap();
+    };
+    let (client, ()) = tokio::join!(connector.connect(), politely);
+    assert_eq!(client.err(), Some(ConnectError::Unreachable));
+}
+
 /// R-TRANSPORT-6.
 #[tokio::test]
 async fn a_relay_that_says_nothing_is_given_up() {

@@ -12,8 +12,10 @@ use chancery_transport::{Backoff, Connector};
 use chancery_transport_ws::WsConnector;
 use chancery_wire::proto::{Acknowledge, Reply, StoredEnvelope, Subscribe, client_frame};
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 
 use super::{Folder, RelayAddress, address, org_error};
+use crate::client::{GOOD_CONNECTION, may_pass};
 use crate::clock;
 use crate::connection::{Connection, Push};
 use crate::error::{Error, ErrorCode};
@@ -43,14 +45,16 @@ pub async fn serve(
     let mut backoff = Backoff::default();
     tokio::pin!(stop);
     loop {
+        let mut connected = None;
         let outcome = tokio::select! {
             () = &mut stop => return Ok(()),
-            outcome = office.work(&mut backoff, &mut on_ready) => outcome,
+            outcome = office.work(&mut connected, &mut on_ready) => outcome,
         };
+        if connected.is_some_and(|since: Instant| since.elapsed() >= GOOD_CONNECTION) {
+            backoff.reset();
+        }
         match outcome {
-            Err(error) if !error.is_retryable() && error.code() != ErrorCode::RelayProtocol => {
-                return Err(error);
-            }
+            Err(error) if !may_pass(&error) => return Err(error),
             Err(error) => tracing::info!(code = error.code().name(), "not connected"),
             Ok(()) => {}
         }
@@ -74,13 +78,13 @@ struct Office {
 impl Office {
     async fn work<F: FnOnce(&RelayAddress)>(
         &self,
-        backoff: &mut Backoff,
+        connected: &mut Option<Instant>,
         on_ready: &mut Option<F>,
     ) -> Result<(), Error> {
         let (connection, mut pushes) = Connection::open(self.connector.as_ref(), &self.org).await?;
         let credential = self.desk.credential().signed();
         connection.log_in(&self.org, &self.relay.pin, self.desk.device_keys(), Some(credential)).await?;
-        backoff.reset();
+        *connected = Some(Instant::now());
         self.publish(&connection).await?;
         connection.done(client_frame::Body::Subscribe(Subscribe {})).await?;
         if let Some(on_ready) = on_ready.take() {
@@ -124,8 +128,14 @@ impl Office {
                 self.publish(connection).await?;
                 let delivery_id = random_bytes::<16>(&mut rng).to_vec();
                 let reply = Reply { mailbox: mailbox.to_vec(), delivery_id, envelope };
-                connection.done(client_frame::Body::Reply(reply)).await?;
-                tracing::info!("an enrolment was answered");
+                match connection.done(client_frame::Body::Reply(reply)).await {
+                    Ok(()) => tracing::info!("an enrolment was answered"),
+                    // A device that asks again is answered again. Until then it must not hold up the others.
+                    Err(error) if is_refusal(error.code()) => {
+                        tracing::warn!(code = error.code().name(), "an answer was refused and dropped");
+                    }
+                    Err(error) => return Err(error),
+                }
             }
             None => tracing::warn!("an enrolment request does not authenticate and was dropped"),
         }
@@ -140,7 +150,15 @@ impl Office {
             .read(|records| Desk::pending_directory(records).map_err(|error| org_error(&error)))?;
         for entry in pending {
             let (entry_id, version) = (entry.entry_id.clone(), entry.version);
-            connection.done(client_frame::Body::PublishDirectory(entry)).await?;
+            match connection.done(client_frame::Body::PublishDirectory(entry)).await {
+                Ok(()) => {}
+                // It stays to be published; neither other entries nor enrolments wait for it.
+                Err(error) if is_refusal(error.code()) => {
+                    tracing::warn!(code = error.code().name(), "a directory entry was refused");
+                    continue;
+                }
+                Err(error) => return Err(error),
+            }
             self.store().transaction(|records| {
                 let batch = Desk::directory_published(records, &entry_id, version)
                     .map_err(|error| org_error(&error))?;
@@ -153,4 +171,16 @@ impl Office {
     fn store(&self) -> std::sync::MutexGuard<'_, Store> {
         self.store.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Whether the relay will not take this one thing, though it takes others.
+const fn is_refusal(code: ErrorCode) -> bool {
+    matches!(
+        code,
+        ErrorCode::QuotaExceeded
+            | ErrorCode::RelayConflict
+            | ErrorCode::RelayRefused
+            | ErrorCode::RelayNotFound
+            | ErrorCode::MessageTooLarge
+    )
 }
