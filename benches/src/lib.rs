@@ -6,9 +6,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use chancery_core::{
-    BatchPlan, Bundle, Local, PrekeyId, PrekeySecrets, Responder, generate_batch,
-};
+use chancery_core::{BatchPlan, Bundle, Local, PrekeyId, PrekeySecrets, Responder, generate_batch};
 use chancery_crypto::rng::CryptoRng;
 use chancery_crypto::secret::SecretBytes;
 use chancery_identity::prekey::VerifiedUpload;

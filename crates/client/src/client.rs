@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use chancery_engine::{Draft, Engine, Input, MessageState, Step, next_step};
+use chancery_engine::{Draft, Engine, Input, Letter, MessageState, Step, next_step};
 use chancery_identity::{DeviceId, DeviceKeys, MemberId, OrgId};
 use chancery_store::{KeySource, Store};
 use chancery_transport::{Backoff, Connector};
@@ -48,6 +48,25 @@ pub(crate) struct Shared {
     pub(crate) holds: Holds,
     /// Whether this process has tidied up the spool.
     pub(crate) swept: AtomicBool,
+}
+
+impl Shared {
+    /// Whether messages wait for their recipient to appear in the directory.
+    pub(crate) async fn has_unaddressed(&self) -> Result<bool, Error> {
+        let any = |records: &dyn chancery_wire::records::Records| {
+            chancery_engine::unaddressed(records).map(|waiting| !waiting.is_empty())
+        };
+        self.worker.call(move |state| state.read(any)).await
+    }
+
+    /// Sends on, into the outbox, messages whose recipient the directory knows by now.
+    pub(crate) async fn address_waiting(&self) -> Result<(), Error> {
+        if self.has_unaddressed().await? {
+            self.worker.call(|state| state.handle(Input::Address)).await?;
+            self.wake.notify_one();
+        }
+        Ok(())
+    }
 }
 
 /// What a login needs; loaded once.
@@ -192,8 +211,8 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// [`ErrorCode::UnknownRecipient`], [`ErrorCode::MessageTooLarge`], [`ErrorCode::FileNotFound`],
-    /// [`ErrorCode::DiskFull`] and others: nothing was stored. [`ErrorCode::SendFailed`]: the relay refuses it
+    /// [`ErrorCode::UnknownRecipient`] (the relay was asked), [`ErrorCode::MessageTooLarge`],
+    /// [`ErrorCode::FileNotFound`], [`ErrorCode::DiskFull`] and others: nothing was stored. [`ErrorCode::SendFailed`]: the relay refuses it
     /// for good. Whatever else keeps the message from going is in [`Sent::waiting`], since repeating the call
     /// would send it twice.
     pub async fn send(
@@ -204,11 +223,14 @@ impl Client {
         patience: Duration,
     ) -> Result<Sent, Error> {
         let deadline = clock::deadline(patience);
-        let to = match timeout_at(deadline, self.resolve(to)).await {
-            Ok(member) => member?.member_id,
-            Err(_) => return Err(ErrorCode::RelayUnreachable.into()),
+        // Somebody who enrolled after the last synchronisation is written to all the same: the message waits
+        // until the relay can be asked who that is.
+        let known = match timeout_at(deadline, self.resolve(to)).await {
+            Ok(Err(error)) if !error.is_retryable() => return Err(error),
+            Ok(Ok(member)) => Some(member.member_id),
+            _ => None,
         };
-        let id = self.store_message(to, text, files).await?;
+        let id = self.store_message((to, known), text, files).await?;
         let flushed = tokio::select! {
             flushed = timeout_at(deadline, outbox::flush(&self.shared, deadline)) => flushed,
             () = self.leaves_the_queue(id) => Ok(Ok(None)),
@@ -240,7 +262,12 @@ impl Client {
         }
     }
 
-    async fn store_message(&self, to: MemberId, text: &str, files: &[PathBuf]) -> Result<[u8; 16], Error> {
+    async fn store_message(
+        &self,
+        (name, known): (&str, Option<MemberId>),
+        text: &str,
+        files: &[PathBuf],
+    ) -> Result<[u8; 16], Error> {
         if files.len() > chancery_engine::content::MAX_ATTACHMENTS {
             return Err(ErrorCode::MessageTooLarge.into());
         }
@@ -248,9 +275,13 @@ impl Client {
         let spooled = tokio::task::spawn_blocking(move || spool_all(&home, &paths));
         let (attachments, spool) = spooled.await.map_err(|_| ErrorCode::Internal)??;
         let message_id: [u8; 16] = chancery_crypto::rng::random_bytes(&mut clock::rng()?);
-        let text = text.to_owned();
+        let (name, text) = (name.to_owned(), text.to_owned());
         let store = move |state: &mut crate::worker::State| {
-            let stored = state.handle(Input::Send(Draft { to, message_id, text: &text, attachments }));
+            let (to, text) = (name.as_str(), text.as_str());
+            let stored = state.handle(match known {
+                Some(to) => Input::Send(Draft { to, message_id, text, attachments }),
+                None => Input::SendLater(Letter { to, message_id, text, attachments }),
+            });
             // Only now does the store say which files are needed.
             drop(spool);
             stored
@@ -422,9 +453,10 @@ impl Client {
     ///
     /// [`ErrorCode::UnknownRecipient`] if the directory has nobody of that name; the relay is not asked.
     pub async fn history(&self, with: &str, from: u64) -> Result<Vec<Message>, Error> {
-        let member =
-            self.lookup(with).await?.ok_or_else(|| Error::with(ErrorCode::UnknownRecipient, with))?;
         let own = self.me.member_id;
+        let Some(member) = self.lookup(with).await? else {
+            return self.unaddressed_to(with, from).await;
+        };
         self.shared
             .worker
             .call(move |state| {
@@ -434,6 +466,20 @@ impl Client {
                 })
             })
             .await
+    }
+
+    /// What waits for a name that the directory does not know.
+    async fn unaddressed_to(&self, with: &str, from: u64) -> Result<Vec<Message>, Error> {
+        let (own, name) = (self.me.member_id, with.to_owned());
+        let skip = usize::try_from(from).unwrap_or(usize::MAX);
+        let waiting = self.shared.worker.call(move |state| state.read(chancery_engine::unaddressed)).await?;
+        let of_name: Vec<_> = waiting.into_iter().filter(|waiting| waiting.to == name).collect();
+        if of_name.is_empty() {
+            return Err(Error::with(ErrorCode::UnknownRecipient, with));
+        }
+        let handle = self.me.handle.clone();
+        let shown = of_name.into_iter().skip(skip).take(PAGE);
+        Ok(shown.map(|waiting| Message::waiting(own, handle.clone(), waiting)).collect())
     }
 
     /// Downloads one attachment of a received message into `folder`, verifies it and returns its path.

@@ -24,6 +24,7 @@ mod outbox;
 mod worker;
 
 pub use attachment::{Progress, ProgressFn};
+pub use chancery_crypto::secret::SecretBytes;
 pub use chancery_engine::{Member, MessageState};
 pub use chancery_identity::{DeviceId, MemberId, OrgId};
 pub use chancery_store::{KeySource, create_key_file, read_key_file};

@@ -45,7 +45,7 @@ impl Mailbox {
                 shared.worker.call(move |state| state.handle(Input::Directory(&page))).await?;
             }
             if !more {
-                return Ok(());
+                return shared.address_waiting().await;
             }
         }
     }

@@ -1,6 +1,6 @@
 //! Messages as an application sees them.
 
-use chancery_engine::{EngineError, MessageState, member};
+use chancery_engine::{EngineError, MessageState, Unaddressed, member};
 use chancery_identity::MemberId;
 use chancery_wire::Timestamp;
 use chancery_wire::proto::{Attachment, MessageRecord};
@@ -24,7 +24,7 @@ pub struct Message {
     pub from: MemberId,
     /// The sender's handle as the directory has it now; empty if the sender is not in it (yet).
     pub handle: String,
-    /// The conversation: the other member.
+    /// The conversation: the other member; the own one while the recipient is not in the directory yet.
     pub conversation: MemberId,
     /// When it was sent, by the sender's clock.
     pub sent_at: Timestamp,
@@ -86,6 +86,27 @@ impl Message {
             state: MessageState::from_stored(record.state),
             attachments,
         })
+    }
+
+    /// A message of one's own that waits for its recipient to appear in the directory.
+    pub(crate) fn waiting(own: MemberId, handle: String, waiting: Unaddressed) -> Self {
+        let attachments = waiting.text.attachments;
+        let files = attachments
+            .iter()
+            .map(|file| FileInfo { name: file.name.clone(), size: file.size, path: None })
+            .collect();
+        Self {
+            id: waiting.message_id,
+            from: own,
+            handle,
+            conversation: own,
+            sent_at: waiting.written_at,
+            stored_at: waiting.written_at,
+            text: Some(waiting.text.text),
+            files,
+            state: MessageState::Queued,
+            attachments,
+        }
     }
 
     pub(crate) fn attachment(&self, index: usize) -> Option<&Attachment> {

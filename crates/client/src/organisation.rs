@@ -8,6 +8,8 @@ mod desk;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use chancery_crypto::kdf::derive;
+use chancery_crypto::label;
 use chancery_crypto::secret::SecretBytes;
 use chancery_identity::{DisplayName, Handle, MemberId, OrgId, Organisation};
 use chancery_org::{AdminError, AdminKeys, Desk, DeskKeys, OrgError};
@@ -113,9 +115,10 @@ impl Folder {
     fn open_desk(&self, key: &KeySource) -> Result<(Organisation, Desk, Store), Error> {
         let organisation = self.organisation()?;
         let secret = sealed_file::read(self.desk(), key)?;
+        let records = records_key(&secret);
         let keys = DeskKeys::from_secret_bytes(secret.expose()).ok_or(ErrorCode::StoreDamaged)?;
         let desk = Desk::new(keys, organisation.clone(), clock::now()).map_err(|error| org_error(&error))?;
-        Ok((organisation, desk, Store::open(self.records(), key)?))
+        Ok((organisation, desk, Store::open(self.records(), &records)?))
     }
 }
 
@@ -142,12 +145,19 @@ pub fn found(dir: &Path, name: &str, key: &KeySource) -> Result<Founded, Error> 
     };
     seal(folder.root(), &new.root.to_secret_bytes())?;
     seal(folder.admin(), &new.admin.to_secret_bytes())?;
-    seal(folder.desk(), &new.desk.to_secret_bytes())?;
-    let mut store = Store::create(folder.records(), key, &mut clock::rng()?)?;
+    let desk = new.desk.to_secret_bytes();
+    seal(folder.desk(), &desk)?;
+    let mut store = Store::create(folder.records(), &records_key(&desk), &mut clock::rng()?)?;
     store.transaction(|_| Ok::<_, Error>((new.records, ())))?;
     folder.write_document(&new.public)?;
     let org_id = new.root.org_id();
     Ok(Founded { org_id, fingerprint: fingerprint(&org_id) })
+}
+
+/// The key of the desk's records follows from the desk's keys: whoever can open those can enrol anyway, and a
+/// passphrase is stretched once and not twice (R-ORG-14).
+fn records_key(desk: &SecretBytes) -> KeySource {
+    KeySource::KeyFile(derive(label::KDF_DESK_RECORDS, &[], &[desk.expose()], &[]))
 }
 
 fn fingerprint(org_id: &OrgId) -> String {

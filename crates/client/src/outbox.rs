@@ -16,6 +16,7 @@ use crate::client::Shared;
 use crate::clock;
 use crate::connection::Connection;
 use crate::error::{Error, ErrorCode};
+use crate::mailbox::Mailbox;
 
 /// How often to look whether another process has finished with the outbox.
 const LOCK_POLL: Duration = Duration::from_millis(5);
@@ -69,6 +70,9 @@ impl Holds {
 /// Only one process at a time empties a home's outbox; the others wait their turn until `deadline`. Dropping
 /// the future is safe at any point: what was done but not recorded is repeated with the same bytes.
 pub(crate) async fn flush(shared: &Arc<Shared>, deadline: Instant) -> Result<Option<Error>, Error> {
+    if shared.has_unaddressed().await? {
+        Mailbox::open(shared).await?.sync_directory(shared).await?;
+    }
     let _lock = lock(shared, deadline).await?;
     let mut connection = shared.anonymous.lock().await;
     let mut pass =
@@ -83,6 +87,9 @@ pub(crate) async fn flush(shared: &Arc<Shared>, deadline: Instant) -> Result<Opt
             shared.worker.call(move |state| state.read(|records| next_step(records, &blocked))).await?;
         let Some(step) = step else {
             if pass.postponed.is_empty() {
+                if shared.has_unaddressed().await? {
+                    pass.left = Some(ErrorCode::UnknownRecipient.into());
+                }
                 return Ok(pass.left);
             }
             pass.postponed.clear();

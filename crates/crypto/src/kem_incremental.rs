@@ -197,8 +197,9 @@ impl Encapsulation {
         let mut shared = [0; 32];
         let coins = *self.coins.expose();
         let ct1 = incremental::encapsulate1(&self.header.0, coins, &mut state, &mut shared);
-        let result =
-            ct1.map(|ct1| use_it(&state, Box::new(ct1.value), Secret::from_bytes(shared))).map_err(|_| InvalidKey);
+        let result = ct1
+            .map(|ct1| use_it(&state, Box::new(ct1.value), Secret::from_bytes(shared)))
+            .map_err(|_| InvalidKey);
         shared.zeroize();
         state.zeroize();
         result
@@ -230,7 +231,8 @@ mod tests {
             let encapsulation = Encapsulation::generate(header, &mut rng);
             let (ct1, shared) = encapsulation.first().unwrap();
             let ct2 = encapsulation.second(&vector).unwrap();
-            let ciphertext: [u8; CIPHERTEXT_LEN] = [ct1.as_slice(), ct2.as_slice()].concat().try_into().unwrap();
+            let ciphertext: [u8; CIPHERTEXT_LEN] =
+                [ct1.as_slice(), ct2.as_slice()].concat().try_into().unwrap();
             assert_eq!(other.decapsulate(&ciphertext.into()).as_slice(), shared.expose());
             assert_eq!(key.decapsulate(&*ct1, &*ct2).unwrap().expose(), shared.expose());
 

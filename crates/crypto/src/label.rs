@@ -119,6 +119,8 @@ labels! {
     KDF_STORE_INDEX = "kdf store index";
     /// Store: key by which each row name vouches for the next.
     KDF_STORE_CHAIN = "kdf store chain";
+    /// Desk: key of its records, from its own keys.
+    KDF_DESK_RECORDS = "kdf desk records";
     /// Key file of a store or root: key that wraps the master key.
     KDF_KEY_FILE = "kdf key file";
     /// Files sealed with a passphrase or key file.

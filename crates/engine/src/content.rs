@@ -24,10 +24,7 @@ pub(crate) fn from_draft(
     own: &MemberId,
     now: Timestamp,
 ) -> Result<(Vec<u8>, MessageRecord), EngineError> {
-    let names_fit = draft.attachments.iter().all(|file| file.name.len() <= MAX_FILE_NAME);
-    if draft.text.len() > MAX_TEXT || draft.attachments.len() > MAX_ATTACHMENTS || !names_fit {
-        return Err(EngineError::TooLarge);
-    }
+    check(draft.text, &draft.attachments)?;
     let text = Text { text: draft.text.into(), attachments: draft.attachments.clone() };
     let content = Content {
         id: draft.message_id.to_vec(),
@@ -47,6 +44,15 @@ pub(crate) fn from_draft(
         paths: Vec::new(),
     };
     Ok((encode(&content), record))
+}
+
+/// Refuses what breaks a limit before it is stored.
+pub(crate) fn check(text: &str, attachments: &[Attachment]) -> Result<(), EngineError> {
+    let well_formed = attachments.iter().all(is_well_formed);
+    if text.len() > MAX_TEXT || attachments.len() > MAX_ATTACHMENTS || !well_formed {
+        return Err(EngineError::TooLarge);
+    }
+    Ok(())
 }
 
 /// Reads a decrypted content; `None` for one that breaks the format, which is then undecryptable.
@@ -125,7 +131,7 @@ pub fn padded_len(len: u64) -> u64 {
 
 /// Whether an attachment's fields have the lengths that the format demands.
 #[must_use]
-pub fn is_well_formed(file: &Attachment) -> bool {
+fn is_well_formed(file: &Attachment) -> bool {
     file.blob_id.len() == 16 && file.key.len() == 32 && file.name.len() <= MAX_FILE_NAME
 }
 

@@ -14,6 +14,10 @@ use chancery_wire::{Unverified, proto};
 pub enum Input<'a> {
     /// The person sends a message.
     Send(Draft<'a>),
+    /// The person sends a message to a name that the directory may not know yet.
+    SendLater(Letter<'a>),
+    /// The directory may have changed: messages whose recipient is known by now are sent.
+    Address,
     /// The relay delivered an envelope from this device's mailbox.
     Received {
         /// The relay's number of the envelope, to acknowledge it by.
@@ -80,6 +84,19 @@ pub enum Input<'a> {
 pub struct Draft<'a> {
     /// The recipient.
     pub to: MemberId,
+    /// A fresh random identifier.
+    pub message_id: [u8; 16],
+    /// The text.
+    pub text: &'a str,
+    /// Files that are already encrypted and wait in the spool.
+    pub attachments: Vec<Attachment>,
+}
+
+/// A message to somebody whom the local directory may not know.
+#[derive(Debug)]
+pub struct Letter<'a> {
+    /// The recipient's handle or identifier.
+    pub to: &'a str,
     /// A fresh random identifier.
     pub message_id: [u8; 16],
     /// The text.

@@ -7,7 +7,7 @@ use chancery_wire::records::{Overlay, Records};
 use crate::device::Device;
 use crate::effect::{Input, Outcome};
 use crate::error::EngineError;
-use crate::{directory, messages, prekeys, receiving, sending};
+use crate::{addressing, directory, messages, prekeys, receiving, sending};
 
 /// The state machine of one device. It holds only who the device is; everything else is read from the
 /// records in each call, so that several processes may share one store.
@@ -52,6 +52,8 @@ impl Engine {
         let mut effects = alloc::vec::Vec::new();
         match input {
             Input::Send(draft) => sending::send(device, view, &draft, now, rng)?,
+            Input::SendLater(letter) => addressing::keep(device, view, letter, now, rng)?,
+            Input::Address => addressing::address_all(device, view, rng)?,
             Input::Received { sequence, envelope } => {
                 effects = receiving::receive(device, view, (sequence, envelope), now, rng)?;
             }

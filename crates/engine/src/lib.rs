@@ -11,6 +11,7 @@
 
 extern crate alloc;
 
+mod addressing;
 pub mod content;
 mod device;
 mod directory;
@@ -27,9 +28,10 @@ mod seen;
 mod sending;
 mod tables;
 
+pub use addressing::{MAX_UNADDRESSED, Unaddressed, unaddressed};
 pub use device::{Device, NewDevice};
 pub use directory::{Member, directory_cursor, member, resolve};
-pub use effect::{Draft, Effect, Input, Notice, Outcome, Step};
+pub use effect::{Draft, Effect, Input, Letter, Notice, Outcome, Step};
 pub use engine::Engine;
 pub use enrolment::PendingDevice;
 pub use error::EngineError;

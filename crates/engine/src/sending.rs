@@ -12,6 +12,7 @@ use chancery_wire::proto::{
 use chancery_wire::records::{Overlay, Records};
 use chancery_wire::{Limit, Timestamp, Unverified, decode, encode};
 
+use crate::addressing::unaddressed;
 use crate::content;
 use crate::device::Device;
 use crate::directory;
@@ -181,6 +182,11 @@ pub fn waiting_uploads(records: &dyn Records) -> Result<BTreeSet<[u8; 16]>, Engi
         let step = outbox_item(records, item)?.and_then(|stored| stored.step);
         if let Some(outbox_item::Step::Upload(upload)) = step {
             blobs.insert(upload.blob_id.try_into().map_err(|_| EngineError::DamagedRecord)?);
+        }
+    }
+    for waiting in unaddressed(records)? {
+        for file in waiting.text.attachments {
+            blobs.insert(file.blob_id.try_into().map_err(|_| EngineError::DamagedRecord)?);
         }
     }
     Ok(blobs)

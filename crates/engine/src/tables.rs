@@ -24,6 +24,7 @@ pub(crate) const SESSION: Table = Table(0x0130);
 pub(crate) const PEER: Table = Table(0x0131);
 pub(crate) const TAG: Table = Table(0x0132);
 pub(crate) const OUTBOX: Table = Table(0x0140);
+pub(crate) const UNADDRESSED: Table = Table(0x0141);
 pub(crate) const MESSAGE: Table = Table(0x0150);
 pub(crate) const CONVERSATION: Table = Table(0x0151);
 pub(crate) const EVENT: Table = Table(0x0160);

@@ -425,12 +425,13 @@ impl Storage for SqliteStorage {
         entry: &EntryId,
         version: u64,
         sealed: &[u8],
+        least: u64,
     ) -> Result<(), StorageError> {
         let sql = "INSERT INTO directory (entry_id, version, sealed, sequence)
-            VALUES (?1, ?2, ?3, (SELECT coalesce(max(sequence), 0) + 1 FROM directory))
+            VALUES (?1, ?2, ?3, max((SELECT coalesce(max(sequence), 0) + 1 FROM directory), ?4))
             ON CONFLICT (entry_id) DO UPDATE SET version = excluded.version, sealed = excluded.sealed,
             sequence = excluded.sequence";
-        self.change(sql, params![entry.as_bytes(), integer(version), sealed]).map(drop)
+        self.change(sql, params![entry.as_bytes(), integer(version), sealed, integer(least)]).map(drop)
     }
 
     fn next_directory_entry(&self, after: u64) -> Result<Option<DirectoryRow>, StorageError> {

@@ -82,7 +82,7 @@ fn rollback(storage: &mut dyn Storage) -> Result<(), Failure> {
     storage.append(&a, b"gone", LATE)?;
     storage.note_delivery(&a, &DeliveryId::new([9; 16]), LATE)?;
     storage.append_blob(&BlobId::new([9; 16]), b"gone", LATE)?;
-    storage.put_directory_entry(&EntryId::new([9; 16]), 1, b"gone")?;
+    storage.put_directory_entry(&EntryId::new([9; 16]), 1, b"gone", 0)?;
     storage.rollback();
     law(storage.mailbox(&a)? == before, "a rollback takes an envelope back")?;
     law(storage.mailbox(&c)?.is_none(), "a rollback takes a mailbox back")?;
@@ -159,10 +159,10 @@ fn blobs(storage: &mut dyn Storage) -> Result<(), Failure> {
 fn directory(storage: &mut dyn Storage) -> Result<(), Failure> {
     let (a, b) = (EntryId::new([1; 16]), EntryId::new([2; 16]));
     storage.begin()?;
-    storage.put_directory_entry(&a, 1, b"a1")?;
-    storage.put_directory_entry(&b, 1, b"b1")?;
-    storage.put_directory_entry(&a, 2, b"a2")?;
-    storage.put_directory_entry(&a, 5, b"a5")?;
+    storage.put_directory_entry(&a, 1, b"a1", 0)?;
+    storage.put_directory_entry(&b, 1, b"b1", 0)?;
+    storage.put_directory_entry(&a, 2, b"a2", 0)?;
+    storage.put_directory_entry(&a, 5, b"a5", 0)?;
     storage.commit()?;
     law(storage.directory_len()? == 2, "a version replaces the one before")?;
     let mut seen = Vec::new();

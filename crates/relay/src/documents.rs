@@ -7,6 +7,7 @@ use proto::relay_frame::Body;
 
 use crate::connection::Answer;
 use crate::limits::{DIRECTORY_PAGE, MAX_DIRECTORY_ENTRY};
+use crate::mailbox::LATEST_START;
 use crate::relay::ConnectionId;
 use crate::step::{Step, at_most};
 use crate::storage::{DirectoryRow, EntryId, MAX_NUMBER};
@@ -35,7 +36,10 @@ impl Step<'_> {
             }
             None => {}
         }
-        self.storage.put_directory_entry(&entry_id, entry.version, &entry.sealed)?;
+        // Above the clock, so that a relay that was put back from an old copy does not give out numbers that
+        // clients have seen already.
+        let least = self.now.as_millis().min(LATEST_START);
+        self.storage.put_directory_entry(&entry_id, entry.version, &entry.sealed, least)?;
         Ok(Body::Done(proto::Done {}))
     }
 

@@ -172,4 +172,4 @@ fn envelope_fits(envelope: &[u8]) -> Result<(), Fault> {
 }
 
 /// No clock goes beyond the year 37,000, and sequences have 2^62 numbers to go on.
-const LATEST_START: u64 = 1 << 50;
+pub(crate) const LATEST_START: u64 = 1 << 50;

@@ -227,9 +227,10 @@ impl Storage for MemoryStorage {
         entry: &EntryId,
         version: u64,
         sealed: &[u8],
+        least: u64,
     ) -> Result<(), StorageError> {
         let newest = self.directory.rows.values().map(|row| row.sequence).max().unwrap_or(0);
-        let sequence = newest.saturating_add(1);
+        let sequence = newest.saturating_add(1).max(least);
         let row = DirectoryRow { entry_id: *entry, version, sealed: sealed.to_vec(), sequence };
         self.directory.put(*entry, row);
         Ok(())

@@ -185,7 +185,8 @@ impl<'a> Step<'a> {
             Stage::Mailbox(reader) => {
                 reader.credential.as_ref().is_some_and(|credential| now >= credential.not_after())
             }
-            Stage::Greeted { .. } | Stage::Anonymous => false,
+            Stage::Greeted { .. } => now.since(opened) >= within.saturating_mul(GREETED_FACTOR),
+            Stage::Anonymous => false,
         };
         let late: Vec<ConnectionId> = self
             .relay
@@ -219,3 +220,7 @@ impl<'a> Step<'a> {
 pub(crate) fn at_most(len: usize, limit: usize) -> Result<(), Fault> {
     if len > limit { Err(RefusalCode::TooLarge.into()) } else { Ok(()) }
 }
+
+/// A connection that said hello has six times as long (a minute) to say what it is for, so that silent ones do
+/// not fill the relay's slots (R-RELAY-3).
+const GREETED_FACTOR: u32 = 6;

@@ -209,12 +209,14 @@ pub trait Storage {
     fn directory_entry(&self, entry: &EntryId) -> Result<Option<DirectoryRow>, StorageError>;
     /// Returns how many entries there are.
     fn directory_len(&self) -> Result<u64, StorageError>;
-    /// Puts a directory entry in the place of an earlier version, under a sequence above all others.
+    /// Puts a directory entry in the place of an earlier version, under a sequence above all others and at
+    /// least `least`.
     fn put_directory_entry(
         &mut self,
         entry: &EntryId,
         version: u64,
         sealed: &[u8],
+        least: u64,
     ) -> Result<(), StorageError>;
     /// Returns the entry whose sequence is the lowest above `after`.
     fn next_directory_entry(&self, after: u64) -> Result<Option<DirectoryRow>, StorageError>;

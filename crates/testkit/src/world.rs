@@ -6,8 +6,8 @@ use std::time::Duration;
 use chancery_crypto::label;
 use chancery_crypto::rng::{CryptoRng, random_bytes, seeded};
 use chancery_engine::{
-    Device, Draft, Effect, Input, NewDevice, Notice, Step, conversation, directory_cursor, events, member,
-    message, next_step,
+    Device, Draft, Effect, Input, Letter, NewDevice, Notice, Step, conversation, directory_cursor, events,
+    member, message, next_step,
 };
 use chancery_identity::{DeviceKeys, DisplayName, Handle, Organisation, login_message};
 use chancery_org::{Desk, InvitationLink, Invite, found, request};
@@ -144,6 +144,18 @@ impl World {
         let draft = Draft { to, message_id, text, attachments: Vec::new() };
         self.handle(from, Input::Send(draft));
         message_id
+    }
+
+    /// Stores a message to a name, as somebody does who cannot ask the relay who that is.
+    pub fn say_by_name(&mut self, from: PersonId, to: &str, text: &str) -> [u8; 16] {
+        let message_id = random_bytes(self.rng.as_mut());
+        self.handle(from, Input::SendLater(Letter { to, message_id, text, attachments: Vec::new() }));
+        message_id
+    }
+
+    /// Sends on what waits for its recipient to appear in a person's directory.
+    pub fn address(&mut self, id: PersonId) {
+        self.handle(id, Input::Address);
     }
 
     /// Lets everybody send and receive until nothing is left to do.

@@ -171,3 +171,25 @@ proptest! {
         prop_assert_eq!(world.undecryptable(alice) + world.undecryptable(bob), 0);
     }
 }
+
+#[test]
+fn a_message_to_somebody_unknown_waits_for_the_directory_and_keeps_its_order_r_engine_14() {
+    let mut world = World::new(8);
+    let alice = world.enrol("alice");
+    let bob = world.enrol("bob");
+    // Alice has not synchronised since bob enrolled, and cannot now.
+    world.say_by_name(alice, "bob", "first");
+    world.say_by_name(alice, "bob", "second");
+    world.say_by_name(alice, "nobody", "never");
+    world.sync(alice);
+    world.address(alice);
+    world.say_by_name(alice, "bob", "third");
+    world.run();
+    assert_eq!(world.heard(bob), ["first", "second", "third"]);
+    assert_eq!(world.history(alice, bob), ["first", "second", "third"]);
+    let carol = world.enrol("nobody");
+    world.sync(alice);
+    world.address(alice);
+    world.run();
+    assert_eq!(world.heard(carol), ["never"]);
+}

@@ -58,6 +58,27 @@ fn two_members_exchange_text_and_files_and_see_each_message_once() {
 }
 
 #[test]
+fn somebody_who_enrolled_since_is_written_to_although_the_relay_is_down() {
+    let mut company = Company::open();
+    company.member("alice");
+    company.member("bob");
+    company.relay.kill();
+    let queued = company.command("alice", &["send", "bob", "are you there?"]);
+    queued.fails(5, "relay-unreachable", true);
+    assert_eq!(queued.lines[0]["state"], "queued");
+    let waiting = company.command("alice", &["history", "bob"]);
+    assert_eq!(
+        (&waiting.lines[0]["text"], &waiting.lines[0]["state"]),
+        (&json!("are you there?"), &json!("queued"))
+    );
+    company.restart_relay();
+    company.command("alice", &["receive"]);
+    let received = company.command("bob", &["receive"]).ok();
+    assert_eq!((&received["text"], &received["id"]), (&json!("are you there?"), &queued.lines[0]["id"]));
+    company.command("alice", &["send", "nobody", "hello"]).fails(3, "unknown-recipient", false);
+}
+
+#[test]
 fn a_follower_prints_what_comes_and_what_another_process_has_stored() {
     let company = Company::open();
     company.member("alice");

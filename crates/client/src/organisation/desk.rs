@@ -10,7 +10,7 @@ use chancery_org::Desk;
 use chancery_store::{KeySource, Store};
 use chancery_transport::{Backoff, Connector};
 use chancery_transport_ws::WsConnector;
-use chancery_wire::proto::{Acknowledge, Reply, StoredEnvelope, Subscribe, client_frame};
+use chancery_wire::proto::{Acknowledge, PublishRelayRecord, Reply, StoredEnvelope, Subscribe, client_frame};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
@@ -85,6 +85,7 @@ impl Office {
         let credential = self.desk.credential().signed();
         connection.log_in(&self.org, &self.relay.pin, self.desk.device_keys(), Some(credential)).await?;
         *connected = Some(Instant::now());
+        self.publish_relay_record(&connection).await?;
         self.publish(&connection).await?;
         connection.done(client_frame::Body::Subscribe(Subscribe {})).await?;
         if let Some(on_ready) = on_ready.take() {
@@ -141,6 +142,19 @@ impl Office {
         }
         let acknowledge = Acknowledge { sequences: vec![stored.sequence] };
         connection.done(client_frame::Body::Acknowledge(acknowledge)).await
+    }
+
+    /// Hands the relay the record of where it is, which its copy of the document may be older than.
+    async fn publish_relay_record(&self, connection: &Connection) -> Result<(), Error> {
+        let record = self.desk.organisation().as_proto().relay.clone();
+        let publish = client_frame::Body::PublishRelayRecord(PublishRelayRecord { record });
+        match connection.done(publish).await {
+            Err(error) if is_refusal(error.code()) || error.code() == ErrorCode::RelayNotAuthorised => {
+                tracing::info!(code = error.code().name(), "the relay keeps its own record");
+                Ok(())
+            }
+            other => other,
+        }
     }
 
     /// Publishes directory entries that the relay does not have yet.
