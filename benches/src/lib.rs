@@ -123,7 +123,11 @@ fn commit(disk: &mut BTreeMap<RecordKey, Vec<u8>>, batch: Batch) {
 }
 
 /// Unwraps what cannot fail in a measurement.
-#[expect(clippy::panic, reason = "a measurement whose preparation fails has nothing to report")]
+///
+/// # Panics
+///
+/// When the preparation of a measurement fails, which then has nothing to report.
+#[allow(clippy::panic, reason = "said above")]
 pub fn must<T, E: std::fmt::Debug>(result: Result<T, E>) -> T {
     match result {
         Ok(value) => value,

@@ -24,7 +24,7 @@ pub enum OrgError {
     /// A new random identifier exists already: the source of randomness is broken; stop.
     #[error("a random identifier was drawn twice")]
     IdentifierTaken,
-    /// The store holds no organisation; commit what [`crate::found`] returned first.
+    /// The store holds no organisation; commit what [`crate::found()`] returned first.
     #[error("the store holds no organisation")]
     NotFounded,
     /// The store cannot answer; see [`RecordsError`].

@@ -28,7 +28,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! [`found`] makes the keys ([`Root`], [`AdminKeys`], [`DeskKeys`]); [`Desk`] invites and answers;
+//! [`found()`] makes the keys ([`Root`], [`AdminKeys`], [`DeskKeys`]); [`Desk`] invites and answers;
 //! [`InvitationLink`], [`request`] and [`PendingEnrolment`] are the new device's side.
 //!
 //! What this crate does not do: it sends nothing and stores nothing, and it verifies no credential

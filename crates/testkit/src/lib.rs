@@ -11,7 +11,16 @@
 //! assert_eq!(world.heard(bob), ["hello"]);
 //! ```
 //!
-//! What this crate does not do: it opens no socket and no file; shells are tested where they live.
+//! What this crate does not do: it opens no socket and no file; shells are tested where they live. It panics
+//! where a simulation makes no sense any more, as a test does.
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    clippy::missing_panics_doc,
+    reason = "only tests use it, and a panic is how a test fails"
+)]
 
 mod line;
 mod person;

@@ -23,7 +23,7 @@ pub enum DecodeError {
     Malformed,
 }
 
-/// A message of `/proto`: what [`decode`] and [`encode`] work on.
+/// A message of `/proto`: what [`decode()`] and [`encode()`] work on.
 pub trait WireMessage: Message + Default {}
 
 impl<T: Message + Default> WireMessage for T {}

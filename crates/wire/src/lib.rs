@@ -9,7 +9,7 @@
 //! # Ok::<(), chancery_wire::DecodeError>(())
 //! ```
 //!
-//! What comes out of [`decode`] is [`Unverified`]: well formed, and believed by nobody until the crate that
+//! What comes out of [`decode()`] is [`Unverified`]: well formed, and believed by nobody until the crate that
 //! owns the type has checked it. [`records`] holds the contract between state machines and a store.
 //!
 //! Source: `docs/PROTOCOL.md`, sections "Encoding" and "Limits" (R-WIRE).
