@@ -64,6 +64,7 @@ fn main() {
     let (mut a, mut b) = (first.session, accepted.session);
     turn(&mut b, &mut a);
     turn(&mut a, &mut b);
+    let (mut from, mut to) = (a.to_bytes(), b.to_bytes());
     let mut seal_rng = seeded([3; 32]);
     let mut open_rng = seeded([4; 32]);
     let sealed = median(|| (), |()| a.encrypt(&[7; 256], &mut seal_rng).unwrap());
@@ -74,6 +75,20 @@ fn main() {
     let opened = median(|| queue.pop().unwrap(), |message| b.decrypt(&message, NOW, &mut open_rng).unwrap());
     report("open 256 bytes, same chain", opened);
     report("seal and open together", sealed + opened);
+    // As a device does it: the session is read from its record and written again for every message.
+    let recorded = median(
+        || (),
+        |()| {
+            let mut session = Session::from_bytes(from.expose()).unwrap();
+            let envelope = session.encrypt(&[7; 256], &mut seal_rng).unwrap();
+            from = session.to_bytes();
+            let mut session = Session::from_bytes(to.expose()).unwrap();
+            session.decrypt(&envelope, NOW, &mut open_rng).unwrap();
+            to = session.to_bytes();
+        },
+    );
+    report("seal and open, each from bytes and to bytes", recorded);
+    println!("{:<58} {:>9} bytes", "stored sessions", from.expose().len().max(to.expose().len()));
     let mut pair = (a, b);
     report(
         "a message with a turn, sealed and opened",

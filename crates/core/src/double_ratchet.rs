@@ -1,6 +1,7 @@
-//! The Double Ratchet with header encryption: the state and its two moves.
+//! The Triple Ratchet: the Double Ratchet with header encryption, its state and its two moves, and beside it the
+//! post-quantum ratchet, whose key enters every message key.
 //!
-//! Source: Double Ratchet, revision 4, section 4; `docs/PROTOCOL.md`, section "Ratchet", with the vector
+//! Source: Double Ratchet, revision 4, sections 4 and 6; `docs/PROTOCOL.md`, section "Ratchet", with the vector
 //! that R-RATCHET-15 names.
 
 use alloc::vec::Vec;
@@ -8,15 +9,17 @@ use core::ops::Range;
 
 use chancery_crypto::NotAuthentic;
 use chancery_crypto::rng::CryptoRng;
-use chancery_crypto::secret::SecretBytes;
+use chancery_crypto::secret::{Secret, SecretBytes};
 use chancery_crypto::x25519::{DhPublic, DhSecret};
 use chancery_wire::Timestamp;
 
+use crate::braid::Room;
 use crate::chain_key::ChainKey;
 use crate::envelope::{SESSION, SessionEnvelope};
 use crate::header::{Header, HeaderKey};
 use crate::message_key::MessageKey;
-use crate::padding::unpad;
+use crate::padding::{begin_body, split_body};
+use crate::pq_ratchet::{PqRatchet, Walk};
 use crate::root_key::{RootKey, RootStep};
 use crate::skipped::{MAX_SKIP, SkippedKey, SkippedKeys};
 use crate::tag::{Tag, TagChange, WINDOW};
@@ -37,8 +40,10 @@ pub(crate) struct DoubleRatchet {
     pub(crate) next_receiving_header_key: HeaderKey,
     /// PN.
     pub(crate) previous_chain_len: u32,
-    /// MKSKIPPED.
+    /// MKSKIPPED, keys of both ratchets together.
     pub(crate) skipped: SkippedKeys,
+    /// The post-quantum ratchet. Its secrets never enter RK (R-RATCHET-20).
+    pub(crate) post_quantum: PqRatchet,
 }
 
 pub(crate) struct SendingChain {
@@ -69,6 +74,8 @@ pub(crate) struct InitialSecrets {
     pub(crate) header_key_a: HeaderKey,
     /// `shared_nhkb`: NHKs of the responder.
     pub(crate) header_key_b: HeaderKey,
+    /// SK of the post-quantum ratchet.
+    pub(crate) post_quantum: Secret<32>,
 }
 
 /// What is bound to a message besides its header.
@@ -92,6 +99,8 @@ pub(crate) struct Incoming<'a> {
 pub(crate) struct Received {
     pub(crate) plaintext: SecretBytes,
     pub(crate) tags: TagChange,
+    /// Whether an epoch of the post-quantum ratchet has ended.
+    pub(crate) healed: bool,
 }
 
 /// Under which header key a tag was found.
@@ -120,6 +129,7 @@ impl DoubleRatchet {
             next_receiving_header_key: secrets.header_key_b,
             previous_chain_len: 0,
             skipped: SkippedKeys::default(),
+            post_quantum: PqRatchet::start(true, &secrets.post_quantum),
         })
     }
 
@@ -134,24 +144,38 @@ impl DoubleRatchet {
             next_receiving_header_key: secrets.header_key_a,
             previous_chain_len: 0,
             skipped: SkippedKeys::default(),
+            post_quantum: PqRatchet::start(false, &secrets.post_quantum),
         }
     }
 
-    /// `RatchetEncryptHE`: seals a padded body into a session message.
+    /// `RatchetEncryptHE`: seals a content into a session message whose body has `body_len` bytes, at least two more
+    /// than the content. What is left of them carries the braid, and zeros.
     ///
     /// `None`, and nothing changed, when the chain has no number left or does not exist (R-RATCHET-10).
-    pub(crate) fn encrypt(&mut self, bound: Bound<'_>, padded: &SecretBytes) -> Option<Vec<u8>> {
+    pub(crate) fn encrypt(
+        &mut self,
+        bound: Bound<'_>,
+        (content, body_len): (&[u8], usize),
+        rng: &mut dyn CryptoRng,
+    ) -> Option<Vec<u8>> {
         let sending = self.sending.as_mut()?;
         let n = sending.next;
         let next = n.checked_add(1)?;
+        let step = self.post_quantum.step()?;
+        let mut body = begin_body(content, body_len)?;
         let header = Header {
             ratchet_key: *self.ratchet_secret.public(),
             previous_chain_len: self.previous_chain_len,
+            position: step.position,
         };
         let (chain_key, message_key) = sending.chain_key.step();
+        let message_key = message_key.combine(&step.message_key);
+        self.post_quantum.take(step);
+        self.post_quantum.fill(&mut Room { body: &mut body, end: body_len }, rng);
+        body.resize(body_len, 0);
         let tag = sending.header_key.tag(n);
         let sealed_header = sending.header_key.seal(n, &header);
-        let body = message_key.seal(&bound.body_aad(&tag, &sealed_header), padded);
+        let body = message_key.seal(&bound.body_aad(&tag, &sealed_header), &SecretBytes::new(body));
         sending.chain_key = chain_key;
         sending.next = next;
         Some([&[SESSION], tag.as_bytes().as_slice(), &sealed_header, &body].concat())
@@ -165,12 +189,14 @@ impl DoubleRatchet {
         rng: &mut dyn CryptoRng,
     ) -> Result<Received, NotAuthentic> {
         let tag = incoming.message.tag;
-        if let Some(message_key) = self.skipped.find(&tag, incoming.now) {
-            let plaintext = incoming.open(message_key)?;
+        if let Some(key) = self.skipped.find(&tag, incoming.now) {
+            let body = incoming.open(&key.message_key)?;
+            let (plaintext, frames) = split_body(&body)?;
+            let healed = self.post_quantum.receive(key.epoch, &frames, None)?;
             self.skipped.remove(&tag);
             let mut removed = self.skipped.expire(incoming.now);
             removed.push(tag);
-            return Ok(Received { plaintext, tags: TagChange { added: Vec::new(), removed } });
+            return Ok(Received { plaintext, tags: TagChange { added: Vec::new(), removed }, healed });
         }
         match self.locate(&tag).ok_or(NotAuthentic)? {
             (Chain::Current, n) => self.receive_in_chain(incoming, n),
@@ -218,16 +244,21 @@ impl DoubleRatchet {
         if header.ratchet_key != chain.ratchet_key {
             return Err(NotAuthentic);
         }
-        let skipped = skip(&chain.header_key, &chain.chain_key, chain.next..n, incoming.now);
+        let mut walk = self.post_quantum.walk(header.position, n.saturating_sub(chain.next))?;
+        let skipped = skip(&chain.header_key, &chain.chain_key, chain.next..n, (&mut walk, incoming.now));
         let (chain_key, message_key) = skipped.chain_key.as_ref().unwrap_or(&chain.chain_key).step();
-        let plaintext = incoming.open(&message_key)?;
+        let (epoch, post_quantum) = walk.step();
+        let body = incoming.open(&message_key.combine(&post_quantum))?;
+        let (plaintext, frames) = split_body(&body)?;
+        let walked = walk.finish();
+        let healed = self.post_quantum.receive(epoch, &frames, walked)?;
 
         let mut tags = TagChange::default();
         tags.pass(&chain.header_key, chain.next, n);
         chain.chain_key = chain_key;
         chain.next = n.saturating_add(1);
         self.store(skipped.keys, incoming.now, &mut tags);
-        Ok(Received { plaintext, tags })
+        Ok(Received { plaintext, tags, healed })
     }
 
     /// The first message to arrive of the peer's next chain: `DHRatchetHE` (R-RATCHET-8).
@@ -238,17 +269,25 @@ impl DoubleRatchet {
         rng: &mut dyn CryptoRng,
     ) -> Result<Received, NotAuthentic> {
         let header = self.next_receiving_header_key.open(n, incoming.message.sealed_header)?;
-        let mut rest = self.skip_rest(header.previous_chain_len, incoming.now)?;
+        let rest_len = self.rest_of_chain(header.previous_chain_len)?;
+        let mut walk =
+            self.post_quantum.walk(header.position, rest_len.checked_add(n).ok_or(NotAuthentic)?)?;
         let dh = self.ratchet_secret.agree(&header.ratchet_key).map_err(|_| NotAuthentic)?;
         let receiving = self.root_key.step(&dh);
-        let skipped = skip(&self.next_receiving_header_key, &receiving.chain_key, 0..n, incoming.now);
+        let mut rest = self.skip_rest(header.previous_chain_len, (&mut walk, incoming.now));
+        let skipped =
+            skip(&self.next_receiving_header_key, &receiving.chain_key, 0..n, (&mut walk, incoming.now));
         let (chain_key, message_key) = skipped.chain_key.as_ref().unwrap_or(&receiving.chain_key).step();
-        let plaintext = incoming.open(&message_key)?;
+        let (epoch, post_quantum) = walk.step();
+        let body = incoming.open(&message_key.combine(&post_quantum))?;
+        let (plaintext, frames) = split_body(&body)?;
+        let walked = walk.finish();
 
         // The message is authentic; what follows is the answering half of the turn.
         let ratchet_secret = DhSecret::generate(rng);
         let dh = ratchet_secret.agree(&header.ratchet_key).map_err(|_| NotAuthentic)?;
         let sending = receiving.root_key.step(&dh);
+        let healed = self.post_quantum.receive(epoch, &frames, walked)?;
         let mut tags = TagChange::default();
         if let Some(old) = &self.receiving {
             tags.close(&old.header_key, old.next, header.previous_chain_len);
@@ -272,18 +311,23 @@ impl DoubleRatchet {
         self.ratchet_secret = ratchet_secret;
         rest.extend(skipped.keys);
         self.store(rest, incoming.now, &mut tags);
-        Ok(Received { plaintext, tags })
+        Ok(Received { plaintext, tags, healed })
+    }
+
+    /// How many messages of the chain that ends are still to come; none where there is no chain.
+    fn rest_of_chain(&self, previous_chain_len: u32) -> Result<u32, NotAuthentic> {
+        let from = self.receiving.as_ref().map_or(0, |chain| chain.next);
+        let rest = previous_chain_len.saturating_sub(from);
+        if rest > MAX_SKIP {
+            return Err(NotAuthentic);
+        }
+        Ok(if self.receiving.is_some() { rest } else { 0 })
     }
 
     /// `SkipMessageKeysHE(PN)` for the chain that ends; nothing to skip where there is none.
-    fn skip_rest(&self, previous_chain_len: u32, now: Timestamp) -> Result<Vec<SkippedKey>, NotAuthentic> {
-        let from = self.receiving.as_ref().map_or(0, |chain| chain.next);
-        if previous_chain_len.saturating_sub(from) > MAX_SKIP {
-            return Err(NotAuthentic);
-        }
-        Ok(self.receiving.as_ref().map_or_else(Vec::new, |chain| {
-            skip(&chain.header_key, &chain.chain_key, from..previous_chain_len, now).keys
-        }))
+    fn skip_rest(&self, previous_chain_len: u32, at: (&mut Walk<'_>, Timestamp)) -> Vec<SkippedKey> {
+        let Some(chain) = &self.receiving else { return Vec::new() };
+        skip(&chain.header_key, &chain.chain_key, chain.next..previous_chain_len, at).keys
     }
 
     fn store(&mut self, skipped: Vec<SkippedKey>, now: Timestamp, tags: &mut TagChange) {
@@ -316,11 +360,18 @@ struct Skip {
 
 /// `SkipMessageKeysHE`: walks a receiving chain without changing it. Stops before `numbers.end`, the message
 /// at hand, whose key is never stored.
-fn skip(header_key: &HeaderKey, start: &ChainKey, numbers: Range<u32>, now: Timestamp) -> Skip {
+fn skip(
+    header_key: &HeaderKey,
+    start: &ChainKey,
+    numbers: Range<u32>,
+    (walk, now): (&mut Walk<'_>, Timestamp),
+) -> Skip {
     let mut skip = Skip { keys: Vec::new(), chain_key: None };
     for n in numbers {
         let (next, message_key) = skip.chain_key.as_ref().unwrap_or(start).step();
-        skip.keys.push(SkippedKey { tag: header_key.tag(n), message_key, stored_at: now });
+        let (epoch, post_quantum) = walk.step();
+        let message_key = message_key.combine(&post_quantum);
+        skip.keys.push(SkippedKey { tag: header_key.tag(n), message_key, epoch, stored_at: now });
         skip.chain_key = Some(next);
     }
     skip
@@ -355,12 +406,14 @@ impl Bound<'_> {
 }
 
 impl Incoming<'_> {
-    /// Opens the body and takes the padding off; both failures are one.
+    /// Opens the body; what comes out is content, frames and zeros.
     fn open(&self, key: &MessageKey) -> Result<SecretBytes, NotAuthentic> {
         let aad = self.bound.body_aad(&self.message.tag, self.message.sealed_header);
-        unpad(&key.open(&aad, self.message.body)?)
+        key.open(&aad, self.message.body)
     }
 }
 
+#[cfg(test)]
+mod adversary;
 #[cfg(test)]
 mod tests;

@@ -81,8 +81,8 @@ impl EnvelopeKind {
 /// ```text
 /// 0    1  0x12
 /// 1   16  tag
-/// 17  56  sealed header
-/// 73   …  sealed body: the rest of one of the lengths in BUCKETS
+/// 17  60  sealed header
+/// 77   …  sealed body: the rest of one of the lengths in BUCKETS
 /// ```
 #[derive(Debug, Clone, Copy)]
 pub struct SessionEnvelope<'a> {
@@ -230,7 +230,7 @@ mod tests {
             let mut bytes = vec![SESSION; len];
             bytes.iter_mut().skip(1).take(16).for_each(|byte| *byte = 5);
             let parsed = SessionEnvelope::parse(&bytes).map(|envelope| (envelope.tag(), envelope.body.len()));
-            let expected = BUCKETS.contains(&len).then(|| (Tag::new([5; 16]), len - 73));
+            let expected = BUCKETS.contains(&len).then(|| (Tag::new([5; 16]), len - 77));
             assert_eq!(parsed, expected.ok_or(EnvelopeError::Malformed), "{len} bytes");
         }
     }

@@ -17,9 +17,6 @@ pub(crate) const MAX_INDEX: u16 = 65_534;
 /// The most blocks of one value: those of a vector, the longest that the braid sends (R-BRAID-3).
 pub(crate) const MAX_BLOCKS: usize = 36;
 
-/// A codeword and its number.
-pub(crate) type Codeword = (u16, [u8; CODEWORD_LEN]);
-
 /// Four 64-bit words of four symbols each.
 type Symbols = [u64; 4];
 
@@ -40,11 +37,11 @@ const fn multiply(a: u16, b: u16) -> u16 {
 const fn invert(a: u16) -> u16 {
     let mut power = a;
     let mut product = 1;
-    let mut bit = 1;
+    let mut bit = 1_u16;
     while bit < 16 {
         power = multiply(power, power);
         product = multiply(product, power);
-        bit = bit.wrapping_add(1_u16);
+        bit = bit.wrapping_add(1);
     }
     product
 }
@@ -95,10 +92,11 @@ const fn double(symbols: u64) -> u64 {
 /// Inverts many values, none of them zero, with a single inversion.
 fn invert_all(values: &[u16]) -> Vec<u16> {
     let mut product = 1;
-    let mut before: Vec<u16> = values
-        .iter()
-        .map(|value| core::mem::replace(&mut product, multiply(product, *value)))
-        .collect();
+    let mut before: Vec<u16> = Vec::with_capacity(values.len());
+    for value in values {
+        before.push(product);
+        product = multiply(product, *value);
+    }
     let mut inverse = invert(product);
     for (before, value) in before.iter_mut().zip(values).rev() {
         *before = multiply(*before, inverse);
@@ -139,7 +137,10 @@ pub(crate) fn encode(value: &[u8], numbers: core::ops::Range<u16>, out: &mut Vec
 }
 
 /// Rebuilds a value of `k` blocks from exactly `k` codewords with different numbers.
-pub(crate) fn decode<'a>(k: usize, codewords: impl Iterator<Item = (u16, &'a [u8; CODEWORD_LEN])>) -> Vec<u8> {
+pub(crate) fn decode<'a>(
+    k: usize,
+    codewords: impl Iterator<Item = (u16, &'a [u8; CODEWORD_LEN])>,
+) -> Vec<u8> {
     let known: Vec<_> = codewords.take(k).collect();
     let mut interpolation = None;
     let mut value = Vec::with_capacity(k.saturating_mul(CODEWORD_LEN));
@@ -156,10 +157,18 @@ pub(crate) fn decode<'a>(k: usize, codewords: impl Iterator<Item = (u16, &'a [u8
 }
 
 #[cfg(test)]
+#[allow(
+    clippy::arithmetic_side_effects,
+    clippy::cast_possible_truncation,
+    reason = "a test that goes wrong may panic"
+)]
 mod tests {
     use super::*;
+    use alloc::string::String;
     use chancery_crypto::rng::{random_bytes, seeded};
     use proptest::prelude::*;
+
+    type Codeword = (u16, [u8; CODEWORD_LEN]);
 
     fn value(k: usize, seed: u8) -> Vec<u8> {
         let mut rng = seeded([seed; 32]);
@@ -218,10 +227,18 @@ mod tests {
     #[test]
     fn a_published_vector_holds() {
         // R-BRAID-3
-        let value: Vec<u8> = (0..96).collect();
-        let expected = "20232225242726292c2b2e2d302f32313c3b3e3d";
-        let _ = expected;
-        assert_eq!(rebuild(3, &codewords(&value, [3, 4, 65_534])), value);
+        let value: Vec<u8> = (0..96_u32).map(|i| ((7 * i * i + 3) % 256) as u8).collect();
+        let hex = |bytes: &[u8]| bytes.iter().map(|b| alloc::format!("{b:02x}")).collect::<String>();
+        let codewords = codewords(&value, [3, 4, 65_534]);
+        let expected = [
+            "034a9f0273f27f1ac37a3f12f3e2dfea032a5fa2f352bf3ac35affb273421f0a",
+            "060a5a6e76b2ba76c63afa7ef6a21e0602ea9acef6127a56c61a3ade7602da66",
+            "fdaca4d08d1444c83d9c04c00d04243a3dce64700db484e83dbcc4608da424d8",
+        ];
+        for ((_, codeword), expected) in codewords.iter().zip(expected) {
+            assert_eq!(hex(codeword), expected);
+        }
+        assert_eq!(rebuild(3, &codewords), value);
     }
 
     proptest! {

@@ -9,43 +9,49 @@ use chancery_crypto::label;
 use chancery_crypto::secret::Secret;
 use chancery_crypto::x25519::DhPublic;
 
+use crate::pq_ratchet::Position;
 use crate::tag::Tag;
 
-/// Length of a header before it is sealed: ratchet key (32), PN (4), flags (4).
-pub(crate) const HEADER_LEN: usize = 40;
+/// Length of a header before it is sealed: ratchet key (32), PN (4), epoch (4), index (4).
+pub(crate) const HEADER_LEN: usize = 44;
 /// Length of a sealed header.
 pub(crate) const SEALED_HEADER_LEN: usize = HEADER_LEN + AUTHENTICATOR_LEN;
-/// What the flags must be in this version: no bit is defined (R-RATCHET-6).
-const FLAGS: [u8; 4] = [0; 4];
 
-/// A message's header: DH ratchet key and PN. Its number is not inside, the tag implies it.
+/// A message's header: DH ratchet key, PN, and the position in the post-quantum ratchet. The message's number in
+/// its chain is not inside, the tag implies it (R-RATCHET-6).
 ///
 /// ```text
 /// 0   32  ratchet public key of the sender (X25519)
 /// 32   4  PN, length of the sender's previous sending chain, big-endian
-/// 36   4  flags, zero
+/// 36   4  epoch of the post-quantum ratchet, big-endian
+/// 40   4  index in the epoch, from 1, big-endian
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Header {
     pub(crate) ratchet_key: DhPublic,
     /// PN.
     pub(crate) previous_chain_len: u32,
+    pub(crate) position: Position,
 }
 
 impl Header {
     fn encode(&self) -> Vec<u8> {
-        [self.ratchet_key.as_bytes().as_slice(), &self.previous_chain_len.to_be_bytes(), &FLAGS].concat()
+        [
+            self.ratchet_key.as_bytes().as_slice(),
+            &self.previous_chain_len.to_be_bytes(),
+            &self.position.epoch.to_be_bytes(),
+            &self.position.index.to_be_bytes(),
+        ]
+        .concat()
     }
 
     fn decode(bytes: &[u8]) -> Option<Self> {
         let (ratchet_key, rest) = bytes.split_first_chunk::<32>()?;
-        let (previous_chain_len, flags) = rest.split_first_chunk::<4>()?;
-        if flags != FLAGS {
-            return None;
-        }
+        let ([previous_chain_len, epoch, index], []) = rest.as_chunks::<4>() else { return None };
+        let position = Position { epoch: u32::from_be_bytes(*epoch), index: u32::from_be_bytes(*index) };
         // Refuses what is not canonical and what is of small order (R-RATCHET-12).
         let ratchet_key = DhPublic::from_bytes(ratchet_key).ok()?;
-        Some(Self { ratchet_key, previous_chain_len: u32::from_be_bytes(*previous_chain_len) })
+        Some(Self { ratchet_key, previous_chain_len: u32::from_be_bytes(*previous_chain_len), position })
     }
 }
 
@@ -105,7 +111,9 @@ mod tests {
         let header = Header {
             ratchet_key: *DhSecret::generate(&mut seeded([1; 32])).public(),
             previous_chain_len: 0x0102_0304,
+            position: Position { epoch: 0x0506_0708, index: 0x090A_0B0C },
         };
+        assert_eq!(header.encode()[32..], [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12]);
         let sealed = key().seal(7, &header);
         assert_eq!(sealed.len(), SEALED_HEADER_LEN);
         assert_eq!(key().open(7, &sealed), Ok(header));
@@ -115,24 +123,22 @@ mod tests {
     }
 
     #[test]
-    fn flags_and_ratchet_keys_of_small_order_are_refused_even_when_authentic() {
+    fn other_lengths_and_ratchet_keys_of_small_order_are_refused_even_when_authentic() {
         // R-RATCHET-6, R-RATCHET-12
-        let good =
-            Header { ratchet_key: *DhSecret::generate(&mut seeded([1; 32])).public(), previous_chain_len: 0 }
-                .encode();
+        let good = Header {
+            ratchet_key: *DhSecret::generate(&mut seeded([1; 32])).public(),
+            previous_chain_len: 0,
+            position: Position { epoch: 0, index: 1 },
+        }
+        .encode();
         let seal = |bytes: &[u8]| key().single_use(0).seal(&[], bytes);
         assert!(key().open(0, &seal(&good)).is_ok());
-        for flag in 36..40 {
-            let mut bad = good.clone();
-            bad[flag] = 1;
-            assert_eq!(key().open(0, &seal(&bad)), Err(NotAuthentic));
-        }
         let mut low_order = good.clone();
         low_order[..32].fill(0);
         assert_eq!(key().open(0, &seal(&low_order)), Err(NotAuthentic));
         low_order[0] = 1;
         assert_eq!(key().open(0, &seal(&low_order)), Err(NotAuthentic));
-        assert_eq!(key().open(0, &seal(&good[..39])), Err(NotAuthentic));
+        assert_eq!(key().open(0, &seal(&good[..43])), Err(NotAuthentic));
         assert_eq!(key().open(0, &seal(&[good.as_slice(), &[0]].concat())), Err(NotAuthentic));
     }
 }

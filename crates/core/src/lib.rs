@@ -1,4 +1,4 @@
-//! Sessions between two devices: prekeys, PQXDH, the Double Ratchet with header encryption, envelopes.
+//! Sessions between two devices: prekeys, PQXDH, the Triple Ratchet with header encryption, envelopes.
 //!
 //! ```
 //! # mod company { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/scenarios/company.rs")); }
@@ -37,15 +37,19 @@
 
 extern crate alloc;
 
+mod braid;
 mod chain_key;
 mod double_ratchet;
 mod envelope;
+mod erasure;
 mod header;
 mod message_key;
 mod padding;
+mod pq_ratchet;
 mod pqxdh;
 mod prekey;
 mod record;
+mod refresh;
 mod root_key;
 mod session;
 mod skipped;
@@ -59,6 +63,7 @@ pub use pqxdh::{
 };
 pub use prekey::{BatchError, BatchPlan, Bundle, BundleError, GeneratedBatch, generate_batch};
 pub use record::RecordError;
+pub use refresh::{REFRESH_ANSWER_INTERVAL, REFRESH_INTERVAL};
 pub use session::{DecryptError, Decrypted, EncryptError, Session};
 pub use skipped::{MAX_SKIP, MAX_SKIPPED, SKIPPED_KEY_LIFETIME};
 pub use tag::{TAG_LEN, Tag, TagChange, WINDOW};

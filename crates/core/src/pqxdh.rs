@@ -87,8 +87,7 @@ impl Agreement {
         OneTimeKey::new(derive(label::KDF_HANDSHAKE_IDENTITY, &SALT, &ikm, transcript))
     }
 
-    /// The session's first secrets (R-HANDSHAKE-8). The last 32 of 128 bytes are derived so that the
-    /// derivation stays when a post-quantum ratchet takes them, and are wiped here.
+    /// The session's first secrets (R-HANDSHAKE-8).
     fn session_secrets(&self, dh1: &Secret<32>, parties: &Parties) -> InitialSecrets {
         let ikm = self.material(Some(dh1));
         let all: Secret<128> = derive(label::KDF_HANDSHAKE_SESSION, &SALT, &ikm, &parties.context);
@@ -104,6 +103,7 @@ impl Agreement {
             root_key: RootKey::new(part(0)),
             header_key_a: HeaderKey::new(part(1)),
             header_key_b: HeaderKey::new(part(2)),
+            post_quantum: part(3),
         }
     }
 

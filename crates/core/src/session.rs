@@ -1,6 +1,7 @@
 //! A session: what two devices share once a handshake is done.
 
 use alloc::vec::Vec;
+use core::time::Duration;
 
 use chancery_crypto::rng::CryptoRng;
 use chancery_crypto::secret::SecretBytes;
@@ -9,7 +10,8 @@ use chancery_wire::Timestamp;
 
 use crate::double_ratchet::{Bound, DoubleRatchet, Incoming};
 use crate::envelope::SessionEnvelope;
-use crate::padding::{MAX_CONTENT, pad};
+use crate::padding::{BodyPlan, MAX_CONTENT};
+use crate::refresh::{REFRESH_INTERVAL, Refresh};
 use crate::tag::{Tag, TagChange};
 
 /// Why a message cannot be encrypted. The session is unchanged.
@@ -48,7 +50,7 @@ pub struct Decrypted {
     pub tags: TagChange,
 }
 
-/// One side of a session: a Double Ratchet with header encryption and what identifies it.
+/// One side of a session: a Triple Ratchet with header encryption and what identifies it.
 ///
 /// The caller stores [`Session::to_bytes`] after each successful call and *before* the message leaves the
 /// device; a session that is restored from an older state must never encrypt again, because it would use a
@@ -58,6 +60,9 @@ pub struct Session {
     pub(crate) peer_device: DeviceId,
     pub(crate) associated_data: [u8; 32],
     pub(crate) ratchet: DoubleRatchet,
+    /// Messages that filled their bucket, for R-ENVELOPE-6.
+    pub(crate) filled: u32,
+    pub(crate) refresh: Refresh,
 }
 
 impl core::fmt::Debug for Session {
@@ -69,13 +74,43 @@ impl core::fmt::Debug for Session {
 impl Session {
     /// Encrypts a content of at most [`MAX_CONTENT`] bytes into a session message, an envelope of kind 0x12.
     ///
-    /// `rng` is not drawn from in this version; the post-quantum ratchet draws from it when it sends.
+    /// `rng` is drawn from when the post-quantum ratchet begins to send a key or a ciphertext, once in an epoch.
     ///
     /// # Errors
     ///
     /// [`EncryptError`]; the session is unchanged.
-    pub fn encrypt(&mut self, plaintext: &[u8], _rng: &mut dyn CryptoRng) -> Result<Vec<u8>, EncryptError> {
-        self.encrypt_after(&[], plaintext)
+    pub fn encrypt(&mut self, plaintext: &[u8], rng: &mut dyn CryptoRng) -> Result<Vec<u8>, EncryptError> {
+        self.encrypt_after(&[], plaintext, rng)
+    }
+
+    /// Whether the session has gone unhealed for [`REFRESH_INTERVAL`] and it is this side's turn to do something about
+    /// it: then the caller sends what [`Session::refresh`] gives. To be asked now and then, and after each
+    /// message that was decrypted.
+    ///
+    /// A session in which both sides write heals by itself and wants nothing.
+    #[must_use]
+    pub fn wants_refresh(&self, now: Timestamp) -> bool {
+        self.wants_refresh_after(REFRESH_INTERVAL, now)
+    }
+
+    /// As [`Session::wants_refresh`], for an interval that a policy sets.
+    #[must_use]
+    pub fn wants_refresh_after(&self, interval: Duration, now: Timestamp) -> bool {
+        self.refresh.is_due(interval, now, self.ratchet.post_quantum.is_unannounced())
+    }
+
+    /// Encrypts an empty content into a session message of 2,048 bytes, which carries what heals the session. The
+    /// peer decrypts it as any other, and shows nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`EncryptError::Exhausted`]; the session is unchanged.
+    pub fn refresh(&mut self, now: Timestamp, rng: &mut dyn CryptoRng) -> Result<Vec<u8>, EncryptError> {
+        let plan = BodyPlan::refresh(self.filled);
+        let bound = Bound { associated_data: &self.associated_data, before: &[] };
+        let envelope = self.ratchet.encrypt(bound, (&[], plan.len), rng).ok_or(EncryptError::Exhausted)?;
+        self.refresh.asked(now);
+        Ok(envelope)
     }
 
     /// Decrypts a session message.
@@ -113,6 +148,7 @@ impl Session {
             .ratchet
             .decrypt(&Incoming { bound, message: &message, now }, rng)
             .map_err(|_| DecryptError::NotAuthentic)?;
+        self.refresh.heard(now, received.plaintext.expose().is_empty(), received.healed);
         Ok(Decrypted { plaintext: received.plaintext, tags: received.tags })
     }
 
@@ -159,11 +195,20 @@ impl Session {
     }
 
     /// Encrypts a message that stands behind `before` in one envelope and is bound to it.
-    pub(crate) fn encrypt_after(&mut self, before: &[u8], plaintext: &[u8]) -> Result<Vec<u8>, EncryptError> {
+    pub(crate) fn encrypt_after(
+        &mut self,
+        before: &[u8],
+        plaintext: &[u8],
+        rng: &mut dyn CryptoRng,
+    ) -> Result<Vec<u8>, EncryptError> {
         let too_long = EncryptError::TooLong { len: plaintext.len(), limit: MAX_CONTENT };
-        let padded = pad(plaintext).ok_or(too_long)?;
+        let plan = BodyPlan::new(plaintext.len(), self.filled).ok_or(too_long)?;
         let bound = Bound { associated_data: &self.associated_data, before };
-        self.ratchet.encrypt(bound, &padded).ok_or(EncryptError::Exhausted)
+        let envelope =
+            self.ratchet.encrypt(bound, (plaintext, plan.len), rng).ok_or(EncryptError::Exhausted)?;
+        self.filled = plan.filled;
+        self.refresh.sent();
+        Ok(envelope)
     }
 }
 

@@ -11,8 +11,8 @@ use crate::tag::Tag;
 
 /// The most messages that one jump may pass over.
 ///
-/// 1,000: a longer gap is more likely an attack than a delay, and each costs three HMACs (Double Ratchet,
-/// section 2.6).
+/// 1,000: a longer gap is more likely an attack than a delay, and each costs five HMACs and an HKDF (Double
+/// Ratchet, section 2.6).
 pub const MAX_SKIP: u32 = 1000;
 /// The most keys of passed-over messages that a session keeps; the oldest go first.
 ///
@@ -29,6 +29,8 @@ pub const SKIPPED_KEY_LIFETIME: Duration = Duration::from_secs(30 * 24 * 60 * 60
 pub(crate) struct SkippedKey {
     pub(crate) tag: Tag,
     pub(crate) message_key: MessageKey,
+    /// Of the post-quantum ratchet: what the message carries belongs to the epoch after it.
+    pub(crate) epoch: u32,
     pub(crate) stored_at: Timestamp,
 }
 
@@ -56,9 +58,8 @@ impl SkippedKeys {
     }
 
     /// Finds the key for `tag`, unless its time is over (R-RATCHET-11).
-    pub(crate) fn find(&self, tag: &Tag, now: Timestamp) -> Option<&MessageKey> {
-        let key = self.0.iter().find(|key| key.tag == *tag)?;
-        (!key.is_expired(now)).then_some(&key.message_key)
+    pub(crate) fn find(&self, tag: &Tag, now: Timestamp) -> Option<&SkippedKey> {
+        self.0.iter().find(|key| key.tag == *tag).filter(|key| !key.is_expired(now))
     }
 
     /// Removes the key for `tag`, after its message authenticated.
@@ -92,6 +93,7 @@ mod tests {
         SkippedKey {
             tag: Tag::new(tag),
             message_key: MessageKey::new(Secret::from_bytes([1; 32])),
+            epoch: 0,
             stored_at: Timestamp::from_millis(at),
         }
     }

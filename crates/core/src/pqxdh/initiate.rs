@@ -15,6 +15,7 @@ use crate::double_ratchet::DoubleRatchet;
 use crate::envelope::{HANDSHAKE_SUITE, IDENTITY_LEN, INITIAL};
 use crate::padding::{MAX_CONTENT, pad_to};
 use crate::prekey::Bundle;
+use crate::refresh::Refresh;
 use crate::session::Session;
 
 /// A session that has been started, and its first envelope.
@@ -113,8 +114,10 @@ pub fn initiate(
         peer_device: bundle.credential.device_id(),
         associated_data: parties.associated_data,
         ratchet,
+        filled: 0,
+        refresh: Refresh::start(now),
     };
-    let message = session.encrypt_after(&envelope, plaintext).map_err(|_| too_long(plaintext))?;
+    let message = session.encrypt_after(&envelope, plaintext, rng).map_err(|_| too_long(plaintext))?;
     envelope.extend_from_slice(&message);
     Ok(Initiated { session, envelope })
 }

@@ -15,6 +15,7 @@ use super::{Agreement, InitialSecrets, Local, Parties, Public};
 use crate::double_ratchet::{Bound, DoubleRatchet, Incoming, Received};
 use crate::envelope::InitialEnvelope;
 use crate::padding::unpad;
+use crate::refresh::Refresh;
 use crate::session::Session;
 
 /// Where a device keeps the secrets of its prekeys.
@@ -116,6 +117,8 @@ pub fn respond(
         peer_device: peer.device_id(),
         associated_data: parties.associated_data,
         ratchet,
+        filled: 0,
+        refresh: Refresh::start(now),
     };
     let last_resort = envelope.kem.kind == PrekeyKind::LastResortKem;
     let used = envelope.one_time.into_iter().chain((!last_resort).then_some(envelope.kem)).collect();

@@ -6,8 +6,9 @@ use chancery_crypto::aead::OneTimeKey;
 use chancery_crypto::hash::hash;
 use chancery_crypto::kdf::{derive, mac};
 use chancery_crypto::kem::KemPublic;
+use chancery_crypto::kem_incremental::IncrementalSecret;
 use chancery_crypto::label;
-use chancery_crypto::rng::seeded;
+use chancery_crypto::rng::{CryptoRng, seeded};
 use chancery_crypto::secret::Secret;
 use chancery_crypto::x25519::{DhPublic, DhSecret};
 use chancery_wire::{encode, proto};
@@ -18,8 +19,10 @@ use crate::company::{Company, Device, NOW};
 #[derive(Default, Clone, Copy)]
 struct Otherwise {
     signed_by_another: bool,
-    flag: u8,
+    position: Option<(u32, u32)>,
     padding: u8,
+    braid_mac: u8,
+    unexpected_frame: bool,
     identity_padding: u8,
     low_order_ratchet_key: bool,
     message_number: u32,
@@ -35,6 +38,7 @@ struct Book {
     root_key: Secret<32>,
     ratchet_key: DhSecret,
     header_key_b: Secret<32>,
+    pq_chain_to_initiator: Secret<32>,
 }
 
 #[expect(clippy::too_many_lines, reason = "one text, read from top to bottom beside the document")]
@@ -112,17 +116,31 @@ fn initiate(company: &Company, alice: &Device, bob: &Device, otherwise: Otherwis
     for _ in 0..otherwise.message_number {
         ck = mac(label::KDF_CHAIN, &ck, &[]);
     }
-    let mk = mac(label::KDF_MESSAGE, &ck, &[]);
+    let ec_mk = mac(label::KDF_MESSAGE, &ck, &[]);
+
+    // Post-quantum ratchet: start, then message n + 1 of epoch 0.
+    let start: Secret<160> =
+        derive(label::KDF_PQ_START, &[0; 32], &[secrets.part::<32>(3).unwrap().expose()], &[]);
+    let mut pq_ck: Secret<32> = start.part(1).unwrap();
+    for index in 1..=otherwise.message_number {
+        pq_ck = mac(label::KDF_PQ_CHAIN, &pq_ck, &[&index.to_be_bytes()]);
+    }
+    let pq_mk = mac(label::KDF_PQ_MESSAGE, &pq_ck, &[&(otherwise.message_number + 1).to_be_bytes()]);
+    let mk: Secret<32> = derive(label::KDF_TRIPLE, pq_mk.expose(), &[ec_mk.expose()], &[]);
     let n = otherwise.message_number.to_be_bytes();
     let tag = &mac(label::KDF_TAG, &hka, &[&n]).expose()[..16].to_vec();
     let mut header =
         if otherwise.low_order_ratchet_key { vec![0; 32] } else { ratchet_key.public().as_bytes().to_vec() };
-    header.extend([0, 0, 0, 0, 0, 0, 0, otherwise.flag]);
+    let (epoch, index) = otherwise.position.unwrap_or((0, otherwise.message_number + 1));
+    header.extend([0, 0, 0, 0]);
+    header.extend(epoch.to_be_bytes());
+    header.extend(index.to_be_bytes());
     let sealed_header = OneTimeKey::new(mac(label::KDF_HEADER, &hka, &[&n])).seal(&[], &header);
     let bucket = if otherwise.larger_bucket { BUCKETS[3] } else { BUCKETS[0] };
-    let mut body = 11_u32.to_be_bytes().to_vec();
+    let mut body = 11_u16.to_be_bytes().to_vec();
     body.extend(b"by the book");
-    body.resize(bucket - 89 - 1, 0);
+    body.extend(braid_frames(&start, otherwise, &mut rng));
+    body.resize(bucket - 93 - 1, 0);
     body.push(otherwise.padding);
     let before = if otherwise.unbound_message { &[] } else { envelope.as_slice() };
     let aad = [&associated_data, before, tag, &sealed_header].concat();
@@ -137,7 +155,27 @@ fn initiate(company: &Company, alice: &Device, bob: &Device, otherwise: Otherwis
         root_key: step.part(0).unwrap(),
         ratchet_key,
         header_key_b: secrets.part(2).unwrap(),
+        pq_chain_to_initiator: start.part(2).unwrap(),
     }
+}
+
+/// The first epoch's key pair: header and first codewords of the vector, or something else (R-BRAID-2, R-BRAID-5).
+fn braid_frames(start: &Secret<160>, otherwise: Otherwise, rng: &mut dyn CryptoRng) -> Vec<u8> {
+    let (header, vector) = IncrementalSecret::generate(rng).public();
+    let key: Secret<32> = start.part(4).unwrap();
+    let epoch = 1_u32.to_be_bytes();
+    let mut mac = *mac(label::MAC_BRAID_HEADER, &key, &[&epoch, header.as_bytes()]).expose();
+    mac[31] ^= otherwise.braid_mac;
+    let mut frames = vec![1, 3, 0, 0];
+    frames.extend(header.as_bytes());
+    frames.extend(mac);
+    frames.extend([2, 2, 0, 5]);
+    frames.extend(&vector.as_bytes()[5 * 32..7 * 32]);
+    if otherwise.unexpected_frame {
+        frames.extend([3, 1, 0, 0]);
+        frames.extend([7; 32]);
+    }
+    frames
 }
 
 fn outcome(otherwise: Otherwise) -> Result<Vec<u8>, RespondError> {
@@ -152,7 +190,8 @@ fn outcome(otherwise: Otherwise) -> Result<Vec<u8>, RespondError> {
 #[test]
 fn an_initiator_by_the_book_is_understood() {
     // R-HANDSHAKE-2, R-HANDSHAKE-4, R-HANDSHAKE-5, R-HANDSHAKE-6, R-HANDSHAKE-7, R-HANDSHAKE-8,
-    // R-HANDSHAKE-9, R-RATCHET-1, R-RATCHET-2, R-RATCHET-5, R-RATCHET-6, R-RATCHET-7
+    // R-HANDSHAKE-9, R-RATCHET-1, R-RATCHET-2, R-RATCHET-5, R-RATCHET-6, R-RATCHET-7, R-RATCHET-16, R-RATCHET-18,
+    // R-RATCHET-20
     assert_eq!(outcome(Otherwise::default()).unwrap(), b"by the book");
     let larger = Otherwise { larger_bucket: true, ..Otherwise::default() };
     assert_eq!(outcome(larger).unwrap(), b"by the book", "a sender may take a larger bucket");
@@ -176,8 +215,14 @@ fn an_initiator_that_does_otherwise_is_refused() {
         ("unbound message", Otherwise { unbound_message: true, ..ok }),
         // R-ENVELOPE-5
         ("padding", Otherwise { padding: 1, ..ok }),
-        // R-RATCHET-6
-        ("flag", Otherwise { flag: 1, ..ok }),
+        // R-RATCHET-19
+        ("epoch", Otherwise { position: Some((1, 1)), ..ok }),
+        ("index 0", Otherwise { position: Some((0, 0)), ..ok }),
+        ("index 2", Otherwise { position: Some((0, 2)), ..ok }),
+        // R-BRAID-5
+        ("what vouches for the header", Otherwise { braid_mac: 1, ..ok }),
+        // R-BRAID-7
+        ("a frame that cannot come yet", Otherwise { unexpected_frame: true, ..ok }),
         // R-RATCHET-12
         ("low order", Otherwise { low_order_ratchet_key: true, ..ok }),
     ];
@@ -202,14 +247,18 @@ fn an_answer_is_by_the_book() {
     let n = 1_u32.to_be_bytes();
     assert_eq!(answer[0], 0x12);
     assert_eq!(answer[1..17], mac(label::KDF_TAG, hk, &[&n]).expose()[..16]);
-    let header = OneTimeKey::new(mac(label::KDF_HEADER, hk, &[&n])).open(&[], &answer[17..73]).unwrap();
-    assert_eq!(header.expose()[32..], [0; 8], "PN and flags");
+    let header = OneTimeKey::new(mac(label::KDF_HEADER, hk, &[&n])).open(&[], &answer[17..77]).unwrap();
+    assert_eq!(header.expose()[32..], [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2], "PN, epoch 0, index 2");
     let theirs = DhPublic::from_bytes(&header.expose()[..32]).unwrap();
     let dh = book.ratchet_key.agree(&theirs).unwrap();
     let step: Secret<96> = derive(label::KDF_ROOT, book.root_key.expose(), &[dh.expose()], &[]);
     let ck = mac(label::KDF_CHAIN, &step.part(1).unwrap(), &[]);
-    let mk = mac(label::KDF_MESSAGE, &ck, &[]);
-    let aad = [book.associated_data.as_slice(), &answer[1..73]].concat();
-    let body = OneTimeKey::new(mk).open(&aad, &answer[73..]).unwrap();
-    assert_eq!(body.expose()[..10], *b"\0\0\0\x06answer");
+    let ec_mk = mac(label::KDF_MESSAGE, &ck, &[]);
+    let pq_ck = mac(label::KDF_PQ_CHAIN, &book.pq_chain_to_initiator, &[&1_u32.to_be_bytes()]);
+    let pq_mk = mac(label::KDF_PQ_MESSAGE, &pq_ck, &[&2_u32.to_be_bytes()]);
+    let mk: Secret<32> = derive(label::KDF_TRIPLE, pq_mk.expose(), &[ec_mk.expose()], &[]);
+    let aad = [book.associated_data.as_slice(), &answer[1..77]].concat();
+    let body = OneTimeKey::new(mk).open(&aad, &answer[77..]).unwrap();
+    assert_eq!(body.expose()[..8], *b"\0\x06answer");
+    assert_eq!(body.expose()[8], 3, "codewords of ct1");
 }

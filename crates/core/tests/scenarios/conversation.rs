@@ -88,7 +88,7 @@ fn a_message_to_oneself_is_refused() {
 fn a_message_is_as_long_as_its_bucket() {
     // R-ENVELOPE-4
     let (mut alice, mut bob) = two_sessions();
-    for (len, expected) in [(0, 512), (419, 512), (420, 1024), (MAX_CONTENT, 65536)] {
+    for (len, expected) in [(0, 512), (417, 512), (418, 1024), (MAX_CONTENT, 65536)] {
         let text = vec![7; len];
         let envelope = say(&mut alice, &text);
         assert_eq!(envelope.len(), expected);

@@ -120,7 +120,7 @@ fn a_record_with_more_skipped_keys_than_allowed_is_refused() {
     let (session, _) = two_sessions();
     let mut record: proto::SessionRecord =
         decode(session.to_bytes().expose(), Limit::RECORD).unwrap().into_unchecked();
-    let key = proto::SkippedKey { tag: vec![1; 16], message_key: vec![2; 32], stored_at: 3 };
+    let key = proto::SkippedKey { tag: vec![1; 16], message_key: vec![2; 32], stored_at: 3, epoch: 0 };
     record.skipped = vec![key; MAX_SKIPPED];
     assert!(Session::from_bytes(&encode(&record)).is_ok());
     record.skipped.push(record.skipped[0].clone());

@@ -11,6 +11,7 @@ mod by_the_book;
 mod company;
 mod conversation;
 mod handshake;
+mod healing;
 mod limits;
 mod order;
 mod tampering;

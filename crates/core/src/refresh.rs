@@ -1,0 +1,84 @@
+//! When a session that says nothing must say something, so that it heals (R-RATCHET-22).
+
+use core::time::Duration;
+
+use chancery_wire::{Timestamp, proto};
+
+/// How old the newest epoch may become before a session wants to be refreshed, unless a policy says otherwise.
+///
+/// 24 hours: a thief of a quiet session's state reads for about a day; a shorter time would wake sleeping devices more often
+/// than once a day for conversations in which nobody writes.
+pub const REFRESH_INTERVAL: Duration = Duration::from_secs(24 * 60 * 60);
+/// The least time between two refreshing messages of one side that answer each other.
+///
+/// One minute: an epoch of a quiet session takes three of each side, so it heals within minutes, and a peer that never
+/// lets an epoch end cannot make a device send more than one small message a minute.
+pub const REFRESH_ANSWER_INTERVAL: Duration = Duration::from_secs(60);
+
+/// What is known of it.
+#[derive(Debug)]
+pub(crate) struct Refresh {
+    /// When an epoch was last ended, or the session began.
+    healed_at: Timestamp,
+    /// When a refreshing message was last made, 0 for never.
+    asked_at: Timestamp,
+    /// Whether a message has arrived since.
+    heard: bool,
+    /// Whether the last message either way was a refreshing one: nobody is writing.
+    quiet: bool,
+}
+
+impl Refresh {
+    pub(crate) const fn start(now: Timestamp) -> Self {
+        Self { healed_at: now, asked_at: Timestamp::from_millis(0), heard: false, quiet: false }
+    }
+
+    /// A content was sent.
+    pub(crate) const fn sent(&mut self) {
+        self.quiet = false;
+    }
+
+    /// A refreshing message was sent.
+    pub(crate) const fn asked(&mut self, now: Timestamp) {
+        self.asked_at = now;
+        self.heard = false;
+        self.quiet = true;
+    }
+
+    /// A message arrived; `empty` if it had no content, `healed` if it ended an epoch.
+    pub(crate) const fn heard(&mut self, now: Timestamp, empty: bool, healed: bool) {
+        self.heard = true;
+        self.quiet = empty;
+        if healed {
+            self.healed_at = now;
+        }
+    }
+
+    /// Whether to send a refreshing message now; `unannounced` if the peer may not know of the newest epoch.
+    pub(crate) fn is_due(&self, interval: Duration, now: Timestamp, unannounced: bool) -> bool {
+        let since_asked = now.since(self.asked_at);
+        if since_asked < REFRESH_ANSWER_INTERVAL {
+            return false;
+        }
+        let overdue = now.since(self.healed_at) >= interval;
+        (overdue && (self.heard || since_asked >= interval)) || (self.quiet && unannounced && self.heard)
+    }
+
+    pub(crate) const fn to_record(&self) -> proto::Refresh {
+        proto::Refresh {
+            healed_at: self.healed_at.as_millis(),
+            asked_at: self.asked_at.as_millis(),
+            heard: self.heard,
+            quiet: self.quiet,
+        }
+    }
+
+    pub(crate) const fn from_record(record: &proto::Refresh) -> Self {
+        Self {
+            healed_at: Timestamp::from_millis(record.healed_at),
+            asked_at: Timestamp::from_millis(record.asked_at),
+            heard: record.heard,
+            quiet: record.quiet,
+        }
+    }
+}
