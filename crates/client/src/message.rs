@@ -8,6 +8,7 @@ use chancery_wire::records::Records;
 
 /// Something that happened and was not shown yet.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct Event {
     /// The event's number, for [`crate::Client::take_events`].
     pub number: u64,
@@ -43,6 +44,7 @@ pub struct Message {
 
 /// A file of a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct FileInfo {
     /// Its name, without a path.
     pub name: String,

@@ -76,7 +76,10 @@ impl Received {
             Effect::Acknowledge(sequence) => self.sequences.push(sequence),
             Effect::Notify(Notice::EventStored(_)) => self.stored = true,
             Effect::Notify(Notice::UnknownSender) => self.strangers = true,
-            Effect::Notify(Notice::Undecryptable) => tracing::warn!("an envelope could not be decrypted"),
+            Effect::Notify(Notice::Undecryptable) => {
+                let code = ErrorCode::NotAuthentic.name();
+                tracing::warn!(code, "an envelope could not be decrypted and was dropped");
+            }
             _ => {}
         }
     }

@@ -37,15 +37,18 @@ impl BlobFiles {
         self.sync(blob)
     }
 
-    /// Reads exactly `length` bytes.
+    /// Reads `length` bytes, or what is left of them: a file that the disk or somebody has cut or removed is
+    /// for its reader to notice, who can tell, and no reason to try again for ever.
     pub(crate) fn read(&self, blob: &BlobId, offset: u64, length: usize) -> Result<Vec<u8>, StorageError> {
-        let mut part = vec![0; length];
+        let mut part = Vec::with_capacity(length);
         let read = File::open(self.path(blob)).and_then(|mut file| {
             file.seek(SeekFrom::Start(offset))?;
-            file.read_exact(&mut part)
+            file.take(u64::try_from(length).unwrap_or(u64::MAX)).read_to_end(&mut part)
         });
-        read.map_err(|error| failure(&error))?;
-        Ok(part)
+        match read {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failure(&error)),
+            _ => Ok(part),
+        }
     }
 
     pub(crate) fn remove(&self, blob: &BlobId) -> io::Result<()> {

@@ -80,6 +80,23 @@ fn a_restart_takes_an_incomplete_blob_back_to_what_was_synced() {
 }
 
 #[test]
+fn a_file_that_was_cut_or_removed_reads_short_and_is_no_failure_of_the_relay() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut storage = open(directory.path());
+    let blob = BlobId::new([1; 16]);
+    transaction(&mut storage, |storage| {
+        storage.append_blob(&blob, b"hello world", LATE)?;
+        storage.complete_blob(&blob, LATE)
+    });
+    let path = directory.path().join("blobs").join("01".repeat(16));
+    fs::write(&path, b"hello").unwrap();
+    assert_eq!(storage.read_blob(&blob, 2, 100).unwrap(), b"llo");
+    assert_eq!(storage.read_blob(&blob, 7, 100).unwrap(), b"");
+    fs::remove_file(&path).unwrap();
+    assert_eq!(storage.read_blob(&blob, 0, 100).unwrap(), b"");
+}
+
+#[test]
 fn files_of_blobs_that_do_not_exist_are_removed() {
     let directory = tempfile::tempdir().unwrap();
     let mut storage = open(directory.path());
