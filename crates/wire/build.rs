@@ -3,6 +3,22 @@
 use std::error::Error;
 use std::path::{Path, PathBuf};
 
+/// Messages with a field that must not be printed.
+const SECRET: &[&str] = &[
+    "Attachment",
+    "Text",
+    "Invitation",
+    "Enrolled",
+    "DeskSettings",
+    "DeskInvitation",
+    "DeviceRecord",
+    "PendingEnrolmentRecord",
+    "OutboxItem",
+    "OutboxItem.step",
+    "SessionRecord",
+    "SkippedKey",
+];
+
 fn main() -> Result<(), Box<dyn Error>> {
     let proto = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../proto");
     let mut files: Vec<PathBuf> = Vec::new();
@@ -21,6 +37,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         ".",
         "#[allow(missing_docs, reason = \"documented in /proto and docs/PROTOCOL.md\")]",
     );
+    // Messages that hold secrets print their name only; the implementations are in `src/secret_debug.rs`.
+    config.skip_debug(SECRET.iter().map(|name| format!(".chancery.v1.{name}")));
     config.compile_fds(descriptors)?;
     Ok(())
 }

@@ -24,6 +24,7 @@ const PART_LEN: usize = 256 * 1024;
 
 /// How far a file has come.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Progress {
     /// The file's name, or the blob's for an upload that an earlier command began.
     pub name: String,

@@ -77,6 +77,7 @@ pub(crate) struct Login {
 
 /// Who a client is.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Me {
     /// The organisation's identifier.
     pub org_id: OrgId,
@@ -94,6 +95,7 @@ pub struct Me {
 
 /// What became of a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Sent {
     /// The message's identifier.
     pub id: [u8; 16],
@@ -222,6 +224,9 @@ impl Client {
         files: &[PathBuf],
         patience: Duration,
     ) -> Result<Sent, Error> {
+        if text.is_empty() && files.is_empty() {
+            return Err(Error::with(ErrorCode::Usage, "an empty message"));
+        }
         let deadline = clock::deadline(patience);
         // Somebody who enrolled after the last synchronisation is written to all the same: the message waits
         // until the relay can be asked who that is.

@@ -10,7 +10,7 @@ pub enum ErrorKind {
     NotAuthorised = 2,
     /// What was named does not exist.
     NotFound = 3,
-    /// The organisation's policy forbids it.
+    /// The organisation's policy forbids it. No code has this kind yet.
     Policy = 4,
     /// It may work later.
     TryLater = 5,

@@ -8,7 +8,9 @@ use chancery_wire::records::RecordsError;
 
 pub use crate::code::{ErrorCode, ErrorKind};
 
-/// Why a call failed. Nothing is lost or half done; [`Error::is_retryable`] says whether waiting helps.
+/// Why a call failed. What was stored before stays whole; [`Error::is_retryable`] says whether waiting helps.
+///
+/// Programs decide by [`Error::code`]; the text is for people, in English, and may change.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Error {
     code: ErrorCode,
@@ -22,7 +24,7 @@ impl Error {
         Self { code, detail: None }
     }
 
-    /// Adds what the fault lies in: a path, a limit. Never a secret or content.
+    /// Makes an error that also says what the fault lies in: a path, a name, a limit. Never a secret or content.
     #[must_use]
     pub fn with(code: ErrorCode, detail: impl Into<String>) -> Self {
         Self { code, detail: Some(detail.into()) }
@@ -32,6 +34,12 @@ impl Error {
     #[must_use]
     pub const fn code(&self) -> ErrorCode {
         self.code
+    }
+
+    /// Returns what the fault lies in, for texts of the application's own: a path, a name, a limit.
+    #[must_use]
+    pub fn detail(&self) -> Option<&str> {
+        self.detail.as_deref()
     }
 
     /// Returns the kind, which is also the command's exit code.

@@ -8,6 +8,7 @@ use chancery_wire::records::Records;
 
 /// Something that happened and was not shown yet.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct Event {
     /// The event's number, for [`crate::Client::take_events`].
     pub number: u64,
@@ -16,9 +17,11 @@ pub struct Event {
 }
 
 /// A message of a conversation.
-#[derive(Debug, Clone)]
+///
+/// Its `Debug` shows who and when, and neither the content nor the keys of the files.
+#[derive(Clone)]
 pub struct Message {
-    /// The identifier that its sender chose.
+    /// The identifier that its sender chose: unique together with [`Self::from`], not alone.
     pub id: [u8; 16],
     /// Who wrote it.
     pub from: MemberId,
@@ -32,7 +35,7 @@ pub struct Message {
     pub stored_at: Timestamp,
     /// The text; `None` for content of a later version, which is kept.
     pub text: Option<String>,
-    /// The files.
+    /// The files, in the order of their indices for [`crate::Client::save_attachment`].
     pub files: Vec<FileInfo>,
     /// Its state.
     pub state: MessageState,
@@ -41,6 +44,7 @@ pub struct Message {
 
 /// A file of a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct FileInfo {
     /// Its name, without a path.
     pub name: String,
@@ -48,6 +52,19 @@ pub struct FileInfo {
     pub size: u64,
     /// Where this device saved it last.
     pub path: Option<String>,
+}
+
+impl std::fmt::Debug for Message {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Message")
+            .field("id", &self.id)
+            .field("from", &self.from)
+            .field("conversation", &self.conversation)
+            .field("sent_at", &self.sent_at)
+            .field("stored_at", &self.stored_at)
+            .field("state", &self.state)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Message {
@@ -111,5 +128,33 @@ impl Message {
 
     pub(crate) fn attachment(&self, index: usize) -> Option<&Attachment> {
         self.attachments.get(index)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_prints_neither_its_content_nor_the_keys_of_its_files() {
+        let attachment = Attachment { key: vec![0xa5; 32], name: "notes.txt".into(), ..Default::default() };
+        let file = FileInfo { name: "notes.txt".into(), size: 12, path: None };
+        let id = MemberId::new([1; 16]);
+        let message = Message {
+            id: [2; 16],
+            from: id,
+            handle: "alice".into(),
+            conversation: id,
+            sent_at: Timestamp::from_millis(3),
+            stored_at: Timestamp::from_millis(4),
+            text: Some("Tea at four".into()),
+            files: vec![file],
+            state: MessageState::Received,
+            attachments: vec![attachment],
+        };
+        let printed = format!("{:?}", Event { number: 5, message });
+        for hidden in ["165", "a5", "Tea", "notes", "alice"] {
+            assert!(!printed.contains(hidden), "{printed}");
+        }
     }
 }

@@ -29,6 +29,7 @@ pub const DOCUMENT: &str = "organisation.bin";
 
 /// A new organisation.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Founded {
     /// The organisation's identifier: the hash of its root key.
     pub org_id: OrgId,
@@ -46,7 +47,8 @@ pub struct RelayAddress {
 }
 
 /// An invitation.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Invited {
     /// The link, to be handed over by a private way. Whoever has it can use it once.
     pub link: String,
@@ -54,6 +56,14 @@ pub struct Invited {
     pub member: MemberId,
     /// When it ends.
     pub expires: Timestamp,
+}
+
+impl std::fmt::Debug for Invited {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // The link is a secret until it was used.
+        let Self { link: _, member, expires } = self;
+        f.debug_struct("Invited").field("member", member).field("expires", expires).finish_non_exhaustive()
+    }
 }
 
 /// The files of an organisation's folder.

@@ -21,6 +21,7 @@ mod decode;
 mod limit;
 pub mod records;
 mod refusal;
+mod secret_debug;
 mod timestamp;
 mod unverified;
 
