@@ -175,8 +175,12 @@ mod tests {
         let file: serde_json::Value =
             serde_json::from_str(include_str!("../../../proto/vectors/store.json")).unwrap();
         let bytes = |value: &serde_json::Value| -> Vec<u8> {
-            let digits: Vec<u8> =
-                value.as_str().unwrap().chars().map(|c| c.to_digit(16).unwrap() as u8).collect();
+            let digits: Vec<u8> = value
+                .as_str()
+                .unwrap()
+                .chars()
+                .map(|c| u8::try_from(c.to_digit(16).unwrap()).unwrap())
+                .collect();
             digits.chunks(2).map(|pair| pair[0] * 16 + pair[1]).collect()
         };
         let cases = file["cases"].as_array().unwrap().iter().filter(|case| case["kind"] == "store-row");

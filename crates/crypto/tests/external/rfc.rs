@@ -27,10 +27,13 @@ fn rfc_8439_section_2_8_2() {
     assert_eq!(cipher.decrypt(&nonce, Payload { msg: &sealed, aad: &aad }).unwrap(), plain);
 }
 
+/// Input key material, salt, info, output.
+type HkdfCase = (Vec<u8>, Vec<u8>, Vec<u8>, &'static str);
+
 #[test]
 fn rfc_5869_appendix_a_1_to_a_3() {
     let long = |from: u8| (0..80_u8).map(|i| from + i).collect::<Vec<u8>>();
-    let cases: [(Vec<u8>, Vec<u8>, Vec<u8>, &str); 3] = [
+    let cases: [HkdfCase; 3] = [
         (
             vec![0x0b; 22],
             unhex("000102030405060708090a0b0c"),
