@@ -22,9 +22,12 @@
     reason = "only tests use it, and a panic is how a test fails"
 )]
 
+pub mod company;
+pub mod event;
 mod line;
 mod person;
+pub mod vectors;
 mod world;
 
-pub use person::PersonId;
+pub use person::{Disk, PersonId, commit};
 pub use world::{Fault, World};

@@ -11,7 +11,7 @@ use chancery_wire::records::{Batch, RecordKey};
 pub struct PersonId(pub(crate) usize);
 
 /// What is on a device's disk.
-pub(crate) type Disk = BTreeMap<RecordKey, Vec<u8>>;
+pub type Disk = BTreeMap<RecordKey, Vec<u8>>;
 
 pub(crate) struct Person {
     pub(crate) disk: Disk,
@@ -27,7 +27,7 @@ impl Person {
 }
 
 /// Commits a batch.
-pub(crate) fn commit(disk: &mut Disk, batch: Batch) {
+pub fn commit(disk: &mut Disk, batch: Batch) {
     for (key, value) in batch.0 {
         match value {
             Some(value) => disk.insert(key, value),

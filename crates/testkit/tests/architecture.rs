@@ -23,6 +23,7 @@ const ROWS: &[&[&str]] = &[
     &["chancery", "chancery-relay-server"],
     &["chancery-cli", "chancery-rpc", "chancery-ffi"],
     &["chancery-testkit", "chancery-benches"],
+    &["chancery-fuzz"],
 ];
 
 /// No clock, no sockets, no files, no randomness of the operating system: `no_std` with `alloc`.

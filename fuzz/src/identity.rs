@@ -1,0 +1,129 @@
+//! Signed statements, bundles, and what goes to and from the desk.
+
+use chancery_core::Bundle;
+use chancery_identity::prekey::VerifiedUpload;
+use chancery_identity::{Organisation, is_relay_url};
+use chancery_org::InvitationLink;
+use chancery_testkit::company::NOW;
+use chancery_wire::proto::{PrekeyBundle, PrekeyUpload, SealedDirectoryEntry, Signed};
+use chancery_wire::{Limit, Unverified, decode, encode, proto};
+
+use crate::{COMPANY, tried};
+
+/// The organisation's public document under its identifier.
+pub fn organisation(data: &[u8]) {
+    let tried = tried(&encode(COMPANY.organisation.as_proto()), data);
+    let Ok(document) = decode::<proto::Organisation>(&tried.bytes, Limit::ORGANISATION) else { return };
+    let read = Organisation::verify(document, Some(COMPANY.organisation.id()));
+    assert!(read.is_ok() || !tried.sound);
+    if let Ok(read) = read {
+        assert_eq!(read.id(), COMPANY.organisation.id());
+    }
+}
+
+fn signed(bytes: &[u8]) -> Option<Unverified<Signed>> {
+    decode(bytes, Limit::STATEMENT).ok()
+}
+
+/// A device's credential.
+pub fn credential(data: &[u8]) {
+    let genuine = COMPANY.alice.credential.signed();
+    let tried = tried(&encode(genuine), data);
+    let Some(statement) = signed(&tried.bytes) else { return };
+    let same = statement.unchecked() == genuine;
+    let read = COMPANY.organisation.verify_credential(statement, NOW);
+    assert_eq!(read.is_ok(), same, "exactly what was signed verifies");
+}
+
+/// A directory entry out of its seal.
+pub fn directory_entry(data: &[u8]) {
+    let genuine = COMPANY.directory_key.open(&COMPANY.alice.entry).expect("sealed").into_unchecked();
+    let tried = tried(&encode(&genuine), data);
+    let Some(statement) = signed(&tried.bytes) else { return };
+    let same = *statement.unchecked() == genuine;
+    let read = COMPANY.organisation.verify_directory_entry(statement);
+    assert_eq!(read.is_ok(), same, "exactly what was signed verifies");
+}
+
+/// A sealed directory entry as a relay hands it out.
+pub fn directory_sealed(data: &[u8]) {
+    let genuine = &COMPANY.alice.entry;
+    let tried = tried(&encode(genuine), data);
+    let Ok(entry) = decode::<SealedDirectoryEntry>(&tried.bytes, Limit::FRAME) else { return };
+    let entry = entry.into_unchecked();
+    let read = COMPANY.organisation.open_directory_entry(&COMPANY.directory_key, &entry);
+    assert_eq!(read.is_ok(), entry == *genuine, "exactly what was sealed opens");
+}
+
+/// A relay record that the desk publishes.
+pub fn relay_record(data: &[u8]) {
+    let genuine = COMPANY.organisation.as_proto().relay.clone().unwrap_or_default();
+    let tried = tried(&encode(&genuine), data);
+    let Some(statement) = signed(&tried.bytes) else { return };
+    let same = *statement.unchecked() == genuine;
+    let read = COMPANY.organisation.verify_relay_record(statement);
+    assert_eq!(read.is_ok(), same, "exactly what was signed verifies");
+    let _ = core::str::from_utf8(&tried.bytes).map(is_relay_url);
+}
+
+/// A prekey bundle.
+pub fn prekey_bundle(data: &[u8]) {
+    let with = data.first().is_none_or(|mode| mode % 2 == 1);
+    let sound = encode(&COMPANY.bob.bundle(with.then_some(0)));
+    let tried = tried(&sound, data);
+    let Ok(bundle) = decode::<PrekeyBundle>(&tried.bytes, Limit::BUNDLE) else { return };
+    assert!(check_bundle(bundle.into_unchecked()) || !tried.sound);
+}
+
+pub(crate) fn check_bundle(bundle: PrekeyBundle) -> bool {
+    let bob = &COMPANY.bob.credential;
+    let expected = (&bob.member_id(), &bob.device_id());
+    match Bundle::verify(Unverified::new(bundle), &COMPANY.organisation, expected, NOW) {
+        Ok(bundle) => {
+            assert_eq!(bundle.credential().device_id(), bob.device_id());
+            true
+        }
+        Err(_) => false,
+    }
+}
+
+/// A prekey batch as a relay takes it.
+pub fn prekey_upload(data: &[u8]) {
+    let tried = tried(&encode(&COMPANY.bob.upload), data);
+    let Ok(upload) = decode::<PrekeyUpload>(&tried.bytes, Limit::FRAME) else { return };
+    let read = VerifiedUpload::verify(upload, &COMPANY.bob.credential, 0, NOW);
+    assert!(read.is_ok() || !tried.sound);
+}
+
+/// An invitation link; what reads also writes, and reads the same again.
+pub fn invitation_link(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    let own = COMPANY.alice.link.encode();
+    let changed = patched_text(&own, data);
+    for text in [text.as_ref(), &format!("chancery:{text}"), &changed] {
+        if let Ok(link) = InvitationLink::parse(text) {
+            let again = InvitationLink::parse(&link.encode()).expect("what it wrote");
+            assert_eq!((again.org_id, again.invitation_id), (link.org_id, link.invitation_id));
+            assert!(is_relay_url(&link.relay_url));
+        }
+    }
+}
+
+fn patched_text(text: &str, data: &[u8]) -> String {
+    String::from_utf8_lossy(&crate::patched(text.as_bytes(), data)).into_owned()
+}
+
+/// An enrolment request at the desk, which must answer it or drop it and forget it.
+pub fn enrolment_request(data: &[u8]) {
+    let tried = tried(COMPANY.alice.pending.envelope(), data);
+    let answered = COMPANY.answer(&tried.bytes);
+    assert_eq!(answered.is_ok(), tried.sound, "only the sound request opens");
+}
+
+/// The desk's answer at the device.
+pub fn enrolment_answer(data: &[u8]) {
+    let alice = &COMPANY.alice;
+    let tried = tried(&alice.answer, data);
+    let done = alice.pending.complete(&COMPANY.organisation, &alice.keys, &tried.bytes, NOW);
+    assert_eq!(done.is_ok(), tried.sound, "only the sound answer opens");
+}

@@ -1,0 +1,119 @@
+//! Envelopes, sessions and contents.
+
+use std::sync::LazyLock;
+
+use chancery_core::{EnvelopeKind, InitialEnvelope, Session, SessionEnvelope, initiate, respond};
+use chancery_engine::content::{padded_len, safe_name};
+use chancery_engine::{Effect, Engine, Input, Notice};
+use chancery_testkit::commit;
+use chancery_testkit::company::NOW;
+use chancery_testkit::event::{Event, Pair};
+
+use crate::{COMPANY, rng, tried};
+
+/// An alice's and a bob's session as stored, the envelope that started them, and alice's next message.
+struct Started {
+    bob: Vec<u8>,
+    initial: Vec<u8>,
+    next: Vec<u8>,
+}
+
+static STARTED: LazyLock<Started> = LazyLock::new(|| {
+    let (mut alice, bob, initial) = COMPANY.two_sessions(&mut rng());
+    let next = alice.encrypt(b"next", &mut rng()).expect("can send");
+    Started { bob: bob.to_bytes().expose().to_vec(), initial, next }
+});
+
+/// The session that a fuzzed record starts from.
+pub(crate) fn stored_session() -> &'static [u8] {
+    &STARTED.bob
+}
+
+/// Whatever lies in a mailbox: its kind and its parts.
+pub fn envelope(data: &[u8]) {
+    let _ = EnvelopeKind::of(data);
+    if let Ok(parsed) = SessionEnvelope::parse(data) {
+        assert_eq!(parsed.tag().as_bytes()[..], data[1..17]);
+    }
+    if let Ok(parsed) = InitialEnvelope::parse(data) {
+        assert!(parsed.prekeys().all(|prekey| prekey.id != 0));
+    }
+}
+
+/// An initial envelope at a responder.
+pub fn initial_envelope(data: &[u8]) {
+    let tried = tried(&STARTED.initial, data);
+    let Ok(parsed) = InitialEnvelope::parse(&tried.bytes) else { return assert!(!tried.sound) };
+    let responder = COMPANY.bob.responder(&COMPANY.organisation);
+    let accepted = respond(&responder, &parsed, NOW, &mut rng());
+    assert_eq!(accepted.is_ok(), tried.sound, "only the sound envelope opens");
+}
+
+/// A session message at a session: it opens, or nothing changes.
+pub fn session_message(data: &[u8]) {
+    let tried = tried(&STARTED.next, data);
+    let mut session = Session::from_bytes(&STARTED.bob).expect("stored");
+    let decrypted = session.decrypt(&tried.bytes, NOW, &mut rng());
+    assert_eq!(decrypted.is_ok(), tried.sound, "only the sound message opens");
+    if decrypted.is_err() {
+        assert_eq!(session.to_bytes().expose(), STARTED.bob, "a refusal changes nothing");
+    }
+}
+
+/// A content that a member's device encrypted, whatever it is, at an engine.
+pub fn content(data: &[u8]) {
+    let _ = padded_len(data.iter().fold(0, |sum, byte| sum << 8 | u64::from(*byte)) >> 8);
+    if let Ok(text) = core::str::from_utf8(data) {
+        let name = safe_name(text);
+        assert!(!name.is_empty() && name.len() <= 255 && !name.contains(['/', '\\', '\0']));
+        assert_eq!(safe_name(&name), name, "a safe name stays as it is");
+    }
+    let mut disk = crate::wire::alice();
+    let engine = Engine::load(&disk, NOW).expect("enrolled");
+    let outcome = engine.handle(&disk, Input::Upkeep, NOW, &mut rng()).expect("readable");
+    commit(&mut disk, outcome.batch);
+    let Some(bundle) = bundle(&outcome.effects) else { panic!("a new device has prekeys to publish") };
+    let Ok(started) = initiate(COMPANY.bob.local(), &bundle, data, NOW, &mut rng()) else { return };
+    let input = Input::Received { sequence: 1, envelope: &started.envelope };
+    let outcome = engine.handle(&disk, input, NOW, &mut rng()).expect("readable");
+    assert!(outcome.effects.contains(&Effect::Acknowledge(1)));
+    let stored = outcome.effects.iter().any(|it| matches!(it, Effect::Notify(Notice::EventStored(_))));
+    let unknown = outcome.effects.contains(&Effect::Notify(Notice::Undecryptable));
+    assert!(stored || unknown, "a content is stored or reported");
+}
+
+/// A bundle of what a device wants published.
+fn bundle(effects: &[Effect]) -> Option<chancery_core::Bundle> {
+    let upload = effects.iter().find_map(|effect| match effect {
+        Effect::PublishPrekeys(upload) => Some(upload.clone()),
+        _ => None,
+    })?;
+    let alice = &COMPANY.alice.credential;
+    let verified = chancery_identity::prekey::VerifiedUpload::verify(
+        chancery_wire::Unverified::new(upload),
+        alice,
+        0,
+        NOW,
+    )
+    .expect("its own");
+    let bundle = chancery_wire::proto::PrekeyBundle {
+        credential: Some(alice.signed().clone()),
+        batch: Some(verified.batch().clone()),
+        signed: Some(verified.signed().clone()),
+        one_time: None,
+        kem: Some(verified.last_resort().clone()),
+        padding: Vec::new(),
+    };
+    let expected = (&alice.member_id(), &alice.device_id());
+    let bundle = chancery_wire::Unverified::new(bundle);
+    chancery_core::Bundle::verify(bundle, &COMPANY.organisation, expected, NOW).ok()
+}
+
+/// Two devices and a bad network: the input is a list of events, four bytes each, at most 64 of them.
+pub fn two_devices(data: &[u8]) {
+    let mut pair = Pair::new(&COMPANY);
+    for event in Event::decode_all(data).into_iter().take(64) {
+        pair.apply(event);
+    }
+    pair.finish();
+}

@@ -1,0 +1,133 @@
+//! The seeds of the corpora, made from nothing but the code.
+//!
+//! Most are lists of changes, which stay small and stay good when a format changes.
+
+use chancery_testkit::company::NOW;
+use chancery_wire::encode;
+use chancery_wire::proto::{
+    self, ClaimPrekeys, ClientFrame, Content, Deliver, DirectoryChange, DirectoryPage, GetOrganisation,
+    PutBlob, RelayFrame, StoredEnvelope, SyncDirectory, Text, client_frame, content, relay_frame,
+};
+
+use crate::{COMPANY, TARGETS};
+
+/// Returns every target's seeds: target, name of the file, bytes.
+#[must_use]
+pub fn seeds() -> Vec<(&'static str, String, Vec<u8>)> {
+    let mut all = Vec::new();
+    for (target, _) in TARGETS {
+        let mut add = |name: &str, bytes: Vec<u8>| all.push((*target, name.to_owned(), bytes));
+        for (name, bytes) in common() {
+            add(name, bytes);
+        }
+        for (name, bytes) in own(target) {
+            add(name, bytes);
+        }
+    }
+    all
+}
+
+/// Nothing, the sound thing, a flipped bit at both ends and in the middle, cuts.
+fn common() -> Vec<(&'static str, Vec<u8>)> {
+    vec![
+        ("empty", vec![]),
+        ("sound", vec![1]),
+        ("first-bit", vec![1, 0, 0, 1]),
+        ("second-byte", vec![1, 0, 1, 0xFF]),
+        ("byte-40", vec![1, 0, 40, 0x80]),
+        ("last-bit", vec![1, 0x80, 0, 1]),
+        ("cut-at-17", vec![1, 0, 17, 0]),
+        ("cut-last", vec![1, 0x80, 0, 0]),
+        ("raw-zeros", vec![0; 64]),
+    ]
+}
+
+fn own(target: &str) -> Vec<(&'static str, Vec<u8>)> {
+    let raw = |bytes: Vec<u8>| [vec![0], bytes].concat();
+    match target {
+        "client_frame" => client_frames(),
+        "relay_frame" => relay_frames(),
+        "content" => contents(),
+        "invitation_link" => vec![
+            ("own", COMPANY.alice.link.encode().into_bytes()),
+            ("no-checksum", b"chancery:AAAAAAAA".to_vec()),
+            ("other-scheme", b"https://example.org".to_vec()),
+        ],
+        "envelope" => (0x10..=0x15_u8)
+            .map(|kind| ("kind", kind))
+            .zip(["kind-0", "initial", "session", "request", "answer", "kind-5"])
+            .map(|((_, kind), name)| (name, [vec![kind, 0, 1], vec![1; 509]].concat()))
+            .collect(),
+        "directory_sealed" => vec![("raw-sound", raw(encode(&COMPANY.alice.entry)))],
+        "merkle" => vec![
+            ("one-leaf", vec![1, 0, 1]),
+            (
+                "two-leaves",
+                [vec![2, 0, 1], chancery_crypto::merkle::leaf_hash(&1_usize.to_be_bytes()).to_vec()].concat(),
+            ),
+            ("many-leaves", vec![255, 254, 1]),
+        ],
+        "two_devices" => vec![
+            ("turns", [[0, 0, 0, 40], [2, 1, 0, 0], [0, 1, 0, 40], [2, 0, 0, 0]].repeat(4).concat()),
+            ("reordered", [[0, 0, 0, 9].repeat(6), [2, 1, 0, 5].repeat(3)].concat()),
+            ("damaged", [[0, 1, 0, 9], [5, 0, 0, 200], [5, 0, 2, 80], [2, 0, 0, 0]].concat()),
+            ("twice", [[0, 1, 0, 9], [4, 0, 0, 0], [4, 0, 0, 0], [6, 0, 0, 0]].concat()),
+            ("late", [[0, 0, 0, 9], [0, 0, 0, 9], [2, 1, 0, 1], [7, 0, 0, 47]].concat()),
+        ],
+        _ => Vec::new(),
+    }
+}
+
+fn client_frames() -> Vec<(&'static str, Vec<u8>)> {
+    let frame = |body| encode(&ClientFrame { request: 2, body: Some(body) });
+    let deliver = Deliver {
+        mailbox: COMPANY.alice.credential.device_id().as_bytes().to_vec(),
+        delivery_id: vec![1; 16],
+        token: Vec::new(),
+        envelope: vec![0x12; 512],
+    };
+    let claim = ClaimPrekeys { device_id: vec![1; 16], token: Vec::new() };
+    let put = PutBlob { blob_id: vec![1; 16], offset: 0, part: vec![7; 32], last: true, token: Vec::new() };
+    let deliver = frame(client_frame::Body::Deliver(deliver));
+    vec![
+        ("claim", frame(client_frame::Body::ClaimPrekeys(claim))),
+        ("put", frame(client_frame::Body::PutBlob(put))),
+        ("sync", frame(client_frame::Body::SyncDirectory(SyncDirectory { after: u64::MAX }))),
+        ("organisation", frame(client_frame::Body::GetOrganisation(GetOrganisation {}))),
+        ("deliver-twice", [deliver.as_slice(), &[0xFF, 0xFF], &deliver].concat()),
+    ]
+}
+
+fn relay_frames() -> Vec<(&'static str, Vec<u8>)> {
+    let frame = |body| encode(&RelayFrame { request: 0, body: Some(body) });
+    let envelope = StoredEnvelope { sequence: 1, envelope: vec![0x12; 512] };
+    let change = DirectoryChange { sequence: 1, entry: Some(COMPANY.bob.entry.clone()) };
+    let page = DirectoryPage { changes: vec![change], more: false };
+    let refused = proto::Refused { code: 3, retry_after_ms: 1000 };
+    vec![
+        ("envelope", frame(relay_frame::Body::Envelope(envelope))),
+        ("page", frame(relay_frame::Body::DirectoryPage(page))),
+        ("refused", frame(relay_frame::Body::Refused(refused))),
+    ]
+}
+
+fn contents() -> Vec<(&'static str, Vec<u8>)> {
+    let file = |name: &str| proto::Attachment {
+        blob_id: vec![1; 16],
+        key: vec![2; 32],
+        size: 3,
+        name: name.to_owned(),
+        media_type: "text/plain".to_owned(),
+    };
+    let content = |text: &str, attachments| {
+        let body = Some(content::Body::Text(Text { text: text.to_owned(), attachments }));
+        encode(&Content { id: vec![5; 16], sent_at: NOW.as_millis(), body })
+    };
+    vec![
+        ("text", content("hello", Vec::new())),
+        ("file", content("", vec![file("../../etc/passwd"), file("\u{202e}fdp.exe")])),
+        ("no-body", encode(&Content { id: vec![5; 16], sent_at: 0, body: None })),
+        ("short-id", encode(&Content { id: vec![5; 3], sent_at: 0, body: None })),
+        ("name", "..\\a/b:c\u{202e}".as_bytes().to_vec()),
+    ]
+}

@@ -1,0 +1,4 @@
+//! See `chancery_fuzz::prekey_bundle`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| chancery_fuzz::prekey_bundle(data));
