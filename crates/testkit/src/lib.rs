@@ -22,9 +22,11 @@
     reason = "only tests use it, and a panic is how a test fails"
 )]
 
+mod devices;
 mod line;
 mod person;
+mod weather;
 mod world;
 
-pub use person::PersonId;
+pub use person::{Fate, PersonId};
 pub use world::{Fault, World};
