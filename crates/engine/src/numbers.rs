@@ -115,6 +115,7 @@ pub(crate) fn hear(
 ) -> Result<Heard, EngineError> {
     let mut numbers = numbers(records, device)?;
     numbers.active_at = now.as_millis();
+    let before = numbers.received_up_to;
     for gone in content.gone.iter().take(MAX_RANGES) {
         insert(&mut numbers, ReceivedRange { first: gone.first.max(1), last: gone.last, check: 0 });
     }
@@ -128,8 +129,10 @@ pub(crate) fn hear(
     if numbers.above.is_empty() {
         numbers.gap_since = 0;
         numbers.heals = 0;
-    } else if numbers.gap_since == 0 {
+    } else if numbers.gap_since == 0 || numbers.received_up_to != before {
+        // Another number is the lowest missing one: that is another gap, with patience of its own.
         numbers.gap_since = now.as_millis();
+        numbers.heals = 0;
     }
     if !numbers.due && (numbers.gap_since != 0 || numbers.owed_since != 0) {
         numbers.due = true;

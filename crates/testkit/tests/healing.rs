@@ -268,3 +268,25 @@ fn one_device_that_is_refused_does_not_take_the_message_from_the_others_r_engine
     assert_eq!(world.heard(bob).len() + world.heard(bob_2).len(), 1);
     assert_eq!(world.state(alice, id), 3);
 }
+
+#[test]
+fn at_most_twenty_peers_are_healed_with_in_an_hour_r_engine_19() {
+    let mut world = World::new(23);
+    let victim = world.enrol("victim");
+    let peers: Vec<_> = (0..24).map(|n| world.enrol(&format!("p{n}"))).collect();
+    for peer in &peers {
+        world.say(*peer, victim, "hello");
+        world.flush(*peer);
+    }
+    world.run();
+    world.inject(victim, vec![0x12; 512]);
+    world.run();
+    assert_eq!(world.handshakes(victim), 20);
+    world.wait(Duration::from_secs(3601));
+    world.inject(victim, vec![0x12; 1024]);
+    world.sync(victim);
+    world.run();
+    // Those that were passed over come first, then the others.
+    assert_eq!(world.handshakes(victim), 40);
+    assert_eq!(world.heard(victim).len(), 24);
+}
