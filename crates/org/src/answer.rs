@@ -117,11 +117,11 @@ impl Desk {
     ) -> Result<Result<Granted, Refusal>, OrgError> {
         let Work { records, settings, batch, now, rng } = work;
         let mut member = state::member(*records, &member_id)?.ok_or_else(damaged)?;
-        if member.device_ids.len() >= MAX_DEVICES {
-            return Ok(Err(Refusal::TooManyDevices));
-        }
         if state::is_key_used(*records, &request.reply_mailbox)? {
             return Ok(Err(Refusal::Malformed));
+        }
+        if member.device_ids.len() >= MAX_DEVICES {
+            return Ok(Err(Refusal::TooManyDevices));
         }
         let device_id = DeviceId::random(*rng);
         if device_id == self.credential().device_id() || state::credential(*records, &device_id)?.is_some() {

@@ -67,7 +67,7 @@ pub(crate) struct Parts<'a> {
 
 impl Form {
     const fn len(&self) -> usize {
-        HEAD_LEN + self.plaintext_len + TAG_LEN
+        HEAD_LEN.saturating_add(self.plaintext_len).saturating_add(TAG_LEN)
     }
 
     /// Agrees with the desk on keys: the bytes before the sealed part, and the keys.

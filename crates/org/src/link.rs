@@ -144,6 +144,42 @@ impl Link {
             other => other.map(Self::Invitation),
         }
     }
+
+    /// Returns the organisation.
+    #[must_use]
+    pub const fn org_id(&self) -> OrgId {
+        match self {
+            Self::Invitation(link) => link.org_id,
+            Self::Device(link) => link.org_id,
+        }
+    }
+
+    /// Returns where its relay is.
+    #[must_use]
+    pub fn relay_url(&self) -> &str {
+        match self {
+            Self::Invitation(link) => &link.relay_url,
+            Self::Device(link) => &link.relay_url,
+        }
+    }
+
+    /// Returns the SHA-256 of the relay's public key.
+    #[must_use]
+    pub const fn relay_pin(&self) -> &[u8; 32] {
+        match self {
+            Self::Invitation(link) => &link.relay_pin,
+            Self::Device(link) => &link.relay_pin,
+        }
+    }
+
+    /// Returns when it ends.
+    #[must_use]
+    pub const fn expires(&self) -> Timestamp {
+        match self {
+            Self::Invitation(link) => link.expires,
+            Self::Device(link) => link.expires,
+        }
+    }
 }
 
 /// Writes prefix, payload and checksum (R-ORG-3). The text is as secret as the payload.
