@@ -196,7 +196,7 @@ fn storm(seed: u64, count: usize) {
             if world.dice(5) == 0 {
                 world.restart(to);
             }
-            let pause = world.dice(2000);
+            let pause = world.dice(20_000);
             world.wait(Duration::from_millis(pause.into()));
         }
     }
