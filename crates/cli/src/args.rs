@@ -86,8 +86,11 @@ pub(crate) enum Command {
     Relay(RelayArgs),
     /// Run relay and enrolment desk together, as two processes: for a trial or a small company.
     Up(UpArgs),
-    /// Make this device a member, with an invitation link.
+    /// Make this device a member, with an invitation link or a device link.
     Enroll(EnrollArgs),
+    /// Use several devices: link another one, approve it, list them, remove one.
+    #[command(subcommand)]
+    Device(DeviceCommand),
     /// Send text and files to a member.
     Send(SendArgs),
     /// Print what has arrived.
@@ -179,6 +182,9 @@ pub(crate) struct InviteArgs {
     /// The person's name [default: the handle].
     #[arg(long)]
     pub(crate) name: Option<String>,
+    /// Invite another device of somebody who is a member already.
+    #[arg(long, conflicts_with = "name")]
+    pub(crate) device: bool,
     /// How long the invitation holds, as in 90s, 30m, 12h, 7d.
     #[arg(long, value_name = "TIME", default_value = DEFAULT_VALID, value_parser = text::parse_duration)]
     pub(crate) valid: Duration,
@@ -244,12 +250,85 @@ pub(crate) struct UpArgs {
 The device makes its own keys; they never leave it. Called again with the same link after an interruption, it
 goes on where it was. A --key-file that does not exist is created.
 
+With a device link it prints a code and waits until another device of yours has approved that code.
+
 Examples:
   chancery enroll chancery:… --home alice
   chancery enroll - --home alice < link.txt")]
 pub(crate) struct EnrollArgs {
-    /// The invitation link, `-` to read it from stdin.
+    /// The invitation link or device link, `-` to read it from stdin.
     pub(crate) link: String,
+    #[command(flatten)]
+    pub(crate) home: HomeArgs,
+    /// Seconds to wait for the desk or for approval [default: 60, with a device link 600].
+    #[arg(long, value_name = "S", value_parser = text::parse_seconds)]
+    pub(crate) timeout: Option<Duration>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum DeviceCommand {
+    /// Print a link with which another device asks this one to approve it.
+    Link(DeviceLinkArgs),
+    /// Approve the new device that shows this code.
+    Approve(ApproveArgs),
+    /// List your devices, and those that wait for approval here.
+    List(DeviceListArgs),
+    /// Remove another device of yours.
+    Remove(RemoveArgs),
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+The link stands alone on a line of stdout and holds for ten minutes, for one device. On a terminal a QR code of
+it goes to stderr. The new device shows a code; approve that code here.
+
+Example:
+  chancery device link
+  chancery enroll chancery:… --home other        (on the new device)
+  chancery device approve 12345 67890 12345 67890 12345 67890")]
+pub(crate) struct DeviceLinkArgs {
+    #[command(flatten)]
+    pub(crate) home: HomeArgs,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Read the code on the new device, not in the list of this one: whoever else has seen the link may wait as well.
+
+Example:
+  chancery device approve 12345 67890 12345 67890 12345 67890")]
+pub(crate) struct ApproveArgs {
+    /// The code that the new device shows, six groups of five digits.
+    #[arg(required = true)]
+    pub(crate) code: Vec<String>,
+    #[command(flatten)]
+    pub(crate) home: HomeArgs,
+    /// Seconds to wait for the desk.
+    #[arg(long, value_name = "S", default_value = "60", value_parser = text::parse_seconds)]
+    pub(crate) timeout: Duration,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Example:
+  chancery device list")]
+pub(crate) struct DeviceListArgs {
+    #[command(flatten)]
+    pub(crate) home: HomeArgs,
+    /// Seconds to wait for the relay.
+    #[arg(long, value_name = "S", default_value = "10", value_parser = text::parse_seconds)]
+    pub(crate) timeout: Duration,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Nobody writes to a removed device any more; what it has received already stays on it.
+
+Example:
+  chancery device remove 0123456789abcdef0123456789abcdef")]
+pub(crate) struct RemoveArgs {
+    /// The device's identifier, as `chancery device list` prints it.
+    pub(crate) device: String,
     #[command(flatten)]
     pub(crate) home: HomeArgs,
     /// Seconds to wait for the desk.

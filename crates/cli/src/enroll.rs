@@ -1,5 +1,7 @@
 //! `chancery enroll`: making this folder a member's device.
 
+use std::time::Duration;
+
 use chancery::{Client, ErrorCode};
 use serde_json::json;
 
@@ -9,6 +11,10 @@ use crate::key::Purpose;
 use crate::output::Output;
 use crate::text::tame_line;
 
+/// How long to wait for the desk unless told otherwise.
+const DESK_PATIENCE: Duration = Duration::from_secs(60);
+/// How long to wait for approval unless told otherwise: as long as a device link holds.
+const APPROVAL_PATIENCE: Duration = Duration::from_secs(600);
 /// Longest link that is read from stdin; a real one has about 300 characters.
 const MAX_LINK: u64 = 64 * 1024;
 
@@ -18,7 +24,12 @@ pub(crate) async fn run(args: &EnrollArgs, output: Output) -> Result<(), Failure
     // A store that an interrupted call left behind has its key already.
     let purpose = if home.join("store.db").exists() { Purpose::Open } else { Purpose::Create };
     let key = args.home.key.source(purpose)?;
-    let client = Client::enroll(&home, &key, &link, args.timeout).await?;
+    let usual = if chancery::is_device_link(&link) { APPROVAL_PATIENCE } else { DESK_PATIENCE };
+    let mut printed = Ok(());
+    let show = |code: &str| printed = show_code(code, output);
+    let client = Client::enroll_with(&home, &key, &link, args.timeout.unwrap_or(usual), show).await;
+    printed?;
+    let client = client?;
     let me = client.me();
     let object = json!({
         "org_id": me.org_id.to_string(),
@@ -32,6 +43,15 @@ pub(crate) async fn run(args: &EnrollArgs, output: Output) -> Result<(), Failure
         let (name, organisation) = (tame_line(&me.name), tame_line(&me.organisation));
         format!("welcome to {organisation}, {name}: you are {}", tame_line(&me.handle))
     })
+}
+
+/// The code is a result for programs and an instruction for people.
+fn show_code(code: &str, output: Output) -> Result<(), Failure> {
+    if output.is_json() {
+        return output.result(&json!({"event": "confirm", "code": code}), String::new);
+    }
+    output.note(&format!("On your other device, compare and approve: chancery device approve {code}"));
+    Ok(())
 }
 
 fn link(given: &str) -> Result<String, Failure> {

@@ -8,6 +8,7 @@
 
 mod args;
 mod demo;
+mod device;
 mod enroll;
 mod failure;
 mod history;
@@ -74,6 +75,7 @@ async fn dispatch(cli: Cli, output: Output) -> Result<(), Failure> {
         Command::Relay(args) => relay::run(args, output).await,
         Command::Up(args) => up::run(&args, cli.common.log, output).await,
         Command::Enroll(args) => enroll::run(&args, output).await,
+        Command::Device(command) => device::run(command, output).await,
         Command::Send(args) => send::run(&args, output).await,
         Command::Receive(args) => receive::run(&args, output).await,
         Command::History(args) => history::run(&args, output).await,

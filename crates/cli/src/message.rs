@@ -88,6 +88,16 @@ pub(crate) fn text(message: &Message, files: &[File]) -> String {
     text
 }
 
+/// Returns the object that says that a member has one device more.
+pub(crate) fn device_added(member: &str, handle: &str, device: &str) -> Value {
+    json!({"event": "device-added", "member": member, "handle": handle, "device": device})
+}
+
+/// Returns the line that says so to people.
+pub(crate) fn device_added_text(handle: &str, device: &str) -> String {
+    format!("* {} has a new device: {device}", tame_line(handle))
+}
+
 const fn state(state: MessageState) -> &'static str {
     match state {
         MessageState::Received => "received",

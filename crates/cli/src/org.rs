@@ -69,7 +69,12 @@ fn print_ready(address: &RelayAddress, output: Output) -> Result<(), Failure> {
 
 fn invite(args: &InviteArgs, output: Output) -> Result<(), Failure> {
     let key = args.org.key.source(Purpose::Open)?;
-    let invited = organisation::invite(&args.org.dir, &key, &args.handle, args.name.as_deref(), args.valid)?;
+    let (dir, handle, valid) = (&args.org.dir, &args.handle, args.valid);
+    let invited = if args.device {
+        organisation::invite_device(dir, &key, handle, valid)?
+    } else {
+        organisation::invite(dir, &key, handle, args.name.as_deref(), valid)?
+    };
     let expires = invited.expires.as_millis();
     let object = json!({
         "link": invited.link,
@@ -92,7 +97,7 @@ fn invite(args: &InviteArgs, output: Output) -> Result<(), Failure> {
 }
 
 /// Draws the link in half blocks; light on dark, as most terminals are, and with its quiet zone.
-fn qr_code(link: &str) -> Option<String> {
+pub(crate) fn qr_code(link: &str) -> Option<String> {
     let code = QrCode::with_error_correction_level(link, EcLevel::L).ok()?;
     let (dark, light) = (Dense1x2::Light, Dense1x2::Dark);
     Some(code.render::<Dense1x2>().dark_color(dark).light_color(light).quiet_zone(true).build())

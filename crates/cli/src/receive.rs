@@ -1,9 +1,12 @@
 //! `chancery receive`: prints what arrives, then moves the cursor, so that a kill repeats and never omits.
 
+use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use chancery::{Client, Error, ErrorCode, Event, Message};
+use chancery::{Client, Error, ErrorCode, Happening, Message, News};
+use serde_json::json;
 use tokio::sync::watch;
 
 use crate::args::ReceiveArgs;
@@ -28,9 +31,13 @@ pub(crate) async fn run(args: &ReceiveArgs, output: Output) -> Result<(), Failur
     let client = Client::open_with(&home, &key, bar.function())?;
     if args.follow {
         let stop = Stop::listen(false)?;
-        return follow(&Printer { client, save, output, bar, stop: Some(stop.clone()) }, &stop).await;
+        return follow(
+            &Printer { client, save, output, bar, stop: Some(stop.clone()), requests: RefCell::default() },
+            &stop,
+        )
+        .await;
     }
-    let printer = Printer { client, save, output, bar, stop: None };
+    let printer = Printer { client, save, output, bar, stop: None, requests: RefCell::default() };
     // What is stored is printed also when the relay does not answer.
     let synced = printer.client.sync(args.timeout).await;
     printer.bar.clear();
@@ -72,6 +79,8 @@ struct Printer {
     output: Output,
     bar: Bar,
     stop: Option<Stop>,
+    /// Codes of the new devices that were printed.
+    requests: RefCell<BTreeSet<String>>,
 }
 
 impl Printer {
@@ -112,9 +121,9 @@ impl Printer {
     /// ends early.
     async fn drain(&self) -> Result<(), Failure> {
         loop {
-            let page = self.client.events().await?;
+            let page = self.client.news().await?;
             if page.is_empty() {
-                return Ok(());
+                return self.print_requests().await;
             }
             let mut printed = None;
             let result = self.print_page(&page, &mut printed).await;
@@ -125,24 +134,51 @@ impl Printer {
         }
     }
 
-    async fn print_page(&self, page: &[Event], printed: &mut Option<u64>) -> Result<(), Failure> {
-        for event in page {
-            let files = match &self.save {
-                Some(folder) if !event.message.files.is_empty() => {
-                    // A download takes long; what was printed before must not come again if it is cut short.
-                    if let Some(number) = printed.take() {
-                        self.client.take_events(number).await?;
-                    }
-                    self.save_files(&event.message, folder).await?
-                }
-                _ => message::files(&event.message),
-            };
-            let object = message::object(&event.message, &files);
-            // A follower's uploads go on meanwhile.
-            self.bar.clear();
-            self.output.result(&object, || message::text(&event.message, &files))?;
-            *printed = Some(event.number);
+    /// Says once, for as long as this command runs, that a new device asks for approval.
+    async fn print_requests(&self) -> Result<(), Failure> {
+        for code in self.client.device_requests().await? {
+            if self.requests.borrow_mut().insert(code.clone()) {
+                let object = json!({"event": "device-request", "code": code});
+                self.bar.clear();
+                self.output
+                    .result(&object, || format!("* a new device waits for your approval, code {code}"))?;
+            }
         }
+        Ok(())
+    }
+
+    async fn print_page(&self, page: &[News], printed: &mut Option<u64>) -> Result<(), Failure> {
+        for news in page {
+            match &news.happening {
+                Happening::Message(message) => self.print_message(message, printed).await?,
+                Happening::DeviceAdded { member, handle, device } => {
+                    let object = message::device_added(&member.to_string(), handle, &device.to_string());
+                    self.bar.clear();
+                    self.output
+                        .result(&object, || message::device_added_text(handle, &device.to_string()))?;
+                }
+                _ => {}
+            }
+            *printed = Some(news.number);
+        }
+        Ok(())
+    }
+
+    async fn print_message(&self, message: &Message, printed: &mut Option<u64>) -> Result<(), Failure> {
+        let files = match &self.save {
+            Some(folder) if !message.files.is_empty() => {
+                // A download takes long; what was printed before must not come again if it is cut short.
+                if let Some(number) = printed.take() {
+                    self.client.take_events(number).await?;
+                }
+                self.save_files(message, folder).await?
+            }
+            _ => message::files(message),
+        };
+        let object = message::object(message, &files);
+        // A follower's uploads go on meanwhile.
+        self.bar.clear();
+        self.output.result(&object, || message::text(message, &files))?;
         Ok(())
     }
 

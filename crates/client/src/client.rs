@@ -21,7 +21,7 @@ use crate::connection::Connection;
 use crate::error::{Error, ErrorCode};
 use crate::home::Home;
 use crate::mailbox::Mailbox;
-use crate::message::{Event, Message};
+use crate::message::{Event, Message, News};
 use crate::outbox::{self, Holds};
 use crate::worker::Worker;
 
@@ -177,6 +177,10 @@ impl Client {
         Ok(Self { shared: Arc::new(shared), me })
     }
 
+    pub(crate) const fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
     /// Returns who this client is.
     #[must_use]
     pub const fn me(&self) -> &Me {
@@ -328,7 +332,10 @@ impl Client {
         };
         let (sent, received) = tokio::join!(sending, timeout_at(deadline, receiving));
         let count = received.unwrap_or_else(|_| Err(ErrorCode::RelayUnreachable.into()))?;
-        sent.unwrap_or(Ok(())).map(|()| count)
+        sent.unwrap_or(Ok(()))?;
+        // What arrived may call for an answer that nobody wrote: a heal, or an acknowledgement.
+        timeout_at(deadline, self.flush_quietly(Instant::now())).await.unwrap_or(Ok(()))?;
+        Ok(count)
     }
 
     /// Keeps connected: takes over what arrives and sends what waits, reconnecting with back-off, until
@@ -432,6 +439,23 @@ impl Client {
                 })
             })
             .await
+    }
+
+    /// Returns up to 256 things that happened and were not taken yet, oldest first: those of [`Self::events`], and
+    /// what is no message.
+    ///
+    /// # Errors
+    ///
+    /// Only if the store is not readable.
+    pub async fn news(&self) -> Result<Vec<News>, Error> {
+        let own = self.me.member_id;
+        let read = move |records: &dyn chancery_wire::records::Records| {
+            let found = chancery_engine::all_events(records, PAGE)?.into_iter();
+            found
+                .filter_map(|(number, event)| News::read(records, &own, (number, event)).transpose())
+                .collect()
+        };
+        self.shared.worker.call(move |state| state.read(read)).await
     }
 
     /// Says that events up to and including `number` were shown. A process that is killed before sees them

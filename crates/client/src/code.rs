@@ -94,11 +94,11 @@ codes! {
     /// The home belongs to a member already.
     AlreadyEnrolled = 201, "already-enrolled", Failed, "this home is enrolled already";
     /// The text is no invitation.
-    InvitationDamaged = 202, "invitation-damaged", NotAuthorised, "the invitation link is damaged or incomplete";
+    InvitationDamaged = 202, "invitation-damaged", NotAuthorised, "the link is damaged or incomplete";
     /// The invitation is over.
-    InvitationExpired = 203, "invitation-expired", NotAuthorised, "the invitation has expired; ask for a new one";
+    InvitationExpired = 203, "invitation-expired", NotAuthorised, "the link has expired; ask for a new one";
     /// The invitation was used by another device.
-    InvitationUsed = 204, "invitation-used", NotAuthorised, "the invitation was used already; ask for a new one";
+    InvitationUsed = 204, "invitation-used", NotAuthorised, "the link was used already; ask for a new one";
     /// The desk does not know the invitation.
     InvitationUnknown = 205, "invitation-unknown", NotAuthorised, "the organisation does not know this invitation";
     /// The invitation is of a later version.
@@ -107,6 +107,20 @@ codes! {
     DeskUnavailable = 207, "desk-unavailable", TryLater, "the enrolment desk does not answer; try again later";
     /// An answer or document does not verify.
     NotAuthentic = 208, "not-authentic", NotAuthorised, "what the relay handed out is not authentic";
+    /// Nobody has approved the device in time.
+    NotApproved = 209, "not-approved", TryLater,
+        "no other device of yours has approved this one yet; compare the code and run the same command again";
+    /// No new device waits with this code.
+    DeviceRequestUnknown = 210, "device-request-unknown", NotFound,
+        "no device waits with this code; compare it with the one on the new device";
+    /// The member has as many devices as a member may have.
+    TooManyDevices = 211, "too-many-devices", Failed, "the member has 16 devices already; remove one first";
+    /// The member has no such device.
+    DeviceUnknown = 212, "device-unknown", NotFound, "you have no other device of this identifier";
+    /// This device was removed by another of the member's.
+    DeviceRemoved = 213, "device-removed", NotAuthorised, "this device was removed by another of your devices";
+    /// The desk refuses what a device ordered.
+    OrderRefused = 214, "order-refused", Failed, "the enrolment desk refuses; make a new link and try again";
 
     /// The relay does not answer.
     RelayUnreachable = 300, "relay-unreachable", TryLater, "the relay cannot be reached";

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use chancery_crypto::rng::random_bytes;
 use chancery_engine::{Device, Engine, EngineError, NewDevice, PendingDevice};
-use chancery_identity::{DeviceKeys, Organisation};
-use chancery_org::{EnrolError, Enrolment, InvitationLink, LinkError, PendingEnrolment, request};
+use chancery_identity::{DeviceId, DeviceKeys, Organisation};
+use chancery_org::{EnrolError, Enrolment, Link, LinkError, PendingEnrolment, request, request_by_link};
 use chancery_store::{KeySource, Store};
 use chancery_transport::Connector;
 use chancery_transport_ws::WsConnector;
@@ -23,8 +23,12 @@ use crate::connection::{Connection, Push};
 use crate::error::{Error, ErrorCode};
 use crate::home::Home;
 
+/// How long after its end by this clock a device link may still be approved: one minute, for clocks that differ and
+/// a desk that takes its time.
+const LATE_APPROVAL: Duration = Duration::from_secs(60);
+
 impl Client {
-    /// Makes the folder `home` a device of the member that the invitation is for.
+    /// Makes the folder `home` a device of the member that the link is for.
     ///
     /// The keys are made here and never leave. A call that is killed is resumed by calling again with the
     /// same link; the store is protected by `key` from its first byte.
@@ -37,21 +41,43 @@ impl Client {
     /// [`ErrorCode::WrongOrganisation`]: somebody else answers; tell the administrator.
     /// [`ErrorCode::AlreadyEnrolled`]: use another folder.
     pub async fn enroll(home: &Path, key: &KeySource, link: &str, patience: Duration) -> Result<Self, Error> {
+        Self::enroll_with(home, key, link, patience, |_| {}).await
+    }
+
+    /// As [`Self::enroll`], and takes a device link as well: `show_code` is then called once, when
+    /// the relay has the request, with the code that the person compares on the device that made the link, and
+    /// approves there.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::enroll`]. [`ErrorCode::NotApproved`]: nobody approved within `patience`; call again.
+    /// [`ErrorCode::TooManyDevices`]: remove one on another device.
+    pub async fn enroll_with(
+        home: &Path,
+        key: &KeySource,
+        link: &str,
+        patience: Duration,
+        show_code: impl FnOnce(&str),
+    ) -> Result<Self, Error> {
         let deadline = clock::deadline(patience);
-        let invitation = parse(link)?;
+        let way = parse(link)?;
         let home = Home::new(home);
         refuse_if_enrolled(&home, key)?;
-        refuse_if_expired(&home, key, link, invitation.expires)?;
+        refuse_if_expired(&home, key, link, way.expires())?;
         let connector: Arc<dyn Connector> = Arc::new(
-            WsConnector::new(&invitation.relay_url, invitation.relay_pin)
-                .map_err(|_| ErrorCode::InvitationDamaged)?,
+            WsConnector::new(way.relay_url(), *way.relay_pin()).map_err(|_| ErrorCode::InvitationDamaged)?,
         );
-        let attempt = Attempt { invitation, link: link.trim().into(), connector, deadline };
+        let attempt = Attempt { way, link: link.trim().into(), connector, deadline };
         let organisation = attempt.organisation().await?;
         home.create()?;
         let mut store = open_or_create(&home, key)?;
         let (device, pending) = attempt.begin(&mut store, &organisation)?;
-        let enrolment = match attempt.ask(&organisation, &device, &pending).await {
+        let show_code = || {
+            if let Link::Device(link) = &attempt.way {
+                show_code(&link.code(&device.keys));
+            }
+        };
+        let enrolment = match attempt.ask(&organisation, (&device, &pending), show_code).await {
             Ok(enrolment) => enrolment,
             Err(error) => {
                 // Only the desk's word ends the attempt: after any other fault, a wrong clock among them, it may
@@ -72,12 +98,18 @@ impl Client {
     }
 }
 
-fn parse(link: &str) -> Result<InvitationLink, Error> {
-    let invitation = InvitationLink::parse(link.trim()).map_err(|error| match error {
+fn parse(link: &str) -> Result<Link, Error> {
+    let link = Link::parse(link.trim()).map_err(|error| match error {
         LinkError::UnsupportedVersion => ErrorCode::InvitationVersion,
         _ => ErrorCode::InvitationDamaged,
     })?;
-    Ok(invitation)
+    Ok(link)
+}
+
+/// Whether a text is a device link: one that waits for another device's approval.
+#[must_use]
+pub fn is_device_link(text: &str) -> bool {
+    matches!(Link::parse(text), Ok(Link::Device(_)))
 }
 
 /// An invitation that has expired begins no enrolment, but one that began in time may end: the desk answers
@@ -140,8 +172,8 @@ fn install(
         keys,
         enrolment,
         organisation,
-        relay_url: &attempt.invitation.relay_url,
-        relay_pin: attempt.invitation.relay_pin,
+        relay_url: attempt.way.relay_url(),
+        relay_pin: *attempt.way.relay_pin(),
     };
     store.transaction(|records| {
         // Another call may have been faster; its device must not be replaced.
@@ -155,7 +187,7 @@ fn install(
 }
 
 struct Attempt {
-    invitation: InvitationLink,
+    way: Link,
     link: String,
     connector: Arc<dyn Connector>,
     deadline: Instant,
@@ -172,12 +204,12 @@ impl Attempt {
         let relay_frame::Body::Organisation(document) = answer else {
             return Err(ErrorCode::RelayProtocol.into());
         };
-        Organisation::verify(Unverified::new(document), Some(self.invitation.org_id))
+        Organisation::verify(Unverified::new(document), Some(self.way.org_id()))
             .map_err(|_| ErrorCode::NotAuthentic.into())
     }
 
     async fn connect(&self) -> Result<(Connection, mpsc::Receiver<Push>), Error> {
-        Connection::open(self.connector.as_ref(), &self.invitation.org_id).await
+        Connection::open(self.connector.as_ref(), &self.way.org_id()).await
     }
 
     /// Makes keys and request and stores them, or takes those of an earlier call with the same link.
@@ -194,8 +226,12 @@ impl Attempt {
         }
         let mut rng = clock::rng()?;
         let keys = DeviceKeys::generate(&mut rng);
-        let pending = request(&self.invitation, organisation, &keys, clock::now(), &mut rng)
-            .map_err(|error| enrol_error(&error))?;
+        let now = clock::now();
+        let pending = match &self.way {
+            Link::Invitation(link) => request(link, organisation, &keys, now, &mut rng),
+            Link::Device(link) => request_by_link(link, organisation, &keys, now, &mut rng),
+        };
+        let pending = pending.map_err(|error| enrol_error(&error))?;
         let device = PendingDevice { link: self.link.clone(), keys, pending: pending.to_secret_bytes() };
         store.transaction(|_| Ok::<_, Error>((device.save(), ())))?;
         Ok((device, pending))
@@ -205,15 +241,15 @@ impl Attempt {
     async fn ask(
         &self,
         organisation: &Organisation,
-        device: &PendingDevice,
-        pending: &PendingEnrolment,
+        (device, pending): (&PendingDevice, &PendingEnrolment),
+        when_asked: impl FnOnce(),
     ) -> Result<Enrolment, Error> {
         let exchange = async {
             let (mailbox, mut pushes) = self.connect().await?;
-            let org = self.invitation.org_id;
-            mailbox.log_in(&org, &self.invitation.relay_pin, &device.keys, None).await?;
+            mailbox.log_in(&self.way.org_id(), self.way.relay_pin(), &device.keys, None).await?;
             mailbox.done(client_frame::Body::Subscribe(Subscribe {})).await?;
-            self.deliver(organisation, pending).await?;
+            self.deliver(organisation, &device.keys, pending).await?;
+            when_asked();
             loop {
                 let push = pushes.recv().await.ok_or(ErrorCode::RelayUnreachable)?;
                 let Push::Envelope(stored) = push else { continue };
@@ -223,6 +259,10 @@ impl Attempt {
                 match answer {
                     // Anybody may write into the mailbox; only the desk's answer counts.
                     Err(EnrolError::NotAuthentic) => mailbox.done(acknowledge).await?,
+                    // The desk does not know a device link before the approval.
+                    Err(EnrolError::InvitationUnknown) if self.is_device_link() => {
+                        mailbox.done(acknowledge).await?;
+                    }
                     Err(error) => {
                         mailbox.done(acknowledge).await?;
                         return Err(enrol_error(&error));
@@ -231,22 +271,60 @@ impl Attempt {
                 }
             }
         };
-        timeout_at(self.deadline, exchange).await.unwrap_or_else(|_| Err(ErrorCode::DeskUnavailable.into()))
+        match timeout_at(self.deadline, exchange).await {
+            Ok(result) => result,
+            Err(_) if !self.is_device_link() => Err(ErrorCode::DeskUnavailable.into()),
+            Err(_) if clock::now() > self.way.expires().after(LATE_APPROVAL) => {
+                Err(ErrorCode::InvitationExpired.into())
+            }
+            Err(_) => Err(ErrorCode::NotApproved.into()),
+        }
     }
 
-    async fn deliver(&self, organisation: &Organisation, pending: &PendingEnrolment) -> Result<(), Error> {
+    const fn is_device_link(&self) -> bool {
+        matches!(self.way, Link::Device(_))
+    }
+
+    /// Asks the desk and, with a device link, the device that made it. The desk then only knows the request if it
+    /// was approved before.
+    async fn deliver(
+        &self,
+        organisation: &Organisation,
+        keys: &DeviceKeys,
+        pending: &PendingEnrolment,
+    ) -> Result<(), Error> {
         let desk = organisation.desk().ok_or(ErrorCode::DeskUnavailable)?;
         let (anonymous, _) = self.connect().await?;
-        let deliver = Deliver {
-            mailbox: desk.device_id().as_bytes().to_vec(),
-            delivery_id: random_bytes::<16>(&mut clock::rng()?).to_vec(),
-            token: Vec::new(),
-            envelope: pending.envelope().to_vec(),
-        };
-        match anonymous.done(client_frame::Body::Deliver(deliver)).await {
-            Err(error) if error.code() == ErrorCode::RelayNotFound => Err(ErrorCode::DeskUnavailable.into()),
-            other => other,
-        }
+        let asked = deliver(&anonymous, &desk.device_id(), pending.envelope().to_vec()).await;
+        not_found(asked, ErrorCode::DeskUnavailable)?;
+        let Link::Device(link) = &self.way else { return Ok(()) };
+        let envelope = link.seal_request(keys, pending.envelope(), &mut clock::rng()?);
+        let envelope = envelope.map_err(|_| ErrorCode::Internal)?;
+        let asked = deliver(&anonymous, &link.mailbox, envelope).await;
+        not_found(asked, ErrorCode::InvitationUnknown)
+    }
+}
+
+/// Hands an envelope to the relay for a mailbox.
+pub(crate) async fn deliver(
+    anonymous: &Connection,
+    mailbox: &DeviceId,
+    envelope: Vec<u8>,
+) -> Result<(), Error> {
+    let deliver = Deliver {
+        mailbox: mailbox.as_bytes().to_vec(),
+        delivery_id: random_bytes::<16>(&mut clock::rng()?).to_vec(),
+        token: Vec::new(),
+        envelope,
+    };
+    anonymous.done(client_frame::Body::Deliver(deliver)).await
+}
+
+/// Gives a mailbox that does not exist its name.
+pub(crate) fn not_found(result: Result<(), Error>, code: ErrorCode) -> Result<(), Error> {
+    match result {
+        Err(error) if error.code() == ErrorCode::RelayNotFound => Err(code.into()),
+        other => other,
     }
 }
 
@@ -256,6 +334,7 @@ fn enrol_error(error: &EnrolError) -> Error {
         EnrolError::InvitationUsed => ErrorCode::InvitationUsed,
         EnrolError::InvitationExpired => ErrorCode::InvitationExpired,
         EnrolError::NotAuthentic => ErrorCode::NotAuthentic,
+        EnrolError::TooManyDevices => ErrorCode::TooManyDevices,
         _ => ErrorCode::Internal,
     })
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use chancery_engine::{Effect, Input, directory_cursor};
+use chancery_engine::{Effect, Input, Notice, directory_cursor};
 use chancery_wire::proto::{Acknowledge, PrekeyUpload, Subscribe, SyncDirectory, client_frame, relay_frame};
 use tokio::sync::mpsc;
 
@@ -42,7 +42,10 @@ impl Mailbox {
             };
             let more = page.more && !page.changes.is_empty();
             if !page.changes.is_empty() {
-                shared.worker.call(move |state| state.handle(Input::Directory(&page))).await?;
+                let effects = shared.worker.call(move |state| state.handle(Input::Directory(&page))).await?;
+                if effects.iter().any(|effect| matches!(effect, Effect::Notify(Notice::EventStored(_)))) {
+                    shared.worker.announce();
+                }
             }
             if !more {
                 return shared.address_waiting().await;

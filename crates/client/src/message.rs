@@ -1,7 +1,7 @@
 //! Messages as an application sees them.
 
 use chancery_engine::{EngineError, MessageState, Unaddressed, member};
-use chancery_identity::MemberId;
+use chancery_identity::{DeviceId, MemberId};
 use chancery_wire::Timestamp;
 use chancery_wire::proto::{Attachment, MessageRecord};
 use chancery_wire::records::Records;
@@ -14,6 +14,53 @@ pub struct Event {
     pub number: u64,
     /// The message that arrived.
     pub message: Message,
+}
+
+/// Something that happened and was not shown yet, be it a message or not.
+#[derive(Debug, Clone)]
+pub struct News {
+    /// The event's number, for [`crate::Client::take_events`].
+    pub number: u64,
+    /// What happened.
+    pub happening: Happening,
+}
+
+/// What happened.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum Happening {
+    /// A message arrived, or another device of this member sent one.
+    Message(Box<Message>),
+    /// A member with whom there is a conversation has one device more; messages go to it from now on.
+    DeviceAdded {
+        /// The member.
+        member: MemberId,
+        /// The member's handle as the directory has it now.
+        handle: String,
+        /// The device.
+        device: DeviceId,
+    },
+}
+
+impl News {
+    /// `None` for a kind of event that this version does not show.
+    pub(crate) fn read(
+        records: &dyn Records,
+        own: &MemberId,
+        (number, event): (u64, chancery_engine::Event),
+    ) -> Result<Option<Self>, EngineError> {
+        let happening = match event {
+            chancery_engine::Event::Message(record) => {
+                Happening::Message(Box::new(Message::read(records, own, record)?))
+            }
+            chancery_engine::Event::DeviceAdded { member: id, device } => {
+                let handle = member(records, &id)?.map(|member| member.handle).unwrap_or_default();
+                Happening::DeviceAdded { member: id, handle, device }
+            }
+            _ => return Ok(None),
+        };
+        Ok(Some(Self { number, happening }))
+    }
 }
 
 /// A message of a conversation.

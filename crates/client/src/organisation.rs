@@ -11,9 +11,10 @@ use std::time::Duration;
 use chancery_crypto::kdf::derive;
 use chancery_crypto::label;
 use chancery_crypto::secret::SecretBytes;
-use chancery_identity::{DisplayName, Handle, MemberId, OrgId, Organisation};
+use chancery_identity::{DisplayName, Handle, MemberId, OrgId, Organisation, RelayRecord};
 use chancery_org::{AdminError, AdminKeys, Desk, DeskKeys, OrgError};
 use chancery_store::{KeySource, Store, sealed_file};
+use chancery_wire::records::Records;
 use chancery_wire::{Limit, Timestamp, Unverified, decode, encode, proto};
 
 use crate::clock;
@@ -224,13 +225,38 @@ pub fn invite(
 ) -> Result<Invited, Error> {
     let handle = Handle::parse(handle).map_err(|_| ErrorCode::NameNotAllowed)?;
     let name = DisplayName::parse(name.unwrap_or(handle.as_str())).map_err(|_| ErrorCode::NameNotAllowed)?;
+    with_desk(dir, key, |desk, records, relay| {
+        let wanted = chancery_org::Invite { handle: &handle, name: &name, relay, lifetime: valid };
+        desk.invite(records, wanted, clock::now(), &mut clock::rng()?).map_err(|error| org_error(&error))
+    })
+}
+
+/// Invites another device of a member: a link that works once, for `valid`.
+///
+/// # Errors
+///
+/// [`ErrorCode::UnknownRecipient`]: nobody of that handle has a device; [`invite`] the person.
+/// [`ErrorCode::TooManyDevices`]: one has to be removed first.
+pub fn invite_device(dir: &Path, key: &KeySource, handle: &str, valid: Duration) -> Result<Invited, Error> {
+    let handle = Handle::parse(handle).map_err(|_| ErrorCode::NameNotAllowed)?;
+    let name = DisplayName::from(&handle);
+    with_desk(dir, key, |desk, records, relay| {
+        let wanted = chancery_org::Invite { handle: &handle, name: &name, relay, lifetime: valid };
+        desk.invite_device(records, wanted, clock::now(), &mut clock::rng()?)
+            .map_err(|error| org_error(&error))
+    })
+}
+
+/// Opens the desk, and commits what it makes of the wish for an invitation.
+fn with_desk(
+    dir: &Path,
+    key: &KeySource,
+    invite: impl FnOnce(&Desk, &dyn Records, &RelayRecord) -> Result<chancery_org::Invited, Error>,
+) -> Result<Invited, Error> {
     let (organisation, desk, mut store) = Folder::new(dir).open_desk(key)?;
     let relay = organisation.relay().ok_or(ErrorCode::RelayNotRecorded)?;
-    let mut rng = clock::rng()?;
     store.transaction(|records| {
-        let wanted = chancery_org::Invite { handle: &handle, name: &name, relay, lifetime: valid };
-        let invited =
-            desk.invite(records, wanted, clock::now(), &mut rng).map_err(|error| org_error(&error))?;
+        let invited = invite(&desk, records, relay)?;
         let result =
             Invited { link: invited.link.encode(), member: invited.member_id, expires: invited.link.expires };
         Ok::<_, Error>((invited.batch, result))
@@ -242,6 +268,8 @@ fn org_error(error: &OrgError) -> Error {
         OrgError::Records(cause) => (*cause).into(),
         OrgError::HandleTaken => ErrorCode::HandleTaken.into(),
         OrgError::LifetimeOutOfRange => ErrorCode::Usage.into(),
+        OrgError::NotAMember => ErrorCode::UnknownRecipient.into(),
+        OrgError::TooManyDevices => ErrorCode::TooManyDevices.into(),
         OrgError::WrongKeys => ErrorCode::StoreDamaged.into(),
         _ => Error::with(ErrorCode::Internal, error.to_string()),
     }

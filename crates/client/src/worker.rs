@@ -3,7 +3,7 @@
 use std::sync::{Arc, mpsc};
 use std::thread;
 
-use chancery_engine::{Effect, Engine, Input, Notice};
+use chancery_engine::{Device, Effect, Engine, Input, Notice};
 use chancery_store::Store;
 use chancery_wire::records::{Overlay, Records};
 use tokio::sync::{oneshot, watch};
@@ -50,6 +50,11 @@ impl State {
         })
     }
 
+    /// Returns who this device is.
+    pub(crate) const fn device(&self) -> &Device {
+        self.engine.device()
+    }
+
     /// Reads from the store.
     pub(crate) fn read<T>(
         &mut self,
@@ -75,6 +80,7 @@ impl Received {
         match effect {
             Effect::Acknowledge(sequence) => self.sequences.push(sequence),
             Effect::Notify(Notice::EventStored(_)) => self.stored = true,
+            Effect::Notify(Notice::DeviceRequest) => self.stored = true,
             Effect::Notify(Notice::UnknownSender) => self.strangers = true,
             Effect::Notify(Notice::Undecryptable) => {
                 let code = ErrorCode::NotAuthentic.name();

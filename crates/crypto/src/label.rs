@@ -47,6 +47,10 @@ labels! {
     HASH_ENROLMENT = "hash enrolment";
     /// Public keys of an enrolling device, by which the desk recognises it when it asks again.
     HASH_ENROLLING_KEYS = "hash enrolling keys";
+    /// Transcript of a member device's order to the desk.
+    HASH_DEVICE_ORDER = "hash device order";
+    /// Confirmation code that a person compares on an old and a new device.
+    HASH_DEVICE_CODE = "hash device code";
     /// Leaf of a prekey batch.
     HASH_PREKEY = "hash prekey";
     /// Fingerprint of an envelope, by which a second delivery is noticed.
@@ -68,6 +72,8 @@ labels! {
     SIGN_HANDSHAKE = "sign handshake";
     /// New device proves that it holds the keys it asks a credential for.
     SIGN_ENROLMENT = "sign enrolment";
+    /// Member's device orders the desk to add or remove a device of the same member.
+    SIGN_DEVICE_ORDER = "sign device order";
     /// Device answers the relay's challenge.
     SIGN_RELAY_LOGIN = "sign relay login";
 
@@ -107,6 +113,10 @@ labels! {
     KDF_ENROLMENT = "kdf enrolment";
     /// Enrolment: one answer's key.
     KDF_ENROLMENT_ANSWER = "kdf enrolment answer";
+    /// Device order: request key, and the secret that answers' keys come from.
+    KDF_DEVICE_ORDER = "kdf device order";
+    /// Device link: key of one request from a new device to an old one.
+    KDF_DEVICE_LINK = "kdf device link";
     /// Invitation secret: proof that its holder sends this request.
     MAC_INVITATION = "mac invitation";
     /// Directory: one entry's key.

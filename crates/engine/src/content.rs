@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 
 use chancery_identity::MemberId;
 use chancery_wire::proto::{Attachment, Content, MessageRecord, Text, content::Body};
-use chancery_wire::{Limit, Timestamp, decode, encode};
+use chancery_wire::{Limit, Timestamp, decode};
 
 use crate::effect::Draft;
 use crate::error::EngineError;
@@ -23,14 +23,9 @@ pub(crate) fn from_draft(
     draft: &Draft<'_>,
     own: &MemberId,
     now: Timestamp,
-) -> Result<(Vec<u8>, MessageRecord), EngineError> {
+) -> Result<(Content, MessageRecord), EngineError> {
     check(draft.text, &draft.attachments)?;
     let text = Text { text: draft.text.into(), attachments: draft.attachments.clone() };
-    let content = Content {
-        id: draft.message_id.to_vec(),
-        sent_at: now.as_millis(),
-        body: Some(Body::Text(text.clone())),
-    };
     let record = MessageRecord {
         id: draft.message_id.to_vec(),
         conversation: draft.to.as_bytes().to_vec(),
@@ -38,12 +33,20 @@ pub(crate) fn from_draft(
         sent_at: now.as_millis(),
         stored_at: now.as_millis(),
         text: Some(text),
-        unknown: Vec::new(),
         state: MessageState::Queued as u32,
-        pending: 0,
-        paths: Vec::new(),
+        ..MessageRecord::default()
     };
-    Ok((encode(&content), record))
+    Ok((of_record(&record), record))
+}
+
+/// Returns the content of an own message, as it was sent and as it is sent again.
+pub(crate) fn of_record(record: &MessageRecord) -> Content {
+    Content {
+        id: record.id.clone(),
+        sent_at: record.sent_at,
+        body: record.text.clone().map(Body::Text),
+        ..Content::default()
+    }
 }
 
 /// Refuses what breaks a limit before it is stored.
@@ -55,30 +58,46 @@ pub(crate) fn check(text: &str, attachments: &[Attachment]) -> Result<(), Engine
     Ok(())
 }
 
-/// Reads a decrypted content; `None` for one that breaks the format, which is then undecryptable.
+/// Decodes a decrypted content; `None` for one that breaks the format, which is then undecryptable.
+pub(crate) fn parse(plaintext: &[u8]) -> Option<Content> {
+    Some(decode::<Content>(plaintext, Limit::CONTENT).ok()?.into_unchecked())
+}
+
+/// Reads the message of a content; `None` for one that breaks the format, which is then undecryptable.
 ///
 /// Its author is `from`, the member of the session's credential, whatever it says (R-CONTENT-1, R-CONTENT-3).
-/// Content of a kind that this version does not know is kept, never dropped (R-CONTENT-5).
-pub(crate) fn read(plaintext: &[u8], from: &MemberId, now: Timestamp) -> Option<MessageRecord> {
-    let content: Content = decode(plaintext, Limit::CONTENT).ok()?.into_unchecked();
+/// Only the own member's devices may say where it belongs (R-CONTENT-8). Content of a kind that this version
+/// does not know is kept, never dropped (R-CONTENT-5).
+pub(crate) fn read(
+    (content, plaintext): (Content, &[u8]),
+    (from, own): (&MemberId, &MemberId),
+    now: Timestamp,
+) -> Option<MessageRecord> {
     if content.id.len() != 16 {
         return None;
     }
+    let is_own = from == own;
+    let conversation = match content.conversation.as_slice() {
+        [] => *from,
+        id if is_own => MemberId::from_bytes(id)?,
+        _ => return None,
+    };
     let (text, unknown) = match content.body {
         Some(Body::Text(text)) => (Some(clean(text)?), Vec::new()),
+        Some(Body::Heal(_)) => return None,
         None => (None, plaintext.to_vec()),
     };
+    let state = if is_own { MessageState::Sent } else { MessageState::Received };
     Some(MessageRecord {
         id: content.id,
-        conversation: from.as_bytes().to_vec(),
+        conversation: conversation.as_bytes().to_vec(),
         from: from.as_bytes().to_vec(),
         sent_at: content.sent_at,
         stored_at: now.as_millis(),
         text,
         unknown,
-        state: MessageState::Received as u32,
-        pending: 0,
-        paths: Vec::new(),
+        state: state as u32,
+        ..MessageRecord::default()
     })
 }
 
@@ -139,6 +158,7 @@ fn is_well_formed(file: &Attachment) -> bool {
 mod tests {
     use super::*;
     use alloc::string::ToString;
+    use chancery_wire::encode;
 
     #[test]
     fn a_file_name_cannot_leave_its_folder_r_content_4() {
@@ -170,12 +190,33 @@ mod tests {
 
     #[test]
     fn content_of_a_later_version_is_kept_r_content_5() {
-        let from = MemberId::new([1; 16]);
-        let plaintext = encode(&Content { id: [2; 16].into(), sent_at: 3, body: None });
-        let record = read(&plaintext, &from, Timestamp::from_millis(4)).unwrap();
+        let (from, own) = (MemberId::new([1; 16]), MemberId::new([7; 16]));
+        let read = |plaintext: &[u8]| {
+            super::read((parse(plaintext)?, plaintext), (&from, &own), Timestamp::from_millis(4))
+        };
+        let plaintext = encode(&Content { id: [2; 16].into(), sent_at: 3, ..Default::default() });
+        let record = read(&plaintext).unwrap();
         assert_eq!(record.unknown, plaintext);
-        assert!(read(b"\xFF\xFF", &from, Timestamp::default()).is_none());
+        assert!(read(b"\xFF\xFF").is_none());
         let short = encode(&Content { id: "short".to_string().into_bytes(), ..Default::default() });
-        assert!(read(&short, &from, Timestamp::default()).is_none());
+        assert!(read(&short).is_none());
+    }
+
+    #[test]
+    fn only_the_own_member_says_where_a_message_belongs_r_content_8() {
+        let (own, bob, carol) = (MemberId::new([1; 16]), MemberId::new([2; 16]), MemberId::new([3; 16]));
+        let content = Content {
+            id: [9; 16].into(),
+            conversation: carol.as_bytes().to_vec(),
+            body: Some(Body::Text(Text::default())),
+            ..Default::default()
+        };
+        let read =
+            |content: &Content, from| super::read((content.clone(), &[]), (from, &own), Timestamp::default());
+        let copy = read(&content, &own).unwrap();
+        assert_eq!((copy.conversation.as_slice(), copy.from.as_slice()), (&[3; 16][..], &[1; 16][..]));
+        assert_eq!(copy.state, MessageState::Sent as u32);
+        assert!(read(&content, &bob).is_none());
+        assert!(read(&Content { conversation: [1; 3].into(), ..content }, &own).is_none());
     }
 }

@@ -10,6 +10,9 @@ use chancery_wire::records::{Overlay, Records};
 use crate::device::Device;
 use crate::effect::{Effect, Notice};
 use crate::error::EngineError;
+use crate::messages;
+use crate::peers;
+use crate::sending;
 use crate::tables::{DIRECTORY, DIRECTORY_CURSOR, HANDLE, key, load, load_number, save, save_number};
 
 /// A member as the directory knows them.
@@ -73,7 +76,7 @@ pub(crate) fn take_page(
             .as_ref()
             .and_then(|entry| device.organisation().open_directory_entry(device.directory_key(), entry).ok());
         match verified {
-            Some(entry) => take_entry(records, &entry)?,
+            Some(entry) => effects.extend(take_entry(device, records, &entry)?),
             None => effects.push(Effect::Notify(Notice::DirectoryEntryRejected)),
         }
         save_number(records, key(DIRECTORY_CURSOR, &[]), change.sequence);
@@ -82,15 +85,24 @@ pub(crate) fn take_page(
 }
 
 /// Takes over an entry unless a later version is known (R-ENGINE-11).
-fn take_entry(records: &mut Overlay<'_>, entry: &DirectoryEntry) -> Result<(), EngineError> {
+fn take_entry(
+    device: &Device,
+    records: &mut Overlay<'_>,
+    entry: &DirectoryEntry,
+) -> Result<Vec<Effect>, EngineError> {
     let name = key(DIRECTORY, &[entry.member_id().as_bytes()]);
+    let mut effects = Vec::new();
     if let Some(old) = load::<DirectoryRecord>(records, &name)? {
         if old.version >= entry.version() {
-            return Ok(());
+            return Ok(effects);
         }
         if old.handle != entry.handle().as_str() {
             release_handle(records, &old.handle, &entry.member_id())?;
         }
+        effects = change_devices(device, records, (&old, entry))?;
+    }
+    for id in entry.device_ids() {
+        peers::readmit(records, id)?;
     }
     let record = DirectoryRecord {
         handle: entry.handle().as_str().into(),
@@ -101,7 +113,34 @@ fn take_entry(records: &mut Overlay<'_>, entry: &DirectoryEntry) -> Result<(), E
     save(records, name, &record);
     // A handle is a label: whoever was given it last has it, and nothing else moves with it.
     records.put(key(HANDLE, &[record.handle.as_bytes()]), entry.member_id().as_bytes().to_vec());
-    Ok(())
+    Ok(effects)
+}
+
+/// Drops what there is with devices that are gone, and announces those that came, before anything can be sealed to
+/// them (R-ENGINE-15).
+fn change_devices(
+    device: &Device,
+    records: &mut Overlay<'_>,
+    (old, new): (&DirectoryRecord, &DirectoryEntry),
+) -> Result<Vec<Effect>, EngineError> {
+    let member = new.member_id();
+    for id in old.device_ids.iter().filter_map(|id| DeviceId::from_bytes(id)) {
+        // What this device is said of itself is not for its outbox to act upon.
+        if !new.device_ids().contains(&id) && id != device.device_id() {
+            sending::remove_device(device, records, &id)?;
+        }
+    }
+    let mut effects = Vec::new();
+    if member != device.member_id() && !messages::has_conversation(records, &member)? {
+        return Ok(effects);
+    }
+    for id in new.device_ids() {
+        if !old.device_ids.iter().any(|known| known == id.as_bytes()) && *id != device.device_id() {
+            let number = messages::append_device_added(records, &member, id)?;
+            effects.push(Effect::Notify(Notice::EventStored(number)));
+        }
+    }
+    Ok(effects)
 }
 
 fn release_handle(records: &mut Overlay<'_>, handle: &str, holder: &MemberId) -> Result<(), EngineError> {

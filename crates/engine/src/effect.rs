@@ -49,6 +49,13 @@ pub enum Input<'a> {
         /// The outbox item.
         item: u64,
     },
+    /// This device has made a device link and is about to show it.
+    DeviceLinkMade(&'a chancery_org::DeviceLink),
+    /// A device was approved by a link; the link is over.
+    DeviceLinkUsed {
+        /// The link.
+        link_id: [u8; 16],
+    },
     /// Time for upkeep: prekeys are renewed when due.
     Upkeep,
     /// The relay has the prekey batch.
@@ -135,6 +142,8 @@ pub enum Notice {
     EventStored(u64),
     /// A message came from a member who is not in the local directory: synchronise it.
     UnknownSender,
+    /// A new device asks for approval; it is among [`crate::waiting_devices`].
+    DeviceRequest,
     /// An envelope could not be decrypted. It was acknowledged and changed nothing.
     Undecryptable,
     /// A bundle did not verify; the message stays queued.

@@ -7,7 +7,8 @@ use chancery_wire::records::{Overlay, Records};
 use crate::device::Device;
 use crate::effect::{Input, Outcome};
 use crate::error::EngineError;
-use crate::{addressing, directory, messages, prekeys, receiving, sending};
+use crate::sending::End;
+use crate::{addressing, devices, directory, heal, messages, prekeys, receiving, sending};
 
 /// The state machine of one device. It holds only who the device is; everything else is read from the
 /// records in each call, so that several processes may share one store.
@@ -61,10 +62,15 @@ impl Engine {
             Input::Bundle { item, bundle } => {
                 effects = sending::take_bundle(device, view, (item, *bundle), now, rng)?;
             }
-            Input::Seal { item } => sending::seal_waiting(view, item, rng)?,
-            Input::Done { item } => sending::finish(device, view, item, false)?,
-            Input::Failed { item } => sending::finish(device, view, item, true)?,
-            Input::Upkeep => effects = prekeys::upkeep(device, view, now, rng)?,
+            Input::Seal { item } => sending::seal_waiting(view, item, now, rng)?,
+            Input::Done { item } => sending::finish(device, view, item, End::Done)?,
+            Input::Failed { item } => sending::finish(device, view, item, End::Failed)?,
+            Input::DeviceLinkMade(link) => devices::remember(view, link, now)?,
+            Input::DeviceLinkUsed { link_id } => devices::forget(view, &link_id, now)?,
+            Input::Upkeep => {
+                effects = prekeys::upkeep(device, view, now, rng)?;
+                heal::upkeep(view, now, rng)?;
+            }
             Input::PrekeysPublished { sequence } => prekeys::published(view, sequence)?,
             Input::PrekeysRefused { sequence } => {
                 effects = prekeys::refused(device, view, sequence, now, rng)?;

@@ -14,12 +14,15 @@ extern crate alloc;
 mod addressing;
 pub mod content;
 mod device;
+mod devices;
 mod directory;
 mod effect;
 mod engine;
 mod enrolment;
 mod error;
+mod heal;
 mod messages;
+mod numbers;
 mod peers;
 mod prekeys;
 mod queue;
@@ -30,13 +33,18 @@ mod tables;
 
 pub use addressing::{MAX_UNADDRESSED, Unaddressed, unaddressed};
 pub use device::{Device, NewDevice};
+pub use devices::{MAX_DEVICE_LINKS, MAX_LINK_REQUESTS, waiting_devices};
 pub use directory::{Member, directory_cursor, member, resolve};
 pub use effect::{Draft, Effect, Input, Letter, Notice, Outcome, Step};
 pub use engine::Engine;
 pub use enrolment::PendingDevice;
 pub use error::EngineError;
-pub use messages::{MessageState, conversation, events, message};
-pub use peers::MAX_ARCHIVED;
+pub use heal::{
+    ACKNOWLEDGE_AFTER, GAP_PATIENCE, HEAL_INTERVAL, MAX_HEALS, RECENT, REFRESH_INTERVAL, SEARCH_BUDGET,
+};
+pub use messages::{Event, MessageState, all_events, conversation, events, message};
+pub use numbers::{HELD_LIFETIME, MAX_HELD, MAX_RANGES, MAX_RESENDS};
+pub use peers::{ARCHIVED_LIFETIME, MAX_ARCHIVED};
 pub use prekeys::{GRACE, LIFETIME, MAX_REPLAY_RECORDS, ONE_TIME_PAIRS, RENEWAL};
 pub use seen::MAX_SEEN;
 pub use sending::{MAX_OUTBOX, next_step, waiting_uploads};

@@ -2,7 +2,7 @@
 
 use alloc::vec::Vec;
 
-use chancery_identity::MemberId;
+use chancery_identity::{DeviceId, MemberId};
 use chancery_wire::proto::MessageRecord;
 use chancery_wire::records::{Overlay, RecordKey, Records};
 use chancery_wire::{Limit, decode, encode};
@@ -81,6 +81,39 @@ pub(crate) fn append_event(records: &mut Overlay<'_>, message: &MessageRecord) -
     Queue::new(EVENT, b"").push(records, reference)
 }
 
+/// Marks the reference of an event that is a member's new device; a message's has 32 bytes.
+const DEVICE_ADDED: u8 = 1;
+
+/// Something that happened and was not taken.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum Event {
+    /// A message arrived, or another device of the own member sent one.
+    Message(MessageRecord),
+    /// A member with whom there is a conversation has one device more. Nothing was sealed to it yet.
+    DeviceAdded {
+        /// The member.
+        member: MemberId,
+        /// The device.
+        device: DeviceId,
+    },
+}
+
+/// Appends the event of a member's new device (R-ENGINE-15).
+pub(crate) fn append_device_added(
+    records: &mut Overlay<'_>,
+    member: &MemberId,
+    device: &DeviceId,
+) -> Result<u64, EngineError> {
+    let reference = [&[DEVICE_ADDED], member.as_bytes().as_slice(), device.as_bytes()].concat();
+    Queue::new(EVENT, b"").push(records, reference)
+}
+
+/// Whether there are messages with a member.
+pub(crate) fn has_conversation(records: &dyn Records, with: &MemberId) -> Result<bool, EngineError> {
+    Ok(Queue::new(CONVERSATION, with.as_bytes()).state(records)?.next > 0)
+}
+
 /// Returns up to `most` messages of a conversation, oldest first, from position `from` on.
 ///
 /// # Errors
@@ -101,9 +134,33 @@ pub fn conversation(
 /// # Errors
 ///
 /// [`EngineError`] if the store is not readable.
-pub fn events(records: &dyn Records, most: usize) -> Result<Vec<(u64, MessageRecord)>, EngineError> {
+pub fn all_events(records: &dyn Records, most: usize) -> Result<Vec<(u64, Event)>, EngineError> {
     let from = load_number(records, &key(EVENT_CURSOR, &[]))?.unwrap_or_default();
-    collect(records, Queue::new(EVENT, b""), from, most)
+    let mut events = Vec::new();
+    for (number, reference) in references(records, Queue::new(EVENT, b""), from, most)? {
+        let event = match reference.split_first_chunk::<17>() {
+            Some(([DEVICE_ADDED, member @ ..], device)) if device.len() == 16 => Event::DeviceAdded {
+                member: MemberId::new(*member),
+                device: DeviceId::from_bytes(device).ok_or(EngineError::DamagedRecord)?,
+            },
+            _ => Event::Message(referenced(records, &reference)?),
+        };
+        events.push((number, event));
+    }
+    Ok(events)
+}
+
+/// Returns the messages among [`all_events`].
+///
+/// # Errors
+///
+/// [`EngineError`] if the store is not readable.
+pub fn events(records: &dyn Records, most: usize) -> Result<Vec<(u64, MessageRecord)>, EngineError> {
+    let messages = all_events(records, most)?.into_iter().filter_map(|(number, event)| match event {
+        Event::Message(message) => Some((number, message)),
+        Event::DeviceAdded { .. } => None,
+    });
+    Ok(messages.collect())
 }
 
 /// Moves the cursor past the events that were shown, and removes them; the messages stay.
@@ -127,18 +184,33 @@ fn collect(
     from: u64,
     most: usize,
 ) -> Result<Vec<(u64, MessageRecord)>, EngineError> {
+    let found = references(records, queue, from, most)?.into_iter();
+    found.map(|(number, reference)| Ok((number, referenced(records, &reference)?))).collect()
+}
+
+fn references(
+    records: &dyn Records,
+    queue: Queue<'_>,
+    from: u64,
+    most: usize,
+) -> Result<Vec<(u64, Vec<u8>)>, EngineError> {
     let state = queue.state(records)?;
     let mut found = Vec::new();
     for number in from.max(state.first)..state.next {
         if found.len() >= most {
             break;
         }
-        let Some(reference) = records.get(&queue.item_key(number))? else { continue };
-        let bytes = records.get(&key(MESSAGE, &[&reference]))?.ok_or(EngineError::DamagedRecord)?;
-        let message = decode(&bytes, Limit::RECORD).map_err(|_| EngineError::DamagedRecord)?;
-        found.push((number, message.into_unchecked()));
+        if let Some(reference) = records.get(&queue.item_key(number))? {
+            found.push((number, reference));
+        }
     }
     Ok(found)
+}
+
+fn referenced(records: &dyn Records, reference: &[u8]) -> Result<MessageRecord, EngineError> {
+    let bytes = records.get(&key(MESSAGE, &[reference]))?.ok_or(EngineError::DamagedRecord)?;
+    let message = decode(&bytes, Limit::RECORD).map_err(|_| EngineError::DamagedRecord)?;
+    Ok(message.into_unchecked())
 }
 
 /// Records where an attachment was saved.

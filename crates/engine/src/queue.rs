@@ -42,22 +42,23 @@ impl<'a> Queue<'a> {
 
     /// Removes an item and moves the start past everything that is gone.
     pub(crate) fn remove(&self, records: &mut Overlay<'_>, number: u64) -> Result<(), EngineError> {
-        records.delete(self.item_key(number));
         let mut state = self.state(records)?;
-        let before = state.first;
+        if records.get(&self.item_key(number))?.is_some() {
+            records.delete(self.item_key(number));
+            state.gaps = state.gaps.saturating_add(1);
+        }
         while state.first < state.next && records.get(&self.item_key(state.first))?.is_none() {
             state.first = state.first.saturating_add(1);
+            state.gaps = state.gaps.saturating_sub(1);
         }
-        if state.first != before {
-            save(records, self.state_key(), &state);
-        }
+        save(records, self.state_key(), &state);
         Ok(())
     }
 
-    /// Number of items between start and end, gaps included.
+    /// Number of items; an item that is stuck at the start does not make those count that went past it.
     pub(crate) fn len(&self, records: &dyn Records) -> Result<u64, EngineError> {
         let state = self.state(records)?;
-        Ok(state.next.saturating_sub(state.first))
+        Ok(state.next.saturating_sub(state.first).saturating_sub(state.gaps))
     }
 
     /// Appends an item; once there are more than `most`, removes the oldest and returns it.
@@ -98,6 +99,9 @@ mod tests {
         }
         queue.remove(&mut records, 1).unwrap();
         assert_eq!(queue.state(&records).unwrap().first, 0);
+        assert_eq!(queue.len(&records).unwrap(), 3, "what went past the start does not count");
+        queue.remove(&mut records, 1).unwrap();
+        assert_eq!(queue.len(&records).unwrap(), 3, "an item goes once");
         queue.remove(&mut records, 0).unwrap();
         assert_eq!(queue.state(&records).unwrap().first, 2);
         assert_eq!(queue.len(&records).unwrap(), 2);

@@ -4,27 +4,31 @@ use alloc::vec::Vec;
 
 use chancery_core::{InitialEnvelope, Responder, SessionEnvelope, respond};
 use chancery_crypto::rng::CryptoRng;
-use chancery_identity::MemberId;
+use chancery_crypto::secret::SecretBytes;
+use chancery_identity::{DeviceId, MemberId};
 use chancery_wire::Timestamp;
+use chancery_wire::proto::content::Body;
 use chancery_wire::records::Overlay;
 
 use crate::content;
 use crate::device::Device;
+use crate::devices;
 use crate::directory;
 use crate::effect::{Effect, Notice};
 use crate::error::EngineError;
+use crate::heal;
 use crate::messages::{append_event, append_message};
-use crate::peers;
+use crate::peers::{self, Origin};
 use crate::prekeys::{self, StoredSecrets};
 use crate::seen;
 
 /// First byte of an initial envelope: version 1, kind 1.
-const INITIAL: u8 = 0x11;
+pub(crate) const INITIAL: u8 = 0x11;
 /// First byte of a session message: version 1, kind 2.
 const SESSION: u8 = 0x12;
 
 /// Handles one envelope. Whatever it is, the relay may forget it afterwards; what does not authenticate
-/// changes nothing (R-ENGINE-6).
+/// changes nothing but what healing is spent on it (R-ENGINE-6, R-ENGINE-19).
 pub(crate) fn receive(
     device: &Device,
     records: &mut Overlay<'_>,
@@ -37,46 +41,101 @@ pub(crate) fn receive(
     if seen::is_seen(records, &fingerprint)? {
         return Ok([acknowledge].into());
     }
+    if envelope.first() == Some(&chancery_org::LINK_REQUEST_KIND) {
+        let is_taken = devices::take_request(device, records, envelope, now)?;
+        let news = if is_taken { Notice::DeviceRequest } else { Notice::Undecryptable };
+        return Ok([acknowledge, Effect::Notify(news)].into());
+    }
     let opened = match envelope.first() {
         Some(&INITIAL) => open_initial(device, records, envelope, now, rng)?,
         Some(&SESSION) => open_session(records, envelope, now, rng)?,
-        _ => None,
+        _ => Err(Unread::Ignored),
     };
-    let Some((from, plaintext)) = opened else {
-        return Ok([acknowledge, Effect::Notify(Notice::Undecryptable)].into());
+    let opened = match opened {
+        Ok(opened) => opened,
+        Err(unread) => {
+            match unread {
+                Unread::Ignored => {}
+                Unread::Of(peer) => drop(heal::begin(records, &peer, now)?),
+                Unread::OfSomebody => heal::begin_with_all(records, now)?,
+            }
+            return Ok([acknowledge, Effect::Notify(Notice::Undecryptable)].into());
+        }
     };
     seen::remember(records, &fingerprint)?;
     let mut effects = Vec::from([acknowledge]);
-    if directory::member(records, &from)?.is_none() {
+    effects.extend(take(device, records, opened, now, rng)?);
+    Ok(effects)
+}
+
+/// What an envelope held.
+struct Opened {
+    member: MemberId,
+    device: DeviceId,
+    plaintext: SecretBytes,
+}
+
+/// Why an envelope was not read, as far as it matters.
+enum Unread {
+    /// Nobody meant it for this device, or it was there before.
+    Ignored,
+    /// This device sent it, or somebody has damaged what it sent.
+    Of(DeviceId),
+    /// Any device may have sent it.
+    OfSomebody,
+}
+
+/// Takes over an authentic content.
+fn take(
+    device: &Device,
+    records: &mut Overlay<'_>,
+    opened: Opened,
+    now: Timestamp,
+    rng: &mut dyn CryptoRng,
+) -> Result<Vec<Effect>, EngineError> {
+    let Opened { member, device: from, plaintext } = opened;
+    let mut effects = Vec::new();
+    if directory::member(records, &member)?.is_none() {
         effects.push(Effect::Notify(Notice::UnknownSender));
     }
-    match content::read(plaintext.expose(), &from, now) {
+    // The session has moved on, as it must, whatever the content is.
+    let Some(content) = content::parse(plaintext.expose()) else {
+        effects.push(Effect::Notify(Notice::Undecryptable));
+        return Ok(effects);
+    };
+    heal::hear(device, records, (&from, &content), now, rng)?;
+    if content.id.is_empty() && !matches!(content.body, Some(Body::Text(_))) {
+        return Ok(effects);
+    }
+    match content::read((content, plaintext.expose()), (&member, &device.member_id()), now) {
         Some(message) => {
             if append_message(records, &message)?.is_some() {
                 effects.push(Effect::Notify(Notice::EventStored(append_event(records, &message)?)));
             }
         }
-        // The session has moved on, as it must; only the content was of no known form.
         None => effects.push(Effect::Notify(Notice::Undecryptable)),
     }
     Ok(effects)
 }
-
-type Opened = Option<(MemberId, chancery_crypto::secret::SecretBytes)>;
 
 fn open_session(
     records: &mut Overlay<'_>,
     envelope: &[u8],
     now: Timestamp,
     rng: &mut dyn CryptoRng,
-) -> Result<Opened, EngineError> {
-    let Ok(parsed) = SessionEnvelope::parse(envelope) else { return Ok(None) };
-    let Some(mut session) = peers::session_by_tag(records, &parsed.tag())? else { return Ok(None) };
-    let Ok(decrypted) = session.decrypt(envelope, now, rng) else { return Ok(None) };
+) -> Result<Result<Opened, Unread>, EngineError> {
+    let Ok(parsed) = SessionEnvelope::parse(envelope) else { return Ok(Err(Unread::OfSomebody)) };
+    let known = match peers::session_by_tag(records, &parsed.tag())? {
+        Some(session) => Some(session),
+        None => heal::search(records, &parsed.tag(), now)?,
+    };
+    let Some(mut session) = known else { return Ok(Err(Unread::OfSomebody)) };
+    let device = session.peer_device();
+    let Ok(decrypted) = session.decrypt(envelope, now, rng) else { return Ok(Err(Unread::Of(device))) };
     peers::save_session(records, &session, &decrypted.tags);
-    peers::activate(records, &session, None)?;
-    let from = peers::peer_member(records, &session.peer_device())?;
-    Ok(Some((from, decrypted.plaintext)))
+    peers::used(records, &session, now)?;
+    let member = peers::peer_member(records, &device)?;
+    Ok(Ok(Opened { member, device, plaintext: decrypted.plaintext }))
 }
 
 fn open_initial(
@@ -85,27 +144,31 @@ fn open_initial(
     envelope: &[u8],
     now: Timestamp,
     rng: &mut dyn CryptoRng,
-) -> Result<Opened, EngineError> {
-    let Ok(parsed) = InitialEnvelope::parse(envelope) else { return Ok(None) };
+) -> Result<Result<Opened, Unread>, EngineError> {
+    let Ok(parsed) = InitialEnvelope::parse(envelope) else { return Ok(Err(Unread::OfSomebody)) };
     let secrets = StoredSecrets::new(records);
     let responder =
         Responder { local: device.local(), organisation: device.organisation(), prekeys: &secrets };
     let accepted = respond(&responder, &parsed, now, rng);
     secrets.check()?;
-    let Ok(accepted) = accepted else { return Ok(None) };
+    let Ok(accepted) = accepted else { return Ok(Err(Unread::OfSomebody)) };
     let member = accepted.peer.member_id();
-    if !peers::may_be_of(records, &accepted.session.peer_device(), &member)? {
-        return Ok(None);
+    let peer_device = accepted.session.peer_device();
+    if !peers::may_be_of(records, &peer_device, &member)? {
+        return Ok(Err(Unread::Ignored));
     }
     // Without a key that is used up, nothing but this record refuses the same handshake again.
     let replayable = accepted.used.is_empty() || accepted.last_resort;
     let lasting: Vec<_> = parsed.prekeys().filter(|id| !accepted.used.contains(id)).collect();
     if replayable && !prekeys::record_handshake(records, &accepted.handshake, &lasting)? {
-        return Ok(None);
+        return Ok(Err(Unread::Ignored));
     }
     for id in &accepted.used {
         prekeys::consume(records, *id);
     }
-    peers::add_session(records, &accepted.session, &member)?;
-    Ok(Some((member, accepted.plaintext)))
+    let content = content::parse(accepted.plaintext.expose());
+    let healing = content.is_some_and(|content| matches!(content.body, Some(Body::Heal(_))));
+    let origin = Origin { began_here: false, healing };
+    peers::add_session(records, &accepted.session, (&member, origin), now)?;
+    Ok(Ok(Opened { member, device: peer_device, plaintext: accepted.plaintext }))
 }

@@ -7,7 +7,7 @@ use chancery_core::{Bundle, Session, TagChange, initiate};
 use chancery_crypto::rng::{CryptoRng, random_bytes};
 use chancery_identity::{DeviceId, MemberId};
 use chancery_wire::proto::{
-    Deliver, MessageRecord, OutboxItem, PrekeyBundle, SealedStep, UploadStep, outbox_item,
+    Content, Deliver, MessageRecord, OutboxItem, PrekeyBundle, SealedStep, UploadStep, outbox_item,
 };
 use chancery_wire::records::{Overlay, Records};
 use chancery_wire::{Limit, Timestamp, Unverified, decode, encode};
@@ -18,9 +18,12 @@ use crate::device::Device;
 use crate::directory;
 use crate::effect::{Draft, Effect, Notice, Step};
 use crate::error::EngineError;
+use crate::heal;
 use crate::messages::{MessageState, append_message, message, save_message};
-use crate::peers;
+use crate::numbers;
+use crate::peers::{self, Origin};
 use crate::queue::Queue;
+use crate::receiving;
 use crate::tables::{OUTBOX, save};
 
 /// Items waiting in the outbox: 100,000. A device that is offline that long is told so.
@@ -30,7 +33,17 @@ const fn outbox() -> Queue<'static> {
     Queue::new(OUTBOX, b"")
 }
 
-/// Stores a message and everything that has to happen for it.
+/// Whether nothing more may wait.
+pub(crate) fn is_full(records: &dyn Records) -> Result<bool, EngineError> {
+    Ok(outbox().len(records)? >= MAX_OUTBOX)
+}
+
+/// Appends an item.
+pub(crate) fn push(records: &mut Overlay<'_>, item: &OutboxItem) -> Result<(), EngineError> {
+    outbox().push(records, encode(item)).map(drop)
+}
+
+/// Stores a message and everything that has to happen for it. Who gets it is fixed here (R-CONTENT-8).
 pub(crate) fn send(
     device: &Device,
     records: &mut Overlay<'_>,
@@ -38,79 +51,108 @@ pub(crate) fn send(
     now: Timestamp,
     rng: &mut dyn CryptoRng,
 ) -> Result<(), EngineError> {
-    let member = directory::member(records, &draft.to)?.ok_or(EngineError::UnknownRecipient)?;
-    let own = device.device_id();
-    let mut recipients = Vec::with_capacity(member.device_ids.len());
-    for id in member.device_ids {
-        if id != own && peers::may_be_of(records, &id, &draft.to)? {
-            recipients.push(id);
-        }
-    }
-    if recipients.is_empty() {
-        return Err(EngineError::UnknownRecipient);
-    }
-    if outbox().len(records)? >= MAX_OUTBOX {
+    let own = device.member_id();
+    let recipients = recipients(device, records, &draft.to)?;
+    if is_full(records)? {
         return Err(EngineError::QueueFull);
     }
-    let (content, mut record) = content::from_draft(draft, &device.member_id(), now)?;
-    let mut steps = Vec::new();
+    let (content, mut record) = content::from_draft(draft, &own, now)?;
+    let mut items = Vec::new();
+    let item = OutboxItem {
+        conversation: record.conversation.clone(),
+        message_id: record.id.clone(),
+        ..OutboxItem::default()
+    };
     for file in &draft.attachments {
         let step = outbox_item::Step::Upload(UploadStep { blob_id: file.blob_id.clone() });
-        steps.push((Vec::new(), step));
+        items.push(OutboxItem { step: Some(step), ..item.clone() });
     }
-    for recipient in recipients {
-        let step = seal_or_wait(records, (&draft.to, &recipient), &content, rng)?;
-        steps.push((recipient.as_bytes().to_vec(), step));
+    for (recipient, copy) in recipients {
+        let mut content = content.clone();
+        if copy {
+            content.conversation = record.conversation.clone();
+        }
+        let member = if copy { &own } else { &draft.to };
+        let step = Some(seal_or_wait(records, (member, &recipient), &content, now, rng)?);
+        items.push(OutboxItem { device_id: recipient.as_bytes().to_vec(), step, copy, ..item.clone() });
     }
-    record.pending = u32::try_from(steps.len()).unwrap_or(u32::MAX);
+    let counted = items.iter().filter(|item| is_counted(item, &own)).count();
+    record.pending = u32::try_from(counted).unwrap_or(u32::MAX);
     if append_message(records, &record)?.is_none() {
         return Err(EngineError::Misuse("message identifier was used before"));
     }
-    for (device_id, step) in steps {
-        let item = OutboxItem {
-            conversation: record.conversation.clone(),
-            message_id: record.id.clone(),
-            device_id,
-            step: Some(step),
-        };
-        outbox().push(records, encode(&item))?;
+    items.iter().try_for_each(|item| push(records, item))
+}
+
+/// Returns the recipient's devices and, marked, the own member's others, as the directory has them now.
+fn recipients(
+    device: &Device,
+    records: &dyn Records,
+    to: &MemberId,
+) -> Result<Vec<(DeviceId, bool)>, EngineError> {
+    let own = device.member_id();
+    let mut recipients = Vec::new();
+    for member_id in [Some(*to), (*to != own).then_some(own)].into_iter().flatten() {
+        let Some(member) = directory::member(records, &member_id)? else { continue };
+        for id in member.device_ids {
+            if id != device.device_id() && peers::may_be_of(records, &id, &member_id)? {
+                recipients.push((id, member_id == own));
+            }
+        }
+        if recipients.is_empty() {
+            break;
+        }
     }
-    Ok(())
+    if recipients.is_empty() || (*to != own && recipients.iter().all(|(_, copy)| *copy)) {
+        return Err(EngineError::UnknownRecipient);
+    }
+    Ok(recipients)
+}
+
+/// Whether the state of a message depends on an item: copies for own devices are of no concern to it, unless it is
+/// a note to oneself.
+fn is_counted(item: &OutboxItem, own: &MemberId) -> bool {
+    !item.message_id.is_empty() && (!item.copy || item.conversation == own.as_bytes())
 }
 
 /// Seals for a device that has a session, unless earlier messages to it still wait for one.
-fn seal_or_wait(
+pub(crate) fn seal_or_wait(
     records: &mut Overlay<'_>,
     (member_id, recipient): (&MemberId, &DeviceId),
-    content: &[u8],
+    content: &Content,
+    now: Timestamp,
     rng: &mut dyn CryptoRng,
 ) -> Result<outbox_item::Step, EngineError> {
     let mut peer = peers::peer(records, recipient)?;
     if peer.unsealed == 0
         && let Some(mut session) = peers::active_session(records, recipient)?
     {
-        return seal(records, &mut session, content, rng);
+        return seal(records, &mut session, content, now, rng);
     }
     peer.unsealed = peer.unsealed.saturating_add(1);
     peer.member_id = member_id.as_bytes().to_vec();
     peers::save_peer(records, recipient, &peer);
-    Ok(outbox_item::Step::Unsealed(content.to_vec()))
+    Ok(outbox_item::Step::Unsealed(encode(content)))
 }
 
 fn seal(
     records: &mut Overlay<'_>,
     session: &mut Session,
-    content: &[u8],
+    content: &Content,
+    now: Timestamp,
     rng: &mut dyn CryptoRng,
 ) -> Result<outbox_item::Step, EngineError> {
-    let envelope = session.encrypt(content, rng).map_err(|_| EngineError::TooLarge)?;
+    let mut content = content.clone();
+    numbers::complete(records, &session.peer_device(), &mut content, now)?;
+    let envelope = session.encrypt(&encode(&content), rng).map_err(|_| EngineError::TooLarge)?;
     peers::save_session(records, session, &TagChange::default());
-    Ok(sealed(envelope, rng))
+    peers::sent(records, session, now)?;
+    Ok(sealed(envelope, session, rng))
 }
 
-fn sealed(envelope: Vec<u8>, rng: &mut dyn CryptoRng) -> outbox_item::Step {
+fn sealed(envelope: Vec<u8>, session: &Session, rng: &mut dyn CryptoRng) -> outbox_item::Step {
     let delivery_id = random_bytes::<16>(rng).to_vec();
-    outbox_item::Step::Sealed(SealedStep { delivery_id, envelope })
+    outbox_item::Step::Sealed(SealedStep { delivery_id, envelope, session_id: session.id().to_vec() })
 }
 
 /// Returns the next thing to do for the outbox, leaving out devices that cannot be reached now.
@@ -149,9 +191,10 @@ pub fn next_step(records: &dyn Records, blocked: &BTreeSet<[u8; 16]>) -> Result<
             }
             Some(outbox_item::Step::Unsealed(_)) => {
                 let recipient = DeviceId::new(device_id);
-                match peers::active_session(records, &recipient)? {
-                    Some(_) => Step::Seal { item, device_id },
-                    None => Step::Claim { item, device_id },
+                if usable_session(records, &recipient, stored.healing_since)?.is_some() {
+                    Step::Seal { item, device_id }
+                } else {
+                    Step::Claim { item, device_id }
                 }
             }
             Some(outbox_item::Step::Sealed(sealed)) => Step::Deliver {
@@ -201,16 +244,35 @@ fn outbox_item(records: &dyn Records, item: u64) -> Result<Option<OutboxItem>, E
     }
 }
 
+/// Returns the session that an item may be sealed with: to heal, one that is newer than what made it necessary.
+fn usable_session(
+    records: &dyn Records,
+    recipient: &DeviceId,
+    healing_since: u64,
+) -> Result<Option<Session>, EngineError> {
+    if healing_since != 0 {
+        let peer = peers::peer(records, recipient)?;
+        if peers::note(&peer, &peer.active).is_none_or(|note| note.made_at <= healing_since) {
+            return Ok(None);
+        }
+    }
+    peers::active_session(records, recipient)
+}
+
 /// Seals a waiting item with the session that exists by now.
 pub(crate) fn seal_waiting(
     records: &mut Overlay<'_>,
     item: u64,
+    now: Timestamp,
     rng: &mut dyn CryptoRng,
 ) -> Result<(), EngineError> {
     // Another process may have dealt with the item in the meantime.
-    let Some((mut stored, recipient, content)) = waiting(records, item)? else { return Ok(()) };
-    let Some(mut session) = peers::active_session(records, &recipient)? else { return Ok(()) };
-    stored.step = Some(seal(records, &mut session, &content, rng)?);
+    let Some((mut stored, recipient)) = waiting(records, item)? else { return Ok(()) };
+    let Some(mut session) = usable_session(records, &recipient, stored.healing_since)? else {
+        return Ok(());
+    };
+    let content = content_of(records, &stored, &recipient)?;
+    stored.step = Some(seal(records, &mut session, &content, now, rng)?);
     store_sealed(records, item, &recipient, &stored)
 }
 
@@ -223,29 +285,60 @@ pub(crate) fn take_bundle(
     now: Timestamp,
     rng: &mut dyn CryptoRng,
 ) -> Result<Vec<Effect>, EngineError> {
-    let Some((mut stored, recipient, content)) = waiting(records, item)? else { return Ok(Vec::new()) };
-    if peers::active_session(records, &recipient)?.is_some() {
-        seal_waiting(records, item, rng)?;
+    let Some((mut stored, recipient)) = waiting(records, item)? else { return Ok(Vec::new()) };
+    if usable_session(records, &recipient, stored.healing_since)?.is_some() {
+        seal_waiting(records, item, now, rng)?;
         return Ok(Vec::new());
     }
-    let member = MemberId::from_bytes(&stored.conversation).ok_or(EngineError::DamagedRecord)?;
+    let member = if stored.copy {
+        device.member_id()
+    } else {
+        MemberId::from_bytes(&stored.conversation).ok_or(EngineError::DamagedRecord)?
+    };
+    let rejected = Ok([Effect::Notify(Notice::BundleRejected)].into());
     let Ok(bundle) = Bundle::verify(bundle, device.organisation(), (&member, &recipient), now) else {
-        return Ok([Effect::Notify(Notice::BundleRejected)].into());
+        return rejected;
     };
-    let Ok(initiated) = initiate(device.local(), &bundle, &content, now, rng) else {
-        return Ok([Effect::Notify(Notice::BundleRejected)].into());
+    // A number is given only if it is used.
+    let mut trial = Overlay::new(records);
+    let mut content = content_of(&trial, &stored, &recipient)?;
+    numbers::complete(&mut trial, &recipient, &mut content, now)?;
+    let Ok(initiated) = initiate(device.local(), &bundle, &encode(&content), now, rng) else {
+        return rejected;
     };
-    peers::add_session(records, &initiated.session, &member)?;
-    stored.step = Some(sealed(initiated.envelope, rng));
+    let batch = trial.into_batch();
+    records.absorb(batch);
+    let origin = Origin { began_here: true, healing: stored.healing_since != 0 };
+    peers::add_session(records, &initiated.session, (&member, origin), now)?;
+    stored.step = Some(sealed(initiated.envelope, &initiated.session, rng));
     store_sealed(records, item, &recipient, &stored)?;
     Ok(Vec::new())
 }
 
-fn waiting(records: &dyn Records, item: u64) -> Result<Option<(OutboxItem, DeviceId, Vec<u8>)>, EngineError> {
+fn waiting(records: &dyn Records, item: u64) -> Result<Option<(OutboxItem, DeviceId)>, EngineError> {
     let Some(stored) = outbox_item(records, item)? else { return Ok(None) };
-    let Some(outbox_item::Step::Unsealed(content)) = stored.step.clone() else { return Ok(None) };
-    let recipient = DeviceId::from_bytes(&stored.device_id).ok_or(EngineError::DamagedRecord)?;
-    Ok(Some((stored, recipient, content)))
+    let Some(outbox_item::Step::Unsealed(_)) = stored.step else { return Ok(None) };
+    let recipient = recipient_of(&stored)?;
+    Ok(Some((stored, recipient)))
+}
+
+fn recipient_of(stored: &OutboxItem) -> Result<DeviceId, EngineError> {
+    DeviceId::from_bytes(&stored.device_id).ok_or(EngineError::DamagedRecord)
+}
+
+/// Returns the content of an item that waits to be sealed.
+fn content_of(
+    records: &dyn Records,
+    stored: &OutboxItem,
+    recipient: &DeviceId,
+) -> Result<Content, EngineError> {
+    match &stored.step {
+        _ if stored.healing_since != 0 => heal::content(records, recipient),
+        Some(outbox_item::Step::Unsealed(content)) => decode::<Content>(content, Limit::RECORD)
+            .map(|content| content.into_unchecked())
+            .map_err(|_| EngineError::DamagedRecord),
+        _ => Err(EngineError::DamagedRecord),
+    }
 }
 
 fn store_sealed(
@@ -255,10 +348,34 @@ fn store_sealed(
     stored: &OutboxItem,
 ) -> Result<(), EngineError> {
     save(records, outbox().item_key(item), stored);
+    no_longer_waits(records, recipient, stored)
+}
+
+/// An item of a device waits for a session no longer.
+fn no_longer_waits(
+    records: &mut Overlay<'_>,
+    recipient: &DeviceId,
+    stored: &OutboxItem,
+) -> Result<(), EngineError> {
     let mut peer = peers::peer(records, recipient)?;
-    peer.unsealed = peer.unsealed.saturating_sub(1);
+    if stored.healing_since == 0 {
+        peer.unsealed = peer.unsealed.saturating_sub(1);
+    } else {
+        peer.healing = false;
+    }
     peers::save_peer(records, recipient, &peer);
     Ok(())
+}
+
+/// What became of an item.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum End {
+    /// The relay has it.
+    Done,
+    /// The relay refuses it for good.
+    Failed,
+    /// Its recipient is no recipient any more.
+    Dropped,
 }
 
 /// Ends an item, well or badly, and brings its message up to date.
@@ -266,32 +383,99 @@ pub(crate) fn finish(
     device: &Device,
     records: &mut Overlay<'_>,
     item: u64,
-    failed: bool,
+    end: End,
 ) -> Result<(), EngineError> {
     let Some(stored) = outbox_item(records, item)? else { return Ok(()) };
     outbox().remove(records, item)?;
-    if let Some(outbox_item::Step::Unsealed(_)) = stored.step {
-        let recipient = DeviceId::from_bytes(&stored.device_id).ok_or(EngineError::DamagedRecord)?;
-        let mut peer = peers::peer(records, &recipient)?;
-        peer.unsealed = peer.unsealed.saturating_sub(1);
-        peers::save_peer(records, &recipient, &peer);
+    match &stored.step {
+        Some(outbox_item::Step::Unsealed(_)) => no_longer_waits(records, &recipient_of(&stored)?, &stored)?,
+        Some(outbox_item::Step::Sealed(step)) if end == End::Failed => {
+            take_back(device, records, (&recipient_of(&stored)?, &stored.message_id), step)?;
+        }
+        _ => {}
     }
-    let Some(mut record) = message(records, &device.member_id(), &stored.message_id)? else {
+    let own = device.member_id();
+    if !is_counted(&stored, &own) {
         return Ok(());
-    };
+    }
+    let Some(mut record) = message(records, &own, &stored.message_id)? else { return Ok(()) };
     record.pending = record.pending.saturating_sub(1);
-    if failed {
+    let is_upload = stored.device_id.is_empty();
+    if end == End::Done && !is_upload {
+        record.delivered = record.delivered.saturating_add(1);
+    }
+    if end == End::Failed && is_upload {
         record.state = MessageState::Failed as u32;
         drop_steps(records, &record)?;
         record.pending = 0;
     } else if record.pending == 0 && record.state == MessageState::Queued as u32 {
-        record.state = MessageState::Sent as u32;
+        // One device that is refused does not take the message from the others.
+        let arrived = record.delivered > 0;
+        record.state = if arrived { MessageState::Sent } else { MessageState::Failed } as u32;
     }
     save_message(records, &record);
     Ok(())
 }
 
-/// Removes what is left in the outbox of a message that failed: half of it is of no use to anybody.
+/// An envelope will never arrive. If it would have begun a session, the peer never learns of that: it ends, and what
+/// was sealed with it since is sealed anew (R-ENGINE-23).
+fn take_back(
+    device: &Device,
+    records: &mut Overlay<'_>,
+    (recipient, message_id): (&DeviceId, &[u8]),
+    refused: &SealedStep,
+) -> Result<(), EngineError> {
+    if !message_id.is_empty() {
+        numbers::forget(records, recipient, message_id)?;
+    }
+    if refused.envelope.first() != Some(&receiving::INITIAL) || refused.session_id.is_empty() {
+        return Ok(());
+    }
+    peers::end_session(records, recipient, &refused.session_id)?;
+    let state = outbox().state(records)?;
+    for item in state.first..state.next {
+        let Some(mut stored) = outbox_item(records, item)? else { continue };
+        let Some(outbox_item::Step::Sealed(step)) = &stored.step else { continue };
+        if step.session_id != refused.session_id {
+            continue;
+        }
+        let record = message(records, &device.member_id(), &stored.message_id)?;
+        let Some(record) = record.filter(|_| !stored.message_id.is_empty()) else {
+            outbox().remove(records, item)?;
+            continue;
+        };
+        let mut content = content::of_record(&record);
+        content.number = numbers::number_of(records, recipient, &stored.message_id)?;
+        if stored.copy {
+            content.conversation = record.conversation;
+        }
+        stored.step = Some(outbox_item::Step::Unsealed(encode(&content)));
+        save(records, outbox().item_key(item), &stored);
+        let mut peer = peers::peer(records, recipient)?;
+        peer.unsealed = peer.unsealed.saturating_add(1);
+        peers::save_peer(records, recipient, &peer);
+    }
+    Ok(())
+}
+
+/// Forgets a device that the directory names no longer: its sessions, and what waits for it (R-ENGINE-15).
+pub(crate) fn remove_device(
+    device: &Device,
+    records: &mut Overlay<'_>,
+    removed: &DeviceId,
+) -> Result<(), EngineError> {
+    let state = outbox().state(records)?;
+    for item in state.first..state.next {
+        let is_for_it = |stored: OutboxItem| stored.device_id.as_slice() == removed.as_bytes().as_slice();
+        if outbox_item(records, item)?.is_some_and(is_for_it) {
+            finish(device, records, item, End::Dropped)?;
+        }
+    }
+    numbers::remove(records, removed)?;
+    peers::remove(records, removed)
+}
+
+/// Removes what is left in the outbox of a message whose attachment failed: half of it is of no use to anybody.
 fn drop_steps(records: &mut Overlay<'_>, failed: &MessageRecord) -> Result<(), EngineError> {
     let state = outbox().state(records)?;
     for item in state.first..state.next {
@@ -299,11 +483,14 @@ fn drop_steps(records: &mut Overlay<'_>, failed: &MessageRecord) -> Result<(), E
         if stored.message_id != failed.id {
             continue;
         }
-        if let Some(outbox_item::Step::Unsealed(_)) = stored.step {
-            let recipient = DeviceId::from_bytes(&stored.device_id).ok_or(EngineError::DamagedRecord)?;
-            let mut peer = peers::peer(records, &recipient)?;
-            peer.unsealed = peer.unsealed.saturating_sub(1);
-            peers::save_peer(records, &recipient, &peer);
+        match &stored.step {
+            Some(outbox_item::Step::Unsealed(_)) => {
+                no_longer_waits(records, &recipient_of(&stored)?, &stored)?;
+            }
+            Some(outbox_item::Step::Sealed(_)) => {
+                numbers::forget(records, &recipient_of(&stored)?, &failed.id)?;
+            }
+            _ => {}
         }
         outbox().remove(records, item)?;
     }

@@ -12,6 +12,7 @@ use crate::error::EngineError;
 
 pub(crate) const DEVICE: Table = Table(0x0100);
 pub(crate) const PENDING_ENROLMENT: Table = Table(0x0101);
+pub(crate) const DEVICE_LINKS: Table = Table(0x0102);
 pub(crate) const DIRECTORY: Table = Table(0x0110);
 pub(crate) const HANDLE: Table = Table(0x0111);
 pub(crate) const DIRECTORY_CURSOR: Table = Table(0x0112);
@@ -23,6 +24,10 @@ pub(crate) const REPLAY_QUEUE: Table = Table(0x0124);
 pub(crate) const SESSION: Table = Table(0x0130);
 pub(crate) const PEER: Table = Table(0x0131);
 pub(crate) const TAG: Table = Table(0x0132);
+pub(crate) const PEER_INDEX: Table = Table(0x0133);
+pub(crate) const NUMBERS: Table = Table(0x0134);
+pub(crate) const SENT: Table = Table(0x0135);
+pub(crate) const HEAL_STATE: Table = Table(0x0136);
 pub(crate) const OUTBOX: Table = Table(0x0140);
 pub(crate) const UNADDRESSED: Table = Table(0x0141);
 pub(crate) const MESSAGE: Table = Table(0x0150);

@@ -18,8 +18,9 @@ use crate::{Capabilities, DeviceId, IdentityError, MemberId, Organisation};
 pub const MAX_HANDLE_LEN: usize = 64;
 /// Longest name, in characters. Room for a name with title and department.
 pub const MAX_NAME_LEN: usize = 128;
-/// Most devices of one member. Keeps an entry within one statement.
-pub const MAX_DEVICES: usize = 64;
+/// Most devices of one member: 16 (R-ID-12). Every message is sealed for each of them, so the number bounds what
+/// one message costs its sender; it also keeps an entry small.
+pub const MAX_DEVICES: usize = 16;
 /// Step to which an entry is padded before it is sealed, in bytes. An entry with few devices fits into one.
 pub const PADDING_STEP: usize = 4096;
 

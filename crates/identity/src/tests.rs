@@ -378,7 +378,7 @@ fn a_member_cannot_write_an_entry() {
         |body| body.name = String::new(),
         |body| body.version = 0,
         |body| body.device_ids[1] = body.device_ids[0].clone(),
-        |body| body.device_ids = (0..65).map(|i| vec![i; 16]).collect(),
+        |body| body.device_ids = (0..17).map(|i| vec![i; 16]).collect(),
         |body| body.member_id.clear(),
     ];
     for change in cases {

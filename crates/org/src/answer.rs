@@ -5,20 +5,18 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use chancery_crypto::kdf::mac_matches;
-use chancery_crypto::kem::KemCiphertext;
 use chancery_crypto::label;
 use chancery_crypto::rng::{CryptoRng, random_bytes};
 use chancery_crypto::secret::SecretBytes;
 use chancery_crypto::signature::VerifyingKey;
-use chancery_crypto::x25519::DhPublic;
-use chancery_identity::{Capabilities, DeviceId, DirectoryKey, MemberId, SUITE, reply_mailbox, sign};
+use chancery_identity::{
+    Capabilities, DeviceId, DirectoryKey, MAX_DEVICES, MemberId, SUITE, reply_mailbox, sign,
+};
 use chancery_wire::records::{Batch, Records};
 use chancery_wire::{Limit, Timestamp, decode, encode, proto};
 use proto::enrolment_answer::Outcome;
 
-use crate::channel::{
-    Channel, HEAD_LEN, REQUEST_KIND, REQUEST_LEN, RequestedKeys, context, seal_answer, unpad,
-};
+use crate::channel::{Answering, Form, REQUEST, RequestedKeys, seal_answer, unpad};
 use crate::found::Dates;
 use crate::refusal::Refusal;
 use crate::state::{self, Invitation, InvitationState, Settings, damaged};
@@ -57,7 +55,7 @@ impl Desk {
         now: Timestamp,
         rng: &mut dyn CryptoRng,
     ) -> Result<Answered, OrgError> {
-        let (channel, plaintext) = self.open(envelope)?;
+        let (channel, plaintext) = self.open(&REQUEST, envelope)?;
         let body = unpad(plaintext.expose()).ok_or(OrgError::NotAuthentic)?;
         let request: proto::EnrolmentRequest =
             decode(body, Limit::STATEMENT).map_err(|_| OrgError::NotAuthentic)?.into_unchecked();
@@ -66,39 +64,20 @@ impl Desk {
         let mut work = Work { records, settings, batch: Batch::default(), now, rng };
         let (outcome, directory) = match self.decide(&mut work, &request)? {
             Err(refusal) => (Outcome::Refused(proto::EnrolmentRefusal { reason: refusal.number() }), None),
-            Ok(Granted { credential, member, directory }) => {
-                let enrolled = proto::Enrolled {
-                    credential: Some(credential),
-                    handle: member.handle,
-                    name: member.name,
-                    organisation_name: work.settings.organisation_name.to_string(),
-                    directory_key: work.settings.directory_key.secret().expose().to_vec(),
-                };
-                (Outcome::Enrolled(enrolled), directory)
+            Ok(granted) => {
+                let directory = granted.directory.clone();
+                (work.welcome(granted), directory)
             }
         };
-        let content = SecretBytes::new(encode(&proto::EnrolmentAnswer { outcome: Some(outcome) }));
-        let reply = seal_answer(&channel.answer, &content, work.rng)?;
+        let reply = seal(&channel, outcome, work.rng)?;
         Ok(Answered { batch: work.batch, reply_mailbox: request.reply_mailbox, reply, directory })
     }
 
-    /// Opens a request's envelope.
-    fn open(&self, envelope: &[u8]) -> Result<(Channel, SecretBytes), OrgError> {
+    /// Opens an envelope of one kind: what answers are sealed with, and the padded body.
+    pub(crate) fn open(&self, form: &Form, envelope: &[u8]) -> Result<(Answering, SecretBytes), OrgError> {
         let desk = self.organisation.desk().ok_or(OrgError::WrongKeys)?;
-        if envelope.len() != REQUEST_LEN || envelope.first() != Some(&REQUEST_KIND) {
-            return Err(OrgError::NotAuthentic);
-        }
-        let (head, sealed) = envelope.split_at_checked(HEAD_LEN).ok_or(OrgError::NotAuthentic)?;
-        let (ephemeral, ciphertext) =
-            head.get(1..).and_then(<[u8]>::split_first_chunk::<32>).ok_or(OrgError::NotAuthentic)?;
-        let peer = DhPublic::from_bytes(ephemeral).map_err(|_| OrgError::NotAuthentic)?;
-        let dh = self.keys.dh.agree(&peer).map_err(|_| OrgError::NotAuthentic)?;
-        let kem_ciphertext = KemCiphertext::from_bytes(ciphertext).map_err(|_| OrgError::NotAuthentic)?;
-        let kem_secret = self.keys.kem.decapsulate(&kem_ciphertext);
-        let context = context(&self.organisation.id(), desk, ephemeral, ciphertext);
-        let channel = Channel::derive(context, &dh, &kem_secret)?;
-        let plaintext = channel.request.open(head, sealed)?;
-        Ok((channel, plaintext))
+        let parts = form.parse(envelope).ok_or(OrgError::NotAuthentic)?;
+        Ok(form.open(&parts, (&self.organisation.id(), desk), (&self.keys.dh, &self.keys.kem))?)
     }
 
     /// Decides on a request whose sender has proven its signing key.
@@ -113,10 +92,7 @@ impl Desk {
         };
         match &invitation.state {
             InvitationState::Used { by, device_id } if *by == request.keys.fingerprint() => {
-                let credential = state::credential(records, device_id)?.ok_or_else(damaged)?;
-                let member = state::member(records, &invitation.member_id)?.ok_or_else(damaged)?;
-                let directory = state::pending(records, &member.entry_id)?;
-                Ok(Ok(Granted { credential, member, directory }))
+                repeat(records, &invitation.member_id, device_id).map(Ok)
             }
             InvitationState::Used { .. } => Ok(Err(Refusal::Used)),
             InvitationState::Open(secret)
@@ -128,40 +104,58 @@ impl Desk {
                 Ok(Err(Refusal::Expired))
             }
             InvitationState::Open(_) if !request.keys.are_valid() => Ok(Err(Refusal::Malformed)),
-            InvitationState::Open(_) => self.enrol(work, request, &invitation),
+            InvitationState::Open(_) => self.enrol(work, request, (invitation.member_id, invitation.expires)),
         }
     }
 
     /// Makes a member of the device: credential, used invitation and directory entry, in one batch.
-    fn enrol(
+    pub(crate) fn enrol(
         &self,
         work: &mut Work<'_>,
         request: &Request<'_>,
-        invitation: &Invitation,
+        (member_id, expires): (MemberId, u64),
     ) -> Result<Result<Granted, Refusal>, OrgError> {
         let Work { records, settings, batch, now, rng } = work;
-        let member_id = invitation.member_id;
         let mut member = state::member(*records, &member_id)?.ok_or_else(damaged)?;
+        if state::is_key_used(*records, &request.reply_mailbox)? {
+            return Ok(Err(Refusal::Malformed));
+        }
+        if member.device_ids.len() >= MAX_DEVICES {
+            return Ok(Err(Refusal::TooManyDevices));
+        }
         let device_id = DeviceId::random(*rng);
         if device_id == self.credential().device_id() || state::credential(*records, &device_id)?.is_some() {
             return Err(OrgError::IdentifierTaken);
         }
         let credential = self.sign_credential(request.keys, (member_id, device_id), *now, *rng)?;
         state::put_credential(batch, &device_id, &credential);
+        state::put_used_key(batch, &request.reply_mailbox, &device_id);
 
         member.device_ids.push(device_id.as_bytes().to_vec());
+        let used = InvitationState::Used { by: request.keys.fingerprint(), device_id };
+        let used = Invitation { member_id, expires, state: used };
+        state::put_invitation(batch, &request.invitation_id, &used);
+        let key = &settings.directory_key;
+        let entry = self.put_entry((*records, batch), key, (&member_id, &mut member), *rng)?;
+        Ok(Ok(Granted { credential, device_id, member, directory: Some(entry) }))
+    }
+
+    /// Notes a member's new devices, and signs the directory entry that says so (R-ORG-12).
+    pub(crate) fn put_entry(
+        &self,
+        (records, batch): (&dyn Records, &mut Batch),
+        key: &DirectoryKey,
+        (member_id, member): (&MemberId, &mut proto::DeskMember),
+        rng: &mut dyn CryptoRng,
+    ) -> Result<proto::SealedDirectoryEntry, OrgError> {
         if member.entry_id.is_empty() {
-            member.entry_id = random_bytes::<16>(*rng).to_vec();
+            member.entry_id = random_bytes::<16>(rng).to_vec();
         }
         member.entry_version = member.entry_version.checked_add(1).ok_or_else(damaged)?;
-        let entry = self.seal_entry(&settings.directory_key, member_id, &member, *rng)?;
-        state::put_pending(*records, batch, &entry)?;
-        state::put_member(batch, &member_id, &member);
-
-        let used = InvitationState::Used { by: request.keys.fingerprint(), device_id };
-        let used = Invitation { member_id, expires: invitation.expires, state: used };
-        state::put_invitation(batch, &request.invitation_id, &used);
-        Ok(Ok(Granted { credential, member, directory: Some(entry) }))
+        let entry = self.seal_entry(key, *member_id, member, rng)?;
+        state::put_pending(records, batch, &entry)?;
+        state::put_member(batch, member_id, member);
+        Ok(entry)
     }
 
     /// Signs a credential that lies within the issuer's dates (R-ORG-13).
@@ -216,32 +210,68 @@ impl Desk {
 }
 
 /// What one answer works with.
-struct Work<'a> {
-    records: &'a dyn Records,
-    settings: Settings,
-    batch: Batch,
-    now: Timestamp,
-    rng: &'a mut dyn CryptoRng,
+pub(crate) struct Work<'a> {
+    pub(crate) records: &'a dyn Records,
+    pub(crate) settings: Settings,
+    pub(crate) batch: Batch,
+    pub(crate) now: Timestamp,
+    pub(crate) rng: &'a mut dyn CryptoRng,
 }
 
-/// What a device is told that has become a member's.
-struct Granted {
-    credential: proto::Signed,
-    member: proto::DeskMember,
-    directory: Option<proto::SealedDirectoryEntry>,
+impl Work<'_> {
+    /// What a device is told that has become a member's.
+    pub(crate) fn welcome(&self, granted: Granted) -> Outcome {
+        Outcome::Enrolled(proto::Enrolled {
+            credential: Some(granted.credential),
+            handle: granted.member.handle,
+            name: granted.member.name,
+            organisation_name: self.settings.organisation_name.to_string(),
+            directory_key: self.settings.directory_key.secret().expose().to_vec(),
+        })
+    }
+}
+
+/// A device that has become a member's.
+pub(crate) struct Granted {
+    pub(crate) credential: proto::Signed,
+    pub(crate) device_id: DeviceId,
+    pub(crate) member: proto::DeskMember,
+    pub(crate) directory: Option<proto::SealedDirectoryEntry>,
+}
+
+/// What the desk granted to a device before.
+pub(crate) fn repeat(
+    records: &dyn Records,
+    member_id: &MemberId,
+    device_id: &DeviceId,
+) -> Result<Granted, OrgError> {
+    let credential = state::credential(records, device_id)?.ok_or_else(damaged)?;
+    let member = state::member(records, member_id)?.ok_or_else(damaged)?;
+    let directory = state::pending(records, &member.entry_id)?;
+    Ok(Granted { credential, device_id: *device_id, member, directory })
+}
+
+/// Seals an outcome for whoever opened the channel.
+pub(crate) fn seal(
+    channel: &Answering,
+    outcome: Outcome,
+    rng: &mut dyn CryptoRng,
+) -> Result<Vec<u8>, OrgError> {
+    let content = SecretBytes::new(encode(&proto::EnrolmentAnswer { outcome: Some(outcome) }));
+    Ok(seal_answer(&channel.secret, &content, rng)?)
 }
 
 /// A request whose signature verified: its sender holds the signing key, and reads the reply mailbox.
-struct Request<'a> {
-    invitation_id: [u8; 16],
+pub(crate) struct Request<'a> {
+    pub(crate) invitation_id: [u8; 16],
     proof: &'a [u8],
-    keys: RequestedKeys<'a>,
+    pub(crate) keys: RequestedKeys<'a>,
     statement: Vec<u8>,
-    reply_mailbox: [u8; 16],
+    pub(crate) reply_mailbox: [u8; 16],
 }
 
 impl<'a> Request<'a> {
-    fn read(request: &'a proto::EnrolmentRequest, context: &[u8; 32]) -> Result<Self, OrgError> {
+    pub(crate) fn read(request: &'a proto::EnrolmentRequest, context: &[u8; 32]) -> Result<Self, OrgError> {
         let keys = RequestedKeys::read(request).ok_or(OrgError::NotAuthentic)?;
         let invitation_id: [u8; 16] =
             request.invitation_id.as_slice().try_into().map_err(|_| OrgError::NotAuthentic)?;

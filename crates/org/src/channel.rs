@@ -5,8 +5,11 @@ use alloc::vec::Vec;
 use chancery_crypto::aead::{OneTimeKey, TAG_LEN};
 use chancery_crypto::hash::hash;
 use chancery_crypto::kdf::derive;
+use chancery_crypto::kem::KemCiphertext;
+use chancery_crypto::label::Label;
 use chancery_crypto::rng::{CryptoRng, random_bytes};
 use chancery_crypto::secret::{Secret, SecretBytes};
+use chancery_crypto::x25519::{DhPublic, DhSecret};
 use chancery_crypto::{NotAuthentic, ed25519, kem, label, signature, x25519};
 use chancery_identity::{Desk, DeviceKeys, OrgId};
 use chancery_wire::proto;
@@ -15,16 +18,151 @@ use chancery_wire::proto;
 pub const REQUEST_KIND: u8 = 0x13;
 /// First byte of an enrolment answer.
 pub const ANSWER_KIND: u8 = 0x14;
+/// First byte of a member device's order to the desk.
+pub const ORDER_KIND: u8 = 0x16;
+/// Length of every order, in bytes: kind, ephemeral key, ciphertext, sealed plaintext of 20 KiB.
+pub const ORDER_LEN: usize = ORDER.len();
 /// Length of every request, in bytes: kind, ephemeral key, ciphertext, sealed plaintext of 8 KiB.
-pub const REQUEST_LEN: usize = HEAD_LEN + REQUEST_PLAINTEXT_LEN + TAG_LEN;
+pub const REQUEST_LEN: usize = REQUEST.len();
 /// Length of every answer, in bytes: kind, salt, sealed plaintext of 16 KiB. All outcomes look alike.
 pub const ANSWER_LEN: usize = 1 + SALT_LEN + ANSWER_PLAINTEXT_LEN + TAG_LEN;
 
-/// Bytes of a request before the sealed part.
+/// Bytes of a request or an order before the sealed part.
 pub(crate) const HEAD_LEN: usize = 1 + x25519::LEN + kem::CIPHERTEXT_LEN;
-pub(crate) const REQUEST_PLAINTEXT_LEN: usize = 8192;
 pub(crate) const ANSWER_PLAINTEXT_LEN: usize = 16_384;
 const SALT_LEN: usize = 32;
+
+/// One kind of envelope to the desk: what sets it apart from the others (R-ORG-6, R-ORG-18).
+#[derive(Debug)]
+pub(crate) struct Form {
+    kind: u8,
+    context: Label,
+    keys: Label,
+    plaintext_len: usize,
+}
+
+/// A new device's request.
+pub(crate) const REQUEST: Form = Form {
+    kind: REQUEST_KIND,
+    context: label::HASH_ENROLMENT,
+    keys: label::KDF_ENROLMENT,
+    plaintext_len: 8192,
+};
+/// A member device's order, which may hold a new device's request.
+pub(crate) const ORDER: Form = Form {
+    kind: ORDER_KIND,
+    context: label::HASH_DEVICE_ORDER,
+    keys: label::KDF_DEVICE_ORDER,
+    plaintext_len: 20_480,
+};
+
+/// An envelope to the desk, taken apart.
+#[derive(Debug)]
+pub(crate) struct Parts<'a> {
+    head: &'a [u8],
+    ephemeral: DhPublic,
+    ciphertext: KemCiphertext,
+    sealed: &'a [u8],
+}
+
+impl Form {
+    const fn len(&self) -> usize {
+        HEAD_LEN.saturating_add(self.plaintext_len).saturating_add(TAG_LEN)
+    }
+
+    /// Agrees with the desk on keys: the bytes before the sealed part, and the keys.
+    pub(crate) fn begin(
+        &self,
+        org: &OrgId,
+        desk: &Desk,
+        rng: &mut dyn CryptoRng,
+    ) -> Result<(Vec<u8>, Channel), NotAuthentic> {
+        let ephemeral = DhSecret::generate(rng);
+        let dh = ephemeral.agree(desk.dh_key()).map_err(|_| NotAuthentic)?;
+        let (ciphertext, kem_secret) = desk.kem_key().encapsulate(rng);
+        let (ephemeral, ciphertext) = (ephemeral.public().as_bytes(), ciphertext.as_bytes());
+        let mut head = Vec::with_capacity(self.len());
+        head.push(self.kind);
+        head.extend_from_slice(ephemeral);
+        head.extend_from_slice(ciphertext);
+        let channel = self.derive(self.context(org, desk, (ephemeral, ciphertext)), &dh, &kem_secret)?;
+        Ok((head, channel))
+    }
+
+    /// Seals the padded body behind the head.
+    pub(crate) fn seal(&self, head: Vec<u8>, key: OneTimeKey, body: &[u8]) -> Result<Vec<u8>, NotAuthentic> {
+        debug_assert_eq!(head.len(), HEAD_LEN, "the head has a fixed length");
+        let plaintext = pad(body, self.plaintext_len).ok_or(NotAuthentic)?;
+        let sealed = key.seal(&head, plaintext.expose());
+        let mut envelope = head;
+        envelope.extend_from_slice(&sealed);
+        Ok(envelope)
+    }
+
+    /// Takes an envelope of this kind apart (R-ORG-8).
+    pub(crate) fn parse<'a>(&self, envelope: &'a [u8]) -> Option<Parts<'a>> {
+        if envelope.len() != self.len() || envelope.first() != Some(&self.kind) {
+            return None;
+        }
+        let (head, sealed) = envelope.split_at_checked(HEAD_LEN)?;
+        let (ephemeral, ciphertext) = head.get(1..)?.split_first_chunk::<{ x25519::LEN }>()?;
+        Some(Parts {
+            head,
+            ephemeral: DhPublic::from_bytes(ephemeral).ok()?,
+            ciphertext: KemCiphertext::from_bytes(ciphertext).ok()?,
+            sealed,
+        })
+    }
+
+    /// The desk's side of [`Self::begin`] and [`Self::seal`]: what answers are sealed with, and the body with its padding.
+    pub(crate) fn open(
+        &self,
+        parts: &Parts<'_>,
+        (org, desk): (&OrgId, &Desk),
+        (dh, kem): (&DhSecret, &kem::KemSecret),
+    ) -> Result<(Answering, SecretBytes), NotAuthentic> {
+        let dh = dh.agree(&parts.ephemeral).map_err(|_| NotAuthentic)?;
+        let kem_secret = kem.decapsulate(&parts.ciphertext);
+        let public = (parts.ephemeral.as_bytes(), parts.ciphertext.as_bytes());
+        let context = self.context(org, desk, (public.0, public.1));
+        let Channel { context, request, answer } = self.derive(context, &dh, &kem_secret)?;
+        let plaintext = request.open(parts.head, parts.sealed)?;
+        Ok((Answering { context, secret: answer }, plaintext))
+    }
+
+    /// The hash that binds everything else to this envelope (R-ORG-6).
+    pub(crate) fn context(
+        &self,
+        org: &OrgId,
+        desk: &Desk,
+        (ephemeral, ciphertext): (&[u8], &[u8]),
+    ) -> [u8; 32] {
+        hash(self.context, &[org.as_bytes(), desk.statement_hash(), ephemeral, ciphertext])
+    }
+
+    pub(crate) fn derive(
+        &self,
+        context: [u8; 32],
+        dh: &Secret<32>,
+        kem_secret: &Secret<32>,
+    ) -> Result<Channel, NotAuthentic> {
+        let input: [&[u8]; 3] = [&[0xFF; 32], dh.expose(), kem_secret.expose()];
+        let keys: Secret<64> = derive(self.keys, &[], &input, &context);
+        Ok(Channel {
+            context,
+            request: OneTimeKey::new(keys.part(0).ok_or(NotAuthentic)?),
+            answer: keys.part(1).ok_or(NotAuthentic)?,
+        })
+    }
+}
+
+/// What the desk answers an opened envelope with.
+#[derive(Debug)]
+pub(crate) struct Answering {
+    /// Names the envelope.
+    pub(crate) context: [u8; 32],
+    pub(crate) secret: Secret<32>,
+}
 
 /// What both sides derive from a request's key agreement (R-ORG-6).
 #[derive(Debug)]
@@ -34,27 +172,6 @@ pub(crate) struct Channel {
     pub(crate) request: OneTimeKey,
     /// Each answer's key comes from it with a new salt, because a repeated request is answered again.
     pub(crate) answer: Secret<32>,
-}
-
-impl Channel {
-    pub(crate) fn derive(
-        context: [u8; 32],
-        dh: &Secret<32>,
-        kem_secret: &Secret<32>,
-    ) -> Result<Self, NotAuthentic> {
-        let input: [&[u8]; 3] = [&[0xFF; 32], dh.expose(), kem_secret.expose()];
-        let keys: Secret<64> = derive(label::KDF_ENROLMENT, &[], &input, &context);
-        Ok(Self {
-            context,
-            request: OneTimeKey::new(keys.part(0).ok_or(NotAuthentic)?),
-            answer: keys.part(1).ok_or(NotAuthentic)?,
-        })
-    }
-}
-
-/// The hash that binds everything else to this request (R-ORG-6).
-pub(crate) fn context(org: &OrgId, desk: &Desk, ephemeral: &[u8], ciphertext: &[u8]) -> [u8; 32] {
-    hash(label::HASH_ENROLMENT, &[org.as_bytes(), desk.statement_hash(), ephemeral, ciphertext])
 }
 
 /// The public keys of a device that asks, each of its fixed length, not necessarily valid.
@@ -67,10 +184,14 @@ pub(crate) struct RequestedKeys<'a> {
 
 impl<'a> RequestedKeys<'a> {
     pub(crate) fn read(request: &'a proto::EnrolmentRequest) -> Option<Self> {
+        Self::from_parts(&request.signing_key, &request.identity_key, &request.group_key)
+    }
+
+    pub(crate) fn from_parts(signing: &'a [u8], identity: &'a [u8], group: &'a [u8]) -> Option<Self> {
         Some(Self {
-            signing: request.signing_key.as_slice().try_into().ok()?,
-            identity: request.identity_key.as_slice().try_into().ok()?,
-            group: request.group_key.as_slice().try_into().ok()?,
+            signing: signing.try_into().ok()?,
+            identity: identity.try_into().ok()?,
+            group: group.try_into().ok()?,
         })
     }
 
@@ -81,7 +202,7 @@ impl<'a> RequestedKeys<'a> {
 
     /// Whether a credential may name the keys; the signing key has been judged by its signature.
     pub(crate) fn are_valid(&self) -> bool {
-        x25519::DhPublic::from_bytes(self.identity).is_ok()
+        DhPublic::from_bytes(self.identity).is_ok()
             && ed25519::GroupVerifyingKey::from_bytes(self.group).is_ok()
     }
 

@@ -7,8 +7,8 @@ use core::time::Duration;
 use chancery_crypto::rng::{CryptoRng, random_bytes};
 use chancery_crypto::secret::Secret;
 use chancery_identity::{
-    Capabilities, Credential, DeviceKeys, DisplayName, Handle, IdentityError, MemberId, Organisation,
-    RelayRecord,
+    Capabilities, Credential, DeviceKeys, DisplayName, Handle, IdentityError, MAX_DEVICES, MemberId,
+    Organisation, RelayRecord,
 };
 use chancery_wire::records::{Batch, Records};
 use chancery_wire::{Timestamp, Unverified, proto};
@@ -143,27 +143,12 @@ impl Desk {
         now: Timestamp,
         rng: &mut dyn CryptoRng,
     ) -> Result<Invited, OrgError> {
-        if invite.lifetime.as_millis() == 0 || invite.lifetime > MAX_INVITATION_LIFETIME {
-            return Err(OrgError::LifetimeOutOfRange);
-        }
-        // An invitation from a store without an organisation could never be answered.
-        state::settings(records)?;
         let mut batch = Batch::default();
         let member_id = match state::member_of_handle(records, invite.handle)? {
             Some(id) => self.reopen(records, &mut batch, id, now)?,
             None => self.new_member(records, &mut batch, invite.handle, rng)?,
         };
-        let link = InvitationLink {
-            org_id: self.organisation.id(),
-            relay_url: invite.relay.url().into(),
-            relay_pin: *invite.relay.pin(),
-            invitation_id: random_bytes(rng),
-            secret: Secret::random(rng),
-            expires: now.after(invite.lifetime),
-        };
-        if state::invitation(records, &link.invitation_id)?.is_some() {
-            return Err(OrgError::IdentifierTaken);
-        }
+        let link = self.open_invitation((records, &mut batch), (invite, member_id), now, rng)?;
         let member = proto::DeskMember {
             handle: invite.handle.to_string(),
             name: invite.name.to_string(),
@@ -171,12 +156,30 @@ impl Desk {
             ..Default::default()
         };
         state::put_member(&mut batch, &member_id, &member);
-        let invitation = Invitation {
-            member_id,
-            expires: link.expires.as_millis(),
-            state: InvitationState::Open(Secret::init_with(|own| own.copy_from_slice(link.secret.expose()))),
-        };
-        state::put_invitation(&mut batch, &link.invitation_id, &invitation);
+        Ok(Invited { link, member_id, batch })
+    }
+
+    /// Invites another device of somebody who has one already (R-ORG-22). The invitation is used like any other.
+    ///
+    /// # Errors
+    ///
+    /// [`OrgError::NotAMember`], [`OrgError::TooManyDevices`] and the others: nothing is to be committed.
+    pub fn invite_device(
+        &self,
+        records: &dyn Records,
+        invite: Invite<'_>,
+        now: Timestamp,
+        rng: &mut dyn CryptoRng,
+    ) -> Result<Invited, OrgError> {
+        let member_id = state::member_of_handle(records, invite.handle)?.ok_or(OrgError::NotAMember)?;
+        let member = state::member(records, &member_id)?.ok_or_else(damaged)?;
+        match member.device_ids.len() {
+            0 => return Err(OrgError::NotAMember),
+            MAX_DEVICES.. => return Err(OrgError::TooManyDevices),
+            _ => {}
+        }
+        let mut batch = Batch::default();
+        let link = self.open_invitation((records, &mut batch), (invite, member_id), now, rng)?;
         Ok(Invited { link, member_id, batch })
     }
 
@@ -241,6 +244,39 @@ impl Desk {
     /// [`OrgError::NotFounded`] or [`OrgError::Records`].
     pub fn organisation_name(records: &dyn Records) -> Result<DisplayName, OrgError> {
         Ok(state::settings(records)?.organisation_name)
+    }
+
+    /// Makes an invitation for a member and notes it.
+    fn open_invitation(
+        &self,
+        (records, batch): (&dyn Records, &mut Batch),
+        (invite, member_id): (Invite<'_>, MemberId),
+        now: Timestamp,
+        rng: &mut dyn CryptoRng,
+    ) -> Result<InvitationLink, OrgError> {
+        if invite.lifetime.as_millis() == 0 || invite.lifetime > MAX_INVITATION_LIFETIME {
+            return Err(OrgError::LifetimeOutOfRange);
+        }
+        // An invitation from a store without an organisation could never be answered.
+        state::settings(records)?;
+        let link = InvitationLink {
+            org_id: self.organisation.id(),
+            relay_url: invite.relay.url().into(),
+            relay_pin: *invite.relay.pin(),
+            invitation_id: random_bytes(rng),
+            secret: Secret::random(rng),
+            expires: now.after(invite.lifetime),
+        };
+        if state::invitation(records, &link.invitation_id)?.is_some() {
+            return Err(OrgError::IdentifierTaken);
+        }
+        let invitation = Invitation {
+            member_id,
+            expires: link.expires.as_millis(),
+            state: InvitationState::Open(Secret::init_with(|own| own.copy_from_slice(link.secret.expose()))),
+        };
+        state::put_invitation(batch, &link.invitation_id, &invitation);
+        Ok(link)
     }
 
     /// Gives a handle whose invitation expired unused its member back, and ends the old invitation.

@@ -5,21 +5,19 @@ use alloc::vec::Vec;
 use chancery_crypto::kdf::mac;
 use chancery_crypto::rng::CryptoRng;
 use chancery_crypto::secret::{Secret, SecretBytes};
-use chancery_crypto::x25519::DhSecret;
 use chancery_crypto::{NotAuthentic, label};
 use chancery_identity::{
-    Capabilities, Credential, DeviceKeys, DirectoryKey, DisplayName, Handle, IdentityError, Organisation,
-    reply_mailbox,
+    Capabilities, Credential, DeviceKeys, DirectoryKey, DisplayName, Handle, IdentityError, OrgId,
+    Organisation, reply_mailbox,
 };
 use chancery_wire::{Limit, Timestamp, Unverified, decode, encode, proto};
 use proto::enrolment_answer::Outcome;
 
-use crate::InvitationLink;
 use crate::channel::{
-    ANSWER_PLAINTEXT_LEN, Channel, HEAD_LEN, REQUEST_KIND, REQUEST_LEN, REQUEST_PLAINTEXT_LEN, RequestedKeys,
-    context, open_answer, pad, public_keys, unpad,
+    ANSWER_PLAINTEXT_LEN, REQUEST, REQUEST_LEN, RequestedKeys, open_answer, public_keys, unpad,
 };
 use crate::refusal::Refusal;
+use crate::{DeviceLink, InvitationLink};
 
 /// First byte of a stored [`PendingEnrolment`].
 const VERSION: u8 = 1;
@@ -43,6 +41,9 @@ pub enum EnrolError {
     /// The invitation has expired; ask for a new link.
     #[error("invitation has expired")]
     InvitationExpired,
+    /// The member has as many devices as a member may have; remove one first.
+    #[error("member has too many devices")]
+    TooManyDevices,
     /// The desk refused for another reason, perhaps of a newer version; update, then ask the administrator.
     #[error("enrolment was refused")]
     Refused,
@@ -100,6 +101,41 @@ pub fn request(
     now: Timestamp,
     rng: &mut dyn CryptoRng,
 ) -> Result<PendingEnrolment, EnrolError> {
+    let asked = Asked { org_id: link.org_id, id: link.invitation_id, expires: link.expires };
+    make(&asked, Some(&link.secret), (organisation, keys), now, rng)
+}
+
+/// Makes a request for a device that another device of the member is to approve (R-ORG-17). It proves no
+/// invitation: until the approval the desk does not know it.
+///
+/// # Errors
+///
+/// As [`request`].
+pub fn request_by_link(
+    link: &DeviceLink,
+    organisation: &Organisation,
+    keys: &DeviceKeys,
+    now: Timestamp,
+    rng: &mut dyn CryptoRng,
+) -> Result<PendingEnrolment, EnrolError> {
+    let asked = Asked { org_id: link.org_id, id: link.link_id, expires: link.expires };
+    make(&asked, None, (organisation, keys), now, rng)
+}
+
+/// What a link of either kind says to the desk.
+struct Asked {
+    org_id: OrgId,
+    id: [u8; 16],
+    expires: Timestamp,
+}
+
+fn make(
+    link: &Asked,
+    secret: Option<&Secret<32>>,
+    (organisation, keys): (&Organisation, &DeviceKeys),
+    now: Timestamp,
+    rng: &mut dyn CryptoRng,
+) -> Result<PendingEnrolment, EnrolError> {
     if link.org_id != organisation.id() {
         return Err(EnrolError::WrongOrganisation);
     }
@@ -107,28 +143,18 @@ pub fn request(
         return Err(EnrolError::InvitationExpired);
     }
     let desk = organisation.desk().filter(|desk| desk.is_valid_at(now)).ok_or(EnrolError::NoDesk)?;
-    let ephemeral = DhSecret::generate(rng);
-    let dh = ephemeral.agree(desk.dh_key()).map_err(|_| EnrolError::NotAuthentic)?;
-    let (ciphertext, kem_secret) = desk.kem_key().encapsulate(rng);
-    let (ephemeral, ciphertext) = (ephemeral.public().as_bytes(), ciphertext.as_bytes());
-    let channel = Channel::derive(context(&link.org_id, desk, ephemeral, ciphertext), &dh, &kem_secret)?;
+    let (head, channel) = REQUEST.begin(&link.org_id, desk, rng)?;
 
     let mut body = public_keys(keys);
-    let statement = RequestedKeys::read(&body)
-        .ok_or(EnrolError::NotAuthentic)?
-        .statement(&channel.context, &link.invitation_id);
-    body.invitation_id = link.invitation_id.to_vec();
-    body.proof = mac(label::MAC_INVITATION, &link.secret, &[&statement]).expose().to_vec();
+    let statement =
+        RequestedKeys::read(&body).ok_or(EnrolError::NotAuthentic)?.statement(&channel.context, &link.id);
+    body.invitation_id = link.id.to_vec();
+    if let Some(secret) = secret {
+        body.proof = mac(label::MAC_INVITATION, secret, &[&statement]).expose().to_vec();
+    }
     body.signature = keys.signing.sign(label::SIGN_ENROLMENT, &statement, rng);
 
-    let plaintext = pad(&encode(&body), REQUEST_PLAINTEXT_LEN).ok_or(EnrolError::NotAuthentic)?;
-    let mut envelope = Vec::with_capacity(REQUEST_LEN);
-    envelope.push(REQUEST_KIND);
-    envelope.extend_from_slice(ephemeral);
-    envelope.extend_from_slice(ciphertext);
-    debug_assert_eq!(envelope.len(), HEAD_LEN, "the head has a fixed length");
-    let sealed = channel.request.seal(&envelope, plaintext.expose());
-    envelope.extend_from_slice(&sealed);
+    let envelope = REQUEST.seal(head, channel.request, &encode(&body))?;
     Ok(PendingEnrolment {
         envelope,
         reply_mailbox: reply_mailbox(keys.signing.verifying_key()),
@@ -173,9 +199,10 @@ impl PendingEnrolment {
                 Some(Refusal::Unknown) => EnrolError::InvitationUnknown,
                 Some(Refusal::Used) => EnrolError::InvitationUsed,
                 Some(Refusal::Expired) => EnrolError::InvitationExpired,
-                Some(Refusal::Malformed) | None => EnrolError::Refused,
+                Some(Refusal::TooManyDevices) => EnrolError::TooManyDevices,
+                Some(Refusal::Malformed | Refusal::NotADevice) | None => EnrolError::Refused,
             }),
-            None => Err(EnrolError::Refused),
+            Some(Outcome::Done(_)) | None => Err(EnrolError::Refused),
         }
     }
 

@@ -9,6 +9,12 @@ pub enum OrgError {
     /// The handle is a member's, or an open invitation holds it; choose another, or wait until that expires.
     #[error("handle is taken")]
     HandleTaken,
+    /// Nobody who has a device has the handle; invite the person first.
+    #[error("handle is no member's")]
+    NotAMember,
+    /// The member has as many devices as a member may have; remove one first.
+    #[error("member has too many devices")]
+    TooManyDevices,
     /// The invitation would live for no time or longer than [`crate::MAX_INVITATION_LIFETIME`]; ask for less.
     #[error("lifetime of the invitation is out of range")]
     LifetimeOutOfRange,

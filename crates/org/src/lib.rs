@@ -42,11 +42,14 @@ extern crate alloc;
 mod answer;
 mod channel;
 mod desk;
+mod device_link;
+mod devices;
 mod enrolment;
 mod error;
 mod found;
 mod keys;
 mod link;
+mod order;
 mod refusal;
 mod state;
 
@@ -54,12 +57,15 @@ mod state;
 mod tests;
 
 pub use answer::{Answered, CREDENTIAL_VALIDITY};
-pub use channel::{ANSWER_KIND, ANSWER_LEN, REQUEST_KIND, REQUEST_LEN};
+pub use channel::{ANSWER_KIND, ANSWER_LEN, ORDER_KIND, ORDER_LEN, REQUEST_KIND, REQUEST_LEN};
 pub use desk::{
     DEFAULT_INVITATION_LIFETIME, Desk, Invite, Invited, MAX_INVITATION_LIFETIME, Member, MemberState,
 };
-pub use enrolment::{EnrolError, Enrolment, PendingEnrolment, request};
+pub use device_link::{DEVICE_LINK_LIFETIME, DeviceLink, LINK_REQUEST_KIND, LINK_REQUEST_LEN, LinkRequest};
+pub use devices::{CarriedOut, Reply};
+pub use enrolment::{EnrolError, Enrolment, PendingEnrolment, request, request_by_link};
 pub use error::{AdminError, OrgError};
 pub use found::{CLOCK_TOLERANCE, ISSUER_VALIDITY, NewOrganisation, found};
 pub use keys::{AdminKeys, DeskKeys, IssuerKey, Root};
-pub use link::{InvitationLink, LINK_PREFIX, LinkError, MAX_LINK_LEN};
+pub use link::{InvitationLink, LINK_PREFIX, Link, LinkError, MAX_LINK_LEN};
+pub use order::{ORDER_LIFETIME, OrderError, Orderer, PendingOrder, approve, remove};

@@ -17,12 +17,15 @@ use chancery_crypto::secret::{Secret, SecretBytes};
 use chancery_identity::{OrgId, is_relay_url};
 use chancery_wire::{Limit, Timestamp, decode, encode, proto};
 
+use crate::DeviceLink;
+
 /// What a link starts with.
 pub const LINK_PREFIX: &str = "chancery:";
 /// Longest link after its prefix, in bytes. Nearly twice what the longest relay address needs.
 pub const MAX_LINK_LEN: usize = 1024;
 
-const VERSION: u32 = 1;
+/// Version of both kinds of links.
+pub(crate) const VERSION: u32 = 1;
 const CHECKSUM_LEN: usize = 4;
 
 /// Text that is no invitation link.
@@ -38,6 +41,9 @@ pub enum LinkError {
     /// It comes from a newer version; update.
     #[error("invitation link is of an unknown version")]
     UnsupportedVersion,
+    /// It is a device link where an invitation is expected, or the reverse; read it as the other kind.
+    #[error("link is of the other kind")]
+    OtherKind,
 }
 
 /// An invitation: everything that a new device needs to become a member's, once.
@@ -68,7 +74,7 @@ impl InvitationLink {
     /// Writes the link (R-ORG-3). The text is as secret as the invitation.
     #[must_use]
     pub fn encode(&self) -> String {
-        let body = SecretBytes::new(encode(&proto::Invitation {
+        write_payload(encode(&proto::Invitation {
             version: VERSION,
             org_id: self.org_id.as_bytes().to_vec(),
             relay_url: self.relay_url.clone(),
@@ -76,38 +82,34 @@ impl InvitationLink {
             invitation_id: self.invitation_id.to_vec(),
             secret: self.secret.expose().to_vec(),
             expires: self.expires.as_millis(),
-        }));
-        let mut bytes: Vec<u8> = body.expose().to_vec();
-        bytes.extend(sha256(&[body.expose()]).iter().take(CHECKSUM_LEN));
-        let bytes = SecretBytes::new(bytes);
-        let mut link = String::from(LINK_PREFIX);
-        URL_SAFE_NO_PAD.encode_string(bytes.expose(), &mut link);
-        link
+        }))
     }
 
     /// Reads a link (R-ORG-4). White space around it is ignored; whether it has expired is not looked at.
     ///
     /// # Errors
     ///
-    /// [`LinkError`]: nothing can be done with this text.
+    /// [`LinkError::OtherKind`] for a device link; the others: nothing can be done with this text.
     pub fn parse(text: &str) -> Result<Self, LinkError> {
-        let encoded = text.trim().strip_prefix(LINK_PREFIX).ok_or(LinkError::NotALink)?;
-        if encoded.len() > MAX_LINK_LEN {
-            return Err(LinkError::Damaged);
-        }
-        let bytes = URL_SAFE_NO_PAD.decode(encoded).map(SecretBytes::new).map_err(|_| LinkError::Damaged)?;
-        let (body, checksum) = bytes.expose().split_last_chunk::<CHECKSUM_LEN>().ok_or(LinkError::Damaged)?;
-        if !sha256(&[body]).starts_with(checksum) {
-            return Err(LinkError::Damaged);
-        }
+        let payload = read_payload(text)?;
         let body: proto::Invitation =
-            decode(body, Limit::STATEMENT).map_err(|_| LinkError::Damaged)?.into_unchecked();
+            decode(payload.expose(), Limit::STATEMENT).map_err(|_| LinkError::Damaged)?.into_unchecked();
         // Wiped however this ends.
         let secret = SecretBytes::new(body.secret);
+        // The kinds of links have no field in common, so neither can be read as the other (R-ORG-15).
+        let mut other: proto::DeviceLink =
+            decode(payload.expose(), Limit::STATEMENT).map_err(|_| LinkError::Damaged)?.into_unchecked();
+        let foreign = SecretBytes::new(core::mem::take(&mut other.secret));
+        if body.version == 0 && other.version != 0 {
+            return Err(LinkError::OtherKind);
+        }
         if body.version != VERSION {
             return Err(LinkError::UnsupportedVersion);
         }
-        if !is_relay_url(&body.relay_url) {
+        if other != proto::DeviceLink::default()
+            || !foreign.expose().is_empty()
+            || !is_relay_url(&body.relay_url)
+        {
             return Err(LinkError::Damaged);
         }
         Ok(Self {
@@ -119,6 +121,90 @@ impl InvitationLink {
             expires: Timestamp::from_millis(body.expires),
         })
     }
+}
+
+/// A link of either kind.
+#[derive(Debug)]
+pub enum Link {
+    /// Makes a device a member's on the organisation's invitation.
+    Invitation(InvitationLink),
+    /// Makes a device a member's on the approval of another device of the member.
+    Device(DeviceLink),
+}
+
+impl Link {
+    /// Reads a link of whichever kind it is (R-ORG-15).
+    ///
+    /// # Errors
+    ///
+    /// [`LinkError`]: nothing can be done with this text.
+    pub fn parse(text: &str) -> Result<Self, LinkError> {
+        match InvitationLink::parse(text) {
+            Err(LinkError::OtherKind) => DeviceLink::parse(text).map(Self::Device),
+            other => other.map(Self::Invitation),
+        }
+    }
+
+    /// Returns the organisation.
+    #[must_use]
+    pub const fn org_id(&self) -> OrgId {
+        match self {
+            Self::Invitation(link) => link.org_id,
+            Self::Device(link) => link.org_id,
+        }
+    }
+
+    /// Returns where its relay is.
+    #[must_use]
+    pub fn relay_url(&self) -> &str {
+        match self {
+            Self::Invitation(link) => &link.relay_url,
+            Self::Device(link) => &link.relay_url,
+        }
+    }
+
+    /// Returns the SHA-256 of the relay's public key.
+    #[must_use]
+    pub const fn relay_pin(&self) -> &[u8; 32] {
+        match self {
+            Self::Invitation(link) => &link.relay_pin,
+            Self::Device(link) => &link.relay_pin,
+        }
+    }
+
+    /// Returns when it ends.
+    #[must_use]
+    pub const fn expires(&self) -> Timestamp {
+        match self {
+            Self::Invitation(link) => link.expires,
+            Self::Device(link) => link.expires,
+        }
+    }
+}
+
+/// Writes prefix, payload and checksum (R-ORG-3). The text is as secret as the payload.
+pub(crate) fn write_payload(payload: Vec<u8>) -> String {
+    let body = SecretBytes::new(payload);
+    let mut bytes: Vec<u8> = body.expose().to_vec();
+    bytes.extend(sha256(&[body.expose()]).iter().take(CHECKSUM_LEN));
+    let bytes = SecretBytes::new(bytes);
+    let mut link = String::from(LINK_PREFIX);
+    URL_SAFE_NO_PAD.encode_string(bytes.expose(), &mut link);
+    link
+}
+
+/// Takes prefix and checksum off (R-ORG-4).
+pub(crate) fn read_payload(text: &str) -> Result<SecretBytes, LinkError> {
+    let encoded = text.trim().strip_prefix(LINK_PREFIX).ok_or(LinkError::NotALink)?;
+    if encoded.len() > MAX_LINK_LEN {
+        return Err(LinkError::Damaged);
+    }
+    let bytes = URL_SAFE_NO_PAD.decode(encoded).map(SecretBytes::new).map_err(|_| LinkError::Damaged)?;
+    let (body, checksum) = bytes.expose().split_last_chunk::<CHECKSUM_LEN>().ok_or(LinkError::Damaged)?;
+    if !sha256(&[body]).starts_with(checksum) {
+        return Err(LinkError::Damaged);
+    }
+    Ok(SecretBytes::new(body.to_vec()))
 }
 
 #[cfg(test)]

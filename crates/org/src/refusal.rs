@@ -9,8 +9,12 @@ pub(crate) enum Refusal {
     Used = 2,
     /// It has expired.
     Expired = 3,
-    /// A key in the request is not valid.
+    /// A key in the request is not valid or has a credential already, or an order does not make sense.
     Malformed = 4,
+    /// The member has as many devices as a member may have.
+    TooManyDevices = 5,
+    /// The device that orders is no longer one of the member's.
+    NotADevice = 6,
 }
 
 impl Refusal {
@@ -24,6 +28,8 @@ impl Refusal {
             2 => Some(Self::Used),
             3 => Some(Self::Expired),
             4 => Some(Self::Malformed),
+            5 => Some(Self::TooManyDevices),
+            6 => Some(Self::NotADevice),
             _ => None,
         }
     }

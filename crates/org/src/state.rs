@@ -10,6 +10,7 @@
 //! 0x0205  device id (16)         Signed credential
 //! 0x0206  entry id (16)          SealedDirectoryEntry that is still to be published
 //! 0x0207  (empty)                entry ids of 0x0206, 16 bytes each
+//! 0x0208  reply mailbox (16)     device id: whose signing key names this mailbox
 //! ```
 
 use alloc::vec::Vec;
@@ -29,6 +30,7 @@ const MEMBER_INDEX: Table = Table(0x0204);
 const CREDENTIALS: Table = Table(0x0205);
 const PENDING: Table = Table(0x0206);
 const PENDING_INDEX: Table = Table(0x0207);
+const USED_KEYS: Table = Table(0x0208);
 
 /// Member identifiers in one record of the index: 16 KiB, so that an invitation rewrites little.
 const IDS_PER_CHUNK: usize = 1024;
@@ -171,6 +173,16 @@ pub(crate) fn credential(
     device: &DeviceId,
 ) -> Result<Option<proto::Signed>, OrgError> {
     read(records, &RecordKey::new(CREDENTIALS, *device.as_bytes()))
+}
+
+/// Notes that a signing key has a credential; its reply mailbox names it.
+pub(crate) fn put_used_key(batch: &mut Batch, mailbox: &[u8; ID_LEN], device: &DeviceId) {
+    batch.put(RecordKey::new(USED_KEYS, *mailbox), device.as_bytes().to_vec());
+}
+
+/// Whether a signing key has a credential already.
+pub(crate) fn is_key_used(records: &dyn Records, mailbox: &[u8; ID_LEN]) -> Result<bool, OrgError> {
+    Ok(records.get(&RecordKey::new(USED_KEYS, *mailbox))?.is_some())
 }
 
 /// Notes an entry that the relay has yet to be given; it replaces an older version of the same entry.

@@ -17,6 +17,7 @@ use crate::{
 
 mod attack;
 mod books;
+mod devices;
 mod enrol;
 mod founding;
 

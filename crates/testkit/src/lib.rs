@@ -23,11 +23,13 @@
 )]
 
 pub mod company;
+mod devices;
 pub mod event;
 mod line;
 mod person;
 pub mod vectors;
+mod weather;
 mod world;
 
-pub use person::{Disk, PersonId, commit};
+pub use person::{Disk, Fate, PersonId, commit};
 pub use world::{Fault, World};

@@ -1,12 +1,12 @@
-//! A person with one device.
+//! A person's device.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use chancery_engine::Engine;
-use chancery_identity::MemberId;
+use chancery_identity::{DeviceId, MemberId};
 use chancery_wire::records::{Batch, RecordKey};
 
-/// Names a person of a world.
+/// Names a device of a world, and with it the person whose device it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct PersonId(pub(crate) usize);
 
@@ -16,13 +16,40 @@ pub type Disk = BTreeMap<RecordKey, Vec<u8>>;
 pub(crate) struct Person {
     pub(crate) disk: Disk,
     pub(crate) member_id: MemberId,
+    pub(crate) device_id: DeviceId,
+    pub(crate) handle: String,
     pub(crate) undecryptable: usize,
+    /// Handshakes that this device has sent.
+    pub(crate) handshakes: usize,
+    /// What happens to the next envelopes that reach the device.
+    pub(crate) fates: VecDeque<Fate>,
+    /// The running process, if it is running.
+    pub(crate) engine: Option<Engine>,
+}
+
+/// What happens to an envelope on its way from the relay to a device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fate {
+    /// It arrives.
+    Arrive,
+    /// It is gone for good.
+    Lose,
+    /// It arrives with its last bit flipped, and the honest one never.
+    Corrupt,
+    /// It arrives with a tag that nobody expects, and the honest one never.
+    Estrange,
+    /// It arrives at a later synchronisation.
+    Delay,
+    /// It arrives twice.
+    Repeat,
 }
 
 impl Person {
-    /// Reads the engine from disk, as a process does that has just started.
-    pub(crate) fn engine(&self, now: chancery_wire::Timestamp) -> Engine {
-        Engine::load(&self.disk, now).expect("the device is enrolled")
+    /// Starts the process, if it is not running, from what is on the disk.
+    pub(crate) fn start(&mut self, now: chancery_wire::Timestamp) {
+        if self.engine.is_none() {
+            self.engine = Some(Engine::load(&self.disk, now).expect("the device is enrolled"));
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! The world and what can go wrong in it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
 use chancery_crypto::label;
@@ -10,15 +10,17 @@ use chancery_engine::{
     member, message, next_step,
 };
 use chancery_identity::{DeviceKeys, DisplayName, Handle, Organisation, login_message};
-use chancery_org::{Desk, InvitationLink, Invite, found, request};
+use chancery_org::{Desk, Enrolment, InvitationLink, Invite, found, request};
 use chancery_wire::proto::{
-    Acknowledge, ClaimPrekeys, Login, PrekeyBatchBody, StoredEnvelope, Subscribe, SyncDirectory,
+    Acknowledge, ClaimPrekeys, Login, PrekeyBatchBody, SealedDirectoryEntry, Subscribe, SyncDirectory,
     client_frame, login, relay_frame,
 };
 use chancery_wire::{Limit, Timestamp, Unverified, decode};
 
+use crate::devices::Authority;
 use crate::line::{Exchange, Line, PIN};
 use crate::person::{Disk, Person, PersonId, commit};
+use crate::weather::Weather;
 
 /// What may go wrong at one step of one device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,14 +35,16 @@ pub enum Fault {
 
 /// An organisation with its relay and its people.
 pub struct World {
-    rng: Box<dyn CryptoRng>,
-    now: Timestamp,
-    organisation: Organisation,
+    pub(crate) rng: Box<dyn CryptoRng>,
+    pub(crate) now: Timestamp,
+    pub(crate) organisation: Organisation,
     desk: Desk,
     desk_disk: Disk,
-    exchange: Exchange,
-    people: Vec<Person>,
+    pub(crate) exchange: Exchange,
+    pub(crate) people: Vec<Person>,
     faults: Vec<Fault>,
+    pub(crate) authority: Authority,
+    pub(crate) weather: Weather,
 }
 
 impl World {
@@ -59,11 +63,23 @@ impl World {
             .record_relay(&organisation, "wss://relay.example:443", &PIN, rng.as_mut())
             .expect("sound");
         let organisation = Organisation::verify(Unverified::new(document), None).expect("sound");
+        let authority = Authority::new(&new.desk);
         let desk = Desk::new(new.desk, organisation.clone(), now).expect("sound");
         let mut desk_disk = Disk::new();
         commit(&mut desk_disk, new.records);
         let exchange = Exchange::new(organisation.clone());
-        Self { rng, now, organisation, desk, desk_disk, exchange, people: Vec::new(), faults: Vec::new() }
+        Self {
+            rng,
+            now,
+            organisation,
+            desk,
+            desk_disk,
+            exchange,
+            people: Vec::new(),
+            faults: Vec::new(),
+            authority,
+            weather: Weather::default(),
+        }
     }
 
     /// Lets time pass.
@@ -91,17 +107,30 @@ impl World {
         self.publish_directory();
         let enrolment =
             pending.complete(&self.organisation, &keys, &answered.reply, self.now).expect("an honest answer");
+        self.install(&keys, &enrolment)
+    }
+
+    /// Sets a device up and lets it publish its prekeys.
+    pub(crate) fn install(&mut self, keys: &DeviceKeys, enrolment: &Enrolment) -> PersonId {
         let mut disk = Disk::new();
         let new = NewDevice {
-            keys: &keys,
-            enrolment: &enrolment,
+            keys,
+            enrolment,
             organisation: &self.organisation,
             relay_url: "wss://relay.example:443",
             relay_pin: PIN,
         };
         commit(&mut disk, Device::install(&new));
-        let member_id = enrolment.credential.member_id();
-        self.people.push(Person { disk, member_id, undecryptable: 0 });
+        self.people.push(Person {
+            disk,
+            member_id: enrolment.credential.member_id(),
+            device_id: enrolment.credential.device_id(),
+            handle: enrolment.handle.to_string(),
+            undecryptable: 0,
+            handshakes: 0,
+            fates: VecDeque::new(),
+            engine: None,
+        });
         let id = PersonId(self.people.len() - 1);
         self.sync(id);
         id
@@ -119,17 +148,24 @@ impl World {
     }
 
     fn publish_directory(&mut self) {
+        let entries = Desk::pending_directory(&self.desk_disk).expect("readable");
+        self.publish(&entries);
+        for entry in entries {
+            let batch = Desk::directory_published(&self.desk_disk, &entry.entry_id, entry.version);
+            commit(&mut self.desk_disk, batch.expect("readable"));
+        }
+    }
+
+    /// Publishes directory entries as the desk.
+    pub(crate) fn publish(&mut self, entries: &[SealedDirectoryEntry]) {
         let mut line = self.exchange.connect(self.now, self.rng.as_mut());
         let (keys, credential) = (self.desk.device_keys(), self.desk.credential().signed().clone());
         let message = login_message(&line.challenge, &self.organisation.id(), &PIN);
         let signature = keys.signing.sign(label::SIGN_RELAY_LOGIN, &message, self.rng.as_mut());
         let login = Login { who: Some(login::Who::Credential(credential)), signature };
         self.done(&mut line, client_frame::Body::Login(login));
-        for entry in Desk::pending_directory(&self.desk_disk).expect("readable") {
-            let (entry_id, version) = (entry.entry_id.clone(), entry.version);
-            self.done(&mut line, client_frame::Body::PublishDirectory(entry));
-            let batch = Desk::directory_published(&self.desk_disk, &entry_id, version).expect("readable");
-            commit(&mut self.desk_disk, batch);
+        for entry in entries {
+            self.done(&mut line, client_frame::Body::PublishDirectory(entry.clone()));
         }
         self.exchange.close(&line, self.now, self.rng.as_mut());
     }
@@ -188,6 +224,8 @@ impl World {
                     assert_eq!(self.handle(id, Input::Bundle { item, bundle }), []);
                 }
                 Step::Deliver { deliver, .. } => {
+                    let begins = deliver.envelope.first() == Some(&0x11);
+                    self.people[id.0].handshakes += usize::from(begins);
                     let answer = self.ask(&mut line, client_frame::Body::Deliver(deliver));
                     let Some(relay_frame::Body::Done(_)) = answer else { return };
                     self.handle(id, Input::Done { item });
@@ -199,6 +237,27 @@ impl World {
             }
         }
         self.exchange.close(&line, self.now, self.rng.as_mut());
+    }
+
+    /// Claims prekeys for what is next in a person's outbox, and seals it.
+    pub fn claim_next(&mut self, id: PersonId) {
+        let Some(Step::Claim { item, device_id }) = self.next_step(id) else {
+            panic!("nothing to claim for")
+        };
+        let mut line = self.exchange.connect(self.now, self.rng.as_mut());
+        let claim = ClaimPrekeys { device_id: device_id.to_vec(), token: Vec::new() };
+        let answer = self.ask(&mut line, client_frame::Body::ClaimPrekeys(claim));
+        let Some(relay_frame::Body::Bundle(bundle)) = answer else { panic!("no bundle: {answer:?}") };
+        let bundle = Box::new(Unverified::new(bundle));
+        assert_eq!(self.handle(id, Input::Bundle { item, bundle }), []);
+        self.exchange.close(&line, self.now, self.rng.as_mut());
+    }
+
+    /// Lets the relay refuse for good what is next in a person's outbox.
+    pub fn refuse_next(&mut self, id: PersonId) {
+        let step = self.next_step(id).expect("something to send");
+        assert!(matches!(step, Step::Deliver { .. }), "{step:?}");
+        self.handle(id, Input::Failed { item: step.item() });
     }
 
     /// Takes over directory and mailbox and renews prekeys; stops at a fault.
@@ -220,27 +279,34 @@ impl World {
         if self.ask(&mut line, client_frame::Body::Subscribe(Subscribe {})).is_none() {
             return;
         }
-        while let Some(envelope) = next_envelope(&mut line) {
-            let effects = self
-                .handle(id, Input::Received { sequence: envelope.sequence, envelope: &envelope.envelope });
-            if self.takes(Fault::DieAfterCommit) {
-                return;
-            }
-            for effect in effects {
-                match effect {
-                    Effect::Acknowledge(sequence) => {
-                        let sequences = vec![sequence];
-                        let body = client_frame::Body::Acknowledge(Acknowledge { sequences });
-                        if self.ask(&mut line, body).is_none() {
-                            return;
-                        }
-                    }
-                    Effect::Notify(Notice::Undecryptable) => self.people[id.0].undecryptable += 1,
-                    _ => {}
+        self.read_mail(id, &mut line);
+    }
+
+    /// Takes over what a line has pushed; stops at a fault.
+    fn read_mail(&mut self, id: PersonId, line: &mut Line) {
+        while let Some(envelopes) = self.fated(id, line) {
+            for (envelope, is_last) in envelopes {
+                let input = Input::Received { sequence: envelope.sequence, envelope: &envelope.envelope };
+                let effects = self.handle(id, input);
+                if self.takes(Fault::DieAfterCommit) {
+                    return;
+                }
+                let unread = |effect: &&Effect| **effect == Effect::Notify(Notice::Undecryptable);
+                self.people[id.0].undecryptable += effects.iter().filter(unread).count();
+                let acknowledges = effects.contains(&Effect::Acknowledge(envelope.sequence));
+                assert!(acknowledges, "whatever an envelope is, the relay may forget it");
+                if is_last && !self.acknowledge(line, envelope.sequence) {
+                    return;
                 }
             }
         }
-        self.exchange.close(&line, self.now, self.rng.as_mut());
+        self.exchange.close(line, self.now, self.rng.as_mut());
+    }
+
+    /// Returns whether the connection lasted.
+    pub(crate) fn acknowledge(&mut self, line: &mut Line, sequence: u64) -> bool {
+        let body = client_frame::Body::Acknowledge(Acknowledge { sequences: vec![sequence] });
+        self.ask(line, body).is_some()
     }
 
     /// Returns whether the connection lasted.
@@ -254,8 +320,8 @@ impl World {
 
     fn log_in(&mut self, id: PersonId) -> Line {
         let mut line = self.exchange.connect(self.now, self.rng.as_mut());
-        let engine = self.people[id.0].engine(self.now);
-        let device = engine.device();
+        self.people[id.0].start(self.now);
+        let device = self.people[id.0].engine.as_ref().expect("started").device();
         let message = login_message(&line.challenge, &self.organisation.id(), &PIN);
         let signature = device.keys().signing.sign(label::SIGN_RELAY_LOGIN, &message, self.rng.as_mut());
         let who = Some(login::Who::Credential(device.credential().signed().clone()));
@@ -265,7 +331,7 @@ impl World {
 
     /// Puts an envelope into a person's mailbox, as anybody can who knows it.
     pub fn inject(&mut self, to: PersonId, envelope: Vec<u8>) {
-        let mailbox = self.people[to.0].engine(self.now).device().device_id().as_bytes().to_vec();
+        let mailbox = self.people[to.0].device_id.as_bytes().to_vec();
         let delivery_id = random_bytes::<16>(self.rng.as_mut()).to_vec();
         let deliver = chancery_wire::proto::Deliver { mailbox, delivery_id, token: Vec::new(), envelope };
         let mut line = self.exchange.connect(self.now, self.rng.as_mut());
@@ -276,13 +342,13 @@ impl World {
     /// Returns the envelopes that wait for a person at the relay, oldest first.
     #[must_use]
     pub fn mail(&self, id: PersonId) -> Vec<Vec<u8>> {
-        let mailbox = self.people[id.0].engine(self.now).device().device_id().into();
+        let mailbox = self.people[id.0].device_id.into();
         self.exchange.storage.envelopes(&mailbox).map(<[u8]>::to_vec).collect()
     }
 
     /// Claims a bundle for a person's device and throws it away, as somebody does who wants to drain them.
     pub fn drain_prekey(&mut self, id: PersonId) {
-        let device_id = self.people[id.0].engine(self.now).device().device_id().as_bytes().to_vec();
+        let device_id = self.people[id.0].device_id.as_bytes().to_vec();
         let mut line = self.exchange.connect(self.now, self.rng.as_mut());
         let claim = ClaimPrekeys { device_id, token: Vec::new() };
         let answer = self.ask(&mut line, client_frame::Body::ClaimPrekeys(claim));
@@ -344,23 +410,24 @@ impl World {
 
     #[cfg(test)]
     fn device(&self, id: PersonId) -> [u8; 16] {
-        *self.people[id.0].engine(self.now).device().device_id().as_bytes()
+        *self.people[id.0].device_id.as_bytes()
     }
 
     fn next_step(&self, id: PersonId) -> Option<Step> {
         next_step(&self.people[id.0].disk, &BTreeSet::new()).expect("readable")
     }
 
-    fn handle(&mut self, id: PersonId, input: Input<'_>) -> Vec<Effect> {
+    pub(crate) fn handle(&mut self, id: PersonId, input: Input<'_>) -> Vec<Effect> {
         let person = &mut self.people[id.0];
-        let engine = person.engine(self.now);
+        person.start(self.now);
+        let engine = person.engine.as_ref().expect("started");
         let outcome = engine.handle(&person.disk, input, self.now, self.rng.as_mut()).expect("handled");
         commit(&mut person.disk, outcome.batch);
         outcome.effects
     }
 
     /// Asks the relay; `None` when a fault swallowed the answer.
-    fn ask(&mut self, line: &mut Line, body: client_frame::Body) -> Option<relay_frame::Body> {
+    pub(crate) fn ask(&mut self, line: &mut Line, body: client_frame::Body) -> Option<relay_frame::Body> {
         let answer = self.exchange.request(line, body, self.now, self.rng.as_mut());
         if self.takes(Fault::RestartRelay) {
             self.exchange.restart();
@@ -375,22 +442,16 @@ impl World {
     }
 
     /// Whether the next scheduled fault is this one; takes it.
-    fn takes(&mut self, fault: Fault) -> bool {
+    pub(crate) fn takes(&mut self, fault: Fault) -> bool {
         let takes = self.faults.last() == Some(&fault);
         if takes {
             self.faults.pop();
         }
+        if takes && fault == Fault::DieAfterCommit {
+            self.people.iter_mut().for_each(|person| person.engine = None);
+        }
         takes
     }
-}
-
-fn next_envelope(line: &mut Line) -> Option<StoredEnvelope> {
-    while !line.pushed.is_empty() {
-        if let relay_frame::Body::Envelope(envelope) = line.pushed.remove(0) {
-            return Some(envelope);
-        }
-    }
-    None
 }
 
 #[cfg(test)]

@@ -100,10 +100,17 @@ fn a_damaged_envelope_changes_nothing_r_engine_6() {
         assert_eq!(world.undecryptable(bob) - before, count);
     }
     assert_eq!(world.heard(bob), ["first", "second"]);
-    let before = world.disk(bob);
+    // What healing has cost is all that is written down of it.
+    const HEAL_STATE: chancery_wire::records::Table = chancery_wire::records::Table(0x0136);
+    let disk = |world: &World| {
+        let mut disk = world.disk(bob);
+        disk.retain(|key, _| key.table != HEAL_STATE);
+        disk
+    };
+    let before = disk(&world);
     world.inject(bob, vec![0x12; 512]);
     world.sync(bob);
-    assert_eq!(world.disk(bob), before, "an envelope that does not authenticate changes no record");
+    assert!(disk(&world) == before, "an envelope that does not authenticate changes no record");
 }
 
 #[test]

@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod conversation;
 #[cfg(test)]
+mod devices;
+#[cfg(test)]
 mod refusals;
 #[cfg(test)]
 mod serving;

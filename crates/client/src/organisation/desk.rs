@@ -4,13 +4,14 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use chancery_crypto::rng::random_bytes;
+use chancery_crypto::rng::{CryptoRng, random_bytes};
 use chancery_identity::OrgId;
-use chancery_org::Desk;
+use chancery_org::{Desk, ORDER_KIND, OrgError};
 use chancery_store::{KeySource, Store};
 use chancery_transport::{Backoff, Connector};
 use chancery_transport_ws::WsConnector;
 use chancery_wire::proto::{Acknowledge, PublishRelayRecord, Reply, StoredEnvelope, Subscribe, client_frame};
+use chancery_wire::records::{Batch, Records};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
@@ -117,31 +118,53 @@ impl Office {
     /// Answers one request: commit, publish the directory entry, reply, and only then acknowledge.
     async fn answer(&self, connection: &Connection, stored: StoredEnvelope) -> Result<(), Error> {
         let mut rng = clock::rng()?;
-        let answered = self.store().transaction(|records| {
-            match self.desk.answer(records, &stored.envelope, clock::now(), &mut rng) {
-                Ok(answered) => Ok((answered.batch, Some((answered.reply_mailbox, answered.reply)))),
-                Err(chancery_org::OrgError::NotAuthentic) => Ok((Default::default(), None)),
+        let replies =
+            self.store().transaction(|records| match self.decide(records, &stored.envelope, &mut rng) {
+                Ok((batch, replies)) => Ok((batch, Some(replies))),
+                Err(OrgError::NotAuthentic) => Ok((Batch::default(), None)),
                 Err(error) => Err(org_error(&error)),
-            }
-        })?;
-        match answered {
-            Some((mailbox, envelope)) => {
+            })?;
+        match replies {
+            Some(replies) => {
                 self.publish(connection).await?;
-                let delivery_id = random_bytes::<16>(&mut rng).to_vec();
-                let reply = Reply { mailbox: mailbox.to_vec(), delivery_id, envelope };
-                match connection.done(client_frame::Body::Reply(reply)).await {
-                    Ok(()) => tracing::info!("an enrolment was answered"),
-                    // A device that asks again is answered again. Until then it must not hold up the others.
-                    Err(error) if is_refusal(error.code()) => {
-                        tracing::warn!(code = error.code().name(), "an answer was refused and dropped");
-                    }
-                    Err(error) => return Err(error),
+                for reply in replies {
+                    self.reply(connection, reply).await?;
                 }
             }
-            None => tracing::warn!("an enrolment request does not authenticate and was dropped"),
+            None => tracing::warn!("a request to the desk does not authenticate and was dropped"),
         }
         let acknowledge = Acknowledge { sequences: vec![stored.sequence] };
         connection.done(client_frame::Body::Acknowledge(acknowledge)).await
+    }
+
+    /// What the desk makes of an envelope: a new device's request, or an order of a member's device.
+    fn decide(
+        &self,
+        records: &dyn Records,
+        envelope: &[u8],
+        rng: &mut dyn CryptoRng,
+    ) -> Result<(Batch, Vec<chancery_org::Reply>), OrgError> {
+        if envelope.first() == Some(&ORDER_KIND) {
+            let done = self.desk.carry_out(records, envelope, clock::now(), rng)?;
+            return Ok((done.batch, done.replies));
+        }
+        let answered = self.desk.answer(records, envelope, clock::now(), rng)?;
+        let reply = chancery_org::Reply { mailbox: answered.reply_mailbox, envelope: answered.reply };
+        Ok((answered.batch, vec![reply]))
+    }
+
+    async fn reply(&self, connection: &Connection, reply: chancery_org::Reply) -> Result<(), Error> {
+        let delivery_id = random_bytes::<16>(&mut clock::rng()?).to_vec();
+        let reply = Reply { mailbox: reply.mailbox.to_vec(), delivery_id, envelope: reply.envelope };
+        match connection.done(client_frame::Body::Reply(reply)).await {
+            Ok(()) => tracing::info!("a device was answered"),
+            // A device that asks again is answered again. Until then it must not hold up the others.
+            Err(error) if is_refusal(error.code()) => {
+                tracing::warn!(code = error.code().name(), "an answer was refused and dropped");
+            }
+            Err(error) => return Err(error),
+        }
+        Ok(())
     }
 
     /// Hands the relay the record of where it is, which its copy of the document may be older than.

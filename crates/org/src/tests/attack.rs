@@ -24,9 +24,9 @@ impl Crafted {
         let dh = ephemeral.agree(desk.dh_key()).unwrap();
         let (ciphertext, secret) = desk.kem_key().encapsulate(&mut *world.rng);
         let head = [&[0x13], ephemeral.public().as_bytes().as_slice(), ciphertext.as_bytes()].concat();
-        let context =
-            channel::context(&link.org_id, desk, ephemeral.public().as_bytes(), ciphertext.as_bytes());
-        let channel = Channel::derive(context, &dh, &secret).unwrap();
+        let public = (ephemeral.public().as_bytes().as_slice(), ciphertext.as_bytes().as_slice());
+        let context = channel::REQUEST.context(&link.org_id, desk, public);
+        let channel = channel::REQUEST.derive(context, &dh, &secret).unwrap();
         let mut body = channel::public_keys(keys);
         body.invitation_id = link.invitation_id.to_vec();
         let mut crafted = Self { head, channel, body };
@@ -64,6 +64,7 @@ impl Crafted {
             chancery_wire::decode(body, chancery_wire::Limit::STATEMENT).unwrap().into_unchecked();
         match answer.outcome.unwrap() {
             Outcome::Enrolled(_) => Ok(0),
+            Outcome::Done(_) => panic!("nobody gave an order"),
             Outcome::Refused(refusal) => {
                 assert!(answered.batch.is_empty() && answered.directory.is_none());
                 Ok(refusal.reason)

@@ -574,7 +574,9 @@ fn compute_content(inputs: &Inputs<'_>) -> Computation {
     let content = proto::Content {
         id: inputs.bytes("id")?,
         sent_at: inputs.number("sent_at")?,
+        number: 1,
         body: Some(proto::content::Body::Text(text)),
+        ..proto::Content::default()
     };
     let mut computed = Computed::default();
     computed.out("content", &encode(&content));

@@ -1,0 +1,80 @@
+//! `chancery device`: several devices of one member.
+
+use chancery::{Client, OwnDevice};
+use serde_json::json;
+
+use crate::args::{ApproveArgs, DeviceCommand, DeviceLinkArgs, DeviceListArgs, HomeArgs, RemoveArgs};
+use crate::failure::Failure;
+use crate::key::Purpose;
+use crate::org::qr_code;
+use crate::output::Output;
+use crate::text::{rfc3339, short_time};
+
+pub(crate) async fn run(command: DeviceCommand, output: Output) -> Result<(), Failure> {
+    match command {
+        DeviceCommand::Link(args) => link(&args, output).await,
+        DeviceCommand::Approve(args) => approve(&args, output).await,
+        DeviceCommand::List(args) => list(&args, output).await,
+        DeviceCommand::Remove(args) => remove(&args, output).await,
+    }
+}
+
+fn open(home: &HomeArgs) -> Result<Client, Failure> {
+    let folder = home.folder()?;
+    let key = home.key.source(Purpose::Open)?;
+    Ok(Client::open(&folder, &key)?)
+}
+
+async fn link(args: &DeviceLinkArgs, output: Output) -> Result<(), Failure> {
+    let made = open(&args.home)?.device_link().await?;
+    let expires = made.expires.as_millis();
+    let object = json!({"link": made.link, "expires": rfc3339(expires)});
+    output.result(&object, || made.link.clone())?;
+    if output.has_viewer() {
+        if let Some(code) = qr_code(&made.link) {
+            output.note(&code);
+        }
+        output.note(&format!(
+            "For one device of yours, until {} UTC: chancery enroll LINK\nThen approve here the code that it shows.",
+            short_time(expires)
+        ));
+    }
+    Ok(())
+}
+
+async fn approve(args: &ApproveArgs, output: Output) -> Result<(), Failure> {
+    let client = open(&args.home)?;
+    let device = client.approve_device(&args.code.join(" "), args.timeout).await?;
+    let object = json!({"member": client.me().member_id.to_string(), "device": device.to_string()});
+    output.result(&object, || format!("approved: {device}"))
+}
+
+async fn list(args: &DeviceListArgs, output: Output) -> Result<(), Failure> {
+    let client = open(&args.home)?;
+    // What is known already is listed also when the relay does not answer.
+    if let Err(error) = client.sync(args.timeout).await {
+        tracing::info!(code = error.code().name(), "the list may be out of date");
+    }
+    for device in client.devices().await? {
+        let (object, text) = match device {
+            OwnDevice::Active { id, this } => {
+                let mark = if this { " (this one)" } else { "" };
+                let object = json!({"device": id.to_string(), "this": this, "state": "active"});
+                (object, format!("{id} active{mark}"))
+            }
+            OwnDevice::Waiting { code } => {
+                let object = json!({"device": null, "this": false, "state": "waiting", "code": code});
+                (object, format!("a new device waits for approval, code {code}"))
+            }
+        };
+        output.result(&object, || text)?;
+    }
+    Ok(())
+}
+
+async fn remove(args: &RemoveArgs, output: Output) -> Result<(), Failure> {
+    let client = open(&args.home)?;
+    let device = client.remove_device(&args.device, args.timeout).await?;
+    let object = json!({"device": device.to_string(), "state": "removed"});
+    output.result(&object, || format!("removed: {device}"))
+}

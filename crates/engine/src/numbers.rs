@@ -1,0 +1,434 @@
+//! Numbers between two devices: what was sent and not acknowledged, what came, and what is missing.
+
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use chancery_identity::DeviceId;
+use chancery_wire::Timestamp;
+use chancery_wire::proto::{Content, NumberRange, NumbersRecord, ReceivedRange, SentRecord};
+use chancery_wire::records::Overlay;
+use chancery_wire::records::{RecordKey, Records};
+
+use crate::error::EngineError;
+use crate::peers;
+use crate::tables::{NUMBERS, SENT, key, load, save};
+
+/// Messages to one device that are held until it acknowledges them: 1,000, what one jump of a session may pass
+/// over. What is older than that is not sent again (R-ENGINE-18).
+pub const MAX_HELD: u64 = 1000;
+/// How long a message is held: 30 days, as long as the keys of messages that were passed over.
+pub const HELD_LIFETIME: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+/// Ranges beyond a gap that are told apart: 64. With more, the oldest gap is given up, so that a record stays small
+/// (R-CONTENT-10).
+pub const MAX_RANGES: usize = 64;
+/// How often one message is sent again to one device: 3 times.
+pub const MAX_RESENDS: u32 = 3;
+
+pub(crate) fn numbers(records: &dyn Records, device: &DeviceId) -> Result<NumbersRecord, EngineError> {
+    Ok(load(records, &key(NUMBERS, &[device.as_bytes()]))?.unwrap_or_default())
+}
+
+pub(crate) fn save_numbers(records: &mut Overlay<'_>, device: &DeviceId, numbers: &NumbersRecord) {
+    save(records, key(NUMBERS, &[device.as_bytes()]), numbers);
+}
+
+fn sent_key(device: &DeviceId, number: u64) -> RecordKey {
+    key(SENT, &[device.as_bytes(), &number.to_be_bytes()])
+}
+
+/// The first 8 bytes of an identifier: enough to notice that two devices mean different messages by one number.
+fn check(id: &[u8]) -> u64 {
+    id.first_chunk().map_or(0, |bytes| u64::from_be_bytes(*bytes))
+}
+
+/// Completes a content for a device: gives a message its number and acknowledges what has come (R-CONTENT-9).
+pub(crate) fn complete(
+    records: &mut Overlay<'_>,
+    device: &DeviceId,
+    content: &mut Content,
+    now: Timestamp,
+) -> Result<(), EngineError> {
+    let mut numbers = numbers(records, device)?;
+    if content.number == 0 && !content.id.is_empty() {
+        numbers.last_sent = numbers.last_sent.saturating_add(1);
+        content.number = numbers.last_sent;
+        let sent = SentRecord { message_id: content.id.clone(), sealed_at: now.as_millis(), resent: 0 };
+        save(records, sent_key(device, content.number), &sent);
+        drop_surplus(records, device, &mut numbers);
+    }
+    content.acknowledged = numbers.received_up_to;
+    content.acknowledged_check = numbers.received_check;
+    numbers.owed_since = 0;
+    numbers.active_at = now.as_millis();
+    save_numbers(records, device, &numbers);
+    Ok(())
+}
+
+/// Keeps the sent-records within [`MAX_HELD`].
+fn drop_surplus(records: &mut Overlay<'_>, device: &DeviceId, numbers: &mut NumbersRecord) {
+    numbers.first_held = numbers.first_held.max(1);
+    while numbers.last_sent.saturating_sub(numbers.first_held) >= MAX_HELD {
+        records.delete(sent_key(device, numbers.first_held));
+        numbers.first_held = numbers.first_held.saturating_add(1);
+    }
+}
+
+/// Drops sent-records that are too old to be of use.
+pub(crate) fn drop_old(
+    records: &mut Overlay<'_>,
+    device: &DeviceId,
+    now: Timestamp,
+) -> Result<(), EngineError> {
+    let mut numbers = numbers(records, device)?;
+    let before = numbers.first_held;
+    for number in numbers.first_held.max(1)..=numbers.last_sent {
+        let name = sent_key(device, number);
+        if let Some(sent) = load::<SentRecord>(records, &name)? {
+            if now.since(Timestamp::from_millis(sent.sealed_at)) < HELD_LIFETIME {
+                break;
+            }
+            records.delete(name);
+        }
+        numbers.first_held = number.saturating_add(1);
+    }
+    if numbers.first_held != before {
+        save_numbers(records, device, &numbers);
+    }
+    Ok(())
+}
+
+/// What a peer device's words about numbers lead to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Heard {
+    /// Nothing.
+    Agreed,
+    /// It has had other messages under these numbers: what is held must be numbered anew, from above this one.
+    Disagreed(u64),
+}
+
+/// Takes over an authentic content's number and acknowledgement.
+pub(crate) fn hear(
+    records: &mut Overlay<'_>,
+    device: &DeviceId,
+    content: &Content,
+    now: Timestamp,
+) -> Result<Heard, EngineError> {
+    let mut numbers = numbers(records, device)?;
+    numbers.active_at = now.as_millis();
+    let before = numbers.received_up_to;
+    for gone in content.gone.iter().take(MAX_RANGES) {
+        insert(&mut numbers, ReceivedRange { first: gone.first.max(1), last: gone.last, check: 0 });
+    }
+    if content.number != 0 {
+        let (number, check) = (content.number, check(&content.id));
+        insert(&mut numbers, ReceivedRange { first: number, last: number, check });
+        if numbers.owed_since == 0 {
+            numbers.owed_since = now.as_millis();
+        }
+    }
+    if numbers.above.is_empty() {
+        numbers.gap_since = 0;
+        numbers.heals = 0;
+    } else if numbers.gap_since == 0 || numbers.received_up_to != before {
+        // Another number is the lowest missing one: that is another gap, with patience of its own.
+        numbers.gap_since = now.as_millis();
+        numbers.heals = 0;
+    }
+    if !numbers.due && (numbers.gap_since != 0 || numbers.owed_since != 0) {
+        numbers.due = true;
+        peers::set_due(records, device, true)?;
+    }
+    let heard = acknowledged(records, device, &mut numbers, content)?;
+    save_numbers(records, device, &numbers);
+    Ok(heard)
+}
+
+/// Frees what the peer device has, unless it means other messages by its numbers than this one does.
+fn acknowledged(
+    records: &mut Overlay<'_>,
+    device: &DeviceId,
+    numbers: &mut NumbersRecord,
+    content: &Content,
+) -> Result<Heard, EngineError> {
+    let up_to = content.acknowledged;
+    if up_to > numbers.last_sent {
+        return Ok(Heard::Disagreed(up_to));
+    }
+    let held = load::<SentRecord>(records, &sent_key(device, up_to))?;
+    let differs = |sent: SentRecord| check(&sent.message_id) != content.acknowledged_check;
+    if content.acknowledged_check != 0 && held.is_some_and(differs) {
+        return Ok(Heard::Disagreed(up_to));
+    }
+    for number in numbers.first_held.max(1)..=up_to {
+        records.delete(sent_key(device, number));
+    }
+    numbers.first_held = numbers.first_held.max(up_to.saturating_add(1));
+    Ok(Heard::Agreed)
+}
+
+/// Enters numbers that have come, and moves the start over what has become contiguous.
+fn insert(numbers: &mut NumbersRecord, new: ReceivedRange) {
+    if new.last < new.first || new.last <= numbers.received_up_to {
+        return;
+    }
+    let at = numbers.above.partition_point(|range| range.first <= new.first);
+    numbers.above.insert(at, new);
+    let mut merged: Vec<ReceivedRange> = Vec::with_capacity(numbers.above.len());
+    for range in core::mem::take(&mut numbers.above) {
+        match merged.last_mut() {
+            Some(last) if range.first <= last.last.saturating_add(1) => {
+                if range.last > last.last {
+                    *last = ReceivedRange { first: last.first, ..range };
+                }
+            }
+            _ => merged.push(range),
+        }
+    }
+    let too_many = merged.len() > MAX_RANGES;
+    for (index, range) in merged.into_iter().enumerate() {
+        let contiguous = range.first <= numbers.received_up_to.saturating_add(1);
+        if contiguous || (index == 0 && too_many) {
+            numbers.received_up_to = range.last;
+            numbers.received_check = range.check;
+        } else {
+            numbers.above.push(range);
+        }
+    }
+}
+
+/// Gives up what is missing: it is too old to come any more.
+pub(crate) fn give_up(numbers: &mut NumbersRecord) {
+    if let Some(last) = numbers.above.pop() {
+        numbers.received_up_to = last.last;
+        numbers.received_check = last.check;
+    }
+    numbers.above.clear();
+    numbers.gap_since = 0;
+    numbers.heals = 0;
+}
+
+/// Returns the highest number that has come, and what is missing below it.
+pub(crate) fn missing(numbers: &NumbersRecord) -> (u64, Vec<NumberRange>) {
+    let mut missing = Vec::with_capacity(numbers.above.len());
+    let mut next = numbers.received_up_to.saturating_add(1);
+    for range in &numbers.above {
+        missing.push(NumberRange { first: next, last: range.first.saturating_sub(1) });
+        next = range.last.saturating_add(1);
+    }
+    (next.saturating_sub(1), missing)
+}
+
+/// A message to send again.
+pub(crate) struct Resend {
+    pub(crate) number: u64,
+    pub(crate) message_id: Vec<u8>,
+}
+
+/// What answers a heal.
+#[derive(Default)]
+pub(crate) struct Answer {
+    pub(crate) resend: Vec<Resend>,
+    pub(crate) gone: Vec<NumberRange>,
+}
+
+/// Collects what a device has not received of what was sent to it, counting each as sent again (R-ENGINE-20).
+pub(crate) fn answer(
+    records: &mut Overlay<'_>,
+    device: &DeviceId,
+    (highest, missing): (u64, &[NumberRange]),
+) -> Result<Answer, EngineError> {
+    let numbers = numbers(records, device)?;
+    let mut answer = Answer::default();
+    let rest = NumberRange { first: highest.saturating_add(1), last: numbers.last_sent };
+    let mut floor = 1;
+    for range in missing.iter().take(MAX_RANGES).chain([&rest]) {
+        // Whatever the peer writes, no number is looked at twice.
+        let (first, last) = (range.first.max(floor), range.last.min(numbers.last_sent));
+        if first > last {
+            continue;
+        }
+        floor = last.saturating_add(1);
+        let held = first.max(numbers.first_held);
+        if first < held {
+            answer.gone.push(NumberRange { first, last: last.min(held.saturating_sub(1)) });
+        }
+        for number in held..=last {
+            answer_one(records, device, number, &mut answer)?;
+        }
+    }
+    // The ranges of a content are bounded; what does not fit is told at the next heal.
+    answer.gone.truncate(MAX_RANGES);
+    Ok(answer)
+}
+
+fn answer_one(
+    records: &mut Overlay<'_>,
+    device: &DeviceId,
+    number: u64,
+    answer: &mut Answer,
+) -> Result<(), EngineError> {
+    let name = sent_key(device, number);
+    if let Some(mut sent) = load::<SentRecord>(records, &name)?
+        && sent.resent < MAX_RESENDS
+    {
+        sent.resent = sent.resent.saturating_add(1);
+        answer.resend.push(Resend { number, message_id: sent.message_id.clone() });
+        save(records, name, &sent);
+        return Ok(());
+    }
+    match answer.gone.last_mut() {
+        Some(range) if range.last.saturating_add(1) == number => range.last = number,
+        _ => answer.gone.push(NumberRange { first: number, last: number }),
+    }
+    Ok(())
+}
+
+/// A message that was numbered and will not be sent after all: a heal tells the peer that it is gone.
+pub(crate) fn forget(
+    records: &mut Overlay<'_>,
+    device: &DeviceId,
+    message_id: &[u8],
+) -> Result<(), EngineError> {
+    match number_of(records, device, message_id)? {
+        0 => {}
+        number => records.delete(sent_key(device, number)),
+    }
+    Ok(())
+}
+
+/// Numbers anew, above `highest`, everything that is held: this device's store was put back, or the peer's
+/// numbers are of another time. Returns what to send again.
+pub(crate) fn renumber(
+    records: &mut Overlay<'_>,
+    device: &DeviceId,
+    highest: u64,
+) -> Result<Vec<Resend>, EngineError> {
+    let mut numbers = numbers(records, device)?;
+    let old = numbers.first_held.max(1)..=numbers.last_sent;
+    numbers.last_sent = numbers.last_sent.max(highest);
+    numbers.first_held = numbers.last_sent.saturating_add(1);
+    let mut resend = Vec::new();
+    for number in old {
+        let name = sent_key(device, number);
+        let Some(mut sent) = load::<SentRecord>(records, &name)? else { continue };
+        records.delete(name);
+        if sent.resent >= MAX_RESENDS {
+            continue;
+        }
+        sent.resent = sent.resent.saturating_add(1);
+        numbers.last_sent = numbers.last_sent.saturating_add(1);
+        save(records, sent_key(device, numbers.last_sent), &sent);
+        resend.push(Resend { number: numbers.last_sent, message_id: sent.message_id });
+    }
+    save_numbers(records, device, &numbers);
+    Ok(resend)
+}
+
+/// Returns the number of a message that is held for a device; 0 if it is not.
+pub(crate) fn number_of(
+    records: &dyn Records,
+    device: &DeviceId,
+    message_id: &[u8],
+) -> Result<u64, EngineError> {
+    let numbers = numbers(records, device)?;
+    for number in numbers.first_held.max(1)..=numbers.last_sent {
+        let sent = load::<SentRecord>(records, &sent_key(device, number))?;
+        if sent.is_some_and(|sent| sent.message_id == message_id) {
+            return Ok(number);
+        }
+    }
+    Ok(0)
+}
+
+/// Forgets everything about a device.
+pub(crate) fn remove(records: &mut Overlay<'_>, device: &DeviceId) -> Result<(), EngineError> {
+    let numbers = numbers(records, device)?;
+    for number in numbers.first_held.max(1)..=numbers.last_sent {
+        records.delete(sent_key(device, number));
+    }
+    records.delete(key(NUMBERS, &[device.as_bytes()]));
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::collections::BTreeMap;
+
+    use super::*;
+
+    const DEVICE: DeviceId = DeviceId::new([1; 16]);
+    const NOW: Timestamp = Timestamp::from_millis(1_000_000);
+
+    fn message(id: u8) -> Content {
+        Content { id: [id; 16].into(), ..Content::default() }
+    }
+
+    fn numbered(number: u64) -> Content {
+        Content { number, ..message(u8::try_from(number % 251).unwrap()) }
+    }
+
+    #[test]
+    fn numbers_in_any_order_leave_what_is_missing_r_content_9() {
+        let base: BTreeMap<RecordKey, Vec<u8>> = BTreeMap::new();
+        let mut records = Overlay::new(&base);
+        for number in [1, 2, 7, 5, 9, 5] {
+            assert_eq!(hear(&mut records, &DEVICE, &numbered(number), NOW).unwrap(), Heard::Agreed);
+        }
+        let state = numbers(&records, &DEVICE).unwrap();
+        let (highest, gaps) = missing(&state);
+        let gaps: Vec<_> = gaps.iter().map(|range| (range.first, range.last)).collect();
+        assert_eq!((state.received_up_to, highest, gaps), (2, 9, [(3, 4), (6, 6), (8, 8)].into()));
+        assert_ne!(state.gap_since, 0);
+        let gone = Content {
+            gone: [NumberRange { first: 3, last: 6 }, NumberRange { first: 8, last: 8 }].into(),
+            ..Content::default()
+        };
+        hear(&mut records, &DEVICE, &gone, NOW).unwrap();
+        let state = numbers(&records, &DEVICE).unwrap();
+        assert_eq!((state.received_up_to, state.gap_since, state.above.len()), (9, 0, 0));
+        assert_eq!(state.received_check, check(&[9; 16]));
+    }
+
+    #[test]
+    fn a_peer_that_skips_numbers_without_end_costs_a_bounded_record_r_content_10() {
+        let base: BTreeMap<RecordKey, Vec<u8>> = BTreeMap::new();
+        let mut records = Overlay::new(&base);
+        for number in (1..1000).map(|i| i * 3).chain([u64::MAX, u64::MAX - 1, 0]) {
+            hear(&mut records, &DEVICE, &numbered(number), NOW).unwrap();
+        }
+        assert!(numbers(&records, &DEVICE).unwrap().above.len() <= MAX_RANGES);
+        let ranges = [NumberRange { first: 1, last: u64::MAX }; 1000];
+        assert!(answer(&mut records, &DEVICE, (0, &ranges)).unwrap().gone.len() <= MAX_RANGES);
+    }
+
+    #[test]
+    fn what_is_acknowledged_is_held_no_longer_r_engine_18() {
+        let base: BTreeMap<RecordKey, Vec<u8>> = BTreeMap::new();
+        let mut records = Overlay::new(&base);
+        for id in 1..=5 {
+            complete(&mut records, &DEVICE, &mut message(id), NOW).unwrap();
+        }
+        let up_to =
+            |number, check| Content { acknowledged: number, acknowledged_check: check, ..Content::default() };
+        assert_eq!(hear(&mut records, &DEVICE, &up_to(2, check(&[2; 16])), NOW).unwrap(), Heard::Agreed);
+        let found = answer(&mut records, &DEVICE, (3, &[NumberRange { first: 1, last: 3 }])).unwrap();
+        let resent: Vec<_> = found.resend.iter().map(|resend| resend.number).collect();
+        assert_eq!(resent, [3, 4, 5]);
+        assert_eq!((found.gone[0].first, found.gone[0].last), (1, 2));
+        for _ in 0..3 {
+            answer(&mut records, &DEVICE, (4, &[])).unwrap();
+        }
+        let spent = answer(&mut records, &DEVICE, (4, &[])).unwrap();
+        assert_eq!((spent.resend.len(), spent.gone.len()), (0, 1), "at most 3 times (R-ENGINE-20)");
+        let of_another_time = up_to(4, check(&[9; 16]));
+        assert_eq!(hear(&mut records, &DEVICE, &of_another_time, NOW).unwrap(), Heard::Disagreed(4));
+        let beyond = up_to(40, 0);
+        assert_eq!(hear(&mut records, &DEVICE, &beyond, NOW).unwrap(), Heard::Disagreed(40));
+        let resent: Vec<_> = renumber(&mut records, &DEVICE, 40)
+            .unwrap()
+            .iter()
+            .map(|r| (r.number, r.message_id[0]))
+            .collect();
+        assert_eq!(resent, [(41, 3), (42, 4)], "the fifth was sent again 3 times");
+    }
+}

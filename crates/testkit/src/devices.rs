@@ -1,0 +1,182 @@
+//! Several devices of a person, and what happens to them: an authority signs for them as the desk would.
+
+use std::collections::BTreeMap;
+
+use chancery_crypto::rng::random_bytes;
+use chancery_crypto::secret::Secret;
+use chancery_crypto::signature::SigningKey;
+use chancery_engine::{Event, all_events};
+use chancery_identity::{
+    Capabilities, DeviceId, DeviceKeys, DirectoryKey, DisplayName, Handle, IssuerId, MemberId, SUITE, sign,
+};
+use chancery_org::{DeskKeys, Enrolment};
+use chancery_wire::Unverified;
+use chancery_wire::proto::{CredentialBody, DeviceRecord, DirectoryEntryBody, PeerRecord};
+use chancery_wire::records::{RecordKey, Table};
+
+use crate::person::{Disk, PersonId};
+use crate::world::World;
+
+/// The enrolling issuer's key, and what it has signed in the directory.
+pub(crate) struct Authority {
+    issuer_id: IssuerId,
+    key: SigningKey,
+    entries: BTreeMap<MemberId, u64>,
+}
+
+impl Authority {
+    /// Takes the issuer out of the desk's keys: version (1), issuer (32), seed (64).
+    pub(crate) fn new(desk: &DeskKeys) -> Self {
+        let bytes = desk.to_secret_bytes();
+        let bytes = bytes.expose();
+        let seed = Secret::from_slice(&bytes[33..97]).expect("64 bytes");
+        Self {
+            issuer_id: IssuerId::from_bytes(&bytes[1..33]).expect("32 bytes"),
+            key: SigningKey::from_seed(seed),
+            entries: BTreeMap::new(),
+        }
+    }
+}
+
+impl World {
+    /// Gives a person one device more, which the directory names from now on.
+    pub fn add_device(&mut self, of: PersonId) -> PersonId {
+        let (member_id, handle) = (self.people[of.0].member_id, self.people[of.0].handle.clone());
+        let keys = DeviceKeys::generate(self.rng.as_mut());
+        let device_id = DeviceId::random(self.rng.as_mut());
+        let body = CredentialBody {
+            suite: SUITE,
+            org_id: self.organisation.id().as_bytes().to_vec(),
+            issuer_id: self.authority.issuer_id.as_bytes().to_vec(),
+            member_id: member_id.as_bytes().to_vec(),
+            device_id: device_id.as_bytes().to_vec(),
+            signing_key: keys.signing.verifying_key().as_bytes().to_vec(),
+            identity_key: keys.identity.public().as_bytes().to_vec(),
+            group_key: keys.group.verifying_key().as_bytes().to_vec(),
+            capabilities: Capabilities::MEMBER.bits(),
+            not_before: self.now.as_millis(),
+            not_after: self.now.as_millis() + 400 * 24 * 3_600_000,
+        };
+        let signed = sign::sign_credential(&self.authority.key, &body, self.rng.as_mut());
+        let credential =
+            self.organisation.verify_credential(Unverified::new(signed), self.now).expect("sound");
+        let enrolment = Enrolment {
+            credential,
+            handle: Handle::parse(&handle).expect("a good handle"),
+            name: DisplayName::parse(&handle).expect("a good name"),
+            organisation_name: DisplayName::parse("Acme").expect("a good name"),
+            directory_key: self.directory_key(of),
+        };
+        let new = self.install(&keys, &enrolment);
+        self.publish_devices(member_id);
+        self.sync(new);
+        new
+    }
+
+    /// Takes a device out of the directory. It goes on as if it had not heard of that.
+    pub fn remove_device(&mut self, id: PersonId) {
+        let member_id = self.people[id.0].member_id;
+        self.people[id.0].handle.clear();
+        self.publish_devices(member_id);
+    }
+
+    /// Publishes which devices a member has.
+    fn publish_devices(&mut self, member_id: MemberId) {
+        let own: Vec<_> =
+            self.people.iter().filter(|p| p.member_id == member_id && !p.handle.is_empty()).collect();
+        let handle = own.first().expect("one device is left").handle.clone();
+        let device_ids = own.iter().map(|person| person.device_id.as_bytes().to_vec()).collect();
+        // The desk's own entry has version 1.
+        let version = self.authority.entries.get(&member_id).map_or(2, |version| version + 1);
+        self.authority.entries.insert(member_id, version);
+        let body = DirectoryEntryBody {
+            org_id: self.organisation.id().as_bytes().to_vec(),
+            issuer_id: self.authority.issuer_id.as_bytes().to_vec(),
+            member_id: member_id.as_bytes().to_vec(),
+            name: handle.clone(),
+            handle,
+            device_ids,
+            version,
+        };
+        let signed = sign::sign_directory_entry(&self.authority.key, &body, self.rng.as_mut());
+        let entry_id = random_bytes(self.rng.as_mut());
+        let key = self.directory_key(PersonId(0));
+        let entry = key.seal(&signed, &entry_id, version, self.rng.as_mut());
+        self.publish(&[entry]);
+    }
+
+    /// The directory's key, which every device has.
+    fn directory_key(&self, of: PersonId) -> DirectoryKey {
+        const DEVICE: Table = Table(0x0100);
+        let bytes = &self.people[of.0].disk[&RecordKey::new(DEVICE, [])];
+        let record = chancery_wire::decode::<DeviceRecord>(bytes, chancery_wire::Limit::RECORD);
+        let key = record.expect("sound").into_unchecked().directory_key;
+        DirectoryKey::new(Secret::from_slice(&key).expect("32 bytes"))
+    }
+
+    /// Puts back what was on a device's disk at an earlier time.
+    pub fn restore(&mut self, id: PersonId, disk: Disk) {
+        self.people[id.0].disk = disk;
+        self.restart(id);
+    }
+
+    /// Ends a device's process; the next thing it does starts it from its disk.
+    pub fn restart(&mut self, id: PersonId) {
+        self.people[id.0].engine = None;
+    }
+
+    /// Returns how many handshakes a device has sent.
+    #[must_use]
+    pub fn handshakes(&self, id: PersonId) -> usize {
+        self.people[id.0].handshakes
+    }
+
+    /// Returns which devices a device was told of as new, in the order of their events.
+    #[must_use]
+    pub fn devices_added(&self, id: PersonId) -> Vec<DeviceId> {
+        let events = all_events(&self.people[id.0].disk, usize::MAX).expect("readable");
+        let added = events.into_iter().filter_map(|(_, event)| match event {
+            Event::DeviceAdded { device, .. } => Some(device),
+            _ => None,
+        });
+        added.collect()
+    }
+
+    /// Returns the session that a device encrypts with to another, if there is one, and how many archived ones it keeps.
+    #[must_use]
+    pub fn session(&self, id: PersonId, with: PersonId) -> (Option<Vec<u8>>, usize) {
+        const PEER: Table = Table(0x0131);
+        let name = RecordKey::new(PEER, *self.people[with.0].device_id.as_bytes());
+        let Some(bytes) = self.people[id.0].disk.get(&name) else { return (None, 0) };
+        let peer = chancery_wire::decode::<PeerRecord>(bytes, chancery_wire::Limit::RECORD);
+        let peer = peer.expect("sound").into_unchecked();
+        (Some(peer.active).filter(|active| !active.is_empty()), peer.archived.len())
+    }
+
+    /// Returns how many messages to another device a device holds until they are acknowledged.
+    #[must_use]
+    pub fn held(&self, id: PersonId, for_device: PersonId) -> usize {
+        const SENT: Table = Table(0x0135);
+        let device_id = self.people[for_device.0].device_id;
+        let disk = &self.people[id.0].disk;
+        disk.keys().filter(|key| key.table == SENT && key.name.starts_with(device_id.as_bytes())).count()
+    }
+
+    /// Lets time pass until `is_done`, while everybody connects now and then; returns whether it came to that.
+    pub fn settle(&mut self, is_done: impl Fn(&Self) -> bool) -> bool {
+        for minutes in [0, 1, 1, 2].into_iter().chain(core::iter::repeat_n(61, 12)) {
+            self.wait(core::time::Duration::from_secs(minutes * 60 + 1));
+            self.run();
+            if is_done(self) {
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Returns the identifier of a device.
+    #[must_use]
+    pub fn device_id(&self, id: PersonId) -> DeviceId {
+        self.people[id.0].device_id
+    }
+}
