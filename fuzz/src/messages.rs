@@ -5,9 +5,9 @@ use std::sync::LazyLock;
 use chancery_core::{EnvelopeKind, InitialEnvelope, Session, SessionEnvelope, initiate, respond};
 use chancery_engine::content::{padded_len, safe_name};
 use chancery_engine::{Effect, Engine, Input, Notice};
-use chancery_testkit::commit;
 use chancery_testkit::company::NOW;
 use chancery_testkit::event::{Event, Pair};
+use chancery_testkit::{Disk, commit};
 
 use crate::{COMPANY, rng, tried};
 
@@ -60,6 +60,16 @@ pub fn session_message(data: &[u8]) {
     }
 }
 
+/// Alice's disk with prekeys on it, and a bundle of them.
+static READY: LazyLock<(Disk, chancery_core::Bundle)> = LazyLock::new(|| {
+    let mut disk = crate::wire::alice();
+    let engine = Engine::load(&disk, NOW).expect("enrolled");
+    let outcome = engine.handle(&disk, Input::Upkeep, NOW, &mut rng()).expect("readable");
+    commit(&mut disk, outcome.batch);
+    let bundle = bundle(&outcome.effects).expect("a new device has prekeys to publish");
+    (disk, bundle)
+});
+
 /// A content that a member's device encrypted, whatever it is, at an engine.
 pub fn content(data: &[u8]) {
     let _ = padded_len(data.iter().fold(0, |sum, byte| sum << 8 | u64::from(*byte)) >> 8);
@@ -68,14 +78,11 @@ pub fn content(data: &[u8]) {
         assert!(!name.is_empty() && name.len() <= 255 && !name.contains(['/', '\\', '\0']));
         assert_eq!(safe_name(&name), name, "a safe name stays as it is");
     }
-    let mut disk = crate::wire::alice();
-    let engine = Engine::load(&disk, NOW).expect("enrolled");
-    let outcome = engine.handle(&disk, Input::Upkeep, NOW, &mut rng()).expect("readable");
-    commit(&mut disk, outcome.batch);
-    let Some(bundle) = bundle(&outcome.effects) else { panic!("a new device has prekeys to publish") };
-    let Ok(started) = initiate(COMPANY.bob.local(), &bundle, data, NOW, &mut rng()) else { return };
+    let (disk, bundle) = &*READY;
+    let engine = Engine::load(disk, NOW).expect("enrolled");
+    let Ok(started) = initiate(COMPANY.bob.local(), bundle, data, NOW, &mut rng()) else { return };
     let input = Input::Received { sequence: 1, envelope: &started.envelope };
-    let outcome = engine.handle(&disk, input, NOW, &mut rng()).expect("readable");
+    let outcome = engine.handle(disk, input, NOW, &mut rng()).expect("readable");
     assert!(outcome.effects.contains(&Effect::Acknowledge(1)));
     let stored = outcome.effects.iter().any(|it| matches!(it, Effect::Notify(Notice::EventStored(_))));
     let unknown = outcome.effects.contains(&Effect::Notify(Notice::Undecryptable));
@@ -109,9 +116,15 @@ fn bundle(effects: &[Effect]) -> Option<chancery_core::Bundle> {
     chancery_core::Bundle::verify(bundle, &COMPANY.organisation, expected, NOW).ok()
 }
 
+/// Both sides of a session as stored.
+static PAIR: LazyLock<(Vec<u8>, Vec<u8>)> = LazyLock::new(|| {
+    let (alice, bob, _) = COMPANY.two_sessions(&mut rng());
+    (alice.to_bytes().expose().to_vec(), bob.to_bytes().expose().to_vec())
+});
+
 /// Two devices and a bad network: the input is a list of events, four bytes each, at most 64 of them.
 pub fn two_devices(data: &[u8]) {
-    let mut pair = Pair::new(&COMPANY);
+    let mut pair = Pair::resume(&PAIR.0, &PAIR.1);
     for event in Event::decode_all(data).into_iter().take(64) {
         pair.apply(event);
     }

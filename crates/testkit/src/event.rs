@@ -76,10 +76,20 @@ impl Pair {
     /// Starts a conversation between alice and bob of `company`.
     #[must_use]
     pub fn new(company: &Company) -> Self {
-        let mut rng: Box<dyn CryptoRng> = Box::new(seeded([77; 32]));
-        let (alice, bob, _) = company.two_sessions(rng.as_mut());
+        let (alice, bob, _) = company.two_sessions(&mut seeded([77; 32]));
+        Self::between(alice, bob)
+    }
+
+    /// Goes on with two sessions that were stored, which is quicker than a handshake for each run.
+    #[must_use]
+    pub fn resume(alice: &[u8], bob: &[u8]) -> Self {
+        let read = |record| Session::from_bytes(record).expect("a stored session");
+        Self::between(read(alice), read(bob))
+    }
+
+    fn between(alice: Session, bob: Session) -> Self {
         let side = |session| Side { session, inbox: Vec::new(), heard: BTreeSet::new() };
-        Self { sides: [side(alice), side(bob)], rng, now: NOW, sent: 0 }
+        Self { sides: [side(alice), side(bob)], rng: Box::new(seeded([78; 32])), now: NOW, sent: 0 }
     }
 
     /// Lets an event happen, and panics when a promise of the session is broken by it.
