@@ -191,9 +191,8 @@ mod tests {
     #[test]
     fn content_of_a_later_version_is_kept_r_content_5() {
         let (from, own) = (MemberId::new([1; 16]), MemberId::new([7; 16]));
-        let read = |plaintext: &[u8]| {
-            super::read((parse(plaintext)?, plaintext), (&from, &own), Timestamp::from_millis(4))
-        };
+        let read =
+            |plaintext: &[u8]| read((parse(plaintext)?, plaintext), (&from, &own), Timestamp::from_millis(4));
         let plaintext = encode(&Content { id: [2; 16].into(), sent_at: 3, ..Default::default() });
         let record = read(&plaintext).unwrap();
         assert_eq!(record.unknown, plaintext);
@@ -211,8 +210,7 @@ mod tests {
             body: Some(Body::Text(Text::default())),
             ..Default::default()
         };
-        let read =
-            |content: &Content, from| super::read((content.clone(), &[]), (from, &own), Timestamp::default());
+        let read = |content: &Content, from| read((content.clone(), &[]), (from, &own), Timestamp::default());
         let copy = read(&content, &own).unwrap();
         assert_eq!((copy.conversation.as_slice(), copy.from.as_slice()), (&[3; 16][..], &[1; 16][..]));
         assert_eq!(copy.state, MessageState::Sent as u32);
