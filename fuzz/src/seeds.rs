@@ -121,13 +121,13 @@ fn contents() -> Vec<(&'static str, Vec<u8>)> {
     };
     let content = |text: &str, attachments| {
         let body = Some(content::Body::Text(Text { text: text.to_owned(), attachments }));
-        encode(&Content { id: vec![5; 16], sent_at: NOW.as_millis(), body })
+        encode(&Content { id: vec![5; 16], sent_at: NOW.as_millis(), body, ..Content::default() })
     };
     vec![
         ("text", content("hello", Vec::new())),
         ("file", content("", vec![file("../../etc/passwd"), file("\u{202e}fdp.exe")])),
-        ("no-body", encode(&Content { id: vec![5; 16], sent_at: 0, body: None })),
-        ("short-id", encode(&Content { id: vec![5; 3], sent_at: 0, body: None })),
+        ("no-body", encode(&Content { id: vec![5; 16], ..Content::default() })),
+        ("short-id", encode(&Content { id: vec![5; 3], ..Content::default() })),
         ("name", "..\\a/b:c\u{202e}".as_bytes().to_vec()),
     ]
 }
