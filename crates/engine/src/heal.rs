@@ -10,7 +10,7 @@ use chancery_core::{MAX_SKIP, Session, Tag};
 use chancery_crypto::rng::CryptoRng;
 use chancery_identity::DeviceId;
 use chancery_wire::Timestamp;
-use chancery_wire::proto::{Content, Heal, HealState, OutboxItem, PeerRecord, content::Body, outbox_item};
+use chancery_wire::proto::{Content, Heal, HealState, OutboxItem, content::Body, outbox_item};
 use chancery_wire::records::{Overlay, Records};
 
 use crate::content;
@@ -329,7 +329,8 @@ fn look_after(
     Ok(())
 }
 
-/// Sends an empty message over a session that wants one.
+/// Refreshes a session that has gone unhealed for [`REFRESH_INTERVAL`], with an empty message that carries what
+/// heals it.
 fn refresh(
     records: &mut Overlay<'_>,
     device: &DeviceId,
@@ -337,14 +338,19 @@ fn refresh(
     rng: &mut dyn CryptoRng,
 ) -> Result<(), EngineError> {
     let peer = peers::peer(records, device)?;
-    if peer.removed || peer.unsealed != 0 || !wants_refresh(&peer, now) {
+    if peer.removed || peer.unsealed != 0 || sending::is_full(records)? {
         return Ok(());
     }
-    send_control(records, device, &Content::default(), now, rng)
-}
-
-/// Whether the active session has gone unhealed for [`REFRESH_INTERVAL`] and it is this side's turn to send.
-fn wants_refresh(peer: &PeerRecord, now: Timestamp) -> bool {
-    peers::note(peer, &peer.active)
-        .is_some_and(|note| note.used_at > note.sent_at && is_over(note.sent_at, REFRESH_INTERVAL, now))
+    let Some(mut session) = peers::active_session(records, device)? else { return Ok(()) };
+    if !session.wants_refresh_after(REFRESH_INTERVAL, now) {
+        return Ok(());
+    }
+    let member = peers::peer_member(records, device)?;
+    let item = OutboxItem {
+        conversation: member.as_bytes().to_vec(),
+        device_id: device.as_bytes().to_vec(),
+        step: Some(sending::refresh(records, &mut session, now, rng)?),
+        ..OutboxItem::default()
+    };
+    sending::push(records, &item)
 }

@@ -56,6 +56,10 @@ pub(crate) fn complete(
         save(records, sent_key(device, content.number), &sent);
         drop_surplus(records, device, &mut numbers);
     }
+    if content.number == 0 {
+        // A device that got none of the numbered ones learns by this that it misses them.
+        content.sent = numbers.last_sent;
+    }
     content.acknowledged = numbers.received_up_to;
     content.acknowledged_check = numbers.received_check;
     numbers.owed_since = 0;
@@ -126,7 +130,8 @@ pub(crate) fn hear(
             numbers.owed_since = now.as_millis();
         }
     }
-    if numbers.above.is_empty() {
+    numbers.promised = numbers.promised.max(content.sent);
+    if numbers.above.is_empty() && numbers.received_up_to >= numbers.promised {
         numbers.gap_since = 0;
         numbers.heals = 0;
     } else if numbers.gap_since == 0 || numbers.received_up_to != before {
@@ -203,6 +208,8 @@ pub(crate) fn give_up(numbers: &mut NumbersRecord) {
         numbers.received_check = last.check;
     }
     numbers.above.clear();
+    numbers.received_up_to = numbers.received_up_to.max(numbers.promised);
+    numbers.promised = 0;
     numbers.gap_since = 0;
     numbers.heals = 0;
 }

