@@ -67,6 +67,22 @@ fn honest_traffic_goes_on(company: &Company) {
     assert_eq!(received(company, "bob"), ["once more"]);
 }
 
+/// What was damaged comes again by itself, once, and then both can write to each other as before.
+#[track_caller]
+fn the_session_heals(company: &Company, damaged: &[&str]) {
+    company.command("alice", &["send", "bob", "meanwhile"]).ok();
+    let mut texts = received(company, "bob");
+    for _ in 0..4 {
+        assert_eq!(received(company, "alice"), Vec::<String>::new());
+        texts.extend(received(company, "bob"));
+    }
+    texts.sort();
+    let mut expected = [damaged, &["meanwhile"]].concat();
+    expected.sort_unstable();
+    assert_eq!(texts, expected);
+    honest_traffic_goes_on(company);
+}
+
 /// Stops the relay, edits its database, and starts it again.
 fn edit_relay<T>(company: &mut Company, edit: impl FnOnce(&Connection) -> T) -> T {
     company.relay.stop();
@@ -141,7 +157,7 @@ fn a_cut_or_flipped_envelope_is_dropped_and_the_others_arrive() {
     assert_eq!(company.texts("bob", "alice"), ["hello", "hello back", "before", "after"]);
     // The relay was told: nothing comes again.
     assert_eq!(receive_aloud(&company, "bob"), (Vec::new(), String::new()));
-    honest_traffic_goes_on(&company);
+    the_session_heals(&company, &DAMAGES.map(|(name, _)| name));
 }
 
 /// Texts that `receive` prints, and what it says on stderr.
@@ -168,7 +184,16 @@ fn a_damaged_first_envelope_does_not_silence_two_people() {
     assert_eq!(received(&company, "bob"), Vec::<String>::new());
     company.command("bob", &["send", "alice", "are you there?"]).ok();
     assert_eq!(received(&company, "alice"), ["are you there?"]);
-    honest_traffic_goes_on(&company);
+    // What was lost comes again after the time that a gap is given; what is written now, within a few exchanges.
+    for (from, to, text) in [("alice", "bob", "and you?"), ("bob", "alice", "I am"), ("alice", "bob", "good")]
+    {
+        company.command(from, &["send", to, text]).ok();
+        let heard = (0..5).flat_map(|_| {
+            received(&company, from);
+            received(&company, to)
+        });
+        assert!(heard.collect::<Vec<_>>().iter().any(|it| it == text), "{text}");
+    }
 }
 
 #[test]
@@ -498,8 +523,16 @@ fn a_follower_outlives_a_full_disk() {
     let stored = company.texts("bob", "alice").len();
     assert!(stored < texts.len(), "the disk was not full");
     disk.empty();
-    for text in &texts {
-        assert_eq!(follower.line()["text"], text.as_str());
+    // A line whose number could not be noted on the full disk may come again, with the same identifier.
+    let mut line = follower.line();
+    if line["text"] == "there is room" {
+        line = follower.line();
+    }
+    for (number, text) in texts.iter().enumerate() {
+        assert_eq!(line["text"], text.as_str());
+        if number + 1 < texts.len() {
+            line = follower.line();
+        }
     }
     follower.stop();
     assert_eq!(received(&company, "bob"), Vec::<String>::new());

@@ -44,7 +44,11 @@ fn every_column_of_the_database_is_in_the_ledger_and_no_other() {
 fn messages() -> BTreeMap<String, Vec<(String, String)>> {
     let mut messages: BTreeMap<String, Vec<(String, String)>> = BTreeMap::new();
     for file in fs::read_dir(root().join("proto")).unwrap() {
-        let text = fs::read_to_string(file.unwrap().path()).unwrap();
+        let path = file.unwrap().path();
+        if path.extension().is_none_or(|extension| extension != "proto") {
+            continue;
+        }
+        let text = fs::read_to_string(path).unwrap();
         let mut current = None;
         for line in text.lines() {
             let code = line.split("//").next().unwrap().trim();
