@@ -11,8 +11,7 @@ use super::search::{Found, LONGEST, Markers};
 const BLOCK: usize = 4 << 20;
 
 /// Searches everything that the process `id` can write to: heap, stacks, and what was freed there. (What it can
-/// only read is the program itself, in which the story's texts stand; so is a page of its file that is mapped for
-/// writing as well.)
+/// only read is the program itself, in which the story's texts stand.)
 ///
 /// Returns `None` where the system does not let a parent look.
 pub(super) fn search(id: u32, markers: &Markers) -> Result<Option<Found>, Failure> {
@@ -38,14 +37,12 @@ pub(super) fn search(id: u32, markers: &Markers) -> Result<Option<Found>, Failur
     Ok(if found.bytes == 0 { None } else { Some(found) })
 }
 
-/// Start and end of a region of `/proc/PID/maps` that is readable and writable, and no page of a program's file.
+/// Start and end of a region of `/proc/PID/maps` that is readable and writable.
 fn writable(line: &str) -> Option<(u64, u64)> {
     let mut words = line.split(' ');
     let (start, end) = words.next()?.split_once('-')?;
     let number = |text| u64::from_str_radix(text, 16).ok();
-    let is_writable = words.next()?.starts_with("rw");
-    let is_program = line.split_once(" /").is_some_and(|(_, path)| path.ends_with("chancery"));
-    (is_writable && !is_program).then_some((number(start)?, number(end)?))
+    words.next()?.starts_with("rw").then_some((number(start)?, number(end)?))
 }
 
 #[cfg(test)]
@@ -56,8 +53,6 @@ mod tests {
     fn only_regions_that_can_be_written_count() {
         assert_eq!(writable("7f00-7f10 rw-p 00000000 00:00 0  [heap]"), Some((0x7f00, 0x7f10)));
         assert_eq!(writable("7f00-7f10 r--p 00000000 08:01 7  /bin/x"), None);
-        assert_eq!(writable("7f00-7f10 rw-p 00001000 08:01 7  /bin/chancery"), None);
-        assert_eq!(writable("7f00-7f10 rw-s 00000000 08:01 7  /data/relay.db-shm"), Some((0x7f00, 0x7f10)));
     }
 
     #[test]
