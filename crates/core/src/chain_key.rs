@@ -1,6 +1,6 @@
 //! CK, the sending and receiving chains.
 
-use chancery_crypto::kdf::mac;
+use chancery_crypto::kdf::MacKey;
 use chancery_crypto::label;
 use chancery_crypto::secret::Secret;
 
@@ -25,8 +25,8 @@ impl ChainKey {
     ///
     /// Source: Double Ratchet, sections 2.2 and 3.1.
     pub(crate) fn step(&self) -> (Self, MessageKey) {
-        let next = mac(label::KDF_CHAIN, &self.0, &[]);
-        (Self(next), MessageKey::new(mac(label::KDF_MESSAGE, &self.0, &[])))
+        let key = MacKey::new(&self.0);
+        (Self(key.mac(label::KDF_CHAIN, &[])), MessageKey::new(key.mac(label::KDF_MESSAGE, &[])))
     }
 }
 

@@ -16,7 +16,7 @@ use chancery_wire::Timestamp;
 use crate::braid::Room;
 use crate::chain_key::ChainKey;
 use crate::envelope::{SESSION, SessionEnvelope};
-use crate::header::{Header, HeaderKey};
+use crate::header::{Header, HeaderKey, ReadyHeaderKey};
 use crate::message_key::MessageKey;
 use crate::padding::{begin_body, split_body};
 use crate::pq_ratchet::{PqRatchet, Walk};
@@ -110,6 +110,13 @@ enum Chain {
     Next,
 }
 
+/// Where a tag was found.
+struct Located {
+    chain: Chain,
+    n: u32,
+    header_key: ReadyHeaderKey,
+}
+
 impl DoubleRatchet {
     /// `RatchetInitAliceHE` (R-RATCHET-1).
     pub(crate) fn initiate(
@@ -173,8 +180,9 @@ impl DoubleRatchet {
         self.post_quantum.take(step);
         self.post_quantum.fill(&mut Room { body: &mut body, end: body_len }, rng);
         body.resize(body_len, 0);
-        let tag = sending.header_key.tag(n);
-        let sealed_header = sending.header_key.seal(n, &header);
+        let header_key = sending.header_key.ready();
+        let tag = header_key.tag(n);
+        let sealed_header = header_key.seal(n, &header);
         let body = message_key.seal(&bound.body_aad(&tag, &sealed_header), &SecretBytes::new(body));
         sending.chain_key = chain_key;
         sending.next = next;
@@ -198,9 +206,10 @@ impl DoubleRatchet {
             removed.push(tag);
             return Ok(Received { plaintext, tags: TagChange { added: Vec::new(), removed }, healed });
         }
-        match self.locate(&tag).ok_or(NotAuthentic)? {
-            (Chain::Current, n) => self.receive_in_chain(incoming, n),
-            (Chain::Next, n) => self.receive_turn(incoming, n, rng),
+        let located = self.locate(&tag).ok_or(NotAuthentic)?;
+        match located.chain {
+            Chain::Current => self.receive_in_chain(incoming, &located),
+            Chain::Next => self.receive_turn(incoming, &located, rng),
         }
     }
 
@@ -212,9 +221,14 @@ impl DoubleRatchet {
     /// All tags that are expected (R-RATCHET-9): those of skipped messages and the two windows.
     pub(crate) fn tags(&self) -> Vec<Tag> {
         let skipped = self.skipped.iter().map(|key| key.tag);
-        let current = self.receiving.iter().flat_map(|chain| chain.tags(0, WINDOW));
-        let next = (0..WINDOW).map(|n| self.next_receiving_header_key.tag(n));
-        skipped.chain(current).chain(next).collect()
+        let mut tags: Vec<Tag> = skipped.collect();
+        if let Some(chain) = &self.receiving {
+            let header_key = chain.header_key.ready();
+            tags.extend(chain.numbers(0, WINDOW).map(|n| header_key.tag(n)));
+        }
+        let header_key = self.next_receiving_header_key.ready();
+        tags.extend((0..WINDOW).map(|n| header_key.tag(n)));
+        tags
     }
 
     /// Drops skipped keys whose time is over.
@@ -223,29 +237,45 @@ impl DoubleRatchet {
     }
 
     /// Finds chain and number of a tag: both windows first, then as far as a jump may go.
-    fn locate(&self, tag: &Tag) -> Option<(Chain, u32)> {
+    fn locate(&self, tag: &Tag) -> Option<Located> {
         let end = MAX_SKIP.saturating_add(1);
-        for (from, to) in [(0, WINDOW), (WINDOW, end)] {
-            let current = self.receiving.as_ref().and_then(|chain| chain.find(tag, from, to));
-            if let Some(n) = current {
-                return Some((Chain::Current, n));
-            }
-            if let Some(n) = (from..to).find(|n| self.next_receiving_header_key.tag(*n) == *tag) {
-                return Some((Chain::Next, n));
-            }
+        let current = self.receiving.as_ref().map(|chain| (chain, chain.header_key.ready()));
+        let find_current = |from, to| {
+            let (chain, header_key) = current.as_ref()?;
+            chain.numbers(from, to).find(|n| header_key.tag(*n) == *tag)
+        };
+        if let Some(n) = find_current(0, WINDOW) {
+            let (_, header_key) = current?;
+            return Some(Located { chain: Chain::Current, n, header_key });
         }
-        None
+        let next = self.next_receiving_header_key.ready();
+        let find_next = |from, to| (from..to).find(|n| next.tag(*n) == *tag);
+        if let Some(n) = find_next(0, WINDOW) {
+            return Some(Located { chain: Chain::Next, n, header_key: next });
+        }
+        if let Some(n) = find_current(WINDOW, end) {
+            let (_, header_key) = current?;
+            return Some(Located { chain: Chain::Current, n, header_key });
+        }
+        let n = find_next(WINDOW, end)?;
+        Some(Located { chain: Chain::Next, n, header_key: next })
     }
 
     /// A message of the current receiving chain.
-    fn receive_in_chain(&mut self, incoming: &Incoming<'_>, n: u32) -> Result<Received, NotAuthentic> {
+    fn receive_in_chain(
+        &mut self,
+        incoming: &Incoming<'_>,
+        located: &Located,
+    ) -> Result<Received, NotAuthentic> {
+        let Located { n, header_key, .. } = located;
+        let n = *n;
         let chain = self.receiving.as_mut().ok_or(NotAuthentic)?;
-        let header = chain.header_key.open(n, incoming.message.sealed_header)?;
+        let header = header_key.open(n, incoming.message.sealed_header)?;
         if header.ratchet_key != chain.ratchet_key {
             return Err(NotAuthentic);
         }
         let mut walk = self.post_quantum.walk(header.position, n.saturating_sub(chain.next))?;
-        let skipped = skip(&chain.header_key, &chain.chain_key, chain.next..n, (&mut walk, incoming.now));
+        let skipped = skip(header_key, &chain.chain_key, chain.next..n, (&mut walk, incoming.now));
         let (chain_key, message_key) = skipped.chain_key.as_ref().unwrap_or(&chain.chain_key).step();
         let (epoch, post_quantum) = walk.step();
         let body = incoming.open(&message_key.combine(&post_quantum))?;
@@ -254,7 +284,7 @@ impl DoubleRatchet {
         let healed = self.post_quantum.receive(epoch, &frames, walked)?;
 
         let mut tags = TagChange::default();
-        tags.pass(&chain.header_key, chain.next, n);
+        tags.pass((header_key, &incoming.message.tag), chain.next, n);
         chain.chain_key = chain_key;
         chain.next = n.saturating_add(1);
         self.store(skipped.keys, incoming.now, &mut tags);
@@ -265,18 +295,19 @@ impl DoubleRatchet {
     fn receive_turn(
         &mut self,
         incoming: &Incoming<'_>,
-        n: u32,
+        located: &Located,
         rng: &mut dyn CryptoRng,
     ) -> Result<Received, NotAuthentic> {
-        let header = self.next_receiving_header_key.open(n, incoming.message.sealed_header)?;
+        let Located { n, header_key, .. } = located;
+        let n = *n;
+        let header = header_key.open(n, incoming.message.sealed_header)?;
         let rest_len = self.rest_of_chain(header.previous_chain_len)?;
         let mut walk =
             self.post_quantum.walk(header.position, rest_len.checked_add(n).ok_or(NotAuthentic)?)?;
         let dh = self.ratchet_secret.agree(&header.ratchet_key).map_err(|_| NotAuthentic)?;
         let receiving = self.root_key.step(&dh);
         let mut rest = self.skip_rest(header.previous_chain_len, (&mut walk, incoming.now));
-        let skipped =
-            skip(&self.next_receiving_header_key, &receiving.chain_key, 0..n, (&mut walk, incoming.now));
+        let skipped = skip(header_key, &receiving.chain_key, 0..n, (&mut walk, incoming.now));
         let (chain_key, message_key) = skipped.chain_key.as_ref().unwrap_or(&receiving.chain_key).step();
         let (epoch, post_quantum) = walk.step();
         let body = incoming.open(&message_key.combine(&post_quantum))?;
@@ -290,10 +321,11 @@ impl DoubleRatchet {
         let healed = self.post_quantum.receive(epoch, &frames, walked)?;
         let mut tags = TagChange::default();
         if let Some(old) = &self.receiving {
-            tags.close(&old.header_key, old.next, header.previous_chain_len);
+            tags.close(&old.header_key.ready(), old.next, header.previous_chain_len);
         }
-        tags.pass(&self.next_receiving_header_key, 0, n);
-        tags.added.extend((0..WINDOW).map(|n| receiving.next_header_key.tag(n)));
+        tags.pass((header_key, &incoming.message.tag), 0, n);
+        let next = receiving.next_header_key.ready();
+        tags.added.extend((0..WINDOW).map(|n| next.tag(n)));
 
         self.previous_chain_len = self.sending.as_ref().map_or(0, |chain| chain.next);
         self.receiving = Some(ReceivingChain {
@@ -327,7 +359,10 @@ impl DoubleRatchet {
     /// `SkipMessageKeysHE(PN)` for the chain that ends; nothing to skip where there is none.
     fn skip_rest(&self, previous_chain_len: u32, at: (&mut Walk<'_>, Timestamp)) -> Vec<SkippedKey> {
         let Some(chain) = &self.receiving else { return Vec::new() };
-        skip(&chain.header_key, &chain.chain_key, chain.next..previous_chain_len, at).keys
+        if chain.next >= previous_chain_len {
+            return Vec::new();
+        }
+        skip(&chain.header_key.ready(), &chain.chain_key, chain.next..previous_chain_len, at).keys
     }
 
     fn store(&mut self, skipped: Vec<SkippedKey>, now: Timestamp, tags: &mut TagChange) {
@@ -337,16 +372,7 @@ impl DoubleRatchet {
 }
 
 impl ReceivingChain {
-    /// Tags of the numbers `from..to` ahead of the next one.
-    fn tags(&self, from: u32, to: u32) -> impl Iterator<Item = Tag> {
-        self.numbers(from, to).map(|n| self.header_key.tag(n))
-    }
-
-    fn find(&self, tag: &Tag, from: u32, to: u32) -> Option<u32> {
-        self.numbers(from, to).find(|n| self.header_key.tag(*n) == *tag)
-    }
-
-    /// The end of the range is at most `u32::MAX`, so that no number is it and the counter never overflows.
+    /// The numbers `from..to` ahead of the next one. The end of the range is at most `u32::MAX`, so that no number is it and the counter never overflows.
     fn numbers(&self, from: u32, to: u32) -> impl Iterator<Item = u32> + use<> {
         self.next.saturating_add(from)..self.next.saturating_add(to)
     }
@@ -361,7 +387,7 @@ struct Skip {
 /// `SkipMessageKeysHE`: walks a receiving chain without changing it. Stops before `numbers.end`, the message
 /// at hand, whose key is never stored.
 fn skip(
-    header_key: &HeaderKey,
+    header_key: &ReadyHeaderKey,
     start: &ChainKey,
     numbers: Range<u32>,
     (walk, now): (&mut Walk<'_>, Timestamp),
@@ -378,20 +404,20 @@ fn skip(
 }
 
 impl TagChange {
-    /// Message `n` of a chain arrived while `next` was expected: the window moves behind `n`, and those
+    /// Message `n` of a chain, with the tag `tag`, arrived while `next` was expected: the window moves behind `n`, and those
     /// between stay expected as skipped ones.
-    fn pass(&mut self, header_key: &HeaderKey, next: u32, n: u32) {
+    fn pass(&mut self, (header_key, tag): (&ReadyHeaderKey, &Tag), next: u32, n: u32) {
         let window_end = next.saturating_add(WINDOW);
         let new_end = n.saturating_add(1).saturating_add(WINDOW);
         if n < window_end {
-            self.removed.push(header_key.tag(n));
+            self.removed.push(*tag);
         }
         self.added.extend((window_end..new_end).filter(|i| *i != n).map(|i| header_key.tag(i)));
     }
 
     /// A chain ended with `len` messages while `next` was expected: no window any more, and the rest of the
     /// chain is expected as skipped messages.
-    fn close(&mut self, header_key: &HeaderKey, next: u32, len: u32) {
+    fn close(&mut self, header_key: &ReadyHeaderKey, next: u32, len: u32) {
         let window_end = next.saturating_add(WINDOW);
         self.added.extend((window_end..len).map(|i| header_key.tag(i)));
         self.removed.extend((len.max(next)..window_end).map(|i| header_key.tag(i)));

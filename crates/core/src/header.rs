@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 
 use chancery_crypto::NotAuthentic;
 use chancery_crypto::aead::{OneTimeKey, TAG_LEN as AUTHENTICATOR_LEN};
-use chancery_crypto::kdf::mac;
+use chancery_crypto::kdf::MacKey;
 use chancery_crypto::label;
 use chancery_crypto::secret::Secret;
 use chancery_crypto::x25519::DhPublic;
@@ -35,14 +35,13 @@ pub(crate) struct Header {
 }
 
 impl Header {
-    fn encode(&self) -> Vec<u8> {
-        [
-            self.ratchet_key.as_bytes().as_slice(),
-            &self.previous_chain_len.to_be_bytes(),
-            &self.position.epoch.to_be_bytes(),
-            &self.position.index.to_be_bytes(),
-        ]
-        .concat()
+    fn encode(&self) -> [u8; HEADER_LEN] {
+        let mut bytes = [0; HEADER_LEN];
+        let numbers = [self.previous_chain_len, self.position.epoch, self.position.index];
+        let all = self.ratchet_key.as_bytes().iter().copied();
+        let all = all.chain(numbers.into_iter().flat_map(u32::to_be_bytes));
+        bytes.iter_mut().zip(all).for_each(|(to, from)| *to = from);
+        bytes
     }
 
     fn decode(bytes: &[u8]) -> Option<Self> {
@@ -68,9 +67,20 @@ impl HeaderKey {
         &self.0
     }
 
+    /// Makes the key ready for what is done with it.
+    pub(crate) fn ready(&self) -> ReadyHeaderKey {
+        ReadyHeaderKey(MacKey::new(&self.0))
+    }
+}
+
+/// A [`HeaderKey`] at work: each tag and each single-use key costs half when the key is made ready once.
+#[derive(Debug)]
+pub(crate) struct ReadyHeaderKey(MacKey);
+
+impl ReadyHeaderKey {
     /// `tag_n = HMAC(HK, "chancery/1 kdf ratchet tag" || 0x00 || n)`, the first 16 bytes (R-RATCHET-5).
     pub(crate) fn tag(&self, n: u32) -> Tag {
-        let full = mac(label::KDF_TAG, &self.0, &[&n.to_be_bytes()]);
+        let full = self.0.mac(label::KDF_TAG, &[&n.to_be_bytes()]);
         let mut tag = [0; 16];
         tag.iter_mut().zip(full.expose()).for_each(|(to, from)| *to = *from);
         Tag::new(tag)
@@ -92,7 +102,7 @@ impl HeaderKey {
     }
 
     fn single_use(&self, n: u32) -> OneTimeKey {
-        OneTimeKey::new(mac(label::KDF_HEADER, &self.0, &[&n.to_be_bytes()]))
+        OneTimeKey::new(self.0.mac(label::KDF_HEADER, &[&n.to_be_bytes()]))
     }
 }
 
@@ -102,8 +112,8 @@ mod tests {
     use chancery_crypto::rng::seeded;
     use chancery_crypto::x25519::DhSecret;
 
-    fn key() -> HeaderKey {
-        HeaderKey::new(Secret::from_bytes([4; 32]))
+    fn key() -> ReadyHeaderKey {
+        HeaderKey::new(Secret::from_bytes([4; 32])).ready()
     }
 
     #[test]
@@ -118,7 +128,7 @@ mod tests {
         assert_eq!(sealed.len(), SEALED_HEADER_LEN);
         assert_eq!(key().open(7, &sealed), Ok(header));
         assert_eq!(key().open(8, &sealed), Err(NotAuthentic));
-        assert_eq!(HeaderKey::new(Secret::from_bytes([5; 32])).open(7, &sealed), Err(NotAuthentic));
+        assert_eq!(HeaderKey::new(Secret::from_bytes([5; 32])).ready().open(7, &sealed), Err(NotAuthentic));
         assert_ne!(key().tag(7), key().tag(8));
     }
 
@@ -133,7 +143,7 @@ mod tests {
         .encode();
         let seal = |bytes: &[u8]| key().single_use(0).seal(&[], bytes);
         assert!(key().open(0, &seal(&good)).is_ok());
-        let mut low_order = good.clone();
+        let mut low_order = good;
         low_order[..32].fill(0);
         assert_eq!(key().open(0, &seal(&low_order)), Err(NotAuthentic));
         low_order[0] = 1;

@@ -8,7 +8,7 @@
 use alloc::vec::Vec;
 
 use chancery_crypto::NotAuthentic;
-use chancery_crypto::kdf::{derive, mac};
+use chancery_crypto::kdf::{MacKey, derive};
 use chancery_crypto::label;
 use chancery_crypto::rng::CryptoRng;
 use chancery_crypto::secret::Secret;
@@ -252,7 +252,8 @@ impl PqChain {
 /// `KDF_SCKA_CK`: the next chain key, and the key of message `index` (R-RATCHET-18).
 fn step(key: &Secret<32>, index: u32) -> (Secret<32>, Secret<32>) {
     let index = index.to_be_bytes();
-    (mac(label::KDF_PQ_CHAIN, key, &[&index]), mac(label::KDF_PQ_MESSAGE, key, &[&index]))
+    let key = MacKey::new(key);
+    (key.mac(label::KDF_PQ_CHAIN, &[&index]), key.mac(label::KDF_PQ_MESSAGE, &[&index]))
 }
 
 fn in_and_out<T>(initiator: bool, from_initiator: T, from_responder: T) -> (T, T) {

@@ -1,8 +1,11 @@
 //! HKDF and HMAC with SHA-256 (RFC 5869, RFC 2104).
 
+use core::fmt;
+
 use hkdf::Hkdf;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
+use zeroize::Zeroizing;
 
 use crate::label::Label;
 use crate::secret::{Secret, ct_eq};
@@ -28,18 +31,42 @@ pub fn derive<const N: usize>(label: Label, salt: &[u8], ikm: &[&[u8]], context:
 /// Returns `HMAC-SHA-256(key, label || 0x00 || message)` as a secret: one step of a chain, or a tag.
 #[must_use]
 pub fn mac(label: Label, key: &Secret<32>, message: &[&[u8]]) -> Secret<32> {
-    // HMAC pads a key to the hash's block with zeros; doing it here leaves no length to fail on.
-    let block = Secret::<64>::init_with(|block| {
+    MacKey::new(key).mac(label, message)
+}
+
+/// A key that is made ready once for several [`mac`]s: half of what a short one costs depends on the key alone.
+///
+/// What it holds is as secret as the key, and is wiped on drop.
+pub struct MacKey(Hmac<Sha256>);
+
+impl MacKey {
+    /// Makes `key` ready.
+    #[must_use]
+    pub fn new(key: &Secret<32>) -> Self {
+        // HMAC pads a key to the hash's block with zeros; doing it here leaves no length to fail on.
+        let mut block = Zeroizing::new([0; 64]);
         block.iter_mut().zip(key.expose()).for_each(|(to, from)| *to = *from);
-    });
-    let mut state = <Hmac<Sha256> as KeyInit>::new(block.expose().into());
-    state.update(label.as_bytes());
-    state.update(&[0]);
-    for part in message {
-        state.update(part);
+        Self(<Hmac<Sha256> as KeyInit>::new((&*block).into()))
     }
-    let tag = state.finalize().into_bytes();
-    Secret::init_with(|out| out.copy_from_slice(&tag))
+
+    /// As [`mac`](fn@mac), with this key.
+    #[must_use]
+    pub fn mac(&self, label: Label, message: &[&[u8]]) -> Secret<32> {
+        let mut state = self.0.clone();
+        state.update(label.as_bytes());
+        state.update(&[0]);
+        for part in message {
+            state.update(part);
+        }
+        let tag = state.finalize().into_bytes();
+        Secret::init_with(|out| out.copy_from_slice(&tag))
+    }
+}
+
+impl fmt::Debug for MacKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("MacKey(..)")
+    }
 }
 
 /// Checks a tag made by [`mac`], in constant time.

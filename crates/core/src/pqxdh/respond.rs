@@ -200,7 +200,7 @@ fn first_message(
     now: Timestamp,
     rng: &mut dyn CryptoRng,
 ) -> Result<(DoubleRatchet, Received), NotAuthentic> {
-    if secrets.header_key_a.tag(0) != envelope.message.tag {
+    if secrets.header_key_a.ready().tag(0) != envelope.message.tag {
         return Err(NotAuthentic);
     }
     let mut ratchet = DoubleRatchet::respond(secrets, signed_prekey);
