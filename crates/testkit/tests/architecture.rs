@@ -65,6 +65,7 @@ const PRIMITIVES: &[&str] = &[
     "hkdf",
     "hmac",
     "libcrux-ml-dsa",
+    "libcrux-chacha20poly1305",
     "libcrux-ml-kem",
     "ml-dsa",
     "ml-kem",
