@@ -99,7 +99,8 @@ pub fn generate_batch(
 fn generate(kind: PrekeyKind, rng: &mut dyn CryptoRng) -> (Vec<u8>, SecretBytes) {
     if kind.is_curve() {
         let key = DhSecret::generate(rng);
-        (key.public().as_bytes().to_vec(), SecretBytes::new(key.secret().expose().to_vec()))
+        let secret = [key.secret().expose().as_slice(), key.public().as_bytes()].concat();
+        (key.public().as_bytes().to_vec(), SecretBytes::new(secret))
     } else {
         let key = KemSecret::generate(rng);
         (key.public().as_bytes().to_vec(), SecretBytes::new(key.seed().expose().to_vec()))

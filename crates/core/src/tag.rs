@@ -8,9 +8,9 @@ pub const TAG_LEN: usize = 16;
 /// Numbers ahead of the next expected one whose tags are kept ready, for the current and for the next
 /// receiving header key (R-RATCHET-9).
 ///
-/// 64: more messages in flight and out of order than a mailbox that keeps its order ever shows, and an index
-/// of 2 KiB a session.
-pub const WINDOW: u32 = 64;
+/// 16: a mailbox keeps its order, so that more out of order means that messages were lost; those are searched for, as
+/// far as [`MAX_SKIP`](crate::MAX_SKIP). Each turn of the ratchet computes and stores the tags of a window anew.
+pub const WINDOW: u32 = 16;
 
 /// The first bytes of a session message that vary: `PRF(header key, n)`, cut to 16 bytes.
 ///

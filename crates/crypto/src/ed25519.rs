@@ -6,6 +6,7 @@ use rand_core::CryptoRng;
 use crate::error::{InvalidKey, NotAuthentic};
 use crate::label::Label;
 use crate::secret::Secret;
+use crate::x25519::is_canonical;
 
 /// Length of a public key, in bytes.
 pub const PUBLIC_LEN: usize = 32;
@@ -53,47 +54,54 @@ impl GroupVerifyingKey {
 
 /// A device's private key for group messages.
 #[derive(Debug)]
-pub struct GroupSigningKey(Secret<32>);
+pub struct GroupSigningKey {
+    seed: Secret<32>,
+    public: GroupVerifyingKey,
+}
 
 impl GroupSigningKey {
     /// Makes a key.
     pub fn generate(rng: &mut dyn CryptoRng) -> Self {
-        Self(Secret::random(rng))
+        Self::from_seed(Secret::random(rng))
     }
 
     /// Rebuilds a key from its seed.
     #[must_use]
-    pub const fn from_seed(seed: Secret<32>) -> Self {
-        Self(seed)
+    pub fn from_seed(seed: Secret<32>) -> Self {
+        let public = GroupVerifyingKey(SigningKey::from_bytes(seed.expose()).verifying_key().to_bytes());
+        Self { seed, public }
     }
 
     /// Returns the seed, for the store.
     #[must_use]
     pub const fn seed(&self) -> &Secret<32> {
-        &self.0
+        &self.seed
     }
 
     /// Returns the public key.
     #[must_use]
-    pub fn verifying_key(&self) -> GroupVerifyingKey {
-        GroupVerifyingKey(SigningKey::from_bytes(self.0.expose()).verifying_key().to_bytes())
+    pub const fn verifying_key(&self) -> GroupVerifyingKey {
+        self.public
     }
 
     /// Signs `label || 0x00 || message`.
     #[must_use]
     pub fn sign(&self, label: Label, message: &[u8]) -> [u8; SIGNATURE_LEN] {
         let signed = [label.as_bytes(), &[0], message].concat();
-        SigningKey::from_bytes(self.0.expose()).sign(&signed).to_bytes()
+        SigningKey::from_bytes(self.seed.expose()).sign(&signed).to_bytes()
     }
 }
 
 /// Reads a point that is canonical and of large order (R-CRYPTO-10).
 pub(crate) fn parse(bytes: &[u8; PUBLIC_LEN]) -> Result<VerifyingKey, InvalidKey> {
-    let key = VerifyingKey::from_bytes(bytes).map_err(|_| InvalidKey)?;
-    if key.is_weak() || key.to_edwards().compress().as_bytes() != bytes {
+    // What is left of the encodings that are not canonical, x = 0 with a sign, are points of small order.
+    let mut y = *bytes;
+    y[PUBLIC_LEN - 1] &= 0x7F;
+    if !is_canonical(&y) {
         return Err(InvalidKey);
     }
-    Ok(key)
+    let key = VerifyingKey::from_bytes(bytes).map_err(|_| InvalidKey)?;
+    if key.is_weak() { Err(InvalidKey) } else { Ok(key) }
 }
 
 #[cfg(test)]

@@ -12,9 +12,10 @@
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
-use ed25519_dalek::Signer;
+use ed25519_dalek::hazmat::{ExpandedSecretKey, raw_sign};
 use libcrux_ml_dsa::ml_dsa_65;
 use rand_core::CryptoRng;
+use sha2::Sha512;
 use zeroize::Zeroize;
 
 use crate::ed25519;
@@ -35,8 +36,20 @@ const ML_DSA_SIGNATURE_LEN: usize = 3309;
 const ML_DSA_PRIVATE_LEN: usize = 4032;
 
 /// The public half of a hybrid key.
-#[derive(Clone, PartialEq, Eq)]
-pub struct VerifyingKey(Box<[u8; PUBLIC_LEN]>);
+#[derive(Clone)]
+pub struct VerifyingKey {
+    bytes: Box<[u8; PUBLIC_LEN]>,
+    /// The first half, read once.
+    ed25519: ed25519_dalek::VerifyingKey,
+}
+
+impl PartialEq for VerifyingKey {
+    fn eq(&self, other: &Self) -> bool {
+        self.bytes == other.bytes
+    }
+}
+
+impl Eq for VerifyingKey {}
 
 impl core::fmt::Debug for VerifyingKey {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
@@ -52,15 +65,15 @@ impl VerifyingKey {
     /// [`InvalidKey`] for a wrong length or an Ed25519 half that is not canonical or of small order.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, InvalidKey> {
         let bytes: Box<[u8; PUBLIC_LEN]> = Vec::from(bytes).try_into().map_err(|_| InvalidKey)?;
-        let key = Self(bytes);
-        ed25519::parse(key.halves().0)?;
-        Ok(key)
+        let (ed_key, _): (&[u8; 32], &[u8; ML_DSA_PUBLIC_LEN]) = split(&bytes);
+        let ed25519 = ed25519::parse(ed_key)?;
+        Ok(Self { bytes, ed25519 })
     }
 
     /// Returns the encoding.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8; PUBLIC_LEN] {
-        &self.0
+        &self.bytes
     }
 
     /// Checks that both halves signed `message` under `label`.
@@ -70,26 +83,22 @@ impl VerifyingKey {
     /// [`NotAuthentic`] when either half does not verify: drop the message.
     pub fn verify(&self, label: Label, message: &[u8], signature: &[u8]) -> Result<(), NotAuthentic> {
         let signature: &[u8; SIGNATURE_LEN] = signature.try_into().map_err(|_| NotAuthentic)?;
-        let (ed_key, ml_key) = self.halves();
+        let (_, ml_key): (&[u8; 32], &[u8; ML_DSA_PUBLIC_LEN]) = split(&self.bytes);
         let (ed_signature, ml_signature) = split_signature(signature);
         let signed = bound_message(label, self, message);
-        let ed_key = ed25519::parse(ed_key).map_err(|_| NotAuthentic)?;
-        ed_key
+        self.ed25519
             .verify_strict(&signed, &ed25519_dalek::Signature::from_bytes(ed_signature))
             .map_err(|_| NotAuthentic)?;
         let ml_key = ml_dsa_65::MLDSA65VerificationKey::new(*ml_key);
         let ml_signature = ml_dsa_65::MLDSA65Signature::new(*ml_signature);
         ml_dsa_65::verify(&ml_key, &signed, b"", &ml_signature).map_err(|_| NotAuthentic)
     }
-
-    fn halves(&self) -> (&[u8; 32], &[u8; ML_DSA_PUBLIC_LEN]) {
-        split(&self.0)
-    }
 }
 
 /// A hybrid signing key. The ML-DSA half is expanded once and wiped with the key.
 pub struct SigningKey {
     seed: Secret<SEED_LEN>,
+    ed25519: ExpandedSecretKey,
     ml_dsa: Secret<ML_DSA_PRIVATE_LEN>,
     public: VerifyingKey,
 }
@@ -114,10 +123,11 @@ impl SigningKey {
         let ml_dsa = Secret::init_with(|out| out.copy_from_slice(pair.signing_key.as_slice()));
         pair.signing_key.as_mut_slice().zeroize();
         let mut public = Box::new([0; PUBLIC_LEN]);
-        let ed_public = ed25519_dalek::SigningKey::from_bytes(ed_seed).verifying_key().to_bytes();
-        let all = ed_public.iter().chain(pair.verification_key.as_slice());
+        let ed_public = ed25519_dalek::SigningKey::from_bytes(ed_seed).verifying_key();
+        let ed25519 = ExpandedSecretKey::from(ed_seed);
+        let all = ed_public.as_bytes().iter().chain(pair.verification_key.as_slice());
         public.iter_mut().zip(all).for_each(|(to, from)| *to = *from);
-        Self { seed, ml_dsa, public: VerifyingKey(public) }
+        Self { seed, ed25519, ml_dsa, public: VerifyingKey { bytes: public, ed25519: ed_public } }
     }
 
     /// Returns the seed, for the store.
@@ -135,9 +145,10 @@ impl SigningKey {
     /// Signs `message` under `label` with both halves; ML-DSA is hedged with 32 bytes from `rng`.
     pub fn sign(&self, label: Label, message: &[u8], rng: &mut dyn CryptoRng) -> Vec<u8> {
         let signed = bound_message(label, &self.public, message);
-        let (ed_seed, _): (&[u8; 32], &[u8; 32]) = split(self.seed.expose());
         let mut signature = Vec::with_capacity(SIGNATURE_LEN);
-        signature.extend_from_slice(&ed25519_dalek::SigningKey::from_bytes(ed_seed).sign(&signed).to_bytes());
+        // The public key in the hash is the one of this secret key: both were made of the seed.
+        let ed_half = raw_sign::<Sha512>(&self.ed25519, &signed, &self.public.ed25519);
+        signature.extend_from_slice(&ed_half.to_bytes());
         let mut key = ml_dsa_65::MLDSA65SigningKey::new(*self.ml_dsa.expose());
         loop {
             // Signing gives up only after 814 rejections, which has probability below 2^-256; new

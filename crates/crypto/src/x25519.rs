@@ -2,9 +2,10 @@
 
 use rand_core::CryptoRng;
 use x25519_dalek::{PublicKey, StaticSecret};
+use zeroize::Zeroizing;
 
 use crate::error::InvalidKey;
-use crate::secret::Secret;
+use crate::secret::{Secret, ct_eq};
 
 /// Length of a public key, a private key and a shared secret, in bytes.
 pub const LEN: usize = 32;
@@ -85,16 +86,18 @@ impl DhSecret {
     ///
     /// [`InvalidKey`] when the result is all zero, which no honest key gives (RFC 7748, section 6.1).
     pub fn agree(&self, peer: &DhPublic) -> Result<Secret<LEN>, InvalidKey> {
-        let shared = StaticSecret::from(*self.secret.expose()).diffie_hellman(&PublicKey::from(peer.0));
-        if !shared.was_contributory() {
+        let mut shared = Zeroizing::new([0; LEN]);
+        libcrux_curve25519::ecdh(&mut shared, &peer.0, self.secret.expose()).map_err(|_| InvalidKey)?;
+        // The library says so, too; the rule is ours.
+        if ct_eq(shared.as_slice(), &[0; LEN]) {
             return Err(InvalidKey);
         }
-        Ok(Secret::init_with(|out| out.copy_from_slice(shared.as_bytes())))
+        Ok(Secret::init_with(|out| out.copy_from_slice(shared.as_slice())))
     }
 }
 
 /// Whether the little-endian number is below p = 2^255 − 19.
-fn is_canonical(bytes: &[u8; LEN]) -> bool {
+pub(crate) fn is_canonical(bytes: &[u8; LEN]) -> bool {
     let mut p = [0xFF; LEN];
     p[0] = 0xED;
     p[LEN - 1] = 0x7F;

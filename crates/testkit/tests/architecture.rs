@@ -66,6 +66,7 @@ const PRIMITIVES: &[&str] = &[
     "hmac",
     "libcrux-ml-dsa",
     "libcrux-chacha20poly1305",
+    "libcrux-curve25519",
     "libcrux-ml-kem",
     "ml-dsa",
     "ml-kem",

@@ -226,7 +226,7 @@ fn a_device_that_came_later_gets_nothing_by_healing_r_engine_20() {
 #[test]
 fn a_tag_far_ahead_is_searched_for_before_anything_is_healed_r_ratchet_9() {
     let (mut world, alice, bob) = talking(20);
-    // Beyond the 64 tags that the index holds, within what one jump may pass over.
+    // Beyond the 16 tags that the index holds, within what one jump may pass over.
     for number in 0..90 {
         world.say(alice, bob, &format!("a{number}"));
     }

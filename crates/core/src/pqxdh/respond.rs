@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use chancery_crypto::kem::KemSecret;
 use chancery_crypto::rng::CryptoRng;
 use chancery_crypto::secret::{Secret, SecretBytes};
-use chancery_crypto::x25519::DhSecret;
+use chancery_crypto::x25519::{DhPublic, DhSecret};
 use chancery_crypto::{InvalidKey, NotAuthentic, label};
 use chancery_identity::prekey::{PrekeyId, PrekeyKind};
 use chancery_identity::{Capabilities, Credential, Organisation};
@@ -125,6 +125,16 @@ pub fn respond(
     Ok(Accepted { session, plaintext: first.plaintext, peer, used, handshake: transcript, last_resort })
 }
 
+/// Reads a curve prekey: the secret, and behind it the public key, so that it need not be computed. (Without it, too.)
+fn curve_secret(stored: &SecretBytes) -> Option<DhSecret> {
+    let (secret, public) = stored.expose().split_at_checked(32)?;
+    let secret = Secret::from_slice(secret)?;
+    if public.is_empty() {
+        return Some(DhSecret::from_secret(secret));
+    }
+    Some(DhSecret::from_stored(secret, DhPublic::from_bytes(public).ok()?))
+}
+
 /// The private prekeys that a handshake names.
 struct Prekeys {
     signed: DhSecret,
@@ -134,7 +144,7 @@ struct Prekeys {
 
 impl Prekeys {
     fn find(secrets: &dyn PrekeySecrets, envelope: &InitialEnvelope<'_>) -> Option<Self> {
-        let curve = |id| Some(DhSecret::from_secret(Secret::from_slice(secrets.secret(id)?.expose())?));
+        let curve = |id| curve_secret(&secrets.secret(id)?);
         let one_time = match envelope.one_time {
             None => None,
             Some(id) => Some(curve(id)?),

@@ -141,7 +141,7 @@ fn a_batch_has_one_number_for_each_prekey_and_only_so_many() {
     let make = |plan: &BatchPlan| generate_batch(&bob.keys, plan, &mut seeded([7; 32]));
     let batch = make(&good).unwrap();
     let ids: Vec<_> = batch.secrets.iter().map(|(id, secret)| (id.id, secret.expose().len())).collect();
-    assert_eq!(ids, [(40, 32), (41, 64), (42, 32), (43, 64), (44, 32), (45, 64)]);
+    assert_eq!(ids, [(40, 64), (41, 64), (42, 64), (43, 64), (44, 64), (45, 64)]);
     assert_eq!(batch.next_id, 46);
     assert!(VerifiedUpload::verify(Unverified::new(batch.upload), &bob.credential, 1, NOW).is_ok());
     let error = |plan: BatchPlan| make(&plan).unwrap_err();
