@@ -157,7 +157,7 @@ fn the_higher_version_counts_and_nothing_moves_with_a_handle_r_engine_11() {
     world.say(bob, alice, "from bob");
     world.run();
     let devices = |world: &World, id: PersonId| vec![world.people[id.0].device_id.as_bytes().to_vec()];
-    let mut take = |world: &mut World, who: PersonId, handle: &str, version: u64| {
+    let take = |world: &mut World, who: PersonId, handle: &str, version: u64| {
         let member_id = world.people[who.0].member_id;
         let entry = world.sign_entry(member_id, handle, devices(world, who), version);
         let change = DirectoryChange { sequence: u64::MAX / 2, entry: Some(entry) };
