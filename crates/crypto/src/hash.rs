@@ -47,6 +47,7 @@ mod tests {
 
     #[test]
     fn moving_a_boundary_changes_the_hash() {
+        // R-CRYPTO-2
         let a = hash(label::HASH_PREKEY, &[b"ab", b"c"]);
         let b = hash(label::HASH_PREKEY, &[b"a", b"bc"]);
         assert_ne!(a, b);

@@ -143,6 +143,7 @@ mod tests {
 
     #[test]
     fn labels_differ_and_none_is_a_prefix_of_another_within_the_length_byte() {
+        // R-CRYPTO-1
         for (i, a) in ALL.iter().enumerate() {
             assert!(a.as_bytes().len() < 256);
             assert!(a.as_bytes().starts_with(b"chancery/1 "));

@@ -86,6 +86,7 @@ mod tests {
 
     #[test]
     fn every_leaf_of_every_small_tree_is_proven_and_no_other() {
+        // R-CRYPTO-14
         for size in 1..=33_usize {
             let leaves: Vec<Hash> = (0..size).map(|i| leaf_hash(&i.to_be_bytes())).collect();
             let top = root(&leaves);

@@ -160,6 +160,7 @@ mod tests {
 
     #[test]
     fn a_stream_can_be_neither_cut_nor_extended_nor_reordered() {
+        // R-CRYPTO-12
         let (key, header, [first, second]) = sealed();
         let open = || Opener::new(&key, &header).unwrap();
         let mut whole = open();
@@ -174,6 +175,7 @@ mod tests {
 
     #[test]
     fn the_header_commits_to_the_key() {
+        // R-CRYPTO-13
         let (_, header, _) = sealed();
         assert!(Opener::new(&Secret::from_bytes([2; 32]), &header).is_err());
         let mut other = header;

@@ -17,7 +17,7 @@ pub const MAX_DIRECTORY_ENTRY: usize = 32 * 1024;
 pub const DIRECTORY_PAGE: usize = 256 * 1024;
 /// Most bytes of a delivery token: 64. Tokens are not issued yet; the field has its bound already.
 pub const MAX_TOKEN: usize = 64;
-/// Ends are rounded up to the hour, so that they do not tell when something was stored.
+/// Ends are rounded up to the hour, so that they do not tell when something was stored (R-RELAY-19).
 pub const EXPIRY_STEP: Duration = Duration::from_secs(3_600);
 /// Most rows of each kind that one tick deletes: 500. Keeps a tick below some tens of milliseconds.
 pub const EXPIRED_PER_TICK: u32 = 500;

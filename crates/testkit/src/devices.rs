@@ -11,7 +11,9 @@ use chancery_identity::{
 };
 use chancery_org::{DeskKeys, Enrolment};
 use chancery_wire::Unverified;
-use chancery_wire::proto::{CredentialBody, DeviceRecord, DirectoryEntryBody, PeerRecord};
+use chancery_wire::proto::{
+    CredentialBody, DeviceRecord, DirectoryEntryBody, PeerRecord, SealedDirectoryEntry,
+};
 use chancery_wire::records::{RecordKey, Table};
 
 use crate::person::{Disk, PersonId};
@@ -89,20 +91,31 @@ impl World {
         // The desk's own entry has version 1.
         let version = self.authority.entries.get(&member_id).map_or(2, |version| version + 1);
         self.authority.entries.insert(member_id, version);
+        let entry = self.sign_entry(member_id, &handle, device_ids, version);
+        self.publish(&[entry]);
+    }
+
+    /// Signs and seals a directory entry, and publishes nothing.
+    pub(crate) fn sign_entry(
+        &mut self,
+        member_id: MemberId,
+        handle: &str,
+        device_ids: Vec<Vec<u8>>,
+        version: u64,
+    ) -> SealedDirectoryEntry {
         let body = DirectoryEntryBody {
             org_id: self.organisation.id().as_bytes().to_vec(),
             issuer_id: self.authority.issuer_id.as_bytes().to_vec(),
             member_id: member_id.as_bytes().to_vec(),
-            name: handle.clone(),
-            handle,
+            handle: handle.to_owned(),
+            name: handle.to_owned(),
             device_ids,
             version,
         };
         let signed = sign::sign_directory_entry(&self.authority.key, &body, self.rng.as_mut());
         let entry_id = random_bytes(self.rng.as_mut());
         let key = self.directory_key(PersonId(0));
-        let entry = key.seal(&signed, &entry_id, version, self.rng.as_mut());
-        self.publish(&[entry]);
+        key.seal(&signed, &entry_id, version, self.rng.as_mut())
     }
 
     /// The directory's key, which every device has.

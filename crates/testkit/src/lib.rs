@@ -27,6 +27,8 @@ mod devices;
 pub mod event;
 mod line;
 mod person;
+#[cfg(test)]
+mod tests;
 pub mod vectors;
 mod weather;
 mod world;

@@ -529,7 +529,7 @@ mod tests {
         let to = world.people[bob.0].member_id;
         let attachments = vec![attachment(1), attachment(2)];
         world.handle(alice, Input::Send(Draft { to, message_id: [1; 16], text: "with files", attachments }));
-        world.say(alice, bob, "must not come before (r-engine-3)");
+        world.say(alice, bob, "must not come before");
         world.say(alice, carol, "to somebody else");
         let to = world.people[carol.0].member_id;
         let attachments = vec![attachment(3)];

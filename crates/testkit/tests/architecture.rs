@@ -12,6 +12,9 @@ use std::{
 
 use serde_json::Value;
 
+#[path = "architecture/citations.rs"]
+mod citations;
+
 /// Lowest row first. A crate depends only on crates of earlier rows.
 const ROWS: &[&[&str]] = &[
     &["chancery-crypto", "chancery-wire"],
@@ -64,6 +67,7 @@ const PRIMITIVES: &[&str] = &[
     "ed25519-dalek",
     "hkdf",
     "hmac",
+    "libcrux-chacha20poly1305",
     "libcrux-ml-dsa",
     "libcrux-chacha20poly1305",
     "libcrux-curve25519",
@@ -225,24 +229,6 @@ fn every_path_in_the_documents_exists() {
 }
 
 #[test]
-fn every_requirement_that_is_cited_is_defined() {
-    let defined = defined_requirements();
-    let mut wrong = Vec::new();
-    for file in sources().iter().chain(&documents()) {
-        let unknown = requirements(&read(file)).into_iter().filter(|id| !defined.contains(id));
-        wrong.extend(unknown.map(|id| format!("{}: {id}", shown(file))));
-    }
-    none("citations of requirements that docs/PROTOCOL.md does not define", &wrong);
-}
-
-#[test]
-fn every_requirement_that_is_defined_is_cited_by_code() {
-    let cited: BTreeSet<_> = sources().iter().flat_map(|file| requirements(&read(file))).collect();
-    let missing: Vec<_> = defined_requirements().difference(&cited).cloned().collect();
-    none("requirements that no code cites", &missing);
-}
-
-#[test]
 fn every_test_and_lint_that_the_code_map_names_exists() {
     let code: String = sources().iter().map(|file| read(file)).collect();
     let lints = read(&root().join("Cargo.toml"));
@@ -395,9 +381,10 @@ fn documents() -> Vec<PathBuf> {
     documents
 }
 
-/// Rust files of all crates, tests included, and the wire formats.
+/// Rust files of all crates, tests and fuzz targets included, and the wire formats.
 fn sources() -> Vec<PathBuf> {
     let mut sources = files(&root().join("crates"), "rs");
+    sources.extend(["benches", "fuzz"].iter().flat_map(|top| files(&root().join(top), "rs")));
     sources.extend(files(&root().join("proto"), "proto"));
     assert!(!sources.is_empty());
     sources
@@ -441,29 +428,6 @@ fn anchors(text: &str) -> BTreeSet<String> {
         kept.map(|c| if c == ' ' { '-' } else { c }).collect()
     };
     headings.map(anchor).collect()
-}
-
-/// The requirements that `docs/PROTOCOL.md` defines, each in a line that starts with its number in bold.
-fn defined_requirements() -> BTreeSet<String> {
-    let protocol = read(&root().join("docs/PROTOCOL.md"));
-    let mut defined = BTreeSet::new();
-    for line in protocol.lines().filter_map(|line| line.strip_prefix("**R-")) {
-        let (id, _) = line.split_once(".**").unwrap_or_else(|| panic!("not a definition: {line}"));
-        assert!(defined.insert(format!("R-{id}")), "R-{id} is defined twice");
-    }
-    assert!(!defined.is_empty(), "docs/PROTOCOL.md defines nothing");
-    defined
-}
-
-/// Everything of the form `R-AREA-n`.
-fn requirements(text: &str) -> BTreeSet<String> {
-    let candidates = text.split("R-").skip(1).filter_map(|rest| {
-        let area: String = rest.chars().take_while(char::is_ascii_uppercase).collect();
-        let digits = rest.strip_prefix(&*area)?.strip_prefix('-')?;
-        let number: String = digits.chars().take_while(char::is_ascii_digit).collect();
-        (!area.is_empty() && !number.is_empty()).then(|| format!("R-{area}-{number}"))
-    });
-    candidates.collect()
 }
 
 fn root() -> PathBuf {
@@ -521,12 +485,6 @@ mod the_checks_themselves {
         assert_eq!(links(text), ["b.md#c"]);
         assert_eq!(paths(text).collect::<Vec<_>>(), ["docs/f.md"]);
         assert!(anchors("## What it's for: `x`").contains("what-its-for-x"));
-    }
-
-    #[test]
-    fn requirements_are_found_by_their_form() {
-        let found = requirements("(R-WIRE-3, R-CRYPTO-12) R-AREA-n OTHER-1 R-2");
-        assert_eq!(found.into_iter().collect::<Vec<_>>(), ["R-CRYPTO-12", "R-WIRE-3"]);
     }
 
     #[test]

@@ -15,7 +15,7 @@ fn two(seed: u64) -> (World, PersonId, PersonId) {
 }
 
 #[test]
-fn both_sides_hear_each_other_in_order() {
+fn both_sides_hear_each_other_in_order_r_engine_3() {
     let (mut world, alice, bob) = two(1);
     for round in 0..5 {
         world.say(alice, bob, &format!("a{round}"));

@@ -25,7 +25,7 @@ fn sorts() -> Vec<(&'static str, Session, Vec<u8>)> {
 
 #[test]
 fn every_truncation_and_every_flipped_byte_of_a_message_changes_nothing() {
-    // R-RATCHET-13
+    // R-RATCHET-13, R-CRYPTO-3
     for (sort, mut session, envelope) in sorts() {
         let before = session.to_bytes();
         let mut refuse = |bytes: &[u8], what: &str, at: usize| {
@@ -53,7 +53,7 @@ fn attempt(bob: &Device, bytes: &[u8]) -> Result<(), Result<RespondError, Envelo
 
 #[test]
 fn no_byte_of_an_initial_envelope_can_be_changed() {
-    // R-HANDSHAKE-10, R-ENVELOPE-3
+    // R-HANDSHAKE-10, R-ENVELOPE-3, R-CRYPTO-3
     let (alice, bob) = Company::found(1).alice_and_bob();
     let envelope = alice.write_to(&bob, b"hello", &mut seeded([6; 32])).envelope;
     let positions = (0..64).chain((64..envelope.len()).step_by(61)).chain(HANDSHAKE_LEN..HANDSHAKE_LEN + 80);

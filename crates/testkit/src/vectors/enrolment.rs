@@ -2,7 +2,7 @@
 
 use chancery_crypto::hash::sha256;
 use chancery_crypto::kem::KemPublic;
-use chancery_crypto::label;
+use chancery_crypto::label::{self, Label};
 use chancery_crypto::secret::Secret;
 use chancery_crypto::x25519::DhSecret;
 use chancery_identity::{DeviceKeys, OrgId, Organisation, reply_mailbox};
@@ -115,7 +115,7 @@ fn enrolment() -> Vec<Draft> {
     requests.chain(answers).collect()
 }
 
-fn organisation(inputs: &Inputs<'_>) -> Result<Organisation, String> {
+pub(super) fn organisation(inputs: &Inputs<'_>) -> Result<Organisation, String> {
     let document = decode::<proto::Organisation>(&inputs.bytes("organisation")?, Limit::ORGANISATION);
     Organisation::verify(document.map_err(|e| e.to_string())?, None).map_err(|e| e.to_string())
 }
@@ -130,63 +130,121 @@ fn compute_request(inputs: &Inputs<'_>) -> Computation {
     let ours =
         request(&link, &organisation, &keys, now, Draws::new(seed).rng()).map_err(|e| e.to_string())?;
 
-    let desk = organisation.desk().ok_or("no desk")?;
-    let mut draws = Draws::new(seed);
-    let ephemeral = draws.next::<32>();
-    let public = *DhSecret::from_secret(Secret::from_bytes(ephemeral)).public().as_bytes();
-    let dh = book::dh(&ephemeral, desk.dh_key().as_bytes())?;
-    let kem = KemPublic::from_bytes(desk.kem_key().as_bytes()).map_err(|e| e.to_string())?;
-    let coins = draws.next::<32>();
-    let mut again = Draws::new(seed);
-    again.next::<32>();
-    let (ct, ss) = kem.encapsulate(again.rng());
-    let context = book::hash(
-        label::HASH_ENROLMENT,
-        &[organisation.id().as_bytes(), desk.statement_hash(), &public, ct.as_bytes()],
-    );
-    let secrets = book::derive(label::KDF_ENROLMENT, b"", &[&[0xFF; 32], &dh, ss.expose()], &context, 64);
-    let signing_key = keys.signing.verifying_key();
-    let statement = [
-        context.as_slice(),
-        &link.invitation_id,
-        signing_key.as_bytes(),
-        keys.identity.public().as_bytes(),
-        keys.group.verifying_key().as_bytes(),
-    ]
-    .concat();
-    let proof = book::mac(label::MAC_INVITATION, link.secret.expose(), &statement);
-    let signature = keys.signing.sign(label::SIGN_ENROLMENT, &statement, draws.rng());
-    let body = encode(&proto::EnrolmentRequest {
-        invitation_id: link.invitation_id.to_vec(),
-        proof: proof.to_vec(),
-        signing_key: signing_key.as_bytes().to_vec(),
-        identity_key: keys.identity.public().as_bytes().to_vec(),
-        group_key: keys.group.verifying_key().as_bytes().to_vec(),
-        signature: signature.clone(),
-    });
-    let head = [[0x13].as_slice(), &public, ct.as_bytes()].concat();
-    let sealed = book::seal(&secrets[..32], &head, &book::padded(&body, 8192))?;
-    let envelope = [head, sealed].concat();
-    same("envelope", &envelope, ours.envelope())?;
-    same("mailbox", &ours.reply_mailbox(), &reply_mailbox(signing_key))?;
+    let asked = (&link.invitation_id, Some(link.secret.expose().as_slice()));
+    let request = Request::make(&organisation, &keys, asked, &mut Channel::draws(seed))?;
+    same("envelope", &request.envelope, ours.envelope())?;
+    same("mailbox", &ours.reply_mailbox(), &reply_mailbox(keys.signing.verifying_key()))?;
     let mut computed = Computed::default();
-    let via: [(&str, &[u8]); 11] = [
-        ("ephemeral_secret", &ephemeral),
-        ("coins", &coins),
-        ("dh", &dh),
-        ("kem_secret", ss.expose()),
-        ("context", &context),
-        ("request_key", &secrets[..32]),
-        ("answer_secret", &secrets[32..]),
-        ("statement", &statement),
-        ("proof", &proof),
-        ("signature", &signature),
-        ("request", &body),
-    ];
-    via.into_iter().for_each(|(name, value)| computed.via(name, value));
-    computed.out("envelope", &envelope);
+    request.show(&mut computed);
+    computed.out("envelope", &request.envelope);
     computed.out("reply_mailbox", &ours.reply_mailbox());
     Ok(computed)
+}
+
+/// Keys that a device agrees on with the desk (R-ORG-6, R-ORG-18).
+pub(super) struct Channel {
+    pub(super) ephemeral: [u8; 32],
+    pub(super) coins: [u8; 32],
+    pub(super) dh: Vec<u8>,
+    pub(super) kem_secret: Vec<u8>,
+    pub(super) context: [u8; 32],
+    /// Request key (32), answer secret (32).
+    pub(super) secrets: Vec<u8>,
+    /// What comes before the sealed part.
+    pub(super) head: Vec<u8>,
+}
+
+impl Channel {
+    /// Randomness in order, and once more from the start, for what has to be seen and drawn.
+    pub(super) fn draws(seed: [u8; 32]) -> (Draws, Draws) {
+        (Draws::new(seed), Draws::new(seed))
+    }
+
+    /// Draws ephemeral key and coins.
+    pub(super) fn make(
+        kind: u8,
+        (context, keys): (Label, Label),
+        organisation: &Organisation,
+        (draws, again): &mut (Draws, Draws),
+    ) -> Result<Self, String> {
+        let desk = organisation.desk().ok_or("no desk")?;
+        let (ephemeral, coins) = (draws.next::<32>(), draws.next::<32>());
+        let public = *DhSecret::from_secret(Secret::from_bytes(ephemeral)).public().as_bytes();
+        let dh = book::dh(&ephemeral, desk.dh_key().as_bytes())?;
+        let kem = KemPublic::from_bytes(desk.kem_key().as_bytes()).map_err(|e| e.to_string())?;
+        again.next::<32>();
+        let (ct, ss) = kem.encapsulate(again.rng());
+        let org_id = organisation.id();
+        let context =
+            book::hash(context, &[org_id.as_bytes(), desk.statement_hash(), &public, ct.as_bytes()]);
+        let secrets = book::derive(keys, b"", &[&[0xFF; 32], &dh, ss.expose()], &context, 64);
+        let head = [[kind].as_slice(), &public, ct.as_bytes()].concat();
+        Ok(Self { ephemeral, coins, dh, kem_secret: ss.expose().to_vec(), context, secrets, head })
+    }
+
+    pub(super) fn show(&self, computed: &mut Computed) {
+        let via: [(&str, &[u8]); 7] = [
+            ("ephemeral_secret", &self.ephemeral),
+            ("coins", &self.coins),
+            ("dh", &self.dh),
+            ("kem_secret", &self.kem_secret),
+            ("context", &self.context),
+            ("request_key", &self.secrets[..32]),
+            ("answer_secret", &self.secrets[32..]),
+        ];
+        via.into_iter().for_each(|(name, value)| computed.via(name, value));
+    }
+}
+
+/// A device's request to the desk (R-ORG-7, R-ORG-8).
+pub(super) struct Request {
+    channel: Channel,
+    statement: Vec<u8>,
+    proof: Vec<u8>,
+    signature: Vec<u8>,
+    body: Vec<u8>,
+    pub(super) envelope: Vec<u8>,
+}
+
+impl Request {
+    /// Draws ephemeral key, coins and hedge. Without a secret of an invitation there is no proof.
+    pub(super) fn make(
+        organisation: &Organisation,
+        keys: &DeviceKeys,
+        (id, secret): (&[u8; 16], Option<&[u8]>),
+        draws: &mut (Draws, Draws),
+    ) -> Result<Self, String> {
+        let labels = (label::HASH_ENROLMENT, label::KDF_ENROLMENT);
+        let channel = Channel::make(0x13, labels, organisation, draws)?;
+        let (signing_key, identity_key) = (keys.signing.verifying_key(), keys.identity.public());
+        let group_key = keys.group.verifying_key();
+        let parts: [&[u8]; 5] =
+            [&channel.context, id, signing_key.as_bytes(), identity_key.as_bytes(), group_key.as_bytes()];
+        let statement = parts.concat();
+        let proof = secret.map(|secret| book::mac(label::MAC_INVITATION, secret, &statement).to_vec());
+        let proof = proof.unwrap_or_default();
+        let signature = keys.signing.sign(label::SIGN_ENROLMENT, &statement, draws.0.rng());
+        let body = encode(&proto::EnrolmentRequest {
+            invitation_id: id.to_vec(),
+            proof: proof.clone(),
+            signing_key: signing_key.as_bytes().to_vec(),
+            identity_key: identity_key.as_bytes().to_vec(),
+            group_key: group_key.as_bytes().to_vec(),
+            signature: signature.clone(),
+        });
+        let padded = book::padded(&body, 8192);
+        let sealed = book::seal(&channel.secrets[..32], &channel.head, &padded)?;
+        let envelope = [channel.head.as_slice(), &sealed].concat();
+        Ok(Self { channel, statement, proof, signature, body, envelope })
+    }
+
+    pub(super) fn show(&self, computed: &mut Computed) {
+        self.channel.show(computed);
+        computed.via("statement", &self.statement);
+        computed.via("proof", &self.proof);
+        computed.via("signature", &self.signature);
+        computed.via("request", &self.body);
+    }
 }
 
 fn compute_answer(inputs: &Inputs<'_>) -> Computation {

@@ -8,9 +8,13 @@ use std::fmt::Write as _;
 use serde_json::{Map, Value, json};
 
 mod book;
+mod braid;
+mod devices;
 mod enrolment;
+mod erasure;
 mod identity;
 mod primitives;
+mod run;
 mod sessions;
 mod storage;
 
@@ -48,14 +52,31 @@ type Draft = (String, &'static str, Value);
 type Plan = (&'static str, fn() -> Vec<Draft>);
 
 fn plans() -> Vec<Plan> {
-    [primitives::PLANS, identity::PLANS, enrolment::PLANS, sessions::PLANS, storage::PLANS].concat()
+    [
+        primitives::PLANS,
+        identity::PLANS,
+        enrolment::PLANS,
+        devices::PLANS,
+        sessions::PLANS,
+        run::PLANS,
+        erasure::PLANS,
+        storage::PLANS,
+    ]
+    .concat()
 }
 
 fn kind(name: &str) -> Option<&'static Kind> {
-    [primitives::KINDS, identity::KINDS, enrolment::KINDS, sessions::KINDS, storage::KINDS]
-        .into_iter()
-        .flatten()
-        .find(|kind| kind.name == name)
+    let all = [
+        primitives::KINDS,
+        identity::KINDS,
+        enrolment::KINDS,
+        devices::KINDS,
+        sessions::KINDS,
+        run::KINDS,
+        erasure::KINDS,
+        storage::KINDS,
+    ];
+    all.into_iter().flatten().find(|kind| kind.name == name)
 }
 
 /// Returns every file of `proto/vectors`: its name and its text.

@@ -1,13 +1,12 @@
-//! Handshakes, runs of the ratchet, session messages, contents.
+//! Handshakes and contents.
 //!
-//! Envelopes come from the sessions themselves; secrets on the way are computed again from the document, or read
-//! from the stored records.
+//! Envelopes come from the sessions themselves; secrets on the way are computed again from the document.
 
 use std::collections::BTreeMap;
 
 use chancery_core::{
     BUCKETS, Bundle, HANDSHAKE_LEN, InitialEnvelope, Local, MAX_CONTENT, PrekeyId, PrekeyKind, Responder,
-    SESSION_MESSAGE_OVERHEAD, Session, initiate, respond,
+    SESSION_MESSAGE_OVERHEAD, initiate, respond,
 };
 use chancery_crypto::kem::KemPublic;
 use chancery_crypto::label;
@@ -15,7 +14,7 @@ use chancery_crypto::secret::Secret;
 use chancery_crypto::x25519::DhSecret;
 use chancery_engine::content::{padded_len, safe_name};
 use chancery_identity::{Credential, DeviceKeys, Organisation};
-use chancery_wire::proto::{self, PrekeyBundle, SessionRecord};
+use chancery_wire::proto::{self, PrekeyBundle};
 use chancery_wire::{Limit, Timestamp, Unverified, decode, encode};
 use serde_json::{Value, json};
 
@@ -23,12 +22,8 @@ use super::book::{self, Draws, sample_hex};
 use super::{Computation, Computed, Draft, Inputs, Kind, Plan, hex, same};
 use crate::company::{Company, Member, NOW, Prekeys};
 
-pub(super) const PLANS: &[Plan] = &[
-    ("handshake", handshake),
-    ("ratchet-run", ratchet_run),
-    ("session-envelope", session_envelope),
-    ("content-padding", content_padding),
-];
+pub(super) const PLANS: &[Plan] =
+    &[("handshake", handshake), ("content-padding", content_padding), ("heal", heal)];
 
 pub(super) const KINDS: &[Kind] = &[
     Kind {
@@ -43,37 +38,19 @@ pub(super) const KINDS: &[Kind] = &[
             "R-HANDSHAKE-9",
             "R-HANDSHAKE-10",
             "R-ENVELOPE-3",
+            "R-RATCHET-16",
         ],
         compute: compute_handshake,
-    },
-    Kind {
-        name: "ratchet-run",
-        requirements: &[
-            "R-RATCHET-3",
-            "R-RATCHET-4",
-            "R-RATCHET-8",
-            "R-RATCHET-9",
-            "R-RATCHET-13",
-            "R-RATCHET-14",
-        ],
-        compute: compute_run,
-    },
-    Kind {
-        name: "session-envelope",
-        requirements: &[
-            "R-ENVELOPE-2",
-            "R-ENVELOPE-4",
-            "R-ENVELOPE-5",
-            "R-RATCHET-5",
-            "R-RATCHET-6",
-            "R-RATCHET-7",
-        ],
-        compute: compute_envelope,
     },
     Kind { name: "bucket", requirements: &["R-ENVELOPE-4"], compute: compute_bucket },
     Kind { name: "file-length", requirements: &["R-CONTENT-6", "R-CONTENT-7"], compute: compute_file_length },
     Kind { name: "file-name", requirements: &["R-CONTENT-4"], compute: compute_file_name },
     Kind { name: "content", requirements: &["R-CONTENT-1", "R-CONTENT-2"], compute: compute_content },
+    Kind {
+        name: "heal",
+        requirements: &["R-CONTENT-1", "R-CONTENT-9", "R-CONTENT-10"],
+        compute: compute_heal,
+    },
 ];
 
 fn handshake() -> Vec<Draft> {
@@ -241,6 +218,13 @@ fn compute_handshake(inputs: &Inputs<'_>) -> Computation {
     let tag = &book::mac(label::KDF_TAG, &secrets[32..64], &0_u32.to_be_bytes())[..16];
     same("tag", tag, &envelope[HANDSHAKE_LEN + 1..HANDSHAKE_LEN + 17])?;
 
+    let start = book::derive(label::KDF_PQ_START, &[0; 32], &[&secrets[96..]], b"", 160);
+    let record = decode::<proto::SessionRecord>(started.session.to_bytes().expose(), Limit::RECORD);
+    let record =
+        record.map_err(|e| e.to_string())?.into_unchecked().post_quantum.ok_or("no post-quantum state")?;
+    same("RK_pq", &start[..32], &record.root_key)?;
+    same("authenticator", &start[96..], &record.braid.ok_or("no braid")?.authenticator)?;
+
     // The other side comes to the same.
     let local = Local { credential: to, keys: &parties.responder.1 };
     let responder = Responder { local, organisation: &parties.organisation, prekeys: &parties.prekeys };
@@ -250,7 +234,7 @@ fn compute_handshake(inputs: &Inputs<'_>) -> Computation {
     same("plaintext", accepted.plaintext.expose(), &plaintext)?;
 
     let mut computed = Computed::default();
-    let via: [(&str, &[u8]); 19] = [
+    let via: [(&str, &[u8]); 23] = [
         ("ephemeral_secret", &ek),
         ("coins", &draws.next::<32>()),
         ("hedge", &draws.next::<32>()),
@@ -268,6 +252,10 @@ fn compute_handshake(inputs: &Inputs<'_>) -> Computation {
         ("header_key_a", &secrets[32..64]),
         ("header_key_b", &secrets[64..96]),
         ("post_quantum_start", &secrets[96..]),
+        ("post_quantum_root_key", &start[..32]),
+        ("post_quantum_chain_key_of_initiator", &start[32..64]),
+        ("post_quantum_chain_key_of_responder", &start[64..96]),
+        ("authenticator", &start[96..]),
         ("associated_data", &ad),
         ("tag", tag),
     ];
@@ -275,211 +263,6 @@ fn compute_handshake(inputs: &Inputs<'_>) -> Computation {
     computed.via("initiator_record", started.session.to_bytes().expose());
     computed.out("session_id", id);
     computed.out("envelope", envelope);
-    Ok(computed)
-}
-
-/// Both sides of a session after its first message.
-fn records() -> (String, String) {
-    let mut draws = Draws::new([5; 32]);
-    let (alice, bob, _) = Company::found(1).two_sessions(draws.rng());
-    (hex(alice.to_bytes().expose()), hex(bob.to_bytes().expose()))
-}
-
-fn ratchet_run() -> Vec<Draft> {
-    let (initiator, responder) = records();
-    let run = |id: &str, steps: &[&str]| {
-        let inputs = json!({
-            "initiator": initiator, "responder": responder, "steps": steps,
-            "now": NOW.as_millis(), "rng_seed": sample_hex(id, 32),
-        });
-        (format!("ratchet-run-{id}"), "ratchet-run", inputs)
-    };
-    vec![
-        run(
-            "in-order",
-            &["i send one", "r receive 0", "r send two", "i receive 1", "i send three", "r receive 2"],
-        ),
-        run(
-            "turns",
-            &[
-                "r send a",
-                "i receive 0",
-                "i send b",
-                "r receive 1",
-                "r send c",
-                "i receive 2",
-                "i send d",
-                "r receive 3",
-                "r send e",
-                "i receive 4",
-                "i send f",
-                "r receive 5",
-                "r send g",
-                "i receive 6",
-                "i send h",
-                "r receive 7",
-            ],
-        ),
-        run(
-            "loss-and-reordering",
-            &[
-                "i send a0",
-                "i send a1",
-                "i send a2",
-                "i send a3",
-                "r receive 3",
-                "r receive 1",
-                "r send b0",
-                "r send b1",
-                "i receive 5",
-                "i send a4",
-                "r receive 6",
-                "r receive 0",
-                "i receive 4",
-                "r receive 1",
-                "r receive 2",
-            ],
-        ),
-        run(
-            "both-at-once",
-            &[
-                "i send a0",
-                "r send b0",
-                "r receive 0",
-                "i receive 1",
-                "r send b1",
-                "i send a1",
-                "i receive 2",
-                "r receive 3",
-                "r receive 0",
-            ],
-        ),
-    ]
-}
-
-fn session(inputs: &Inputs<'_>, name: &str) -> Result<Session, String> {
-    Session::from_bytes(&inputs.bytes(name)?).map_err(|e| format!("inputs.{name}: {e}"))
-}
-
-fn compute_run(inputs: &Inputs<'_>) -> Computation {
-    let mut sides = [session(inputs, "initiator")?, session(inputs, "responder")?];
-    let now = Timestamp::from_millis(inputs.number("now")?);
-    let mut draws = Draws::new(inputs.array("rng_seed")?);
-    let steps = inputs.0.get("steps").and_then(Value::as_array).ok_or("inputs.steps: no list")?;
-    let (mut envelopes, mut results, mut states) = (Vec::new(), Vec::new(), Vec::new());
-    for step in steps {
-        let words: Vec<&str> = step.as_str().ok_or("inputs.steps: no text")?.splitn(3, ' ').collect();
-        let [who, what, which] = words.as_slice() else { return Err("inputs.steps: three words".into()) };
-        let side = match *who {
-            "i" => &mut sides[0],
-            "r" => &mut sides[1],
-            _ => return Err("inputs.steps: i or r".into()),
-        };
-        let before = side.to_bytes();
-        match *what {
-            "send" => {
-                let envelope = side.encrypt(which.as_bytes(), draws.rng()).map_err(|e| e.to_string())?;
-                let chain = sending_chain(before.expose())?;
-                same("tag", &chain.tag, &envelope[1..17])?;
-                results.push(json!({ "envelope": hex(&envelope), "sending": chain.shown() }));
-                envelopes.push(envelope);
-            }
-            "receive" => {
-                let envelope = which.parse().ok().and_then(|which: usize| envelopes.get(which));
-                let envelope = envelope.ok_or("inputs.steps: no such envelope")?;
-                results.push(match side.decrypt(envelope, now, draws.rng()) {
-                    Ok(decrypted) => json!({ "plaintext": hex(decrypted.plaintext.expose()) }),
-                    Err(error) => {
-                        same("state after a refusal", before.expose(), side.to_bytes().expose())?;
-                        json!({ "error": error.to_string() })
-                    }
-                });
-            }
-            _ => return Err("inputs.steps: send or receive".into()),
-        }
-        states.push(json!(hex(side.to_bytes().expose())));
-    }
-    let mut computed = Computed::default();
-    computed.via("records_after_each_step", Value::Array(states));
-    computed.out("results", Value::Array(results));
-    Ok(computed)
-}
-
-/// What the classical ratchet uses for the next message, from a stored record.
-struct SendingChain {
-    header_key: Vec<u8>,
-    chain_key: Vec<u8>,
-    number: u32,
-    ratchet_public: Vec<u8>,
-    tag: Vec<u8>,
-    single_header_key: [u8; 32],
-    message_key: [u8; 32],
-    next_chain_key: [u8; 32],
-    previous: u32,
-    associated_data: Vec<u8>,
-}
-
-fn sending_chain(record: &[u8]) -> Result<SendingChain, String> {
-    let record = decode::<SessionRecord>(record, Limit::RECORD).map_err(|e| e.to_string())?.into_unchecked();
-    let chain = record.sending.ok_or("no sending chain")?;
-    let number = chain.next.to_be_bytes();
-    let secret = Secret::from_slice(&record.ratchet_secret).ok_or("ratchet secret: not 32 bytes")?;
-    Ok(SendingChain {
-        tag: book::mac(label::KDF_TAG, &chain.header_key, &number)[..16].to_vec(),
-        single_header_key: book::mac(label::KDF_HEADER, &chain.header_key, &number),
-        message_key: book::mac(label::KDF_MESSAGE, &chain.chain_key, b""),
-        next_chain_key: book::mac(label::KDF_CHAIN, &chain.chain_key, b""),
-        ratchet_public: DhSecret::from_secret(secret).public().as_bytes().to_vec(),
-        header_key: chain.header_key,
-        chain_key: chain.chain_key,
-        number: chain.next,
-        previous: record.previous_chain_len,
-        associated_data: record.associated_data,
-    })
-}
-
-impl SendingChain {
-    fn shown(&self) -> Value {
-        json!({
-            "number": self.number, "previous_chain_len": self.previous,
-            "header_key": hex(&self.header_key), "chain_key": hex(&self.chain_key),
-            "ratchet_public_key": hex(&self.ratchet_public), "tag": hex(&self.tag),
-            "single_use_header_key": hex(&self.single_header_key),
-            "classical_message_key": hex(&self.message_key), "next_chain_key": hex(&self.next_chain_key),
-        })
-    }
-}
-
-fn session_envelope() -> Vec<Draft> {
-    let (initiator, responder) = records();
-    let draft = |id: &str, record: &str, content: Vec<u8>| {
-        let inputs = json!({ "record": record, "content": hex(&content), "rng_seed": sample_hex(id, 32) });
-        (format!("session-envelope-{id}"), "session-envelope", inputs)
-    };
-    vec![
-        draft("initiator", &initiator, b"vector".to_vec()),
-        draft("responder", &responder, b"vector".to_vec()),
-        draft("empty", &initiator, Vec::new()),
-        draft("fills-its-bucket", &initiator, vec![b'x'; BUCKETS[0] - SESSION_MESSAGE_OVERHEAD]),
-        draft("one-more", &initiator, vec![b'x'; BUCKETS[0] - SESSION_MESSAGE_OVERHEAD + 1]),
-    ]
-}
-
-fn compute_envelope(inputs: &Inputs<'_>) -> Computation {
-    let (record, content) = (inputs.bytes("record")?, inputs.bytes("content")?);
-    let mut session = session(inputs, "record")?;
-    let mut draws = Draws::new(inputs.array("rng_seed")?);
-    let envelope = session.encrypt(&content, draws.rng()).map_err(|e| e.to_string())?;
-    let chain = sending_chain(&record)?;
-    let mut header = chain.ratchet_public.clone();
-    header.extend(chain.previous.to_be_bytes());
-    same("tag", &chain.tag, &envelope[1..17])?;
-    let mut computed = Computed::default();
-    computed.via("sending", chain.shown());
-    computed.via("header_without_flags", &header);
-    computed.via("associated_data", &[chain.associated_data.as_slice(), &envelope[1..73]].concat());
-    computed.out("envelope", &envelope);
-    computed.out("record_after", session.to_bytes().expose());
     Ok(computed)
 }
 
@@ -576,6 +359,54 @@ fn compute_content(inputs: &Inputs<'_>) -> Computation {
         sent_at: inputs.number("sent_at")?,
         number: 1,
         body: Some(proto::content::Body::Text(text)),
+        ..proto::Content::default()
+    };
+    let mut computed = Computed::default();
+    computed.out("content", &encode(&content));
+    Ok(computed)
+}
+
+/// What goes to and fro when something is missing: contents without a message, and one that names lost numbers.
+fn heal() -> Vec<Draft> {
+    let ranges = |ranges: &[[u64; 2]]| json!(ranges);
+    let draft = |id: &str, highest: u64, missing: &[[u64; 2]], gone: &[[u64; 2]]| {
+        let inputs = json!({
+            "sent_at": NOW.as_millis(), "sent": 12, "acknowledged": 4, "acknowledged_check": sample_hex(id, 8),
+            "highest": highest, "missing": ranges(missing), "gone": ranges(gone),
+        });
+        (format!("heal-{id}"), "heal", inputs)
+    };
+    let most: Vec<[u64; 2]> = (0..64).map(|number| [5 + 3 * number, 6 + 3 * number]).collect();
+    vec![
+        draft("nothing-missing", 9, &[], &[]),
+        draft("gaps", 20, &[[5, 7], [9, 9]], &[]),
+        draft("gone", 20, &[[6, 6]], &[[2, 2], [10, 11]]),
+        draft("most-ranges", 300, &most, &[]),
+    ]
+}
+
+fn compute_heal(inputs: &Inputs<'_>) -> Computation {
+    let ranges = |name: &str| {
+        let bad = || format!("inputs.{name}: pairs of numbers");
+        let list = inputs.0.get(name).and_then(Value::as_array).ok_or_else(bad)?;
+        let range = |pair: &Value| match (pair[0].as_u64(), pair[1].as_u64()) {
+            (Some(first), Some(last)) if first <= last => Ok(proto::NumberRange { first, last }),
+            _ => Err(bad()),
+        };
+        list.iter().map(range).collect::<Result<Vec<_>, _>>()
+    };
+    let (highest, missing) = (inputs.number("highest")?, ranges("missing")?);
+    let rising = missing.windows(2).all(|pair| pair[0].last < pair[1].first);
+    if !rising || missing.len() > 64 || missing.iter().any(|range| range.last >= highest) {
+        return Err("inputs.missing: rising and disjoint, at most 64, below the highest".into());
+    }
+    let content = proto::Content {
+        sent_at: inputs.number("sent_at")?,
+        sent: inputs.number("sent")?,
+        acknowledged: inputs.number("acknowledged")?,
+        acknowledged_check: u64::from_be_bytes(inputs.array("acknowledged_check")?),
+        gone: ranges("gone")?,
+        body: Some(proto::content::Body::Heal(proto::Heal { highest, missing })),
         ..proto::Content::default()
     };
     let mut computed = Computed::default();
