@@ -43,6 +43,9 @@ fn rfc_7748_section_5_2() {
     let mut u = k;
     for round in 1..=1000 {
         let next = x25519_dalek::x25519(k, u);
+        let mut other = [0; 32];
+        assert!(libcrux_curve25519::ecdh(&mut other, &u, &k).is_ok());
+        assert_eq!(other, next, "both implementations");
         (u, k) = (k, next);
         if round == 1 {
             assert_eq!(k, array("422c8e7a6227d7bca1350b3e2bb7279f7897b87bb6854b783c60e80311ae3079"));
