@@ -107,12 +107,12 @@ impl Five {
     /// A device and a conversation that is not what was said.
     fn lacking(world: &World, said: &[(usize, usize, String)]) -> Option<(usize, Vec<String>, Vec<String>)> {
         for (person, devices) in PEOPLE.iter().enumerate() {
-            for with in 0..2 {
+            for (with, theirs) in PEOPLE.iter().enumerate() {
                 let among = |pair: (usize, usize)| pair == (person, with) || pair == (with, person);
                 let expected = said.iter().filter(|(from, to, _)| among((*from, *to)));
                 let expected: Vec<String> = expected.map(|(.., text)| text.clone()).collect();
                 for device in *devices {
-                    let mut there = world.history(PersonId(*device), PersonId(PEOPLE[with][0]));
+                    let mut there = world.history(PersonId(*device), PersonId(theirs[0]));
                     // What they said when they met.
                     there.retain(|text| !text.is_empty());
                     there.sort_unstable();

@@ -33,6 +33,9 @@ fn peak(work: impl FnOnce()) -> u64 {
     status("VmHWM:").saturating_sub(before)
 }
 
+/// What is tried, and how.
+type Case<'a> = (&'static str, Box<dyn FnMut() + 'a>);
+
 /// One test, because a second one would run beside it. (R-WIRE-3, R-RATCHET-8, R-RATCHET-11)
 #[test]
 fn the_worst_inputs_stay_below_four_mebibytes() {
@@ -62,7 +65,7 @@ fn the_worst_inputs_stay_below_four_mebibytes() {
 
     let read = || Session::from_bytes(stored.expose()).unwrap();
     let mut session = read();
-    let cases: [(&str, Box<dyn FnMut() + '_>); 5] = [
+    let cases: [Case<'_>; 5] = [
         (
             "garbage of 96 KiB",
             Box::new(|| assert!(read().decrypt(&garbage, NOW, &mut seeded([2; 32])).is_err())),
