@@ -3,7 +3,7 @@
 use chancery_core::Bundle;
 use chancery_identity::prekey::VerifiedUpload;
 use chancery_identity::{Organisation, is_relay_url};
-use chancery_org::InvitationLink;
+use chancery_org::{DeviceLink, InvitationLink};
 use chancery_testkit::company::NOW;
 use chancery_wire::proto::{PrekeyBundle, PrekeyUpload, SealedDirectoryEntry, Signed};
 use chancery_wire::{Limit, Unverified, decode, encode, proto};
@@ -95,7 +95,7 @@ pub fn prekey_upload(data: &[u8]) {
     assert!(read.is_ok() || !tried.sound);
 }
 
-/// An invitation link; what reads also writes, and reads the same again.
+/// An invitation link or a device link; what reads also writes, and reads the same again.
 pub fn invitation_link(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     let own = COMPANY.alice.link.encode();
@@ -105,6 +105,14 @@ pub fn invitation_link(data: &[u8]) {
             let again = InvitationLink::parse(&link.encode()).expect("what it wrote");
             assert_eq!((again.org_id, again.invitation_id), (link.org_id, link.invitation_id));
             assert!(is_relay_url(&link.relay_url));
+        }
+        if let Ok(link) = DeviceLink::parse(text) {
+            let again = DeviceLink::parse(&link.encode()).expect("what it wrote");
+            assert_eq!(
+                (again.org_id, again.link_id, again.mailbox),
+                (link.org_id, link.link_id, link.mailbox)
+            );
+            assert!(InvitationLink::parse(text).is_err(), "no link is of both kinds");
         }
     }
 }

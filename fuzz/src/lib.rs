@@ -25,12 +25,14 @@ use std::sync::LazyLock;
 use chancery_crypto::rng::seeded;
 use chancery_testkit::company::Company;
 
+mod devices;
 mod identity;
 mod local;
 mod messages;
 mod seeds;
 mod wire;
 
+pub use devices::{device_order, five_devices, heal, link_request};
 pub use identity::{
     credential, directory_entry, directory_sealed, enrolment_answer, enrolment_request, invitation_link,
     organisation, prekey_bundle, prekey_upload, relay_record,
@@ -48,13 +50,17 @@ pub const TARGETS: &[Target] = &[
     ("client_frame", client_frame),
     ("content", content),
     ("credential", credential),
+    ("device_order", device_order),
     ("directory_entry", directory_entry),
     ("directory_sealed", directory_sealed),
     ("enrolment_answer", enrolment_answer),
     ("enrolment_request", enrolment_request),
     ("envelope", envelope),
+    ("five_devices", five_devices),
+    ("heal", heal),
     ("initial_envelope", initial_envelope),
     ("invitation_link", invitation_link),
+    ("link_request", link_request),
     ("merkle", merkle),
     ("organisation", organisation),
     ("prekey_bundle", prekey_bundle),

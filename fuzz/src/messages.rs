@@ -1,10 +1,11 @@
 //! Envelopes, sessions and contents.
 
+use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
 use chancery_core::{EnvelopeKind, InitialEnvelope, Session, SessionEnvelope, initiate, respond};
 use chancery_engine::content::{padded_len, safe_name};
-use chancery_engine::{Effect, Engine, Input, Notice};
+use chancery_engine::{Draft, Effect, Engine, Input, Notice, Outcome, Step, next_step};
 use chancery_testkit::company::NOW;
 use chancery_testkit::event::{Event, Pair};
 use chancery_testkit::{Disk, commit};
@@ -72,6 +73,56 @@ static READY: LazyLock<(Disk, chancery_core::Bundle)> = LazyLock::new(|| {
     (disk, bundle)
 });
 
+/// Messages that alice's device holds for bob's.
+pub(crate) const HELD: usize = 5;
+
+/// Alice's device in the middle of a conversation with bob's, whose session is as stored.
+pub(crate) struct Talking {
+    disk: Disk,
+    engine: Engine,
+    bob: Vec<u8>,
+}
+
+/// Made once: a handshake for each input would be most of the work.
+pub(crate) static TALKING: LazyLock<Talking> = LazyLock::new(|| {
+    let (disk, bundle) = &*READY;
+    let started = initiate(COMPANY.bob.local(), bundle, b"", NOW, &mut rng()).expect("sound");
+    let bob = started.session.to_bytes().expose().to_vec();
+    let engine = Engine::load(disk, NOW).expect("enrolled");
+    let mut talking = Talking { disk: disk.clone(), engine, bob };
+    talking.take(Input::Received { sequence: 1, envelope: &started.envelope });
+    let change = proto::DirectoryChange { sequence: 1, entry: Some(COMPANY.bob.entry.clone()) };
+    talking.take(Input::Directory(&proto::DirectoryPage { changes: vec![change], more: false }));
+    for number in 1..=HELD {
+        let message_id = [u8::try_from(number).expect("few"); 16];
+        let to = COMPANY.bob.credential.member_id();
+        talking.take(Input::Send(Draft { to, message_id, text: "held", attachments: Vec::new() }));
+        while let Some(step) = next_step(&talking.disk, &BTreeSet::new()).expect("readable") {
+            let item = step.item();
+            match step {
+                Step::Seal { .. } => talking.take(Input::Seal { item }),
+                _ => talking.take(Input::Done { item }),
+            }
+        }
+    }
+    talking
+});
+
+impl Talking {
+    fn take(&mut self, input: Input<'_>) {
+        let outcome = self.engine.handle(&self.disk, input, NOW, &mut rng()).expect("handled");
+        commit(&mut self.disk, outcome.batch);
+    }
+
+    /// What alice's engine does with a content that bob's device encrypts; `None` if it is too long for one.
+    pub(crate) fn hear(&self, content: &[u8]) -> Option<Outcome> {
+        let mut bob = Session::from_bytes(&self.bob).expect("stored");
+        let envelope = bob.encrypt(content, &mut rng()).ok()?;
+        let input = Input::Received { sequence: 1, envelope: &envelope };
+        Some(self.engine.handle(&self.disk, input, NOW, &mut rng()).expect("readable"))
+    }
+}
+
 /// A content that a member's device encrypted, whatever it is, at an engine.
 pub fn content(data: &[u8]) {
     let _ = padded_len(data.iter().fold(0, |sum, byte| sum << 8 | u64::from(*byte)) >> 8);
@@ -80,11 +131,7 @@ pub fn content(data: &[u8]) {
         assert!(!name.is_empty() && name.len() <= 255 && !name.contains(['/', '\\', '\0']));
         assert_eq!(safe_name(&name), name, "a safe name stays as it is");
     }
-    let (disk, bundle) = &*READY;
-    let engine = Engine::load(disk, NOW).expect("enrolled");
-    let Ok(started) = initiate(COMPANY.bob.local(), bundle, data, NOW, &mut rng()) else { return };
-    let input = Input::Received { sequence: 1, envelope: &started.envelope };
-    let outcome = engine.handle(disk, input, NOW, &mut rng()).expect("readable");
+    let Some(outcome) = TALKING.hear(data) else { return };
     assert!(outcome.effects.contains(&Effect::Acknowledge(1)));
     let stored = outcome.effects.iter().any(|it| matches!(it, Effect::Notify(Notice::EventStored(_))));
     let unknown = outcome.effects.contains(&Effect::Notify(Notice::Undecryptable));

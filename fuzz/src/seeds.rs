@@ -2,7 +2,7 @@
 //!
 //! Most are lists of changes, which stay small and stay good when a format changes.
 
-use chancery_testkit::company::NOW;
+use chancery_testkit::company::{NOW, RELAY_PIN, RELAY_URL};
 use chancery_wire::encode;
 use chancery_wire::proto::{
     self, ClaimPrekeys, ClientFrame, Content, Deliver, DirectoryChange, DirectoryPage, GetOrganisation,
@@ -52,10 +52,11 @@ fn own(target: &str) -> Vec<(&'static str, Vec<u8>)> {
             ("own", COMPANY.alice.link.encode().into_bytes()),
             ("no-checksum", b"chancery:AAAAAAAA".to_vec()),
             ("other-scheme", b"https://example.org".to_vec()),
+            ("device", device_link().into_bytes()),
         ],
-        "envelope" => (0x10..=0x15_u8)
+        "envelope" => (0x10..=0x16_u8)
             .map(|kind| ("kind", kind))
-            .zip(["kind-0", "initial", "session", "request", "answer", "kind-5"])
+            .zip(["kind-0", "initial", "session", "request", "answer", "link-request", "order"])
             .map(|((_, kind), name)| (name, [vec![kind, 0, 1], vec![1; 509]].concat()))
             .collect(),
         "directory_sealed" => vec![("raw-sound", raw(encode(&COMPANY.alice.entry)))],
@@ -67,6 +68,40 @@ fn own(target: &str) -> Vec<(&'static str, Vec<u8>)> {
             ),
             ("many-leaves", vec![255, 254, 1]),
         ],
+        "link_request" => vec![
+            ("inside-sound", vec![2]),
+            ("inside-first-key", vec![2, 0, 4, 1]),
+            ("inside-last-byte", vec![2, 0x80, 0, 1]),
+            ("inside-cut", vec![2, 0x20, 0, 0]),
+            ("inside-empty", vec![3]),
+            ("inside-long", [vec![3], vec![0x22; 4000]].concat()),
+        ],
+        "device_order" => vec![
+            ("inside-sound", vec![2]),
+            ("inside-cut", vec![2, 0x20, 0, 0]),
+            ("inside-empty", vec![3]),
+            ("order-context", vec![4, 0, 3, 1]),
+            ("order-expired", vec![4, 0, 36, 0xFF]),
+            ("order-cut", vec![4, 0, 42, 0]),
+            ("order-other-keys", vec![4, 0x80, 0, 1]),
+            ("request-damaged", vec![5, 0x80, 0, 1]),
+            ("request-empty", vec![5, 0, 0, 0]),
+        ],
+        "heal" => vec![
+            ("nothing-missing", vec![0, 5, 0, 5]),
+            ("all-missing", vec![0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 5]),
+            ("two-gaps", vec![0, 5, 0, 1, 0, 5, 0, 0, 0, 2, 0, 2, 0, 4, 0, 4]),
+            ("gone", vec![0, 5, 0, 1, 0, 9, 0, 1, 0, 6, 0, 8]),
+            ("never-sent", vec![2, 0, 2, 0, 2, 0, 0, 0, 0, 1, 2, 0]),
+            ("falling", vec![0, 5, 0, 0, 0, 0, 0, 0, 0, 4, 0, 2]),
+        ],
+        "five_devices" => vec![
+            ("all-write", (0..5).flat_map(|device| [0, device, 0, 41]).collect()),
+            ("lost", [[0, 0, 0, 9], [5, 3, 0, 3], [2, 0, 0, 0], [2, 3, 0, 1], [0, 3, 0, 9]].concat()),
+            ("damaged", [[0, 1, 0, 9], [5, 4, 0, 1], [5, 0, 0, 2], [2, 1, 0, 0], [2, 4, 0, 1]].concat()),
+            ("note", [[0, 2, 0, 10], [4, 0, 0, 0], [6, 2, 0, 0], [7, 0, 0, 5]].concat()),
+            ("late", [[0, 4, 0, 1], [5, 0, 0, 0], [2, 4, 0, 0], [2, 0, 0, 1], [0, 4, 0, 1]].concat()),
+        ],
         "two_devices" => vec![
             ("turns", [[0, 0, 0, 40], [2, 1, 0, 0], [0, 1, 0, 40], [2, 0, 0, 0]].repeat(4).concat()),
             ("reordered", [[0, 0, 0, 9].repeat(6), [2, 1, 0, 5].repeat(3)].concat()),
@@ -76,6 +111,11 @@ fn own(target: &str) -> Vec<(&'static str, Vec<u8>)> {
         ],
         _ => Vec::new(),
     }
+}
+
+fn device_link() -> String {
+    let names = (COMPANY.organisation.id(), COMPANY.alice.credential.device_id());
+    chancery_org::DeviceLink::new(names, (RELAY_URL, RELAY_PIN), NOW, &mut crate::rng()).encode()
 }
 
 fn client_frames() -> Vec<(&'static str, Vec<u8>)> {

@@ -1,6 +1,7 @@
 //! Several devices of a person, and what happens to them: an authority signs for them as the desk would.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use chancery_crypto::rng::random_bytes;
 use chancery_crypto::secret::Secret;
@@ -20,9 +21,10 @@ use crate::person::{Disk, PersonId};
 use crate::world::World;
 
 /// The enrolling issuer's key, and what it has signed in the directory.
+#[derive(Clone)]
 pub(crate) struct Authority {
     issuer_id: IssuerId,
-    key: SigningKey,
+    key: Arc<SigningKey>,
     entries: BTreeMap<MemberId, u64>,
 }
 
@@ -34,7 +36,7 @@ impl Authority {
         let seed = Secret::from_slice(&bytes[33..97]).expect("64 bytes");
         Self {
             issuer_id: IssuerId::from_bytes(&bytes[1..33]).expect("32 bytes"),
-            key: SigningKey::from_seed(seed),
+            key: Arc::new(SigningKey::from_seed(seed)),
             entries: BTreeMap::new(),
         }
     }

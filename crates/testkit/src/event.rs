@@ -1,4 +1,4 @@
-//! Two devices with one session and a bad network between them, driven by events.
+//! Events, and two devices with one session and a bad network between them that they drive; [`crate::five`] are more.
 //!
 //! An event is read from four bytes, so that a fuzzer, a property test and a committed corpus speak of the
 //! same runs.
@@ -17,19 +17,20 @@ pub const EVENT_LEN: usize = 4;
 /// The most envelopes that are under way to one device; more are refused by the run, not by the session.
 const MOST_UNDER_WAY: usize = 64;
 
-/// Something that happens to a device (`false` alice, `true` bob) or to what is under way to it.
+/// Something that happens to a device or to what is under way to it. Of two devices even numbers are alice's and odd ones
+/// bob's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Event {
     /// The device writes a message of this many bytes.
-    Send(bool, usize),
+    Send(u8, usize),
     /// One of the envelopes under way to the device arrives; which one says the number.
-    Deliver(bool, usize),
+    Deliver(u8, usize),
     /// One of them arrives, and stays under way to arrive again.
-    Duplicate(bool, usize),
+    Duplicate(u8, usize),
     /// One of them arrives with a bit flipped at this place, and stays under way.
-    Damage(bool, usize),
+    Damage(u8, usize),
     /// The device is switched off and on: it reads its session from what it stored.
-    Restart(bool),
+    Restart(u8),
     /// This many hours pass.
     Wait(u16),
 }
@@ -38,14 +39,13 @@ impl Event {
     /// Reads an event; every four bytes are one.
     #[must_use]
     pub fn decode([kind, device, high, low]: [u8; EVENT_LEN]) -> Self {
-        let bob = device & 1 == 1;
         let number = usize::from(u16::from_be_bytes([high, low]));
         match kind % 8 {
-            0 | 1 => Self::Send(bob, number % 600),
-            2 | 3 => Self::Deliver(bob, number),
-            4 => Self::Duplicate(bob, number),
-            5 => Self::Damage(bob, number),
-            6 => Self::Restart(bob),
+            0 | 1 => Self::Send(device, number % 600),
+            2 | 3 => Self::Deliver(device, number),
+            4 => Self::Duplicate(device, number),
+            5 => Self::Damage(device, number),
+            6 => Self::Restart(device),
             _ => Self::Wait(u16::from_be_bytes([high, low]) % 48),
         }
     }
@@ -94,13 +94,14 @@ impl Pair {
 
     /// Lets an event happen, and panics when a promise of the session is broken by it.
     pub fn apply(&mut self, event: Event) {
+        let side = |device: u8| usize::from(device % 2);
         match event {
-            Event::Send(bob, length) => self.send(usize::from(bob), length),
-            Event::Deliver(bob, number) => self.deliver(usize::from(bob), number, false),
-            Event::Duplicate(bob, number) => self.deliver(usize::from(bob), number, true),
-            Event::Damage(bob, place) => self.damage(usize::from(bob), place),
-            Event::Restart(bob) => {
-                let side = &mut self.sides[usize::from(bob)];
+            Event::Send(from, length) => self.send(side(from), length),
+            Event::Deliver(to, number) => self.deliver(side(to), number, false),
+            Event::Duplicate(to, number) => self.deliver(side(to), number, true),
+            Event::Damage(to, place) => self.damage(side(to), place),
+            Event::Restart(device) => {
+                let side = &mut self.sides[side(device)];
                 let stored = side.session.to_bytes();
                 side.session = Session::from_bytes(stored.expose()).expect("what it wrote");
                 assert_eq!(side.session.to_bytes().expose(), stored.expose(), "read and written is the same");

@@ -25,8 +25,10 @@
 pub mod company;
 mod devices;
 pub mod event;
+pub mod five;
 mod line;
 mod person;
+mod snapshot;
 #[cfg(test)]
 mod tests;
 pub mod vectors;
@@ -34,4 +36,5 @@ mod weather;
 mod world;
 
 pub use person::{Disk, Fate, PersonId, commit};
+pub use snapshot::Snapshot;
 pub use world::{Fault, World};

@@ -83,7 +83,7 @@ fn a_delivery_that_is_repeated_is_the_same_and_comes_before_the_next_r_engine_3(
     world.schedule([Fault::LoseAnswer]);
     world.flush(alice);
     let at_relay = world.mail(bob);
-    assert_eq!(at_relay, [before.envelope.clone()], "the relay has it, alice does not know");
+    assert_eq!(at_relay, std::slice::from_ref(&before.envelope), "the relay has it, alice does not know");
     world.restart(alice);
     let Step::Deliver { deliver: again, .. } = step(&world, alice) else { panic!("not repeated") };
     assert_eq!(again, before, "the same delivery id, the same bytes");
@@ -242,4 +242,31 @@ fn a_content_without_a_message_is_not_shown_r_content_1() {
     assert_eq!(world.heard(alice), ["hello"]);
     assert_eq!(world.history(alice, bob), ["hello", "hello"]);
     assert_eq!(world.undecryptable(alice), 0);
+}
+
+#[test]
+fn of_two_first_messages_with_one_one_time_key_the_second_is_refused_r_handshake_11_r_engine_9() {
+    let (mut world, [alice, bob, carol]) = three(9);
+    world.say(alice, bob, "from alice");
+    world.say(carol, bob, "from carol");
+    // A dishonest relay hands the same pair to both.
+    let device_id = world.people[bob.0].device_id.as_bytes().to_vec();
+    let mut line = world.exchange.connect(world.now, world.rng.as_mut());
+    let claim = ClaimPrekeys { device_id, token: Vec::new() };
+    let answer = world.ask(&mut line, client_frame::Body::ClaimPrekeys(claim));
+    let Some(relay_frame::Body::Bundle(bundle)) = answer else { panic!("no bundle: {answer:?}") };
+    assert!(bundle.one_time.is_some());
+    const PREKEY: Table = Table(0x0120);
+    let secrets = |world: &World| world.disk(bob).keys().filter(|key| key.table == PREKEY).count();
+    let before = secrets(&world);
+    for from in [alice, carol] {
+        let item = step(&world, from).item();
+        let bundle = Box::new(Unverified::new(bundle.clone()));
+        assert_eq!(world.handle(from, Input::Bundle { item, bundle }), []);
+        world.flush(from);
+    }
+    world.sync(bob);
+    assert_eq!(secrets(&world), before - 2, "the pair is gone");
+    assert_eq!((world.heard(bob), world.undecryptable(bob)), (vec!["from alice".to_owned()], 1));
+    assert_eq!(world.session(bob, carol), (None, 0), "nothing is left of the second");
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use chancery_crypto::label;
 use chancery_crypto::rng::{CryptoRng, random_bytes, seeded};
+use chancery_crypto::secret::SecretBytes;
 use chancery_engine::{
     Device, Draft, Effect, Input, Letter, NewDevice, Notice, Step, conversation, directory_cursor, events,
     member, message, next_step,
@@ -38,11 +39,12 @@ pub struct World {
     pub(crate) rng: Box<dyn CryptoRng>,
     pub(crate) now: Timestamp,
     pub(crate) organisation: Organisation,
-    desk: Desk,
-    desk_disk: Disk,
+    pub(crate) desk: Desk,
+    pub(crate) desk_keys: SecretBytes,
+    pub(crate) desk_disk: Disk,
     pub(crate) exchange: Exchange,
     pub(crate) people: Vec<Person>,
-    faults: Vec<Fault>,
+    pub(crate) faults: Vec<Fault>,
     pub(crate) authority: Authority,
     pub(crate) weather: Weather,
 }
@@ -63,7 +65,7 @@ impl World {
             .record_relay(&organisation, "wss://relay.example:443", &PIN, rng.as_mut())
             .expect("sound");
         let organisation = Organisation::verify(Unverified::new(document), None).expect("sound");
-        let authority = Authority::new(&new.desk);
+        let (authority, desk_keys) = (Authority::new(&new.desk), new.desk.to_secret_bytes());
         let desk = Desk::new(new.desk, organisation.clone(), now).expect("sound");
         let mut desk_disk = Disk::new();
         commit(&mut desk_disk, new.records);
@@ -73,6 +75,7 @@ impl World {
             now,
             organisation,
             desk,
+            desk_keys,
             desk_disk,
             exchange,
             people: Vec::new(),

@@ -1,0 +1,124 @@
+//! A world at rest, from which many others start: quicker than enrolling everybody for each run.
+
+use std::collections::VecDeque;
+
+use chancery_crypto::rng::{CryptoRng, seeded};
+use chancery_crypto::secret::SecretBytes;
+use chancery_identity::{DeviceId, MemberId, Organisation};
+use chancery_org::{Desk, DeskKeys};
+use chancery_relay::{DirectoryRow, Mailbox, PrekeyBatch, PrekeyPair, Storage};
+use chancery_wire::Timestamp;
+
+use crate::devices::Authority;
+use crate::line::Exchange;
+use crate::person::{Disk, Person};
+use crate::world::World;
+
+/// All that lasts of a world: disks, and what the relay keeps. Mailboxes are empty, and nothing is under way.
+pub struct Snapshot {
+    organisation: Organisation,
+    desk_keys: SecretBytes,
+    desk_disk: Disk,
+    now: Timestamp,
+    authority: Authority,
+    devices: Vec<Stored>,
+    directory: Vec<DirectoryRow>,
+}
+
+/// A device, and what the relay has of it.
+struct Stored {
+    disk: Disk,
+    member_id: MemberId,
+    device_id: DeviceId,
+    handle: String,
+    mailbox: Mailbox,
+    batch: PrekeyBatch,
+    pairs: Vec<PrekeyPair>,
+}
+
+impl World {
+    /// Ends a world in which no mail waits, to start others from it.
+    #[must_use]
+    pub fn into_snapshot(mut self) -> Snapshot {
+        let storage = &mut self.exchange.storage;
+        let mut devices = Vec::new();
+        for person in self.people {
+            let mailbox = storage.mailbox(&person.device_id.into()).expect("memory").expect("logged in");
+            assert_eq!(mailbox.envelopes, 0, "a world at rest");
+            let batch = storage.prekey_batch(&person.device_id).expect("memory").expect("published");
+            let mut pairs = Vec::new();
+            while let Some(pair) = storage.take_prekey_pair(&person.device_id).expect("memory") {
+                pairs.push(pair);
+            }
+            let Person { disk, member_id, device_id, handle, .. } = person;
+            devices.push(Stored { disk, member_id, device_id, handle, mailbox, batch, pairs });
+        }
+        let mut directory: Vec<DirectoryRow> = Vec::new();
+        while let Some(row) =
+            storage.next_directory_entry(directory.last().map_or(0, |row| row.sequence)).expect("memory")
+        {
+            directory.push(row);
+        }
+        Snapshot {
+            organisation: self.organisation,
+            desk_keys: self.desk_keys,
+            desk_disk: self.desk_disk,
+            now: self.now,
+            authority: self.authority,
+            devices,
+            directory,
+        }
+    }
+}
+
+impl Snapshot {
+    /// Starts a world; everything random from here on follows from `seed`.
+    #[must_use]
+    pub fn start(&self, seed: u64) -> World {
+        let mut bytes = [0; 32];
+        bytes[8..16].copy_from_slice(&seed.to_be_bytes());
+        let rng: Box<dyn CryptoRng> = Box::new(seeded(bytes));
+        let desk = DeskKeys::from_secret_bytes(self.desk_keys.expose()).expect("its own");
+        let desk = Desk::new(desk, self.organisation.clone(), self.now).expect("sound");
+        let mut exchange = Exchange::new(self.organisation.clone());
+        self.fill(&mut exchange);
+        let people = self.devices.iter().map(|stored| Person {
+            disk: stored.disk.clone(),
+            member_id: stored.member_id,
+            device_id: stored.device_id,
+            handle: stored.handle.clone(),
+            undecryptable: 0,
+            handshakes: 0,
+            fates: VecDeque::new(),
+            engine: None,
+        });
+        World {
+            rng,
+            now: self.now,
+            organisation: self.organisation.clone(),
+            desk,
+            desk_keys: SecretBytes::new(self.desk_keys.expose().to_vec()),
+            desk_disk: self.desk_disk.clone(),
+            exchange,
+            people: people.collect(),
+            faults: Vec::new(),
+            authority: self.authority.clone(),
+            weather: crate::weather::Weather::default(),
+        }
+    }
+
+    fn fill(&self, exchange: &mut Exchange) {
+        let storage = &mut exchange.storage;
+        storage.begin().expect("memory");
+        for stored in &self.devices {
+            let mailbox = stored.device_id.into();
+            storage.create_mailbox(&mailbox, stored.mailbox.last_sequence, None).expect("memory");
+            storage.put_prekeys(&stored.device_id, &stored.batch, &stored.pairs).expect("memory");
+        }
+        for row in &self.directory {
+            let entry = storage.put_directory_entry(&row.entry_id, row.version, &row.sealed, row.sequence);
+            entry.expect("memory");
+        }
+        storage.commit().expect("memory");
+    }
+}
