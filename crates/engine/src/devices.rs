@@ -125,7 +125,7 @@ mod tests {
     const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
 
     fn commit(disk: &mut Disk, batch: Batch) {
-        for (key, value) in batch.0 {
+        for (key, value) in batch {
             match value {
                 Some(value) => disk.insert(key, value),
                 None => disk.remove(&key),
