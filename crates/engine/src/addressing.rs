@@ -75,9 +75,9 @@ pub(crate) fn address_all(
         };
         match sending::send(device, records, &draft, waiting.written_at, rng) {
             Ok(()) => queue().remove(records, number)?,
-            // Somebody without a device, or oneself: it waits, and stays visible.
-            Err(EngineError::UnknownRecipient) => {}
-            Err(EngineError::QueueFull) => return Ok(()),
+            // Somebody without a device, or oneself, or a device for which too much waits: it waits, and stays
+            // visible, and holds up nobody else's.
+            Err(EngineError::UnknownRecipient | EngineError::QueueFull) => {}
             Err(error) => return Err(error),
         }
     }

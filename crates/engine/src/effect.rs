@@ -49,6 +49,11 @@ pub enum Input<'a> {
         /// The outbox item.
         item: u64,
     },
+    /// An outbox item could not be done now, for a reason that may pass: given up once it has waited long enough.
+    Postponed {
+        /// The outbox item.
+        item: u64,
+    },
     /// This device has made a device link and is about to show it.
     DeviceLinkMade(&'a chancery_org::DeviceLink),
     /// A device was approved by a link; the link is over.

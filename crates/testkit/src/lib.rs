@@ -28,6 +28,8 @@ pub mod event;
 mod line;
 mod person;
 pub mod vectors;
+#[cfg(test)]
+mod waiting;
 mod weather;
 mod world;
 
