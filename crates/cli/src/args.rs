@@ -338,8 +338,9 @@ pub(crate) struct RemoveArgs {
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Returns when the relay has the message durably. If the relay cannot be reached, the message is kept, the exit
-code is 5, and whatever command connects next sends it.
+Returns when the relay has the message durably for a device of the recipient; what the recipient's other devices
+lack is tried for 30 days. If nothing could be sent, the message is kept, the exit code is 5, the error \"queued\",
+and whatever command connects next sends it: sending it again would send it twice.
 
 Examples:
   chancery send bob \"Lunch at noon?\"
@@ -364,6 +365,10 @@ pub(crate) struct SendArgs {
 #[command(after_help = "\
 Every message is printed once; if the command is killed, the last lines may come again, with the same
 identifiers, and none is left out.
+
+With --save, a file that cannot be saved has an error beside its name and no path, and holds up nothing. It is
+tried again by the next `receive --save`, and every few minutes with --follow; then a line of its own says where it
+is. Without --follow the exit code says that a file is missing.
 
 Examples:
   chancery receive

@@ -18,6 +18,8 @@ pub(crate) enum Failure {
     DemoFailed,
     /// Nobody reads stdout any more: an end, not an error.
     StdoutClosed,
+    /// A signal came while a file was being saved: an end as well.
+    Stopped,
 }
 
 /// An error as it is printed.
@@ -28,17 +30,50 @@ pub(crate) struct Report {
     pub(crate) retry: bool,
 }
 
+impl Report {
+    /// Puts the library's reason into words, with a hint for people at a command line.
+    pub(crate) fn of(error: &Error) -> Self {
+        let message = match hint(error.code()) {
+            Some(hint) => format!("{error}; {hint}"),
+            None => error.to_string(),
+        };
+        Self { code: error.code().name().to_owned(), message, retry: error.is_retryable() }
+    }
+
+    /// Returns the object for `--json`.
+    pub(crate) fn object(&self) -> serde_json::Value {
+        serde_json::json!({"code": self.code, "message": self.message, "retry": self.retry})
+    }
+}
+
+/// Returns which command or option helps; the library knows of none.
+const fn hint(code: ErrorCode) -> Option<&'static str> {
+    match code {
+        ErrorCode::NoPassphrase => {
+            Some("use --passphrase-file, --key-file, CHANCERY_PASSPHRASE or a terminal")
+        }
+        ErrorCode::NotApproved => Some("that is, run the same command again"),
+        ErrorCode::RelayNotRecorded => Some("use `chancery org relay`"),
+        _ => None,
+    }
+}
+
 impl Failure {
     /// Returns what to print, if anything.
     pub(crate) fn report(&self) -> Option<Report> {
         match self {
-            Self::Error(error) | Self::Queued(error) => Some(Report {
-                code: error.code().name().to_owned(),
-                message: error.to_string(),
-                retry: error.is_retryable(),
-            }),
+            Self::Error(error) => Some(Report::of(error)),
+            // Whoever obeyed "retry" would send it twice.
+            Self::Queued(cause) => {
+                let queued = ErrorCode::Queued;
+                let mut message = queued.message().to_owned();
+                if cause.code() != queued {
+                    message = format!("{message} ({cause})");
+                }
+                Some(Report { code: queued.name().to_owned(), message, retry: false })
+            }
             Self::Reported(report, _) => Some(report.clone()),
-            Self::DemoFailed | Self::StdoutClosed => None,
+            Self::DemoFailed | Self::StdoutClosed | Self::Stopped => None,
         }
     }
 
@@ -49,7 +84,7 @@ impl Failure {
             Self::Queued(_) => chancery::ErrorKind::TryLater as u8,
             Self::Reported(_, code) => *code,
             Self::DemoFailed => 1,
-            Self::StdoutClosed => 0,
+            Self::StdoutClosed | Self::Stopped => 0,
         }
     }
 }

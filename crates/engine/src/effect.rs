@@ -89,6 +89,18 @@ pub enum Input<'a> {
         /// Where it was saved.
         path: &'a str,
     },
+    /// An attachment could not be saved when its message was shown, and is among [`crate::waiting_files`] from now
+    /// on; or there is no hope for it.
+    AttachmentWaits {
+        /// The member who sent the message.
+        from: MemberId,
+        /// The message.
+        message_id: [u8; 16],
+        /// Position of the attachment in the message.
+        index: usize,
+        /// Whether it is still to be saved.
+        waits: bool,
+    },
 }
 
 /// A message to send.

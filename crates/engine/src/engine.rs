@@ -8,7 +8,7 @@ use crate::device::Device;
 use crate::effect::{Input, Outcome};
 use crate::ending::End;
 use crate::error::EngineError;
-use crate::{addressing, devices, directory, ending, heal, messages, prekeys, receiving, sending};
+use crate::{addressing, devices, directory, ending, files, heal, messages, prekeys, receiving, sending};
 
 /// The state machine of one device. It holds only who the device is; everything else is read from the
 /// records in each call, so that several processes may share one store.
@@ -78,7 +78,10 @@ impl Engine {
             }
             Input::EventsTaken { up_to } => messages::events_taken(view, up_to)?,
             Input::AttachmentSaved { from, message_id, index, path } => {
-                messages::attachment_saved(view, &from, &message_id, (index, path))?;
+                files::saved(view, (&from, &message_id, index), path)?;
+            }
+            Input::AttachmentWaits { from, message_id, index, waits } => {
+                files::set_waiting(view, (&from, &message_id, index), waits)?;
             }
         }
         Ok(Outcome { batch: overlay.into_batch(), effects })

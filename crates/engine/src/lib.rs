@@ -21,6 +21,7 @@ mod ending;
 mod engine;
 mod enrolment;
 mod error;
+mod files;
 mod heal;
 mod messages;
 mod numbers;
@@ -42,6 +43,7 @@ pub use ending::MAX_WAIT;
 pub use engine::Engine;
 pub use enrolment::PendingDevice;
 pub use error::EngineError;
+pub use files::{MAX_WAITING_FILES, waiting_files};
 pub use heal::{
     ACKNOWLEDGE_AFTER, GAP_PATIENCE, HEAL_INTERVAL, MAX_HEALS, RECENT, REFRESH_INTERVAL, SEARCH_BUDGET,
 };

@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use chancery_identity::{DeviceId, MemberId};
 use chancery_wire::proto::MessageRecord;
 use chancery_wire::records::{Overlay, RecordKey, Records};
-use chancery_wire::{Limit, decode, encode};
+use chancery_wire::{Limit, decode};
 
 use crate::error::EngineError;
 use crate::queue::Queue;
@@ -41,7 +41,7 @@ impl MessageState {
 
 /// The key of a message: its sender chose the identifier, so the sender is part of the name, and nobody can
 /// replace somebody else's message (R-ENGINE-4).
-fn message_key(from: &[u8], id: &[u8]) -> RecordKey {
+pub(crate) fn message_key(from: &[u8], id: &[u8]) -> RecordKey {
     key(MESSAGE, &[from, id])
 }
 
@@ -226,28 +226,4 @@ fn referenced(records: &dyn Records, reference: &[u8]) -> Result<MessageRecord, 
     let bytes = records.get(&key(MESSAGE, &[reference]))?.ok_or(EngineError::DamagedRecord)?;
     let message = decode(&bytes, Limit::RECORD).map_err(|_| EngineError::DamagedRecord)?;
     Ok(message.into_unchecked())
-}
-
-/// Records where an attachment was saved.
-pub(crate) fn attachment_saved(
-    records: &mut Overlay<'_>,
-    from: &MemberId,
-    id: &[u8],
-    saved: (usize, &str),
-) -> Result<(), EngineError> {
-    let name = message_key(from.as_bytes(), id);
-    let Some(mut message) = load::<MessageRecord>(records, &name)? else {
-        return Err(EngineError::Misuse("no such message"));
-    };
-    let attachments = message.text.as_ref().map_or(0, |text| text.attachments.len());
-    let (index, path) = saved;
-    if index >= attachments {
-        return Err(EngineError::Misuse("no such attachment"));
-    }
-    message.paths.resize(attachments, Default::default());
-    if let Some(slot) = message.paths.get_mut(index) {
-        *slot = path.into();
-    }
-    records.put(name, encode(&message));
-    Ok(())
 }
