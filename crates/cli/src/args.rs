@@ -31,7 +31,8 @@ Become a member, write, read:
 
 Results go to stdout, everything else to stderr. Exit codes: 0 ok, 1 failed, 2 not authorised, 3 not found,
 4 refused by policy, 5 try later, 64 wrong usage. With --json every line is one object; an error is
-{\"error\":{\"code\":…,\"message\":…,\"retry\":…}} on stderr.";
+{\"error\":{\"code\":…,\"message\":…,\"retry\":…}} on stderr. \"retry\" says whether the same command may go well
+later; of a queued message it is false, because that one goes by itself, and \"cause\" says what it waits for.";
 
 /// End-to-end encrypted messages that your organisation owns.
 #[derive(Debug, Parser)]

@@ -1,6 +1,7 @@
 //! Why a command ends other than well, and its exit code.
 
 use chancery::{Error, ErrorCode};
+use serde_json::{Value, json};
 
 /// Exit code for wrong usage (`EX_USAGE` of `sysexits.h`).
 pub(crate) const USAGE: u8 = 64;
@@ -28,6 +29,8 @@ pub(crate) struct Report {
     pub(crate) code: String,
     pub(crate) message: String,
     pub(crate) retry: bool,
+    /// Why a queued message waits.
+    pub(crate) cause: Option<&'static str>,
 }
 
 impl Report {
@@ -37,12 +40,16 @@ impl Report {
             Some(hint) => format!("{error}; {hint}"),
             None => error.to_string(),
         };
-        Self { code: error.code().name().to_owned(), message, retry: error.is_retryable() }
+        Self { code: error.code().name().to_owned(), message, retry: error.is_retryable(), cause: None }
     }
 
     /// Returns the object for `--json`.
-    pub(crate) fn object(&self) -> serde_json::Value {
-        serde_json::json!({"code": self.code, "message": self.message, "retry": self.retry})
+    pub(crate) fn object(&self) -> Value {
+        let mut object = json!({"code": self.code, "message": self.message, "retry": self.retry});
+        if let (Some(cause), Some(fields)) = (self.cause, object.as_object_mut()) {
+            fields.insert("cause".to_owned(), cause.into());
+        }
+        object
     }
 }
 
@@ -66,11 +73,13 @@ impl Failure {
             // Whoever obeyed "retry" would send it twice.
             Self::Queued(cause) => {
                 let queued = ErrorCode::Queued;
-                let mut message = queued.message().to_owned();
-                if cause.code() != queued {
-                    message = format!("{message} ({cause})");
-                }
-                Some(Report { code: queued.name().to_owned(), message, retry: false })
+                let known = cause.code() != queued;
+                let message = match known {
+                    true => format!("{} ({cause})", queued.message()),
+                    false => queued.message().to_owned(),
+                };
+                let cause = known.then(|| cause.code().name());
+                Some(Report { code: queued.name().to_owned(), message, retry: false, cause })
             }
             Self::Reported(report, _) => Some(report.clone()),
             Self::DemoFailed | Self::StdoutClosed | Self::Stopped => None,

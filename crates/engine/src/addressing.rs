@@ -18,7 +18,7 @@ use crate::sending;
 use crate::tables::UNADDRESSED;
 
 /// Messages that wait for their recipient to appear in the directory: 1,000. Names are typed by hand.
-pub const MAX_UNADDRESSED: u64 = 1000;
+const MAX_UNADDRESSED: u64 = 1000;
 
 /// A message that waits for its recipient to appear in the directory.
 #[derive(Debug, Clone, PartialEq)]

@@ -12,7 +12,7 @@ use crate::tables::{WAITING_FILES, key, load, save};
 
 /// Attachments that are still to be saved: 256; the oldest is forgotten first. Each is tried again and again, and the
 /// relay keeps it for 30 days only.
-pub const MAX_WAITING_FILES: usize = 256;
+const MAX_WAITING_FILES: usize = 256;
 
 fn record_key() -> RecordKey {
     key(WAITING_FILES, &[])

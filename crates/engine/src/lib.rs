@@ -34,22 +34,21 @@ mod sending;
 mod tables;
 mod target;
 
-pub use addressing::{MAX_UNADDRESSED, Unaddressed, unaddressed};
+pub use addressing::{Unaddressed, unaddressed};
 pub use device::{Device, NewDevice};
-pub use devices::{MAX_DEVICE_LINKS, MAX_LINK_REQUESTS, waiting_devices};
+pub use devices::waiting_devices;
 pub use directory::{Member, directory_cursor, member, resolve};
 pub use effect::{Draft, Effect, Input, Letter, Notice, Outcome, Step};
 pub use ending::MAX_WAIT;
 pub use engine::Engine;
 pub use enrolment::PendingDevice;
 pub use error::EngineError;
-pub use files::{MAX_WAITING_FILES, waiting_files};
+pub use files::waiting_files;
 pub use heal::{
     ACKNOWLEDGE_AFTER, GAP_PATIENCE, HEAL_INTERVAL, MAX_HEALS, RECENT, REFRESH_INTERVAL, SEARCH_BUDGET,
 };
 pub use messages::{Event, MessageState, all_events, conversation, events, message};
 pub use numbers::{HELD_LIFETIME, MAX_HELD, MAX_RANGES, MAX_RESENDS};
 pub use peers::{ARCHIVED_LIFETIME, MAX_ARCHIVED};
-pub use prekeys::{GRACE, LIFETIME, MAX_REPLAY_RECORDS, ONE_TIME_PAIRS, RENEWAL};
-pub use seen::MAX_SEEN;
-pub use sending::{MAX_FOR_DEVICE, MAX_OUTBOX, next_step, waiting_uploads};
+pub use prekeys::ONE_TIME_PAIRS;
+pub use sending::{MAX_FOR_DEVICE, next_step, waiting_uploads};

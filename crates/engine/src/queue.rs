@@ -172,7 +172,7 @@ mod tests {
 
     impl Records for Counted<'_> {
         fn get(&self, key: &RecordKey) -> Result<Option<Vec<u8>>, RecordsError> {
-            self.1.set(self.1.get() + 1);
+            self.1.set(self.1.get().saturating_add(1));
             self.0.get(key)
         }
     }

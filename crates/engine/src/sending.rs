@@ -25,7 +25,7 @@ use crate::tables::{OUTBOX, save};
 use crate::target;
 
 /// Items waiting in the outbox: 100,000. A device that is offline that long is told so.
-pub const MAX_OUTBOX: u64 = 100_000;
+const MAX_OUTBOX: u64 = 100_000;
 /// Items waiting for one device: 1,000, as many as are held until it acknowledges them (R-ENGINE-18). A device that
 /// was lost must not fill the outbox for all others.
 pub const MAX_FOR_DEVICE: u64 = 1000;
