@@ -159,7 +159,7 @@ codes! {
     /// Too much waits for the relay.
     QueueFull = 402, "queue-full", TryLater, "too many messages wait for the relay";
     /// The message is stored and waits for the relay.
-    Queued = 403, "queued", TryLater, "the message is stored and will be sent once the relay can be reached";
+    Queued = 403, "queued", TryLater, "the message is stored and will be sent as soon as that is possible";
     /// The relay refuses the message for good.
     SendFailed = 404, "send-failed", Failed, "the relay refuses the message";
     /// A recipient's device has published no prekeys, or they do not verify.
