@@ -114,7 +114,7 @@ pub fn two_devices(rng: &mut dyn CryptoRng) -> (Device, Device) {
 }
 
 fn commit(disk: &mut BTreeMap<RecordKey, Vec<u8>>, batch: Batch) {
-    for (key, value) in batch.0 {
+    for (key, value) in batch {
         match value {
             Some(value) => disk.insert(key, value),
             None => disk.remove(&key),

@@ -31,7 +31,8 @@ Become a member, write, read:
 
 Results go to stdout, everything else to stderr. Exit codes: 0 ok, 1 failed, 2 not authorised, 3 not found,
 4 refused by policy, 5 try later, 64 wrong usage. With --json every line is one object; an error is
-{\"error\":{\"code\":…,\"message\":…,\"retry\":…}} on stderr.";
+{\"error\":{\"code\":…,\"message\":…,\"retry\":…}} on stderr. \"retry\" says whether the same command may go well
+later; of a queued message it is false, because that one goes by itself, and \"cause\" says what it waits for.";
 
 /// End-to-end encrypted messages that your organisation owns.
 #[derive(Debug, Parser)]
@@ -338,8 +339,9 @@ pub(crate) struct RemoveArgs {
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Returns when the relay has the message durably. If the relay cannot be reached, the message is kept, the exit
-code is 5, and whatever command connects next sends it.
+Returns when the relay has the message durably for a device of the recipient; what the recipient's other devices
+lack is tried for 30 days. If nothing could be sent, the message is kept, the exit code is 5, the error \"queued\",
+and whatever command connects next sends it: sending it again would send it twice.
 
 Examples:
   chancery send bob \"Lunch at noon?\"
@@ -364,6 +366,10 @@ pub(crate) struct SendArgs {
 #[command(after_help = "\
 Every message is printed once; if the command is killed, the last lines may come again, with the same
 identifiers, and none is left out.
+
+With --save, a file that cannot be saved has an error beside its name and no path, and holds up nothing. It is
+tried again by the next `receive --save`, and every few minutes with --follow; then a line of its own says where it
+is. Without --follow the exit code says that a file is missing.
 
 Examples:
   chancery receive

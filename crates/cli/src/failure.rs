@@ -1,6 +1,7 @@
 //! Why a command ends other than well, and its exit code.
 
 use chancery::{Error, ErrorCode};
+use serde_json::{Value, json};
 
 /// Exit code for wrong usage (`EX_USAGE` of `sysexits.h`).
 pub(crate) const USAGE: u8 = 64;
@@ -18,6 +19,8 @@ pub(crate) enum Failure {
     DemoFailed,
     /// Nobody reads stdout any more: an end, not an error.
     StdoutClosed,
+    /// A signal came while a file was being saved: an end as well.
+    Stopped,
 }
 
 /// An error as it is printed.
@@ -26,19 +29,60 @@ pub(crate) struct Report {
     pub(crate) code: String,
     pub(crate) message: String,
     pub(crate) retry: bool,
+    /// Why a queued message waits.
+    pub(crate) cause: Option<&'static str>,
+}
+
+impl Report {
+    /// Puts the library's reason into words, with a hint for people at a command line.
+    pub(crate) fn of(error: &Error) -> Self {
+        let message = match hint(error.code()) {
+            Some(hint) => format!("{error}; {hint}"),
+            None => error.to_string(),
+        };
+        Self { code: error.code().name().to_owned(), message, retry: error.is_retryable(), cause: None }
+    }
+
+    /// Returns the object for `--json`.
+    pub(crate) fn object(&self) -> Value {
+        let mut object = json!({"code": self.code, "message": self.message, "retry": self.retry});
+        if let (Some(cause), Some(fields)) = (self.cause, object.as_object_mut()) {
+            fields.insert("cause".to_owned(), cause.into());
+        }
+        object
+    }
+}
+
+/// Returns which command or option helps; the library knows of none.
+const fn hint(code: ErrorCode) -> Option<&'static str> {
+    match code {
+        ErrorCode::NoPassphrase => {
+            Some("use --passphrase-file, --key-file, CHANCERY_PASSPHRASE or a terminal")
+        }
+        ErrorCode::NotApproved => Some("that is, run the same command again"),
+        ErrorCode::RelayNotRecorded => Some("use `chancery org relay`"),
+        _ => None,
+    }
 }
 
 impl Failure {
     /// Returns what to print, if anything.
     pub(crate) fn report(&self) -> Option<Report> {
         match self {
-            Self::Error(error) | Self::Queued(error) => Some(Report {
-                code: error.code().name().to_owned(),
-                message: error.to_string(),
-                retry: error.is_retryable(),
-            }),
+            Self::Error(error) => Some(Report::of(error)),
+            // Whoever obeyed "retry" would send it twice.
+            Self::Queued(cause) => {
+                let queued = ErrorCode::Queued;
+                let known = cause.code() != queued;
+                let message = match known {
+                    true => format!("{} ({cause})", queued.message()),
+                    false => queued.message().to_owned(),
+                };
+                let cause = known.then(|| cause.code().name());
+                Some(Report { code: queued.name().to_owned(), message, retry: false, cause })
+            }
             Self::Reported(report, _) => Some(report.clone()),
-            Self::DemoFailed | Self::StdoutClosed => None,
+            Self::DemoFailed | Self::StdoutClosed | Self::Stopped => None,
         }
     }
 
@@ -49,7 +93,7 @@ impl Failure {
             Self::Queued(_) => chancery::ErrorKind::TryLater as u8,
             Self::Reported(_, code) => *code,
             Self::DemoFailed => 1,
-            Self::StdoutClosed => 0,
+            Self::StdoutClosed | Self::Stopped => 0,
         }
     }
 }

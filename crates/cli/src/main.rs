@@ -99,7 +99,8 @@ fn misused(error: &clap::Error) -> ExitCode {
     let text = error.to_string();
     let first = text.lines().next().unwrap_or_default();
     let message = first.strip_prefix("error: ").unwrap_or(first).to_owned();
-    let report = Report { code: chancery::ErrorCode::Usage.name().to_owned(), message, retry: false };
+    let report =
+        Report { code: chancery::ErrorCode::Usage.name().to_owned(), message, retry: false, cause: None };
     Output::new(true).failure(&Failure::Reported(report, USAGE));
     ExitCode::from(USAGE)
 }

@@ -1,9 +1,10 @@
 //! A message as it is printed: one JSON object, or a line for people.
 
-use chancery::{ErrorCode, Message, MessageState};
+use chancery::{Error, Message, MessageState};
 use indicatif::HumanBytes;
 use serde_json::{Value, json};
 
+use crate::failure::Report;
 use crate::text::{hex, rfc3339, short_time, tame, tame_line};
 
 /// Digits of a member's identifier that stand for somebody whose handle is not known yet.
@@ -15,7 +16,7 @@ pub(crate) struct File {
     name: String,
     size: u64,
     path: Option<String>,
-    error: Option<ErrorCode>,
+    error: Option<Report>,
 }
 
 impl File {
@@ -24,10 +25,28 @@ impl File {
         self.path = Some(path);
     }
 
-    /// Notes why the file will never be there.
-    pub(crate) fn lost(&mut self, error: ErrorCode) {
+    /// Notes why the file is not there.
+    pub(crate) fn failed(&mut self, error: &Error) {
         self.path = None;
-        self.error = Some(error);
+        self.error = Some(Report::of(error));
+    }
+
+    fn object(&self) -> Value {
+        let mut object = json!({"name": self.name, "size": self.size, "path": self.path});
+        if let (Some(error), Some(fields)) = (&self.error, object.as_object_mut()) {
+            fields.insert("error".to_owned(), error.object());
+        }
+        object
+    }
+
+    /// Returns name and size, and where it is or why it is not there.
+    fn text(&self) -> String {
+        let what = format!("{} ({})", tame_line(&self.name), HumanBytes(self.size));
+        match (&self.path, &self.error) {
+            (_, Some(error)) => format!("{what}: {}", tame_line(&error.message)),
+            (Some(path), None) => format!("{what} in {}", tame_line(path)),
+            (None, None) => what,
+        }
     }
 }
 
@@ -44,13 +63,6 @@ pub(crate) fn files(message: &Message) -> Vec<File> {
 
 /// Returns the object for `--json`.
 pub(crate) fn object(message: &Message, files: &[File]) -> Value {
-    let file = |file: &File| {
-        let mut object = json!({"name": file.name, "size": file.size, "path": file.path});
-        if let (Some(error), Some(fields)) = (file.error, object.as_object_mut()) {
-            fields.insert("error".to_owned(), error.name().into());
-        }
-        object
-    };
     json!({
         "event": "message",
         "id": hex(&message.id),
@@ -59,17 +71,14 @@ pub(crate) fn object(message: &Message, files: &[File]) -> Value {
         "conversation": message.conversation.to_string(),
         "sent_at": rfc3339(message.sent_at.as_millis()),
         "text": message.text,
-        "files": files.iter().map(file).collect::<Vec<_>>(),
+        "files": files.iter().map(File::object).collect::<Vec<_>>(),
         "state": state(message.state),
     })
 }
 
 /// Returns the lines for people.
 pub(crate) fn text(message: &Message, files: &[File]) -> String {
-    let sender = match message.handle.as_str() {
-        "" => message.from.to_string().chars().take(SHORT_ID).collect(),
-        handle => tame_line(handle),
-    };
+    let sender = sender(message);
     let body = message.text.as_deref().unwrap_or("(written by a newer version; update to read it)");
     let waits = match message.state {
         MessageState::Queued => " (queued)",
@@ -78,14 +87,33 @@ pub(crate) fn text(message: &Message, files: &[File]) -> String {
     };
     let mut text = format!("[{}] {sender}: {}{waits}", short_time(message.sent_at.as_millis()), tame(body));
     for file in files {
-        text.push_str(&format!("\n    + {} ({})", tame_line(&file.name), HumanBytes(file.size)));
-        match (&file.path, file.error) {
-            (_, Some(error)) => text.push_str(&format!(": {}", error.message())),
-            (Some(path), None) => text.push_str(&format!(" in {}", tame_line(path))),
-            (None, None) => {}
-        }
+        text.push_str(&format!("\n    + {}", file.text()));
     }
     text
+}
+
+fn sender(message: &Message) -> String {
+    match message.handle.as_str() {
+        "" => message.from.to_string().chars().take(SHORT_ID).collect(),
+        handle => tame_line(handle),
+    }
+}
+
+/// Returns the object that says what became of a file after its message was printed.
+pub(crate) fn later_file(message: &Message, index: usize, file: &File) -> Value {
+    json!({
+        "event": "file",
+        "id": hex(&message.id),
+        "from": message.from.to_string(),
+        "handle": message.handle,
+        "index": index,
+        "file": file.object(),
+    })
+}
+
+/// Returns the line that says so to people.
+pub(crate) fn later_file_text(message: &Message, file: &File) -> String {
+    format!("* from {}, {}: {}", sender(message), short_time(message.sent_at.as_millis()), file.text())
 }
 
 /// Returns the object that says that a member has one device more.

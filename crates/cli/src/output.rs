@@ -51,8 +51,7 @@ impl Output {
     pub(crate) fn failure(self, failure: &Failure) {
         let Some(report) = failure.report() else { return };
         let line = if self.json {
-            json!({"error": {"code": report.code, "message": report.message, "retry": report.retry}})
-                .to_string()
+            json!({"error": report.object()}).to_string()
         } else {
             format!("error: {}", report.message)
         };

@@ -1,6 +1,6 @@
 //! `chancery receive`: prints what arrives, then moves the cursor, so that a kill repeats and never omits.
 
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -19,8 +19,12 @@ use crate::stop::Stop;
 
 /// How often to look for what another process has stored in this home.
 const POLL: Duration = Duration::from_secs(1);
-/// How long a follower waits before it tries again to download a file or to reach its store.
+/// How long a follower waits before it tries again to reach its store.
 const RETRY_PAUSE: Duration = Duration::from_secs(5);
+/// How long a follower waits before it tries again to save a file, at first; each time in vain twice as long.
+const FILE_PAUSE: Duration = Duration::from_secs(5);
+/// The longest that it waits for that: 10 min. A file may be 2 GiB, and a disk stays full for long.
+const LONGEST_FILE_PAUSE: Duration = Duration::from_secs(600);
 
 pub(crate) async fn run(args: &ReceiveArgs, output: Output) -> Result<(), Failure> {
     let home = args.home.folder()?;
@@ -29,20 +33,26 @@ pub(crate) async fn run(args: &ReceiveArgs, output: Output) -> Result<(), Failur
     let key = args.home.key.source(Purpose::Open)?;
     let bar = Bar::new(output);
     let client = Client::open_with(&home, &key, bar.function())?;
-    if args.follow {
-        let stop = Stop::listen(false)?;
-        return follow(
-            &Printer { client, save, output, bar, stop: Some(stop.clone()), requests: RefCell::default() },
-            &stop,
-        )
-        .await;
+    let stop = if args.follow { Some(Stop::listen(false)?) } else { None };
+    let (requests, failed, offline) = (RefCell::default(), RefCell::default(), OnceCell::new());
+    let printer = Printer { client, save, output, bar, stop, requests, failed, offline };
+    if let Some(stop) = &printer.stop {
+        return follow(&printer, stop).await;
     }
-    let printer = Printer { client, save, output, bar, stop: None, requests: RefCell::default() };
     // What is stored is printed also when the relay does not answer.
     let synced = printer.client.sync(args.timeout).await;
     printer.bar.clear();
+    match &synced {
+        Err(error) => printer.offline.set(error.clone()).unwrap_or_default(),
+        Ok(_) => drop(printer.save_waiting().await?),
+    }
     printer.drain().await?;
-    Ok(synced.map(drop)?)
+    synced?;
+    // Every message was printed; the exit code says that a file is missing.
+    match printer.failed.take() {
+        Some(error) => Err(error.into()),
+        None => Ok(()),
+    }
 }
 
 async fn follow(printer: &Printer, stop: &Stop) -> Result<(), Failure> {
@@ -63,8 +73,16 @@ async fn follow(printer: &Printer, stop: &Stop) -> Result<(), Failure> {
         ended.send_replace(true);
         result
     };
-    let (connection, printing) = tokio::join!(connection, printing);
+    let saving = async {
+        let result = printer.save_as_it_goes(stop, &ended).await;
+        if result.is_err() {
+            ended.send_replace(true);
+        }
+        result
+    };
+    let (connection, printing, saving) = tokio::join!(connection, printing, saving);
     printing?;
+    saving?;
     Ok(connection?)
 }
 
@@ -81,6 +99,10 @@ struct Printer {
     stop: Option<Stop>,
     /// Codes of the new devices that were printed.
     requests: RefCell<BTreeSet<String>>,
+    /// Why the first file that could not be saved was not.
+    failed: RefCell<Option<Error>>,
+    /// Why the relay could not be asked; it is then not asked for each file again.
+    offline: OnceCell<Error>,
 }
 
 impl Printer {
@@ -101,15 +123,8 @@ impl Printer {
             if last || stop.is_due() {
                 return Ok(());
             }
-            let change = async {
-                let _ = changes.changed().await;
-                // Something new is no reason to try a failed download sooner.
-                if pause != POLL {
-                    std::future::pending::<()>().await;
-                }
-            };
             tokio::select! {
-                () = change => {}
+                _ = changes.changed() => {}
                 () = tokio::time::sleep(pause) => {}
                 () = stop.wait() => {}
                 () = is_true(ended) => {}
@@ -165,41 +180,99 @@ impl Printer {
     }
 
     async fn print_message(&self, message: &Message, printed: &mut Option<u64>) -> Result<(), Failure> {
-        let files = match &self.save {
-            Some(folder) if !message.files.is_empty() => {
-                // A download takes long; what was printed before must not come again if it is cut short.
-                if let Some(number) = printed.take() {
-                    self.client.take_events(number).await?;
-                }
-                self.save_files(message, folder).await?
+        let mut files = message::files(message);
+        if let Some(folder) = self.save.as_deref().filter(|_| !message.files.is_empty()) {
+            // A download takes long; what was printed before must not come again if it is cut short.
+            if let Some(number) = printed.take() {
+                self.client.take_events(number).await?;
             }
-            _ => message::files(message),
-        };
+            for (index, file) in files.iter_mut().enumerate() {
+                // A file that cannot be had now holds up neither its message nor those behind it (R-ENGINE-13).
+                self.save(message, index, folder, file).await?;
+            }
+        }
         let object = message::object(message, &files);
         // A follower's uploads go on meanwhile.
         self.bar.clear();
-        self.output.result(&object, || message::text(message, &files))?;
-        Ok(())
+        self.output.result(&object, || message::text(message, &files))
     }
 
-    async fn save_files(&self, message: &Message, folder: &Path) -> Result<Vec<File>, Error> {
-        let mut files = message::files(message);
-        for (index, (file, info)) in files.iter_mut().zip(&message.files).enumerate() {
-            // A kill between download and line leaves the file behind; it is not fetched twice.
-            if info.path.as_deref().is_some_and(|path| is_saved(Path::new(path), folder, info.size)) {
-                continue;
+    /// Saves a file, or notes why it could not be; what may still be had then waits for another try. Returns whether
+    /// it does.
+    async fn save(
+        &self,
+        message: &Message,
+        index: usize,
+        folder: &Path,
+        file: &mut File,
+    ) -> Result<bool, Failure> {
+        // A kill between download and line leaves the file behind; it is not fetched twice.
+        let saved = message.files.get(index).and_then(|info| Some((info.path.as_deref()?, info.size)));
+        if saved.is_some_and(|(path, size)| is_saved(Path::new(path), folder, size)) {
+            return Ok(false);
+        }
+        let download = async {
+            match self.offline.get() {
+                Some(error) => Err(error.clone()),
+                None => self.client.save_attachment(message, index, folder).await,
             }
-            let saved = tokio::select! {
-                saved = self.client.save_attachment(message, index, folder) => saved,
-                () = self.stopped() => Err(ErrorCode::RelayUnreachable.into()),
-            };
-            match saved {
-                Ok(path) => file.saved(path.to_string_lossy().into_owned()),
-                Err(error) if is_lost(error.code()) => file.lost(error.code()),
-                Err(error) => return Err(error),
+        };
+        let saved = tokio::select! {
+            saved = download => saved,
+            // The message was not printed, and comes again.
+            () = self.stopped() => return Err(Failure::Stopped),
+        };
+        match saved {
+            Ok(path) => {
+                file.saved(path.to_string_lossy().into_owned());
+                Ok(false)
+            }
+            Err(error) => {
+                tracing::warn!(code = error.code().name(), "a file was not saved");
+                file.failed(&error);
+                let waits = !is_lost(error.code());
+                self.client.set_file_waiting(message, index, waits).await?;
+                if waits {
+                    self.failed.borrow_mut().get_or_insert(error);
+                }
+                Ok(waits)
             }
         }
-        Ok(files)
+    }
+
+    /// Tries again to save what could not be saved when its message was printed, and says what became of it.
+    /// Returns whether something still waits.
+    async fn save_waiting(&self) -> Result<bool, Failure> {
+        let Some(folder) = &self.save else { return Ok(false) };
+        let mut waits = false;
+        for (message, index) in self.client.waiting_files().await? {
+            let Some(mut file) = message::files(&message).into_iter().nth(index) else { continue };
+            if self.save(&message, index, folder, &mut file).await? {
+                waits = true;
+            } else {
+                let object = message::later_file(&message, index, &file);
+                self.bar.clear();
+                self.output.result(&object, || message::later_file_text(&message, &file))?;
+            }
+        }
+        Ok(waits)
+    }
+
+    /// Tries again for as long as a follower runs, beside what it prints.
+    async fn save_as_it_goes(&self, stop: &Stop, ended: &watch::Sender<bool>) -> Result<(), Failure> {
+        let mut pause = FILE_PAUSE;
+        loop {
+            let waits = match self.save_waiting().await {
+                Err(Failure::Error(error)) if error.is_retryable() => true,
+                other => other?,
+            };
+            pause = if waits { pause.saturating_mul(2).min(LONGEST_FILE_PAUSE) } else { FILE_PAUSE };
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                () = stop.wait() => return Ok(()),
+                () = is_true(ended) => return Ok(()),
+            }
+        }
     }
 
     /// Waits until a follower is told to end: a download in progress is then cut short.
@@ -211,7 +284,7 @@ impl Printer {
     }
 }
 
-/// Whether nobody will ever get the file: waiting for it would hold up every later message.
+/// Whether nobody will ever get the file.
 const fn is_lost(code: ErrorCode) -> bool {
     matches!(code, ErrorCode::AttachmentDamaged | ErrorCode::AttachmentGone)
 }

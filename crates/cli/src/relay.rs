@@ -56,6 +56,6 @@ fn failure(error: &ServerError) -> Failure {
         _ => ErrorCode::Internal,
     };
     let (kind, retry) = (code.kind(), chancery::Error::new(code).is_retryable());
-    let report = Report { code: code.name().to_owned(), message: error.to_string(), retry };
+    let report = Report { code: code.name().to_owned(), message: error.to_string(), retry, cause: None };
     Failure::Reported(report, kind as u8)
 }

@@ -262,5 +262,6 @@ fn read_report(line: &str) -> Option<Report> {
         code: error.get("code")?.as_str()?.to_owned(),
         message: error.get("message")?.as_str()?.to_owned(),
         retry: error.get("retry")?.as_bool()?,
+        cause: None,
     })
 }

@@ -282,7 +282,7 @@ fn a_swapped_cut_extended_or_missing_blob_is_told_and_holds_nothing_up() {
     assert_eq!(received.code, 0, "{received:?}");
     let outcomes: Vec<(String, Option<&str>)> = received.lines[..names.len()]
         .iter()
-        .map(|line| (string(&line["text"]), line["files"][0]["error"].as_str()))
+        .map(|line| (string(&line["text"]), line["files"][0]["error"]["code"].as_str()))
         .collect();
     let (damaged, gone) = (Some("attachment-damaged"), Some("attachment-gone"));
     // A file without a row, or the other way round, is gone or damaged. What stands behind the end that the
@@ -377,8 +377,7 @@ fn a_relay_with_another_certificate_gets_nothing_from_those_who_run() {
     serve_desk(&company).fails(2, "wrong-relay", false);
     company.enroll("carol", &link).fails(2, "wrong-relay", false);
     let queued = company.command("alice", &["send", "bob", "waits"]);
-    queued.fails(5, "wrong-relay", false);
-    assert_eq!(queued.lines[0]["state"], "queued");
+    queued.is_queued("wrong-relay");
     impostor.stop();
     let seen = Connection::open(company.path("impostor/relay.db")).unwrap();
     for table in ["mailboxes", "envelopes", "deliveries", "prekey_batches", "blobs"] {
@@ -416,8 +415,7 @@ fn a_relay_of_another_organisation_is_refused_although_it_has_the_key() {
     company.enroll("carol", &link).fails(2, "wrong-organisation", false);
     company.command("alice", &["receive"]).fails(2, "wrong-organisation", false);
     let queued = company.command("alice", &["send", "bob", "waits"]);
-    queued.fails(5, "wrong-organisation", false);
-    assert_eq!(queued.lines[0]["state"], "queued");
+    queued.is_queued("wrong-organisation");
     stranger.stop();
     company.restart_relay();
     company.start_desk();
@@ -568,8 +566,7 @@ fn a_relay_on_a_full_disk_loses_nothing() {
     let mut ids = Vec::new();
     for arguments in [&["send", "bob", "first"][..], &["send", "bob", "second", "--file", &file]] {
         let queued = company.command("alice", arguments);
-        queued.fails(5, "relay-full", true);
-        assert_eq!(queued.lines[0]["state"], "queued");
+        queued.is_queued("relay-full");
         ids.push(queued.lines[0]["id"].clone());
     }
     disk.empty();
@@ -587,7 +584,7 @@ fn a_relay_on_a_full_disk_loses_nothing() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn a_full_disk_for_downloads_takes_no_message() {
+fn a_full_disk_for_downloads_holds_up_no_message() {
     let (company, _) = two_who_talk();
     let Some(disk) = SmallDisk::over(&company.path("downloads"), "1m") else { return };
     disk.fill();
@@ -596,13 +593,14 @@ fn a_full_disk_for_downloads_takes_no_message() {
     let folder = company.at("downloads");
     let full = company.command("bob", &["receive", "--save", &folder]);
     full.fails(5, "disk-full", true);
-    assert!(full.lines.is_empty(), "{full:?}");
+    assert_eq!(full.lines[0]["files"][0]["error"]["code"], "disk-full", "{full:?}");
+    assert_eq!((full.lines.len(), &full.lines[1]["text"]), (2, &"after".into()), "{full:?}");
     let left: Vec<_> = std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert_eq!(left, ["ballast"]);
     disk.empty();
     let received = company.command("bob", &["receive", "--save", &folder]);
-    assert_eq!((received.code, received.lines.len()), (0, 2), "{received:?}");
-    let saved = std::fs::read(string(&received.lines[0]["files"][0]["path"])).unwrap();
+    assert_eq!((received.code, received.lines.len()), (0, 1), "{received:?}");
+    let saved = std::fs::read(string(&received.lines[0]["file"]["path"])).unwrap();
     assert!(saved == std::fs::read(company.path("attached")).unwrap());
 }
 

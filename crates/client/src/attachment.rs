@@ -18,6 +18,7 @@ use crate::clock;
 use crate::connection::Connection;
 use crate::error::{Error, ErrorCode, file};
 use crate::home::Home;
+use crate::worker::blocking;
 
 /// Bytes of a blob in one frame: 256 KiB, half of what a frame may have.
 const PART_LEN: usize = 256 * 1024;
@@ -123,7 +124,13 @@ pub(crate) async fn upload(
             return Ok(false);
         }
         let offset = status.length;
-        let part = read_part(&mut source, offset, total).map_err(|error| file(&error, &path))?;
+        let from = path.clone();
+        let part;
+        (source, part) = blocking(move || {
+            let part = read_part(&mut source, offset, total).map_err(|error| file(&error, &from))?;
+            Ok((source, part))
+        })
+        .await?;
         status = put(connection, blob_id, offset, part).await?;
         if status.length <= offset && !status.complete {
             return Err(ErrorCode::RelayProtocol.into());
@@ -171,17 +178,20 @@ pub(crate) async fn download(
     folder: &Path,
     progress: Option<&ProgressFn>,
 ) -> Result<PathBuf, Error> {
-    std::fs::create_dir_all(folder).map_err(|error| file(&error, folder))?;
-    remove_partials(folder, &attachment.blob_id);
-    // A name of its own: two processes that save the same file must not write into each other's.
-    let own = crate::home::hex(&random_bytes::<8>(&mut clock::rng()?));
-    let partial = folder.join(format!("{}{own}{PARTIAL}", partial_prefix(&attachment.blob_id)));
-    let fetched = fetch(connection, attachment, &partial, progress).await;
-    let result = fetched.and_then(|_open| place(&partial, folder, &attachment.name));
-    if result.is_err() {
-        let _ = std::fs::remove_file(&partial);
+    let (wanted, into) = (attachment.clone(), folder.to_path_buf());
+    let mut download = blocking(move || Download::begin(wanted, into)).await?;
+    let total = download.total;
+    let mut offset = 0_u64;
+    while offset < total {
+        let length = u32::try_from((PART_LEN as u64).min(total.saturating_sub(offset))).unwrap_or(u32::MAX);
+        let part = get(connection, attachment, (offset, length), total).await?;
+        offset = offset.saturating_add(part.len() as u64);
+        download = blocking(move || download.take(part)).await?;
+        if let Some(progress) = progress {
+            progress(&Progress { name: attachment.name.clone(), done: offset, total });
+        }
     }
-    result
+    blocking(move || download.finish()).await
 }
 
 /// End of the name of a file that is being downloaded.
@@ -205,46 +215,75 @@ fn remove_partials(folder: &Path, blob_id: &[u8]) {
     }
 }
 
-/// Downloads and verifies everything; returns the open file, locked.
-async fn fetch(
+/// Asks for a part of a blob that should have `total` bytes.
+async fn get(
     connection: &Connection,
     attachment: &Attachment,
-    partial: &Path,
-    progress: Option<&ProgressFn>,
-) -> Result<File, Error> {
-    let key = Secret::from_slice(&attachment.key).ok_or(ErrorCode::AttachmentDamaged)?;
-    let total = sealed_len(padded_len(attachment.size)).ok_or(ErrorCode::AttachmentDamaged)?;
-    let mut reader = Reader { key, opener: None, buffer: Vec::new(), left: total };
-    let mut out = private_file(partial)?;
-    // Without locks in the file system, nothing but the tidying up is less exact.
-    let _ = out.try_lock();
-    let mut offset = 0_u64;
-    while offset < total {
-        let length = u32::try_from((PART_LEN as u64).min(total.saturating_sub(offset))).unwrap_or(u32::MAX);
-        let get = GetBlob { blob_id: attachment.blob_id.clone(), offset, length };
-        let answer = connection.request(client_frame::Body::GetBlob(get)).await;
-        let part = match answer {
-            Ok(relay_frame::Body::BlobPart(part)) => part,
-            Ok(_) => return Err(ErrorCode::RelayProtocol.into()),
-            Err(error) if error.code() == ErrorCode::RelayNotFound => {
-                return Err(ErrorCode::AttachmentGone.into());
-            }
-            Err(error) => return Err(error),
-        };
-        if part.length != total || part.part.is_empty() || part.part.len() > length as usize {
-            return Err(ErrorCode::AttachmentDamaged.into());
+    (offset, length): (u64, u32),
+    total: u64,
+) -> Result<Vec<u8>, Error> {
+    let get = GetBlob { blob_id: attachment.blob_id.clone(), offset, length };
+    let part = match connection.request(client_frame::Body::GetBlob(get)).await {
+        Ok(relay_frame::Body::BlobPart(part)) => part,
+        Ok(_) => return Err(ErrorCode::RelayProtocol.into()),
+        Err(error) if error.code() == ErrorCode::RelayNotFound => {
+            return Err(ErrorCode::AttachmentGone.into());
         }
-        offset = offset.saturating_add(part.part.len() as u64);
-        for plain in reader.take(part.part)? {
-            out.write_all(plain.expose()).map_err(|error| file(&error, partial))?;
-        }
-        if let Some(progress) = progress {
-            progress(&Progress { name: attachment.name.clone(), done: offset, total });
-        }
+        Err(error) => return Err(error),
+    };
+    if part.length != total || part.part.is_empty() || part.part.len() > length as usize {
+        return Err(ErrorCode::AttachmentDamaged.into());
     }
-    out.set_len(attachment.size).map_err(|error| file(&error, partial))?;
-    out.sync_all().map_err(|error| file(&error, partial))?;
-    Ok(out)
+    Ok(part.part)
+}
+
+/// A download under way: what was verified so far, in a file that goes with it unless it is finished.
+struct Download {
+    attachment: Attachment,
+    total: u64,
+    folder: PathBuf,
+    partial: PathBuf,
+    out: File,
+    reader: Reader,
+}
+
+impl Download {
+    fn begin(attachment: Attachment, folder: PathBuf) -> Result<Self, Error> {
+        let key = Secret::from_slice(&attachment.key).ok_or(ErrorCode::AttachmentDamaged)?;
+        let total = sealed_len(padded_len(attachment.size)).ok_or(ErrorCode::AttachmentDamaged)?;
+        std::fs::create_dir_all(&folder).map_err(|error| file(&error, &folder))?;
+        remove_partials(&folder, &attachment.blob_id);
+        // A name of its own: two processes that save the same file must not write into each other's.
+        let own = crate::home::hex(&random_bytes::<8>(&mut clock::rng()?));
+        let partial = folder.join(format!("{}{own}{PARTIAL}", partial_prefix(&attachment.blob_id)));
+        let out = private_file(&partial)?;
+        // Without locks in the file system, nothing but the tidying up is less exact.
+        let _ = out.try_lock();
+        let reader = Reader { key, opener: None, buffer: Vec::new(), left: total };
+        Ok(Self { attachment, total, folder, partial, out, reader })
+    }
+
+    /// Verifies a part and writes it.
+    fn take(mut self, part: Vec<u8>) -> Result<Self, Error> {
+        for plain in self.reader.take(part)? {
+            self.out.write_all(plain.expose()).map_err(|error| file(&error, &self.partial))?;
+        }
+        Ok(self)
+    }
+
+    /// Makes the file durable and gives it its name.
+    fn finish(self) -> Result<PathBuf, Error> {
+        let written = self.out.set_len(self.attachment.size).and_then(|()| self.out.sync_all());
+        written.map_err(|error| file(&error, &self.partial))?;
+        place(&self.partial, &self.folder, &self.attachment.name)
+    }
+}
+
+impl Drop for Download {
+    fn drop(&mut self) {
+        // It is there only if something failed or the caller gave up.
+        let _ = std::fs::remove_file(&self.partial);
+    }
 }
 
 /// Turns parts of any size into verified chunks.

@@ -86,8 +86,7 @@ codes! {
     /// The key file has the wrong length or mode.
     KeyFileUnusable = 108, "key-file-unusable", NotAuthorised, "the key file cannot be used";
     /// No passphrase was given and there is nobody to ask.
-    NoPassphrase = 109, "no-passphrase", NotAuthorised,
-        "no passphrase: use --passphrase-file, --key-file, CHANCERY_PASSPHRASE or a terminal";
+    NoPassphrase = 109, "no-passphrase", NotAuthorised, "there is no passphrase and nobody to ask for one";
 
     /// The device is not enrolled.
     NotEnrolled = 200, "not-enrolled", NotAuthorised, "this device is not enrolled";
@@ -109,7 +108,7 @@ codes! {
     NotAuthentic = 208, "not-authentic", NotAuthorised, "what the relay handed out is not authentic";
     /// Nobody has approved the device in time.
     NotApproved = 209, "not-approved", TryLater,
-        "no other device of yours has approved this one yet; compare the code and run the same command again";
+        "no other device of yours has approved this one yet; compare the code and try again";
     /// No new device waits with this code.
     DeviceRequestUnknown = 210, "device-request-unknown", NotFound,
         "no device waits with this code; compare it with the one on the new device";
@@ -150,6 +149,8 @@ codes! {
     RelayRefused = 312, "relay-refused", Failed, "the relay refuses the request";
     /// The relay's state is not the one that the request assumes.
     RelayConflict = 313, "relay-conflict", TryLater, "the relay has something else under this name; try again";
+    /// The relay cannot carry out this request at the moment; others it may.
+    RelayUnavailable = 314, "relay-unavailable", TryLater, "the relay cannot do this at the moment; try again later";
 
     /// The recipient is not in the directory.
     UnknownRecipient = 400, "unknown-recipient", NotFound, "nobody of that name is in the directory";
@@ -158,7 +159,7 @@ codes! {
     /// Too much waits for the relay.
     QueueFull = 402, "queue-full", TryLater, "too many messages wait for the relay";
     /// The message is stored and waits for the relay.
-    Queued = 403, "queued", TryLater, "the message is stored and will be sent once the relay can be reached";
+    Queued = 403, "queued", TryLater, "the message is stored and will be sent as soon as that is possible";
     /// The relay refuses the message for good.
     SendFailed = 404, "send-failed", Failed, "the relay refuses the message";
     /// A recipient's device has published no prekeys, or they do not verify.
@@ -180,7 +181,7 @@ codes! {
         "a handle has 1 to 64 of a-z 0-9 . _ - and a name at most 128 characters";
     /// It was not recorded where the relay is.
     RelayNotRecorded = 602, "relay-not-recorded", Failed,
-        "it is not recorded where the relay is; run `chancery org relay` first";
+        "it is not recorded where the relay is; record that first";
 }
 
 #[cfg(test)]

@@ -22,6 +22,7 @@ use crate::clock;
 use crate::connection::{Connection, Push};
 use crate::error::{Error, ErrorCode};
 use crate::home::Home;
+use crate::worker::blocking;
 
 /// How long after its end by this clock a device link may still be approved: one minute, for clocks that differ and
 /// a desk that takes its time.
@@ -61,16 +62,15 @@ impl Client {
     ) -> Result<Self, Error> {
         let deadline = clock::deadline(patience);
         let way = parse(link)?;
-        let home = Home::new(home);
-        refuse_if_enrolled(&home, key)?;
-        refuse_if_expired(&home, key, link, way.expires())?;
+        let (home, key) = (Home::new(home), Arc::new(crate::key::copy(key)));
+        refuse(&home, &key, link, way.expires()).await?;
         let connector: Arc<dyn Connector> = Arc::new(
             WsConnector::new(way.relay_url(), *way.relay_pin()).map_err(|_| ErrorCode::InvitationDamaged)?,
         );
         let attempt = Attempt { way, link: link.trim().into(), connector, deadline };
         let organisation = attempt.organisation().await?;
-        home.create()?;
-        let mut store = open_or_create(&home, key)?;
+        let place = home.clone();
+        let mut store = blocking(move || open_or_create(&place, &key)).await?;
         let (device, pending) = attempt.begin(&mut store, &organisation)?;
         let show_code = || {
             if let Link::Device(link) = &attempt.way {
@@ -112,6 +112,16 @@ pub fn is_device_link(text: &str) -> bool {
     matches!(Link::parse(text), Ok(Link::Device(_)))
 }
 
+/// Refuses what needs no relay to be refused. A passphrase takes its time, so this is not done on the runtime.
+async fn refuse(home: &Home, key: &Arc<KeySource>, link: &str, expires: Timestamp) -> Result<(), Error> {
+    let (home, key, link) = (home.clone(), Arc::clone(key), link.to_owned());
+    blocking(move || {
+        refuse_if_enrolled(&home, &key)?;
+        refuse_if_expired(&home, &key, &link, expires)
+    })
+    .await
+}
+
 /// An invitation that has expired begins no enrolment, but one that began in time may end: the desk answers
 /// the same keys again.
 fn refuse_if_expired(home: &Home, key: &KeySource, link: &str, expires: Timestamp) -> Result<(), Error> {
@@ -142,6 +152,7 @@ fn refuse_if_enrolled(home: &Home, key: &KeySource) -> Result<(), Error> {
 }
 
 fn open_or_create(home: &Home, key: &KeySource) -> Result<Store, Error> {
+    home.create()?;
     if Store::exists(home.store()) {
         return Ok(Store::open(home.store(), key)?);
     }
@@ -337,4 +348,27 @@ fn enrol_error(error: &EnrolError) -> Error {
         EnrolError::TooManyDevices => ErrorCode::TooManyDevices,
         _ => ErrorCode::Internal,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use chancery_crypto::rng::seeded;
+    use chancery_crypto::secret::SecretBytes;
+
+    #[tokio::test]
+    async fn a_passphrase_is_stretched_while_the_runtime_does_other_things() {
+        let folder = tempfile::tempdir().unwrap();
+        let home = Home::new(folder.path());
+        let key = Arc::new(KeySource::Passphrase(SecretBytes::new(b"a passphrase".to_vec())));
+        drop(Store::create(home.store(), &key, &mut seeded([1; 32])).unwrap());
+        let refused = refuse(&home, &key, "chancery:link", Timestamp::from_millis(u64::MAX));
+        tokio::pin!(refused);
+        tokio::select! {
+            biased;
+            _ = &mut refused => panic!("the runtime's one thread was held up"),
+            () = std::future::ready(()) => {}
+        }
+        assert_eq!(refused.await, Ok(()), "the store is there, and no device in it");
+    }
 }

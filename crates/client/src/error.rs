@@ -48,10 +48,11 @@ impl Error {
         self.code.kind()
     }
 
-    /// Whether the same call may succeed later without anybody changing anything.
+    /// Whether the same call may succeed later without anybody changing anything. What is queued is sent without it;
+    /// the same call again would send it twice.
     #[must_use]
     pub const fn is_retryable(&self) -> bool {
-        matches!(self.kind(), ErrorKind::TryLater)
+        matches!(self.kind(), ErrorKind::TryLater) && !matches!(self.code, ErrorCode::Queued)
     }
 }
 
@@ -149,7 +150,7 @@ pub(crate) fn refused(code: u32) -> Error {
         Some(RefusalCode::TooLarge) => ErrorCode::MessageTooLarge,
         Some(RefusalCode::StorageFull) => ErrorCode::RelayFull,
         Some(RefusalCode::UnsupportedVersion) => ErrorCode::RelayVersion,
-        Some(RefusalCode::Unavailable) => ErrorCode::RelayUnreachable,
+        Some(RefusalCode::Unavailable) => ErrorCode::RelayUnavailable,
         Some(RefusalCode::Conflict) => ErrorCode::RelayConflict,
         // A code of a later version counts as a refusal for good (R-RELAY-9).
         _ => ErrorCode::RelayRefused,

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use chancery_crypto::secret::{Secret, SecretBytes};
 use chancery_store::{KeySource, StoreError, create_key_file, read_key_file};
 
 use crate::clock;
@@ -25,5 +26,17 @@ pub fn read_or_create_key_file(path: impl AsRef<Path>) -> Result<KeySource, Erro
         // Another process was faster.
         Err(StoreError::Exists) => Ok(read_key_file(path)?),
         other => Ok(other?),
+    }
+}
+
+/// Copies a key for a thread of its own; the copy is wiped as the original is.
+pub(crate) fn copy(key: &KeySource) -> KeySource {
+    match key {
+        KeySource::Passphrase(passphrase) => {
+            KeySource::Passphrase(SecretBytes::new(passphrase.expose().to_vec()))
+        }
+        KeySource::KeyFile(key) => {
+            KeySource::KeyFile(Secret::init_with(|copy| copy.copy_from_slice(key.expose())))
+        }
     }
 }

@@ -81,7 +81,7 @@ impl Mailbox {
                 Input::PrekeysRefused { sequence }
             }
             // Its disk may be full of what waits for this device: that must not keep it from reading.
-            Err(error) if matches!(error.code(), ErrorCode::RelayFull | ErrorCode::QuotaExceeded) => {
+            Err(error) if may_wait(error.code()) => {
                 tracing::info!(code = error.code().name(), "prekeys wait");
                 return Ok(Vec::new());
             }
@@ -167,6 +167,11 @@ impl Mailbox {
         self.connection.done(client_frame::Body::Acknowledge(Acknowledge { sequences })).await?;
         named
     }
+}
+
+/// Whether an upload of prekeys may wait while this device reads.
+const fn may_wait(code: ErrorCode) -> bool {
+    matches!(code, ErrorCode::RelayFull | ErrorCode::QuotaExceeded | ErrorCode::RelayUnavailable)
 }
 
 /// Whether repeating the same upload is of no use.

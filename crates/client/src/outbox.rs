@@ -159,10 +159,7 @@ impl Pass<'_> {
                 self.shared.holds.release(&target);
                 Ok(())
             }
-            Err(error) if is_temporary(error.code()) => {
-                self.block(target, error);
-                Ok(())
-            }
+            Err(error) if is_temporary(error.code()) => self.block(target, item, error).await,
             Err(error) if is_final(error.code()) => {
                 tracing::warn!(code = error.code().name(), "a message cannot be sent");
                 self.left = Some(ErrorCode::SendFailed.into());
@@ -174,19 +171,18 @@ impl Pass<'_> {
         }
     }
 
-    fn block(&mut self, target: [u8; 16], why: Error) {
+    /// Leaves a device or file alone for a while; what has waited for it in vain for too long ends.
+    async fn block(&mut self, target: [u8; 16], item: u64, why: Error) -> Result<(), Error> {
         tracing::info!(code = why.code().name(), "a message waits");
         self.blocked.insert(target);
         self.shared.holds.hold(target, why.clone(), Instant::now());
         self.left = Some(why);
+        self.handle(move || Input::Postponed { item }).await.map(drop)
     }
 
     async fn seal(&mut self, item: u64, device_id: [u8; 16]) -> Result<(), Error> {
         match self.handle(move || Input::Seal { item }).await {
-            Err(error) if is_final(error.code()) => {
-                self.block(device_id, error);
-                Ok(())
-            }
+            Err(error) if is_final(error.code()) => self.block(device_id, item, error).await,
             other => other.map(drop),
         }
     }
@@ -267,6 +263,7 @@ const fn is_temporary(code: ErrorCode) -> bool {
             | ErrorCode::RelayFull
             | ErrorCode::RateLimited
             | ErrorCode::RelayConflict
+            | ErrorCode::RelayUnavailable
             | ErrorCode::FileUnreadable
     )
 }

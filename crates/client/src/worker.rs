@@ -64,6 +64,14 @@ impl State {
     }
 }
 
+/// Runs what takes long on the disk or the processor, and does not need the store, off the async runtime. If the
+/// caller gives up waiting, `f` still runs to its end.
+pub(crate) async fn blocking<T: Send + 'static>(
+    f: impl FnOnce() -> Result<T, Error> + Send + 'static,
+) -> Result<T, Error> {
+    tokio::task::spawn_blocking(f).await.map_err(|_| ErrorCode::Internal)?
+}
+
 /// What became of envelopes.
 #[derive(Debug, Default)]
 pub(crate) struct Received {

@@ -18,7 +18,7 @@ use crate::sending;
 use crate::tables::UNADDRESSED;
 
 /// Messages that wait for their recipient to appear in the directory: 1,000. Names are typed by hand.
-pub const MAX_UNADDRESSED: u64 = 1000;
+const MAX_UNADDRESSED: u64 = 1000;
 
 /// A message that waits for its recipient to appear in the directory.
 #[derive(Debug, Clone, PartialEq)]
@@ -75,9 +75,9 @@ pub(crate) fn address_all(
         };
         match sending::send(device, records, &draft, waiting.written_at, rng) {
             Ok(()) => queue().remove(records, number)?,
-            // Somebody without a device, or oneself: it waits, and stays visible.
-            Err(EngineError::UnknownRecipient) => {}
-            Err(EngineError::QueueFull) => return Ok(()),
+            // Somebody without a device, or oneself, or a device for which too much waits: it waits, and stays
+            // visible, and holds up nobody else's.
+            Err(EngineError::UnknownRecipient | EngineError::QueueFull) => {}
             Err(error) => return Err(error),
         }
     }

@@ -13,10 +13,10 @@ use crate::error::EngineError;
 use crate::tables::{DEVICE_LINKS, key, load, save};
 
 /// Device links that are open at once: 4. A fifth ends the oldest; a person links one device at a time.
-pub const MAX_DEVICE_LINKS: usize = 4;
+const MAX_DEVICE_LINKS: usize = 4;
 /// Requests kept for one link: 4. Whoever else has read the link cannot crowd out the device at hand before its
 /// person notices that the codes differ, nor fill the store.
-pub const MAX_LINK_REQUESTS: usize = 4;
+const MAX_LINK_REQUESTS: usize = 4;
 
 fn open_links(records: &dyn Records, now: Timestamp) -> Result<DeviceLinksRecord, EngineError> {
     let mut links: DeviceLinksRecord = load(records, &key(DEVICE_LINKS, &[]))?.unwrap_or_default();
@@ -125,7 +125,7 @@ mod tests {
     const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
 
     fn commit(disk: &mut Disk, batch: Batch) {
-        for (key, value) in batch.0 {
+        for (key, value) in batch {
             match value {
                 Some(value) => disk.insert(key, value),
                 None => disk.remove(&key),

@@ -9,10 +9,10 @@ use chancery_wire::records::{Overlay, Records};
 
 use crate::device::Device;
 use crate::effect::{Effect, Notice};
+use crate::ending;
 use crate::error::EngineError;
 use crate::messages;
 use crate::peers;
-use crate::sending;
 use crate::tables::{DIRECTORY, DIRECTORY_CURSOR, HANDLE, key, load, load_number, save, save_number};
 
 /// A member as the directory knows them.
@@ -127,7 +127,7 @@ fn change_devices(
     for id in old.device_ids.iter().filter_map(|id| DeviceId::from_bytes(id)) {
         // What this device is said of itself is not for its outbox to act upon.
         if !new.device_ids().contains(&id) && id != device.device_id() {
-            sending::remove_device(device, records, &id)?;
+            ending::remove_device(device, records, &id)?;
         }
     }
     let mut effects = Vec::new();

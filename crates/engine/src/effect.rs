@@ -49,6 +49,11 @@ pub enum Input<'a> {
         /// The outbox item.
         item: u64,
     },
+    /// An outbox item could not be done now, for a reason that may pass: given up once it has waited long enough.
+    Postponed {
+        /// The outbox item.
+        item: u64,
+    },
     /// This device has made a device link and is about to show it.
     DeviceLinkMade(&'a chancery_org::DeviceLink),
     /// A device was approved by a link; the link is over.
@@ -83,6 +88,18 @@ pub enum Input<'a> {
         index: usize,
         /// Where it was saved.
         path: &'a str,
+    },
+    /// An attachment could not be saved when its message was shown, and is among [`crate::waiting_files`] from now
+    /// on; or there is no hope for it.
+    AttachmentWaits {
+        /// The member who sent the message.
+        from: MemberId,
+        /// The message.
+        message_id: [u8; 16],
+        /// Position of the attachment in the message.
+        index: usize,
+        /// Whether it is still to be saved.
+        waits: bool,
     },
 }
 

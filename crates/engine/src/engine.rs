@@ -6,9 +6,9 @@ use chancery_wire::records::{Overlay, Records};
 
 use crate::device::Device;
 use crate::effect::{Input, Outcome};
+use crate::ending::End;
 use crate::error::EngineError;
-use crate::sending::End;
-use crate::{addressing, devices, directory, heal, messages, prekeys, receiving, sending};
+use crate::{addressing, devices, directory, ending, files, heal, messages, prekeys, receiving, sending};
 
 /// The state machine of one device. It holds only who the device is; everything else is read from the
 /// records in each call, so that several processes may share one store.
@@ -63,8 +63,9 @@ impl Engine {
                 effects = sending::take_bundle(device, view, (item, *bundle), now, rng)?;
             }
             Input::Seal { item } => sending::seal_waiting(view, item, now, rng)?,
-            Input::Done { item } => sending::finish(device, view, item, End::Done)?,
-            Input::Failed { item } => sending::finish(device, view, item, End::Failed)?,
+            Input::Done { item } => ending::finish(device, view, item, End::Done)?,
+            Input::Failed { item } => ending::finish(device, view, item, End::Failed)?,
+            Input::Postponed { item } => ending::postponed(device, view, item, now)?,
             Input::DeviceLinkMade(link) => devices::remember(view, link, now)?,
             Input::DeviceLinkUsed { link_id } => devices::forget(view, &link_id, now)?,
             Input::Upkeep => {
@@ -77,7 +78,10 @@ impl Engine {
             }
             Input::EventsTaken { up_to } => messages::events_taken(view, up_to)?,
             Input::AttachmentSaved { from, message_id, index, path } => {
-                messages::attachment_saved(view, &from, &message_id, (index, path))?;
+                files::saved(view, (&from, &message_id, index), path)?;
+            }
+            Input::AttachmentWaits { from, message_id, index, waits } => {
+                files::set_waiting(view, (&from, &message_id, index), waits)?;
             }
         }
         Ok(Outcome { batch: overlay.into_batch(), effects })

@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use chancery_identity::{DeviceId, MemberId};
 use chancery_wire::proto::MessageRecord;
 use chancery_wire::records::{Overlay, RecordKey, Records};
-use chancery_wire::{Limit, decode, encode};
+use chancery_wire::{Limit, decode};
 
 use crate::error::EngineError;
 use crate::queue::Queue;
@@ -19,9 +19,10 @@ pub enum MessageState {
     Received = 1,
     /// It waits for the relay.
     Queued = 2,
-    /// The relay has it durably for every device of the recipient.
+    /// The relay has it durably for a device of the recipient. For the other devices it goes on being tried.
     Sent = 3,
-    /// The relay refuses it for good.
+    /// The relay has refused it, or one of its files, for every device of the recipient, or has not taken it
+    /// within 30 days.
     Failed = 4,
 }
 
@@ -40,7 +41,7 @@ impl MessageState {
 
 /// The key of a message: its sender chose the identifier, so the sender is part of the name, and nobody can
 /// replace somebody else's message (R-ENGINE-4).
-fn message_key(from: &[u8], id: &[u8]) -> RecordKey {
+pub(crate) fn message_key(from: &[u8], id: &[u8]) -> RecordKey {
     key(MESSAGE, &[from, id])
 }
 
@@ -135,7 +136,14 @@ pub fn conversation(
 ///
 /// [`EngineError`] if the store is not readable.
 pub fn all_events(records: &dyn Records, most: usize) -> Result<Vec<(u64, Event)>, EngineError> {
-    let from = load_number(records, &key(EVENT_CURSOR, &[]))?.unwrap_or_default();
+    events_from(records, cursor(records)?, most)
+}
+
+fn cursor(records: &dyn Records) -> Result<u64, EngineError> {
+    Ok(load_number(records, &key(EVENT_CURSOR, &[]))?.unwrap_or_default())
+}
+
+fn events_from(records: &dyn Records, from: u64, most: usize) -> Result<Vec<(u64, Event)>, EngineError> {
     let mut events = Vec::new();
     for (number, reference) in references(records, Queue::new(EVENT, b""), from, most)? {
         let event = match reference.split_first_chunk::<17>() {
@@ -150,30 +158,37 @@ pub fn all_events(records: &dyn Records, most: usize) -> Result<Vec<(u64, Event)
     Ok(events)
 }
 
-/// Returns the messages among [`all_events`].
+/// Returns up to `most` events that are messages and have not been taken, with their numbers, oldest first. Whoever
+/// takes one takes the others before it with it.
 ///
 /// # Errors
 ///
 /// [`EngineError`] if the store is not readable.
 pub fn events(records: &dyn Records, most: usize) -> Result<Vec<(u64, MessageRecord)>, EngineError> {
-    let messages = all_events(records, most)?.into_iter().filter_map(|(number, event)| match event {
-        Event::Message(message) => Some((number, message)),
-        Event::DeviceAdded { .. } => None,
-    });
-    Ok(messages.collect())
+    let mut from = cursor(records)?;
+    let mut messages = Vec::new();
+    loop {
+        let wanted = most.saturating_sub(messages.len());
+        let page = events_from(records, from, wanted)?;
+        let Some((last, _)) = page.last() else { return Ok(messages) };
+        from = last.saturating_add(1);
+        messages.extend(page.into_iter().filter_map(|(number, event)| match event {
+            Event::Message(message) => Some((number, message)),
+            Event::DeviceAdded { .. } => None,
+        }));
+    }
 }
 
 /// Moves the cursor past the events that were shown, and removes them; the messages stay.
 pub(crate) fn events_taken(records: &mut Overlay<'_>, up_to: u64) -> Result<(), EngineError> {
-    let cursor = key(EVENT_CURSOR, &[]);
-    let from = load_number(records, &cursor)?.unwrap_or_default();
+    let from = cursor(records)?;
     let queue = Queue::new(EVENT, b"");
     let next = up_to.saturating_add(1).min(queue.state(records)?.next);
     for number in from..next {
         queue.remove(records, number)?;
     }
     if next > from {
-        save_number(records, cursor, next);
+        save_number(records, key(EVENT_CURSOR, &[]), next);
     }
     Ok(())
 }
@@ -211,28 +226,4 @@ fn referenced(records: &dyn Records, reference: &[u8]) -> Result<MessageRecord, 
     let bytes = records.get(&key(MESSAGE, &[reference]))?.ok_or(EngineError::DamagedRecord)?;
     let message = decode(&bytes, Limit::RECORD).map_err(|_| EngineError::DamagedRecord)?;
     Ok(message.into_unchecked())
-}
-
-/// Records where an attachment was saved.
-pub(crate) fn attachment_saved(
-    records: &mut Overlay<'_>,
-    from: &MemberId,
-    id: &[u8],
-    saved: (usize, &str),
-) -> Result<(), EngineError> {
-    let name = message_key(from.as_bytes(), id);
-    let Some(mut message) = load::<MessageRecord>(records, &name)? else {
-        return Err(EngineError::Misuse("no such message"));
-    };
-    let attachments = message.text.as_ref().map_or(0, |text| text.attachments.len());
-    let (index, path) = saved;
-    if index >= attachments {
-        return Err(EngineError::Misuse("no such attachment"));
-    }
-    message.paths.resize(attachments, Default::default());
-    if let Some(slot) = message.paths.get_mut(index) {
-        *slot = path.into();
-    }
-    records.put(name, encode(&message));
-    Ok(())
 }

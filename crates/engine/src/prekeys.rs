@@ -22,14 +22,14 @@ use crate::tables::{PREKEY, PREKEY_STATE, PREKEY_UPLOAD, REPLAY, REPLAY_QUEUE, k
 pub const ONE_TIME_PAIRS: u32 = 64;
 /// How often a batch is renewed: daily, at the first contact with the relay after it is due, whether or not
 /// keys were used, so that renewal tells nobody that somebody wrote (R-ENGINE-9).
-pub const RENEWAL: Duration = Duration::from_secs(24 * 60 * 60);
+const RENEWAL: Duration = Duration::from_secs(24 * 60 * 60);
 /// How long a batch may be used: 30 days, as long as a device may be away and still be written to.
-pub const LIFETIME: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+const LIFETIME: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 /// How long private halves outlive their batch: 60 days, the relay's retention of an envelope.
-pub const GRACE: Duration = Duration::from_secs(60 * 24 * 60 * 60);
+const GRACE: Duration = Duration::from_secs(60 * 24 * 60 * 60);
 /// Handshakes over a last-resort prekey that are remembered: 4,096. When full, the oldest is forgotten only
 /// with its batch; further ones are refused (fail closed) until then (R-ENGINE-10).
-pub const MAX_REPLAY_RECORDS: u64 = 4096;
+const MAX_REPLAY_RECORDS: u64 = 4096;
 
 /// A refused batch that is older than this, 1 h, is replaced at once: it comes from a store that was put back,
 /// or waited too long. A younger one waits for its renewal, so that a relay that refuses everything does not

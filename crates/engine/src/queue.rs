@@ -1,6 +1,10 @@
 //! A queue of records: items numbered for ever upwards, found with `get` alone.
+//!
+//! The queue's state names the runs of items that are gone, so that an item which stays long does not make every
+//! look at the queue pay for each one that went past it.
 
 use alloc::vec::Vec;
+use core::ops::Range;
 
 use chancery_wire::proto::QueueState;
 use chancery_wire::records::{Overlay, RecordKey, Records, Table};
@@ -40,19 +44,78 @@ impl<'a> Queue<'a> {
         Ok(number)
     }
 
+    /// Returns the numbers of the items that are there, in order.
+    pub(crate) fn numbers(
+        &self,
+        records: &dyn Records,
+    ) -> Result<impl Iterator<Item = u64> + use<>, EngineError> {
+        let state = self.state(records)?;
+        let mut from = state.first;
+        let mut runs = Vec::new();
+        for gone in self.gone(records, &state)? {
+            runs.push(from..gone.start);
+            from = gone.end;
+        }
+        runs.push(from..state.next);
+        Ok(runs.into_iter().flatten())
+    }
+
     /// Removes an item and moves the start past everything that is gone.
     pub(crate) fn remove(&self, records: &mut Overlay<'_>, number: u64) -> Result<(), EngineError> {
+        if records.get(&self.item_key(number))?.is_none() {
+            return Ok(());
+        }
         let mut state = self.state(records)?;
-        if records.get(&self.item_key(number))?.is_some() {
-            records.delete(self.item_key(number));
-            state.gaps = state.gaps.saturating_add(1);
+        let mut gone = self.gone(records, &state)?;
+        let at = gone.partition_point(|run| run.end < number);
+        match gone.get_mut(at) {
+            Some(run) if run.end == number => run.end = number.saturating_add(1),
+            Some(run) if run.start == number.saturating_add(1) => run.start = number,
+            _ => gone.insert(at, number..number.saturating_add(1)),
         }
-        while state.first < state.next && records.get(&self.item_key(state.first))?.is_none() {
-            state.first = state.first.saturating_add(1);
-            state.gaps = state.gaps.saturating_sub(1);
+        gone.dedup_by(|later, run| {
+            let meet = run.end == later.start;
+            if meet {
+                run.end = later.end;
+            }
+            meet
+        });
+        if let Some(run) = gone.first().filter(|run| run.start <= state.first) {
+            state.first = run.end;
+            gone.remove(0);
         }
+        records.delete(self.item_key(number));
+        note_gone(&mut state, &gone);
         save(records, self.state_key(), &state);
         Ok(())
+    }
+
+    /// Returns the runs of numbers between the first and the next that are gone, in order.
+    fn gone(&self, records: &dyn Records, state: &QueueState) -> Result<Vec<Range<u64>>, EngineError> {
+        let mut gone: Vec<Range<u64>> = Vec::new();
+        let mut at = state.first;
+        for pair in state.gone.as_chunks::<2>().0 {
+            let [there, length] = *pair;
+            let start = at.saturating_add(there);
+            at = start.saturating_add(length);
+            gone.push(start..at);
+        }
+        if gone.iter().map(|run| run.end.saturating_sub(run.start)).fold(0, u64::saturating_add) == state.gaps
+        {
+            return Ok(gone);
+        }
+        // Written by a version that only counted them.
+        gone.clear();
+        for number in state.first..state.next {
+            if records.get(&self.item_key(number))?.is_some() {
+                continue;
+            }
+            match gone.last_mut() {
+                Some(run) if run.end == number => run.end = number.saturating_add(1),
+                _ => gone.push(number..number.saturating_add(1)),
+            }
+        }
+        Ok(gone)
     }
 
     /// Number of items; an item that is stuck at the start does not make those count that went past it.
@@ -83,11 +146,87 @@ impl<'a> Queue<'a> {
     }
 }
 
+fn note_gone(state: &mut QueueState, gone: &[Range<u64>]) {
+    let mut at = state.first;
+    state.gone.clear();
+    state.gaps = 0;
+    for run in gone {
+        let length = run.end.saturating_sub(run.start);
+        state.gone.extend([run.start.saturating_sub(at), length]);
+        state.gaps = state.gaps.saturating_add(length);
+        at = run.end;
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use alloc::collections::BTreeMap;
+    use alloc::collections::{BTreeMap, BTreeSet};
     use alloc::vec;
+    use core::cell::Cell;
+
+    use chancery_wire::records::RecordsError;
+
+    /// Counts what is read.
+    struct Counted<'a>(&'a Overlay<'a>, Cell<usize>);
+
+    impl Records for Counted<'_> {
+        fn get(&self, key: &RecordKey) -> Result<Option<Vec<u8>>, RecordsError> {
+            self.1.set(self.1.get().saturating_add(1));
+            self.0.get(key)
+        }
+    }
+
+    #[test]
+    fn an_item_that_stays_does_not_make_those_cost_that_went_past_it() {
+        let base: BTreeMap<RecordKey, Vec<u8>> = BTreeMap::new();
+        let mut records = Overlay::new(&base);
+        let queue = Queue::new(Table(1), b"");
+        queue.push(&mut records, vec![0]).unwrap();
+        for _ in 0..5000 {
+            let number = queue.push(&mut records, vec![1]).unwrap();
+            queue.remove(&mut records, number).unwrap();
+        }
+        let counted = Counted(&records, Cell::new(0));
+        assert_eq!(queue.numbers(&counted).unwrap().collect::<Vec<_>>(), [0]);
+        assert!(counted.1.get() < 4, "{} records read", counted.1.get());
+        assert_eq!(queue.len(&records).unwrap(), 1);
+    }
+
+    #[test]
+    fn the_numbers_are_those_of_the_items_in_whatever_order_these_go() {
+        let base: BTreeMap<RecordKey, Vec<u8>> = BTreeMap::new();
+        let mut records = Overlay::new(&base);
+        let queue = Queue::new(Table(1), b"");
+        let mut left: BTreeSet<u64> = (0..32).map(|i| queue.push(&mut records, vec![i]).unwrap()).collect();
+        // Seven and thirty-two have no common divisor: every number, in no order.
+        for step in 0..32 {
+            let number = step * 7 % 32;
+            queue.remove(&mut records, number).unwrap();
+            left.remove(&number);
+            assert!(queue.numbers(&records).unwrap().eq(left.iter().copied()), "without {number}");
+            assert_eq!(queue.len(&records).unwrap(), left.len() as u64);
+        }
+    }
+
+    #[test]
+    fn a_queue_whose_gaps_were_only_counted_is_read_and_goes_on() {
+        let base: BTreeMap<RecordKey, Vec<u8>> = BTreeMap::new();
+        let mut records = Overlay::new(&base);
+        let queue = Queue::new(Table(1), b"");
+        for i in 0..6 {
+            queue.push(&mut records, vec![i]).unwrap();
+        }
+        for number in [2, 4] {
+            records.delete(queue.item_key(number));
+        }
+        let old = QueueState { next: 6, first: 0, gaps: 2, gone: Vec::new() };
+        save(&mut records, queue.state_key(), &old);
+        assert!(queue.numbers(&records).unwrap().eq([0, 1, 3, 5]));
+        queue.remove(&mut records, 3).unwrap();
+        assert!(queue.numbers(&records).unwrap().eq([0, 1, 5]));
+        assert_eq!(queue.state(&records).unwrap().gone, [2, 3]);
+    }
 
     #[test]
     fn removing_in_any_order_moves_the_start_only_past_gaps() {

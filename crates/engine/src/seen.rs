@@ -10,7 +10,7 @@ use crate::tables::{SEEN, SEEN_QUEUE, key};
 
 /// Envelopes remembered: 8,192. Far more than a relay pushes unacknowledged (64), so that a connection lost
 /// before the acknowledgement never shows as an undecryptable message; 24 bytes each (R-ENGINE-5).
-pub const MAX_SEEN: u64 = 8192;
+const MAX_SEEN: u64 = 8192;
 
 /// Returns the fingerprint of an envelope.
 pub(crate) fn fingerprint(envelope: &[u8]) -> [u8; 16] {

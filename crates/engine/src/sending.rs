@@ -6,9 +6,7 @@ use alloc::vec::Vec;
 use chancery_core::{Bundle, Session, TagChange, initiate};
 use chancery_crypto::rng::{CryptoRng, random_bytes};
 use chancery_identity::{DeviceId, MemberId};
-use chancery_wire::proto::{
-    Content, Deliver, MessageRecord, OutboxItem, PrekeyBundle, SealedStep, UploadStep, outbox_item,
-};
+use chancery_wire::proto::{Content, Deliver, OutboxItem, PrekeyBundle, SealedStep, UploadStep, outbox_item};
 use chancery_wire::records::{Overlay, Records};
 use chancery_wire::{Limit, Timestamp, Unverified, decode, encode};
 
@@ -19,17 +17,20 @@ use crate::directory;
 use crate::effect::{Draft, Effect, Notice, Step};
 use crate::error::EngineError;
 use crate::heal;
-use crate::messages::{MessageState, append_message, message, save_message};
+use crate::messages::append_message;
 use crate::numbers;
 use crate::peers::{self, Origin};
 use crate::queue::Queue;
-use crate::receiving;
 use crate::tables::{OUTBOX, save};
+use crate::target;
 
 /// Items waiting in the outbox: 100,000. A device that is offline that long is told so.
-pub const MAX_OUTBOX: u64 = 100_000;
+const MAX_OUTBOX: u64 = 100_000;
+/// Items waiting for one device: 1,000, as many as are held until it acknowledges them (R-ENGINE-18). A device that
+/// was lost must not fill the outbox for all others.
+pub const MAX_FOR_DEVICE: u64 = 1000;
 
-const fn outbox() -> Queue<'static> {
+pub(crate) const fn outbox() -> Queue<'static> {
     Queue::new(OUTBOX, b"")
 }
 
@@ -40,6 +41,7 @@ pub(crate) fn is_full(records: &dyn Records) -> Result<bool, EngineError> {
 
 /// Appends an item.
 pub(crate) fn push(records: &mut Overlay<'_>, item: &OutboxItem) -> Result<(), EngineError> {
+    target::joined(records, item)?;
     outbox().push(records, encode(item)).map(drop)
 }
 
@@ -68,6 +70,9 @@ pub(crate) fn send(
         items.push(OutboxItem { step: Some(step), ..item.clone() });
     }
     for (recipient, copy) in recipients {
+        if target::waiting(records, recipient.as_bytes())? >= MAX_FOR_DEVICE {
+            continue;
+        }
         let mut content = content.clone();
         if copy {
             content.conversation = record.conversation.clone();
@@ -76,7 +81,11 @@ pub(crate) fn send(
         let step = Some(seal_or_wait(records, (member, &recipient), &content, now, rng)?);
         items.push(OutboxItem { device_id: recipient.as_bytes().to_vec(), step, copy, ..item.clone() });
     }
-    let counted = items.iter().filter(|item| is_counted(item, &own)).count();
+    let counted = || items.iter().filter(|item| is_counted(item, &own));
+    if counted().all(|item| item.device_id.is_empty()) {
+        return Err(EngineError::QueueFull);
+    }
+    let counted = counted().count();
     record.pending = u32::try_from(counted).unwrap_or(u32::MAX);
     if append_message(records, &record)?.is_none() {
         return Err(EngineError::Misuse("message identifier was used before"));
@@ -111,7 +120,7 @@ fn recipients(
 
 /// Whether the state of a message depends on an item: copies for own devices are of no concern to it, unless it is
 /// a note to oneself.
-fn is_counted(item: &OutboxItem, own: &MemberId) -> bool {
+pub(crate) fn is_counted(item: &OutboxItem, own: &MemberId) -> bool {
     !item.message_id.is_empty() && (!item.copy || item.conversation == own.as_bytes())
 }
 
@@ -176,10 +185,9 @@ fn sealed(envelope: Vec<u8>, session: &Session, rng: &mut dyn CryptoRng) -> outb
 ///
 /// [`EngineError`] if the store is not readable.
 pub fn next_step(records: &dyn Records, blocked: &BTreeSet<[u8; 16]>) -> Result<Option<Step>, EngineError> {
-    let state = outbox().state(records)?;
     let mut uploads_failed = BTreeSet::new();
     let mut overtaken = BTreeSet::new();
-    for item in state.first..state.next {
+    for item in outbox().numbers(records)? {
         let Some(stored) = outbox_item(records, item)? else { continue };
         let device_id: [u8; 16] = stored.device_id.as_slice().try_into().unwrap_or_default();
         if blocked.contains(&device_id) || overtaken.contains(&device_id) {
@@ -232,9 +240,8 @@ pub fn next_step(records: &dyn Records, blocked: &BTreeSet<[u8; 16]>) -> Result<
 ///
 /// [`EngineError`] if the store is not readable.
 pub fn waiting_uploads(records: &dyn Records) -> Result<BTreeSet<[u8; 16]>, EngineError> {
-    let state = outbox().state(records)?;
     let mut blobs = BTreeSet::new();
-    for item in state.first..state.next {
+    for item in outbox().numbers(records)? {
         let step = outbox_item(records, item)?.and_then(|stored| stored.step);
         if let Some(outbox_item::Step::Upload(upload)) = step {
             blobs.insert(upload.blob_id.try_into().map_err(|_| EngineError::DamagedRecord)?);
@@ -248,7 +255,7 @@ pub fn waiting_uploads(records: &dyn Records) -> Result<BTreeSet<[u8; 16]>, Engi
     Ok(blobs)
 }
 
-fn outbox_item(records: &dyn Records, item: u64) -> Result<Option<OutboxItem>, EngineError> {
+pub(crate) fn outbox_item(records: &dyn Records, item: u64) -> Result<Option<OutboxItem>, EngineError> {
     match records.get(&outbox().item_key(item))? {
         None => Ok(None),
         Some(bytes) => decode(&bytes, Limit::RECORD)
@@ -335,7 +342,7 @@ fn waiting(records: &dyn Records, item: u64) -> Result<Option<(OutboxItem, Devic
     Ok(Some((stored, recipient)))
 }
 
-fn recipient_of(stored: &OutboxItem) -> Result<DeviceId, EngineError> {
+pub(crate) fn recipient_of(stored: &OutboxItem) -> Result<DeviceId, EngineError> {
     DeviceId::from_bytes(&stored.device_id).ok_or(EngineError::DamagedRecord)
 }
 
@@ -365,7 +372,7 @@ fn store_sealed(
 }
 
 /// An item of a device waits for a session no longer.
-fn no_longer_waits(
+pub(crate) fn no_longer_waits(
     records: &mut Overlay<'_>,
     recipient: &DeviceId,
     stored: &OutboxItem,
@@ -377,135 +384,5 @@ fn no_longer_waits(
         peer.healing = false;
     }
     peers::save_peer(records, recipient, &peer);
-    Ok(())
-}
-
-/// What became of an item.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum End {
-    /// The relay has it.
-    Done,
-    /// The relay refuses it for good.
-    Failed,
-    /// Its recipient is no recipient any more.
-    Dropped,
-}
-
-/// Ends an item, well or badly, and brings its message up to date.
-pub(crate) fn finish(
-    device: &Device,
-    records: &mut Overlay<'_>,
-    item: u64,
-    end: End,
-) -> Result<(), EngineError> {
-    let Some(stored) = outbox_item(records, item)? else { return Ok(()) };
-    outbox().remove(records, item)?;
-    match &stored.step {
-        Some(outbox_item::Step::Unsealed(_)) => no_longer_waits(records, &recipient_of(&stored)?, &stored)?,
-        Some(outbox_item::Step::Sealed(step)) if end == End::Failed => {
-            take_back(device, records, (&recipient_of(&stored)?, &stored.message_id), step)?;
-        }
-        _ => {}
-    }
-    let own = device.member_id();
-    if !is_counted(&stored, &own) {
-        return Ok(());
-    }
-    let Some(mut record) = message(records, &own, &stored.message_id)? else { return Ok(()) };
-    record.pending = record.pending.saturating_sub(1);
-    let is_upload = stored.device_id.is_empty();
-    if end == End::Done && !is_upload {
-        record.delivered = record.delivered.saturating_add(1);
-    }
-    if end == End::Failed && is_upload {
-        record.state = MessageState::Failed as u32;
-        drop_steps(records, &record)?;
-        record.pending = 0;
-    } else if record.pending == 0 && record.state == MessageState::Queued as u32 {
-        // One device that is refused does not take the message from the others.
-        let arrived = record.delivered > 0;
-        record.state = if arrived { MessageState::Sent } else { MessageState::Failed } as u32;
-    }
-    save_message(records, &record);
-    Ok(())
-}
-
-/// An envelope will never arrive. If it would have begun a session, the peer never learns of that: it ends, and what
-/// was sealed with it since is sealed anew (R-ENGINE-23).
-fn take_back(
-    device: &Device,
-    records: &mut Overlay<'_>,
-    (recipient, message_id): (&DeviceId, &[u8]),
-    refused: &SealedStep,
-) -> Result<(), EngineError> {
-    if !message_id.is_empty() {
-        numbers::forget(records, recipient, message_id)?;
-    }
-    if refused.envelope.first() != Some(&receiving::INITIAL) || refused.session_id.is_empty() {
-        return Ok(());
-    }
-    peers::end_session(records, recipient, &refused.session_id)?;
-    let state = outbox().state(records)?;
-    for item in state.first..state.next {
-        let Some(mut stored) = outbox_item(records, item)? else { continue };
-        let Some(outbox_item::Step::Sealed(step)) = &stored.step else { continue };
-        if step.session_id != refused.session_id {
-            continue;
-        }
-        let record = message(records, &device.member_id(), &stored.message_id)?;
-        let Some(record) = record.filter(|_| !stored.message_id.is_empty()) else {
-            outbox().remove(records, item)?;
-            continue;
-        };
-        let mut content = content::of_record(&record);
-        content.number = numbers::number_of(records, recipient, &stored.message_id)?;
-        if stored.copy {
-            content.conversation = record.conversation;
-        }
-        stored.step = Some(outbox_item::Step::Unsealed(encode(&content)));
-        save(records, outbox().item_key(item), &stored);
-        let mut peer = peers::peer(records, recipient)?;
-        peer.unsealed = peer.unsealed.saturating_add(1);
-        peers::save_peer(records, recipient, &peer);
-    }
-    Ok(())
-}
-
-/// Forgets a device that the directory names no longer: its sessions, and what waits for it (R-ENGINE-15).
-pub(crate) fn remove_device(
-    device: &Device,
-    records: &mut Overlay<'_>,
-    removed: &DeviceId,
-) -> Result<(), EngineError> {
-    let state = outbox().state(records)?;
-    for item in state.first..state.next {
-        let is_for_it = |stored: OutboxItem| stored.device_id.as_slice() == removed.as_bytes().as_slice();
-        if outbox_item(records, item)?.is_some_and(is_for_it) {
-            finish(device, records, item, End::Dropped)?;
-        }
-    }
-    numbers::remove(records, removed)?;
-    peers::remove(records, removed)
-}
-
-/// Removes what is left in the outbox of a message whose attachment failed: half of it is of no use to anybody.
-fn drop_steps(records: &mut Overlay<'_>, failed: &MessageRecord) -> Result<(), EngineError> {
-    let state = outbox().state(records)?;
-    for item in state.first..state.next {
-        let Some(stored) = outbox_item(records, item)? else { continue };
-        if stored.message_id != failed.id {
-            continue;
-        }
-        match &stored.step {
-            Some(outbox_item::Step::Unsealed(_)) => {
-                no_longer_waits(records, &recipient_of(&stored)?, &stored)?;
-            }
-            Some(outbox_item::Step::Sealed(_)) => {
-                numbers::forget(records, &recipient_of(&stored)?, &failed.id)?;
-            }
-            _ => {}
-        }
-        outbox().remove(records, item)?;
-    }
     Ok(())
 }

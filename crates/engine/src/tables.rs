@@ -34,6 +34,7 @@ pub(crate) const MESSAGE: Table = Table(0x0150);
 pub(crate) const CONVERSATION: Table = Table(0x0151);
 pub(crate) const EVENT: Table = Table(0x0160);
 pub(crate) const EVENT_CURSOR: Table = Table(0x0161);
+pub(crate) const WAITING_FILES: Table = Table(0x0162);
 pub(crate) const SEEN: Table = Table(0x0170);
 pub(crate) const SEEN_QUEUE: Table = Table(0x0171);
 pub(crate) const QUEUE_STATE: Table = Table(0x0180);

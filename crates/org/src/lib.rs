@@ -12,13 +12,13 @@
 //! let public = Organisation::verify(Unverified::new(acme.public), None)?;
 //! let public = acme.admin.record_relay(&public, "wss://relay.example:443", &[9; 32], &mut rng)?;
 //! let public = Organisation::verify(Unverified::new(public), None)?;
-//! let mut records: BTreeMap<_, _> = acme.records.0.into_iter().filter_map(|(k, v)| Some((k, v?))).collect();
+//! let mut records: BTreeMap<_, _> = acme.records.into_iter().filter_map(|(k, v)| Some((k, v?))).collect();
 //!
 //! let desk = Desk::new(acme.desk, public.clone(), now)?;
 //! let (handle, relay) = (Handle::parse("alice")?, public.relay().ok_or("no relay")?);
 //! let invite = Invite { handle: &handle, name: &(&handle).into(), relay, lifetime: DEFAULT_INVITATION_LIFETIME };
 //! let invited = desk.invite(&records, invite, now, &mut rng)?;
-//! records.extend(invited.batch.0.into_iter().filter_map(|(k, v)| Some((k, v?))));
+//! records.extend(invited.batch.into_iter().filter_map(|(k, v)| Some((k, v?))));
 //!
 //! let keys = DeviceKeys::generate(&mut rng);
 //! let pending = request(&invited.link, &public, &keys, now, &mut rng)?;

@@ -17,8 +17,8 @@
 //! # }
 //! ```
 //!
-//! [`run`] serves one organisation until it is told to stop. [`SqliteStorage`] is where it keeps things;
-//! `docs/ledger.json` lists every column and file of it, and a test keeps the list complete (R-RELAY-38).
+//! [`run`] serves one organisation until it is told to stop. It keeps things in a database and files, and
+//! `docs/ledger.json` lists every column and file; a test keeps the list complete (R-RELAY-38).
 //!
 //! Nothing is logged, at any level, by which a person, a device or a client could be told from another: numbers
 //! of connections, counts and kinds of errors only (R-RELAY-39).
@@ -43,4 +43,5 @@ mod tests;
 pub use chancery_relay::Limits;
 pub use error::ServerError;
 pub use server::{Config, Ready, run};
-pub use sqlite::SqliteStorage;
+
+use sqlite::SqliteStorage;

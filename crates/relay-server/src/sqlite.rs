@@ -73,7 +73,7 @@ CREATE TABLE relay_record (
 /// What was committed survives a power cut: the log is synced with every commit. Deleted rows are overwritten.
 /// One process at a time uses the directory; [`crate::run`] sees to that.
 #[derive(Debug)]
-pub struct SqliteStorage {
+pub(crate) struct SqliteStorage {
     connection: Connection,
     files: BlobFiles,
     /// The bytes of all blobs, and what they were when the transaction began.
@@ -93,7 +93,7 @@ impl SqliteStorage {
     ///
     /// [`ServerError::NewerFormat`], [`ServerError::OtherOrganisation`], [`ServerError::Database`] or
     /// [`ServerError::Data`]; what is there is not changed.
-    pub fn open(directory: &Path, organisation: &OrgId) -> Result<Self, ServerError> {
+    pub(crate) fn open(directory: &Path, organisation: &OrgId) -> Result<Self, ServerError> {
         let mut connection =
             Connection::open(directory.join("relay.db")).map_err(|_| ServerError::Database)?;
         prepare(&mut connection, organisation)?;
@@ -120,11 +120,8 @@ impl SqliteStorage {
     }
 
     /// Returns every column of every table, `table.column`, for comparison with the ledger.
-    ///
-    /// # Errors
-    ///
-    /// [`StorageError`] when the database cannot be read.
-    pub fn columns(&self) -> Result<Vec<String>, StorageError> {
+    #[cfg(test)]
+    pub(crate) fn columns(&self) -> Result<Vec<String>, StorageError> {
         let sql = "SELECT t.name || '.' || c.name FROM sqlite_schema t, pragma_table_info(t.name) c
             WHERE t.type = 'table' ORDER BY 1";
         let mut statement = self.connection.prepare(sql).map_err(|error| failure(&error))?;

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use chancery_crypto::rng::{CryptoRng, seeded};
-use chancery_crypto::secret::{Secret, SecretBytes};
+use chancery_crypto::secret::Secret;
 use chancery_wire::records::{Batch, RecordKey, Records, RecordsError};
 use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior};
 
@@ -117,7 +117,7 @@ impl Store {
         let (batch, done) = f(&view)?;
         let applied = view.apply(&batch, &mut rng);
         // Records hold keys that must not outlive their use: stored or not, the copies in memory are wiped.
-        batch.0.into_values().flatten().for_each(|value| drop(SecretBytes::new(value)));
+        drop(batch);
         applied?;
         transaction.commit().map_err(|e| StoreError::from_sqlite(&e))?;
         Ok(done)

@@ -32,6 +32,8 @@ mod snapshot;
 #[cfg(test)]
 mod tests;
 pub mod vectors;
+#[cfg(test)]
+mod waiting;
 mod weather;
 mod world;
 

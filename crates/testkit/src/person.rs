@@ -55,7 +55,7 @@ impl Person {
 
 /// Commits a batch.
 pub fn commit(disk: &mut Disk, batch: Batch) {
-    for (key, value) in batch.0 {
+    for (key, value) in batch {
         match value {
             Some(value) => disk.insert(key, value),
             None => disk.remove(&key),

@@ -82,7 +82,6 @@ const PRIMITIVES: &[&str] = &[
     "sha3",
     "subtle",
     "x25519-dalek",
-    "zeroize",
 ];
 
 /// Crates that few may name, and who those are.
@@ -91,6 +90,8 @@ const RESERVED: &[(&str, &[&str])] = &[
     ("prost-build", &["chancery-wire"]),
     ("protox", &["chancery-wire"]),
     ("rusqlite", &["chancery-store", "chancery-relay-server"]),
+    // No primitive, but what wipes: secrets are of `crypto`, batches of records of `wire`.
+    ("zeroize", &["chancery-crypto", "chancery-wire"]),
 ];
 
 /// What a pure crate may name beside our own and, where it is allowed to, primitives and prost: all of it `no_std`.

@@ -4,8 +4,10 @@
 //! batch in the same transaction before it does anything else (persist before transmit). [`Overlay`] lets a
 //! machine see its own writes while it works.
 
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, btree_map};
 use alloc::vec::Vec;
+
+use zeroize::{Zeroize, ZeroizeOnDrop};
 
 /// Which kind of record: a small number that is part of the stored format and never changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -57,24 +59,54 @@ pub trait Records {
 }
 
 /// Writes that take effect together: `Some` puts, `None` deletes.
+///
+/// Records hold keys: every value is wiped when it is replaced or the batch is dropped. Who takes values out, by
+/// iterating over the batch itself, keeps them.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Batch(pub BTreeMap<RecordKey, Option<Vec<u8>>>);
 
 impl Batch {
     /// Puts a record.
     pub fn put(&mut self, key: RecordKey, value: Vec<u8>) {
-        self.0.insert(key, Some(value));
+        self.set(key, Some(value));
     }
 
     /// Deletes a record.
     pub fn delete(&mut self, key: RecordKey) {
-        self.0.insert(key, None);
+        self.set(key, None);
+    }
+
+    fn set(&mut self, key: RecordKey, value: Option<Vec<u8>>) {
+        self.0.insert(key, value).zeroize();
     }
 
     /// Whether there is nothing to write.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+}
+
+impl Zeroize for Batch {
+    fn zeroize(&mut self) {
+        self.0.values_mut().for_each(Zeroize::zeroize);
+    }
+}
+
+impl Drop for Batch {
+    fn drop(&mut self) {
+        self.zeroize();
+    }
+}
+
+impl ZeroizeOnDrop for Batch {}
+
+impl IntoIterator for Batch {
+    type Item = (RecordKey, Option<Vec<u8>>);
+    type IntoIter = btree_map::IntoIter<RecordKey, Option<Vec<u8>>>;
+
+    fn into_iter(mut self) -> Self::IntoIter {
+        core::mem::take(&mut self.0).into_iter()
     }
 }
 
@@ -109,7 +141,7 @@ impl<'a> Overlay<'a> {
 
     /// Takes over another machine's writes, which replace earlier ones of the same records.
     pub fn absorb(&mut self, batch: Batch) {
-        self.batch.0.extend(batch.0);
+        batch.into_iter().for_each(|(key, value)| self.batch.set(key, value));
     }
 
     /// Returns the writes.
@@ -132,5 +164,36 @@ impl Records for Overlay<'_> {
 impl Records for BTreeMap<RecordKey, Vec<u8>> {
     fn get(&self, key: &RecordKey) -> Result<Option<Vec<u8>>, RecordsError> {
         Ok(Self::get(self, key).cloned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::vec;
+
+    const KEY: Table = Table(1);
+
+    #[test]
+    fn a_batch_wipes_what_it_holds_when_it_goes() {
+        fn is_wiped<T: ZeroizeOnDrop>(_: &T) {}
+        let mut batch = Batch::default();
+        batch.put(RecordKey::new(KEY, [1]), vec![7; 32]);
+        batch.delete(RecordKey::new(KEY, [2]));
+        is_wiped(&batch);
+        batch.zeroize();
+        assert!(batch.0.values().flatten().all(Vec::is_empty));
+    }
+
+    #[test]
+    fn later_writes_replace_earlier_ones_and_whoever_iterates_gets_them() {
+        let base: BTreeMap<RecordKey, Vec<u8>> = BTreeMap::new();
+        let mut overlay = Overlay::new(&base);
+        overlay.put(RecordKey::new(KEY, [1]), vec![1]);
+        let mut later = Batch::default();
+        later.put(RecordKey::new(KEY, [1]), vec![2]);
+        overlay.absorb(later);
+        let found: Vec<_> = overlay.into_batch().into_iter().collect();
+        assert_eq!(found, [(RecordKey::new(KEY, [1]), Some(vec![2]))]);
     }
 }

@@ -1,6 +1,5 @@
 //! Members of one organisation talk through a real relay: text, files, history, the cursor, an outage.
 
-use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -64,8 +63,7 @@ fn somebody_who_enrolled_since_is_written_to_although_the_relay_is_down() {
     company.member("bob");
     company.relay.kill();
     let queued = company.command("alice", &["send", "bob", "are you there?"]);
-    queued.fails(5, "relay-unreachable", true);
-    assert_eq!(queued.lines[0]["state"], "queued");
+    queued.is_queued("relay-unreachable");
     let waiting = company.command("alice", &["history", "bob"]);
     assert_eq!(
         (&waiting.lines[0]["text"], &waiting.lines[0]["state"]),
@@ -108,9 +106,9 @@ fn a_message_waits_for_the_relay_and_goes_with_the_next_command() {
     company.relay.kill();
 
     let queued = company.command("alice", &["send", "bob", "during"]);
-    queued.fails(5, "relay-unreachable", true);
-    assert_eq!(queued.lines.len(), 1, "{queued:?}");
-    assert_eq!(queued.lines[0]["state"], "queued");
+    queued.is_queued("relay-unreachable");
+    let message = string(&queued.error.as_ref().unwrap()["message"]);
+    assert!(message.contains("will be sent") && message.contains("cannot be reached"), "{message}");
     assert_eq!(queued.lines[0]["id"].as_str().unwrap().len(), 32);
     company.command("alice", &["receive"]).fails(5, "relay-unreachable", true);
     let history = company.command("alice", &["history", "bob"]);
@@ -142,71 +140,8 @@ fn what_is_stored_is_printed_although_the_relay_is_down() {
     assert!(again.lines.is_empty(), "{again:?}");
 }
 
-#[test]
-fn a_file_that_cannot_be_had_now_is_not_passed_over() {
-    let mut company = Company::open();
-    company.member("alice");
-    company.member("bob");
-    let (file, downloads) = (company.at("note.txt"), company.at("downloads"));
-    std::fs::write(&file, b"a note").unwrap();
-    company.command("alice", &["send", "bob", "first"]).ok();
-    company.command("alice", &["send", "bob", "second", "--file", &file]).ok();
-    // A folder that is a file: waiting does not mend that, and the message is not taken.
-    std::fs::write(&downloads, b"").unwrap();
-    let refused = company.command("bob", &["receive", "--save", &downloads]);
-    assert_eq!((refused.code, refused.lines.len()), (1, 1), "{refused:?}");
-    assert_eq!(refused.lines[0]["text"], "first");
-    std::fs::remove_file(&downloads).unwrap();
-
-    company.relay.kill();
-    let waits = company.command("bob", &["receive", "--save", &downloads]);
-    waits.fails(5, "relay-unreachable", true);
-    assert!(waits.lines.is_empty(), "{waits:?}");
-    let mut follower = company.daemon("bob", &["receive", "--follow", "--save", &downloads]);
-    std::thread::sleep(Duration::from_millis(500));
-    company.restart_relay();
-    let received = follower.line();
-    assert_eq!(received["text"], "second");
-    assert_eq!(std::fs::read(string(&received["files"][0]["path"])).unwrap(), b"a note");
-    follower.stop();
-}
-
-#[test]
-fn a_damaged_file_does_not_hold_up_what_comes_after_it() {
-    let company = Company::open();
-    company.member("alice");
-    company.member("bob");
-    let file = company.at("note.txt");
-    std::fs::write(&file, b"a note").unwrap();
-    company.command("alice", &["send", "bob", "damaged", "--file", &file]).ok();
-    let blobs = every_file(&company.path("data/blobs"));
-    assert_eq!(blobs.len(), 1, "{blobs:?}");
-    let mut bytes = std::fs::read(&blobs[0]).unwrap();
-    let last = bytes.len() - 1;
-    bytes[last] ^= 1;
-    std::fs::write(&blobs[0], bytes).unwrap();
-    company.command("alice", &["send", "bob", "after"]).ok();
-
-    let downloads = company.at("downloads");
-    let received = company.command("bob", &["receive", "--save", &downloads]);
-    assert_eq!((received.code, received.lines.len()), (0, 2), "{received:?}");
-    let expected = json!({"name": "note.txt", "size": 6, "path": null, "error": "attachment-damaged"});
-    assert_eq!(received.lines[0]["files"][0], expected);
-    assert_eq!(received.lines[1]["text"], "after");
-    assert!(every_file(&company.path("downloads")).is_empty());
-}
-
-fn every_file(folder: &Path) -> Vec<PathBuf> {
-    let mut found = Vec::new();
-    for entry in std::fs::read_dir(folder).into_iter().flatten() {
-        let path = entry.unwrap().path();
-        if path.is_dir() { found.extend(every_file(&path)) } else { found.push(path) }
-    }
-    found
-}
-
 /// Takes over what has arrived, but has nobody to print it to: a closed stdout.
-fn receive_deaf(company: &Company, who: &str) {
+pub(crate) fn receive_deaf(company: &Company, who: &str) {
     let (home, key) = (company.at(who), company.at(&format!("{who}.key")));
     let mut command = crate::support::chancery(&["receive", "--home", &home, "--key-file", &key]);
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
@@ -283,8 +218,7 @@ fn a_sender_gives_up_waiting_in_time() {
     let queued = company.command("alice", &["send", "bob", "hello", "--timeout", "2"]);
     company.relay.signal("-CONT");
     assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
-    queued.fails(5, "relay-unreachable", true);
-    assert_eq!(queued.lines[0]["state"], "queued");
+    queued.is_queued("relay-unreachable");
     assert_eq!(company.command("bob", &["receive"]).lines.len(), 0);
     company.command("alice", &["receive"]);
     assert_eq!(company.command("bob", &["receive"]).ok()["text"], "hello");

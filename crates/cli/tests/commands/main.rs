@@ -5,6 +5,8 @@ mod conversation;
 #[cfg(test)]
 mod devices;
 #[cfg(test)]
+mod obstacles;
+#[cfg(test)]
 mod refusals;
 #[cfg(test)]
 mod serving;

@@ -70,6 +70,16 @@ impl Outcome {
     }
 }
 
+impl Outcome {
+    /// Checks that a message was stored and waits, and is not to be sent again by whoever obeys the error.
+    #[track_caller]
+    pub(crate) fn is_queued(&self, cause: &str) {
+        self.fails(5, "queued", false);
+        assert_eq!(self.error.as_ref().unwrap()["cause"], cause, "{self:?}");
+        assert_eq!((self.lines.len(), &self.lines[0]["state"]), (1, &Value::from("queued")), "{self:?}");
+    }
+}
+
 /// A process that goes on until it is told to end.
 pub(crate) struct Daemon {
     child: Child,

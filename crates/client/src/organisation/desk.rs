@@ -16,10 +16,10 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::{Folder, RelayAddress, address, org_error};
-use crate::client::{GOOD_CONNECTION, may_pass};
 use crate::clock;
 use crate::connection::{Connection, Push};
 use crate::error::{Error, ErrorCode};
+use crate::following::{GOOD_CONNECTION, may_pass};
 
 /// How often the desk looks for directory entries that were not published: every 30 s.
 const PUBLISH_INTERVAL: Duration = Duration::from_secs(30);

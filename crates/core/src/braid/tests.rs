@@ -1,3 +1,5 @@
+//! The ML-KEM Braid: both sides agree on keys whatever is lost, late or damaged.
+
 #![allow(
     clippy::arithmetic_side_effects,
     clippy::cast_possible_truncation,

@@ -1,3 +1,5 @@
+//! The Double Ratchet with header encryption: turns, skipped messages and limits.
+
 use alloc::collections::BTreeSet;
 use alloc::string::String;
 

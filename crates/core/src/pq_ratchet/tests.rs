@@ -1,3 +1,5 @@
+//! The post-quantum ratchet: its chains, its epochs and its limits.
+
 #![allow(
     clippy::arithmetic_side_effects,
     clippy::cast_possible_truncation,

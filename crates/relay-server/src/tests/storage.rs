@@ -1,3 +1,5 @@
+//! The storage on disk: the contract that every storage keeps, and what a crash or a full disk leaves.
+
 use std::fs;
 use std::path::Path;
 

@@ -1,3 +1,5 @@
+//! The relay as a process: it starts, serves, refuses and ends.
+
 use std::collections::BTreeSet;
 use std::io::{BufRead as _, BufReader, Write};
 use std::path::Path;

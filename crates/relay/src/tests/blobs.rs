@@ -1,3 +1,5 @@
+//! Blobs: uploaded in order, resumed, closed, limited and ended.
+
 use alloc::vec;
 use alloc::vec::Vec;
 use core::time::Duration;

@@ -1,3 +1,5 @@
+//! The organisation's documents and its directory, as members fetch and desks publish them.
+
 use alloc::vec;
 use alloc::vec::Vec;
 

@@ -1,3 +1,5 @@
+//! Who may log in, and what a connection may ask for before and after.
+
 use alloc::vec;
 use alloc::vec::Vec;
 use core::time::Duration;

@@ -1,3 +1,5 @@
+//! Mailboxes: what is delivered is pushed, acknowledged, held back and ended.
+
 use alloc::vec;
 use alloc::vec::Vec;
 use core::time::Duration;

@@ -1,3 +1,5 @@
+//! Prekeys: published by their device, handed out once each, verified by nobody but who uses them.
+
 use alloc::collections::BTreeSet;
 use alloc::vec;
 use alloc::vec::Vec;

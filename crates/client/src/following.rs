@@ -1,0 +1,129 @@
+//! Being connected: once, or for as long as the application runs.
+
+use std::time::Duration;
+
+use chancery_engine::{Step, next_step};
+use chancery_transport::Backoff;
+use tokio::time::{Instant, timeout_at};
+
+use crate::client::Client;
+use crate::error::{Error, ErrorCode};
+use crate::mailbox::Mailbox;
+use crate::worker::State;
+use crate::{clock, outbox};
+
+/// How often a follower looks for messages that another process has queued: every 2 s.
+const OUTBOX_INTERVAL: Duration = Duration::from_secs(2);
+/// A connection that lasted this long was a good one: the next failure starts with short waits again.
+pub(crate) const GOOD_CONNECTION: Duration = Duration::from_secs(2);
+
+impl Client {
+    /// Connects once: sends what waits, and meanwhile renews prekeys when due and takes over directory and
+    /// envelopes until the mailbox is empty. Returns the number of envelopes.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorCode::RelayUnreachable`] and others of the connection; what was taken over stays.
+    pub async fn sync(&self, patience: Duration) -> Result<usize, Error> {
+        let deadline = clock::deadline(patience);
+        // What another process is sending already need not be waited for.
+        let sending = timeout_at(deadline, self.flush_quietly(Instant::now()));
+        let receiving = async {
+            let mut mailbox = Mailbox::open(self.shared()).await?;
+            mailbox.sync_directory(self.shared()).await?;
+            mailbox.upkeep(self.shared()).await?;
+            mailbox.subscribe().await?;
+            mailbox.drain(self.shared()).await
+        };
+        let (sent, received) = tokio::join!(sending, timeout_at(deadline, receiving));
+        let count = received.unwrap_or_else(|_| Err(ErrorCode::RelayUnreachable.into()))?;
+        sent.unwrap_or(Ok(()))?;
+        // What arrived may call for an answer that nobody wrote: a heal, or an acknowledgement.
+        timeout_at(deadline, self.flush_quietly(Instant::now())).await.unwrap_or(Ok(()))?;
+        Ok(count)
+    }
+
+    /// Keeps connected: takes over what arrives and sends what waits, reconnecting with back-off, until
+    /// `stop` ends. Events appear in [`Self::events`]; [`Self::changes`] says when to look.
+    ///
+    /// # Errors
+    ///
+    /// Only what waiting does not mend: another relay, a refused device, a damaged store.
+    pub async fn follow(&self, stop: impl Future<Output = ()>) -> Result<(), Error> {
+        tokio::pin!(stop);
+        let mut backoff = Backoff::default();
+        loop {
+            let mut connected = None;
+            let outcome = tokio::select! {
+                () = &mut stop => return Ok(()),
+                outcome = self.follow_once(&mut connected) => outcome,
+            };
+            if connected.is_some_and(|since: Instant| since.elapsed() >= GOOD_CONNECTION) {
+                backoff.reset();
+            }
+            match outcome {
+                Err(error) if !may_pass(&error) => return Err(error),
+                Err(error) => tracing::info!(code = error.code().name(), "not connected"),
+                Ok(()) => {}
+            }
+            let pause = backoff.next(&mut clock::rng()?);
+            tokio::select! {
+                () = &mut stop => return Ok(()),
+                () = tokio::time::sleep(pause) => {}
+            }
+        }
+    }
+
+    async fn follow_once(&self, connected: &mut Option<Instant>) -> Result<(), Error> {
+        let mut mailbox = Mailbox::open(self.shared()).await?;
+        *connected = Some(Instant::now());
+        tracing::info!("connected");
+        mailbox.subscribe().await?;
+        mailbox.sync_directory(self.shared()).await?;
+        mailbox.upkeep(self.shared()).await?;
+        tokio::select! {
+            ended = mailbox.follow(self.shared()) => ended,
+            ended = self.keep_flushing() => ended,
+        }
+    }
+
+    /// Sends what waits, whenever something does. That sending fails does not end receiving (R-ENGINE-13).
+    async fn keep_flushing(&self) -> Result<(), Error> {
+        let mut backoff = Backoff::default();
+        loop {
+            let held = self.shared().holds.at(Instant::now());
+            let waiting = move |state: &mut State| state.read(|records| next_step(records, &held));
+            let step: Option<Step> = self.shared().worker.call(waiting).await?;
+            let mut pause = OUTBOX_INTERVAL;
+            if step.is_some() {
+                match outbox::flush(self.shared(), clock::deadline(OUTBOX_INTERVAL)).await {
+                    Ok(_) => backoff.reset(),
+                    Err(error) if error.code() == ErrorCode::StoreBusy => {}
+                    Err(error) if may_pass(&error) => {
+                        tracing::info!(code = error.code().name(), "sending waits");
+                        pause = pause.max(backoff.next(&mut clock::rng()?));
+                    }
+                    Err(error) => return Err(error),
+                }
+            }
+            let _ = tokio::time::timeout(pause, self.shared().wake.notified()).await;
+        }
+    }
+
+    /// Empties the outbox; what must wait is no error of the caller's.
+    async fn flush_quietly(&self, deadline: Instant) -> Result<(), Error> {
+        match outbox::flush(self.shared(), deadline).await {
+            Err(error) if !may_pass(&error) => Err(error),
+            Err(error) => {
+                tracing::info!(code = error.code().name(), "sending waits");
+                Ok(())
+            }
+            Ok(_) => Ok(()),
+        }
+    }
+}
+
+/// Whether the same may go well with another connection, or once somebody has mended the relay.
+pub(crate) fn may_pass(error: &Error) -> bool {
+    error.is_retryable() || matches!(error.code(), ErrorCode::RelayProtocol | ErrorCode::RelayRefused)
+}

@@ -1,0 +1,168 @@
+//! Reading what this device has stored, and saving the files of what it received.
+
+use std::path::{Path, PathBuf};
+
+use chancery_engine::Input;
+use chancery_wire::records::Records;
+use tokio::sync::watch;
+
+use crate::attachment;
+use crate::client::Client;
+use crate::connection::Connection;
+use crate::error::{Error, ErrorCode};
+use crate::message::{Event, Message, News};
+use crate::worker::State;
+
+/// Messages read from the store at once.
+const PAGE: usize = 256;
+
+impl Client {
+    /// Returns up to 256 events that were not taken yet, oldest first.
+    ///
+    /// # Errors
+    ///
+    /// Only if the store is not readable.
+    pub async fn events(&self) -> Result<Vec<Event>, Error> {
+        let own = self.me().member_id;
+        self.shared()
+            .worker
+            .call(move |state| {
+                state.read(|records| {
+                    let found = chancery_engine::events(records, PAGE)?;
+                    found
+                        .into_iter()
+                        .map(|(number, record)| {
+                            Ok(Event { number, message: Message::read(records, &own, record)? })
+                        })
+                        .collect()
+                })
+            })
+            .await
+    }
+
+    /// Returns up to 256 things that happened and were not taken yet, oldest first: those of [`Self::events`], and
+    /// what is no message.
+    ///
+    /// # Errors
+    ///
+    /// Only if the store is not readable.
+    pub async fn news(&self) -> Result<Vec<News>, Error> {
+        let own = self.me().member_id;
+        let read = move |records: &dyn Records| {
+            let found = chancery_engine::all_events(records, PAGE)?.into_iter();
+            found
+                .filter_map(|(number, event)| News::read(records, &own, (number, event)).transpose())
+                .collect()
+        };
+        self.shared().worker.call(move |state| state.read(read)).await
+    }
+
+    /// Says that events up to and including `number` were shown. A process that is killed before sees them
+    /// again, with the same message identifiers.
+    ///
+    /// # Errors
+    ///
+    /// Only if the store is not writable.
+    pub async fn take_events(&self, number: u64) -> Result<(), Error> {
+        let taken = move |state: &mut State| state.handle(Input::EventsTaken { up_to: number });
+        self.shared().worker.call(taken).await.map(drop)
+    }
+
+    /// Returns a receiver that changes whenever this process has stored an event.
+    #[must_use]
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.shared().worker.changes()
+    }
+
+    /// Returns up to 256 messages of the conversation with a member, oldest first, from position `from` on.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorCode::UnknownRecipient`] if the directory has nobody of that name; the relay is not asked.
+    pub async fn history(&self, with: &str, from: u64) -> Result<Vec<Message>, Error> {
+        let own = self.me().member_id;
+        let Some(member) = self.lookup(with).await? else {
+            return self.unaddressed_to(with, from).await;
+        };
+        self.shared()
+            .worker
+            .call(move |state| {
+                state.read(|records| {
+                    let found = chancery_engine::conversation(records, &member.member_id, from, PAGE)?;
+                    found.into_iter().map(|record| Message::read(records, &own, record)).collect()
+                })
+            })
+            .await
+    }
+
+    /// What waits for a name that the directory does not know.
+    async fn unaddressed_to(&self, with: &str, from: u64) -> Result<Vec<Message>, Error> {
+        let (own, name) = (self.me().member_id, with.to_owned());
+        let skip = usize::try_from(from).unwrap_or(usize::MAX);
+        let waiting =
+            self.shared().worker.call(move |state| state.read(chancery_engine::unaddressed)).await?;
+        let of_name: Vec<_> = waiting.into_iter().filter(|waiting| waiting.to == name).collect();
+        if of_name.is_empty() {
+            return Err(Error::with(ErrorCode::UnknownRecipient, with));
+        }
+        let handle = self.me().handle.clone();
+        let shown = of_name.into_iter().skip(skip).take(PAGE);
+        Ok(shown.map(|waiting| Message::waiting(own, handle.clone(), waiting)).collect())
+    }
+
+    /// Downloads one attachment of a received message into `folder`, verifies it and returns its path.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorCode::AttachmentDamaged`]: nothing was saved, and trying again gives the same.
+    /// [`ErrorCode::AttachmentGone`]: the relay keeps it no longer. [`ErrorCode::DiskFull`] and errors of the
+    /// connection: try again.
+    pub async fn save_attachment(
+        &self,
+        message: &Message,
+        index: usize,
+        folder: &Path,
+    ) -> Result<PathBuf, Error> {
+        let attachment = message.attachment(index).ok_or(ErrorCode::Usage)?;
+        let (connection, _) = Connection::open(self.shared().connector.as_ref(), &self.shared().org).await?;
+        let progress = self.shared().progress.as_ref();
+        let path = attachment::download(&connection, attachment, folder, progress).await?;
+        let (from, message_id, saved) = (message.from, message.id, path.clone());
+        self.shared()
+            .worker
+            .call(move |state| {
+                let path = saved.to_string_lossy();
+                state.handle(Input::AttachmentSaved { from, message_id, index, path: &path })
+            })
+            .await?;
+        Ok(path)
+    }
+
+    /// Notes that a file of a received message could not be saved when the message was shown: it is among
+    /// [`Self::waiting_files`] until it is saved. With `false`, that there is no hope for it.
+    ///
+    /// # Errors
+    ///
+    /// Only if the store is not writable.
+    pub async fn set_file_waiting(&self, message: &Message, index: usize, waits: bool) -> Result<(), Error> {
+        let (from, message_id) = (message.from, message.id);
+        let note =
+            move |state: &mut State| state.handle(Input::AttachmentWaits { from, message_id, index, waits });
+        self.shared().worker.call(note).await.map(drop)
+    }
+
+    /// Returns the files that could not be saved when their message was shown, oldest first, at most 256: the message,
+    /// and the file's position in it. Try [`Self::save_attachment`] again.
+    ///
+    /// # Errors
+    ///
+    /// Only if the store is not readable.
+    pub async fn waiting_files(&self) -> Result<Vec<(Message, usize)>, Error> {
+        let own = self.me().member_id;
+        let read = move |records: &dyn Records| {
+            let found = chancery_engine::waiting_files(records)?.into_iter();
+            found.map(|(record, index)| Ok((Message::read(records, &own, record)?, index))).collect()
+        };
+        self.shared().worker.call(move |state| state.read(read)).await
+    }
+}

@@ -1,0 +1,165 @@
+//! Sending: a message is stored first, and then sent by whoever reaches the relay.
+
+use std::fs::File;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use chancery_engine::{Draft, Input, Letter, MessageState};
+use chancery_identity::MemberId;
+use chancery_wire::proto::{Attachment, MessageRecord};
+use chancery_wire::records::Records;
+use tokio::time::timeout_at;
+
+use crate::client::Client;
+use crate::error::{Error, ErrorCode};
+use crate::home::Home;
+use crate::worker::{State, blocking};
+use crate::{attachment, clock, outbox};
+
+/// How often a sender looks whether another process has sent its message.
+const SENT_POLL: Duration = Duration::from_millis(200);
+
+/// What became of a message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Sent {
+    /// The message's identifier.
+    pub id: [u8; 16],
+    /// `Sent` when the relay has it durably for a device of the recipient; `Queued` when it waits, for the reason
+    /// in `waiting`.
+    pub state: MessageState,
+    /// Why the message waits.
+    pub waiting: Option<Error>,
+}
+
+impl Client {
+    /// Sends text and files to a member and waits until the relay has them durably, `patience` at most.
+    ///
+    /// Files are encrypted into the home first, so the originals may change or go afterwards. When this
+    /// returns, the message is stored here at least: a message that is [`MessageState::Queued`] is sent by
+    /// whatever call connects next.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorCode::UnknownRecipient`] (the relay was asked), [`ErrorCode::MessageTooLarge`],
+    /// [`ErrorCode::FileNotFound`], [`ErrorCode::DiskFull`] and others: nothing was stored. [`ErrorCode::SendFailed`]: the relay refuses it
+    /// for good. Whatever else keeps the message from going is in [`Sent::waiting`], since repeating the call
+    /// would send it twice.
+    pub async fn send(
+        &self,
+        to: &str,
+        text: &str,
+        files: &[PathBuf],
+        patience: Duration,
+    ) -> Result<Sent, Error> {
+        if text.is_empty() && files.is_empty() {
+            return Err(Error::with(ErrorCode::Usage, "an empty message"));
+        }
+        let deadline = clock::deadline(patience);
+        // Somebody who enrolled after the last synchronisation is written to all the same: the message waits
+        // until the relay can be asked who that is.
+        let known = match timeout_at(deadline, self.resolve(to)).await {
+            Ok(Err(error)) if !error.is_retryable() => return Err(error),
+            Ok(Ok(member)) => Some(member.member_id),
+            _ => None,
+        };
+        let id = self.store_message((to, known), text, files).await?;
+        let flushed = tokio::select! {
+            flushed = timeout_at(deadline, outbox::flush(self.shared(), deadline)) => flushed,
+            () = self.leaves_the_queue(id) => Ok(Ok(None)),
+        };
+        // From here on the message is stored, and no error may say otherwise.
+        let waiting = match flushed {
+            Ok(Ok(left)) => left,
+            Ok(Err(error)) => Some(error),
+            Err(_) => Some(ErrorCode::RelayUnreachable.into()),
+        };
+        match self.message_state(id).await {
+            Ok(MessageState::Failed) => Err(ErrorCode::SendFailed.into()),
+            Ok(MessageState::Queued) => {
+                self.shared().wake.notify_one();
+                Ok(Sent { id, state: MessageState::Queued, waiting })
+            }
+            Ok(state) => Ok(Sent { id, state, waiting: None }),
+            Err(error) => Ok(Sent { id, state: MessageState::Queued, waiting: Some(error) }),
+        }
+    }
+
+    /// Waits until nothing of a message is left to send, be it by another process that empties the outbox at the
+    /// moment. That one device has it is no reason to stop sending it to the others.
+    async fn leaves_the_queue(&self, id: [u8; 16]) {
+        loop {
+            tokio::time::sleep(SENT_POLL).await;
+            if self.stored(id).await.is_ok_and(|record| record.is_some_and(|record| record.pending == 0)) {
+                return;
+            }
+        }
+    }
+
+    async fn store_message(
+        &self,
+        (name, known): (&str, Option<MemberId>),
+        text: &str,
+        files: &[PathBuf],
+    ) -> Result<[u8; 16], Error> {
+        if files.len() > chancery_engine::content::MAX_ATTACHMENTS {
+            return Err(ErrorCode::MessageTooLarge.into());
+        }
+        let (home, paths) = (self.shared().home.clone(), files.to_vec());
+        let (attachments, spool) = blocking(move || spool_all(&home, &paths)).await?;
+        let message_id: [u8; 16] = chancery_crypto::rng::random_bytes(&mut clock::rng()?);
+        let (name, text) = (name.to_owned(), text.to_owned());
+        let store = move |state: &mut State| {
+            let (to, text) = (name.as_str(), text.as_str());
+            let stored = state.handle(match known {
+                Some(to) => Input::Send(Draft { to, message_id, text, attachments }),
+                None => Input::SendLater(Letter { to, message_id, text, attachments }),
+            });
+            // Only now does the store say which files are needed.
+            drop(spool);
+            stored
+        };
+        let stored = self.shared().worker.call(store).await;
+        if stored.is_err() {
+            // A commit that fails may have taken effect: the store is asked before anything is removed.
+            outbox::sweep(self.shared()).await;
+        }
+        stored.map(|_| message_id)
+    }
+
+    async fn message_state(&self, id: [u8; 16]) -> Result<MessageState, Error> {
+        let stored = self.stored(id).await?;
+        Ok(stored.map_or(MessageState::Queued, |record| MessageState::from_stored(record.state)))
+    }
+
+    /// Returns a message of one's own; `None` while its recipient is not in the directory.
+    async fn stored(&self, id: [u8; 16]) -> Result<Option<MessageRecord>, Error> {
+        let own = self.me().member_id;
+        let find = move |records: &dyn Records| chancery_engine::message(records, &own, &id);
+        self.shared().worker.call(move |state| state.read(find)).await
+    }
+}
+
+/// Encrypts files into the spool, and returns with them what keeps them there until the store names them.
+fn spool_all(home: &Home, paths: &[PathBuf]) -> Result<(Vec<Attachment>, Option<File>), Error> {
+    let held = if paths.is_empty() { None } else { Some(attachment::hold_spool(home)?) };
+    let mut attachments = Vec::with_capacity(paths.len());
+    for path in paths {
+        match attachment::spool(home, path) {
+            Ok(attachment) => attachments.push(attachment),
+            Err(error) => {
+                unspool(home, &attachments);
+                return Err(error);
+            }
+        }
+    }
+    Ok((attachments, held))
+}
+
+fn unspool(home: &Home, attachments: &[Attachment]) {
+    for attachment in attachments {
+        if let Ok(blob_id) = attachment.blob_id.as_slice().try_into() {
+            attachment::remove_spooled(home, blob_id);
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! Attachments of received messages: where they were saved, and which could not be yet.
+
+use alloc::vec::Vec;
+
+use chancery_identity::MemberId;
+use chancery_wire::proto::{MessageRecord, WaitingFile, WaitingFilesRecord};
+use chancery_wire::records::{Overlay, RecordKey, Records};
+
+use crate::error::EngineError;
+use crate::messages::{message, message_key};
+use crate::tables::{WAITING_FILES, key, load, save};
+
+/// Attachments that are still to be saved: 256; the oldest is forgotten first. Each is tried again and again, and the
+/// relay keeps it for 30 days only.
+const MAX_WAITING_FILES: usize = 256;
+
+fn record_key() -> RecordKey {
+    key(WAITING_FILES, &[])
+}
+
+fn waiting(records: &dyn Records) -> Result<WaitingFilesRecord, EngineError> {
+    Ok(load(records, &record_key())?.unwrap_or_default())
+}
+
+/// Returns the attachments that could not be saved when their message was shown, oldest first: the message, and the
+/// attachment's position in it.
+///
+/// # Errors
+///
+/// [`EngineError`] if the store is not readable.
+pub fn waiting_files(records: &dyn Records) -> Result<Vec<(MessageRecord, usize)>, EngineError> {
+    let mut found = Vec::new();
+    for file in waiting(records)?.files {
+        let from = MemberId::from_bytes(&file.from).ok_or(EngineError::DamagedRecord)?;
+        let message = message(records, &from, &file.message_id)?.ok_or(EngineError::DamagedRecord)?;
+        found.push((message, usize::try_from(file.index).map_err(|_| EngineError::DamagedRecord)?));
+    }
+    Ok(found)
+}
+
+/// Notes that an attachment is still to be saved, or is not any more.
+pub(crate) fn set_waiting(
+    records: &mut Overlay<'_>,
+    (from, id, index): (&MemberId, &[u8; 16], usize),
+    waits: bool,
+) -> Result<(), EngineError> {
+    let index = u32::try_from(index).map_err(|_| EngineError::Misuse("no such attachment"))?;
+    let file = WaitingFile { from: from.as_bytes().to_vec(), message_id: id.to_vec(), index };
+    let mut record = waiting(records)?;
+    let is_there = record.files.contains(&file);
+    if is_there == waits {
+        return Ok(());
+    }
+    if !waits {
+        record.files.retain(|other| *other != file);
+    } else if attachments(records, from, id)? > index as usize {
+        if record.files.len() >= MAX_WAITING_FILES {
+            record.files.remove(0);
+        }
+        record.files.push(file);
+    } else {
+        return Err(EngineError::Misuse("no such attachment"));
+    }
+    save(records, record_key(), &record);
+    Ok(())
+}
+
+fn attachments(records: &dyn Records, from: &MemberId, id: &[u8]) -> Result<usize, EngineError> {
+    let message = message(records, from, id)?.ok_or(EngineError::Misuse("no such message"))?;
+    Ok(message.text.map_or(0, |text| text.attachments.len()))
+}
+
+/// Records where an attachment was saved.
+pub(crate) fn saved(
+    records: &mut Overlay<'_>,
+    (from, id, index): (&MemberId, &[u8; 16], usize),
+    path: &str,
+) -> Result<(), EngineError> {
+    let attachments = attachments(records, from, id)?;
+    let Some(mut message) = message(records, from, id)? else {
+        return Err(EngineError::Misuse("no such message"));
+    };
+    if index >= attachments {
+        return Err(EngineError::Misuse("no such attachment"));
+    }
+    message.paths.resize(attachments, Default::default());
+    if let Some(slot) = message.paths.get_mut(index) {
+        *slot = path.into();
+    }
+    save(records, message_key(from.as_bytes(), id), &message);
+    set_waiting(records, (from, id, index), false)
+}

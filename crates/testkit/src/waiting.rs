@@ -1,0 +1,186 @@
+//! What waits in vain: a lost device, a file that cannot be uploaded, and what they may cost everybody else.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use chancery_engine::{
+    Draft, EngineError, Input, MAX_FOR_DEVICE, MAX_WAIT, MessageState, Step, events, message, next_step,
+    waiting_uploads,
+};
+use chancery_wire::proto::Attachment;
+
+use crate::person::PersonId;
+use crate::world::World;
+
+const DAY: Duration = Duration::from_secs(24 * 3600);
+const QUEUED: u32 = MessageState::Queued as u32;
+const SENT: u32 = MessageState::Sent as u32;
+const FAILED: u32 = MessageState::Failed as u32;
+
+/// Alice, Bob and a second device of Bob's; each device of his has a session with her.
+fn three(seed: u64) -> (World, PersonId, PersonId, PersonId) {
+    let mut world = World::new(seed);
+    let (alice, bob) = (world.enrol("alice"), world.enrol("bob"));
+    let lost = world.add_device(bob);
+    world.run();
+    world.say(alice, bob, "hello");
+    world.run();
+    (world, alice, bob, lost)
+}
+
+fn device(world: &World, id: PersonId) -> [u8; 16] {
+    *world.people[id.0].device_id.as_bytes()
+}
+
+fn offered(world: &World, of: PersonId, blocked: &BTreeSet<[u8; 16]>) -> Option<Step> {
+    next_step(&world.people[of.0].disk, blocked).expect("readable")
+}
+
+/// Sends what is not for one device; that one's next item cannot be delivered.
+fn flush_but(world: &mut World, from: PersonId, lost: PersonId) {
+    let blocked = BTreeSet::from([device(world, lost)]);
+    while let Some(step) = offered(world, from, &blocked) {
+        assert!(matches!(step, Step::Deliver { .. }), "{step:?}");
+        world.handle(from, Input::Done { item: step.item() });
+    }
+    if let Some(step) = offered(world, from, &BTreeSet::new()) {
+        world.handle(from, Input::Postponed { item: step.item() });
+    }
+}
+
+#[test]
+fn a_message_that_one_device_has_is_sent_although_another_is_lost_r_engine_13() {
+    let (mut world, alice, bob, lost) = three(1);
+    let id = world.say(alice, bob, "one of two");
+    assert_eq!(world.state(alice, id), QUEUED);
+    flush_but(&mut world, alice, lost);
+    assert_eq!(world.state(alice, id), SENT);
+    assert!(offered(&world, alice, &BTreeSet::new()).is_some(), "the other goes on being tried");
+}
+
+#[test]
+fn what_a_lost_device_does_not_take_ends_after_thirty_days_r_engine_13() {
+    let (mut world, alice, bob, lost) = three(2);
+    let id = world.say(alice, bob, "one of two");
+    flush_but(&mut world, alice, lost);
+    world.wait(20 * DAY);
+    let later = world.say(alice, bob, "ten days young at the end of the first");
+    flush_but(&mut world, alice, lost);
+    world.wait(MAX_WAIT - 20 * DAY - Duration::from_secs(1));
+    flush_but(&mut world, alice, lost);
+    let first = offered(&world, alice, &BTreeSet::new()).expect("a second too early").item();
+    world.wait(Duration::from_secs(1));
+    flush_but(&mut world, alice, lost);
+    assert_ne!(offered(&world, alice, &BTreeSet::new()).expect("the later one").item(), first);
+    world.wait(20 * DAY);
+    flush_but(&mut world, alice, lost);
+    assert_eq!(offered(&world, alice, &BTreeSet::new()), None);
+    assert_eq!([world.state(alice, id), world.state(alice, later)], [SENT, SENT]);
+}
+
+#[test]
+fn a_message_that_no_device_took_has_failed_after_thirty_days_r_engine_13() {
+    let mut world = World::new(3);
+    let (alice, bob) = (world.enrol("alice"), world.enrol("bob"));
+    world.run();
+    let id = world.say(alice, bob, "into the void");
+    // A sender that was switched off for two months has not tried yet.
+    world.wait(60 * DAY);
+    flush_but(&mut world, alice, bob);
+    assert_eq!(world.state(alice, id), QUEUED);
+    world.wait(MAX_WAIT);
+    flush_but(&mut world, alice, bob);
+    assert_eq!(world.state(alice, id), FAILED);
+    assert_eq!(offered(&world, alice, &BTreeSet::new()), None);
+}
+
+#[test]
+fn a_device_that_took_something_in_between_is_not_given_up_r_engine_13() {
+    let (mut world, alice, bob, lost) = three(4);
+    world.say(alice, bob, "first");
+    world.say(alice, bob, "second");
+    flush_but(&mut world, alice, lost);
+    world.wait(MAX_WAIT);
+    let step = offered(&world, alice, &BTreeSet::new()).expect("the first");
+    world.handle(alice, Input::Done { item: step.item() });
+    flush_but(&mut world, alice, lost);
+    assert!(offered(&world, alice, &BTreeSet::new()).is_some(), "the second is tried on");
+}
+
+#[test]
+fn a_file_that_the_relay_never_takes_ends_its_message_after_thirty_days_r_engine_13() {
+    let mut world = World::new(5);
+    let (alice, bob) = (world.enrol("alice"), world.enrol("bob"));
+    world.run();
+    let file = Attachment {
+        blob_id: vec![1; 16],
+        key: vec![0; 32],
+        size: 1,
+        name: "file".into(),
+        media_type: String::new(),
+    };
+    let to = world.people[bob.0].member_id;
+    let draft = Draft { to, message_id: [1; 16], text: "a file", attachments: vec![file] };
+    world.handle(alice, Input::Send(draft));
+    for state in [QUEUED, FAILED] {
+        let step = offered(&world, alice, &BTreeSet::new()).expect("the upload");
+        assert!(matches!(step, Step::Upload { .. }), "{step:?}");
+        world.handle(alice, Input::Postponed { item: step.item() });
+        assert_eq!(world.state(alice, [1; 16]), state);
+        world.wait(MAX_WAIT);
+    }
+    assert!(waiting_uploads(&world.people[alice.0].disk).expect("readable").is_empty());
+}
+
+#[test]
+fn a_lost_device_does_not_fill_the_outbox_for_others_r_engine_13() {
+    let (mut world, alice, bob, lost) = three(6);
+    let carol = world.enrol("carol");
+    world.run();
+    for _ in 0..MAX_FOR_DEVICE {
+        world.say(alice, bob, "one of two");
+        flush_but(&mut world, alice, lost);
+    }
+    let more = world.say(alice, bob, "for the other device alone");
+    flush_but(&mut world, alice, lost);
+    assert_eq!(world.state(alice, more), SENT);
+    let (lost, disk) = (device(&world, lost), &world.people[alice.0].disk);
+    assert_eq!(next_step(disk, &BTreeSet::from([lost])), Ok(None));
+    world.say(alice, carol, "to somebody else");
+
+    // Nobody else has a device that could take it.
+    world.run();
+    let to = world.people[carol.0].member_id;
+    for _ in 0..MAX_FOR_DEVICE {
+        world.say(alice, carol, "offline");
+    }
+    let person = &world.people[alice.0];
+    let engine = person.engine.as_ref().expect("started");
+    let draft = Draft { to, message_id: [7; 16], text: "one too many", attachments: Vec::new() };
+    let now = world.now;
+    let refused = engine.handle(&person.disk, Input::Send(draft), now, world.rng.as_mut());
+    assert_eq!(refused.err(), Some(EngineError::QueueFull));
+    assert_eq!(message(&person.disk, &person.member_id, &[7; 16]), Ok(None));
+}
+
+#[test]
+fn events_that_are_no_messages_do_not_hide_those_behind_them() {
+    let mut world = World::new(7);
+    let (alice, bob) = (world.enrol("alice"), world.enrol("bob"));
+    world.say(bob, alice, "before");
+    world.run();
+    for _ in 0..4 {
+        world.add_device(bob);
+    }
+    world.sync(alice);
+    world.say(bob, alice, "behind");
+    world.run();
+    let disk = &world.people[alice.0].disk;
+    let texts = |most| -> Vec<String> {
+        let found = events(disk, most).expect("readable");
+        found.into_iter().map(|(_, message)| message.text.expect("a text").text).collect()
+    };
+    assert_eq!(texts(2), ["before", "behind"]);
+    assert_eq!(texts(1), ["before"]);
+    assert_eq!(texts(10), ["before", "behind"]);
+}
