@@ -17,7 +17,7 @@
 //! # }
 //! ```
 //!
-//! [`run`] serves one organisation until it is told to stop. [`SqliteStorage`] is where it keeps things;
+//! [`run`] serves one organisation until it is told to stop. Everything is kept in SQLite and files;
 //! `docs/ledger.json` lists every column and file of it, and a test keeps the list complete (R-RELAY-38).
 //!
 //! Nothing is logged, at any level, by which a person, a device or a client could be told from another: numbers
@@ -34,6 +34,7 @@ mod error;
 mod machine;
 mod organisation;
 mod outbox;
+mod schema;
 mod server;
 mod sqlite;
 
@@ -43,4 +44,3 @@ mod tests;
 pub use chancery_relay::Limits;
 pub use error::ServerError;
 pub use server::{Config, Ready, run};
-pub use sqlite::SqliteStorage;
