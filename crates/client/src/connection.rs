@@ -8,7 +8,8 @@ use chancery_crypto::label;
 use chancery_identity::{DeviceKeys, OrgId, login_message};
 use chancery_transport::{Connector, LinkReceiver, LinkSender};
 use chancery_wire::proto::{
-    ClientFrame, Hello, Login, RelayFrame, Signed, StoredEnvelope, Welcome, client_frame, login, relay_frame,
+    ClientFrame, Done, Hello, Login, RelayFrame, Signed, StoredEnvelope, Welcome, client_frame, login,
+    relay_frame,
 };
 use chancery_wire::{Limit, decode, encode};
 use tokio::sync::{mpsc, oneshot};
@@ -75,21 +76,21 @@ impl Connection {
     }
 
     /// Proves the device and turns this into a mailbox connection. Without a credential, the device's
-    /// signing key opens its reply mailbox.
+    /// signing key opens its reply mailbox. Returns what the relay says that it has of the device.
     pub(crate) async fn log_in(
         &self,
         org: &OrgId,
         pin: &[u8; 32],
         keys: &DeviceKeys,
         credential: Option<&Signed>,
-    ) -> Result<(), Error> {
+    ) -> Result<Done, Error> {
         let message = login_message(&self.challenge, org, pin);
         let signature = keys.signing.sign(label::SIGN_RELAY_LOGIN, &message, &mut clock::rng()?);
         let who = match credential {
             Some(credential) => login::Who::Credential(credential.clone()),
             None => login::Who::EnrollingKey(keys.signing.verifying_key().as_bytes().to_vec()),
         };
-        self.done(client_frame::Body::Login(Login { who: Some(who), signature })).await
+        self.state(client_frame::Body::Login(Login { who: Some(who), signature })).await
     }
 
     /// Sends a request and waits for its answer; a refusal is an error. One that comes too fast for the relay
@@ -132,8 +133,13 @@ impl Connection {
 
     /// Sends a request whose answer carries nothing.
     pub(crate) async fn done(&self, body: client_frame::Body) -> Result<(), Error> {
+        self.state(body).await.map(drop)
+    }
+
+    /// Sends a request whose answer says at most what the relay has now.
+    pub(crate) async fn state(&self, body: client_frame::Body) -> Result<Done, Error> {
         match self.request(body).await? {
-            relay_frame::Body::Done(_) => Ok(()),
+            relay_frame::Body::Done(state) => Ok(state),
             _ => Err(ErrorCode::RelayProtocol.into()),
         }
     }

@@ -235,7 +235,7 @@ impl DirectoryKey {
         let plaintext = pad(&encode(signed));
         let mut sealed = salt.to_vec();
         sealed.extend_from_slice(&self.entry_key(&salt, &aad).seal(&aad, plaintext.expose()));
-        proto::SealedDirectoryEntry { entry_id: entry_id.to_vec(), version, sealed }
+        proto::SealedDirectoryEntry { entry_id: entry_id.to_vec(), version, sealed, removed: Vec::new() }
     }
 
     /// Opens what [`Self::seal`] made. [`Organisation::open_directory_entry`] does this and the rest.

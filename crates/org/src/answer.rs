@@ -136,14 +136,16 @@ impl Desk {
         let used = Invitation { member_id, expires, state: used };
         state::put_invitation(batch, &request.invitation_id, &used);
         let key = &settings.directory_key;
-        let entry = self.put_entry((*records, batch), key, (&member_id, &mut member), *rng)?;
+        let entry = self.make_entry(batch, key, (&member_id, &mut member), *rng)?;
+        state::add_pending(*records, batch, core::slice::from_ref(&entry.entry_id))?;
         Ok(Ok(Granted { credential, device_id, member, directory: Some(entry) }))
     }
 
-    /// Notes a member's new devices, and signs the directory entry that says so (R-ORG-12).
-    pub(crate) fn put_entry(
+    /// Notes a member's new devices, and signs and keeps the directory entry that says so (R-ORG-12); it is still
+    /// to be made pending.
+    pub(crate) fn make_entry(
         &self,
-        (records, batch): (&dyn Records, &mut Batch),
+        batch: &mut Batch,
         key: &DirectoryKey,
         (member_id, member): (&MemberId, &mut proto::DeskMember),
         rng: &mut dyn CryptoRng,
@@ -152,8 +154,9 @@ impl Desk {
             member.entry_id = random_bytes::<16>(rng).to_vec();
         }
         member.entry_version = member.entry_version.checked_add(1).ok_or_else(damaged)?;
-        let entry = self.seal_entry(key, *member_id, member, rng)?;
-        state::put_pending(records, batch, &entry)?;
+        let mut entry = self.seal_entry(key, *member_id, member, rng)?;
+        entry.removed.clone_from(&member.removed_ids);
+        state::put_entry(batch, &entry);
         state::put_member(batch, member_id, member);
         Ok(entry)
     }

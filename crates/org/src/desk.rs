@@ -208,35 +208,6 @@ impl Desk {
         Ok(members)
     }
 
-    /// Returns the directory entries that the relay has yet to be given, oldest first (R-ORG-12).
-    ///
-    /// # Errors
-    ///
-    /// [`OrgError::Records`] when the store cannot answer.
-    pub fn pending_directory(records: &dyn Records) -> Result<Vec<proto::SealedDirectoryEntry>, OrgError> {
-        state::pending_index(records)?
-            .iter()
-            .map(|id| state::pending(records, id)?.ok_or_else(damaged))
-            .collect()
-    }
-
-    /// Notes that the relay has an entry durably. A newer version that came up meanwhile stays pending.
-    ///
-    /// # Errors
-    ///
-    /// [`OrgError::Records`] when the store cannot answer.
-    pub fn directory_published(
-        records: &dyn Records,
-        entry_id: &[u8],
-        version: u64,
-    ) -> Result<Batch, OrgError> {
-        let mut batch = Batch::default();
-        if state::pending(records, entry_id)?.is_some_and(|pending| pending.version <= version) {
-            state::delete_pending(records, &mut batch, entry_id)?;
-        }
-        Ok(batch)
-    }
-
     /// Returns the organisation's name.
     ///
     /// # Errors

@@ -16,6 +16,10 @@ use crate::refusal::Refusal;
 use crate::state::{self, InvitationState, damaged};
 use crate::{Desk, OrgError};
 
+/// Removed devices of a member that the relay is told of with each entry: the newest 64, as many as it takes
+/// (R-RELAY-43). It has dropped older ones long ago.
+const REMOVED_KEPT: usize = 64;
+
 /// What came of an order. Commit the batch before anything is sent.
 #[derive(Debug)]
 pub struct CarriedOut {
@@ -156,7 +160,7 @@ impl Desk {
         })
     }
 
-    /// Takes a device out of the member's directory entry (R-ORG-21).
+    /// Takes a device out of the member's directory entry, and has the relay drop it (R-ORG-21).
     fn remove_device(
         &self,
         work: &mut Work<'_>,
@@ -180,7 +184,11 @@ impl Desk {
         }
         let Work { records, settings, batch, rng, .. } = work;
         let key = &settings.directory_key;
-        let entry = self.put_entry((*records, batch), key, (&member_id, &mut member), *rng)?;
+        member.removed_ids.push(device_id.as_bytes().to_vec());
+        let surplus = member.removed_ids.len().saturating_sub(REMOVED_KEPT);
+        member.removed_ids.drain(..surplus);
+        let entry = self.make_entry(batch, key, (&member_id, &mut member), *rng)?;
+        state::add_pending(*records, batch, core::slice::from_ref(&entry.entry_id))?;
         Ok(Decision { outcome: Ok(device_id), newcomer: None, directory: Some(entry) })
     }
 }

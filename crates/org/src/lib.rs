@@ -50,6 +50,7 @@ mod found;
 mod keys;
 mod link;
 mod order;
+mod publication;
 mod refusal;
 mod state;
 

@@ -8,9 +8,10 @@
 //! 0x0203  member id (16)         DeskMember
 //! 0x0204  chunk number (4, be)   member ids, 16 bytes each, at most 1,024
 //! 0x0205  device id (16)         Signed credential
-//! 0x0206  entry id (16)          SealedDirectoryEntry that is still to be published
-//! 0x0207  (empty)                entry ids of 0x0206, 16 bytes each
+//! 0x0206  entry id (16)          SealedDirectoryEntry, the newest, published or not
+//! 0x0207  (empty)                entry ids that are still to be published, 16 bytes each
 //! 0x0208  reply mailbox (16)     device id: whose signing key names this mailbox
+//! 0x0209  (empty)                DeskPublication
 //! ```
 
 use alloc::vec::Vec;
@@ -28,9 +29,10 @@ const HANDLES: Table = Table(0x0202);
 const MEMBERS: Table = Table(0x0203);
 const MEMBER_INDEX: Table = Table(0x0204);
 const CREDENTIALS: Table = Table(0x0205);
-const PENDING: Table = Table(0x0206);
+const ENTRIES: Table = Table(0x0206);
 const PENDING_INDEX: Table = Table(0x0207);
 const USED_KEYS: Table = Table(0x0208);
+const PUBLICATION: Table = Table(0x0209);
 
 /// Member identifiers in one record of the index: 16 KiB, so that an invitation rewrites little.
 const IDS_PER_CHUNK: usize = 1024;
@@ -185,22 +187,33 @@ pub(crate) fn is_key_used(records: &dyn Records, mailbox: &[u8; ID_LEN]) -> Resu
     Ok(records.get(&RecordKey::new(USED_KEYS, *mailbox))?.is_some())
 }
 
-/// Notes an entry that the relay has yet to be given; it replaces an older version of the same entry.
-pub(crate) fn put_pending(
+/// Keeps the newest version of an entry.
+pub(crate) fn put_entry(batch: &mut Batch, entry: &proto::SealedDirectoryEntry) {
+    batch.put(RecordKey::new(ENTRIES, entry.entry_id.as_slice()), encode(entry));
+}
+
+/// Returns the newest version of an entry, published or not.
+pub(crate) fn entry(
     records: &dyn Records,
-    batch: &mut Batch,
-    entry: &proto::SealedDirectoryEntry,
-) -> Result<(), OrgError> {
+    entry_id: &[u8],
+) -> Result<Option<proto::SealedDirectoryEntry>, OrgError> {
+    read(records, &RecordKey::new(ENTRIES, entry_id))
+}
+
+/// Notes entries that the relay has yet to be given. Once in a batch: it starts from what is stored.
+pub(crate) fn add_pending(records: &dyn Records, batch: &mut Batch, ids: &[Vec<u8>]) -> Result<(), OrgError> {
     let mut index = pending_index(records)?;
-    if !index.iter().any(|id| id.as_slice() == entry.entry_id.as_slice()) {
-        index.push(entry.entry_id.as_slice().try_into().map_err(|_| damaged())?);
+    for id in ids {
+        let id: [u8; ID_LEN] = id.as_slice().try_into().map_err(|_| damaged())?;
+        if !index.contains(&id) {
+            index.push(id);
+        }
     }
     put_pending_index(batch, &index);
-    batch.put(RecordKey::new(PENDING, entry.entry_id.as_slice()), encode(entry));
     Ok(())
 }
 
-pub(crate) fn delete_pending(
+pub(crate) fn remove_pending(
     records: &dyn Records,
     batch: &mut Batch,
     entry_id: &[u8],
@@ -208,7 +221,6 @@ pub(crate) fn delete_pending(
     let mut index = pending_index(records)?;
     index.retain(|id| id.as_slice() != entry_id);
     put_pending_index(batch, &index);
-    batch.delete(RecordKey::new(PENDING, entry_id));
     Ok(())
 }
 
@@ -222,11 +234,23 @@ pub(crate) fn pending_index(records: &dyn Records) -> Result<Vec<[u8; ID_LEN]>, 
     if rest.is_empty() { Ok(ids.to_vec()) } else { Err(damaged()) }
 }
 
+/// Returns an entry that the relay has yet to be given.
 pub(crate) fn pending(
     records: &dyn Records,
     entry_id: &[u8],
 ) -> Result<Option<proto::SealedDirectoryEntry>, OrgError> {
-    read(records, &RecordKey::new(PENDING, entry_id))
+    if pending_index(records)?.iter().any(|id| id.as_slice() == entry_id) {
+        return entry(records, entry_id);
+    }
+    Ok(None)
+}
+
+pub(crate) fn publication(records: &dyn Records) -> Result<proto::DeskPublication, OrgError> {
+    Ok(read(records, &RecordKey::new(PUBLICATION, []))?.unwrap_or_default())
+}
+
+pub(crate) fn put_publication(batch: &mut Batch, publication: &proto::DeskPublication) {
+    batch.put(RecordKey::new(PUBLICATION, []), encode(publication));
 }
 
 fn read<T: WireMessage>(records: &dyn Records, key: &RecordKey) -> Result<Option<T>, OrgError> {

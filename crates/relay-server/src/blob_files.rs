@@ -1,5 +1,6 @@
 //! Blobs as files: one each, named by the blob's identifier in hexadecimal.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
@@ -24,17 +25,20 @@ impl BlobFiles {
         file.write_all(part).map_err(|error| failure(&error))
     }
 
-    /// Makes the first `length` bytes durable.
-    pub(crate) fn sync(&self, blob: &BlobId) -> Result<(), StorageError> {
-        let file = self.for_writing(blob)?;
-        file.sync_all().map_err(|error| failure(&error))?;
+    /// Makes what was written to these files durable, and their names.
+    pub(crate) fn sync(&self, blobs: &BTreeSet<BlobId>) -> Result<(), StorageError> {
+        for blob in blobs {
+            self.for_writing(blob)?.sync_all().map_err(|error| failure(&error))?;
+        }
+        if blobs.is_empty() {
+            return Ok(());
+        }
         self.sync_directory().map_err(|error| failure(&error))
     }
 
-    /// Cuts what a crash left behind the end, and makes the whole file durable.
-    pub(crate) fn finish(&self, blob: &BlobId, length: u64) -> Result<(), StorageError> {
-        self.for_writing(blob)?.set_len(length).map_err(|error| failure(&error))?;
-        self.sync(blob)
+    /// Cuts what a crash left behind the end; nothing is synced.
+    pub(crate) fn cut(&self, blob: &BlobId, length: u64) -> Result<(), StorageError> {
+        self.for_writing(blob)?.set_len(length).map_err(|error| failure(&error))
     }
 
     /// Reads `length` bytes, or what is left of them: a file that the disk or somebody has cut or removed is

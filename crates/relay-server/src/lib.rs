@@ -17,8 +17,8 @@
 //! # }
 //! ```
 //!
-//! [`run`] serves one organisation until it is told to stop. It keeps things in a database and files, and
-//! `docs/ledger.json` lists every column and file; a test keeps the list complete (R-RELAY-38).
+//! [`run`] serves one organisation until it is told to stop. Everything is kept in SQLite and files;
+//! `docs/ledger.json` lists every column and file of it, and a test keeps the list complete (R-RELAY-38).
 //!
 //! Nothing is logged, at any level, by which a person, a device or a client could be told from another: numbers
 //! of connections, counts and kinds of errors only (R-RELAY-39).
@@ -34,6 +34,7 @@ mod error;
 mod machine;
 mod organisation;
 mod outbox;
+mod schema;
 mod server;
 mod sqlite;
 
@@ -43,5 +44,3 @@ mod tests;
 pub use chancery_relay::Limits;
 pub use error::ServerError;
 pub use server::{Config, Ready, run};
-
-use sqlite::SqliteStorage;

@@ -10,7 +10,8 @@ use chancery_wire::Timestamp;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
 use crate::outbox::Outbox;
-use crate::{ServerError, SqliteStorage, organisation::OrganisationFile};
+use crate::sqlite::SqliteStorage;
+use crate::{ServerError, organisation::OrganisationFile};
 
 /// Inputs in one transaction at most. One sync of the disk for all of them; an answer waits for 256 at worst.
 const BATCH: usize = 256;

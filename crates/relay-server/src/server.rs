@@ -14,10 +14,11 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
+use crate::ServerError;
 use crate::client::Shared;
 use crate::machine::{Job, Machine};
 use crate::organisation::OrganisationFile;
-use crate::{ServerError, SqliteStorage};
+use crate::sqlite::SqliteStorage;
 
 /// Jobs that wait for the relay's thread: two batches.
 const JOBS: usize = 512;

@@ -2,72 +2,21 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
-use std::time::Duration;
 
 use chancery_identity::{DeviceId, OrgId};
 use chancery_relay::{
     BlobId, BlobState, DeliveryId, DirectoryRow, EntryId, Mailbox, MailboxId, PrekeyBatch, PrekeyPair,
-    Storage, StorageError,
+    Storage, StorageError, Totals,
 };
 use chancery_wire::Timestamp;
 use rusqlite::{Connection, ErrorCode, OptionalExtension as _, Params, Row, params};
 
 use crate::ServerError;
 use crate::blob_files::BlobFiles;
+use crate::schema::prepare;
 
-/// The format of the database, in `PRAGMA user_version`.
-const FORMAT: i64 = 1;
-/// `PRAGMA application_id`: "ChRy".
-const APPLICATION: i64 = 0x4368_5279;
 /// An incomplete blob is made durable each time it has grown by this much: 8 MiB. What a crash can take.
 const SYNC_EVERY: u64 = 8 << 20;
-/// How long a commit waits for somebody who looks at the database with another program.
-const BUSY: Duration = Duration::from_secs(5);
-/// Statements kept prepared: more than there are.
-const STATEMENTS: usize = 64;
-
-/// Every table. Ends are milliseconds since 1970; every column is explained in `docs/ledger.json` (R-RELAY-38).
-const SCHEMA: &str = "
-CREATE TABLE organisation (
-    id INTEGER PRIMARY KEY CHECK (id = 1), org_id BLOB NOT NULL
-) STRICT;
-CREATE TABLE mailboxes (
-    mailbox BLOB PRIMARY KEY NOT NULL, last_sequence INTEGER NOT NULL, envelopes INTEGER NOT NULL,
-    bytes INTEGER NOT NULL, expires INTEGER
-) STRICT, WITHOUT ROWID;
-CREATE INDEX mailboxes_end ON mailboxes (expires) WHERE expires IS NOT NULL;
-CREATE TABLE envelopes (
-    mailbox BLOB NOT NULL, sequence INTEGER NOT NULL, envelope BLOB NOT NULL, expires INTEGER NOT NULL,
-    PRIMARY KEY (mailbox, sequence)
-) STRICT, WITHOUT ROWID;
-CREATE INDEX envelopes_end ON envelopes (expires);
-CREATE TABLE deliveries (
-    mailbox BLOB NOT NULL, delivery_id BLOB NOT NULL, expires INTEGER NOT NULL,
-    PRIMARY KEY (mailbox, delivery_id)
-) STRICT, WITHOUT ROWID;
-CREATE INDEX deliveries_end ON deliveries (expires);
-CREATE TABLE prekey_batches (
-    device BLOB PRIMARY KEY NOT NULL, credential BLOB NOT NULL, batch BLOB NOT NULL,
-    sequence INTEGER NOT NULL, expires INTEGER NOT NULL, signed BLOB NOT NULL, last_resort BLOB NOT NULL
-) STRICT, WITHOUT ROWID;
-CREATE TABLE prekey_pairs (
-    device BLOB NOT NULL, position INTEGER NOT NULL, curve BLOB NOT NULL, kem BLOB NOT NULL,
-    PRIMARY KEY (device, position)
-) STRICT, WITHOUT ROWID;
-CREATE TABLE blobs (
-    blob BLOB PRIMARY KEY NOT NULL, length INTEGER NOT NULL, complete INTEGER NOT NULL,
-    expires INTEGER NOT NULL
-) STRICT, WITHOUT ROWID;
-CREATE INDEX blobs_end ON blobs (expires);
-CREATE TABLE directory (
-    entry_id BLOB PRIMARY KEY NOT NULL, version INTEGER NOT NULL, sealed BLOB NOT NULL,
-    sequence INTEGER NOT NULL UNIQUE
-) STRICT, WITHOUT ROWID;
-CREATE TABLE relay_record (
-    id INTEGER PRIMARY KEY CHECK (id = 1), sequence INTEGER NOT NULL, record BLOB NOT NULL
-) STRICT;
-";
-
 /// The relay's storage in a directory: `relay.db` and `blobs`.
 ///
 /// What was committed survives a power cut: the log is synced with every commit. Deleted rows are overwritten.
@@ -76,12 +25,15 @@ CREATE TABLE relay_record (
 pub(crate) struct SqliteStorage {
     connection: Connection,
     files: BlobFiles,
-    /// The bytes of all blobs, and what they were when the transaction began.
-    blob_bytes: u64,
-    blob_bytes_before: u64,
+    /// How much there is, and what it was when the transaction began.
+    totals: Totals,
+    totals_before: Totals,
     /// Lengths of incomplete blobs that are ahead of what the database, and thus a restart, knows.
     ahead: BTreeMap<BlobId, u64>,
     ahead_before: Vec<(BlobId, Option<u64>)>,
+    /// Files to sync before the transaction is committed: all of them together, so that the directory is
+    /// synced once.
+    to_sync: BTreeSet<BlobId>,
     /// Files to remove once their rows are gone for good.
     ended: BTreeSet<BlobId>,
 }
@@ -97,18 +49,17 @@ impl SqliteStorage {
         let mut connection =
             Connection::open(directory.join("relay.db")).map_err(|_| ServerError::Database)?;
         prepare(&mut connection, organisation)?;
-        let blob_bytes = connection
-            .query_row("SELECT coalesce(sum(length), 0) FROM blobs", [], |row| number(row, 0))
-            .map_err(|_| ServerError::Database)?;
+        let totals = totals(&connection).map_err(|_| ServerError::Database)?;
         let files =
             BlobFiles::open(directory.join("blobs")).map_err(|error| ServerError::Data(error.kind()))?;
         let storage = Self {
             connection,
             files,
-            blob_bytes,
-            blob_bytes_before: blob_bytes,
+            totals,
+            totals_before: totals,
             ahead: BTreeMap::new(),
             ahead_before: Vec::new(),
+            to_sync: BTreeSet::new(),
             ended: BTreeSet::new(),
         };
         storage
@@ -124,9 +75,7 @@ impl SqliteStorage {
     pub(crate) fn columns(&self) -> Result<Vec<String>, StorageError> {
         let sql = "SELECT t.name || '.' || c.name FROM sqlite_schema t, pragma_table_info(t.name) c
             WHERE t.type = 'table' ORDER BY 1";
-        let mut statement = self.connection.prepare(sql).map_err(|error| failure(&error))?;
-        let rows = statement.query_map([], |row| row.get(0)).map_err(|error| failure(&error))?;
-        rows.collect::<Result<_, _>>().map_err(|error| failure(&error))
+        self.rows(sql, [], |row| row.get(0))
     }
 
     /// Lets the database grow to so many pages of 4 KiB at most, for tests of a full disk.
@@ -185,8 +134,10 @@ impl SqliteStorage {
             let blob = BlobId::new(blob);
             let length = self.ahead.get(&blob).copied().unwrap_or(length);
             self.change("DELETE FROM blobs WHERE blob = ?1", [blob.as_bytes()])?;
-            self.blob_bytes = self.blob_bytes.saturating_sub(length);
+            self.totals.blobs = self.totals.blobs.saturating_sub(1);
+            self.totals.blob_bytes = self.totals.blob_bytes.saturating_sub(length);
             self.set_ahead(&blob, None);
+            self.to_sync.remove(&blob);
             self.ended.insert(blob);
         }
         Ok(())
@@ -195,20 +146,39 @@ impl SqliteStorage {
     fn expire_mailboxes(&mut self, now: i64, most: u32) -> Result<(), StorageError> {
         let sql = "SELECT mailbox FROM mailboxes WHERE expires <= ?1 LIMIT ?2";
         for mailbox in self.rows(sql, params![now, most], |row| row.get::<_, [u8; 16]>(0))? {
-            self.change("DELETE FROM envelopes WHERE mailbox = ?1", [&mailbox])?;
+            self.empty_mailbox(&MailboxId::new(mailbox))?;
             self.change("DELETE FROM mailboxes WHERE mailbox = ?1", [&mailbox])?;
+            self.totals.mailboxes = self.totals.mailboxes.saturating_sub(1);
         }
+        Ok(())
+    }
+
+    fn delete_deliveries(&mut self, sql: &str, params: impl Params) -> Result<(), StorageError> {
+        let deleted = u64::try_from(self.change(sql, params)?).unwrap_or(u64::MAX);
+        self.totals.deliveries = self.totals.deliveries.saturating_sub(deleted);
+        Ok(())
+    }
+
+    /// Deletes what is in a mailbox.
+    fn empty_mailbox(&mut self, mailbox: &MailboxId) -> Result<(), StorageError> {
+        let bytes = self.mailbox(mailbox)?.map_or(0, |held| held.bytes);
+        self.change("DELETE FROM envelopes WHERE mailbox = ?1", [mailbox.as_bytes()])?;
+        let sql = "UPDATE mailboxes SET envelopes = 0, bytes = 0 WHERE mailbox = ?1";
+        self.change(sql, [mailbox.as_bytes()])?;
+        self.totals.envelope_bytes = self.totals.envelope_bytes.saturating_sub(bytes);
         Ok(())
     }
 }
 
 impl Storage for SqliteStorage {
     fn begin(&mut self) -> Result<(), StorageError> {
-        self.blob_bytes_before = self.blob_bytes;
+        self.totals_before = self.totals;
         self.change("BEGIN IMMEDIATE", []).map(drop)
     }
 
     fn commit(&mut self) -> Result<(), StorageError> {
+        self.files.sync(&self.to_sync)?;
+        self.to_sync.clear();
         self.change("COMMIT", [])?;
         self.ahead_before.clear();
         for blob in std::mem::take(&mut self.ended) {
@@ -225,17 +195,23 @@ impl Storage for SqliteStorage {
             tracing::error!("a transaction cannot be rolled back");
         }
         self.ended.clear();
+        self.to_sync.clear();
         for (blob, before) in std::mem::take(&mut self.ahead_before).into_iter().rev() {
             match before {
                 Some(length) => self.ahead.insert(blob, length),
                 None => self.ahead.remove(&blob),
             };
         }
-        self.blob_bytes = self.blob_bytes_before;
+        self.totals = self.totals_before;
+    }
+
+    fn totals(&self) -> Result<Totals, StorageError> {
+        Ok(self.totals)
     }
 
     fn mailbox(&self, mailbox: &MailboxId) -> Result<Option<Mailbox>, StorageError> {
-        let sql = "SELECT last_sequence, envelopes, bytes, expires FROM mailboxes WHERE mailbox = ?1";
+        let sql =
+            "SELECT last_sequence, envelopes, bytes, expires, removed FROM mailboxes WHERE mailbox = ?1";
         self.row(sql, [mailbox.as_bytes()], |row| {
             let expires: Option<i64> = row.get(3)?;
             Ok(Mailbox {
@@ -243,6 +219,7 @@ impl Storage for SqliteStorage {
                 envelopes: number(row, 1)?,
                 bytes: number(row, 2)?,
                 expires: expires.map(|end| Timestamp::from_millis(end.unsigned_abs())),
+                removed: row.get(4)?,
             })
         })
     }
@@ -253,10 +230,13 @@ impl Storage for SqliteStorage {
         last_sequence: u64,
         expires: Option<Timestamp>,
     ) -> Result<(), StorageError> {
+        let is_new = self.mailbox(mailbox)?.is_none();
         let sql = "INSERT INTO mailboxes (mailbox, last_sequence, envelopes, bytes, expires)
             VALUES (?1, ?2, 0, 0, ?3) ON CONFLICT (mailbox) DO UPDATE SET expires = excluded.expires";
         let expires = expires.map(millis);
-        self.change(sql, params![mailbox.as_bytes(), integer(last_sequence), expires]).map(drop)
+        self.change(sql, params![mailbox.as_bytes(), integer(last_sequence), expires])?;
+        self.totals.mailboxes = self.totals.mailboxes.saturating_add(u64::from(is_new));
+        Ok(())
     }
 
     fn append(
@@ -272,6 +252,8 @@ impl Storage for SqliteStorage {
             .ok_or(StorageError::Io)?;
         let insert = "INSERT INTO envelopes (mailbox, sequence, envelope, expires) VALUES (?1, ?2, ?3, ?4)";
         self.change(insert, params![mailbox.as_bytes(), sequence, envelope, millis(expires)])?;
+        let added = length(envelope).unsigned_abs();
+        self.totals.envelope_bytes = self.totals.envelope_bytes.saturating_add(added);
         Ok(sequence.unsigned_abs())
     }
 
@@ -289,6 +271,7 @@ impl Storage for SqliteStorage {
             let count =
                 "UPDATE mailboxes SET envelopes = envelopes - 1, bytes = bytes - ?2 WHERE mailbox = ?1";
             self.change(count, params![mailbox.as_bytes(), bytes])?;
+            self.totals.envelope_bytes = self.totals.envelope_bytes.saturating_sub(bytes.unsigned_abs());
         }
         Ok(())
     }
@@ -303,9 +286,31 @@ impl Storage for SqliteStorage {
         mailbox: &MailboxId,
         delivery: &DeliveryId,
         expires: Timestamp,
+        most: u64,
     ) -> Result<(), StorageError> {
         let sql = "INSERT INTO deliveries (mailbox, delivery_id, expires) VALUES (?1, ?2, ?3)";
-        self.change(sql, params![mailbox.as_bytes(), delivery.as_bytes(), millis(expires)]).map(drop)
+        self.change(sql, params![mailbox.as_bytes(), delivery.as_bytes(), millis(expires)])?;
+        self.totals.deliveries = self.totals.deliveries.saturating_add(1);
+        if self.totals.deliveries > most {
+            // Two for one, so that a limit that was lowered is reached bit by bit.
+            let excess = self.totals.deliveries.saturating_sub(most).min(2);
+            let sql = "DELETE FROM deliveries WHERE (mailbox, delivery_id) IN
+                (SELECT mailbox, delivery_id FROM deliveries ORDER BY expires LIMIT ?1)";
+            self.delete_deliveries(sql, [integer(excess)])?;
+        }
+        Ok(())
+    }
+
+    fn remove_device(&mut self, device: &DeviceId) -> Result<(), StorageError> {
+        let mailbox = MailboxId::from(*device);
+        if self.mailbox(&mailbox)?.is_none() {
+            self.create_mailbox(&mailbox, 0, None)?;
+        }
+        self.empty_mailbox(&mailbox)?;
+        let mark = "UPDATE mailboxes SET removed = 1, expires = NULL WHERE mailbox = ?1";
+        self.change(mark, [mailbox.as_bytes()])?;
+        self.change("DELETE FROM prekey_pairs WHERE device = ?1", [device.as_bytes()])?;
+        self.change("DELETE FROM prekey_batches WHERE device = ?1", [device.as_bytes()]).map(drop)
     }
 
     fn put_prekeys(
@@ -350,6 +355,11 @@ impl Storage for SqliteStorage {
         })
     }
 
+    fn prekey_pairs(&self, device: &DeviceId) -> Result<u32, StorageError> {
+        let sql = "SELECT count(*) FROM prekey_pairs WHERE device = ?1";
+        Ok(self.row(sql, [device.as_bytes()], |row| row.get(0))?.unwrap_or(0))
+    }
+
     fn take_prekey_pair(&mut self, device: &DeviceId) -> Result<Option<PrekeyPair>, StorageError> {
         let sql = "DELETE FROM prekey_pairs WHERE device = ?1 AND position =
             (SELECT min(position) FROM prekey_pairs WHERE device = ?1) RETURNING curve, kem";
@@ -361,10 +371,6 @@ impl Storage for SqliteStorage {
         Ok(row.map(|row| BlobState { length: self.ahead.get(blob).copied().unwrap_or(row.length), ..row }))
     }
 
-    fn blob_bytes(&self) -> Result<u64, StorageError> {
-        Ok(self.blob_bytes)
-    }
-
     fn append_blob(&mut self, blob: &BlobId, part: &[u8], expires: Timestamp) -> Result<(), StorageError> {
         // Its file is about to be removed; once that is done, the client may start anew.
         if self.ended.contains(blob) {
@@ -374,18 +380,19 @@ impl Storage for SqliteStorage {
         if durable.is_none() {
             let sql = "INSERT INTO blobs (blob, length, complete, expires) VALUES (?1, 0, 0, ?2)";
             self.change(sql, params![blob.as_bytes(), millis(expires)])?;
+            self.totals.blobs = self.totals.blobs.saturating_add(1);
         }
         let durable = durable.unwrap_or(0);
         let offset = self.ahead.get(blob).copied().unwrap_or(durable);
         self.files.write(blob, offset, part)?;
         let added = length(part).unsigned_abs();
         let end = offset.saturating_add(added);
-        self.blob_bytes = self.blob_bytes.saturating_add(added);
+        self.totals.blob_bytes = self.totals.blob_bytes.saturating_add(added);
         if end.saturating_sub(durable) < SYNC_EVERY {
             self.set_ahead(blob, Some(end));
             return Ok(());
         }
-        self.files.sync(blob)?;
+        self.to_sync.insert(*blob);
         self.set_ahead(blob, None);
         self.change("UPDATE blobs SET length = ?2 WHERE blob = ?1", params![blob.as_bytes(), integer(end)])
             .map(drop)
@@ -393,7 +400,8 @@ impl Storage for SqliteStorage {
 
     fn complete_blob(&mut self, blob: &BlobId, expires: Timestamp) -> Result<(), StorageError> {
         let state = self.blob(blob)?.ok_or(StorageError::Io)?;
-        self.files.finish(blob, state.length)?;
+        self.files.cut(blob, state.length)?;
+        self.to_sync.insert(*blob);
         self.set_ahead(blob, None);
         let sql = "UPDATE blobs SET length = ?2, complete = 1, expires = ?3 WHERE blob = ?1";
         self.change(sql, params![blob.as_bytes(), integer(state.length), millis(expires)]).map(drop)
@@ -413,8 +421,9 @@ impl Storage for SqliteStorage {
         self.row(sql, [entry.as_bytes()], directory_row)
     }
 
-    fn directory_len(&self) -> Result<u64, StorageError> {
-        Ok(self.row("SELECT count(*) FROM directory", [], |row| number(row, 0))?.unwrap_or(0))
+    fn directory_sequence(&self) -> Result<u64, StorageError> {
+        let sql = "SELECT coalesce(max(sequence), 0) FROM directory";
+        Ok(self.row(sql, [], |row| number(row, 0))?.unwrap_or(0))
     }
 
     fn put_directory_entry(
@@ -424,11 +433,15 @@ impl Storage for SqliteStorage {
         sealed: &[u8],
         least: u64,
     ) -> Result<(), StorageError> {
+        let held = "SELECT 1 FROM directory WHERE entry_id = ?1";
+        let is_new = self.row(held, [entry.as_bytes()], |_| Ok(()))?.is_none();
         let sql = "INSERT INTO directory (entry_id, version, sealed, sequence)
             VALUES (?1, ?2, ?3, max((SELECT coalesce(max(sequence), 0) + 1 FROM directory), ?4))
             ON CONFLICT (entry_id) DO UPDATE SET version = excluded.version, sealed = excluded.sealed,
             sequence = excluded.sequence";
-        self.change(sql, params![entry.as_bytes(), integer(version), sealed, integer(least)]).map(drop)
+        self.change(sql, params![entry.as_bytes(), integer(version), sealed, integer(least)])?;
+        self.totals.directory_entries = self.totals.directory_entries.saturating_add(u64::from(is_new));
+        Ok(())
     }
 
     fn next_directory_entry(&self, after: u64) -> Result<Option<DirectoryRow>, StorageError> {
@@ -456,45 +469,27 @@ impl Storage for SqliteStorage {
         }
         let sql = "DELETE FROM deliveries WHERE (mailbox, delivery_id) IN
             (SELECT mailbox, delivery_id FROM deliveries WHERE expires <= ?1 LIMIT ?2)";
-        self.change(sql, params![now, most])?;
+        self.delete_deliveries(sql, params![now, most])?;
         self.expire_blobs(now, most)?;
         self.expire_mailboxes(now, most)
     }
 }
 
-/// Sets the connection up and makes the tables, or checks that they are the right ones.
-fn prepare(connection: &mut Connection, organisation: &OrgId) -> Result<(), ServerError> {
-    let broken = |_| ServerError::Database;
-    connection.busy_timeout(BUSY).map_err(broken)?;
-    connection.set_prepared_statement_cache_capacity(STATEMENTS);
-    // A commit is durable when it returns; deleted envelopes are overwritten; one MiB of cache is enough for
-    // rows that are read once.
-    let settings = "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA secure_delete = ON;
-        PRAGMA cache_size = -1024; PRAGMA temp_store = MEMORY; PRAGMA journal_size_limit = 8388608;
-        PRAGMA trusted_schema = OFF;";
-    connection.execute_batch(settings).map_err(broken)?;
-    let transaction = connection.transaction().map_err(broken)?;
-    let found: i64 =
-        transaction.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(broken)?;
-    match found {
-        0 => {
-            transaction.execute_batch(SCHEMA).map_err(broken)?;
-            let insert = "INSERT INTO organisation (id, org_id) VALUES (1, ?1)";
-            transaction.execute(insert, [organisation.as_bytes()]).map_err(broken)?;
-            transaction.pragma_update(None, "application_id", APPLICATION).map_err(broken)?;
-            transaction.pragma_update(None, "user_version", FORMAT).map_err(broken)?;
-        }
-        FORMAT => {
-            let held: Vec<u8> = transaction
-                .query_row("SELECT org_id FROM organisation", [], |row| row.get(0))
-                .map_err(broken)?;
-            if held != organisation.as_bytes() {
-                return Err(ServerError::OtherOrganisation);
-            }
-        }
-        _ => return Err(ServerError::NewerFormat { found, supported: FORMAT }),
-    }
-    transaction.commit().map_err(broken)
+/// Counts everything, once; from then on the storage counts along.
+fn totals(connection: &Connection) -> rusqlite::Result<Totals> {
+    let sql = "SELECT (SELECT count(*) FROM mailboxes), (SELECT coalesce(sum(bytes), 0) FROM mailboxes),
+        (SELECT count(*) FROM deliveries), (SELECT count(*) FROM blobs), (SELECT coalesce(sum(length), 0) FROM blobs),
+        (SELECT count(*) FROM directory)";
+    connection.query_row(sql, [], |row| {
+        Ok(Totals {
+            mailboxes: number(row, 0)?,
+            envelope_bytes: number(row, 1)?,
+            deliveries: number(row, 2)?,
+            blobs: number(row, 3)?,
+            blob_bytes: number(row, 4)?,
+            directory_entries: number(row, 5)?,
+        })
+    })
 }
 
 fn directory_row(row: &Row<'_>) -> rusqlite::Result<DirectoryRow> {

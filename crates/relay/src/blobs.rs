@@ -1,16 +1,17 @@
-//! Blobs: append, close, read (R-RELAY-30 to R-RELAY-33).
+//! Blobs: append, close, read (R-RELAY-30 to R-RELAY-33, R-RELAY-40).
 
 use chancery_wire::{RefusalCode, proto};
 use proto::relay_frame::Body;
 
 use crate::connection::{Answer, Fault};
-use crate::limits::{MAX_BLOB_PART, MAX_TOKEN, end};
+use crate::limits::{BLOB_OVERHEAD, MAX_BLOB_PART, MAX_TOKEN, end};
+use crate::relay::ConnectionId;
 use crate::step::{Step, at_most};
 use crate::storage::{BlobId, BlobState};
 
 impl Step<'_> {
     /// R-RELAY-30. An empty part that is not the last changes nothing and asks for the state.
-    pub(crate) fn put_blob(&mut self, put: &proto::PutBlob) -> Answer {
+    pub(crate) fn put_blob(&mut self, id: ConnectionId, put: &proto::PutBlob) -> Answer {
         let blob = BlobId::from_bytes(&put.blob_id).ok_or(RefusalCode::BadRequest)?;
         at_most(put.token.len(), MAX_TOKEN)?;
         at_most(put.part.len(), MAX_BLOB_PART)?;
@@ -21,13 +22,23 @@ impl Step<'_> {
         }
         let len = u64::try_from(put.part.len()).unwrap_or(u64::MAX);
         let after = put.offset.checked_add(len).ok_or(RefusalCode::BadRequest)?;
+        // Nobody has anything to say with an empty blob, and it would cost a file.
+        if after == 0 {
+            return Err(RefusalCode::BadRequest.into());
+        }
         if after <= state.length && (!put.part.is_empty() || state.complete) {
             return self.repeated_part(&blob, put, after, state);
         }
         if state.complete || put.offset != state.length {
             return Err(RefusalCode::Conflict.into());
         }
-        self.blob_fits(after, len)?;
+        self.blob_fits(held.is_none(), after, len)?;
+        if held.is_none() {
+            self.may_begin(id)?;
+        }
+        if put.last {
+            self.may_complete()?;
+        }
         let limits = self.relay.limits;
         self.storage.append_blob(&blob, &put.part, end(self.now, limits.keep_incomplete_blobs))?;
         if put.last {
@@ -46,20 +57,39 @@ impl Step<'_> {
             return Err(RefusalCode::Conflict.into());
         }
         if put.last && !state.complete {
+            self.may_complete()?;
             self.storage.complete_blob(blob, end(self.now, self.relay.limits.keep_blobs))?;
         }
         Ok(status(BlobState { complete: state.complete || put.last, ..state }))
     }
 
-    fn blob_fits(&self, length: u64, added: u64) -> Result<(), Fault> {
-        if length > self.relay.limits.blob_bytes {
+    /// R-RELAY-20: the length of one blob, their number, and their bytes with what each costs beside them.
+    fn blob_fits(&self, is_new: bool, length: u64, added: u64) -> Result<(), Fault> {
+        let limits = &self.relay.limits;
+        if length > limits.blob_bytes {
             return Err(RefusalCode::TooLarge.into());
         }
-        let all = self.storage.blob_bytes()?.saturating_add(added);
-        if all > self.relay.limits.all_blob_bytes {
+        let totals = self.storage.totals()?;
+        let blobs = totals.blobs.saturating_add(u64::from(is_new));
+        let bytes = totals.blob_bytes.saturating_add(added);
+        let all = bytes.saturating_add(blobs.saturating_mul(BLOB_OVERHEAD));
+        if blobs > limits.blobs || all > limits.all_blob_bytes {
             return Err(RefusalCode::QuotaExceeded.into());
         }
         Ok(())
+    }
+
+    /// R-RELAY-40.
+    fn may_begin(&mut self, id: ConnectionId) -> Result<(), Fault> {
+        let (rate, now) = (self.relay.limits.blobs_begun, self.now);
+        let Some(connection) = self.relay.connection_mut(id) else { return Ok(()) };
+        connection.blobs_begun.take(rate, now).map_err(Fault::limited)
+    }
+
+    /// R-RELAY-40.
+    fn may_complete(&mut self) -> Result<(), Fault> {
+        let rate = self.relay.limits.blobs_completed;
+        self.relay.shared.blobs_completed.take(rate, self.now).map_err(Fault::limited)
     }
 
     /// R-RELAY-32. An incomplete blob does not exist for readers.

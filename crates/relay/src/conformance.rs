@@ -6,7 +6,7 @@ use chancery_identity::DeviceId;
 use chancery_wire::Timestamp;
 
 use crate::storage::{
-    BlobId, BlobState, DeliveryId, EntryId, MailboxId, PrekeyBatch, PrekeyPair, Storage, StorageError,
+    BlobId, BlobState, DeliveryId, EntryId, MailboxId, PrekeyBatch, PrekeyPair, Storage, StorageError, Totals,
 };
 
 /// What a storage does not do.
@@ -67,20 +67,40 @@ fn mailboxes(storage: &mut dyn Storage) -> Result<(), Failure> {
     storage.create_mailbox(&a, 0, None)?;
     law(storage.append(&a, b"x", LATE)? == 10, "a sequence is not used again, nor by making it anew")?;
     let (x, y) = (DeliveryId::new([1; 16]), DeliveryId::new([2; 16]));
-    storage.note_delivery(&a, &x, LATE)?;
+    storage.note_delivery(&a, &x, LATE, MANY)?;
     let noted = (storage.has_delivery(&a, &x)?, storage.has_delivery(&a, &y)?, storage.has_delivery(&b, &x)?);
     law(noted == (true, false, false), "a delivery is noted for its mailbox")?;
+    let totals = storage.totals()?;
+    law((totals.mailboxes, totals.envelope_bytes) == (2, 9), "mailboxes and their bytes are counted")?;
     storage.commit()?;
-    Ok(())
+    deliveries(storage)
+}
+
+fn deliveries(storage: &mut dyn Storage) -> Result<(), Failure> {
+    let (a, b) = (MailboxId::new([1; 16]), MailboxId::new([2; 16]));
+    let id = |n| DeliveryId::new([n; 16]);
+    storage.begin()?;
+    // In an order that is not that of their names.
+    for (n, end) in [(9, 1), (4, 2), (7, 3), (5, 4)] {
+        let mailbox = if n == 4 { &b } else { &a };
+        storage.note_delivery(mailbox, &id(n), Timestamp::from_millis(end), 3)?;
+    }
+    let left = (storage.has_delivery(&a, &id(7))?, storage.has_delivery(&a, &id(1))?);
+    law(left == (true, true) && storage.has_delivery(&a, &id(5))?, "deliveries that end later stay noted")?;
+    law(!storage.has_delivery(&b, &id(4))?, "then the next, whichever mailbox it was for")?;
+    law(!storage.has_delivery(&a, &id(9))?, "what ends first goes when there are too many")?;
+    law(storage.totals()?.deliveries == 3, "deliveries are counted")?;
+    storage.rollback();
+    law(storage.totals()?.deliveries == 1, "a rollback takes them back")
 }
 
 fn rollback(storage: &mut dyn Storage) -> Result<(), Failure> {
     let (a, c) = (MailboxId::new([1; 16]), MailboxId::new([3; 16]));
-    let before = storage.mailbox(&a)?;
+    let (before, totals) = (storage.mailbox(&a)?, storage.totals()?);
     storage.begin()?;
     storage.create_mailbox(&c, 0, None)?;
     storage.append(&a, b"gone", LATE)?;
-    storage.note_delivery(&a, &DeliveryId::new([9; 16]), LATE)?;
+    storage.note_delivery(&a, &DeliveryId::new([9; 16]), LATE, MANY)?;
     storage.append_blob(&BlobId::new([9; 16]), b"gone", LATE)?;
     storage.put_directory_entry(&EntryId::new([9; 16]), 1, b"gone", 0)?;
     storage.rollback();
@@ -88,8 +108,8 @@ fn rollback(storage: &mut dyn Storage) -> Result<(), Failure> {
     law(storage.mailbox(&c)?.is_none(), "a rollback takes a mailbox back")?;
     law(!storage.has_delivery(&a, &DeliveryId::new([9; 16]))?, "a rollback takes a delivery back")?;
     law(storage.blob(&BlobId::new([9; 16]))?.is_none(), "a rollback takes a blob back")?;
-    law(storage.blob_bytes()? == 0, "a rollback takes a blob's bytes back")?;
-    law(storage.directory_len()? == 0, "a rollback takes a directory entry back")?;
+    law(storage.totals()? == totals, "a rollback takes what was counted back")?;
+    law(storage.directory_sequence()? == 0, "a rollback takes a directory entry back")?;
     storage.rollback();
     Ok(())
 }
@@ -116,8 +136,9 @@ fn prekeys(storage: &mut dyn Storage) -> Result<(), Failure> {
     storage.rollback();
     storage.begin()?;
     law(storage.take_prekey_pair(&a)? == Some(pair(1)), "a rollback takes a claim back")?;
+    law(storage.prekey_pairs(&a)? == 1, "pairs that are left are counted")?;
     law(storage.take_prekey_pair(&a)? == Some(pair(2)), "a pair is not handed out twice")?;
-    law(storage.take_prekey_pair(&a)?.is_none(), "pairs run out")?;
+    law(storage.take_prekey_pair(&a)?.is_none() && storage.prekey_pairs(&a)? == 0, "pairs run out")?;
     storage.put_prekeys(&a, &batch(2), &[pair(3)])?;
     storage.put_prekeys(&a, &batch(3), &[pair(4)])?;
     law(storage.prekey_batch(&a)? == Some(batch(3)), "a batch replaces the one before")?;
@@ -125,7 +146,36 @@ fn prekeys(storage: &mut dyn Storage) -> Result<(), Failure> {
     law(storage.take_prekey_pair(&a)?.is_none(), "all of them")?;
     law(storage.take_prekey_pair(&b)? == Some(pair(7)), "and no other device's")?;
     storage.commit()?;
-    Ok(())
+    removal(storage, &batch(4), &pair(5))
+}
+
+fn removal(storage: &mut dyn Storage, batch: &PrekeyBatch, pair: &PrekeyPair) -> Result<(), Failure> {
+    let (gone, stays) = (DeviceId::new([0xA1; 16]), DeviceId::new([0xA2; 16]));
+    let (mailbox, other) = (MailboxId::from(gone), MailboxId::from(stays));
+    storage.begin()?;
+    let before = storage.totals()?;
+    for device in [gone, stays] {
+        storage.create_mailbox(&device.into(), 7, None)?;
+        storage.append(&device.into(), b"envelope", LATE)?;
+        storage.put_prekeys(&device, batch, core::slice::from_ref(pair))?;
+    }
+    storage.remove_device(&gone)?;
+    storage.remove_device(&gone)?;
+    storage.remove_device(&DeviceId::new([0xA3; 16]))?;
+    let held = storage.mailbox(&mailbox)?.map(|held| (held.removed, held.last_sequence, held.envelopes));
+    law(held == Some((true, 8, 0)), "a removed device's mailbox stays, marked and empty")?;
+    law(storage.next_envelope(&mailbox, 0)?.is_none(), "its envelopes are deleted")?;
+    law(storage.prekey_batch(&gone)?.is_none() && storage.prekey_pairs(&gone)? == 0, "and its prekeys")?;
+    storage.create_mailbox(&mailbox, 0, None)?;
+    law(storage.mailbox(&mailbox)?.is_some_and(|held| held.removed), "for ever")?;
+    law(storage.mailbox(&MailboxId::new([0xA3; 16]))?.is_some_and(|held| held.removed), "without one too")?;
+    law(storage.mailbox(&other)?.is_some_and(|held| !held.removed && held.envelopes == 1), "no other's")?;
+    law(storage.prekey_pairs(&stays)? == 1, "and no other's prekeys")?;
+    let after = storage.totals()?;
+    let grown = (before.mailboxes.saturating_add(3), before.envelope_bytes.saturating_add(8));
+    law((after.mailboxes, after.envelope_bytes) == grown, "what was deleted is counted out")?;
+    storage.rollback();
+    law(storage.totals()? == before && storage.mailbox(&mailbox)?.is_none(), "a rollback takes it back")
 }
 
 fn blobs(storage: &mut dyn Storage) -> Result<(), Failure> {
@@ -134,7 +184,7 @@ fn blobs(storage: &mut dyn Storage) -> Result<(), Failure> {
     storage.begin()?;
     law(storage.blob(&a)?.is_none(), "an empty storage has no blob")?;
     storage.append_blob(&a, b"hello ", LATE)?;
-    storage.append_blob(&b, b"", LATE)?;
+    storage.append_blob(&b, b"x", LATE)?;
     storage.append_blob(&a, b"world", LATE)?;
     law(storage.blob(&a)? == state(11, false), "parts add up")?;
     storage.commit()?;
@@ -148,12 +198,12 @@ fn blobs(storage: &mut dyn Storage) -> Result<(), Failure> {
     storage.complete_blob(&b, LATE)?;
     storage.commit()?;
     law(storage.blob(&a)? == state(12, true), "a blob is closed")?;
-    law(storage.blob(&b)? == state(0, true), "an empty one too")?;
-    law(storage.blob_bytes()? == 12, "the bytes of all blobs are known")?;
+    law(storage.blob(&b)? == state(1, true), "and another")?;
+    let totals = storage.totals()?;
+    law((totals.blobs, totals.blob_bytes) == (2, 13), "blobs and their bytes are counted")?;
     law(storage.read_blob(&a, 0, 100)? == b"hello world!", "a blob reads back")?;
     law(storage.read_blob(&a, 4, 4)? == b"o wo", "in parts")?;
-    law(storage.read_blob(&a, 12, 4)?.is_empty(), "and ends")?;
-    law(storage.read_blob(&b, 0, 4)?.is_empty(), "at once if it is empty")
+    law(storage.read_blob(&a, 12, 4)?.is_empty(), "and ends")
 }
 
 fn directory(storage: &mut dyn Storage) -> Result<(), Failure> {
@@ -164,7 +214,7 @@ fn directory(storage: &mut dyn Storage) -> Result<(), Failure> {
     storage.put_directory_entry(&a, 2, b"a2", 0)?;
     storage.put_directory_entry(&a, 5, b"a5", 0)?;
     storage.commit()?;
-    law(storage.directory_len()? == 2, "a version replaces the one before")?;
+    law(storage.totals()?.directory_entries == 2, "a version replaces the one before")?;
     let mut seen = Vec::new();
     let mut after = 0;
     while let Some(row) = storage.next_directory_entry(after)? {
@@ -172,6 +222,7 @@ fn directory(storage: &mut dyn Storage) -> Result<(), Failure> {
         after = row.sequence;
         seen.push((row.entry_id, row.version, row.sealed));
     }
+    law(storage.directory_sequence()? == after, "the newest change is known")?;
     law(
         seen == [(b, 1, b"b1".to_vec()), (a, 5, b"a5".to_vec())],
         "changes come in the order they were made",
@@ -188,14 +239,14 @@ fn directory(storage: &mut dyn Storage) -> Result<(), Failure> {
 fn expiry(storage: &mut dyn Storage) -> Result<(), Failure> {
     let (device, reply, blob) = (MailboxId::new([5; 16]), MailboxId::new([6; 16]), BlobId::new([5; 16]));
     let (early, delivery) = (Timestamp::from_millis(1_000), DeliveryId::new([5; 16]));
-    let blob_bytes = storage.blob_bytes()?;
+    let before = storage.totals()?;
     storage.begin()?;
     storage.create_mailbox(&device, 0, None)?;
     storage.create_mailbox(&reply, 0, Some(early))?;
     storage.append(&device, b"early", early)?;
     storage.append(&device, b"late", LATE)?;
     storage.append(&reply, b"late", LATE)?;
-    storage.note_delivery(&device, &delivery, early)?;
+    storage.note_delivery(&device, &delivery, early, MANY)?;
     storage.append_blob(&blob, b"early", early)?;
     storage.commit()?;
     let expire = |storage: &mut dyn Storage, millis| -> Result<(), Failure> {
@@ -213,8 +264,16 @@ fn expiry(storage: &mut dyn Storage) -> Result<(), Failure> {
     law(!storage.has_delivery(&device, &delivery)?, "a delivery ends")?;
     law(storage.mailbox(&reply)?.is_none(), "a reply mailbox ends")?;
     law(storage.next_envelope(&reply, 0)?.is_none(), "with what is in it")?;
-    law(storage.blob(&blob)?.is_none() && storage.blob_bytes()? == blob_bytes, "a blob ends")
+    law(storage.blob(&blob)?.is_none(), "a blob ends")?;
+    let device = Totals {
+        mailboxes: before.mailboxes.saturating_add(1),
+        envelope_bytes: before.envelope_bytes.saturating_add(4),
+        ..before
+    };
+    law(storage.totals()? == device, "what ended is counted out")
 }
 
+/// A number of deliveries that no check reaches.
+const MANY: u64 = 1_000;
 /// An end that no check reaches.
 const LATE: Timestamp = Timestamp::from_millis(1 << 42);

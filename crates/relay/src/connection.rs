@@ -4,7 +4,7 @@ use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 
 use chancery_identity::Credential;
-use chancery_wire::{RefusalCode, Timestamp, proto::relay_frame::Body};
+use chancery_wire::{RefusalCode, Timestamp, proto::Done, proto::relay_frame::Body};
 
 use crate::limits::Bucket;
 use crate::storage::{MailboxId, StorageError};
@@ -13,6 +13,7 @@ use crate::storage::{MailboxId, StorageError};
 pub(crate) struct Connection {
     pub(crate) opened: Timestamp,
     pub(crate) frames: Bucket,
+    pub(crate) blobs_begun: Bucket,
     pub(crate) stage: Stage,
 }
 
@@ -74,6 +75,21 @@ pub(crate) enum Fault {
     Storage(StorageError),
 }
 
+impl Fault {
+    /// Refuses what comes too fast.
+    pub(crate) const fn limited(retry_after_ms: u64) -> Self {
+        Self::Refused { code: RefusalCode::RateLimited, retry_after_ms }
+    }
+
+    /// Ends the connection with a refusal.
+    pub(crate) fn fatal(self) -> Self {
+        match self {
+            Self::Refused { code, .. } => Self::Fatal(code),
+            other => other,
+        }
+    }
+}
+
 impl From<RefusalCode> for Fault {
     fn from(code: RefusalCode) -> Self {
         Self::Refused { code, retry_after_ms: 0 }
@@ -84,6 +100,11 @@ impl From<StorageError> for Fault {
     fn from(error: StorageError) -> Self {
         Self::Storage(error)
     }
+}
+
+/// The answer to what is done and has nothing to say.
+pub(crate) fn done() -> Answer {
+    Ok(Body::Done(Done::default()))
 }
 
 /// The body of the frame that answers a request.

@@ -2,18 +2,19 @@
 
 use alloc::vec::Vec;
 
+use chancery_identity::DeviceId;
 use chancery_wire::{Limit, RefusalCode, Unverified, decode, encode, proto};
 use proto::relay_frame::Body;
 
-use crate::connection::Answer;
-use crate::limits::{DIRECTORY_PAGE, MAX_DIRECTORY_ENTRY};
+use crate::connection::{Answer, Fault, done};
+use crate::limits::{DIRECTORY_PAGE, MAX_DIRECTORY_ENTRY, MAX_REMOVED_DEVICES};
 use crate::mailbox::LATEST_START;
 use crate::relay::ConnectionId;
 use crate::step::{Step, at_most};
 use crate::storage::{DirectoryRow, EntryId, MAX_NUMBER};
 
 impl Step<'_> {
-    /// R-RELAY-34.
+    /// R-RELAY-34, R-RELAY-43.
     pub(crate) fn publish_directory(
         &mut self,
         id: ConnectionId,
@@ -25,22 +26,48 @@ impl Step<'_> {
         if entry.sealed.is_empty() || entry.version > MAX_NUMBER {
             return Err(RefusalCode::BadRequest.into());
         }
-        match self.storage.directory_entry(&entry_id)? {
-            Some(held) if held.version == entry.version && held.sealed == entry.sealed => {
-                return Ok(Body::Done(proto::Done {}));
+        let removed = self.removed_devices(entry)?;
+        let held = self.storage.directory_entry(&entry_id)?;
+        let is_held =
+            held.as_ref().is_some_and(|held| held.version == entry.version && held.sealed == entry.sealed);
+        if !is_held {
+            self.put_entry(&entry_id, entry, held.as_ref())?;
+        }
+        for device in removed {
+            if !self.storage.mailbox(&device.into())?.is_some_and(|mailbox| mailbox.removed) {
+                self.storage.remove_device(&device)?;
             }
+        }
+        let directory = self.storage.directory_sequence()?;
+        Ok(Body::Done(proto::Done { directory, ..Default::default() }))
+    }
+
+    fn put_entry(
+        &mut self,
+        entry_id: &EntryId,
+        entry: &proto::SealedDirectoryEntry,
+        held: Option<&DirectoryRow>,
+    ) -> Result<(), Fault> {
+        match held {
             Some(held) if held.version >= entry.version => return Err(RefusalCode::Conflict.into()),
-            Some(_) => {}
-            None if self.storage.directory_len()? >= self.relay.limits.directory_entries => {
+            None if self.storage.totals()?.directory_entries >= self.relay.limits.directory_entries => {
                 return Err(RefusalCode::QuotaExceeded.into());
             }
-            None => {}
+            _ => {}
         }
         // Above the clock, so that a relay that was put back from an old copy does not give out numbers that
         // clients have seen already.
         let least = self.now.as_millis().min(LATEST_START);
-        self.storage.put_directory_entry(&entry_id, entry.version, &entry.sealed, least)?;
-        Ok(Body::Done(proto::Done {}))
+        Ok(self.storage.put_directory_entry(entry_id, entry.version, &entry.sealed, least)?)
+    }
+
+    /// The devices that an entry says are removed; the desk's is never one of them.
+    fn removed_devices(&self, entry: &proto::SealedDirectoryEntry) -> Result<Vec<DeviceId>, Fault> {
+        at_most(entry.removed.len(), MAX_REMOVED_DEVICES)?;
+        let desk = self.relay.organisation.desk().map(chancery_identity::Desk::device_id);
+        let read = |id: &Vec<u8>| DeviceId::from_bytes(id).filter(|id| Some(*id) != desk);
+        let removed: Option<Vec<DeviceId>> = entry.removed.iter().map(read).collect();
+        Ok(removed.ok_or(RefusalCode::BadRequest)?)
     }
 
     /// R-RELAY-35.
@@ -99,7 +126,7 @@ impl Step<'_> {
             Some((sequence, _)) if sequence >= record.sequence() => return Err(RefusalCode::Conflict.into()),
             _ => self.storage.put_relay_record(record.sequence(), &encoded)?,
         }
-        Ok(Body::Done(proto::Done {}))
+        done()
     }
 }
 
@@ -108,6 +135,7 @@ fn change(row: DirectoryRow) -> proto::DirectoryChange {
         entry_id: row.entry_id.as_bytes().to_vec(),
         version: row.version,
         sealed: row.sealed,
+        removed: Vec::new(),
     };
     proto::DirectoryChange { sequence: row.sequence, entry: Some(entry) }
 }

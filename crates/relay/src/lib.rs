@@ -54,5 +54,5 @@ pub use limits::{Limits, Rate};
 pub use relay::{ConnectionId, Effect, Input, Relay};
 pub use storage::{
     BlobId, BlobState, DeliveryId, DirectoryRow, EntryId, MAX_NUMBER, Mailbox, MailboxId, PrekeyBatch,
-    PrekeyPair, Storage, StorageError,
+    PrekeyPair, Storage, StorageError, Totals,
 };

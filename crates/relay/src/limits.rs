@@ -13,6 +13,12 @@ pub const MAX_ACKNOWLEDGED: usize = 1_000;
 pub const MAX_BLOB_PART: usize = 256 * 1024;
 /// Most bytes of a sealed directory entry: 32 KiB. A statement of 16 KiB, padded and sealed, has 16.1 KiB.
 pub const MAX_DIRECTORY_ENTRY: usize = 32 * 1024;
+/// Most removed devices that one directory entry names: 64, what a member with 16 devices goes through in a few
+/// exchanges of all of them.
+pub const MAX_REMOVED_DEVICES: usize = 64;
+/// What a blob costs of the quota beside its bytes: 4 KiB, for its file's place in the file system, the end of
+/// its last block, and its row.
+pub const BLOB_OVERHEAD: u64 = 4_096;
 /// Bytes after which a page of the directory ends: 256 KiB. Half a frame.
 pub const DIRECTORY_PAGE: usize = 256 * 1024;
 /// Most bytes of a delivery token: 64. Tokens are not issued yet; the field has its bound already.
@@ -43,14 +49,32 @@ pub struct Limits {
     /// Envelopes to the enrolment desk, from all connections together: 2 a second, 60 at once, because each
     /// costs the desk public-key operations and anybody who can connect may send one.
     pub desk_envelopes: Rate,
+    /// Blobs that one connection begins: 5 a second, 100 at once. More than anybody attaches; a stranger
+    /// leaves no more than that behind.
+    pub blobs_begun: Rate,
+    /// Blobs that are completed, by all connections together: 50 a second, 500 at once, because the relay syncs
+    /// each to disk while everybody's envelopes wait.
+    pub blobs_completed: Rate,
+    /// Connections that read one mailbox: 16, a device with several processes and connections that are dead
+    /// and not yet noticed. Every envelope is pushed to all of them.
+    pub mailbox_connections: usize,
+    /// Mailboxes: 200,000, twice the directory's entries. A device's stays for ever.
+    pub mailboxes: u64,
     /// Envelopes in a mailbox: 10,000. Weeks of a busy member's messages.
     pub mailbox_envelopes: u64,
     /// Bytes in a mailbox: 256 MiB.
     pub mailbox_bytes: u64,
+    /// Bytes in all mailboxes: 50 GiB. Without it a stranger could fill the disk, mailbox by mailbox.
+    pub all_mailbox_bytes: u64,
+    /// Delivery ids: 4,000,000, some 400 MiB. Two weeks of 1,000 devices with 280 envelopes a day each; beyond
+    /// that the oldest hour is forgotten first, and a delivery that is repeated after days comes twice.
+    pub deliveries: u64,
     /// Bytes of a blob: 2 GiB.
     pub blob_bytes: u64,
-    /// Bytes of all blobs: 50 GiB.
+    /// Bytes of all blobs, [`BLOB_OVERHEAD`] for each included: 50 GiB.
     pub all_blob_bytes: u64,
+    /// Blobs: 500,000. A file each, and a common file system has some three million places in 50 GiB.
+    pub blobs: u64,
     /// Directory entries: 100,000.
     pub directory_entries: u64,
     /// Envelopes pushed to a connection and not acknowledged: 64.
@@ -61,7 +85,8 @@ pub struct Limits {
     pub keep_envelopes: Duration,
     /// How long a delivery id is kept: 14 days, beyond the time for which clients repeat a delivery.
     pub keep_deliveries: Duration,
-    /// How long a complete blob is kept: 30 days.
+    /// How long a complete blob is kept: 90 days. An envelope that names it is kept for 60, and may have been
+    /// sent again 30 days after the first time (R-ENGINE-18).
     pub keep_blobs: Duration,
     /// How long an incomplete blob is kept: 1 day.
     pub keep_incomplete_blobs: Duration,
@@ -78,16 +103,23 @@ impl Default for Limits {
             hello_within: Duration::from_secs(10),
             frames: Rate { per_second: 200, burst: 1_000 },
             desk_envelopes: Rate { per_second: 2, burst: 60 },
+            blobs_begun: Rate { per_second: 5, burst: 100 },
+            blobs_completed: Rate { per_second: 50, burst: 500 },
+            mailbox_connections: 16,
+            mailboxes: 200_000,
             mailbox_envelopes: 10_000,
             mailbox_bytes: 256 << 20,
+            all_mailbox_bytes: 50 << 30,
+            deliveries: 4_000_000,
             blob_bytes: 2 << 30,
             all_blob_bytes: 50 << 30,
+            blobs: 500_000,
             directory_entries: 100_000,
             window_envelopes: 64,
             window_bytes: 1 << 20,
             keep_envelopes: DAY.saturating_mul(60),
             keep_deliveries: DAY.saturating_mul(14),
-            keep_blobs: DAY.saturating_mul(30),
+            keep_blobs: DAY.saturating_mul(90),
             keep_incomplete_blobs: DAY,
             keep_replies: Duration::from_secs(3_600),
         }
@@ -146,6 +178,12 @@ mod tests {
         assert_eq!(bucket.take(rate, at(500)), Ok(()));
         assert_eq!(bucket.take(rate, at(400)), Err(500), "a clock that goes back gives nothing away");
         assert_eq!(bucket.take(rate, at(1_000_000)), Ok(()));
+    }
+
+    #[test]
+    fn a_file_outlives_the_envelope_that_names_it_r_relay_19() {
+        let limits = Limits::default();
+        assert!(limits.keep_blobs >= limits.keep_envelopes + DAY * 30);
     }
 
     #[test]

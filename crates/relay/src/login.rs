@@ -4,7 +4,7 @@ use alloc::sync::Arc;
 
 use chancery_crypto::label;
 use chancery_crypto::signature::VerifyingKey;
-use chancery_identity::{Credential, login_message, reply_mailbox};
+use chancery_identity::{Capabilities, Credential, login_message, reply_mailbox};
 use chancery_wire::{RefusalCode, Unverified, proto};
 use proto::login::Who;
 use proto::relay_frame::Body;
@@ -50,11 +50,31 @@ impl Step<'_> {
     fn admit(&mut self, id: ConnectionId, mailbox: MailboxId, credential: Option<Credential>) -> Answer {
         // An enrolling device leaves no trace: anybody can make such a key.
         if credential.is_some() && self.storage.mailbox(&mailbox)?.is_none() {
-            self.create_mailbox(&mailbox, None)?;
+            self.new_mailbox(&mailbox, None).map_err(Fault::fatal)?;
         }
+        let state =
+            credential.as_ref().map_or(Ok(proto::Done::default()), |credential| self.state(credential))?;
         let reader = Reader { mailbox, credential: credential.map(Arc::new), subscription: None };
         self.set_stage(id, Stage::Mailbox(reader));
         self.relay.reads(mailbox, id);
-        Ok(Body::Done(proto::Done {}))
+        let readers = self.relay.readers(&mailbox);
+        let surplus = readers.len().saturating_sub(self.relay.limits.mailbox_connections);
+        for oldest in readers.into_iter().take(surplus) {
+            self.close(oldest);
+        }
+        Ok(Body::Done(state))
+    }
+
+    /// What a device is told of what the relay has of it, so that it notices a relay that was put back from an
+    /// old copy (R-RELAY-41, R-RELAY-42).
+    fn state(&self, credential: &Credential) -> Result<proto::Done, Fault> {
+        let device = credential.device_id();
+        let batch = self.storage.prekey_batch(&device)?;
+        let is_desk = credential.capabilities().contains(Capabilities::DESK);
+        Ok(proto::Done {
+            prekeys: batch.map_or(0, |batch| batch.sequence),
+            pairs: self.storage.prekey_pairs(&device)?,
+            directory: if is_desk { self.storage.directory_sequence()? } else { 0 },
+        })
     }
 }

@@ -3,7 +3,7 @@
 use chancery_wire::{Limit, RefusalCode, Timestamp, proto};
 use proto::relay_frame::Body;
 
-use crate::connection::{Answer, Fault, Stage, Subscription};
+use crate::connection::{Answer, Fault, Stage, Subscription, done};
 use crate::limits::{MAX_ACKNOWLEDGED, MAX_TOKEN, end};
 use crate::relay::{ConnectionId, send};
 use crate::step::{Step, at_most};
@@ -16,11 +16,11 @@ impl Step<'_> {
         at_most(deliver.token.len(), MAX_TOKEN)?;
         envelope_fits(&deliver.envelope)?;
         if self.storage.has_delivery(&mailbox, &delivery)? {
-            return Ok(Body::Done(proto::Done {}));
+            return done();
         }
         let is_desk = self.relay.organisation.desk().is_some_and(|desk| mailbox == desk.device_id().into());
         let held = self.storage.mailbox(&mailbox)?;
-        if held.is_none() && !is_desk {
+        if held.map_or(!is_desk, |held| held.removed) {
             return Err(RefusalCode::NotFound.into());
         }
         if let Some(held) = held {
@@ -28,13 +28,10 @@ impl Step<'_> {
         }
         if is_desk {
             let rate = self.relay.limits.desk_envelopes;
-            self.relay.desk_envelopes.take(rate, self.now).map_err(|retry_after_ms| Fault::Refused {
-                code: RefusalCode::RateLimited,
-                retry_after_ms,
-            })?;
+            self.relay.shared.desk_envelopes.take(rate, self.now).map_err(Fault::limited)?;
         }
         if held.is_none() {
-            self.create_mailbox(&mailbox, None)?;
+            self.new_mailbox(&mailbox, None)?;
         }
         self.store(&mailbox, &delivery, &deliver.envelope)
     }
@@ -45,24 +42,37 @@ impl Step<'_> {
         let (mailbox, delivery) = names(&reply.mailbox, &reply.delivery_id)?;
         envelope_fits(&reply.envelope)?;
         if self.storage.has_delivery(&mailbox, &delivery)? {
-            return Ok(Body::Done(proto::Done {}));
+            return done();
         }
         let expires = end(self.now, self.relay.limits.keep_replies);
         match self.storage.mailbox(&mailbox)? {
+            Some(Mailbox { removed: true, .. }) => return Err(RefusalCode::NotFound.into()),
             // A device's mailbox stays one.
             Some(held @ Mailbox { expires: None, .. }) => self.within_quota(&held, reply.envelope.len())?,
             Some(held) => {
                 self.within_quota(&held, reply.envelope.len())?;
                 self.create_mailbox(&mailbox, Some(expires))?;
             }
-            None => self.create_mailbox(&mailbox, Some(expires))?,
+            None => self.new_mailbox(&mailbox, Some(expires))?,
         }
         self.store(&mailbox, &delivery, &reply.envelope)
     }
 
-    /// Makes a mailbox. Its sequences start above the clock's milliseconds, so that a reply mailbox that
+    /// Makes a mailbox if there is a place for one more (R-RELAY-20).
+    pub(crate) fn new_mailbox(
+        &mut self,
+        mailbox: &MailboxId,
+        expires: Option<Timestamp>,
+    ) -> Result<(), Fault> {
+        if self.storage.totals()?.mailboxes >= self.relay.limits.mailboxes {
+            return Err(RefusalCode::QuotaExceeded.into());
+        }
+        Ok(self.create_mailbox(mailbox, expires)?)
+    }
+
+    /// Makes a mailbox, or gives it a new end. Its sequences start above the clock's milliseconds, so that a reply mailbox that
     /// ended and is made again does not repeat one (R-RELAY-15).
-    pub(crate) fn create_mailbox(
+    fn create_mailbox(
         &mut self,
         mailbox: &MailboxId,
         expires: Option<Timestamp>,
@@ -73,8 +83,13 @@ impl Step<'_> {
 
     fn within_quota(&self, mailbox: &Mailbox, len: usize) -> Result<(), Fault> {
         let limits = &self.relay.limits;
-        let bytes = mailbox.bytes.saturating_add(u64::try_from(len).unwrap_or(u64::MAX));
-        if mailbox.envelopes >= limits.mailbox_envelopes || bytes > limits.mailbox_bytes {
+        let len = u64::try_from(len).unwrap_or(u64::MAX);
+        let bytes = mailbox.bytes.saturating_add(len);
+        let all = self.storage.totals()?.envelope_bytes.saturating_add(len);
+        if mailbox.envelopes >= limits.mailbox_envelopes
+            || bytes > limits.mailbox_bytes
+            || all > limits.all_mailbox_bytes
+        {
             return Err(RefusalCode::QuotaExceeded.into());
         }
         Ok(())
@@ -82,12 +97,12 @@ impl Step<'_> {
 
     /// Stores an envelope and its delivery id (R-RELAY-14), and has it pushed to whoever reads the mailbox.
     fn store(&mut self, mailbox: &MailboxId, delivery: &DeliveryId, envelope: &[u8]) -> Answer {
-        let (keep_envelopes, keep_deliveries) =
-            (self.relay.limits.keep_envelopes, self.relay.limits.keep_deliveries);
-        self.storage.append(mailbox, envelope, end(self.now, keep_envelopes))?;
-        self.storage.note_delivery(mailbox, delivery, end(self.now, keep_deliveries))?;
+        let limits = self.relay.limits;
+        self.storage.append(mailbox, envelope, end(self.now, limits.keep_envelopes))?;
+        let expires = end(self.now, limits.keep_deliveries);
+        self.storage.note_delivery(mailbox, delivery, expires, limits.deliveries)?;
         self.to_push = self.relay.readers(mailbox);
-        Ok(Body::Done(proto::Done {}))
+        done()
     }
 
     /// R-RELAY-16. Subscribing again starts over.
@@ -98,7 +113,7 @@ impl Step<'_> {
             reader.subscription = Some(Subscription { target: Some(target), ..Subscription::default() });
         }
         self.to_push.push(id);
-        Ok(Body::Done(proto::Done {}))
+        done()
     }
 
     /// R-RELAY-21. Room is made on every connection that reads the mailbox (R-RELAY-24).
@@ -119,7 +134,7 @@ impl Step<'_> {
             }
         }
         self.to_push = readers;
-        Ok(Body::Done(proto::Done {}))
+        done()
     }
 
     /// Pushes what the window has room for (R-RELAY-17), then says once that the client is caught up

@@ -9,11 +9,11 @@ use chancery_wire::Timestamp;
 
 use crate::storage::{
     BlobId, BlobState, DeliveryId, DirectoryRow, EntryId, Mailbox, MailboxId, PrekeyBatch, PrekeyPair,
-    Storage, StorageError,
+    Storage, StorageError, Totals,
 };
 
 /// Keeps everything in maps. It survives the relay that used it, which is how a simulation restarts one.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct MemoryStorage {
     mailboxes: Table<MailboxId, Mailbox>,
     envelopes: Table<(MailboxId, u64), (Vec<u8>, Timestamp)>,
@@ -89,6 +89,17 @@ impl Storage for MemoryStorage {
         self.end_transaction(End::Rollback);
     }
 
+    fn totals(&self) -> Result<Totals, StorageError> {
+        Ok(Totals {
+            mailboxes: length(self.mailboxes.rows.len()),
+            envelope_bytes: sum(self.mailboxes.rows.values().map(|mailbox| mailbox.bytes)),
+            deliveries: length(self.deliveries.rows.len()),
+            blobs: length(self.blobs.rows.len()),
+            blob_bytes: sum(self.blobs.rows.values().map(|(state, _)| state.length)),
+            directory_entries: length(self.directory.rows.len()),
+        })
+    }
+
     fn mailbox(&self, mailbox: &MailboxId) -> Result<Option<Mailbox>, StorageError> {
         Ok(self.mailboxes.get(mailbox).copied())
     }
@@ -99,7 +110,7 @@ impl Storage for MemoryStorage {
         last_sequence: u64,
         expires: Option<Timestamp>,
     ) -> Result<(), StorageError> {
-        let fresh = Mailbox { last_sequence, envelopes: 0, bytes: 0, expires };
+        let fresh = Mailbox { last_sequence, envelopes: 0, bytes: 0, expires, removed: false };
         let row = self.mailboxes.get(mailbox).map_or(fresh, |held| Mailbox { expires, ..*held });
         self.mailboxes.put(*mailbox, row);
         Ok(())
@@ -117,7 +128,7 @@ impl Storage for MemoryStorage {
             last_sequence: sequence,
             envelopes: held.envelopes.saturating_add(1),
             bytes: held.bytes.saturating_add(length(envelope.len())),
-            expires: held.expires,
+            ..held
         };
         self.mailboxes.put(*mailbox, row);
         self.envelopes.put((*mailbox, sequence), (envelope.to_vec(), expires));
@@ -147,8 +158,25 @@ impl Storage for MemoryStorage {
         mailbox: &MailboxId,
         delivery: &DeliveryId,
         expires: Timestamp,
+        most: u64,
     ) -> Result<(), StorageError> {
         self.deliveries.put((*mailbox, *delivery), expires);
+        while length(self.deliveries.rows.len()) > most {
+            let first = self.deliveries.rows.iter().min_by_key(|(_, end)| **end).map(|(key, _)| *key);
+            let Some(first) = first else { break };
+            self.deliveries.remove(&first);
+        }
+        Ok(())
+    }
+
+    fn remove_device(&mut self, device: &DeviceId) -> Result<(), StorageError> {
+        let mailbox = MailboxId::from(*device);
+        let last_sequence = self.mailboxes.get(&mailbox).map_or(0, |held| held.last_sequence);
+        let row = Mailbox { last_sequence, envelopes: 0, bytes: 0, expires: None, removed: true };
+        self.mailboxes.put(mailbox, row);
+        self.envelopes.remove_range((mailbox, 0)..=(mailbox, u64::MAX));
+        self.prekeys.remove(device);
+        self.pairs.remove_range((*device, 0)..=(*device, usize::MAX));
         Ok(())
     }
 
@@ -170,6 +198,11 @@ impl Storage for MemoryStorage {
         Ok(self.prekeys.get(device).cloned())
     }
 
+    fn prekey_pairs(&self, device: &DeviceId) -> Result<u32, StorageError> {
+        let pairs = self.pairs.rows.range((*device, 0)..=(*device, usize::MAX));
+        Ok(u32::try_from(pairs.count()).unwrap_or(u32::MAX))
+    }
+
     fn take_prekey_pair(&mut self, device: &DeviceId) -> Result<Option<PrekeyPair>, StorageError> {
         let range = (*device, 0)..=(*device, usize::MAX);
         let first = self.pairs.rows.range(range).next().map(|(key, pair)| (*key, pair.clone()));
@@ -181,10 +214,6 @@ impl Storage for MemoryStorage {
 
     fn blob(&self, blob: &BlobId) -> Result<Option<BlobState>, StorageError> {
         Ok(self.blobs.get(blob).map(|(state, _)| *state))
-    }
-
-    fn blob_bytes(&self) -> Result<u64, StorageError> {
-        Ok(self.blobs.rows.values().fold(0, |sum, (state, _)| sum.saturating_add(state.length)))
     }
 
     fn append_blob(&mut self, blob: &BlobId, part: &[u8], expires: Timestamp) -> Result<(), StorageError> {
@@ -218,8 +247,8 @@ impl Storage for MemoryStorage {
         Ok(self.directory.get(entry).cloned())
     }
 
-    fn directory_len(&self) -> Result<u64, StorageError> {
-        Ok(length(self.directory.rows.len()))
+    fn directory_sequence(&self) -> Result<u64, StorageError> {
+        Ok(self.directory.rows.values().map(|row| row.sequence).max().unwrap_or(0))
     }
 
     fn put_directory_entry(
@@ -229,8 +258,7 @@ impl Storage for MemoryStorage {
         sealed: &[u8],
         least: u64,
     ) -> Result<(), StorageError> {
-        let newest = self.directory.rows.values().map(|row| row.sequence).max().unwrap_or(0);
-        let sequence = newest.saturating_add(1).max(least);
+        let sequence = self.directory_sequence()?.saturating_add(1).max(least);
         let row = DirectoryRow { entry_id: *entry, version, sealed: sealed.to_vec(), sequence };
         self.directory.put(*entry, row);
         Ok(())
@@ -275,7 +303,7 @@ impl Storage for MemoryStorage {
 }
 
 /// Rows, and what they were when the transaction began.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Table<K, V> {
     rows: BTreeMap<K, V>,
     undo: Vec<(K, Option<V>)>,
@@ -332,6 +360,10 @@ impl<K: Ord + Copy, V> Table<K, V> {
             }
         }
     }
+}
+
+fn sum(numbers: impl Iterator<Item = u64>) -> u64 {
+    numbers.fold(0, u64::saturating_add)
 }
 
 fn length(len: usize) -> u64 {

@@ -8,23 +8,26 @@ use chancery_identity::prekey::{PrekeyError, VerifiedUpload};
 use chancery_wire::{Limit, RefusalCode, Timestamp, Unverified, WireMessage, decode, encode, proto};
 use proto::relay_frame::Body;
 
-use crate::connection::{Answer, Fault};
+use crate::connection::{Answer, Fault, done};
 use crate::limits::{BUNDLE_LEN, MAX_TOKEN};
 use crate::relay::ConnectionId;
 use crate::step::{Step, at_most};
 use crate::storage::{MAX_NUMBER, PrekeyBatch, PrekeyPair};
 
 impl Step<'_> {
-    /// R-RELAY-25, R-RELAY-26.
+    /// R-RELAY-25, R-RELAY-26. A device that was removed publishes nothing (R-RELAY-43).
     pub(crate) fn publish_prekeys(&mut self, id: ConnectionId, upload: proto::PrekeyUpload) -> Answer {
         let credential = self.device(id)?;
         let device = credential.device_id();
+        if self.storage.mailbox(&device.into())?.is_some_and(|mailbox| mailbox.removed) {
+            return Err(RefusalCode::NotAuthorised.into());
+        }
         let held = self.storage.prekey_batch(&device)?;
         if let (Some(held), Some(batch)) = (&held, &upload.batch)
             && held.batch == encode(batch)
         {
             // The answer to this upload was lost; what has been handed out since stays handed out.
-            return Ok(Body::Done(proto::Done {}));
+            return done();
         }
         let previous = held.map_or(0, |held| held.sequence);
         let verified = VerifiedUpload::verify(Unverified::new(upload), &credential, previous, self.now)
@@ -49,7 +52,7 @@ impl Step<'_> {
             return Err(RefusalCode::TooLarge.into());
         }
         self.storage.put_prekeys(&device, &batch, &pairs)?;
-        Ok(Body::Done(proto::Done {}))
+        done()
     }
 
     /// R-RELAY-27: a pair of one-time prekeys leaves the storage in the transaction that hands it out; without

@@ -67,7 +67,7 @@ pub struct Relay {
     pub(crate) organisation: Organisation,
     pub(crate) pin: [u8; 32],
     pub(crate) limits: Limits,
-    pub(crate) desk_envelopes: Bucket,
+    pub(crate) shared: SharedRates,
     connections: BTreeMap<ConnectionId, Connection>,
     readers: BTreeMap<MailboxId, BTreeSet<ConnectionId>>,
     undo: BTreeMap<ConnectionId, Option<Connection>>,
@@ -82,7 +82,10 @@ impl Relay {
             organisation,
             pin,
             limits,
-            desk_envelopes: Bucket::full(limits.desk_envelopes, Timestamp::default()),
+            shared: SharedRates {
+                desk_envelopes: Bucket::full(limits.desk_envelopes, Timestamp::default()),
+                blobs_completed: Bucket::full(limits.blobs_completed, Timestamp::default()),
+            },
             connections: BTreeMap::new(),
             readers: BTreeMap::new(),
             undo: BTreeMap::new(),
@@ -160,7 +163,7 @@ impl Relay {
         rng: &mut dyn CryptoRng,
     ) -> Result<Vec<Effect>, StorageError> {
         self.undo.clear();
-        let desk_envelopes = self.desk_envelopes;
+        let shared = self.shared;
         let result = storage.begin().and_then(|()| {
             let mut step = Step::new(self, storage, now, rng);
             for input in inputs {
@@ -171,7 +174,7 @@ impl Relay {
         });
         if result.is_err() {
             storage.rollback();
-            self.desk_envelopes = desk_envelopes;
+            self.shared = shared;
             self.restore();
         }
         result
@@ -221,7 +224,8 @@ impl Relay {
         }
         let frames = Bucket::full(self.limits.frames, now);
         self.undo.entry(id).or_insert(None);
-        self.connections.insert(id, Connection { opened: now, frames, stage: Stage::Fresh });
+        let blobs_begun = Bucket::full(self.limits.blobs_begun, now);
+        self.connections.insert(id, Connection { opened: now, frames, blobs_begun, stage: Stage::Fresh });
         None
     }
 
@@ -271,6 +275,13 @@ impl Relay {
     pub(crate) fn readers(&self, mailbox: &MailboxId) -> Vec<ConnectionId> {
         self.readers.get(mailbox).map(|ids| ids.iter().copied().collect()).unwrap_or_default()
     }
+}
+
+/// What all connections share.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct SharedRates {
+    pub(crate) desk_envelopes: Bucket,
+    pub(crate) blobs_completed: Bucket,
 }
 
 /// Makes the frame that answers `request`, or, for 0, one that was not asked for.

@@ -68,9 +68,7 @@ impl<'a> Step<'a> {
                 proto::ClientFrame { request, body } => (
                     request,
                     match (within_rate, body) {
-                        (Err(retry_after_ms), _) => {
-                            Err(Fault::Refused { code: RefusalCode::RateLimited, retry_after_ms })
-                        }
+                        (Err(retry_after_ms), _) => Err(Fault::limited(retry_after_ms)),
                         (Ok(()), Some(body)) => self.request(id, body),
                         (Ok(()), None) => Err(RefusalCode::BadRequest.into()),
                     },
@@ -119,7 +117,7 @@ impl<'a> Step<'a> {
                 match request {
                     Request::Deliver(deliver) => self.deliver(&deliver),
                     Request::ClaimPrekeys(claim) => self.claim_prekeys(&claim),
-                    Request::PutBlob(put) => self.put_blob(&put),
+                    Request::PutBlob(put) => self.put_blob(id, &put),
                     Request::GetBlob(get) => self.get_blob(&get),
                     _ => self.organisation_document(),
                 }
@@ -200,7 +198,7 @@ impl<'a> Step<'a> {
         self.storage.expire(now, EXPIRED_PER_TICK)
     }
 
-    fn close(&mut self, id: ConnectionId) {
+    pub(crate) fn close(&mut self, id: ConnectionId) {
         self.relay.forget(id);
         self.effects.push(Effect::Close { connection: id });
     }

@@ -82,6 +82,25 @@ pub struct Mailbox {
     pub bytes: u64,
     /// When a reply mailbox ends; `None` for a device's, which stays.
     pub expires: Option<Timestamp>,
+    /// Whether its device was removed: it takes nothing any more.
+    pub removed: bool,
+}
+
+/// How much there is of everything that is limited as a whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Totals {
+    /// Mailboxes, those of removed devices included.
+    pub mailboxes: u64,
+    /// Bytes of all envelopes.
+    pub envelope_bytes: u64,
+    /// Deliveries noted.
+    pub deliveries: u64,
+    /// Blobs, complete or not.
+    pub blobs: u64,
+    /// Bytes of all blobs.
+    pub blob_bytes: u64,
+    /// Directory entries.
+    pub directory_entries: u64,
 }
 
 /// A device's prekeys that are handed out any number of times, and what vouches for all of them.
@@ -150,6 +169,9 @@ pub trait Storage {
     /// Forgets the transaction, if there is one.
     fn rollback(&mut self);
 
+    /// Returns how much there is. Asked at every delivery, so it should be at hand.
+    fn totals(&self) -> Result<Totals, StorageError>;
+
     /// Returns a mailbox.
     fn mailbox(&self, mailbox: &MailboxId) -> Result<Option<Mailbox>, StorageError>;
     /// Makes a mailbox whose first envelope gets the sequence after `last_sequence`; one that exists only
@@ -173,13 +195,18 @@ pub trait Storage {
     fn remove_envelope(&mut self, mailbox: &MailboxId, sequence: u64) -> Result<(), StorageError>;
     /// Whether this delivery has been noted.
     fn has_delivery(&self, mailbox: &MailboxId, delivery: &DeliveryId) -> Result<bool, StorageError>;
-    /// Notes a delivery.
+    /// Notes a delivery that is not noted; of more than `most` in all mailboxes together those that end first
+    /// are forgotten.
     fn note_delivery(
         &mut self,
         mailbox: &MailboxId,
         delivery: &DeliveryId,
         expires: Timestamp,
+        most: u64,
     ) -> Result<(), StorageError>;
+    /// Marks the mailbox of a device as removed, for ever, and deletes its envelopes and prekeys; makes a
+    /// mailbox if there is none.
+    fn remove_device(&mut self, device: &DeviceId) -> Result<(), StorageError>;
 
     /// Replaces all prekeys of a device.
     fn put_prekeys(
@@ -190,14 +217,14 @@ pub trait Storage {
     ) -> Result<(), StorageError>;
     /// Returns a device's batch.
     fn prekey_batch(&self, device: &DeviceId) -> Result<Option<PrekeyBatch>, StorageError>;
+    /// Returns how many pairs of one-time prekeys a device has left.
+    fn prekey_pairs(&self, device: &DeviceId) -> Result<u32, StorageError>;
     /// Takes out the first pair of one-time prekeys; it is never returned again.
     fn take_prekey_pair(&mut self, device: &DeviceId) -> Result<Option<PrekeyPair>, StorageError>;
 
     /// Returns how much of a blob is there. What [`Self::append_blob`] added to an incomplete blob may be
     /// gone after a crash; what [`Self::complete_blob`] closed is not.
     fn blob(&self, blob: &BlobId) -> Result<Option<BlobState>, StorageError>;
-    /// Returns the bytes of all blobs.
-    fn blob_bytes(&self) -> Result<u64, StorageError>;
     /// Appends to an incomplete blob, which it makes if need be; `expires` counts for a new one.
     fn append_blob(&mut self, blob: &BlobId, part: &[u8], expires: Timestamp) -> Result<(), StorageError>;
     /// Closes a blob; all of it is durable at the next commit.
@@ -207,8 +234,8 @@ pub trait Storage {
 
     /// Returns a directory entry.
     fn directory_entry(&self, entry: &EntryId) -> Result<Option<DirectoryRow>, StorageError>;
-    /// Returns how many entries there are.
-    fn directory_len(&self) -> Result<u64, StorageError>;
+    /// Returns the highest sequence of all entries, 0 without any.
+    fn directory_sequence(&self) -> Result<u64, StorageError>;
     /// Puts a directory entry in the place of an earlier version, under a sequence above all others and at
     /// least `least`.
     fn put_directory_entry(

@@ -154,7 +154,7 @@ impl World {
         let entries = Desk::pending_directory(&self.desk_disk).expect("readable");
         self.publish(&entries);
         for entry in entries {
-            let batch = Desk::directory_published(&self.desk_disk, &entry.entry_id, entry.version);
+            let batch = Desk::directory_published(&self.desk_disk, &entry.entry_id, entry.version, 0);
             commit(&mut self.desk_disk, batch.expect("readable"));
         }
     }

@@ -1,5 +1,6 @@
 //! The commands that go on: relay, desk, and both together.
 
+use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
@@ -74,6 +75,46 @@ fn a_desk_needs_to_know_the_relay() {
     run(&[&["org", "invite", "alice"][..], &fixed].concat()).fails(1, "relay-not-recorded", false);
     let pin = "0".repeat(64);
     run(&[&["org", "relay", "http://x", "--pin", &pin][..], &fixed].concat()).fails(64, "relay-url", false);
+}
+
+#[test]
+fn who_enrols_after_a_relay_was_put_back_finds_everybody_r_org_23() {
+    let mut company = Company::open();
+    company.member("alice");
+    let (data, backup) = (company.path("data"), company.path("backup"));
+    company.relay.stop();
+    copy(&data, &backup);
+    company.restart_relay();
+    company.member("bob");
+    company.relay.stop();
+    std::fs::remove_dir_all(&data).unwrap();
+    copy(&backup, &data);
+    company.restart_relay();
+
+    company.member("carol");
+    let begun = Instant::now();
+    loop {
+        // Bob's device has not been there since, so that the message itself may have to wait.
+        let sent = company.command("carol", &["send", "bob", "hello", "--timeout", "1"]);
+        if sent.error.as_ref().is_none_or(|error| error["code"] != "unknown-recipient") {
+            break;
+        }
+        assert!(begun.elapsed() < Duration::from_secs(20), "{sent:?}");
+        std::thread::sleep(Duration::from_millis(200));
+    }
+}
+
+/// Copies a folder with everything in it.
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let (path, name) = entry.map(|entry| (entry.path(), entry.file_name())).unwrap();
+        if path.is_dir() {
+            copy(&path, &to.join(name));
+        } else {
+            std::fs::copy(&path, to.join(name)).unwrap();
+        }
+    }
 }
 
 /// An organisation with a passphrase, for `up`.

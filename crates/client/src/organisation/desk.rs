@@ -84,9 +84,11 @@ impl Office {
     ) -> Result<(), Error> {
         let (connection, mut pushes) = Connection::open(self.connector.as_ref(), &self.org).await?;
         let credential = self.desk.credential().signed();
-        connection.log_in(&self.org, &self.relay.pin, self.desk.device_keys(), Some(credential)).await?;
+        let keys = self.desk.device_keys();
+        let state = connection.log_in(&self.org, &self.relay.pin, keys, Some(credential)).await?;
         *connected = Some(Instant::now());
         self.publish_relay_record(&connection).await?;
+        self.change(|records| Desk::compare_directory(records, state.directory))?;
         self.publish(&connection).await?;
         connection.done(client_frame::Body::Subscribe(Subscribe {})).await?;
         if let Some(on_ready) = on_ready.take() {
@@ -103,6 +105,7 @@ impl Office {
     ) -> Result<(), Error> {
         let mut interval = tokio::time::interval(PUBLISH_INTERVAL);
         interval.tick().await;
+        let mut behind = true;
         loop {
             tokio::select! {
                 push = pushes.recv() => match push {
@@ -111,8 +114,25 @@ impl Office {
                     None => return Err(ErrorCode::RelayUnreachable.into()),
                 },
                 _ = interval.tick() => self.publish(connection).await?,
+                // Enrolments come in between.
+                () = std::future::ready(()), if behind => behind = self.catch_up(connection).await?,
             }
         }
+    }
+
+    /// Publishes some entries again that a relay may have lost; returns whether there may be more.
+    async fn catch_up(&self, connection: &Connection) -> Result<bool, Error> {
+        let mut rng = clock::rng()?;
+        let behind = self.store().transaction(|records| {
+            let batch = self.desk.catch_up(records, &mut rng).map_err(|error| org_error(&error))?;
+            let behind = batch.is_some();
+            Ok::<_, Error>((batch.unwrap_or_default(), behind))
+        })?;
+        if behind {
+            tracing::info!("the relay's directory is brought up to date");
+            self.publish(connection).await?;
+        }
+        Ok(behind)
     }
 
     /// Answers one request: commit, publish the directory entry, reply, and only then acknowledge.
@@ -187,22 +207,23 @@ impl Office {
             .read(|records| Desk::pending_directory(records).map_err(|error| org_error(&error)))?;
         for entry in pending {
             let (entry_id, version) = (entry.entry_id.clone(), entry.version);
-            match connection.done(client_frame::Body::PublishDirectory(entry)).await {
-                Ok(()) => {}
+            let state = match connection.state(client_frame::Body::PublishDirectory(entry)).await {
+                Ok(state) => state,
                 // It stays to be published; neither other entries nor enrolments wait for it.
                 Err(error) if is_refusal(error.code()) => {
                     tracing::warn!(code = error.code().name(), "a directory entry was refused");
                     continue;
                 }
                 Err(error) => return Err(error),
-            }
-            self.store().transaction(|records| {
-                let batch = Desk::directory_published(records, &entry_id, version)
-                    .map_err(|error| org_error(&error))?;
-                Ok::<_, Error>((batch, ()))
-            })?;
+            };
+            self.change(|records| Desk::directory_published(records, &entry_id, version, state.directory))?;
         }
         Ok(())
+    }
+
+    /// Commits what the desk makes of its records.
+    fn change(&self, work: impl FnOnce(&dyn Records) -> Result<Batch, OrgError>) -> Result<(), Error> {
+        self.store().transaction(|records| Ok((work(records).map_err(|error| org_error(&error))?, ())))
     }
 
     fn store(&self) -> std::sync::MutexGuard<'_, Store> {

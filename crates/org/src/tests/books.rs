@@ -95,7 +95,7 @@ fn a_crash_between_answer_and_publication_loses_no_entry() {
         world.enrol(&link, &keys).unwrap();
     }
     let [alice, bob] = &Desk::pending_directory(&world.store).unwrap()[..] else { panic!("two entries") };
-    let published = |store: &Store, version| Desk::directory_published(store, &alice.entry_id, version);
+    let published = |store: &Store, version| Desk::directory_published(store, &alice.entry_id, version, 0);
     assert!(published(&world.store, 0).unwrap().is_empty(), "an older version does not count");
     let batch = published(&world.store, alice.version).unwrap();
     apply(&mut world.store, &batch);
@@ -103,6 +103,88 @@ fn a_crash_between_answer_and_publication_loses_no_entry() {
     assert!(published(&world.store, alice.version).unwrap().is_empty());
     let entry = world.public.open_directory_entry(&state::settings(&world.store).unwrap().directory_key, bob);
     assert_eq!(entry.unwrap().handle(), &handle("bob"));
+}
+
+/// Publishes everything that is pending to a relay whose directory then ends with `directory`.
+fn publish(world: &mut World, directory: u64) -> Vec<proto::SealedDirectoryEntry> {
+    let pending = Desk::pending_directory(&world.store).unwrap();
+    for entry in &pending {
+        let batch = Desk::directory_published(&world.store, &entry.entry_id, entry.version, directory);
+        apply(&mut world.store, &batch.unwrap());
+    }
+    assert_eq!(Desk::pending_directory(&world.store), Ok(Vec::new()));
+    pending
+}
+
+/// A relay says at login what its directory ends with; returns everything that is published then.
+fn login(world: &mut World, directory: u64) -> Vec<proto::SealedDirectoryEntry> {
+    let batch = Desk::compare_directory(&world.store, directory).unwrap();
+    apply(&mut world.store, &batch);
+    let mut published = Vec::new();
+    while let Some(batch) = world.desk.catch_up(&world.store, &mut *world.rng).unwrap() {
+        apply(&mut world.store, &batch);
+        published.extend(publish(world, directory.saturating_add(1)));
+    }
+    published
+}
+
+#[test]
+fn a_relay_that_was_put_back_is_given_every_entry_again_r_org_23() {
+    let mut world = World::new(28);
+    let mut entries = Vec::new();
+    for number in 0..70_u64 {
+        let link = world.invite(&alloc::format!("member{number}"));
+        if number % 10 == 0 {
+            let keys = world.device();
+            world.enrol(&link, &keys).unwrap();
+            entries.extend(publish(&mut world, 1_000 + number));
+        }
+    }
+    assert_eq!(entries.len(), 7);
+    assert_eq!(login(&mut world, 1_060), [], "an up-to-date relay costs nothing");
+    assert!(Desk::compare_directory(&world.store, 1_060).unwrap().is_empty());
+    let sorted = |mut entries: Vec<proto::SealedDirectoryEntry>| {
+        entries.sort_by(|a, b| a.entry_id.cmp(&b.entry_id));
+        entries
+    };
+    let entries = sorted(entries);
+    assert_eq!(sorted(login(&mut world, 1_030)), entries, "byte for byte, so that what is there stays");
+    assert_eq!(login(&mut world, 1_031), [], "and now it has them");
+    assert_eq!(sorted(login(&mut world, 0)), entries, "an empty relay");
+}
+
+#[test]
+fn a_desk_that_kept_nothing_signs_its_entries_anew_r_org_23() {
+    let mut world = World::new(29);
+    let (link, keys) = (world.invite("alice"), world.device());
+    let enrolment = world.enrol(&link, &keys).unwrap();
+    let first = publish(&mut world, 5).remove(0);
+    world.store.retain(|key, _| ![0x0206, 0x0209].contains(&key.table.0));
+    let [again] = login(&mut world, 5).try_into().unwrap();
+    assert_eq!((again.version, &again.entry_id), (first.version + 1, &first.entry_id));
+    let key = state::settings(&world.store).unwrap().directory_key;
+    let entry = world.public.open_directory_entry(&key, &again).unwrap();
+    assert_eq!(entry.device_ids(), [enrolment.credential.device_id()]);
+}
+
+#[test]
+fn a_crash_while_catching_up_skips_nobody_r_org_23() {
+    let mut world = World::new(30);
+    for number in 0..3 {
+        let (link, keys) = (world.invite(&alloc::format!("member{number}")), world.device());
+        world.enrol(&link, &keys).unwrap();
+    }
+    publish(&mut world, 7);
+    let batch = Desk::compare_directory(&world.store, 3).unwrap();
+    apply(&mut world.store, &batch);
+    let batch = world.desk.catch_up(&world.store, &mut *world.rng).unwrap().unwrap();
+    apply(&mut world.store, &batch);
+    // One entry goes out; then the desk dies and another relay login says what that entry left.
+    let one = Desk::pending_directory(&world.store).unwrap().remove(0);
+    let batch = Desk::directory_published(&world.store, &one.entry_id, one.version, 8).unwrap();
+    apply(&mut world.store, &batch);
+    assert!(Desk::compare_directory(&world.store, 8).unwrap().is_empty());
+    assert_eq!(publish(&mut world, 9).len(), 2);
 }
 
 /// Answers a number of reads, then fails.

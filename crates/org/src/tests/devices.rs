@@ -265,6 +265,29 @@ fn world_device(seed: u8) -> DeviceKeys {
     DeviceKeys::generate(&mut seeded([seed; 32]))
 }
 
+/// The removed devices that the relay is told of.
+fn told(world: &World) -> Vec<Vec<u8>> {
+    let pending = Desk::pending_directory(&world.store).unwrap();
+    pending.into_iter().flat_map(|entry| entry.removed).collect()
+}
+
+#[test]
+fn the_relay_is_told_of_the_newest_removed_devices_only() {
+    // R-ORG-21
+    let mut world = World::new(89);
+    let old = world.member("alice");
+    let new = world.second(&old).unwrap();
+    let (member_id, new_id) = (old.credential.member_id(), new.credential.device_id());
+    let mut member = crate::state::member(&world.store, &member_id).unwrap().unwrap();
+    member.removed_ids = (0..64).map(|id| [id; 16].to_vec()).collect();
+    let mut batch = Batch::default();
+    crate::state::put_member(&mut batch, &member_id, &member);
+    apply(&mut world.store, &batch);
+    world.remove(&old, &new_id).unwrap();
+    let told = told(&world);
+    assert_eq!((told.len(), &told[0], &told[63]), (64, &[1; 16].to_vec(), &new_id.as_bytes().to_vec()));
+}
+
 #[test]
 fn a_removed_device_is_no_longer_listed_and_orders_nothing() {
     // R-ORG-19, R-ORG-21
@@ -281,6 +304,7 @@ fn a_removed_device_is_no_longer_listed_and_orders_nothing() {
 
     assert_eq!(world.remove(&old, &new_id), Ok(new_id));
     assert_eq!(world.listed(&old), (3, [old_id].into()));
+    assert_eq!(told(&world), [new_id.as_bytes().to_vec()], "R-RELAY-43");
     let store = world.store.clone();
     assert_eq!(world.remove(&old, &new_id), Ok(new_id), "an answer that was lost is given again");
     assert_eq!(world.remove(&new, &old_id), Err(OrderError::Removed));

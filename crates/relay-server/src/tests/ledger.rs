@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use chancery_identity::OrgId;
 use serde_json::Value;
 
-use crate::SqliteStorage;
+use crate::sqlite::SqliteStorage;
 
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..")

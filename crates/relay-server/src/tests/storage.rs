@@ -5,14 +5,15 @@ use std::path::Path;
 
 use chancery_identity::{OrgId, Organisation};
 use chancery_relay::{
-    BlobId, BlobState, ConnectionId, Effect, Input, Limits, MailboxId, Relay, Storage, StorageError,
-    conformance,
+    BlobId, BlobState, ConnectionId, DeliveryId, Effect, Input, Limits, MailboxId, Relay, Storage,
+    StorageError, conformance,
 };
 use chancery_wire::proto::relay_frame::Body;
 use chancery_wire::{RefusalCode, Timestamp, Unverified};
 
 use super::fixture::{Acme, deliver, frame, read};
-use crate::{ServerError, SqliteStorage};
+use crate::ServerError;
+use crate::sqlite::SqliteStorage;
 
 const ORG: OrgId = OrgId::new([1; 32]);
 const LATE: Timestamp = Timestamp::from_millis(1 << 42);
@@ -67,7 +68,7 @@ fn a_restart_takes_an_incomplete_blob_back_to_what_was_synced() {
     let mut storage = open(directory.path());
     let after_restart = BlobState { length: 8 << 20, complete: false };
     assert_eq!(storage.blob(&blob), Ok(Some(after_restart)), "R-RELAY-33");
-    assert_eq!(storage.blob_bytes(), Ok(8 << 20));
+    assert_eq!(storage.totals().unwrap().blob_bytes, 8 << 20);
     transaction(&mut storage, |storage| {
         storage.append_blob(&blob, b"end", LATE)?;
         storage.complete_blob(&blob, LATE)
@@ -120,13 +121,84 @@ fn newer_formats_and_other_organisations_are_refused() {
     let other = SqliteStorage::open(directory.path(), &OrgId::new([2; 32]));
     assert_eq!(other.err(), Some(ServerError::OtherOrganisation));
     let database = rusqlite::Connection::open(directory.path().join("relay.db")).unwrap();
-    database.pragma_update(None, "user_version", 2).unwrap();
+    database.pragma_update(None, "user_version", 3).unwrap();
     let newer = SqliteStorage::open(directory.path(), &ORG);
-    assert_eq!(newer.err(), Some(ServerError::NewerFormat { found: 2, supported: 1 }));
+    assert_eq!(newer.err(), Some(ServerError::NewerFormat { found: 3, supported: 2 }));
     drop(database);
     fs::write(directory.path().join("relay.db"), b"this is no database, it is some text").unwrap();
     let _ = fs::remove_file(directory.path().join("relay.db-wal"));
     assert_eq!(SqliteStorage::open(directory.path(), &ORG).err(), Some(ServerError::Database));
+}
+
+#[test]
+fn a_database_of_the_first_format_is_taken_over_and_forgets_the_oldest_deliveries_first() {
+    let directory = tempfile::tempdir().unwrap();
+    let (mailbox, old, older) = (MailboxId::new([1; 16]), DeliveryId::new([1; 16]), DeliveryId::new([2; 16]));
+    transaction(&mut open(directory.path()), |storage| storage.create_mailbox(&mailbox, 6, None));
+    let database = rusqlite::Connection::open(directory.path().join("relay.db")).unwrap();
+    let first = "ALTER TABLE mailboxes DROP COLUMN removed";
+    database.execute_batch(first).unwrap();
+    database.pragma_update(None, "user_version", 1).unwrap();
+    for (delivery, expires) in [(old, 4_000_000), (older, 3_000_000)] {
+        let row = rusqlite::params![mailbox.as_bytes(), delivery.as_bytes(), expires];
+        database.execute("INSERT INTO deliveries VALUES (?1, ?2, ?3)", row).unwrap();
+    }
+    drop(database);
+    let mut storage = open(directory.path());
+    let new = DeliveryId::new([3; 16]);
+    transaction(&mut storage, |storage| storage.note_delivery(&mailbox, &new, LATE, 2));
+    let noted = [new, old, older].map(|delivery| storage.has_delivery(&mailbox, &delivery).unwrap());
+    assert_eq!(noted, [true, true, false], "R-RELAY-14: the oldest goes first");
+    let held = storage.mailbox(&mailbox).unwrap().map(|held| (held.last_sequence, held.removed));
+    assert_eq!(held, Some((6, false)));
+    drop(storage);
+    assert!(open(directory.path()).has_delivery(&mailbox, &new).unwrap(), "and opens again");
+}
+
+#[test]
+fn what_is_counted_is_the_same_after_a_restart() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut storage = open(directory.path());
+    assert_eq!(conformance::check(&mut storage), Ok(()));
+    let totals = storage.totals().unwrap();
+    assert!(totals.mailboxes > 2 && totals.blobs > 1 && totals.directory_entries > 1);
+    drop(storage);
+    assert_eq!(open(directory.path()).totals(), Ok(totals));
+}
+
+#[test]
+fn many_blobs_that_end_in_one_transaction_are_all_durable() {
+    // R-RELAY-33: they are synced together, before the commit.
+    let directory = tempfile::tempdir().unwrap();
+    let mut storage = open(directory.path());
+    let blobs: Vec<BlobId> = (0..20).map(|n| BlobId::new([n; 16])).collect();
+    transaction(&mut storage, |storage| {
+        blobs.iter().try_for_each(|blob| {
+            storage.append_blob(blob, blob.as_bytes(), LATE)?;
+            storage.complete_blob(blob, LATE)
+        })
+    });
+    drop(storage);
+    let storage = open(directory.path());
+    for blob in &blobs {
+        assert_eq!(storage.blob(blob), Ok(Some(BlobState { length: 16, complete: true })));
+        assert_eq!(storage.read_blob(blob, 0, 99).unwrap(), blob.as_bytes());
+    }
+}
+
+#[test]
+fn a_file_that_cannot_be_synced_fails_the_commit_and_leaves_no_blob() {
+    let directory = tempfile::tempdir().unwrap();
+    let (mut storage, blob) = (open(directory.path()), BlobId::new([1; 16]));
+    storage.begin().unwrap();
+    storage.append_blob(&blob, b"x", LATE).unwrap();
+    storage.complete_blob(&blob, LATE).unwrap();
+    fs::remove_dir_all(directory.path().join("blobs")).unwrap();
+    assert_eq!(storage.commit(), Err(StorageError::Io), "R-RELAY-33");
+    storage.rollback();
+    assert_eq!((storage.blob(&blob), storage.totals().unwrap().blobs), (Ok(None), 0));
+    storage.begin().unwrap();
+    assert_eq!(storage.commit(), Ok(()), "the next transaction is not concerned");
 }
 
 /// Sends one frame and returns the bodies of what goes back.

@@ -96,7 +96,7 @@ impl Client {
     async fn reading(acme: &mut Acme, device: &Device, url: &str, pin: [u8; 32]) -> Self {
         let (mut client, challenge) = Self::greeted(acme, url, pin).await;
         let login = acme.login(device, &challenge, &pin);
-        assert_eq!(client.ask(login).await, Body::Done(proto::Done {}));
+        assert_eq!(client.ask(login).await, Body::Done(proto::Done::default()));
         client
     }
 
@@ -115,7 +115,10 @@ impl Client {
 
     /// Subscribes and returns everything up to `CaughtUp`.
     async fn drain(&mut self) -> Vec<proto::StoredEnvelope> {
-        assert_eq!(self.ask(Request::Subscribe(proto::Subscribe {})).await, Body::Done(proto::Done {}));
+        assert_eq!(
+            self.ask(Request::Subscribe(proto::Subscribe {})).await,
+            Body::Done(proto::Done::default())
+        );
         let mut envelopes = Vec::new();
         loop {
             match self.next().await.body.unwrap() {
@@ -141,7 +144,7 @@ async fn what_is_delivered_is_still_there_after_a_restart_until_it_is_acknowledg
     let mut acme = Acme::new(1);
     let alice = acme.device([1; 16]);
     let place = Place::new(&acme);
-    let done = Body::Done(proto::Done {});
+    let done = Body::Done(proto::Done::default());
 
     let server = place.start().await;
     let Ready { url, pin, .. } = server.ready.clone();
@@ -335,7 +338,7 @@ async fn what_was_acknowledged_survives_kill_9_exactly_once() {
         // Repeats the end of the round before, whose answers may have been lost.
         for delivery in (round * 20).saturating_sub(3)..round * 20 + 10 {
             let answer = sending.ask(deliver(&alice, delivery, &[delivery; 100])).await;
-            assert_eq!(answer, Body::Done(proto::Done {}));
+            assert_eq!(answer, Body::Done(proto::Done::default()));
             confirmed.insert(delivery);
         }
         // More are under way when it dies.
@@ -348,7 +351,10 @@ async fn what_was_acknowledged_survives_kill_9_exactly_once() {
     let mut reading = Client::reading(&mut acme, &alice, &relay.url, relay.pin).await;
     let mut seen = BTreeSet::new();
     let mut last = 0;
-    assert_eq!(reading.ask(Request::Subscribe(proto::Subscribe {})).await, Body::Done(proto::Done {}));
+    assert_eq!(
+        reading.ask(Request::Subscribe(proto::Subscribe {})).await,
+        Body::Done(proto::Done::default())
+    );
     loop {
         match reading.next().await.body.unwrap() {
             Body::Envelope(envelope) => {

@@ -9,7 +9,8 @@ use proto::client_frame::Body as Request;
 use proto::relay_frame::Body;
 
 use super::world::{World, refusal};
-use crate::Limits;
+use crate::limits::BLOB_OVERHEAD;
+use crate::{Limits, Rate, Storage as _};
 
 fn put(blob: u8, offset: u64, part: &[u8], last: bool) -> Request {
     let (blob_id, part) = (vec![blob; 16], part.to_vec());
@@ -41,7 +42,9 @@ fn a_blob_is_put_in_parts_and_read_in_parts_once_complete() {
     assert_eq!(world.ask(connection, get(1, 11, 1)), part(b"", 11));
     assert_eq!(world.ask(connection, get(1, 12, 1)), refusal(RefusalCode::BadRequest));
     assert_eq!(world.ask(connection, get(2, 0, 1)), refusal(RefusalCode::NotFound));
-    assert_eq!(world.ask(connection, put(3, 0, b"", true)), status(0, true), "an empty blob");
+    assert_eq!(world.ask(connection, put(3, 0, b"", true)), refusal(RefusalCode::BadRequest), "R-RELAY-30");
+    assert_eq!(world.ask(connection, get(3, 0, 1)), refusal(RefusalCode::NotFound), "it left nothing behind");
+    assert_eq!(world.storage.totals().unwrap().blobs, 1);
 }
 
 #[test]
@@ -76,7 +79,7 @@ fn a_complete_blob_never_changes() {
 
 #[test]
 fn blobs_have_their_limits() {
-    let limits = Limits { blob_bytes: 8, all_blob_bytes: 10, ..Limits::default() };
+    let limits = Limits { blob_bytes: 8, all_blob_bytes: 10 + 2 * BLOB_OVERHEAD, ..Limits::default() };
     let mut world = World::with(limits);
     let connection = world.anonymous();
     assert_eq!(
@@ -92,6 +95,52 @@ fn blobs_have_their_limits() {
 }
 
 #[test]
+fn every_blob_costs_something_of_the_quota_and_their_number_has_an_end() {
+    // R-RELAY-20
+    let full = refusal(RefusalCode::QuotaExceeded);
+    let limits = Limits { all_blob_bytes: 3 * BLOB_OVERHEAD, ..Limits::default() };
+    let mut world = World::with(limits);
+    let connection = world.anonymous();
+    assert_eq!(world.ask(connection, put(1, 0, b"x", true)), status(1, true));
+    assert_eq!(world.ask(connection, put(2, 0, b"x", false)), status(1, false));
+    assert_eq!(world.ask(connection, put(3, 0, b"x", true)), full);
+    assert_eq!(world.ask(connection, put(2, 1, b"x", true)), status(2, true), "one that is there goes on");
+    let mut world = World::with(Limits { blobs: 2, ..Limits::default() });
+    let connection = world.anonymous();
+    assert_eq!(world.ask(connection, put(1, 0, b"x", true)), status(1, true));
+    assert_eq!(world.ask(connection, put(2, 0, b"x", false)), status(1, false));
+    assert_eq!(world.ask(connection, put(3, 0, b"x", false)), full);
+    assert_eq!(world.ask(connection, put(2, 1, b"x", true)), status(2, true));
+    world.wait(Duration::from_secs(91 * 24 * 3_600));
+    let connection = world.anonymous();
+    assert_eq!(world.ask(connection, put(3, 0, b"x", true)), status(1, true));
+}
+
+fn later(answer: Body) -> bool {
+    matches!(answer, Body::Refused(refused) if refused.code == RefusalCode::RateLimited.code() && refused.retry_after_ms > 0)
+}
+
+#[test]
+fn one_connection_begins_and_all_complete_only_so_many_blobs_r_relay_40() {
+    let limits = Limits {
+        blobs_begun: Rate { per_second: 1, burst: 2 },
+        blobs_completed: Rate { per_second: 1, burst: 3 },
+        ..Limits::default()
+    };
+    let mut world = World::with(limits);
+    let (one, other) = (world.anonymous(), world.anonymous());
+    assert_eq!(world.ask(one, put(1, 0, b"x", false)), status(1, false));
+    assert_eq!(world.ask(one, put(2, 0, b"x", true)), status(1, true));
+    assert!(later(world.ask(one, put(3, 0, b"x", false))));
+    assert_eq!(world.ask(one, put(3, 0, b"", false)), status(0, false), "and nothing was begun");
+    assert_eq!(world.ask(one, put(1, 1, b"x", true)), status(2, true), "going on is free");
+    assert_eq!(world.ask(other, put(4, 0, b"x", true)), status(1, true), "others are not concerned");
+    assert!(later(world.ask(other, put(5, 0, b"x", true))), "three were completed");
+    world.now = world.now.after(Duration::from_secs(2));
+    assert_eq!(world.ask(other, put(5, 0, b"x", true)), status(1, true));
+}
+
+#[test]
 fn a_frame_carries_a_quarter_of_a_mebibyte() {
     let mut world = World::new();
     let connection = world.anonymous();
@@ -104,7 +153,7 @@ fn a_frame_carries_a_quarter_of_a_mebibyte() {
 }
 
 #[test]
-fn incomplete_blobs_end_after_a_day_and_complete_ones_after_thirty() {
+fn incomplete_blobs_end_after_a_day_and_complete_ones_after_ninety() {
     let mut world = World::new();
     let connection = world.anonymous();
     world.ask(connection, put(1, 0, b"x", false));
@@ -113,7 +162,10 @@ fn incomplete_blobs_end_after_a_day_and_complete_ones_after_thirty() {
     let connection = world.anonymous();
     assert_eq!(world.ask(connection, put(1, 0, b"", false)), status(0, false), "R-RELAY-19");
     assert_eq!(world.ask(connection, get(2, 0, 1)), part(b"x", 1));
-    world.wait(Duration::from_secs(30 * 24 * 3_600));
+    world.wait(Duration::from_secs(88 * 24 * 3_600));
+    let connection = world.anonymous();
+    assert_eq!(world.ask(connection, get(2, 0, 1)), part(b"x", 1), "R-RELAY-19");
+    world.wait(Duration::from_secs(2 * 24 * 3_600));
     let connection = world.anonymous();
     assert_eq!(world.ask(connection, get(2, 0, 1)), refusal(RefusalCode::NotFound), "R-RELAY-19");
 }

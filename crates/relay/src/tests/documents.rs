@@ -9,11 +9,22 @@ use proto::client_frame::Body as Request;
 use proto::relay_frame::Body;
 
 use super::world::{World, done, refusal};
-use crate::{ConnectionId, Limits};
+use crate::{ConnectionId, Limits, Storage as _};
 
 fn entry(id: u8, version: u64, sealed: &[u8]) -> Request {
     let (entry_id, sealed) = (vec![id; 16], sealed.to_vec());
-    Request::PublishDirectory(proto::SealedDirectoryEntry { entry_id, version, sealed })
+    Request::PublishDirectory(proto::SealedDirectoryEntry { entry_id, version, sealed, removed: vec![] })
+}
+
+/// Publishes an entry; the sequence in the answer is the directory's newest.
+fn publish(world: &mut World, desks: ConnectionId, entry: Request) -> Body {
+    match world.ask(desks, entry) {
+        Body::Done(state) => {
+            assert_eq!(Ok(state.directory), world.storage.directory_sequence(), "R-RELAY-41");
+            done()
+        }
+        other => other,
+    }
 }
 
 /// Reads a page of the directory: entry and version, the sequence to go on from, and whether there is more.
@@ -33,11 +44,11 @@ fn the_desk_publishes_and_members_get_what_changed() {
     let mut world = World::new();
     let (desk, alice) = (world.desk(), world.member(1));
     let (desks, alices) = (world.login(&desk), world.login(&alice));
-    assert_eq!(world.ask(desks, entry(1, 1, b"one")), done(), "R-RELAY-34");
-    assert_eq!(world.ask(desks, entry(2, 1, b"two")), done());
+    assert_eq!(publish(&mut world, desks, entry(1, 1, b"one")), done(), "R-RELAY-34");
+    assert_eq!(publish(&mut world, desks, entry(2, 1, b"two")), done());
     let (entries, after, more) = page(&mut world, alices, 0);
     assert_eq!((entries, more), (vec![(1, 1), (2, 1)], false), "R-RELAY-35");
-    assert_eq!(world.ask(desks, entry(1, 2, b"one again")), done());
+    assert_eq!(publish(&mut world, desks, entry(1, 2, b"one again")), done());
     let (entries, after, _) = page(&mut world, alices, after);
     assert_eq!(entries, [(1, 2)], "R-RELAY-35");
     assert_eq!(page(&mut world, alices, after).0, []);
@@ -50,8 +61,8 @@ fn a_version_is_published_once_and_never_falls() {
     let desk = world.desk();
     let desks = world.login(&desk);
     let conflict = refusal(RefusalCode::Conflict);
-    assert_eq!(world.ask(desks, entry(1, 2, b"two")), done());
-    assert_eq!(world.ask(desks, entry(1, 2, b"two")), done(), "R-RELAY-34: the answer was lost");
+    assert_eq!(publish(&mut world, desks, entry(1, 2, b"two")), done());
+    assert_eq!(publish(&mut world, desks, entry(1, 2, b"two")), done(), "R-RELAY-34: the answer was lost");
     assert_eq!(world.ask(desks, entry(1, 2, b"other")), conflict, "R-RELAY-34");
     assert_eq!(world.ask(desks, entry(1, 1, b"one")), conflict, "R-RELAY-34");
     assert_eq!(world.ask(desks, entry(2, 1, b"x")), refusal(RefusalCode::QuotaExceeded), "R-RELAY-20");
@@ -77,7 +88,7 @@ fn a_large_directory_comes_in_pages() {
     let (desk, alice) = (world.desk(), world.member(1));
     let (desks, alices) = (world.login(&desk), world.login(&alice));
     for id in 0..20 {
-        assert_eq!(world.ask(desks, entry(id, 1, &[id; 32 * 1024])), done());
+        assert_eq!(publish(&mut world, desks, entry(id, 1, &[id; 32 * 1024])), done());
     }
     let (mut all, mut after, mut pages) = (Vec::new(), 0, 0);
     loop {
@@ -126,4 +137,73 @@ fn the_newest_relay_record_is_in_the_document() {
     forged.body[40] ^= 1;
     assert_eq!(world.ask(desks, publish(&forged)), refusal(RefusalCode::NotAuthorised), "R-RELAY-37");
     assert_eq!(document(&mut world).relay, Some(second));
+}
+
+/// An entry that says that devices are removed.
+fn removing(version: u64, devices: &[[u8; 16]]) -> Request {
+    let removed = devices.iter().map(|device| device.to_vec()).collect();
+    let (entry_id, sealed) = (vec![1; 16], b"sealed".to_vec());
+    Request::PublishDirectory(proto::SealedDirectoryEntry { entry_id, version, sealed, removed })
+}
+
+#[test]
+fn the_desk_learns_at_login_what_the_directory_ends_with_r_relay_41() {
+    let mut world = World::new();
+    let (desk, alice) = (world.desk(), world.member(1));
+    let desks = world.login(&desk);
+    assert_eq!(world.state.directory, 0);
+    publish(&mut world, desks, entry(1, 1, b"one"));
+    let old = world.storage.clone();
+    publish(&mut world, desks, entry(2, 1, b"two"));
+    world.login(&desk);
+    let newest = world.state.directory;
+    assert!(newest > 0);
+    world.login(&alice);
+    assert_eq!(world.state.directory, 0, "members sync");
+    world.storage = old;
+    world.login(&desk);
+    assert!(world.state.directory < newest, "a relay that was put back says so");
+}
+
+#[test]
+fn a_removed_device_has_no_mailbox_and_no_prekeys_r_relay_43() {
+    let mut world = World::new();
+    let (desk, alice, bob) = (world.desk(), world.member(1), world.member(2));
+    let (desks, alices, sending) = (world.login(&desk), world.login(&alice), world.anonymous());
+    world.login(&bob);
+    let upload = super::prekeys::upload(&mut world, &alice, 1, 2);
+    assert_eq!(world.ask(alices, Request::PublishPrekeys(upload.clone())), done());
+    world.deliver(sending, alice.mailbox(), 1, b"waits");
+    world.deliver(sending, bob.mailbox(), 1, b"waits");
+
+    // The same entry again carries the removal as well: the desk says it until the relay has heard it.
+    publish(&mut world, desks, removing(1, &[]));
+    assert_eq!(publish(&mut world, desks, removing(1, &[[1; 16]])), done());
+    let claim = proto::ClaimPrekeys { device_id: vec![1; 16], token: vec![] };
+    assert_eq!(world.ask(sending, Request::ClaimPrekeys(claim.clone())), refusal(RefusalCode::NotFound));
+    assert_eq!(world.deliver(sending, alice.mailbox(), 2, b"late"), refusal(RefusalCode::NotFound));
+    assert_eq!(world.storage.envelopes(&alice.mailbox()).count(), 0);
+    assert_eq!(world.storage.envelopes(&bob.mailbox()).count(), 1);
+    let alices = world.login(&alice);
+    world.subscribe(alices);
+    assert_eq!(world.envelopes(alices), Vec::<Vec<u8>>::new());
+    let later = super::prekeys::upload(&mut world, &alice, 2, 2);
+    assert_eq!(world.ask(alices, Request::PublishPrekeys(later)), refusal(RefusalCode::NotAuthorised));
+    assert_eq!(world.ask(sending, Request::ClaimPrekeys(claim)), refusal(RefusalCode::NotFound));
+    let (entries, _, _) = page(&mut world, alices, 0);
+    assert_eq!(entries, [(1, 1)], "the list goes to nobody");
+}
+
+#[test]
+fn a_removal_that_is_refused_removes_nothing_r_relay_43() {
+    let mut world = World::new();
+    let (desk, alice) = (world.desk(), world.member(1));
+    let (desks, alices) = (world.login(&desk), world.login(&alice));
+    publish(&mut world, desks, removing(2, &[]));
+    assert_eq!(world.ask(desks, removing(1, &[[1; 16]])), refusal(RefusalCode::Conflict));
+    assert_eq!(world.ask(alices, removing(3, &[[1; 16]])), refusal(RefusalCode::NotAuthorised));
+    let own = world.ask(desks, removing(3, &[super::world::DESK]));
+    assert_eq!(own, refusal(RefusalCode::BadRequest), "the desk's own mailbox stays");
+    assert_eq!(world.ask(desks, removing(3, &[[1; 16]; 65])), refusal(RefusalCode::TooLarge));
+    assert_eq!(world.storage.mailbox(&alice.mailbox()).unwrap().map(|held| held.removed), Some(false));
 }

@@ -314,3 +314,57 @@ proptest! {
         assert_eq!(world.envelopes(reading), [b"one".to_vec()]);
     }
 }
+
+#[test]
+fn the_newest_deliveries_are_remembered_and_the_oldest_go_first() {
+    // R-RELAY-14, R-RELAY-20
+    let mut world = World::with(Limits { deliveries: 3, ..Limits::default() });
+    let alice = world.member(1);
+    let (_, sending) = (world.login(&alice), world.anonymous());
+    for id in [9, 1, 5, 3] {
+        assert_eq!(world.deliver(sending, alice.mailbox(), id, b"x"), done());
+        world.now = world.now.after(Duration::from_secs(3_600));
+    }
+    for id in [1, 5, 3] {
+        assert_eq!(world.deliver(sending, alice.mailbox(), id, b"x"), done());
+    }
+    assert_eq!(world.storage.envelopes(&alice.mailbox()).count(), 4, "the newest three are repetitions");
+    assert_eq!(world.deliver(sending, alice.mailbox(), 9, b"x"), done());
+    assert_eq!(world.storage.envelopes(&alice.mailbox()).count(), 5, "the oldest is not remembered");
+}
+
+#[test]
+fn all_mailboxes_together_have_an_end() {
+    // R-RELAY-20
+    let limits = Limits { all_mailbox_bytes: 10, mailboxes: 2, ..Limits::default() };
+    let mut world = World::with(limits);
+    let (alice, bob, carol) = (world.member(1), world.member(2), world.member(3));
+    let (reading, sending) = (world.login(&alice), world.anonymous());
+    world.login(&bob);
+    let full = refusal(RefusalCode::QuotaExceeded);
+    assert_eq!(world.deliver(sending, alice.mailbox(), 1, &[1; 6]), done());
+    assert_eq!(world.deliver(sending, bob.mailbox(), 1, &[1; 5]), full);
+    world.subscribe(reading);
+    let first = world.take(reading)[0].clone().unwrap().0;
+    world.acknowledge(reading, &[first]);
+    assert_eq!(world.deliver(sending, bob.mailbox(), 1, &[1; 5]), done());
+    let third = world.open();
+    assert_eq!(world.try_login(third, &carol), full, "no place for a third mailbox");
+    assert!(world.closed.contains(&third), "a challenge is answered once");
+    world.login(&bob);
+}
+
+#[test]
+fn the_oldest_of_too_many_connections_to_one_mailbox_ends_r_relay_24() {
+    let mut world = World::with(Limits { mailbox_connections: 2, ..Limits::default() });
+    let (alice, bob) = (world.member(1), world.member(2));
+    let (bobs, first) = (world.login(&bob), world.login(&alice));
+    let (second, third) = (world.login(&alice), world.login(&alice));
+    assert!(world.closed.contains(&first));
+    assert!([bobs, second, third].iter().all(|connection| !world.closed.contains(connection)));
+    let sending = world.anonymous();
+    world.subscribe(second);
+    world.subscribe(third);
+    world.deliver(sending, alice.mailbox(), 1, b"x");
+    assert_eq!((world.envelopes(second).len(), world.envelopes(third).len()), (1, 1));
+}

@@ -18,7 +18,7 @@ use super::world::{Device, World, done, refusal};
 use crate::ConnectionId;
 use crate::limits::BUNDLE_LEN;
 
-fn upload(world: &mut World, device: &Device, sequence: u64, pairs: u32) -> proto::PrekeyUpload {
+pub(crate) fn upload(world: &mut World, device: &Device, sequence: u64, pairs: u32) -> proto::PrekeyUpload {
     let mut kinds = vec![(PrekeyKind::Signed, 1), (PrekeyKind::LastResortKem, 1)];
     for id in 1..=pairs {
         kinds.extend([(PrekeyKind::OneTimeCurve, id), (PrekeyKind::OneTimeKem, id)]);
@@ -158,4 +158,24 @@ fn expired_prekeys_are_not_handed_out() {
     publish(&mut world, bobs, &upload);
     world.now = world.now.after(Duration::from_secs(86_400));
     assert_eq!(claim(&mut world, claiming, &bob), refusal(RefusalCode::NotFound), "R-RELAY-27");
+}
+
+#[test]
+fn a_device_learns_at_login_which_of_its_prekeys_the_relay_has_r_relay_42() {
+    let mut world = World::new();
+    let bob = world.member(2);
+    let (bobs, claiming) = (world.login(&bob), world.anonymous());
+    let told = |world: &mut World| {
+        world.login(&bob);
+        (world.state.prekeys, world.state.pairs)
+    };
+    assert_eq!(told(&mut world), (0, 0));
+    let (first, second) = (upload(&mut world, &bob, 5, 3), upload(&mut world, &bob, 6, 3));
+    publish(&mut world, bobs, &first);
+    let old = world.storage.clone();
+    publish(&mut world, bobs, &second);
+    bundle(&mut world, claiming, &bob);
+    assert_eq!(told(&mut world), (6, 2));
+    world.storage = old;
+    assert_eq!(told(&mut world), (5, 3), "a relay that was put back says so");
 }

@@ -1,0 +1,101 @@
+//! What the desk has the relay publish, and how a relay that lost some of it gets it again (R-ORG-12, R-ORG-23).
+
+use alloc::vec::Vec;
+
+use chancery_crypto::rng::CryptoRng;
+use chancery_wire::proto;
+use chancery_wire::records::{Batch, Records};
+
+use crate::state::{self, damaged};
+use crate::{Desk, OrgError};
+
+/// Members whose entries are published again at a time: 64. A fraction of a second, after which whoever enrols
+/// has a turn.
+const CATCH_UP: usize = 64;
+
+impl Desk {
+    /// Returns the directory entries that the relay has yet to be given, oldest first (R-ORG-12).
+    ///
+    /// # Errors
+    ///
+    /// [`OrgError::Records`] when the store cannot answer.
+    pub fn pending_directory(records: &dyn Records) -> Result<Vec<proto::SealedDirectoryEntry>, OrgError> {
+        state::pending_index(records)?
+            .iter()
+            .map(|id| state::entry(records, id)?.ok_or_else(damaged))
+            .collect()
+    }
+
+    /// Notes that the relay has an entry durably, and with `directory` what its directory ends with since. The
+    /// entry itself is kept. A newer version that came up meanwhile stays pending.
+    ///
+    /// # Errors
+    ///
+    /// [`OrgError::Records`] when the store cannot answer.
+    pub fn directory_published(
+        records: &dyn Records,
+        entry_id: &[u8],
+        version: u64,
+        directory: u64,
+    ) -> Result<Batch, OrgError> {
+        let mut batch = Batch::default();
+        if state::pending(records, entry_id)?.is_some_and(|pending| pending.version <= version) {
+            state::remove_pending(records, &mut batch, entry_id)?;
+        }
+        let publication = state::publication(records)?;
+        if publication.directory != directory {
+            state::put_publication(&mut batch, &proto::DeskPublication { directory, ..publication });
+        }
+        Ok(batch)
+    }
+
+    /// Compares what a relay's directory ends with, as it says at login, with what it said last. If that
+    /// differs, some entries may be missing: all are to be published again, by [`Self::catch_up`].
+    ///
+    /// # Errors
+    ///
+    /// [`OrgError::Records`] when the store cannot answer.
+    pub fn compare_directory(records: &dyn Records, directory: u64) -> Result<Batch, OrgError> {
+        let mut batch = Batch::default();
+        if state::publication(records)?.directory != directory {
+            let members = state::member_ids(records)?.len();
+            let behind = u32::try_from(members).map_err(|_| damaged())?;
+            state::put_publication(&mut batch, &proto::DeskPublication { directory, behind });
+        }
+        Ok(batch)
+    }
+
+    /// Puts the entries of the next members among those to be published; `None` when all have had their turn.
+    ///
+    /// # Errors
+    ///
+    /// [`OrgError::Records`] when the store cannot answer.
+    pub fn catch_up(
+        &self,
+        records: &dyn Records,
+        rng: &mut dyn CryptoRng,
+    ) -> Result<Option<Batch>, OrgError> {
+        let publication = state::publication(records)?;
+        let Some(last) = usize::try_from(publication.behind).ok().filter(|behind| *behind > 0) else {
+            return Ok(None);
+        };
+        let from = last.saturating_sub(CATCH_UP);
+        let settings = state::settings(records)?;
+        let (mut batch, mut ids) = (Batch::default(), Vec::new());
+        for member_id in state::member_ids(records)?.iter().take(last).skip(from) {
+            let mut member = state::member(records, member_id)?.ok_or_else(damaged)?;
+            if member.entry_id.is_empty() {
+                continue;
+            }
+            // A desk of an earlier version kept nothing that was published.
+            if state::entry(records, &member.entry_id)?.is_none() {
+                self.make_entry(&mut batch, &settings.directory_key, (member_id, &mut member), rng)?;
+            }
+            ids.push(member.entry_id);
+        }
+        state::add_pending(records, &mut batch, &ids)?;
+        let behind = u32::try_from(from).map_err(|_| damaged())?;
+        state::put_publication(&mut batch, &proto::DeskPublication { behind, ..publication });
+        Ok(Some(batch))
+    }
+}

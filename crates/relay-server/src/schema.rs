@@ -1,0 +1,103 @@
+//! The tables of the database, how it is set up, and how an older one is brought up to date.
+
+use std::time::Duration;
+
+use chancery_identity::OrgId;
+use rusqlite::{Connection, Transaction};
+
+use crate::ServerError;
+
+/// The format of the database, in `PRAGMA user_version`.
+const FORMAT: i64 = 2;
+/// `PRAGMA application_id`: "ChRy".
+const APPLICATION: i64 = 0x4368_5279;
+/// How long a commit waits for somebody who looks at the database with another program.
+const BUSY: Duration = Duration::from_secs(5);
+/// Statements kept prepared: more than there are.
+const STATEMENTS: usize = 64;
+
+/// Every table. Ends are milliseconds since 1970; every column is explained in `docs/ledger.json` (R-RELAY-38).
+const SCHEMA: &str = "
+CREATE TABLE organisation (
+    id INTEGER PRIMARY KEY CHECK (id = 1), org_id BLOB NOT NULL
+) STRICT;
+CREATE TABLE mailboxes (
+    mailbox BLOB PRIMARY KEY NOT NULL, last_sequence INTEGER NOT NULL, envelopes INTEGER NOT NULL,
+    bytes INTEGER NOT NULL, expires INTEGER, removed INTEGER NOT NULL DEFAULT 0
+) STRICT, WITHOUT ROWID;
+CREATE INDEX mailboxes_end ON mailboxes (expires) WHERE expires IS NOT NULL;
+CREATE TABLE envelopes (
+    mailbox BLOB NOT NULL, sequence INTEGER NOT NULL, envelope BLOB NOT NULL, expires INTEGER NOT NULL,
+    PRIMARY KEY (mailbox, sequence)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX envelopes_end ON envelopes (expires);
+CREATE TABLE deliveries (
+    mailbox BLOB NOT NULL, delivery_id BLOB NOT NULL, expires INTEGER NOT NULL,
+    PRIMARY KEY (mailbox, delivery_id)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX deliveries_end ON deliveries (expires);
+CREATE TABLE prekey_batches (
+    device BLOB PRIMARY KEY NOT NULL, credential BLOB NOT NULL, batch BLOB NOT NULL,
+    sequence INTEGER NOT NULL, expires INTEGER NOT NULL, signed BLOB NOT NULL, last_resort BLOB NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TABLE prekey_pairs (
+    device BLOB NOT NULL, position INTEGER NOT NULL, curve BLOB NOT NULL, kem BLOB NOT NULL,
+    PRIMARY KEY (device, position)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE blobs (
+    blob BLOB PRIMARY KEY NOT NULL, length INTEGER NOT NULL, complete INTEGER NOT NULL,
+    expires INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX blobs_end ON blobs (expires);
+CREATE TABLE directory (
+    entry_id BLOB PRIMARY KEY NOT NULL, version INTEGER NOT NULL, sealed BLOB NOT NULL,
+    sequence INTEGER NOT NULL UNIQUE
+) STRICT, WITHOUT ROWID;
+CREATE TABLE relay_record (
+    id INTEGER PRIMARY KEY CHECK (id = 1), sequence INTEGER NOT NULL, record BLOB NOT NULL
+) STRICT;
+";
+/// Sets the connection up and makes the tables, or checks that they are the right ones.
+pub(crate) fn prepare(connection: &mut Connection, organisation: &OrgId) -> Result<(), ServerError> {
+    let broken = |_| ServerError::Database;
+    connection.busy_timeout(BUSY).map_err(broken)?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS);
+    // A commit is durable when it returns; deleted envelopes are overwritten; one MiB of cache is enough for
+    // rows that are read once.
+    let settings = "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA secure_delete = ON;
+        PRAGMA cache_size = -1024; PRAGMA temp_store = MEMORY; PRAGMA journal_size_limit = 8388608;
+        PRAGMA trusted_schema = OFF;";
+    connection.execute_batch(settings).map_err(broken)?;
+    let transaction = connection.transaction().map_err(broken)?;
+    let found: i64 =
+        transaction.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(broken)?;
+    match found {
+        0 => {
+            transaction.execute_batch(SCHEMA).map_err(broken)?;
+            let insert = "INSERT INTO organisation (id, org_id) VALUES (1, ?1)";
+            transaction.execute(insert, [organisation.as_bytes()]).map_err(broken)?;
+            transaction.pragma_update(None, "application_id", APPLICATION).map_err(broken)?;
+            transaction.pragma_update(None, "user_version", FORMAT).map_err(broken)?;
+        }
+        1 | FORMAT => {
+            let held: Vec<u8> = transaction
+                .query_row("SELECT org_id FROM organisation", [], |row| row.get(0))
+                .map_err(broken)?;
+            if held != organisation.as_bytes() {
+                return Err(ServerError::OtherOrganisation);
+            }
+            if found < FORMAT {
+                from_first(&transaction).map_err(broken)?;
+            }
+        }
+        _ => return Err(ServerError::NewerFormat { found, supported: FORMAT }),
+    }
+    transaction.commit().map_err(broken)
+}
+
+/// From format 1: a mailbox can be a removed device's.
+fn from_first(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
+    let sql = "ALTER TABLE mailboxes ADD COLUMN removed INTEGER NOT NULL DEFAULT 0";
+    transaction.execute(sql, [])?;
+    transaction.pragma_update(None, "user_version", FORMAT)
+}
