@@ -8,7 +8,7 @@ use crate::device::Device;
 use crate::effect::{Input, Outcome};
 use crate::error::EngineError;
 use crate::sending::End;
-use crate::{addressing, devices, directory, heal, messages, prekeys, receiving, sending};
+use crate::{addressing, devices, directory, messages, prekeys, receiving, sending, upkeep};
 
 /// The state machine of one device. It holds only who the device is; everything else is read from the
 /// records in each call, so that several processes may share one store.
@@ -69,7 +69,7 @@ impl Engine {
             Input::DeviceLinkUsed { link_id } => devices::forget(view, &link_id, now)?,
             Input::Upkeep => {
                 effects = prekeys::upkeep(device, view, now, rng)?;
-                heal::upkeep(view, now, rng)?;
+                effects.extend(upkeep::upkeep(view, now, rng)?);
             }
             Input::PrekeysPublished { sequence } => prekeys::published(view, sequence)?,
             Input::PrekeysRefused { sequence } => {

@@ -178,9 +178,9 @@ impl Desk {
             let outcome = if was { Ok(device_id) } else { Err(Refusal::Unknown) };
             return Ok(Decision { outcome, newcomer: None, directory });
         }
-        let Work { records, settings, batch, rng, .. } = work;
+        let Work { records, settings, batch, now, rng } = work;
         let key = &settings.directory_key;
-        let entry = self.put_entry((*records, batch), key, (&member_id, &mut member), *rng)?;
+        let entry = self.put_entry((*records, batch), key, (&member_id, &mut member), (*now, *rng))?;
         Ok(Decision { outcome: Ok(device_id), newcomer: None, directory: Some(entry) })
     }
 }
