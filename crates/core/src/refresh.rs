@@ -94,3 +94,23 @@ impl Refresh {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_that_was_ahead_does_not_stop_refreshing() {
+        // R-RATCHET-22
+        let (now, ahead) = (Timestamp::from_millis(1 << 40), Timestamp::from_millis(1 << 50));
+        let begun = Refresh::start(ahead);
+        assert!(begun.is_due(REFRESH_INTERVAL, now, false));
+        let mut asked = Refresh::start(now);
+        asked.asked(ahead);
+        asked.heard(ahead, false, true);
+        assert!(asked.is_due(REFRESH_INTERVAL, now, false));
+        asked.asked(now);
+        asked.heard(now, true, true);
+        assert!(!asked.is_due(REFRESH_INTERVAL, now.after(REFRESH_ANSWER_INTERVAL), false));
+    }
+}

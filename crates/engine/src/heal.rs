@@ -274,3 +274,43 @@ pub(crate) fn content(records: &dyn Records, device: &DeviceId) -> Result<Conten
     let (highest, missing) = numbers::missing(&numbers::numbers(records, device)?);
     Ok(Content { body: Some(Body::Heal(Heal { highest, missing })), ..Content::default() })
 }
+
+#[cfg(test)]
+mod tests {
+    use alloc::collections::BTreeMap;
+
+    use chancery_crypto::rng::seeded;
+    use chancery_wire::records::RecordKey;
+
+    use super::*;
+
+    const NOW: Timestamp = Timestamp::from_millis(1_000_000_000);
+
+    #[test]
+    fn a_time_is_drawn_within_its_limits_and_a_wrong_clock_stops_nothing_r_engine_19() {
+        let mut rng = seeded([1; 32]);
+        let (least, most) = (DAMAGE_LEAST, DAMAGE_SPREAD);
+        let drawn: Vec<_> = (0..200).map(|_| draw(NOW, (least, most), &mut rng)).collect();
+        assert!(drawn.iter().all(|time| *time >= NOW.after(least) && *time <= NOW.after(most)));
+        assert!(drawn.iter().any(|time| *time < NOW.after(most / 3)));
+        assert!(drawn.iter().any(|time| *time > NOW.after(most / 3 * 2)));
+        let due = |time: Timestamp| has_come(time.as_millis(), most, NOW);
+        assert!(!has_come(0, most, NOW) && due(NOW) && !due(NOW.after(most)));
+        assert!(due(NOW.after(most * 2)), "fixed by a clock that was ahead");
+        assert!(is_over(NOW.after(most).as_millis(), most, NOW));
+    }
+
+    #[test]
+    fn a_request_is_fixed_once_and_kept_r_engine_19() {
+        let base: BTreeMap<RecordKey, Vec<u8>> = BTreeMap::new();
+        let mut records = Overlay::new(&base);
+        let (device, mut rng) = (DeviceId::new([1; 16]), seeded([2; 32]));
+        damaged(&mut records, &device, NOW, &mut rng).unwrap();
+        let due = numbers::numbers(&records, &device).unwrap().ask_due;
+        for second in 20..40 {
+            damaged(&mut records, &device, NOW.after(Duration::from_secs(second)), &mut rng).unwrap();
+        }
+        assert_eq!(numbers::numbers(&records, &device).unwrap().ask_due, due, "more damage puts nothing off");
+        assert_eq!(peers::due(&records).unwrap(), [device]);
+    }
+}

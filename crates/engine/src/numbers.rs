@@ -541,6 +541,82 @@ mod tests {
     }
 
     #[test]
+    fn numbers_that_cannot_be_true_count_for_nothing_r_content_11() {
+        let base: BTreeMap<RecordKey, Vec<u8>> = BTreeMap::new();
+        let mut records = Overlay::new(&base);
+        complete(&mut records, &DEVICE, &mut message(1), NOW).unwrap();
+        hear(&mut records, &DEVICE, (&numbered(1), 0), NOW).unwrap();
+        let before = numbers(&records, &DEVICE).unwrap();
+        let bad = MAX_JUMP + 2;
+        let all = [NumberRange { first: 2, last: u64::MAX }];
+        let lies = [
+            (Content { gone: all.into(), ..Content::default() }, 0),
+            (Content { sent: bad, ..Content::default() }, 0),
+            (Content { acknowledged: bad, ..Content::default() }, 0),
+            (numbered(bad), 0),
+            (numbered(u64::MAX), 0),
+            (Content::default(), u64::MAX),
+        ];
+        for (lie, highest) in lies {
+            let heard = hear(&mut records, &DEVICE, (&lie, highest), NOW).unwrap();
+            assert_eq!(heard, Hearing { heard: Heard::Refused, lost: 0 }, "{lie:?}");
+            assert_eq!(numbers(&records, &DEVICE).unwrap(), before, "{lie:?}");
+        }
+        // What comes later is missed and asked for as before.
+        hear(&mut records, &DEVICE, (&numbered(3), 0), NOW).unwrap();
+        assert_eq!(missing(&numbers(&records, &DEVICE).unwrap()).1.len(), 1);
+    }
+
+    #[test]
+    fn what_there_is_no_room_for_is_neither_counted_nor_gone_r_engine_20() {
+        let base: BTreeMap<RecordKey, Vec<u8>> = BTreeMap::new();
+        let mut records = Overlay::new(&base);
+        for id in 1..=3 {
+            complete(&mut records, &DEVICE, &mut message(id), NOW).unwrap();
+        }
+        for _ in 0..9 {
+            let none = answer(&mut records, &DEVICE, (0, &[]), 0).unwrap();
+            assert_eq!((none.resend.len(), none.gone.len()), (0, 0));
+        }
+        let two = answer(&mut records, &DEVICE, (0, &[]), 2).unwrap();
+        assert_eq!((two.resend.len(), two.gone.len()), (2, 0));
+        let again = renumber(&mut records, &DEVICE, 9, 1).unwrap();
+        assert_eq!(again.iter().map(|resend| resend.number).collect::<Vec<_>>(), [10]);
+        let resent = |number| {
+            let sent = load::<SentRecord>(&records, &sent_key(&DEVICE, number)).unwrap();
+            sent.map(|sent| (sent.message_id[0], sent.resent))
+        };
+        assert_eq!([10, 11, 12].map(resent), [Some((1, 2)), Some((2, 1)), Some((3, 0))]);
+    }
+
+    #[test]
+    fn an_acknowledgement_without_a_check_frees_only_what_is_gone_r_engine_18() {
+        let base: BTreeMap<RecordKey, Vec<u8>> = BTreeMap::new();
+        let mut records = Overlay::new(&base);
+        for id in 1..=2 {
+            complete(&mut records, &DEVICE, &mut message(id), NOW).unwrap();
+        }
+        let unchecked = |number| Content { acknowledged: number, ..Content::default() };
+        assert_eq!(hear(&mut records, &DEVICE, (&unchecked(2), 0), NOW).unwrap().heard, Heard::Agreed);
+        assert_eq!(number_of(&records, &DEVICE, &[2; 16]).unwrap(), 2, "this device has not said so");
+        forget(&mut records, &DEVICE, &[2; 16]).unwrap();
+        hear(&mut records, &DEVICE, (&unchecked(2), 0), NOW).unwrap();
+        assert_eq!(number_of(&records, &DEVICE, &[1; 16]).unwrap(), 0);
+        assert_eq!(numbers(&records, &DEVICE).unwrap().awaited_since, 0, "nothing is waited for");
+    }
+
+    #[test]
+    fn only_a_message_makes_a_device_a_recent_one_r_engine_25() {
+        let base: BTreeMap<RecordKey, Vec<u8>> = BTreeMap::new();
+        let mut records = Overlay::new(&base);
+        hear(&mut records, &DEVICE, (&Content { sent: 1, ..Content::default() }, 0), NOW).unwrap();
+        complete(&mut records, &DEVICE, &mut Content::default(), NOW).unwrap();
+        assert_eq!(numbers(&records, &DEVICE).unwrap().active_at, 0);
+        hear(&mut records, &DEVICE, (&numbered(1), 0), NOW).unwrap();
+        assert_eq!(numbers(&records, &DEVICE).unwrap().active_at, NOW.as_millis());
+    }
+
+    #[test]
     fn what_is_acknowledged_is_held_no_longer_r_engine_18() {
         let base: BTreeMap<RecordKey, Vec<u8>> = BTreeMap::new();
         let mut records = Overlay::new(&base);
