@@ -62,7 +62,7 @@ impl World {
             identity_key: keys.identity.public().as_bytes().to_vec(),
             group_key: keys.group.verifying_key().as_bytes().to_vec(),
             capabilities: Capabilities::MEMBER.bits(),
-            not_before: self.now.as_millis() - CLOCK_TOLERANCE.as_millis() as u64,
+            not_before: self.now.as_millis() - u64::try_from(CLOCK_TOLERANCE.as_millis()).expect("a day"),
             not_after: self.now.as_millis() + 400 * 24 * 3_600_000,
         };
         let signed = sign::sign_credential(&self.authority.key, &body, self.rng.as_mut());

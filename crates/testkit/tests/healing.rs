@@ -583,3 +583,28 @@ fn a_flood_neither_uses_last_resort_prekeys_nor_starves_who_is_known_to_need_hea
     world.flush(bob);
     assert_eq!(world.handshakes(bob), before + 1);
 }
+
+#[test]
+fn a_search_goes_on_where_the_last_one_ended_r_engine_19() {
+    let mut world = World::new(40);
+    let victim = world.enrol("victim");
+    // More sessions than an hour's searches reach, and one behind them.
+    let peers: Vec<_> = (0..104).map(|n| world.enrol(&format!("p{n}"))).collect();
+    for peer in &peers {
+        world.say(*peer, victim, "hello");
+        world.flush(*peer);
+        world.sync(victim);
+    }
+    let last = *peers.last().expect("many");
+    world.inject(victim, vec![0x12; 512]);
+    world.sync(victim);
+    world.wait(Duration::from_secs(3601));
+    world.fate(victim, std::iter::repeat_n(Fate::Lose, 80));
+    for number in 0..81 {
+        world.say(last, victim, &format!("far ahead {number}"));
+    }
+    world.flush(last);
+    world.sync(victim);
+    assert_eq!(world.undecryptable(victim), 1);
+    assert!(world.heard(victim).contains(&"far ahead 80".to_owned()));
+}
