@@ -121,6 +121,17 @@ pub(crate) fn device_added(member: &str, handle: &str, device: &str) -> Value {
     json!({"event": "device-added", "member": member, "handle": handle, "device": device})
 }
 
+/// Returns the object that says that messages of a member are lost.
+pub(crate) fn lost(member: &str, handle: &str, count: u64) -> Value {
+    json!({"event": "lost", "member": member, "handle": handle, "count": count})
+}
+
+/// Returns the line that says so to people.
+pub(crate) fn lost_text(handle: &str, count: u64) -> String {
+    let what = if count == 1 { "1 message".to_owned() } else { format!("{count} messages") };
+    format!("* {what} of {} could not be recovered", tame_line(handle))
+}
+
 /// Returns the line that says so to people.
 pub(crate) fn device_added_text(handle: &str, device: &str) -> String {
     format!("* {} has a new device: {device}", tame_line(handle))

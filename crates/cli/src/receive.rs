@@ -172,6 +172,11 @@ impl Printer {
                     self.output
                         .result(&object, || message::device_added_text(handle, &device.to_string()))?;
                 }
+                Happening::Lost { member, handle, count } => {
+                    let object = message::lost(&member.to_string(), handle, *count);
+                    self.bar.clear();
+                    self.output.result(&object, || message::lost_text(handle, *count))?;
+                }
                 _ => {}
             }
             *printed = Some(news.number);

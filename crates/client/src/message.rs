@@ -40,6 +40,15 @@ pub enum Happening {
         /// The device.
         device: DeviceId,
     },
+    /// Messages that a member's device sent will never come, although this device asked for them.
+    Lost {
+        /// The member.
+        member: MemberId,
+        /// The member's handle as the directory has it now.
+        handle: String,
+        /// How many.
+        count: u64,
+    },
 }
 
 impl News {
@@ -56,6 +65,10 @@ impl News {
             chancery_engine::Event::DeviceAdded { member: id, device } => {
                 let handle = member(records, &id)?.map(|member| member.handle).unwrap_or_default();
                 Happening::DeviceAdded { member: id, handle, device }
+            }
+            chancery_engine::Event::Lost { member: id, count } => {
+                let handle = member(records, &id)?.map(|member| member.handle).unwrap_or_default();
+                Happening::Lost { member: id, handle, count }
             }
             _ => return Ok(None),
         };

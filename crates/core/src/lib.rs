@@ -63,7 +63,7 @@ pub use pqxdh::{
 };
 pub use prekey::{BatchError, BatchPlan, Bundle, BundleError, GeneratedBatch, generate_batch};
 pub use record::RecordError;
-pub use refresh::{REFRESH_ANSWER_INTERVAL, REFRESH_INTERVAL};
+pub use refresh::{MAX_REFRESH_CONTENT, REFRESH_ANSWER_INTERVAL, REFRESH_INTERVAL};
 pub use session::{DecryptError, Decrypted, EncryptError, Session};
 pub use skipped::{MAX_SKIP, MAX_SKIPPED, SKIPPED_KEY_LIFETIME};
 pub use tag::{TAG_LEN, Tag, TagChange, WINDOW};

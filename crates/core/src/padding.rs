@@ -38,7 +38,7 @@ pub(crate) const FILLED_PERIOD: u32 = 8;
 
 /// Length of a refreshing message: it holds every value of the braid whole, 61 codewords, so that an epoch of a quiet
 /// session needs one message for each step (R-RATCHET-22).
-const REFRESH_BUCKET: usize = 2048;
+pub(crate) const REFRESH_BUCKET: usize = 2048;
 
 /// How long a body is made, and how many messages have filled their bucket then.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,7 +69,7 @@ impl BodyPlan {
         }
     }
 
-    /// An empty content with much room.
+    /// A content of a few bytes with much room.
     pub(crate) const fn refresh(filled: u32) -> Self {
         Self { len: REFRESH_BUCKET - OUTSIDE_BODY, filled }
     }

@@ -173,6 +173,13 @@ impl Bundle {
         &self.credential
     }
 
+    /// Whether the responder will have to keep a record of the handshake, because it uses the last-resort prekey or no
+    /// one-time prekey (R-HANDSHAKE-11).
+    #[must_use]
+    pub fn is_recorded(&self) -> bool {
+        self.one_time.is_none() || self.kem.0.kind == PrekeyKind::LastResortKem
+    }
+
     /// Whether the handshake will use no one-time prekey at all, so that only the responder's replay record
     /// keeps its first message from being accepted twice.
     #[must_use]

@@ -15,6 +15,18 @@ pub const REFRESH_INTERVAL: Duration = Duration::from_secs(24 * 60 * 60);
 /// lets an epoch end cannot make a device send more than one small message a minute.
 pub const REFRESH_ANSWER_INTERVAL: Duration = Duration::from_secs(60);
 
+/// The longest content of a refreshing message, in bytes: 64.
+///
+/// It holds what the caller has to say anyway; any other message with so short a content is of 512 bytes, so that
+/// a refreshing message is told by its two lengths.
+pub const MAX_REFRESH_CONTENT: usize = 64;
+
+/// Whether `interval` has passed since `then`. A time that lies ahead was stored while the clock was wrong, and counts
+/// as over, so that the session does not wait for it.
+fn is_over(then: Timestamp, interval: Duration, now: Timestamp) -> bool {
+    then > now || now.since(then) >= interval
+}
+
 /// What is known of it.
 #[derive(Debug)]
 pub(crate) struct Refresh {
@@ -45,10 +57,10 @@ impl Refresh {
         self.quiet = true;
     }
 
-    /// A message arrived; `empty` if it had no content, `healed` if it ended an epoch.
-    pub(crate) const fn heard(&mut self, now: Timestamp, empty: bool, healed: bool) {
+    /// A message arrived; `refreshing` if it was one, `healed` if it ended an epoch.
+    pub(crate) const fn heard(&mut self, now: Timestamp, refreshing: bool, healed: bool) {
         self.heard = true;
-        self.quiet = empty;
+        self.quiet = refreshing;
         if healed {
             self.healed_at = now;
         }
@@ -56,12 +68,12 @@ impl Refresh {
 
     /// Whether to send a refreshing message now; `unannounced` if the peer may not know of the newest epoch.
     pub(crate) fn is_due(&self, interval: Duration, now: Timestamp, unannounced: bool) -> bool {
-        let since_asked = now.since(self.asked_at);
-        if since_asked < REFRESH_ANSWER_INTERVAL {
+        if !is_over(self.asked_at, REFRESH_ANSWER_INTERVAL, now) {
             return false;
         }
-        let overdue = now.since(self.healed_at) >= interval;
-        (overdue && (self.heard || since_asked >= interval)) || (self.quiet && unannounced && self.heard)
+        let overdue = is_over(self.healed_at, interval, now);
+        (overdue && (self.heard || is_over(self.asked_at, interval, now)))
+            || (self.quiet && unannounced && self.heard)
     }
 
     pub(crate) const fn to_record(&self) -> proto::Refresh {
@@ -80,5 +92,25 @@ impl Refresh {
             heard: record.heard,
             quiet: record.quiet,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_that_was_ahead_does_not_stop_refreshing() {
+        // R-RATCHET-22
+        let (now, ahead) = (Timestamp::from_millis(1 << 40), Timestamp::from_millis(1 << 50));
+        let begun = Refresh::start(ahead);
+        assert!(begun.is_due(REFRESH_INTERVAL, now, false));
+        let mut asked = Refresh::start(now);
+        asked.asked(ahead);
+        asked.heard(ahead, false, true);
+        assert!(asked.is_due(REFRESH_INTERVAL, now, false));
+        asked.asked(now);
+        asked.heard(now, true, true);
+        assert!(!asked.is_due(REFRESH_INTERVAL, now.after(REFRESH_ANSWER_INTERVAL), false));
     }
 }

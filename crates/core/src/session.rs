@@ -10,8 +10,8 @@ use chancery_wire::Timestamp;
 
 use crate::double_ratchet::{Bound, DoubleRatchet, Incoming};
 use crate::envelope::SessionEnvelope;
-use crate::padding::{BodyPlan, MAX_CONTENT};
-use crate::refresh::{REFRESH_INTERVAL, Refresh};
+use crate::padding::{BodyPlan, MAX_CONTENT, REFRESH_BUCKET};
+use crate::refresh::{MAX_REFRESH_CONTENT, REFRESH_INTERVAL, Refresh};
 use crate::tag::{Tag, TagChange};
 
 /// Why a message cannot be encrypted. The session is unchanged.
@@ -106,9 +106,27 @@ impl Session {
     ///
     /// [`EncryptError::Exhausted`]; the session is unchanged.
     pub fn refresh(&mut self, now: Timestamp, rng: &mut dyn CryptoRng) -> Result<Vec<u8>, EncryptError> {
+        self.refresh_with(&[], now, rng)
+    }
+
+    /// As [`Session::refresh`], with a content of at most [`MAX_REFRESH_CONTENT`] bytes that the peer is given.
+    ///
+    /// # Errors
+    ///
+    /// [`EncryptError`]; the session is unchanged.
+    pub fn refresh_with(
+        &mut self,
+        content: &[u8],
+        now: Timestamp,
+        rng: &mut dyn CryptoRng,
+    ) -> Result<Vec<u8>, EncryptError> {
+        if content.len() > MAX_REFRESH_CONTENT {
+            return Err(EncryptError::TooLong { len: content.len(), limit: MAX_REFRESH_CONTENT });
+        }
         let plan = BodyPlan::refresh(self.filled);
         let bound = Bound { associated_data: &self.associated_data, before: &[] };
-        let envelope = self.ratchet.encrypt(bound, (&[], plan.len), rng).ok_or(EncryptError::Exhausted)?;
+        let envelope =
+            self.ratchet.encrypt(bound, (content, plan.len), rng).ok_or(EncryptError::Exhausted)?;
         self.refresh.asked(now);
         Ok(envelope)
     }
@@ -148,7 +166,9 @@ impl Session {
             .ratchet
             .decrypt(&Incoming { bound, message: &message, now }, rng)
             .map_err(|_| DecryptError::NotAuthentic)?;
-        self.refresh.heard(now, received.plaintext.expose().is_empty(), received.healed);
+        let refreshing =
+            envelope.len() == REFRESH_BUCKET && received.plaintext.expose().len() <= MAX_REFRESH_CONTENT;
+        self.refresh.heard(now, refreshing, received.healed);
         Ok(Decrypted { plaintext: received.plaintext, tags: received.tags })
     }
 

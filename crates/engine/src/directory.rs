@@ -3,7 +3,8 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use chancery_identity::{DeviceId, DirectoryEntry, MemberId};
+use chancery_identity::{Credential, DeviceId, DirectoryEntry, MemberId};
+use chancery_org::CLOCK_TOLERANCE;
 use chancery_wire::proto::{DirectoryPage, DirectoryRecord};
 use chancery_wire::records::{Overlay, Records};
 
@@ -63,6 +64,25 @@ pub fn resolve(records: &dyn Records, text: &str) -> Result<Option<Member>, Engi
     MemberId::from_hex(text).map_or(Ok(None), |id| member(records, &id))
 }
 
+/// Returns when the desk issued a credential, by its clock, in milliseconds: it dates them back by its tolerance.
+pub(crate) fn issued_at(credential: &Credential) -> u64 {
+    credential.not_before().after(CLOCK_TOLERANCE).as_millis()
+}
+
+/// Whether a member's entry that is known was made after a device's credential was issued, and does not name the
+/// device: then it was removed, also if this device never knew it (R-ENGINE-15).
+pub(crate) fn has_dropped(
+    records: &dyn Records,
+    (member_id, device): (&MemberId, &DeviceId),
+    issued_at: u64,
+) -> Result<bool, EngineError> {
+    let known = load::<DirectoryRecord>(records, &key(DIRECTORY, &[member_id.as_bytes()]))?;
+    Ok(known.is_some_and(|entry| {
+        // The desk's versions are the time, by the clock of the credentials (R-ORG-12).
+        entry.version > issued_at && !entry.device_ids.iter().any(|id| id == device.as_bytes())
+    }))
+}
+
 /// Takes over one page of changes. An entry that does not verify is skipped and reported.
 pub(crate) fn take_page(
     device: &Device,
@@ -100,6 +120,12 @@ fn take_entry(
             release_handle(records, &old.handle, &entry.member_id())?;
         }
         effects = change_devices(device, records, (&old, entry))?;
+    }
+    // Those of which a first message came before any entry was known that names them.
+    for id in peers::older_than(records, &entry.member_id(), entry.version())? {
+        if !entry.device_ids().contains(&id) && id != device.device_id() {
+            ending::remove_device(device, records, &id)?;
+        }
     }
     for id in entry.device_ids() {
         peers::readmit(records, id)?;

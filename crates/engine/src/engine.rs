@@ -8,7 +8,9 @@ use crate::device::Device;
 use crate::effect::{Input, Outcome};
 use crate::ending::End;
 use crate::error::EngineError;
-use crate::{addressing, devices, directory, ending, files, heal, messages, prekeys, receiving, sending};
+use crate::{
+    addressing, devices, directory, ending, files, messages, prekeys, receiving, sending, upkeep,
+};
 
 /// The state machine of one device. It holds only who the device is; everything else is read from the
 /// records in each call, so that several processes may share one store.
@@ -70,7 +72,7 @@ impl Engine {
             Input::DeviceLinkUsed { link_id } => devices::forget(view, &link_id, now)?,
             Input::Upkeep => {
                 effects = prekeys::upkeep(device, view, now, rng)?;
-                heal::upkeep(view, now, rng)?;
+                effects.extend(upkeep::upkeep(view, now, rng)?);
             }
             Input::PrekeysPublished { sequence } => prekeys::published(view, sequence)?,
             Input::PrekeysRefused { sequence } => {

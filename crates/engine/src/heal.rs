@@ -1,94 +1,138 @@
-//! Self-healing: from traffic that cannot be read to a new session and the missing messages, without the user.
+//! Self-healing: what cannot be read leads, in time, to a request over the session that works, or to a new session.
 //!
-//! What cannot be read is never answered as such. It may begin a new session with devices that are known already,
-//! at most as often as the limits here allow, whatever it was: nobody learns from it why it was not read.
+//! What cannot be read is never answered as such, and nothing happens at once: whoever damages or injects an
+//! envelope must not see by the reaction whom it was from, or with whom this device talks (R-ENGINE-19).
 
 use alloc::vec::Vec;
 use core::time::Duration;
 
 use chancery_core::{MAX_SKIP, Session, Tag};
-use chancery_crypto::rng::CryptoRng;
+use chancery_crypto::rng::{CryptoRng, random_bytes};
 use chancery_identity::DeviceId;
 use chancery_wire::Timestamp;
-use chancery_wire::proto::{Content, Heal, HealState, OutboxItem, content::Body, outbox_item};
+use chancery_wire::proto::{Content, Heal, HealState, OutboxItem, PeerRecord, content::Body, outbox_item};
 use chancery_wire::records::{Overlay, Records};
 
-use crate::content;
-use crate::device::Device;
 use crate::error::EngineError;
-use crate::messages::{MessageState, message};
-use crate::numbers::{self, Heard, Resend};
+use crate::numbers;
 use crate::peers;
 use crate::sending;
 use crate::tables::{HEAL_STATE, key, load, save};
 
-/// How often a new session is begun with one device to heal: once an hour. A flood of garbage costs each peer one
-/// prekey an hour (R-ENGINE-19).
+/// How often one device is asked, and how often a new session is begun with it to heal: once an hour each. A flood of
+/// garbage costs each peer one prekey an hour at most (R-ENGINE-19).
 pub const HEAL_INTERVAL: Duration = Duration::from_secs(60 * 60);
-/// New sessions that a device begins to heal in an hour, with all peers: 20.
+/// New sessions that a device begins in an hour to heal with devices that it knows to need it: 20.
 pub const MAX_HEALS: u32 = 20;
+/// New sessions that a device begins in an hour because of what nobody can be named for: 10, not counted among the
+/// others, so that garbage cannot keep it from healing what is known to be broken (R-ENGINE-25).
+pub const MAX_GUESSES: u32 = 10;
+/// Requests over working sessions that a device makes in an hour: 60, each of 512 bytes.
+pub const MAX_ASKS: u32 = 60;
 /// How long a gap in a peer's numbers may last before it counts as lost: 60 s. A mailbox keeps its order, so what
 /// is late by more is hardly under way.
 pub const GAP_PATIENCE: Duration = Duration::from_secs(60);
+/// A gap is asked for at a random time within 3 min after that, so that the time does not say which envelope is missed.
+pub const GAP_SPREAD: Duration = Duration::from_secs(3 * 60);
+/// What was damaged is asked for at a random time within 1 to 20 s.
+pub const DAMAGE_SPREAD: Duration = Duration::from_secs(20);
+/// A device that may have sent what nobody can be named for gets a new session at a random time within 30 min, unless
+/// something of it is read before: most of what is garbage is found out by then (R-ENGINE-25).
+pub const SUSPECT_SPREAD: Duration = Duration::from_secs(30 * 60);
+/// A device whose one-time prekeys are used up waits for such a session for 24 h: by then it has new ones, and nobody
+/// fills its record of handshakes by garbage sent to others.
+pub const PUT_OFF: Duration = Duration::from_secs(24 * 60 * 60);
 /// HMACs that searches for unknown tags may cost in an hour: 200,000, a tenth of a second of a slow processor; 99
 /// sessions are searched to the end.
 pub const SEARCH_BUDGET: u32 = 200_000;
 /// With whom messages were exchanged within this time, 30 days, may be who sent what cannot be read.
 pub const RECENT: Duration = Duration::from_secs(30 * 24 * 60 * 60);
-/// How long a message may go unacknowledged before it is acknowledged without one: 1 h; also how often that
-/// happens for one peer device.
-pub const ACKNOWLEDGE_AFTER: Duration = Duration::from_secs(60 * 60);
-/// A session on which something arrived and nothing was sent for this long, 24 h, is refreshed by an empty message,
-/// so that a thief of its state is locked out also where nobody writes (R-ENGINE-21).
-pub const REFRESH_INTERVAL: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// HMACs of one search of a session: two chains.
 const SEARCH_COST: u32 = MAX_SKIP.saturating_add(1).saturating_mul(2);
-/// How often what is too old is looked for: daily.
-const TIDY_INTERVAL: Duration = Duration::from_secs(24 * 60 * 60);
-/// How often sessions are asked whether they want a refresh: hourly.
-const REFRESH_CHECK: Duration = Duration::from_secs(60 * 60);
-/// The interval between heals for one gap doubles at most this often, to 32 h.
-const MAX_DOUBLINGS: u32 = 5;
+/// How often devices are suspected: once a minute, so that a flood does not cost a look at all of them each time.
+const SUSPECT_PAUSE: Duration = Duration::from_secs(60);
+/// The least time until what was damaged is asked for.
+const DAMAGE_LEAST: Duration = Duration::from_secs(1);
 
 /// Whether `interval` has passed since `then`; a clock that went back must not stop anything for ever.
-fn is_over(then: u64, interval: Duration, now: Timestamp) -> bool {
+pub(crate) fn is_over(then: u64, interval: Duration, now: Timestamp) -> bool {
     let then = Timestamp::from_millis(then);
     then > now || now.since(then) >= interval
 }
 
-fn state(records: &dyn Records, now: Timestamp) -> Result<HealState, EngineError> {
+/// Whether the time has come for what is due at `then`, 0 for nothing; what is further ahead than `longest` was fixed by
+/// a clock that was wrong.
+pub(crate) fn has_come(then: u64, longest: Duration, now: Timestamp) -> bool {
+    then != 0 && (then <= now.as_millis() || then > now.after(longest).as_millis())
+}
+
+/// Draws a time of `least` up to `most` after `from`.
+pub(crate) fn draw(
+    from: Timestamp,
+    (least, most): (Duration, Duration),
+    rng: &mut dyn CryptoRng,
+) -> Timestamp {
+    let span = u64::try_from(most.saturating_sub(least).as_millis()).unwrap_or(u64::MAX);
+    let number = u64::from_be_bytes(random_bytes(rng));
+    let extra = number.checked_rem(span.saturating_add(1)).unwrap_or_default();
+    from.after(least).after(Duration::from_millis(extra))
+}
+
+pub(crate) fn state(records: &dyn Records, now: Timestamp) -> Result<HealState, EngineError> {
     let mut state: HealState = load(records, &key(HEAL_STATE, &[]))?.unwrap_or_default();
     if is_over(state.hour_began, HEAL_INTERVAL, now) {
         state.hour_began = now.as_millis();
         state.heals = 0;
+        state.guesses = 0;
+        state.asks = 0;
         state.hmacs = 0;
     }
     Ok(state)
 }
 
-fn save_state(records: &mut Overlay<'_>, state: &HealState) {
+pub(crate) fn save_state(records: &mut Overlay<'_>, state: &HealState) {
     save(records, key(HEAL_STATE, &[]), state);
 }
 
-/// Begins a new session with a device, within the limits of R-ENGINE-19; `false` if they forbid it.
+/// Why a new session is begun.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Cause {
+    /// The device is known to need it: what it authenticated says so, or it does not answer.
+    Known,
+    /// It may have sent what was not read.
+    Guessed,
+}
+
+/// Begins a new session with a device, within the limits of R-ENGINE-19, R-ENGINE-24 and R-ENGINE-25; `false` if they
+/// forbid it.
 pub(crate) fn begin(
     records: &mut Overlay<'_>,
     device: &DeviceId,
+    cause: Cause,
     now: Timestamp,
 ) -> Result<bool, EngineError> {
     let mut peer = peers::peer(records, device)?;
     let mut numbers = numbers::numbers(records, device)?;
     let mut state = state(records, now)?;
+    let spent = match cause {
+        Cause::Known => state.heals >= MAX_HEALS,
+        Cause::Guessed => state.guesses >= MAX_GUESSES,
+    };
     let too_soon = numbers.healed_at != 0 && !is_over(numbers.healed_at, HEAL_INTERVAL, now);
-    if peer.removed || peer.healing || peer.member_id.is_empty() || too_soon || state.heals >= MAX_HEALS {
+    if spent || too_soon || !may_begin(records, &peer, now)? {
         return Ok(false);
     }
     peer.healing = true;
+    peer.guessing = cause == Cause::Guessed;
     peers::save_peer(records, device, &peer);
     numbers.healed_at = now.as_millis();
-    numbers::save_numbers(records, device, &numbers);
-    state.heals = state.heals.saturating_add(1);
+    numbers.ask_due = 0;
+    numbers::save_and_enter(records, device, &mut numbers)?;
+    match cause {
+        Cause::Known => state.heals = state.heals.saturating_add(1),
+        Cause::Guessed => state.guesses = state.guesses.saturating_add(1),
+    }
     save_state(records, &state);
     sending::push(
         records,
@@ -103,39 +147,112 @@ pub(crate) fn begin(
     Ok(true)
 }
 
-/// Something came that nobody can be named as the sender of: whoever it may be is healed with.
-pub(crate) fn begin_with_all(records: &mut Overlay<'_>, now: Timestamp) -> Result<(), EngineError> {
-    let mut candidates = Vec::new();
-    if state(records, now)?.heals >= MAX_HEALS {
-        return Ok(());
-    }
-    for device in peers::all(records)? {
-        let numbers = numbers::numbers(records, &device)?;
-        if !is_over(numbers.active_at, RECENT, now) {
-            candidates.push((numbers.healed_at, device));
-        }
-    }
-    // Those whose turn was longest ago come first, so that the hourly limit passes nobody over for ever.
-    candidates.sort_unstable();
-    for (_, device) in candidates {
-        begin(records, &device, now)?;
+/// Whether a new session with a device is of any use now.
+fn may_begin(records: &dyn Records, peer: &PeerRecord, now: Timestamp) -> Result<bool, EngineError> {
+    let is_known = !peer.removed && !peer.member_id.is_empty();
+    Ok(is_known
+        && !peer.healing
+        && !sending::is_full(records)?
+        && !peers::awaits_answers(records, peer, now)?)
+}
+
+/// Somebody has damaged what a device sent: it is asked for what is missing, but not at once.
+pub(crate) fn damaged(
+    records: &mut Overlay<'_>,
+    device: &DeviceId,
+    now: Timestamp,
+    rng: &mut dyn CryptoRng,
+) -> Result<(), EngineError> {
+    let mut numbers = numbers::numbers(records, device)?;
+    let due = draw(now, (DAMAGE_LEAST, DAMAGE_SPREAD), rng).as_millis();
+    if numbers.ask_due == 0 || numbers.ask_due > due {
+        numbers.ask_due = due;
+        numbers::save_and_enter(records, device, &mut numbers)?;
     }
     Ok(())
 }
 
-/// Finds the session of a tag that no index knows, as far as the hour's budget goes (R-RATCHET-9).
+/// Something came that nobody can be named as the sender of: every device that may be it is suspected, until something
+/// of it is read (R-ENGINE-25).
+pub(crate) fn suspect(
+    records: &mut Overlay<'_>,
+    now: Timestamp,
+    rng: &mut dyn CryptoRng,
+) -> Result<(), EngineError> {
+    let mut state = state(records, now)?;
+    if !is_over(state.suspected_at, SUSPECT_PAUSE, now) {
+        return Ok(());
+    }
+    state.suspected_at = now.as_millis();
+    save_state(records, &state);
+    for device in peers::all(records)? {
+        let mut numbers = numbers::numbers(records, &device)?;
+        let is_recent = numbers.active_at != 0 && !is_over(numbers.active_at, RECENT, now);
+        if numbers.suspect_due == 0 && is_recent {
+            numbers.suspect_due = draw(now, (Duration::ZERO, SUSPECT_SPREAD), rng).as_millis();
+            numbers::save_and_enter(records, &device, &mut numbers)?;
+        }
+    }
+    Ok(())
+}
+
+/// Begins new sessions with those of `devices` that are suspected for long enough, those first with which that was
+/// longest ago, so that the hourly limit passes nobody over for ever.
+pub(crate) fn begin_with_suspects(
+    records: &mut Overlay<'_>,
+    devices: &[DeviceId],
+    now: Timestamp,
+) -> Result<(), EngineError> {
+    let mut suspects = Vec::new();
+    for device in devices {
+        let numbers = numbers::numbers(records, device)?;
+        if has_come(numbers.suspect_due, PUT_OFF, now) {
+            suspects.push((numbers.healed_at, *device));
+        }
+    }
+    suspects.sort_unstable();
+    for (_, device) in suspects {
+        if state(records, now)?.guesses >= MAX_GUESSES {
+            return Ok(());
+        }
+        begin(records, &device, Cause::Guessed, now)?;
+        let mut numbers = numbers::numbers(records, &device)?;
+        numbers.suspect_due = 0;
+        numbers::save_and_enter(records, &device, &mut numbers)?;
+    }
+    Ok(())
+}
+
+/// There is only a last-resort prekey for a session that is begun on a guess: it is put off (R-ENGINE-25).
+pub(crate) fn put_off(
+    records: &mut Overlay<'_>,
+    device: &DeviceId,
+    now: Timestamp,
+) -> Result<(), EngineError> {
+    let mut numbers = numbers::numbers(records, device)?;
+    numbers.suspect_due = now.after(PUT_OFF).as_millis();
+    numbers::save_and_enter(records, device, &mut numbers)
+}
+
+/// Finds the session of a tag that no index knows, as far as the hour's budget goes (R-RATCHET-9). Where it ends, the
+/// next search begins, so that a flood hides no peer for ever.
 pub(crate) fn search(
     records: &mut Overlay<'_>,
     tag: &Tag,
     now: Timestamp,
 ) -> Result<Option<Session>, EngineError> {
     let mut state = state(records, now)?;
+    let mut devices = peers::all(records)?;
+    let from = usize::try_from(state.search_from).unwrap_or_default();
+    let from = from.checked_rem(devices.len()).unwrap_or_default();
+    devices.rotate_left(from);
     let before = state.hmacs;
     let mut found = None;
-    'search: for device in peers::all(records)? {
-        let peer = peers::peer(records, &device)?;
+    'search: for (passed, device) in devices.iter().enumerate() {
+        let peer = peers::peer(records, device)?;
         for id in [&peer.active].into_iter().chain(peer.archived.iter().rev()) {
             if state.hmacs.saturating_add(SEARCH_COST) > SEARCH_BUDGET {
+                state.search_from = u32::try_from(from.saturating_add(passed)).unwrap_or_default();
                 break 'search;
             }
             let Some(session) = peers::session(records, id)? else { continue };
@@ -152,205 +269,48 @@ pub(crate) fn search(
     Ok(found)
 }
 
-/// Returns what a device writes over the session that heals: what it has not received.
+/// Returns what a device writes to ask another for what it has not received.
 pub(crate) fn content(records: &dyn Records, device: &DeviceId) -> Result<Content, EngineError> {
     let (highest, missing) = numbers::missing(&numbers::numbers(records, device)?);
     Ok(Content { body: Some(Body::Heal(Heal { highest, missing })), ..Content::default() })
 }
 
-/// Takes over what an authentic content says about numbers, and sends again what the peer device lacks.
-pub(crate) fn hear(
-    device: &Device,
-    records: &mut Overlay<'_>,
-    (from, content): (&DeviceId, &Content),
-    now: Timestamp,
-    rng: &mut dyn CryptoRng,
-) -> Result<(), EngineError> {
-    let heard = numbers::hear(records, from, content, now)?;
-    let heal = match &content.body {
-        Some(Body::Heal(heal)) if content.id.is_empty() => Some(heal),
-        _ => None,
-    };
-    let highest = heal.map_or(0, |heal| heal.highest);
-    let disagrees = match heard {
-        Heard::Disagreed(up_to) => Some(up_to),
-        Heard::Agreed => (highest > numbers::numbers(records, from)?.last_sent).then_some(highest),
-    };
-    let answer = match (disagrees, heal) {
-        (Some(up_to), _) => numbers::Answer {
-            resend: numbers::renumber(records, from, up_to.max(highest))?,
-            ..numbers::Answer::default()
-        },
-        (None, Some(heal)) => numbers::answer(records, from, (heal.highest, &heal.missing))?,
-        (None, None) => return Ok(()),
-    };
-    for resend in &answer.resend {
-        send_again(device, records, (from, resend), now, rng)?;
-    }
-    if !answer.gone.is_empty() {
-        let content = Content { gone: answer.gone, ..Content::default() };
-        send_control(records, from, &content, now, rng)?;
-    }
-    Ok(())
-}
+#[cfg(test)]
+mod tests {
+    use alloc::collections::BTreeMap;
 
-/// Sends a message again, to a device that was meant to have it the first time.
-fn send_again(
-    device: &Device,
-    records: &mut Overlay<'_>,
-    (to, resend): (&DeviceId, &Resend),
-    now: Timestamp,
-    rng: &mut dyn CryptoRng,
-) -> Result<(), EngineError> {
-    let own = device.member_id();
-    let Some(record) = message(records, &own, &resend.message_id)? else { return Ok(()) };
-    if record.state == MessageState::Failed as u32 {
-        return Ok(());
-    }
-    let mut content = content::of_record(&record);
-    content.number = resend.number;
-    let copy = peers::peer_member(records, to)? == own;
-    if copy {
-        content.conversation = record.conversation;
-    }
-    send_quietly(records, (to, copy), &content, now, rng)
-}
+    use chancery_crypto::rng::seeded;
+    use chancery_wire::records::RecordKey;
 
-/// Sends a content without a message, if there is a session for it.
-fn send_control(
-    records: &mut Overlay<'_>,
-    to: &DeviceId,
-    content: &Content,
-    now: Timestamp,
-    rng: &mut dyn CryptoRng,
-) -> Result<(), EngineError> {
-    if peers::active_session(records, to)?.is_none() {
-        return Ok(());
-    }
-    send_quietly(records, (to, false), content, now, rng)
-}
+    use super::*;
 
-/// Sends what is no new message of the history.
-fn send_quietly(
-    records: &mut Overlay<'_>,
-    (to, copy): (&DeviceId, bool),
-    content: &Content,
-    now: Timestamp,
-    rng: &mut dyn CryptoRng,
-) -> Result<(), EngineError> {
-    if sending::is_full(records)? {
-        return Ok(());
-    }
-    let member = peers::peer_member(records, to)?;
-    let step = sending::seal_or_wait(records, (&member, to), content, now, rng)?;
-    sending::push(
-        records,
-        &OutboxItem {
-            conversation: member.as_bytes().to_vec(),
-            device_id: to.as_bytes().to_vec(),
-            step: Some(step),
-            copy,
-            ..OutboxItem::default()
-        },
-    )
-}
+    const NOW: Timestamp = Timestamp::from_millis(1_000_000_000);
 
-/// Does what time demands: heals lasting gaps, acknowledges what was not, refreshes sessions, drops what is old.
-pub(crate) fn upkeep(
-    records: &mut Overlay<'_>,
-    now: Timestamp,
-    rng: &mut dyn CryptoRng,
-) -> Result<(), EngineError> {
-    for device in peers::due(records)? {
-        look_after(records, &device, now, rng)?;
+    #[test]
+    fn a_time_is_drawn_within_its_limits_and_a_wrong_clock_stops_nothing_r_engine_19() {
+        let mut rng = seeded([1; 32]);
+        let (least, most) = (DAMAGE_LEAST, DAMAGE_SPREAD);
+        let drawn: Vec<_> = (0..200).map(|_| draw(NOW, (least, most), &mut rng)).collect();
+        assert!(drawn.iter().all(|time| *time >= NOW.after(least) && *time <= NOW.after(most)));
+        assert!(drawn.iter().any(|time| *time < NOW.after(most / 3)));
+        assert!(drawn.iter().any(|time| *time > NOW.after(most / 3 * 2)));
+        let due = |time: Timestamp| has_come(time.as_millis(), most, NOW);
+        assert!(!has_come(0, most, NOW) && due(NOW) && !due(NOW.after(most)));
+        assert!(due(NOW.after(most * 2)), "fixed by a clock that was ahead");
+        assert!(is_over(NOW.after(most).as_millis(), most, NOW));
     }
-    let mut times = state(records, now)?;
-    let tidies = is_over(times.tidied_at, TIDY_INTERVAL, now);
-    let refreshes = is_over(times.refreshed_at, REFRESH_CHECK, now);
-    if !tidies && !refreshes {
-        return Ok(());
-    }
-    let all = peers::all(records)?;
-    if all.is_empty() {
-        return Ok(());
-    }
-    times.refreshed_at = now.as_millis();
-    if tidies {
-        times.tidied_at = now.as_millis();
-    }
-    save_state(records, &times);
-    for device in all {
-        if tidies {
-            peers::tidy(records, &device, now)?;
-            numbers::drop_old(records, &device, now)?;
+
+    #[test]
+    fn a_request_is_fixed_once_and_kept_r_engine_19() {
+        let base: BTreeMap<RecordKey, Vec<u8>> = BTreeMap::new();
+        let mut records = Overlay::new(&base);
+        let (device, mut rng) = (DeviceId::new([1; 16]), seeded([2; 32]));
+        damaged(&mut records, &device, NOW, &mut rng).unwrap();
+        let due = numbers::numbers(&records, &device).unwrap().ask_due;
+        for second in 20..40 {
+            damaged(&mut records, &device, NOW.after(Duration::from_secs(second)), &mut rng).unwrap();
         }
-        refresh(records, &device, now, rng)?;
+        assert_eq!(numbers::numbers(&records, &device).unwrap().ask_due, due, "more damage puts nothing off");
+        assert_eq!(peers::due(&records).unwrap(), [device]);
     }
-    Ok(())
-}
-
-fn look_after(
-    records: &mut Overlay<'_>,
-    device: &DeviceId,
-    now: Timestamp,
-    rng: &mut dyn CryptoRng,
-) -> Result<(), EngineError> {
-    let mut numbers = numbers::numbers(records, device)?;
-    if numbers.gap_since != 0 && is_over(numbers.gap_since, numbers::HELD_LIFETIME, now) {
-        // By now the sender has dropped it as well.
-        numbers::give_up(&mut numbers);
-        numbers::save_numbers(records, device, &numbers);
-    }
-    let pause = HEAL_INTERVAL.saturating_mul(1_u32 << numbers.heals.saturating_sub(1).min(MAX_DOUBLINGS));
-    let waited = numbers.heals == 0 || is_over(numbers.healed_at, pause, now);
-    if numbers.gap_since != 0
-        && is_over(numbers.gap_since, GAP_PATIENCE, now)
-        && waited
-        && begin(records, device, now)?
-    {
-        numbers = numbers::numbers(records, device)?;
-        numbers.heals = numbers.heals.saturating_add(1);
-        numbers::save_numbers(records, device, &numbers);
-    }
-    if numbers.owed_since != 0
-        && is_over(numbers.owed_since, ACKNOWLEDGE_AFTER, now)
-        && is_over(numbers.acknowledged_at, ACKNOWLEDGE_AFTER, now)
-    {
-        numbers.acknowledged_at = now.as_millis();
-        numbers::save_numbers(records, device, &numbers);
-        send_control(records, device, &Content::default(), now, rng)?;
-        numbers = numbers::numbers(records, device)?;
-    }
-    if numbers.gap_since == 0 && numbers.owed_since == 0 {
-        numbers.due = false;
-        numbers::save_numbers(records, device, &numbers);
-        peers::set_due(records, device, false)?;
-    }
-    Ok(())
-}
-
-/// Refreshes a session that has gone unhealed for [`REFRESH_INTERVAL`], with an empty message that carries what
-/// heals it.
-fn refresh(
-    records: &mut Overlay<'_>,
-    device: &DeviceId,
-    now: Timestamp,
-    rng: &mut dyn CryptoRng,
-) -> Result<(), EngineError> {
-    let peer = peers::peer(records, device)?;
-    if peer.removed || peer.unsealed != 0 || sending::is_full(records)? {
-        return Ok(());
-    }
-    let Some(mut session) = peers::active_session(records, device)? else { return Ok(()) };
-    if !session.wants_refresh_after(REFRESH_INTERVAL, now) {
-        return Ok(());
-    }
-    let member = peers::peer_member(records, device)?;
-    let item = OutboxItem {
-        conversation: member.as_bytes().to_vec(),
-        device_id: device.as_bytes().to_vec(),
-        step: Some(sending::refresh(records, &mut session, now, rng)?),
-        ..OutboxItem::default()
-    };
-    sending::push(records, &item)
 }

@@ -85,6 +85,9 @@ pub(crate) fn append_event(records: &mut Overlay<'_>, message: &MessageRecord) -
 /// Marks the reference of an event that is a member's new device; a message's has 32 bytes.
 const DEVICE_ADDED: u8 = 1;
 
+/// Marks the reference of an event that messages were lost.
+const LOST: u8 = 2;
+
 /// Something that happened and was not taken.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
@@ -98,6 +101,23 @@ pub enum Event {
         /// The device.
         device: DeviceId,
     },
+    /// Messages of a member's device will never come.
+    Lost {
+        /// The member.
+        member: MemberId,
+        /// How many.
+        count: u64,
+    },
+}
+
+/// Appends the event that messages will never come (R-ENGINE-27).
+pub(crate) fn append_lost(
+    records: &mut Overlay<'_>,
+    member: &MemberId,
+    count: u64,
+) -> Result<u64, EngineError> {
+    let reference = [&[LOST], member.as_bytes().as_slice(), &count.to_be_bytes()].concat();
+    Queue::new(EVENT, b"").push(records, reference)
 }
 
 /// Appends the event of a member's new device (R-ENGINE-15).
@@ -151,6 +171,10 @@ fn events_from(records: &dyn Records, from: u64, most: usize) -> Result<Vec<(u64
                 member: MemberId::new(*member),
                 device: DeviceId::from_bytes(device).ok_or(EngineError::DamagedRecord)?,
             },
+            Some(([LOST, member @ ..], count)) if count.len() == 8 => Event::Lost {
+                member: MemberId::new(*member),
+                count: u64::from_be_bytes(count.try_into().map_err(|_| EngineError::DamagedRecord)?),
+            },
             _ => Event::Message(referenced(records, &reference)?),
         };
         events.push((number, event));
@@ -174,7 +198,7 @@ pub fn events(records: &dyn Records, most: usize) -> Result<Vec<(u64, MessageRec
         from = last.saturating_add(1);
         messages.extend(page.into_iter().filter_map(|(number, event)| match event {
             Event::Message(message) => Some((number, message)),
-            Event::DeviceAdded { .. } => None,
+            Event::DeviceAdded { .. } | Event::Lost { .. } => None,
         }));
     }
 }

@@ -5,6 +5,7 @@ use core::time::Duration;
 
 use chancery_identity::DeviceId;
 use chancery_wire::Timestamp;
+use chancery_wire::proto::content::Body;
 use chancery_wire::proto::{Content, NumberRange, NumbersRecord, ReceivedRange, SentRecord};
 use chancery_wire::records::Overlay;
 use chancery_wire::records::{RecordKey, Records};
@@ -23,6 +24,9 @@ pub const HELD_LIFETIME: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 pub const MAX_RANGES: usize = 64;
 /// How often one message is sent again to one device: 3 times.
 pub const MAX_RESENDS: u32 = 3;
+/// How far above what is known a number may lie: 2^20. No two devices miss a million messages of each other, and
+/// whoever says so must not make the other side give up on what is yet to come (R-CONTENT-11).
+pub const MAX_JUMP: u64 = 1 << 20;
 
 pub(crate) fn numbers(records: &dyn Records, device: &DeviceId) -> Result<NumbersRecord, EngineError> {
     Ok(load(records, &key(NUMBERS, &[device.as_bytes()]))?.unwrap_or_default())
@@ -55,6 +59,10 @@ pub(crate) fn complete(
         let sent = SentRecord { message_id: content.id.clone(), sealed_at: now.as_millis(), resent: 0 };
         save(records, sent_key(device, content.number), &sent);
         drop_surplus(records, device, &mut numbers);
+        if numbers.awaited_since == 0 {
+            numbers.awaited_since = now.as_millis().max(1);
+            enter(records, device, &mut numbers)?;
+        }
     }
     if content.number == 0 {
         // A device that got none of the numbered ones learns by this that it misses them.
@@ -63,9 +71,56 @@ pub(crate) fn complete(
     content.acknowledged = numbers.received_up_to;
     content.acknowledged_check = numbers.received_check;
     numbers.owed_since = 0;
-    numbers.active_at = now.as_millis();
+    if !content.id.is_empty() {
+        numbers.active_at = now.as_millis();
+    }
     save_numbers(records, device, &numbers);
     Ok(())
+}
+
+/// Enters a device among those that upkeep looks after, if there is something that time demands.
+fn enter(
+    records: &mut Overlay<'_>,
+    device: &DeviceId,
+    numbers: &mut NumbersRecord,
+) -> Result<(), EngineError> {
+    if !numbers.due && needs_care(numbers) {
+        numbers.due = true;
+        peers::set_due(records, device, true)?;
+    }
+    Ok(())
+}
+
+/// Whether something will have to be done in time.
+pub(crate) const fn needs_care(numbers: &NumbersRecord) -> bool {
+    numbers.gap_since != 0
+        || numbers.owed_since != 0
+        || numbers.ask_due != 0
+        || numbers.suspect_due != 0
+        || numbers.awaited_since != 0
+}
+
+/// Stores numbers of a device, and has upkeep look after it as long as that is needed.
+pub(crate) fn save_and_enter(
+    records: &mut Overlay<'_>,
+    device: &DeviceId,
+    numbers: &mut NumbersRecord,
+) -> Result<(), EngineError> {
+    if numbers.due && !needs_care(numbers) {
+        numbers.due = false;
+        peers::set_due(records, device, false)?;
+    }
+    enter(records, device, numbers)?;
+    save_numbers(records, device, numbers);
+    Ok(())
+}
+
+/// Something that was held is held no longer: the wait for an acknowledgement begins anew, or ends.
+fn freed(numbers: &mut NumbersRecord, now: Timestamp) {
+    let holds = numbers.first_held.max(1) <= numbers.last_sent;
+    numbers.awaited_since = if holds { now.as_millis().max(1) } else { 0 };
+    numbers.nudge_due = 0;
+    numbers.nudges = 0;
 }
 
 /// Keeps the sent-records within [`MAX_HELD`].
@@ -95,8 +150,13 @@ pub(crate) fn drop_old(
         }
         numbers.first_held = number.saturating_add(1);
     }
-    if numbers.first_held != before {
-        save_numbers(records, device, &numbers);
+    // What an earlier version held is waited for from the first look on.
+    let waits = numbers.first_held.max(1) <= numbers.last_sent;
+    if numbers.first_held != before || waits != (numbers.awaited_since != 0) {
+        if !waits || numbers.awaited_since == 0 {
+            freed(&mut numbers, now);
+        }
+        save_and_enter(records, device, &mut numbers)?;
     }
     Ok(())
 }
@@ -108,66 +168,110 @@ pub(crate) enum Heard {
     Agreed,
     /// It has had other messages under these numbers: what is held must be numbered anew, from above this one.
     Disagreed(u64),
+    /// They are not plausible; nothing of them counts.
+    Refused,
 }
 
-/// Takes over an authentic content's number and acknowledgement.
+/// What was heard, and how many messages will never come by it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Hearing {
+    pub(crate) heard: Heard,
+    pub(crate) lost: u64,
+}
+
+/// How many numbers are settled: they have come, or never will.
+fn settled(numbers: &NumbersRecord) -> u64 {
+    let above = numbers.above.iter().map(|range| range.last.saturating_sub(range.first).saturating_add(1));
+    above.fold(numbers.received_up_to, u64::saturating_add)
+}
+
+/// Whether the numbers of a content are within [`MAX_JUMP`] of what is known (R-CONTENT-11).
+fn are_plausible(numbers: &NumbersRecord, content: &Content, highest: u64) -> bool {
+    let (known, _) = missing(numbers);
+    let received = known.max(numbers.promised).saturating_add(MAX_JUMP);
+    let sent = numbers.last_sent.saturating_add(MAX_JUMP);
+    content.number <= received
+        && content.sent <= received
+        && content.gone.iter().all(|range| range.last <= received)
+        && content.acknowledged <= sent
+        && highest <= sent
+}
+
+/// Takes over an authentic content's number and acknowledgement; `highest` is that of its heal, 0 without one.
 pub(crate) fn hear(
     records: &mut Overlay<'_>,
     device: &DeviceId,
-    content: &Content,
+    (content, highest): (&Content, u64),
     now: Timestamp,
-) -> Result<Heard, EngineError> {
+) -> Result<Hearing, EngineError> {
     let mut numbers = numbers(records, device)?;
-    numbers.active_at = now.as_millis();
-    let before = numbers.received_up_to;
-    for gone in content.gone.iter().take(MAX_RANGES) {
-        insert(&mut numbers, ReceivedRange { first: gone.first.max(1), last: gone.last, check: 0 });
+    // Whatever it says: what was read from the device is not what was not.
+    numbers.suspect_due = 0;
+    if !content.id.is_empty() {
+        numbers.active_at = now.as_millis();
     }
+    if !are_plausible(&numbers, content, highest) {
+        save_and_enter(records, device, &mut numbers)?;
+        return Ok(Hearing { heard: Heard::Refused, lost: 0 });
+    }
+    let (before, settled_before) = (numbers.received_up_to, settled(&numbers));
+    let mut arrived = 0;
     if content.number != 0 {
         let (number, check) = (content.number, check(&content.id));
         insert(&mut numbers, ReceivedRange { first: number, last: number, check });
-        if numbers.owed_since == 0 {
-            numbers.owed_since = now.as_millis();
-        }
+        arrived = u64::from(settled(&numbers) > settled_before);
+    }
+    for gone in content.gone.iter().take(MAX_RANGES) {
+        insert(&mut numbers, ReceivedRange { first: gone.first.max(1), last: gone.last, check: 0 });
+    }
+    let lost = settled(&numbers).saturating_sub(settled_before).saturating_sub(arrived);
+    let asked = content.awaits || matches!(content.body, Some(Body::Heal(_)));
+    if numbers.owed_since == 0 && (content.number != 0 || (asked && content.id.is_empty())) {
+        numbers.owed_since = now.as_millis().max(1);
     }
     numbers.promised = numbers.promised.max(content.sent);
     if numbers.above.is_empty() && numbers.received_up_to >= numbers.promised {
         numbers.gap_since = 0;
         numbers.heals = 0;
+        numbers.ask_due = 0;
     } else if numbers.gap_since == 0 || numbers.received_up_to != before {
         // Another number is the lowest missing one: that is another gap, with patience of its own.
-        numbers.gap_since = now.as_millis();
+        numbers.gap_since = now.as_millis().max(1);
         numbers.heals = 0;
     }
-    if !numbers.due && (numbers.gap_since != 0 || numbers.owed_since != 0) {
-        numbers.due = true;
-        peers::set_due(records, device, true)?;
-    }
-    let heard = acknowledged(records, device, &mut numbers, content)?;
-    save_numbers(records, device, &numbers);
-    Ok(heard)
+    let heard = acknowledged(records, device, (&mut numbers, content), now)?;
+    save_and_enter(records, device, &mut numbers)?;
+    Ok(Hearing { heard, lost })
 }
 
 /// Frees what the peer device has, unless it means other messages by its numbers than this one does.
 fn acknowledged(
     records: &mut Overlay<'_>,
     device: &DeviceId,
-    numbers: &mut NumbersRecord,
-    content: &Content,
+    (numbers, content): (&mut NumbersRecord, &Content),
+    now: Timestamp,
 ) -> Result<Heard, EngineError> {
     let up_to = content.acknowledged;
     if up_to > numbers.last_sent {
         return Ok(Heard::Disagreed(up_to));
     }
-    let held = load::<SentRecord>(records, &sent_key(device, up_to))?;
-    let differs = |sent: SentRecord| check(&sent.message_id) != content.acknowledged_check;
-    if content.acknowledged_check != 0 && held.is_some_and(differs) {
-        return Ok(Heard::Disagreed(up_to));
+    if let Some(held) = load::<SentRecord>(records, &sent_key(device, up_to))? {
+        if content.acknowledged_check == 0 {
+            // It knows the number only as one that never comes; this device has not said so of it.
+            return Ok(Heard::Agreed);
+        }
+        if check(&held.message_id) != content.acknowledged_check {
+            return Ok(Heard::Disagreed(up_to));
+        }
     }
-    for number in numbers.first_held.max(1)..=up_to {
+    let first = numbers.first_held.max(1);
+    for number in first..=up_to {
         records.delete(sent_key(device, number));
     }
-    numbers.first_held = numbers.first_held.max(up_to.saturating_add(1));
+    if up_to >= first {
+        numbers.first_held = up_to.saturating_add(1);
+        freed(numbers, now);
+    }
     Ok(Heard::Agreed)
 }
 
@@ -201,17 +305,23 @@ fn insert(numbers: &mut NumbersRecord, new: ReceivedRange) {
     }
 }
 
-/// Gives up what is missing: it is too old to come any more.
-pub(crate) fn give_up(numbers: &mut NumbersRecord) {
+/// Gives up what is missing, because it is too old to come any more, and returns how much that is.
+pub(crate) fn give_up(numbers: &mut NumbersRecord) -> u64 {
+    let before = settled(numbers);
     if let Some(last) = numbers.above.pop() {
         numbers.received_up_to = last.last;
         numbers.received_check = last.check;
     }
     numbers.above.clear();
-    numbers.received_up_to = numbers.received_up_to.max(numbers.promised);
+    if numbers.promised > numbers.received_up_to {
+        numbers.received_up_to = numbers.promised;
+        numbers.received_check = 0;
+    }
     numbers.promised = 0;
     numbers.gap_since = 0;
     numbers.heals = 0;
+    numbers.ask_due = 0;
+    settled(numbers).saturating_sub(before)
 }
 
 /// Returns the highest number that has come, and what is missing below it.
@@ -238,11 +348,13 @@ pub(crate) struct Answer {
     pub(crate) gone: Vec<NumberRange>,
 }
 
-/// Collects what a device has not received of what was sent to it, counting each as sent again (R-ENGINE-20).
+/// Collects what a device has not received of what was sent to it, counting each as sent again, at most `room`
+/// messages: what there is no room for is neither counted nor gone (R-ENGINE-20).
 pub(crate) fn answer(
     records: &mut Overlay<'_>,
     device: &DeviceId,
     (highest, missing): (u64, &[NumberRange]),
+    room: u64,
 ) -> Result<Answer, EngineError> {
     let numbers = numbers(records, device)?;
     let mut answer = Answer::default();
@@ -260,7 +372,7 @@ pub(crate) fn answer(
             answer.gone.push(NumberRange { first, last: last.min(held.saturating_sub(1)) });
         }
         for number in held..=last {
-            answer_one(records, device, number, &mut answer)?;
+            answer_one(records, device, number, (&mut answer, room))?;
         }
     }
     // The ranges of a content are bounded; what does not fit is told at the next heal.
@@ -272,17 +384,21 @@ fn answer_one(
     records: &mut Overlay<'_>,
     device: &DeviceId,
     number: u64,
-    answer: &mut Answer,
+    (answer, room): (&mut Answer, u64),
 ) -> Result<(), EngineError> {
     let name = sent_key(device, number);
     if let Some(mut sent) = load::<SentRecord>(records, &name)?
         && sent.resent < MAX_RESENDS
     {
+        if u64::try_from(answer.resend.len()).is_ok_and(|count| count >= room) {
+            return Ok(());
+        }
         sent.resent = sent.resent.saturating_add(1);
         answer.resend.push(Resend { number, message_id: sent.message_id.clone() });
         save(records, name, &sent);
         return Ok(());
     }
+    records.delete(name);
     match answer.gone.last_mut() {
         Some(range) if range.last.saturating_add(1) == number => range.last = number,
         _ => answer.gone.push(NumberRange { first: number, last: number }),
@@ -304,11 +420,13 @@ pub(crate) fn forget(
 }
 
 /// Numbers anew, above `highest`, everything that is held: this device's store was put back, or the peer's
-/// numbers are of another time. Returns what to send again.
+/// numbers are of another time. Returns what to send again, at most `room` messages; the peer finds out about the
+/// others by their numbers.
 pub(crate) fn renumber(
     records: &mut Overlay<'_>,
     device: &DeviceId,
     highest: u64,
+    room: u64,
 ) -> Result<Vec<Resend>, EngineError> {
     let mut numbers = numbers(records, device)?;
     let old = numbers.first_held.max(1)..=numbers.last_sent;
@@ -322,9 +440,13 @@ pub(crate) fn renumber(
         if sent.resent >= MAX_RESENDS {
             continue;
         }
-        sent.resent = sent.resent.saturating_add(1);
         numbers.last_sent = numbers.last_sent.saturating_add(1);
+        let fits = u64::try_from(resend.len()).is_ok_and(|count| count < room);
+        sent.resent = sent.resent.saturating_add(fits.into());
         save(records, sent_key(device, numbers.last_sent), &sent);
+        if !fits {
+            continue;
+        }
         resend.push(Resend { number: numbers.last_sent, message_id: sent.message_id });
     }
     save_numbers(records, device, &numbers);
@@ -347,95 +469,22 @@ pub(crate) fn number_of(
     Ok(0)
 }
 
-/// Forgets everything about a device.
+/// Forgets what is held for a device. How far the numbers have come stays: it may come back, and it counts on.
 pub(crate) fn remove(records: &mut Overlay<'_>, device: &DeviceId) -> Result<(), EngineError> {
     let numbers = numbers(records, device)?;
     for number in numbers.first_held.max(1)..=numbers.last_sent {
         records.delete(sent_key(device, number));
     }
-    records.delete(key(NUMBERS, &[device.as_bytes()]));
+    let kept = NumbersRecord {
+        last_sent: numbers.last_sent,
+        first_held: numbers.last_sent.saturating_add(1),
+        received_up_to: numbers.received_up_to,
+        received_check: numbers.received_check,
+        ..NumbersRecord::default()
+    };
+    save_numbers(records, device, &kept);
     Ok(())
 }
 
 #[cfg(test)]
-mod tests {
-    use alloc::collections::BTreeMap;
-
-    use super::*;
-
-    const DEVICE: DeviceId = DeviceId::new([1; 16]);
-    const NOW: Timestamp = Timestamp::from_millis(1_000_000);
-
-    fn message(id: u8) -> Content {
-        Content { id: [id; 16].into(), ..Content::default() }
-    }
-
-    fn numbered(number: u64) -> Content {
-        Content { number, ..message(u8::try_from(number % 251).unwrap()) }
-    }
-
-    #[test]
-    fn numbers_in_any_order_leave_what_is_missing_r_content_9() {
-        let base: BTreeMap<RecordKey, Vec<u8>> = BTreeMap::new();
-        let mut records = Overlay::new(&base);
-        for number in [1, 2, 7, 5, 9, 5] {
-            assert_eq!(hear(&mut records, &DEVICE, &numbered(number), NOW).unwrap(), Heard::Agreed);
-        }
-        let state = numbers(&records, &DEVICE).unwrap();
-        let (highest, gaps) = missing(&state);
-        let gaps: Vec<_> = gaps.iter().map(|range| (range.first, range.last)).collect();
-        assert_eq!((state.received_up_to, highest, gaps), (2, 9, [(3, 4), (6, 6), (8, 8)].into()));
-        assert_ne!(state.gap_since, 0);
-        let gone = Content {
-            gone: [NumberRange { first: 3, last: 6 }, NumberRange { first: 8, last: 8 }].into(),
-            ..Content::default()
-        };
-        hear(&mut records, &DEVICE, &gone, NOW).unwrap();
-        let state = numbers(&records, &DEVICE).unwrap();
-        assert_eq!((state.received_up_to, state.gap_since, state.above.len()), (9, 0, 0));
-        assert_eq!(state.received_check, check(&[9; 16]));
-    }
-
-    #[test]
-    fn a_peer_that_skips_numbers_without_end_costs_a_bounded_record_r_content_10() {
-        let base: BTreeMap<RecordKey, Vec<u8>> = BTreeMap::new();
-        let mut records = Overlay::new(&base);
-        for number in (1..1000).map(|i| i * 3).chain([u64::MAX, u64::MAX - 1, 0]) {
-            hear(&mut records, &DEVICE, &numbered(number), NOW).unwrap();
-        }
-        assert!(numbers(&records, &DEVICE).unwrap().above.len() <= MAX_RANGES);
-        let ranges = [NumberRange { first: 1, last: u64::MAX }; 1000];
-        assert!(answer(&mut records, &DEVICE, (0, &ranges)).unwrap().gone.len() <= MAX_RANGES);
-    }
-
-    #[test]
-    fn what_is_acknowledged_is_held_no_longer_r_engine_18() {
-        let base: BTreeMap<RecordKey, Vec<u8>> = BTreeMap::new();
-        let mut records = Overlay::new(&base);
-        for id in 1..=5 {
-            complete(&mut records, &DEVICE, &mut message(id), NOW).unwrap();
-        }
-        let up_to =
-            |number, check| Content { acknowledged: number, acknowledged_check: check, ..Content::default() };
-        assert_eq!(hear(&mut records, &DEVICE, &up_to(2, check(&[2; 16])), NOW).unwrap(), Heard::Agreed);
-        let found = answer(&mut records, &DEVICE, (3, &[NumberRange { first: 1, last: 3 }])).unwrap();
-        let resent: Vec<_> = found.resend.iter().map(|resend| resend.number).collect();
-        assert_eq!(resent, [3, 4, 5]);
-        assert_eq!((found.gone[0].first, found.gone[0].last), (1, 2));
-        for _ in 0..3 {
-            answer(&mut records, &DEVICE, (4, &[])).unwrap();
-        }
-        let spent = answer(&mut records, &DEVICE, (4, &[])).unwrap();
-        assert_eq!((spent.resend.len(), spent.gone.len()), (0, 1), "at most 3 times (R-ENGINE-20)");
-        let of_another_time = up_to(4, check(&[9; 16]));
-        assert_eq!(hear(&mut records, &DEVICE, &of_another_time, NOW).unwrap(), Heard::Disagreed(4));
-        let beyond = up_to(40, 0);
-        assert_eq!(hear(&mut records, &DEVICE, &beyond, NOW).unwrap(), Heard::Disagreed(40));
-        let resent: Vec<_> = renumber(&mut records, &DEVICE, 40)
-            .unwrap()
-            .iter()
-            .map(|r| (r.number, r.message_id[0]))
-            .collect();
-        assert_eq!(resent, [(41, 3), (42, 4)], "the fifth was sent again 3 times");
-    }
-}
+mod tests;

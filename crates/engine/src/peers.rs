@@ -16,11 +16,16 @@ use crate::tables::{PEER, PEER_INDEX, SESSION, TAG, key, load, save};
 /// Archived sessions kept for a peer device: 8. Late messages of a session that was replaced still open;
 /// more would only lengthen the time that an old state is worth stealing (R-ENGINE-7).
 pub const MAX_ARCHIVED: usize = 8;
-/// How long an archived session is kept without use: 30 days, as long as the keys of messages that were passed
-/// over (R-ENGINE-17).
+/// How long an archived session is kept, used or not: 30 days, as long as the keys of messages that were passed
+/// over. Whoever stole it can use it no longer than that (R-ENGINE-17).
 pub const ARCHIVED_LIFETIME: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+/// New sessions to heal that may be unanswered by one device at a time: 3. Its answer may come over any of them, so
+/// that none may make room for the next before that (R-ENGINE-24).
+pub const MAX_UNANSWERED: usize = 3;
+/// After this time, 7 days, another is begun all the same: the device may have lost them all.
+pub const UNANSWERED_PAUSE: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 /// Sessions of two sides that were made within this time of each other are rivals: 1 h, as long as a peer
-/// waits before it heals again.
+/// waits before it heals again. Afterwards none of them comes back once it was in use.
 const TIE: Duration = Duration::from_secs(60 * 60);
 const TIE_MILLIS: u64 = 60 * 60 * 1000;
 
@@ -47,6 +52,30 @@ pub(crate) fn may_be_of(
 ) -> Result<bool, EngineError> {
     let known = peer(records, device)?;
     Ok(!known.removed && (known.member_id.is_empty() || known.member_id == member_id.as_bytes()))
+}
+
+/// Notes when the credential was issued that a device has shown.
+pub(crate) fn shown(records: &mut Overlay<'_>, device: &DeviceId, issued_at: u64) -> Result<(), EngineError> {
+    let mut peer = peer(records, device)?;
+    peer.issued_at = issued_at;
+    save_peer(records, device, &peer);
+    Ok(())
+}
+
+/// Returns the devices of a member that have shown a credential which is older than `version` of the member's entry.
+pub(crate) fn older_than(
+    records: &dyn Records,
+    member_id: &MemberId,
+    version: u64,
+) -> Result<Vec<DeviceId>, EngineError> {
+    let mut older = Vec::new();
+    for device in all(records)? {
+        let peer = peer(records, &device)?;
+        if peer.member_id == member_id.as_bytes() && peer.issued_at != 0 && version > peer.issued_at {
+            older.push(device);
+        }
+    }
+    Ok(older)
 }
 
 /// Loads a session by identifier.
@@ -96,8 +125,8 @@ pub(crate) struct Origin {
     pub(crate) healing: bool,
 }
 
-/// Stores a new session with all its tags and makes it the active one of its peer, unless both sides have begun
-/// one at once and the other one is to be kept (R-ENGINE-16).
+/// Stores a new session with all its tags and makes it the active one of its peer (R-ENGINE-16): one that the peer
+/// has begun is known to both, which nobody can say of one that this device has begun and that was not answered.
 pub(crate) fn add_session(
     records: &mut Overlay<'_>,
     session: &Session,
@@ -110,7 +139,6 @@ pub(crate) fn add_session(
     let mut peer = peer(records, &device)?;
     peer.member_id = member_id.as_bytes().to_vec();
     index(records, &device, &mut peer)?;
-    let keeps_active = !origin.began_here && yields(records, &peer, (&id, origin), now)?;
     peer.notes.push(SessionNote {
         session_id: id.clone(),
         made_at: now.as_millis(),
@@ -118,40 +146,53 @@ pub(crate) fn add_session(
         began_here: origin.began_here,
         healing: origin.healing,
         sent_at: now.as_millis(),
+        archived_at: 0,
     });
-    if keeps_active {
-        peer.archived.push(id);
-    } else {
-        let replaced = core::mem::replace(&mut peer.active, id);
-        if !replaced.is_empty() {
-            peer.archived.push(replaced);
-        }
-    }
+    activate(&mut peer, id, now);
     drop_surplus(records, &mut peer)?;
     save_peer(records, &device, &peer);
     Ok(())
 }
 
-/// Whether a session that the peer has begun yields to the active one: both were begun before either side knew of
-/// the other's, and both sides keep the one with the lower identifier.
-fn yields(
-    records: &dyn Records,
-    peer: &PeerRecord,
-    (id, origin): (&[u8], Origin),
-    now: Timestamp,
-) -> Result<bool, EngineError> {
-    let Some(active) = note(peer, &peer.active) else { return Ok(false) };
-    let is_young = now.since(Timestamp::from_millis(active.made_at)) < TIE;
-    // A peer that heals cannot read what the active session sends, unless that heals as well.
-    if !active.began_here || !is_young || (origin.healing && !active.healing) {
-        return Ok(false);
+/// Makes a session the active one; the one before is archived.
+fn activate(peer: &mut PeerRecord, id: Vec<u8>, now: Timestamp) {
+    peer.archived.retain(|archived| *archived != id);
+    if let Some(note) = peer.notes.iter_mut().find(|note| note.session_id == id) {
+        note.archived_at = 0;
     }
-    let answered = session(records, &peer.active)?.is_none_or(|session| session.has_received());
-    Ok(!answered && peer.active.as_slice() < id)
+    let replaced = core::mem::replace(&mut peer.active, id);
+    if replaced.is_empty() {
+        return;
+    }
+    if let Some(note) = peer.notes.iter_mut().find(|note| note.session_id == replaced) {
+        note.archived_at = now.as_millis().max(1);
+    }
+    peer.archived.push(replaced);
 }
 
-/// A message was received on a session: it may become the active one (R-ENGINE-16).
-pub(crate) fn used(records: &mut Overlay<'_>, session: &Session, now: Timestamp) -> Result<(), EngineError> {
+/// Whether another session to heal with a device has to wait for answers on those that there are (R-ENGINE-24).
+pub(crate) fn awaits_answers(
+    records: &dyn Records,
+    peer: &PeerRecord,
+    now: Timestamp,
+) -> Result<bool, EngineError> {
+    let (mut unanswered, mut newest) = (0, 0);
+    for note in peer.notes.iter().filter(|note| note.began_here && note.healing) {
+        if session(records, &note.session_id)?.is_some_and(|session| !session.has_received()) {
+            unanswered = usize::saturating_add(unanswered, 1);
+            newest = note.made_at.max(newest);
+        }
+    }
+    let newest = Timestamp::from_millis(newest);
+    Ok(unanswered >= MAX_UNANSWERED && newest <= now && now.since(newest) < UNANSWERED_PAUSE)
+}
+
+/// A message was received on a session, perhaps the first: it may become the active one (R-ENGINE-16).
+pub(crate) fn used(
+    records: &mut Overlay<'_>,
+    (session, is_first): (&Session, bool),
+    now: Timestamp,
+) -> Result<(), EngineError> {
     let (device, id) = (session.peer_device(), session.id().to_vec());
     let mut peer = peer(records, &device)?;
     index(records, &device, &mut peer)?;
@@ -165,12 +206,8 @@ pub(crate) fn used(records: &mut Overlay<'_>, session: &Session, now: Timestamp)
             ..SessionNote::default()
         }),
     }
-    if peer.active != id && returns(records, &peer, &id, now)? {
-        peer.archived.retain(|archived| *archived != id);
-        let replaced = core::mem::replace(&mut peer.active, id);
-        if !replaced.is_empty() {
-            peer.archived.push(replaced);
-        }
+    if peer.active != id && returns(records, &peer, (&id, is_first), now)? {
+        activate(&mut peer, id, now);
     }
     save_peer(records, &device, &peer);
     Ok(())
@@ -204,19 +241,22 @@ pub(crate) fn due(records: &dyn Records) -> Result<Vec<DeviceId>, EngineError> {
     Ok(index.due.iter().filter_map(|id| DeviceId::from_bytes(id)).collect())
 }
 
-/// Whether an archived session that the peer still uses becomes active again.
-fn returns(records: &dyn Records, peer: &PeerRecord, id: &[u8], now: Timestamp) -> Result<bool, EngineError> {
+/// Whether an archived session that the peer still uses becomes active again: only of two that both sides began at
+/// once, both or neither to heal, so that both sides settle on the same. One that was in use and is archived for
+/// longer never comes back, and none takes the place of one that heals it: somebody else may hold it as well
+/// (R-ENGINE-16).
+fn returns(
+    records: &dyn Records,
+    peer: &PeerRecord,
+    (id, is_first): (&[u8], bool),
+    now: Timestamp,
+) -> Result<bool, EngineError> {
     let Some(active) = session(records, &peer.active)? else { return Ok(true) };
-    let made_at = note(peer, &peer.active).map_or(0, |note| note.made_at);
-    if active.has_received() {
-        // Both sides may use either; both settle on the same. One that was made to heal an older one is no rival.
-        let healing = note(peer, &peer.active).is_some_and(|note| note.healing);
-        let rivals =
-            |note: &SessionNote| note.healing == healing && note.made_at.abs_diff(made_at) < TIE_MILLIS;
-        return Ok(note(peer, id).is_some_and(rivals) && id < peer.active.as_slice());
-    }
-    // The peer never answered on the active one, and plainly does not have it.
-    Ok(now.since(Timestamp::from_millis(made_at)) >= TIE)
+    let (Some(ours), Some(theirs)) = (note(peer, &peer.active), note(peer, id)) else { return Ok(false) };
+    let archived_at = Timestamp::from_millis(theirs.archived_at);
+    let is_fresh = is_first || (archived_at <= now && now.since(archived_at) < TIE);
+    let are_rivals = ours.healing == theirs.healing && ours.made_at.abs_diff(theirs.made_at) < TIE_MILLIS;
+    Ok(is_fresh && are_rivals && active.has_received() && id < peer.active.as_slice())
 }
 
 pub(crate) fn note<'a>(peer: &'a PeerRecord, id: &[u8]) -> Option<&'a SessionNote> {
@@ -296,22 +336,28 @@ pub(crate) fn readmit(records: &mut Overlay<'_>, device: &DeviceId) -> Result<()
     Ok(())
 }
 
-/// Drops archived sessions that were not used for [`ARCHIVED_LIFETIME`], and keys of messages that were passed
-/// over long ago (R-ENGINE-17).
+/// Drops sessions that were archived for [`ARCHIVED_LIFETIME`], and keys of messages that were passed over long ago
+/// (R-ENGINE-17).
 pub(crate) fn tidy(records: &mut Overlay<'_>, device: &DeviceId, now: Timestamp) -> Result<(), EngineError> {
     let mut peer = peer(records, device)?;
-    let is_old = |id: &Vec<u8>| {
-        let used_at = note(&peer, id).map_or(now.as_millis(), |note| note.used_at);
-        now.since(Timestamp::from_millis(used_at)) >= ARCHIVED_LIFETIME
-    };
-    let (old, kept): (Vec<_>, Vec<_>) = peer.archived.iter().cloned().partition(is_old);
-    // What an earlier version archived counts from the first look on.
-    for id in &kept {
-        if note(&peer, id).is_none() {
-            let (session_id, used_at) = (id.clone(), now.as_millis());
-            peer.notes.push(SessionNote { session_id, used_at, ..SessionNote::default() });
+    for id in peer.archived.clone() {
+        match peer.notes.iter_mut().find(|note| note.session_id == id) {
+            // What an earlier version archived, or a clock that was ahead, counts from the first look on.
+            Some(note) if note.archived_at == 0 || note.archived_at > now.as_millis() => {
+                note.archived_at = now.as_millis().max(1);
+            }
+            Some(_) => {}
+            None => {
+                let archived_at = now.as_millis().max(1);
+                peer.notes.push(SessionNote { session_id: id, archived_at, ..SessionNote::default() });
+            }
         }
     }
+    let is_old = |id: &Vec<u8>| {
+        let archived_at = note(&peer, id).map_or(now.as_millis(), |note| note.archived_at);
+        now.since(Timestamp::from_millis(archived_at)) >= ARCHIVED_LIFETIME
+    };
+    let (old, kept): (Vec<_>, Vec<_>) = peer.archived.iter().cloned().partition(is_old);
     for id in &old {
         forget_session(records, id)?;
         peer.notes.retain(|note| note.session_id != *id);
@@ -345,6 +391,21 @@ mod tests {
     use chancery_wire::records::RecordKey;
 
     use super::*;
+
+    #[test]
+    fn a_device_that_showed_a_credential_is_measured_by_the_entry_s_version_r_engine_15() {
+        let base: BTreeMap<RecordKey, Vec<u8>> = BTreeMap::new();
+        let mut records = Overlay::new(&base);
+        let (device, alice) = (DeviceId::new([1; 16]), MemberId::new([2; 16]));
+        let mut peer = PeerRecord { member_id: alice.as_bytes().to_vec(), ..PeerRecord::default() };
+        index(&mut records, &device, &mut peer).unwrap();
+        save_peer(&mut records, &device, &peer);
+        assert!(older_than(&records, &alice, u64::MAX).unwrap().is_empty(), "nothing was shown");
+        shown(&mut records, &device, 100).unwrap();
+        assert!(older_than(&records, &alice, 100).unwrap().is_empty(), "the entry that names it first");
+        assert_eq!(older_than(&records, &alice, 101).unwrap(), [device]);
+        assert!(older_than(&records, &MemberId::new([3; 16]), 101).unwrap().is_empty());
+    }
 
     #[test]
     fn a_device_stays_the_member_s_that_it_was_first_known_as_r_content_3() {

@@ -10,6 +10,7 @@ use chancery_wire::Timestamp;
 use chancery_wire::proto::content::Body;
 use chancery_wire::records::Overlay;
 
+use crate::answer;
 use crate::content;
 use crate::device::Device;
 use crate::devices;
@@ -21,6 +22,7 @@ use crate::messages::{append_event, append_message};
 use crate::peers::{self, Origin};
 use crate::prekeys::{self, StoredSecrets};
 use crate::seen;
+use crate::upkeep;
 
 /// First byte of an initial envelope: version 1, kind 1.
 pub(crate) const INITIAL: u8 = 0x11;
@@ -28,7 +30,7 @@ pub(crate) const INITIAL: u8 = 0x11;
 const SESSION: u8 = 0x12;
 
 /// Handles one envelope. Whatever it is, the relay may forget it afterwards; what does not authenticate
-/// changes nothing but what healing is spent on it (R-ENGINE-6, R-ENGINE-19).
+/// changes nothing but what is noted to heal later (R-ENGINE-6, R-ENGINE-19).
 pub(crate) fn receive(
     device: &Device,
     records: &mut Overlay<'_>,
@@ -56,8 +58,8 @@ pub(crate) fn receive(
         Err(unread) => {
             match unread {
                 Unread::Ignored => {}
-                Unread::Of(peer) => drop(heal::begin(records, &peer, now)?),
-                Unread::OfSomebody => heal::begin_with_all(records, now)?,
+                Unread::Of(peer) => heal::damaged(records, &peer, now, rng)?,
+                Unread::OfSomebody => heal::suspect(records, now, rng)?,
             }
             return Ok([acknowledge, Effect::Notify(Notice::Undecryptable)].into());
         }
@@ -77,7 +79,7 @@ struct Opened {
 
 /// Why an envelope was not read, as far as it matters.
 enum Unread {
-    /// Nobody meant it for this device, or it was there before.
+    /// It is no envelope, it was there before, or whoever sent it is not to be answered.
     Ignored,
     /// This device sent it, or somebody has damaged what it sent.
     Of(DeviceId),
@@ -103,7 +105,8 @@ fn take(
         effects.push(Effect::Notify(Notice::Undecryptable));
         return Ok(effects);
     };
-    heal::hear(device, records, (&from, &content), now, rng)?;
+    let lost = answer::hear(device, records, (&from, &content), now, rng)?;
+    effects.extend(upkeep::tell_lost(records, &from, lost)?);
     if content.id.is_empty() && !matches!(content.body, Some(Body::Text(_))) {
         return Ok(effects);
     }
@@ -124,16 +127,17 @@ fn open_session(
     now: Timestamp,
     rng: &mut dyn CryptoRng,
 ) -> Result<Result<Opened, Unread>, EngineError> {
-    let Ok(parsed) = SessionEnvelope::parse(envelope) else { return Ok(Err(Unread::OfSomebody)) };
+    let Ok(parsed) = SessionEnvelope::parse(envelope) else { return Ok(Err(Unread::Ignored)) };
     let known = match peers::session_by_tag(records, &parsed.tag())? {
         Some(session) => Some(session),
         None => heal::search(records, &parsed.tag(), now)?,
     };
     let Some(mut session) = known else { return Ok(Err(Unread::OfSomebody)) };
     let device = session.peer_device();
+    let is_first = !session.has_received();
     let Ok(decrypted) = session.decrypt(envelope, now, rng) else { return Ok(Err(Unread::Of(device))) };
     peers::save_session(records, &session, &decrypted.tags);
-    peers::used(records, &session, now)?;
+    peers::used(records, (&session, is_first), now)?;
     let member = peers::peer_member(records, &device)?;
     Ok(Ok(Opened { member, device, plaintext: decrypted.plaintext }))
 }
@@ -145,7 +149,7 @@ fn open_initial(
     now: Timestamp,
     rng: &mut dyn CryptoRng,
 ) -> Result<Result<Opened, Unread>, EngineError> {
-    let Ok(parsed) = InitialEnvelope::parse(envelope) else { return Ok(Err(Unread::OfSomebody)) };
+    let Ok(parsed) = InitialEnvelope::parse(envelope) else { return Ok(Err(Unread::Ignored)) };
     let secrets = StoredSecrets::new(records);
     let responder =
         Responder { local: device.local(), organisation: device.organisation(), prekeys: &secrets };
@@ -154,7 +158,10 @@ fn open_initial(
     let Ok(accepted) = accepted else { return Ok(Err(Unread::OfSomebody)) };
     let member = accepted.peer.member_id();
     let peer_device = accepted.session.peer_device();
-    if !peers::may_be_of(records, &peer_device, &member)? {
+    let issued_at = directory::issued_at(&accepted.peer);
+    if !peers::may_be_of(records, &peer_device, &member)?
+        || directory::has_dropped(records, (&member, &peer_device), issued_at)?
+    {
         return Ok(Err(Unread::Ignored));
     }
     // Without a key that is used up, nothing but this record refuses the same handshake again.
@@ -170,5 +177,6 @@ fn open_initial(
     let healing = content.is_some_and(|content| matches!(content.body, Some(Body::Heal(_))));
     let origin = Origin { began_here: false, healing };
     peers::add_session(records, &accepted.session, (&member, origin), now)?;
+    peers::shown(records, &peer_device, issued_at)?;
     Ok(Ok(Opened { member, device: peer_device, plaintext: accepted.plaintext }))
 }

@@ -36,7 +36,23 @@ pub(crate) const fn outbox() -> Queue<'static> {
 
 /// Whether nothing more may wait.
 pub(crate) fn is_full(records: &dyn Records) -> Result<bool, EngineError> {
-    Ok(outbox().len(records)? >= MAX_OUTBOX)
+    Ok(room(records)? == 0)
+}
+
+/// How many more items may wait.
+pub(crate) fn room(records: &dyn Records) -> Result<u64, EngineError> {
+    Ok(MAX_OUTBOX.saturating_sub(outbox().len(records)?))
+}
+
+/// Whether something for a device is still here.
+pub(crate) fn waits_for(records: &dyn Records, device: &DeviceId) -> Result<bool, EngineError> {
+    let state = outbox().state(records)?;
+    for item in state.first..state.next {
+        if outbox_item(records, item)?.is_some_and(|stored| stored.device_id == device.as_bytes()) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Appends an item.
@@ -159,14 +175,18 @@ fn seal(
     Ok(sealed(envelope, session, rng))
 }
 
-/// Seals an empty message that heals the session.
+/// Seals a message that heals the session, and says nothing but what is acknowledged.
 pub(crate) fn refresh(
     records: &mut Overlay<'_>,
     session: &mut Session,
     now: Timestamp,
     rng: &mut dyn CryptoRng,
 ) -> Result<outbox_item::Step, EngineError> {
-    let envelope = session.refresh(now, rng).map_err(|_| EngineError::Misuse("the session is used up"))?;
+    let mut content = Content::default();
+    numbers::complete(records, &session.peer_device(), &mut content, now)?;
+    let envelope = session
+        .refresh_with(&encode(&content), now, rng)
+        .map_err(|_| EngineError::Misuse("the session is used up"))?;
     peers::save_session(records, session, &TagChange::default());
     peers::sent(records, session, now)?;
     Ok(sealed(envelope, session, rng))
@@ -319,6 +339,12 @@ pub(crate) fn take_bundle(
     let Ok(bundle) = Bundle::verify(bundle, device.organisation(), (&member, &recipient), now) else {
         return rejected;
     };
+    if bundle.is_recorded() && peers::peer(records, &recipient)?.guessing && stored.healing_since != 0 {
+        outbox().remove(records, item)?;
+        no_longer_waits(records, &recipient, &stored)?;
+        heal::put_off(records, &recipient, now)?;
+        return Ok(Vec::new());
+    }
     // A number is given only if it is used.
     let mut trial = Overlay::new(records);
     let mut content = content_of(&trial, &stored, &recipient)?;
@@ -382,6 +408,7 @@ pub(crate) fn no_longer_waits(
         peer.unsealed = peer.unsealed.saturating_sub(1);
     } else {
         peer.healing = false;
+        peer.guessing = false;
     }
     peers::save_peer(records, recipient, &peer);
     Ok(())

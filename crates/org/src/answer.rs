@@ -136,24 +136,24 @@ impl Desk {
         let used = Invitation { member_id, expires, state: used };
         state::put_invitation(batch, &request.invitation_id, &used);
         let key = &settings.directory_key;
-        let entry = self.make_entry(batch, key, (&member_id, &mut member), *rng)?;
+        let entry = self.make_entry(batch, key, (&member_id, &mut member), (*now, *rng))?;
         state::add_pending(*records, batch, core::slice::from_ref(&entry.entry_id))?;
         Ok(Ok(Granted { credential, device_id, member, directory: Some(entry) }))
     }
 
     /// Notes a member's new devices, and signs and keeps the directory entry that says so (R-ORG-12); it is still
-    /// to be made pending.
+    /// to be made pending. Its version is the time, so that a reader can tell whether it is newer than a device's credential.
     pub(crate) fn make_entry(
         &self,
         batch: &mut Batch,
         key: &DirectoryKey,
         (member_id, member): (&MemberId, &mut proto::DeskMember),
-        rng: &mut dyn CryptoRng,
+        (now, rng): (Timestamp, &mut dyn CryptoRng),
     ) -> Result<proto::SealedDirectoryEntry, OrgError> {
         if member.entry_id.is_empty() {
             member.entry_id = random_bytes::<16>(rng).to_vec();
         }
-        member.entry_version = member.entry_version.checked_add(1).ok_or_else(damaged)?;
+        member.entry_version = member.entry_version.checked_add(1).ok_or_else(damaged)?.max(now.as_millis());
         let mut entry = self.seal_entry(key, *member_id, member, rng)?;
         entry.removed.clone_from(&member.removed_ids);
         state::put_entry(batch, &entry);

@@ -182,12 +182,12 @@ impl Desk {
             let outcome = if was { Ok(device_id) } else { Err(Refusal::Unknown) };
             return Ok(Decision { outcome, newcomer: None, directory });
         }
-        let Work { records, settings, batch, rng, .. } = work;
+        let Work { records, settings, batch, now, rng } = work;
         let key = &settings.directory_key;
         member.removed_ids.push(device_id.as_bytes().to_vec());
         let surplus = member.removed_ids.len().saturating_sub(REMOVED_KEPT);
         member.removed_ids.drain(..surplus);
-        let entry = self.make_entry(batch, key, (&member_id, &mut member), *rng)?;
+        let entry = self.make_entry(batch, key, (&member_id, &mut member), (*now, *rng))?;
         state::add_pending(*records, batch, core::slice::from_ref(&entry.entry_id))?;
         Ok(Decision { outcome: Ok(device_id), newcomer: None, directory: Some(entry) })
     }

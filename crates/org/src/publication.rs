@@ -3,8 +3,8 @@
 use alloc::vec::Vec;
 
 use chancery_crypto::rng::CryptoRng;
-use chancery_wire::proto;
 use chancery_wire::records::{Batch, Records};
+use chancery_wire::{Timestamp, proto};
 
 use crate::state::{self, damaged};
 use crate::{Desk, OrgError};
@@ -73,6 +73,7 @@ impl Desk {
     pub fn catch_up(
         &self,
         records: &dyn Records,
+        now: Timestamp,
         rng: &mut dyn CryptoRng,
     ) -> Result<Option<Batch>, OrgError> {
         let publication = state::publication(records)?;
@@ -89,7 +90,8 @@ impl Desk {
             }
             // A desk of an earlier version kept nothing that was published.
             if state::entry(records, &member.entry_id)?.is_none() {
-                self.make_entry(&mut batch, &settings.directory_key, (member_id, &mut member), rng)?;
+                let key = &settings.directory_key;
+                self.make_entry(&mut batch, key, (member_id, &mut member), (now, rng))?;
             }
             ids.push(member.entry_id);
         }

@@ -10,12 +10,12 @@ use chancery_engine::{Event, all_events};
 use chancery_identity::{
     Capabilities, DeviceId, DeviceKeys, DirectoryKey, DisplayName, Handle, IssuerId, MemberId, SUITE, sign,
 };
-use chancery_org::{DeskKeys, Enrolment};
-use chancery_wire::Unverified;
+use chancery_org::{CLOCK_TOLERANCE, DeskKeys, Enrolment};
 use chancery_wire::proto::{
-    CredentialBody, DeviceRecord, DirectoryEntryBody, PeerRecord, SealedDirectoryEntry,
+    CredentialBody, DeviceRecord, DirectoryEntryBody, PeerRecord, SealedDirectoryEntry, SentRecord,
 };
 use chancery_wire::records::{RecordKey, Table};
+use chancery_wire::{Timestamp, Unverified};
 
 use crate::person::{Disk, PersonId};
 use crate::world::World;
@@ -45,6 +45,14 @@ impl Authority {
 impl World {
     /// Gives a person one device more, which the directory names from now on.
     pub fn add_device(&mut self, of: PersonId) -> PersonId {
+        let new = self.add_device_unlisted(of);
+        self.publish_devices(self.people[of.0].member_id);
+        self.sync(new);
+        new
+    }
+
+    /// Gives a person one device more, which the directory does not name yet.
+    pub fn add_device_unlisted(&mut self, of: PersonId) -> PersonId {
         let (member_id, handle) = (self.people[of.0].member_id, self.people[of.0].handle.clone());
         let keys = DeviceKeys::generate(self.rng.as_mut());
         let device_id = DeviceId::random(self.rng.as_mut());
@@ -58,7 +66,7 @@ impl World {
             identity_key: keys.identity.public().as_bytes().to_vec(),
             group_key: keys.group.verifying_key().as_bytes().to_vec(),
             capabilities: Capabilities::MEMBER.bits(),
-            not_before: self.now.as_millis(),
+            not_before: self.now.as_millis() - u64::try_from(CLOCK_TOLERANCE.as_millis()).expect("a day"),
             not_after: self.now.as_millis() + 400 * 24 * 3_600_000,
         };
         let signed = sign::sign_credential(&self.authority.key, &body, self.rng.as_mut());
@@ -71,10 +79,7 @@ impl World {
             organisation_name: DisplayName::parse("Acme").expect("a good name"),
             directory_key: self.directory_key(of),
         };
-        let new = self.install(&keys, &enrolment);
-        self.publish_devices(member_id);
-        self.sync(new);
-        new
+        self.install(&keys, &enrolment)
     }
 
     /// Takes a device out of the directory. It goes on as if it had not heard of that.
@@ -90,8 +95,9 @@ impl World {
             self.people.iter().filter(|p| p.member_id == member_id && !p.handle.is_empty()).collect();
         let handle = own.first().expect("one device is left").handle.clone();
         let device_ids = own.iter().map(|person| person.device_id.as_bytes().to_vec()).collect();
-        // The desk's own entry has version 1.
-        let version = self.authority.entries.get(&member_id).map_or(2, |version| version + 1);
+        // As the desk's own, above which the first one is.
+        let last = self.authority.entries.get(&member_id).copied().unwrap_or_default();
+        let version = last.max(self.now.as_millis()) + 1;
         self.authority.entries.insert(member_id, version);
         let entry = self.sign_entry(member_id, &handle, device_ids, version);
         self.publish(&[entry]);
@@ -144,6 +150,40 @@ impl World {
     #[must_use]
     pub fn handshakes(&self, id: PersonId) -> usize {
         self.people[id.0].handshakes
+    }
+
+    /// Returns when a device has claimed bundles.
+    #[must_use]
+    pub fn claims(&self, id: PersonId) -> &[Timestamp] {
+        &self.people[id.0].claims
+    }
+
+    /// Returns when a device has delivered envelopes.
+    #[must_use]
+    pub fn deliveries(&self, id: PersonId) -> &[Timestamp] {
+        &self.people[id.0].deliveries
+    }
+
+    /// Returns how many messages a device was told of as lost, in the order of the events.
+    #[must_use]
+    pub fn lost(&self, id: PersonId) -> Vec<u64> {
+        let events = all_events(&self.people[id.0].disk, usize::MAX).expect("readable");
+        let lost = events.into_iter().filter_map(|(_, event)| match event {
+            Event::Lost { count, .. } => Some(count),
+            _ => None,
+        });
+        lost.collect()
+    }
+
+    /// Returns how often messages that a device holds for another were sent again.
+    #[must_use]
+    pub fn resent(&self, id: PersonId, for_device: PersonId) -> Vec<u32> {
+        const SENT: Table = Table(0x0135);
+        let device_id = self.people[for_device.0].device_id;
+        let records = self.people[id.0].disk.iter();
+        let held = records.filter(|(key, _)| key.table == SENT && key.name.starts_with(device_id.as_bytes()));
+        let read = |bytes: &[u8]| chancery_wire::decode::<SentRecord>(bytes, chancery_wire::Limit::RECORD);
+        held.map(|(_, bytes)| read(bytes).expect("sound").into_unchecked().resent).collect()
     }
 
     /// Returns which devices a device was told of as new, in the order of their events.

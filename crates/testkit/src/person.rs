@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use chancery_engine::Engine;
 use chancery_identity::{DeviceId, MemberId};
+use chancery_wire::Timestamp;
 use chancery_wire::records::{Batch, RecordKey};
 
 /// Names a device of a world, and with it the person whose device it is.
@@ -21,6 +22,10 @@ pub(crate) struct Person {
     pub(crate) undecryptable: usize,
     /// Handshakes that this device has sent.
     pub(crate) handshakes: usize,
+    /// Bundles that this device has claimed, and when.
+    pub(crate) claims: Vec<Timestamp>,
+    /// Envelopes that this device has delivered, and when.
+    pub(crate) deliveries: Vec<Timestamp>,
     /// What happens to the next envelopes that reach the device.
     pub(crate) fates: VecDeque<Fate>,
     /// The running process, if it is running.
@@ -46,7 +51,7 @@ pub enum Fate {
 
 impl Person {
     /// Starts the process, if it is not running, from what is on the disk.
-    pub(crate) fn start(&mut self, now: chancery_wire::Timestamp) {
+    pub(crate) fn start(&mut self, now: Timestamp) {
         if self.engine.is_none() {
             self.engine = Some(Engine::load(&self.disk, now).expect("the device is enrolled"));
         }

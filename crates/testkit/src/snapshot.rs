@@ -89,6 +89,8 @@ impl Snapshot {
             handle: stored.handle.clone(),
             undecryptable: 0,
             handshakes: 0,
+            claims: Vec::new(),
+            deliveries: Vec::new(),
             fates: VecDeque::new(),
             engine: None,
         });

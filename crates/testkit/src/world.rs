@@ -131,6 +131,8 @@ impl World {
             handle: enrolment.handle.to_string(),
             undecryptable: 0,
             handshakes: 0,
+            claims: Vec::new(),
+            deliveries: Vec::new(),
             fates: VecDeque::new(),
             engine: None,
         });
@@ -223,12 +225,14 @@ impl World {
                     let claim = ClaimPrekeys { device_id: device_id.to_vec(), token: Vec::new() };
                     let answer = self.ask(&mut line, client_frame::Body::ClaimPrekeys(claim));
                     let Some(relay_frame::Body::Bundle(bundle)) = answer else { return };
+                    self.people[id.0].claims.push(self.now);
                     let bundle = Box::new(Unverified::new(bundle));
                     assert_eq!(self.handle(id, Input::Bundle { item, bundle }), []);
                 }
                 Step::Deliver { deliver, .. } => {
                     let begins = deliver.envelope.first() == Some(&0x11);
                     self.people[id.0].handshakes += usize::from(begins);
+                    self.people[id.0].deliveries.push(self.now);
                     let answer = self.ask(&mut line, client_frame::Body::Deliver(deliver));
                     let Some(relay_frame::Body::Done(_)) = answer else { return };
                     self.handle(id, Input::Done { item });
@@ -270,7 +274,10 @@ impl World {
             return;
         }
         for effect in self.handle(id, Input::Upkeep) {
-            let Effect::PublishPrekeys(upload) = effect else { panic!("unexpected {effect:?}") };
+            let Effect::PublishPrekeys(upload) = effect else {
+                assert!(matches!(effect, Effect::Notify(Notice::EventStored(_))), "unexpected {effect:?}");
+                continue;
+            };
             let body = &upload.batch.as_ref().expect("signed").body;
             let sequence =
                 decode::<PrekeyBatchBody>(body, Limit::STATEMENT).expect("sound").unchecked().sequence;

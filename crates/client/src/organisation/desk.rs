@@ -124,7 +124,8 @@ impl Office {
     async fn catch_up(&self, connection: &Connection) -> Result<bool, Error> {
         let mut rng = clock::rng()?;
         let behind = self.store().transaction(|records| {
-            let batch = self.desk.catch_up(records, &mut rng).map_err(|error| org_error(&error))?;
+            let batch =
+                self.desk.catch_up(records, clock::now(), &mut rng).map_err(|error| org_error(&error))?;
             let behind = batch.is_some();
             Ok::<_, Error>((batch.unwrap_or_default(), behind))
         })?;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use chancery_core::{REFRESH_ANSWER_INTERVAL, REFRESH_INTERVAL, Session};
+use chancery_core::{EncryptError, MAX_REFRESH_CONTENT, REFRESH_ANSWER_INTERVAL, REFRESH_INTERVAL, Session};
 use chancery_crypto::rng::{CryptoRng, seeded};
 use chancery_wire::{Limit, Timestamp, decode, proto};
 
@@ -119,8 +119,9 @@ fn quiet(alice: &mut Session, bob: &mut Session, from: Timestamp, time: Duration
         for _ in 0..2 {
             if alice.wants_refresh(now) {
                 (*alice, *bob) = (copy_of(alice), copy_of(bob));
-                let envelope = alice.refresh(now, &mut rng).unwrap();
-                assert!(bob.decrypt(&envelope, now, &mut rng).unwrap().plaintext.expose().is_empty());
+                let content = [7; MAX_REFRESH_CONTENT];
+                let envelope = alice.refresh_with(&content, now, &mut rng).unwrap();
+                assert_eq!(bob.decrypt(&envelope, now, &mut rng).unwrap().plaintext.expose(), content);
                 sent.push(envelope.len());
                 assert!(!alice.wants_refresh(now));
             }
@@ -185,6 +186,15 @@ fn a_peer_that_never_heals_costs_one_small_message_a_minute_at_most() {
     }
     assert_eq!(count, 10);
     assert_eq!(REFRESH_ANSWER_INTERVAL.as_secs(), 60);
+}
+
+#[test]
+fn a_refreshing_message_says_a_few_words_at_most() {
+    // R-RATCHET-22
+    let mut rng = seeded([9; 32]);
+    let (mut alice, _) = two_sessions();
+    let long = alice.refresh_with(&[7; MAX_REFRESH_CONTENT + 1], NOW, &mut rng);
+    assert_eq!(long, Err(EncryptError::TooLong { len: MAX_REFRESH_CONTENT + 1, limit: MAX_REFRESH_CONTENT }));
 }
 
 #[test]

@@ -121,7 +121,7 @@ fn login(world: &mut World, directory: u64) -> Vec<proto::SealedDirectoryEntry> 
     let batch = Desk::compare_directory(&world.store, directory).unwrap();
     apply(&mut world.store, &batch);
     let mut published = Vec::new();
-    while let Some(batch) = world.desk.catch_up(&world.store, &mut *world.rng).unwrap() {
+    while let Some(batch) = world.desk.catch_up(&world.store, NOW, &mut *world.rng).unwrap() {
         apply(&mut world.store, &batch);
         published.extend(publish(world, directory.saturating_add(1)));
     }
@@ -177,7 +177,7 @@ fn a_crash_while_catching_up_skips_nobody_r_org_23() {
     publish(&mut world, 7);
     let batch = Desk::compare_directory(&world.store, 3).unwrap();
     apply(&mut world.store, &batch);
-    let batch = world.desk.catch_up(&world.store, &mut *world.rng).unwrap().unwrap();
+    let batch = world.desk.catch_up(&world.store, NOW, &mut *world.rng).unwrap().unwrap();
     apply(&mut world.store, &batch);
     // One entry goes out; then the desk dies and another relay login says what that entry left.
     let one = Desk::pending_directory(&world.store).unwrap().remove(0);

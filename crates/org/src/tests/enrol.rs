@@ -27,7 +27,7 @@ fn an_invited_device_becomes_a_members() {
     let entry = world.public.open_directory_entry(&enrolment.directory_key, &sealed).unwrap();
     assert_eq!(entry.member_id(), enrolment.credential.member_id());
     assert_eq!(entry.device_ids(), [enrolment.credential.device_id()]);
-    assert_eq!((entry.handle(), entry.version()), (&handle("alice"), 1));
+    assert_eq!((entry.handle(), entry.version()), (&handle("alice"), NOW.as_millis()));
 }
 
 #[test]

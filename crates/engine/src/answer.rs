@@ -1,0 +1,116 @@
+//! What a peer device's words about numbers lead to: what it lacks is sent again, or named as gone.
+
+use chancery_crypto::rng::CryptoRng;
+use chancery_identity::DeviceId;
+use chancery_wire::Timestamp;
+use chancery_wire::proto::{Content, OutboxItem, content::Body};
+use chancery_wire::records::Overlay;
+
+use crate::content;
+use crate::device::Device;
+use crate::error::EngineError;
+use crate::messages::{MessageState, message};
+use crate::numbers::{self, Heard, Resend};
+use crate::peers;
+use crate::sending;
+
+/// Takes over what an authentic content says about numbers, and sends again what the peer device lacks. Returns how many
+/// of its messages will never come.
+pub(crate) fn hear(
+    device: &Device,
+    records: &mut Overlay<'_>,
+    (from, content): (&DeviceId, &Content),
+    now: Timestamp,
+    rng: &mut dyn CryptoRng,
+) -> Result<u64, EngineError> {
+    let heal = match &content.body {
+        Some(Body::Heal(heal)) if content.id.is_empty() => Some(heal),
+        _ => None,
+    };
+    let highest = heal.map_or(0, |heal| heal.highest);
+    let hearing = numbers::hear(records, from, (content, highest), now)?;
+    let disagrees = match hearing.heard {
+        Heard::Refused => return Ok(hearing.lost),
+        Heard::Disagreed(up_to) => Some(up_to),
+        Heard::Agreed => (highest > numbers::numbers(records, from)?.last_sent).then_some(highest),
+    };
+    // One place is left for what is gone.
+    let room = sending::room(records)?.saturating_sub(1);
+    let answer = match (disagrees, heal) {
+        (Some(up_to), _) => numbers::Answer {
+            resend: numbers::renumber(records, from, up_to.max(highest), room)?,
+            ..numbers::Answer::default()
+        },
+        (None, Some(heal)) => numbers::answer(records, from, (heal.highest, &heal.missing), room)?,
+        (None, None) => return Ok(hearing.lost),
+    };
+    for resend in &answer.resend {
+        send_again(device, records, (from, resend), now, rng)?;
+    }
+    if !answer.gone.is_empty() {
+        let content = Content { gone: answer.gone, ..Content::default() };
+        send_control(records, from, &content, now, rng)?;
+    }
+    Ok(hearing.lost)
+}
+
+/// Sends a message again, to a device that was meant to have it the first time.
+fn send_again(
+    device: &Device,
+    records: &mut Overlay<'_>,
+    (to, resend): (&DeviceId, &Resend),
+    now: Timestamp,
+    rng: &mut dyn CryptoRng,
+) -> Result<(), EngineError> {
+    let own = device.member_id();
+    let Some(record) = message(records, &own, &resend.message_id)? else { return Ok(()) };
+    if record.state == MessageState::Failed as u32 {
+        return Ok(());
+    }
+    let mut content = content::of_record(&record);
+    content.number = resend.number;
+    let copy = peers::peer_member(records, to)? == own;
+    if copy {
+        content.conversation = record.conversation;
+    }
+    send_quietly(records, (to, copy), &content, now, rng)
+}
+
+/// Sends a content without a message, if there is a session for it.
+pub(crate) fn send_control(
+    records: &mut Overlay<'_>,
+    to: &DeviceId,
+    content: &Content,
+    now: Timestamp,
+    rng: &mut dyn CryptoRng,
+) -> Result<(), EngineError> {
+    if peers::active_session(records, to)?.is_none() {
+        return Ok(());
+    }
+    send_quietly(records, (to, false), content, now, rng)
+}
+
+/// Sends what is no new message of the history.
+fn send_quietly(
+    records: &mut Overlay<'_>,
+    (to, copy): (&DeviceId, bool),
+    content: &Content,
+    now: Timestamp,
+    rng: &mut dyn CryptoRng,
+) -> Result<(), EngineError> {
+    if sending::is_full(records)? {
+        return Ok(());
+    }
+    let member = peers::peer_member(records, to)?;
+    let step = sending::seal_or_wait(records, (&member, to), content, now, rng)?;
+    sending::push(
+        records,
+        &OutboxItem {
+            conversation: member.as_bytes().to_vec(),
+            device_id: to.as_bytes().to_vec(),
+            step: Some(step),
+            copy,
+            ..OutboxItem::default()
+        },
+    )
+}
