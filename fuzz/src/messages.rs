@@ -93,10 +93,12 @@ pub(crate) static TALKING: LazyLock<Talking> = LazyLock::new(|| {
     talking.take(Input::Received { sequence: 1, envelope: &started.envelope });
     let change = proto::DirectoryChange { sequence: 1, entry: Some(COMPANY.bob.entry.clone()) };
     talking.take(Input::Directory(&proto::DirectoryPage { changes: vec![change], more: false }));
+    // So long that nothing but the text fits: computing codewords would be most of the work.
+    let text = &"x".repeat(345);
     for number in 1..=HELD {
         let message_id = [u8::try_from(number).expect("few"); 16];
         let to = COMPANY.bob.credential.member_id();
-        talking.take(Input::Send(Draft { to, message_id, text: "held", attachments: Vec::new() }));
+        talking.take(Input::Send(Draft { to, message_id, text, attachments: Vec::new() }));
         while let Some(step) = next_step(&talking.disk, &BTreeSet::new()).expect("readable") {
             let item = step.item();
             match step {
