@@ -86,11 +86,16 @@ pub(crate) struct Talking {
 /// Made once: a handshake for each input would be most of the work.
 pub(crate) static TALKING: LazyLock<Talking> = LazyLock::new(|| {
     let (disk, bundle) = &*READY;
-    let started = initiate(COMPANY.bob.local(), bundle, b"", NOW, &mut rng()).expect("sound");
-    let bob = started.session.to_bytes().expose().to_vec();
+    let mut started = initiate(COMPANY.bob.local(), bundle, b"", NOW, &mut rng()).expect("sound");
     let engine = Engine::load(disk, NOW).expect("enrolled");
-    let mut talking = Talking { disk: disk.clone(), engine, bob };
+    let mut talking = Talking { disk: disk.clone(), engine, bob: Vec::new() };
     talking.take(Input::Received { sequence: 1, envelope: &started.envelope });
+    // Until bob's side has sent all the codewords that it may before it hears of alice's (R-BRAID-4).
+    for _ in 0..8 {
+        let envelope = started.session.encrypt(b"", &mut rng()).expect("can send");
+        talking.take(Input::Received { sequence: 1, envelope: &envelope });
+    }
+    talking.bob = started.session.to_bytes().expose().to_vec();
     let change = proto::DirectoryChange { sequence: 1, entry: Some(COMPANY.bob.entry.clone()) };
     talking.take(Input::Directory(&proto::DirectoryPage { changes: vec![change], more: false }));
     // So long that nothing but the text fits: computing codewords would be most of the work.
