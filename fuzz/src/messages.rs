@@ -86,17 +86,24 @@ pub(crate) struct Talking {
 /// Made once: a handshake for each input would be most of the work.
 pub(crate) static TALKING: LazyLock<Talking> = LazyLock::new(|| {
     let (disk, bundle) = &*READY;
-    let started = initiate(COMPANY.bob.local(), bundle, b"", NOW, &mut rng()).expect("sound");
-    let bob = started.session.to_bytes().expose().to_vec();
+    let mut started = initiate(COMPANY.bob.local(), bundle, b"", NOW, &mut rng()).expect("sound");
     let engine = Engine::load(disk, NOW).expect("enrolled");
-    let mut talking = Talking { disk: disk.clone(), engine, bob };
+    let mut talking = Talking { disk: disk.clone(), engine, bob: Vec::new() };
     talking.take(Input::Received { sequence: 1, envelope: &started.envelope });
+    // Until bob's side has sent all the codewords that it may before it hears of alice's (R-BRAID-4).
+    for _ in 0..8 {
+        let envelope = started.session.encrypt(b"", &mut rng()).expect("can send");
+        talking.take(Input::Received { sequence: 1, envelope: &envelope });
+    }
+    talking.bob = started.session.to_bytes().expose().to_vec();
     let change = proto::DirectoryChange { sequence: 1, entry: Some(COMPANY.bob.entry.clone()) };
     talking.take(Input::Directory(&proto::DirectoryPage { changes: vec![change], more: false }));
+    // So long that nothing but the text fits: computing codewords would be most of the work.
+    let text = &"x".repeat(345);
     for number in 1..=HELD {
         let message_id = [u8::try_from(number).expect("few"); 16];
         let to = COMPANY.bob.credential.member_id();
-        talking.take(Input::Send(Draft { to, message_id, text: "held", attachments: Vec::new() }));
+        talking.take(Input::Send(Draft { to, message_id, text, attachments: Vec::new() }));
         while let Some(step) = next_step(&talking.disk, &BTreeSet::new()).expect("readable") {
             let item = step.item();
             match step {

@@ -247,6 +247,7 @@ fn blob_id(blob: &Path) -> Vec<u8> {
 
 #[test]
 fn a_swapped_cut_extended_or_missing_blob_is_told_and_holds_nothing_up() {
+    // R-CONTENT-7
     let (mut company, _) = two_who_talk();
     let names =
         ["good-1", "swap-1", "swap-2", "cut--1", "cut--2", "long-1", "long-2", "gone-1", "gone-2", "good-2"];
