@@ -8,9 +8,7 @@ use crate::device::Device;
 use crate::effect::{Input, Outcome};
 use crate::ending::End;
 use crate::error::EngineError;
-use crate::{
-    addressing, devices, directory, ending, files, messages, prekeys, receiving, sending, upkeep,
-};
+use crate::{addressing, devices, directory, ending, files, messages, prekeys, receiving, sending, upkeep};
 
 /// The state machine of one device. It holds only who the device is; everything else is read from the
 /// records in each call, so that several processes may share one store.

@@ -15,6 +15,7 @@ use chancery_wire::{Limit, Timestamp, Unverified, decode, encode};
 use serde_json::{Value, json};
 
 use super::book::{self, Draws, sample_hex};
+use super::sessions::private_half;
 use super::{Computation, Computed, Draft, Inputs, Kind, Plan, hex, same};
 
 pub(super) const PLANS: &[Plan] = &[
@@ -317,7 +318,8 @@ fn compute_prekey_batch(inputs: &Inputs<'_>) -> Computation {
     let secrets = made
         .secrets
         .iter()
-        .map(|(id, secret)| json!({ "kind": id.kind.number(), "id": id.id, "secret": hex(secret.expose()) }));
+        .map(|(id, secret)| (id, private_half(*id, secret.expose())))
+        .map(|(id, secret)| json!({ "kind": id.kind.number(), "id": id.id, "secret": hex(secret) }));
     computed.via("secrets", Value::Array(secrets.collect()));
     let mut leaves = Vec::new();
     for (leaf, (id, _)) in made.upload.leaves.iter().zip(&made.secrets) {

@@ -53,11 +53,16 @@ pub(super) const KINDS: &[Kind] = &[
     },
 ];
 
+/// A prekey's secret without the public key that a device stores behind that of a curve prekey.
+pub(super) fn private_half(prekey: PrekeyId, stored: &[u8]) -> &[u8] {
+    if prekey.kind.is_curve() { &stored[..32] } else { stored }
+}
+
 fn handshake() -> Vec<Draft> {
     let company = Company::found(1);
     let draft = |id: &str, one_time, plaintext: &[u8]| {
         let secrets = company.bob.prekeys.0.iter().map(|(prekey, secret)| {
-            json!({ "kind": prekey.kind.number(), "id": prekey.id, "secret": hex(secret) })
+            json!({ "kind": prekey.kind.number(), "id": prekey.id, "secret": hex(private_half(*prekey, secret)) })
         });
         let inputs = json!({
             "organisation": hex(&encode(company.organisation.as_proto())),
