@@ -28,7 +28,10 @@ impl Mailbox {
     pub(crate) async fn open(shared: &Shared) -> Result<Self, Error> {
         let (connection, pushes) = Connection::open(shared.connector.as_ref(), &shared.org).await?;
         let device = &shared.device;
-        connection.log_in(&shared.org, &shared.pin, &device.keys, Some(&device.credential)).await?;
+        let has = connection.log_in(&shared.org, &shared.pin, &device.keys, Some(&device.credential)).await?;
+        let (sequence, pairs) = (has.prekeys, has.pairs);
+        // What is made is kept, and published by the upkeep that follows.
+        shared.worker.call(move |state| state.handle(Input::PrekeysAtRelay { sequence, pairs })).await?;
         Ok(Self { connection, pushes })
     }
 

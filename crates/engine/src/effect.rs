@@ -63,6 +63,13 @@ pub enum Input<'a> {
     },
     /// Time for upkeep: prekeys are renewed when due.
     Upkeep,
+    /// What the relay said at the login that it has of this device's prekeys.
+    PrekeysAtRelay {
+        /// The batch's sequence number, 0 for none.
+        sequence: u64,
+        /// One-time pairs of it that were not handed out.
+        pairs: u32,
+    },
     /// The relay has the prekey batch.
     PrekeysPublished {
         /// The batch's sequence number.

@@ -72,6 +72,9 @@ impl Engine {
                 effects = prekeys::upkeep(device, view, now, rng)?;
                 effects.extend(upkeep::upkeep(view, now, rng)?);
             }
+            Input::PrekeysAtRelay { sequence, pairs } => {
+                effects = prekeys::at_relay(device, view, (sequence, pairs), now, rng)?;
+            }
             Input::PrekeysPublished { sequence } => prekeys::published(view, sequence)?,
             Input::PrekeysRefused { sequence } => {
                 effects = prekeys::refused(device, view, sequence, now, rng)?;

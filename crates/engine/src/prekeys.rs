@@ -159,11 +159,44 @@ fn drop_expired(records: &mut Overlay<'_>, state: &mut PrekeyState, now: Timesta
 
 /// The relay has the batch: it need not be repeated.
 pub(crate) fn published(records: &mut Overlay<'_>, sequence: u64) -> Result<(), EngineError> {
-    let state: PrekeyState = load(records, &key(PREKEY_STATE, &[]))?.unwrap_or_default();
+    let mut state: PrekeyState = load(records, &key(PREKEY_STATE, &[]))?.unwrap_or_default();
     if state.sequence == sequence {
         records.delete(key(PREKEY_UPLOAD, &[]));
     }
+    state.published = state.published.max(sequence);
+    save(records, key(PREKEY_STATE, &[]), &state);
     Ok(())
+}
+
+/// Renews the batch if the relay was put back from an old copy: it has an older batch than it confirmed, or more pairs than this
+/// device has left, and would hand out used ones again (R-ENGINE-28).
+pub(crate) fn at_relay(
+    device: &Device,
+    records: &mut Overlay<'_>,
+    (sequence, pairs): (u64, u32),
+    now: Timestamp,
+    rng: &mut dyn CryptoRng,
+) -> Result<Vec<Effect>, EngineError> {
+    let mut state: PrekeyState = load(records, &key(PREKEY_STATE, &[]))?.unwrap_or_default();
+    if state.published == 0 || records.get(&key(PREKEY_UPLOAD, &[]))?.is_some() {
+        return Ok(Vec::new());
+    }
+    let is_behind = sequence < state.published;
+    let has_too_many = sequence == state.published && pairs > pairs_left(records, &state)?;
+    if is_behind || has_too_many { renew(device, records, &mut state, now, rng) } else { Ok(Vec::new()) }
+}
+
+/// One-time pairs of the newest batch of which nothing was used.
+fn pairs_left(records: &dyn Records, state: &PrekeyState) -> Result<u32, EngineError> {
+    let mut left = 0_u32;
+    let Some(newest) = state.batches.last() else { return Ok(0) };
+    for id in newest.first_id..newest.end_id {
+        let curve = PrekeyId { kind: PrekeyKind::OneTimeCurve, id };
+        if records.get(&secret_key(curve))?.is_some() {
+            left = left.saturating_add(1);
+        }
+    }
+    Ok(left)
 }
 
 /// Forgets a one-time prekey that was used.

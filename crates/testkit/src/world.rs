@@ -525,6 +525,25 @@ mod tests {
     }
 
     #[test]
+    fn a_relay_that_was_put_back_gets_new_prekeys_r_engine_28() {
+        let mut world = World::new(4);
+        let alice = world.enrol("alice");
+        world.wait(DAY);
+        let (now, _) = batches(&world.handle(alice, Input::Upkeep))[0];
+        let at_relay = |sequence, pairs| Input::PrekeysAtRelay { sequence, pairs };
+        assert!(world.handle(alice, at_relay(now - 1, 64)).is_empty(), "not confirmed yet");
+        world.handle(alice, Input::PrekeysPublished { sequence: now });
+        for pairs in [0, 1, 64] {
+            assert!(world.handle(alice, at_relay(now, pairs)).is_empty());
+        }
+        let (second, _) = batches(&world.handle(alice, at_relay(now, 65)))[0];
+        world.handle(alice, Input::PrekeysPublished { sequence: second });
+        let (third, _) = batches(&world.handle(alice, at_relay(now, 64)))[0];
+        assert!(third > second && second > now);
+        assert_eq!(batches(&world.handle(alice, Input::Upkeep))[0].0, third, "until the relay has it");
+    }
+
+    #[test]
     fn a_file_that_is_held_up_holds_up_its_recipient_and_nobody_else_r_engine_13() {
         let mut world = World::new(3);
         let (alice, bob, carol) = (world.enrol("alice"), world.enrol("bob"), world.enrol("carol"));
