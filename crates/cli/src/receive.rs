@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use chancery::{Client, Error, ErrorCode, Happening, Message, News};
+use chancery::{Client, Error, ErrorCode, Event, Happening, Message};
 use serde_json::json;
 use tokio::sync::watch;
 
@@ -136,7 +136,7 @@ impl Printer {
     /// ends early.
     async fn drain(&self) -> Result<(), Failure> {
         loop {
-            let page = self.client.news().await?;
+            let page = self.client.events().await?;
             if page.is_empty() {
                 return self.print_requests().await;
             }
@@ -162,9 +162,9 @@ impl Printer {
         Ok(())
     }
 
-    async fn print_page(&self, page: &[News], printed: &mut Option<u64>) -> Result<(), Failure> {
-        for news in page {
-            match &news.happening {
+    async fn print_page(&self, page: &[Event], printed: &mut Option<u64>) -> Result<(), Failure> {
+        for event in page {
+            match &event.happening {
                 Happening::Message(message) => self.print_message(message, printed).await?,
                 Happening::DeviceAdded { member, handle, device } => {
                     let object = message::device_added(&member.to_string(), handle, &device.to_string());
@@ -179,7 +179,7 @@ impl Printer {
                 }
                 _ => {}
             }
-            *printed = Some(news.number);
+            *printed = Some(event.number);
         }
         Ok(())
     }

@@ -5,7 +5,7 @@
 //! ```
 //! use std::{future::pending, time::Duration};
 //!
-//! use chancery::{Client, organisation, read_or_create_key_file};
+//! use chancery::{Client, Happening, organisation, read_or_create_key_file};
 //! use chancery_relay_server::{Config, Limits, run};
 //!
 //! # #[tokio::main(flavor = "current_thread")]
@@ -45,9 +45,11 @@
 //! alice.send("bob", "The notes", &[at("notes.txt")], patience).await?;
 //! bob.sync(patience).await?;
 //! for event in bob.events().await? {
-//!     assert_eq!(event.message.text.as_deref(), Some("The notes"));
-//!     let file = bob.save_attachment(&event.message, 0, &at("downloads")).await?;
-//!     assert_eq!(std::fs::read_to_string(file)?, "Tea at four.");
+//!     if let Happening::Message(message) = event.happening {
+//!         assert_eq!(message.text.as_deref(), Some("The notes"));
+//!         let file = bob.save_attachment(&message, 0, &at("downloads")).await?;
+//!         assert_eq!(std::fs::read_to_string(file)?, "Tea at four.");
+//!     }
 //!     bob.take_events(event.number).await?;
 //! }
 //! # assert_eq!(bob.history("alice", 0).await?.len(), 1);
@@ -102,5 +104,5 @@ pub use devices::{NewDeviceLink, OwnDevice};
 pub use enroll::is_device_link;
 pub use error::{Error, ErrorCode, ErrorKind};
 pub use key::read_or_create_key_file;
-pub use message::{Event, FileInfo, Happening, Message, News};
+pub use message::{Event, FileInfo, Happening, Message};
 pub use sending::Sent;

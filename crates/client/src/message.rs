@@ -12,15 +12,6 @@ use chancery_wire::records::Records;
 pub struct Event {
     /// The event's number, for [`crate::Client::take_events`].
     pub number: u64,
-    /// The message that arrived.
-    pub message: Message,
-}
-
-/// Something that happened and was not shown yet, be it a message or not.
-#[derive(Debug, Clone)]
-pub struct News {
-    /// The event's number, for [`crate::Client::take_events`].
-    pub number: u64,
     /// What happened.
     pub happening: Happening,
 }
@@ -51,7 +42,7 @@ pub enum Happening {
     },
 }
 
-impl News {
+impl Event {
     /// `None` for a kind of event that this version does not show.
     pub(crate) fn read(
         records: &dyn Records,
@@ -212,7 +203,7 @@ mod tests {
             state: MessageState::Received,
             attachments: vec![attachment],
         };
-        let printed = format!("{:?}", Event { number: 5, message });
+        let printed = format!("{:?}", Event { number: 5, happening: Happening::Message(Box::new(message)) });
         for hidden in ["165", "a5", "Tea", "notes", "alice"] {
             assert!(!printed.contains(hidden), "{printed}");
         }

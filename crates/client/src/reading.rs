@@ -10,48 +10,25 @@ use crate::attachment;
 use crate::client::Client;
 use crate::connection::Connection;
 use crate::error::{Error, ErrorCode};
-use crate::message::{Event, Message, News};
+use crate::message::{Event, Message};
 use crate::worker::State;
 
 /// Messages read from the store at once.
 const PAGE: usize = 256;
 
 impl Client {
-    /// Returns up to 256 events that were not taken yet, oldest first.
+    /// Returns up to 256 events that were not taken yet, oldest first. Some are no message: a member has a new device,
+    /// or messages are lost. Show each before [`Self::take_events`] forgets it.
     ///
     /// # Errors
     ///
     /// Only if the store is not readable.
     pub async fn events(&self) -> Result<Vec<Event>, Error> {
         let own = self.me().member_id;
-        self.shared()
-            .worker
-            .call(move |state| {
-                state.read(|records| {
-                    let found = chancery_engine::events(records, PAGE)?;
-                    found
-                        .into_iter()
-                        .map(|(number, record)| {
-                            Ok(Event { number, message: Message::read(records, &own, record)? })
-                        })
-                        .collect()
-                })
-            })
-            .await
-    }
-
-    /// Returns up to 256 things that happened and were not taken yet, oldest first: those of [`Self::events`], and
-    /// what is no message.
-    ///
-    /// # Errors
-    ///
-    /// Only if the store is not readable.
-    pub async fn news(&self) -> Result<Vec<News>, Error> {
-        let own = self.me().member_id;
         let read = move |records: &dyn Records| {
-            let found = chancery_engine::all_events(records, PAGE)?.into_iter();
+            let found = chancery_engine::events(records, PAGE)?.into_iter();
             found
-                .filter_map(|(number, event)| News::read(records, &own, (number, event)).transpose())
+                .filter_map(|(number, event)| Event::read(records, &own, (number, event)).transpose())
                 .collect()
         };
         self.shared().worker.call(move |state| state.read(read)).await

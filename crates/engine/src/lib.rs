@@ -50,7 +50,7 @@ pub use heal::{
     DAMAGE_SPREAD, GAP_PATIENCE, GAP_SPREAD, HEAL_INTERVAL, MAX_ASKS, MAX_GUESSES, MAX_HEALS, PUT_OFF,
     RECENT, SEARCH_BUDGET, SUSPECT_SPREAD,
 };
-pub use messages::{Event, MessageState, all_events, conversation, events, message};
+pub use messages::{Event, MessageState, conversation, events, message};
 pub use numbers::{HELD_LIFETIME, MAX_HELD, MAX_JUMP, MAX_RANGES, MAX_RESENDS};
 pub use peers::{ARCHIVED_LIFETIME, MAX_ARCHIVED, MAX_UNANSWERED, UNANSWERED_PAUSE};
 pub use prekeys::ONE_TIME_PAIRS;
