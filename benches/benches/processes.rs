@@ -331,11 +331,11 @@ fn texts(office: &Office, sync: f64) {
     report("text accepted by the relay, median of 100", median(accepted), sync, "");
 }
 
-/// Sends a text; returns how long it took to arrive, and until the relay had it.
 fn says(event: &Event, text: &str) -> bool {
     matches!(&event.happening, Happening::Message(message) if message.text.as_deref() == Some(text))
 }
 
+/// Sends a text; returns how long it took to arrive, and until the relay had it.
 async fn text(from: &Client, to: &Client, text: &str) -> (f64, f64) {
     tokio::time::sleep(PAUSE).await;
     let mut changes = to.changes();

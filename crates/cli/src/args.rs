@@ -83,7 +83,7 @@ pub(crate) enum Command {
     /// Found and run an organisation.
     #[command(subcommand)]
     Org(OrgCommand),
-    /// Serve a relay, for trials; `chancery-relay` is the same as a program of its own.
+    /// Serve a relay, for trials; `chancery-relay` is the program for servers.
     Relay(RelayArgs),
     /// Run relay and enrolment desk together, as two processes: for a trial or a small company.
     Up(UpArgs),
