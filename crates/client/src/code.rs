@@ -151,6 +151,8 @@ codes! {
     RelayConflict = 313, "relay-conflict", TryLater, "the relay has something else under this name; try again";
     /// The relay cannot carry out this request at the moment; others it may.
     RelayUnavailable = 314, "relay-unavailable", TryLater, "the relay cannot do this at the moment; try again later";
+    /// The patience that was given ended first.
+    TimedOut = 315, "timed-out", TryLater, "there was not enough time; what was done stays";
 
     /// The recipient is not in the directory.
     UnknownRecipient = 400, "unknown-recipient", NotFound, "nobody of that name is in the directory";

@@ -103,7 +103,8 @@ impl Client {
     /// # Errors
     ///
     /// [`ErrorCode::DeviceRequestUnknown`]: no device with this code has asked. [`ErrorCode::DeskUnavailable`],
-    /// [`ErrorCode::RelayUnreachable`]: try again. [`ErrorCode::TooManyDevices`], [`ErrorCode::InvitationUsed`],
+    /// [`ErrorCode::RelayUnreachable`], [`ErrorCode::TimedOut`]: try again. [`ErrorCode::TooManyDevices`],
+    /// [`ErrorCode::InvitationUsed`],
     /// [`ErrorCode::DeviceRemoved`], [`ErrorCode::OrderRefused`]: see their texts.
     pub async fn approve_device(&self, code: &str, patience: Duration) -> Result<DeviceId, Error> {
         let deadline = clock::deadline(patience);

@@ -38,7 +38,7 @@ impl Client {
     ///
     /// [`ErrorCode::InvitationDamaged`], [`ErrorCode::InvitationExpired`], [`ErrorCode::InvitationUsed`],
     /// [`ErrorCode::InvitationUnknown`]: ask for another invitation. [`ErrorCode::DeskUnavailable`],
-    /// [`ErrorCode::RelayUnreachable`]: try again later. [`ErrorCode::WrongRelay`],
+    /// [`ErrorCode::RelayUnreachable`], [`ErrorCode::TimedOut`]: try again later. [`ErrorCode::WrongRelay`],
     /// [`ErrorCode::WrongOrganisation`]: somebody else answers; tell the administrator.
     /// [`ErrorCode::AlreadyEnrolled`]: use another folder.
     pub async fn enroll(home: &Path, key: &KeySource, link: &str, patience: Duration) -> Result<Self, Error> {
@@ -211,7 +211,7 @@ impl Attempt {
             let (connection, _) = self.connect().await?;
             connection.request(client_frame::Body::GetOrganisation(GetOrganisation {})).await
         };
-        let answer = timeout_at(self.deadline, fetch).await.map_err(|_| ErrorCode::RelayUnreachable)??;
+        let answer = timeout_at(self.deadline, fetch).await.map_err(|_| ErrorCode::TimedOut)??;
         let relay_frame::Body::Organisation(document) = answer else {
             return Err(ErrorCode::RelayProtocol.into());
         };

@@ -23,7 +23,8 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// [`ErrorCode::RelayUnreachable`] and others of the connection; what was taken over stays.
+    /// [`ErrorCode::RelayUnreachable`] and others of the connection, [`ErrorCode::TimedOut`] after `patience`; what was
+    /// taken over stays.
     pub async fn sync(&self, patience: Duration) -> Result<usize, Error> {
         let deadline = clock::deadline(patience);
         // What another process is sending already need not be waited for.
@@ -36,7 +37,7 @@ impl Client {
             mailbox.drain(self.shared()).await
         };
         let (sent, received) = tokio::join!(sending, timeout_at(deadline, receiving));
-        let count = received.unwrap_or_else(|_| Err(ErrorCode::RelayUnreachable.into()))?;
+        let count = received.unwrap_or_else(|_| Err(ErrorCode::TimedOut.into()))?;
         sent.unwrap_or(Ok(()))?;
         // What arrived may call for an answer that nobody wrote: a heal, or an acknowledgement.
         timeout_at(deadline, self.flush_quietly(Instant::now())).await.unwrap_or(Ok(()))?;

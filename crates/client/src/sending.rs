@@ -72,7 +72,7 @@ impl Client {
         let waiting = match flushed {
             Ok(Ok(left)) => left,
             Ok(Err(error)) => Some(error),
-            Err(_) => Some(ErrorCode::RelayUnreachable.into()),
+            Err(_) => Some(ErrorCode::TimedOut.into()),
         };
         match self.message_state(id).await {
             Ok(MessageState::Failed) => Err(ErrorCode::SendFailed.into()),
