@@ -213,6 +213,10 @@ fn wrong_usage_has_its_own_exit_code() {
         assert!(!plain.stderr.is_empty() && plain.stdout.is_empty(), "{arguments:?}");
         run(&[arguments, &["--json"][..]].concat()).fails(64, "usage", false);
     }
+    // The object says what is missing, and not only that something is.
+    let missing = run(&["org", "invite", "--json"]).message();
+    assert!(missing.contains("<HANDLE>") && missing.contains("--dir <DIR>"), "{missing}");
+    assert!(!missing.contains('\n') && !missing.contains("Usage"), "{missing}");
 }
 
 #[test]
