@@ -106,10 +106,13 @@ fn parse(link: &str) -> Result<Link, Error> {
     Ok(link)
 }
 
-/// Whether a text is a device link: one that waits for another device's approval.
-#[must_use]
-pub fn is_device_link(text: &str) -> bool {
-    matches!(Link::parse(text), Ok(Link::Device(_)))
+/// Whether a link is a device link: one that waits for another device's approval.
+///
+/// # Errors
+///
+/// [`ErrorCode::InvitationDamaged`], [`ErrorCode::InvitationVersion`]: it is no link that [`Client::enroll`] takes.
+pub fn is_device_link(text: &str) -> Result<bool, Error> {
+    Ok(matches!(parse(text)?, Link::Device(_)))
 }
 
 /// Refuses what needs no relay to be refused. A passphrase takes its time, so this is not done on the runtime.

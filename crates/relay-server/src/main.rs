@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use chancery_relay_server::{Config, Limits, Ready, run};
+use chancery_relay_server::{Config, Limits, Ready, ServerError, run};
 use clap::Parser;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt as _;
@@ -67,6 +67,10 @@ fn main() -> ExitCode {
     };
     match runtime.block_on(run(config, |ready| announce(&ready, json), shutdown())) {
         Ok(()) => ExitCode::SUCCESS,
+        Err(ServerError::OrganisationFile(io::ErrorKind::NotFound)) => failed(
+            "no organisation.bin there; give the folder `public` inside the organisation's",
+            ExitCode::FAILURE,
+        ),
         Err(error) => failed(&error.to_string(), ExitCode::FAILURE),
     }
 }
