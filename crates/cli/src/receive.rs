@@ -167,15 +167,16 @@ impl Printer {
             match &event.happening {
                 Happening::Message(message) => self.print_message(message, printed).await?,
                 Happening::DeviceAdded { member, handle, device } => {
-                    let object = message::device_added(&member.to_string(), handle, &device.to_string());
+                    let (member, device) = (member.to_string(), device.to_string());
+                    let object = message::device_added(&member, handle, &device);
                     self.bar.clear();
-                    self.output
-                        .result(&object, || message::device_added_text(handle, &device.to_string()))?;
+                    self.output.result(&object, || message::device_added_text(&member, handle, &device))?;
                 }
                 Happening::Lost { member, handle, count } => {
-                    let object = message::lost(&member.to_string(), handle, *count);
+                    let member = member.to_string();
+                    let object = message::lost(&member, handle, *count);
                     self.bar.clear();
-                    self.output.result(&object, || message::lost_text(handle, *count))?;
+                    self.output.result(&object, || message::lost_text(&member, handle, *count))?;
                 }
                 _ => {}
             }
