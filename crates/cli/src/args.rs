@@ -369,7 +369,9 @@ identifiers, and none is left out.
 
 With --save, a file that cannot be saved has an error beside its name and no path, and holds up nothing. It is
 tried again by the next `receive --save`, and every few minutes with --follow; then a line of its own says where it
-is. Without --follow the exit code says that a file is missing.
+is. Without --follow the exit code says that a file still waits; one that is damaged or gone has only its error.
+
+JSON events: message, file, device-added, lost, device-request.
 
 Examples:
   chancery receive

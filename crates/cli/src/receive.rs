@@ -48,7 +48,7 @@ pub(crate) async fn run(args: &ReceiveArgs, output: Output) -> Result<(), Failur
     }
     printer.drain().await?;
     synced?;
-    // Every message was printed; the exit code says that a file is missing.
+    // Every message was printed; the exit code says that a file still waits.
     match printer.failed.take() {
         Some(error) => Err(error.into()),
         None => Ok(()),
