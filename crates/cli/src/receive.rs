@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use chancery::{Client, Error, ErrorCode, Event, Happening, Message};
+use chancery::{Client, Error, ErrorCode, Event, Happening, Message, WaitingFile};
 use serde_json::json;
 use tokio::sync::watch;
 
@@ -237,9 +237,11 @@ impl Printer {
                 tracing::warn!(code = error.code().name(), "a file was not saved");
                 file.failed(&error);
                 let waits = !is_lost(error.code());
-                self.client.set_file_waiting(message, index, waits).await?;
                 if waits {
+                    self.client.file_waits(message, index).await?;
                     self.failed.borrow_mut().get_or_insert(error);
+                } else {
+                    self.client.give_up_file(message, index).await?;
                 }
                 Ok(waits)
             }
@@ -251,7 +253,7 @@ impl Printer {
     async fn save_waiting(&self) -> Result<bool, Failure> {
         let Some(folder) = &self.save else { return Ok(false) };
         let mut waits = false;
-        for (message, index) in self.client.waiting_files().await? {
+        for WaitingFile { message, index, .. } in self.client.waiting_files().await? {
             let Some(mut file) = message::files(&message).into_iter().nth(index) else { continue };
             if self.save(&message, index, folder, &mut file).await? {
                 waits = true;

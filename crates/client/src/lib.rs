@@ -63,7 +63,7 @@
 //! - Whoever is named by a `&str` is named by handle, or by the text of a [`MemberId`].
 //! - [`organisation`] founds an organisation, invites people and answers their enrolments.
 //! - [`KeySource`] opens a home or an organisation: a passphrase, the bytes of a system's key store
-//!   ([`Secret::from_slice`]), or a key file ([`read_or_create_key_file`]).
+//!   ([`Secret::from_slice`]), or a key file ([`read_or_create_key_file`], [`read_key_file`]).
 //! - [`Error`] has a stable [`ErrorCode`], and [`Error::is_retryable`] says whether waiting helps. What must wait
 //!   for the relay is no error of [`Client::send`]: see [`Sent`].
 //!
@@ -97,12 +97,12 @@ pub use attachment::{Progress, ProgressFn};
 pub use chancery_crypto::secret::{Secret, SecretBytes};
 pub use chancery_engine::{Member, MessageState};
 pub use chancery_identity::{DeviceId, MemberId, OrgId};
-pub use chancery_store::{KeySource, StoreError, create_key_file, read_key_file};
+pub use chancery_store::KeySource;
 pub use chancery_wire::Timestamp;
 pub use client::{Client, Me};
 pub use devices::{NewDeviceLink, OwnDevice};
 pub use enroll::is_device_link;
 pub use error::{Error, ErrorCode, ErrorKind};
-pub use key::read_or_create_key_file;
-pub use message::{Event, FileInfo, Happening, Message};
+pub use key::{read_key_file, read_or_create_key_file};
+pub use message::{Event, FileInfo, Happening, Message, WaitingFile};
 pub use sending::Sent;

@@ -105,6 +105,16 @@ pub struct FileInfo {
     pub path: Option<String>,
 }
 
+/// A file that could not be saved when its message was shown.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct WaitingFile {
+    /// The message.
+    pub message: Message,
+    /// The file's position in [`Message::files`].
+    pub index: usize,
+}
+
 impl std::fmt::Debug for Message {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Message")

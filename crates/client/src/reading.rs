@@ -10,7 +10,7 @@ use crate::attachment;
 use crate::client::Client;
 use crate::connection::Connection;
 use crate::error::{Error, ErrorCode};
-use crate::message::{Event, Message};
+use crate::message::{Event, Message, WaitingFile};
 use crate::worker::State;
 
 /// Messages read from the store at once.
@@ -116,29 +116,44 @@ impl Client {
     }
 
     /// Notes that a file of a received message could not be saved when the message was shown: it is among
-    /// [`Self::waiting_files`] until it is saved. With `false`, that there is no hope for it.
+    /// [`Self::waiting_files`] until it is saved or given up.
     ///
     /// # Errors
     ///
     /// Only if the store is not writable.
-    pub async fn set_file_waiting(&self, message: &Message, index: usize, waits: bool) -> Result<(), Error> {
+    pub async fn file_waits(&self, message: &Message, index: usize) -> Result<(), Error> {
+        self.note_file(message, index, true).await
+    }
+
+    /// Notes that there is no hope for a file of a received message: it is among [`Self::waiting_files`] no longer.
+    ///
+    /// # Errors
+    ///
+    /// Only if the store is not writable.
+    pub async fn give_up_file(&self, message: &Message, index: usize) -> Result<(), Error> {
+        self.note_file(message, index, false).await
+    }
+
+    async fn note_file(&self, message: &Message, index: usize, waits: bool) -> Result<(), Error> {
         let (from, message_id) = (message.from, message.id);
         let note =
             move |state: &mut State| state.handle(Input::AttachmentWaits { from, message_id, index, waits });
         self.shared().worker.call(note).await.map(drop)
     }
 
-    /// Returns the files that could not be saved when their message was shown, oldest first, at most 256: the message,
-    /// and the file's position in it. Try [`Self::save_attachment`] again.
+    /// Returns the files that could not be saved when their message was shown, oldest first, at most 256. Try
+    /// [`Self::save_attachment`] again.
     ///
     /// # Errors
     ///
     /// Only if the store is not readable.
-    pub async fn waiting_files(&self) -> Result<Vec<(Message, usize)>, Error> {
+    pub async fn waiting_files(&self) -> Result<Vec<WaitingFile>, Error> {
         let own = self.me().member_id;
         let read = move |records: &dyn Records| {
             let found = chancery_engine::waiting_files(records)?.into_iter();
-            found.map(|(record, index)| Ok((Message::read(records, &own, record)?, index))).collect()
+            let read =
+                |(record, index)| Ok(WaitingFile { message: Message::read(records, &own, record)?, index });
+            found.map(read).collect()
         };
         self.shared().worker.call(move |state| state.read(read)).await
     }
