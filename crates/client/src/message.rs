@@ -94,7 +94,9 @@ pub struct Message {
 }
 
 /// A file of a message.
-#[derive(Debug, Clone, PartialEq, Eq)]
+///
+/// Its `Debug` shows neither name nor place.
+#[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct FileInfo {
     /// Its name, without a path.
@@ -103,6 +105,13 @@ pub struct FileInfo {
     pub size: u64,
     /// Where this device saved it last.
     pub path: Option<String>,
+}
+
+impl std::fmt::Debug for FileInfo {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { name: _, size, path: _ } = self;
+        f.debug_struct("FileInfo").field("size", size).finish_non_exhaustive()
+    }
 }
 
 /// A file that could not be saved when its message was shown.
@@ -199,7 +208,8 @@ mod tests {
     #[test]
     fn a_message_prints_neither_its_content_nor_the_keys_of_its_files() {
         let attachment = Attachment { key: vec![0xa5; 32], name: "notes.txt".into(), ..Default::default() };
-        let file = FileInfo { name: "notes.txt".into(), size: 12, path: None };
+        let file = FileInfo { name: "notes.txt".into(), size: 12, path: Some("/notes.txt".into()) };
+        assert!(!format!("{file:?}").contains("notes"), "{file:?}");
         let id = MemberId::new([1; 16]);
         let message = Message {
             id: [2; 16],
