@@ -25,6 +25,11 @@ impl Client {
     ///
     /// [`ErrorCode::RelayUnreachable`] and others of the connection, [`ErrorCode::TimedOut`] after `patience`; what was
     /// taken over stays.
+    ///
+    /// # Cancellation
+    ///
+    /// May be dropped at any time: what was taken over stays, and what was not comes again. [`Self::changes`] may then
+    /// not have told of it.
     pub async fn sync(&self, patience: Duration) -> Result<usize, Error> {
         let deadline = clock::deadline(patience);
         // What another process is sending already need not be waited for.
@@ -50,6 +55,10 @@ impl Client {
     /// # Errors
     ///
     /// Only what waiting does not mend: another relay, a refused device, a damaged store.
+    ///
+    /// # Cancellation
+    ///
+    /// May be dropped at any time: as [`Self::sync`]. `stop` does the same.
     pub async fn follow(&self, stop: impl Future<Output = ()>) -> Result<(), Error> {
         tokio::pin!(stop);
         let mut backoff = Backoff::default();

@@ -67,6 +67,10 @@
 //! - [`Error`] has a stable [`ErrorCode`], and [`Error::is_retryable`] says whether waiting helps. What must wait
 //!   for the relay is no error of [`Client::send`]: see [`Sent`].
 //!
+//! What this crate does not do yet: list the members, or the conversations with their last messages; read a
+//! conversation from its end, or one message by its identifier; tell by an event that a message of one's own was sent or
+//! failed; keep what was read.
+//!
 //! What this crate does not do: it runs nothing in the background unless [`Client::follow`] is awaited, has no
 //! global state, and brings no runtime of its own; calls are made from a `tokio` runtime with time and I/O
 //! enabled. [`Client::open`] and the calls of [`organisation`] that are not `async` work on the calling thread;

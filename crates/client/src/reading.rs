@@ -10,6 +10,8 @@ use crate::attachment;
 use crate::client::Client;
 use crate::connection::Connection;
 use crate::error::{Error, ErrorCode};
+#[cfg(doc)]
+use crate::message::FileInfo;
 use crate::message::{Event, Message, WaitingFile};
 use crate::worker::State;
 
@@ -46,6 +48,8 @@ impl Client {
     }
 
     /// Returns a receiver that changes whenever this process has stored an event.
+    ///
+    /// Another process's events, and a message of one's own becoming sent or failed, change nothing here: poll.
     #[must_use]
     pub fn changes(&self) -> watch::Receiver<u64> {
         self.shared().worker.changes()
@@ -94,6 +98,11 @@ impl Client {
     /// [`ErrorCode::AttachmentDamaged`]: nothing was saved, and trying again gives the same.
     /// [`ErrorCode::AttachmentGone`]: the relay keeps it no longer. [`ErrorCode::DiskFull`] and errors of the
     /// connection: try again.
+    ///
+    /// # Cancellation
+    ///
+    /// May be dropped at any time: nothing half saved stays, though the whole file may be there without [`FileInfo::path`]
+    /// saying so.
     pub async fn save_attachment(
         &self,
         message: &Message,
