@@ -402,3 +402,14 @@ pub(crate) struct HistoryArgs {
     #[command(flatten)]
     pub(crate) home: HomeArgs,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_invitation_holds_as_long_as_the_library_says_unless_told_otherwise() {
+        let library = chancery::organisation::DEFAULT_INVITATION_LIFETIME;
+        assert_eq!(text::parse_duration(DEFAULT_VALID), Ok(library));
+    }
+}

@@ -24,7 +24,7 @@ pub(crate) async fn run(args: &EnrollArgs, output: Output) -> Result<(), Failure
     let usual = if chancery::is_device_link(&link)? { APPROVAL_PATIENCE } else { DESK_PATIENCE };
     let home = args.home.folder()?;
     // A store that an interrupted call left behind has its key already.
-    let purpose = if home.join("store.db").exists() { Purpose::Open } else { Purpose::Create };
+    let purpose = if Client::exists(&home) { Purpose::Open } else { Purpose::Create };
     let key = args.home.key.source(purpose)?;
     let mut printed = Ok(());
     let show = |code: &str| printed = show_code(code, output);

@@ -97,6 +97,13 @@ impl std::fmt::Debug for Client {
 }
 
 impl Client {
+    /// Whether `home` has a device's store, be it enrolled or still enrolling: it opens with the key that it was made
+    /// with.
+    #[must_use]
+    pub fn exists(home: &Path) -> bool {
+        Store::exists(Home::new(home).store())
+    }
+
     /// Opens the store of an enrolled device. Nothing is sent yet.
     ///
     /// # Errors

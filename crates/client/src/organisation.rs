@@ -21,12 +21,15 @@ use crate::clock;
 use crate::error::{Error, ErrorCode, file};
 use crate::home::{create_private_dir, hex};
 
+pub use chancery_org::DEFAULT_INVITATION_LIFETIME;
 pub use desk::serve;
 
 /// Name of the folder, inside an organisation's, that a relay is started with.
 pub const PUBLIC: &str = "public";
+/// Name of the root's key inside an organisation's folder, to be put away: daily work does not need it.
+pub const ROOT_KEY: &str = "root.key";
 /// Name of the public document inside [`PUBLIC`].
-pub const DOCUMENT: &str = "organisation.bin";
+const DOCUMENT: &str = "organisation.bin";
 
 /// A new organisation.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -77,7 +80,7 @@ impl Folder {
     }
 
     fn root(&self) -> PathBuf {
-        self.0.join("root.key")
+        self.0.join(ROOT_KEY)
     }
 
     fn admin(&self) -> PathBuf {
