@@ -24,7 +24,7 @@ use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use chancery::{Client, read_key_file};
+use chancery::{Client, Event, Happening, read_key_file};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -331,6 +331,10 @@ fn texts(office: &Office, sync: f64) {
     report("text accepted by the relay, median of 100", median(accepted), sync, "");
 }
 
+fn says(event: &Event, text: &str) -> bool {
+    matches!(&event.happening, Happening::Message(message) if message.text.as_deref() == Some(text))
+}
+
 /// Sends a text; returns how long it took to arrive, and until the relay had it.
 async fn text(from: &Client, to: &Client, text: &str) -> (f64, f64) {
     tokio::time::sleep(PAUSE).await;
@@ -345,7 +349,7 @@ async fn text(from: &Client, to: &Client, text: &str) -> (f64, f64) {
         loop {
             changes.changed().await.unwrap();
             let events = to.events().await.unwrap();
-            if let Some(event) = events.iter().find(|event| event.message.text.as_deref() == Some(text)) {
+            if let Some(event) = events.iter().find(|event| says(event, text)) {
                 break (millis(begun), event.number);
             }
         }

@@ -83,7 +83,7 @@ pub(crate) enum Command {
     /// Found and run an organisation.
     #[command(subcommand)]
     Org(OrgCommand),
-    /// Serve a relay, for trials; `chancery-relay` is the same as a program of its own.
+    /// Serve a relay, for trials; `chancery-relay` is the program for servers.
     Relay(RelayArgs),
     /// Run relay and enrolment desk together, as two processes: for a trial or a small company.
     Up(UpArgs),
@@ -369,7 +369,9 @@ identifiers, and none is left out.
 
 With --save, a file that cannot be saved has an error beside its name and no path, and holds up nothing. It is
 tried again by the next `receive --save`, and every few minutes with --follow; then a line of its own says where it
-is. Without --follow the exit code says that a file is missing.
+is. Without --follow the exit code says that a file still waits; one that is damaged or gone has only its error.
+
+JSON events: message, file, device-added, lost, device-request.
 
 Examples:
   chancery receive
@@ -399,4 +401,15 @@ pub(crate) struct HistoryArgs {
     pub(crate) who: String,
     #[command(flatten)]
     pub(crate) home: HomeArgs,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_invitation_holds_as_long_as_the_library_says_unless_told_otherwise() {
+        let library = chancery::organisation::DEFAULT_INVITATION_LIFETIME;
+        assert_eq!(text::parse_duration(DEFAULT_VALID), Ok(library));
+    }
 }

@@ -53,7 +53,7 @@ async fn list(args: &DeviceListArgs, output: Output) -> Result<(), Failure> {
     let client = open(&args.home)?;
     // What is known already is listed also when the relay does not answer.
     if let Err(error) = client.sync(args.timeout).await {
-        tracing::info!(code = error.code().name(), "the list may be out of date");
+        tracing::warn!(code = error.code().name(), "the list may be out of date");
     }
     for device in client.devices().await? {
         let (object, text) = match device {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use chancery::{Client, ErrorCode};
+use chancery::{Client, ErrorCode, organisation};
 use serde_json::json;
 
 use crate::args::EnrollArgs;
@@ -20,19 +20,22 @@ const MAX_LINK: u64 = 64 * 1024;
 
 pub(crate) async fn run(args: &EnrollArgs, output: Output) -> Result<(), Failure> {
     let link = link(&args.link)?;
+    // Before a key file is made for nothing.
+    let usual = if chancery::is_device_link(&link)? { APPROVAL_PATIENCE } else { DESK_PATIENCE };
     let home = args.home.folder()?;
     // A store that an interrupted call left behind has its key already.
-    let purpose = if home.join("store.db").exists() { Purpose::Open } else { Purpose::Create };
+    let purpose = if Client::exists(&home) { Purpose::Open } else { Purpose::Create };
     let key = args.home.key.source(purpose)?;
-    let usual = if chancery::is_device_link(&link) { APPROVAL_PATIENCE } else { DESK_PATIENCE };
     let mut printed = Ok(());
     let show = |code: &str| printed = show_code(code, output);
     let client = Client::enroll_with(&home, &key, &link, args.timeout.unwrap_or(usual), show).await;
     printed?;
     let client = client?;
     let me = client.me();
+    let fingerprint = organisation::fingerprint(&me.org_id);
     let object = json!({
         "org_id": me.org_id.to_string(),
+        "fingerprint": fingerprint,
         "organisation": me.organisation,
         "member": me.member_id.to_string(),
         "device": me.device_id.to_string(),
@@ -41,7 +44,8 @@ pub(crate) async fn run(args: &EnrollArgs, output: Output) -> Result<(), Failure
     });
     output.result(&object, || {
         let (name, organisation) = (tame_line(&me.name), tame_line(&me.organisation));
-        format!("welcome to {organisation}, {name}: you are {}", tame_line(&me.handle))
+        let handle = tame_line(&me.handle);
+        format!("welcome to {organisation}, {name}: you are {handle}; the organisation's fingerprint is {fingerprint}")
     })
 }
 

@@ -59,7 +59,8 @@ const fn hint(code: ErrorCode) -> Option<&'static str> {
         ErrorCode::NoPassphrase => {
             Some("use --passphrase-file, --key-file, CHANCERY_PASSPHRASE or a terminal")
         }
-        ErrorCode::NotApproved => Some("that is, run the same command again"),
+        ErrorCode::StoreNotFound => Some("run `chancery enroll` or `chancery org init` first"),
+        ErrorCode::NotApproved => Some("approve its code, then run the same command again"),
         ErrorCode::RelayNotRecorded => Some("use `chancery org relay`"),
         _ => None,
     }

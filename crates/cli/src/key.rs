@@ -32,7 +32,10 @@ impl KeyArgs {
     /// [`ErrorCode::NoPassphrase`] at once if there is nothing of these; errors of the files.
     pub(crate) fn source(&self, purpose: Purpose) -> Result<KeySource, Error> {
         if let Some(path) = &self.key_file {
-            return key_file(path, purpose);
+            return match purpose {
+                Purpose::Open => chancery::read_key_file(path),
+                Purpose::Create => chancery::read_or_create_key_file(path),
+            };
         }
         if let Some(path) = &self.passphrase_file {
             return from_file(path);
@@ -66,27 +69,6 @@ pub(crate) fn from_supervisor() -> Result<KeySource, Error> {
     let mut line = String::new();
     std::io::stdin().read_line(&mut line).map_err(|_| ErrorCode::NoPassphrase)?;
     passphrase(unhex(line.trim_end()).ok_or(ErrorCode::NoPassphrase)?)
-}
-
-fn key_file(path: &Path, purpose: Purpose) -> Result<KeySource, Error> {
-    if purpose == Purpose::Create && !path.exists() {
-        let mut seed = [0; 32];
-        getrandom::fill(&mut seed).map_err(|_| ErrorCode::NoRandomness)?;
-        return match chancery::create_key_file(path, &mut chancery_crypto::rng::seeded(seed)) {
-            Ok(key) => Ok(key),
-            // Somebody was faster; theirs is as good.
-            Err(error) if Error::from(error).code() == ErrorCode::AlreadyExists => {
-                key_file(path, Purpose::Open)
-            }
-            Err(error) => Err(error.into()),
-        };
-    }
-    chancery::read_key_file(path).map_err(|error| match Error::from(error) {
-        error if error.code() == ErrorCode::StoreNotFound => {
-            Error::with(ErrorCode::FileNotFound, path.display().to_string())
-        }
-        error => error,
-    })
 }
 
 fn from_file(path: &Path) -> Result<KeySource, Error> {

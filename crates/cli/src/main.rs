@@ -96,13 +96,18 @@ fn misused(error: &clap::Error) -> ExitCode {
         let _ = error.print();
         return ExitCode::from(USAGE);
     }
-    let text = error.to_string();
-    let first = text.lines().next().unwrap_or_default();
-    let message = first.strip_prefix("error: ").unwrap_or(first).to_owned();
+    let message = first_paragraph(&error.to_string());
     let report =
         Report { code: chancery::ErrorCode::Usage.name().to_owned(), message, retry: false, cause: None };
     Output::new(true).failure(&Failure::Reported(report, USAGE));
     ExitCode::from(USAGE)
+}
+
+/// Joins the lines up to the first empty one: what is missing stands on lines of its own.
+fn first_paragraph(text: &str) -> String {
+    let text = text.strip_prefix("error: ").unwrap_or(text);
+    let lines: Vec<&str> = text.lines().map(str::trim).take_while(|line| !line.is_empty()).collect();
+    lines.join(" ")
 }
 
 /// Logs what this project says at `level`, and of the libraries below at most warnings: they may log addresses.

@@ -93,8 +93,13 @@ pub(crate) fn text(message: &Message, files: &[File]) -> String {
 }
 
 fn sender(message: &Message) -> String {
-    match message.handle.as_str() {
-        "" => message.from.to_string().chars().take(SHORT_ID).collect(),
+    called(&message.from.to_string(), &message.handle)
+}
+
+/// Returns how people call a member: by handle, or by the beginning of the identifier while the handle is not known.
+fn called(member: &str, handle: &str) -> String {
+    match handle {
+        "" => member.chars().take(SHORT_ID).collect(),
         handle => tame_line(handle),
     }
 }
@@ -121,20 +126,20 @@ pub(crate) fn device_added(member: &str, handle: &str, device: &str) -> Value {
     json!({"event": "device-added", "member": member, "handle": handle, "device": device})
 }
 
+/// Returns the line that says so to people.
+pub(crate) fn device_added_text(member: &str, handle: &str, device: &str) -> String {
+    format!("* {} has a new device: {device}", called(member, handle))
+}
+
 /// Returns the object that says that messages of a member are lost.
 pub(crate) fn lost(member: &str, handle: &str, count: u64) -> Value {
     json!({"event": "lost", "member": member, "handle": handle, "count": count})
 }
 
 /// Returns the line that says so to people.
-pub(crate) fn lost_text(handle: &str, count: u64) -> String {
+pub(crate) fn lost_text(member: &str, handle: &str, count: u64) -> String {
     let what = if count == 1 { "1 message".to_owned() } else { format!("{count} messages") };
-    format!("* {what} of {} could not be recovered", tame_line(handle))
-}
-
-/// Returns the line that says so to people.
-pub(crate) fn device_added_text(handle: &str, device: &str) -> String {
-    format!("* {} has a new device: {device}", tame_line(handle))
+    format!("* {what} of {} could not be recovered", called(member, handle))
 }
 
 const fn state(state: MessageState) -> &'static str {
@@ -143,5 +148,19 @@ const fn state(state: MessageState) -> &'static str {
         MessageState::Sent => "sent",
         MessageState::Failed => "failed",
         _ => "queued",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_member_without_a_handle_is_called_by_the_identifier() {
+        let member = "0123456789abcdef0123456789abcdef";
+        assert_eq!(lost_text(member, "", 1), "* 1 message of 01234567 could not be recovered");
+        assert_eq!(lost_text(member, "bob", 2), "* 2 messages of bob could not be recovered");
+        assert_eq!(device_added_text(member, "", "fe"), "* 01234567 has a new device: fe");
+        assert_eq!(device_added_text(member, "bob\u{1b}", "fe"), "* bob\u{fffd} has a new device: fe");
     }
 }

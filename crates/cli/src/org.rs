@@ -34,7 +34,7 @@ fn init(args: &InitArgs, output: Output) -> Result<(), Failure> {
     output.result(&object, || format!("{} is founded; fingerprint {}", args.name, founded.fingerprint))?;
     output.note(&format!(
         "Move {} to a safe place: daily work does not need it.\nNext: chancery up --dir {} --data DIR",
-        dir.join("root.key").display(),
+        dir.join(organisation::ROOT_KEY).display(),
         dir.display()
     ));
     Ok(())

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use chancery::{Client, Error, ErrorCode, Happening, Message, News};
+use chancery::{Client, Error, ErrorCode, Event, Happening, Message, WaitingFile};
 use serde_json::json;
 use tokio::sync::watch;
 
@@ -48,7 +48,7 @@ pub(crate) async fn run(args: &ReceiveArgs, output: Output) -> Result<(), Failur
     }
     printer.drain().await?;
     synced?;
-    // Every message was printed; the exit code says that a file is missing.
+    // Every message was printed; the exit code says that a file still waits.
     match printer.failed.take() {
         Some(error) => Err(error.into()),
         None => Ok(()),
@@ -136,7 +136,7 @@ impl Printer {
     /// ends early.
     async fn drain(&self) -> Result<(), Failure> {
         loop {
-            let page = self.client.news().await?;
+            let page = self.client.events().await?;
             if page.is_empty() {
                 return self.print_requests().await;
             }
@@ -162,24 +162,25 @@ impl Printer {
         Ok(())
     }
 
-    async fn print_page(&self, page: &[News], printed: &mut Option<u64>) -> Result<(), Failure> {
-        for news in page {
-            match &news.happening {
+    async fn print_page(&self, page: &[Event], printed: &mut Option<u64>) -> Result<(), Failure> {
+        for event in page {
+            match &event.happening {
                 Happening::Message(message) => self.print_message(message, printed).await?,
                 Happening::DeviceAdded { member, handle, device } => {
-                    let object = message::device_added(&member.to_string(), handle, &device.to_string());
+                    let (member, device) = (member.to_string(), device.to_string());
+                    let object = message::device_added(&member, handle, &device);
                     self.bar.clear();
-                    self.output
-                        .result(&object, || message::device_added_text(handle, &device.to_string()))?;
+                    self.output.result(&object, || message::device_added_text(&member, handle, &device))?;
                 }
                 Happening::Lost { member, handle, count } => {
-                    let object = message::lost(&member.to_string(), handle, *count);
+                    let member = member.to_string();
+                    let object = message::lost(&member, handle, *count);
                     self.bar.clear();
-                    self.output.result(&object, || message::lost_text(handle, *count))?;
+                    self.output.result(&object, || message::lost_text(&member, handle, *count))?;
                 }
                 _ => {}
             }
-            *printed = Some(news.number);
+            *printed = Some(event.number);
         }
         Ok(())
     }
@@ -236,9 +237,11 @@ impl Printer {
                 tracing::warn!(code = error.code().name(), "a file was not saved");
                 file.failed(&error);
                 let waits = !is_lost(error.code());
-                self.client.set_file_waiting(message, index, waits).await?;
                 if waits {
+                    self.client.file_waits(message, index).await?;
                     self.failed.borrow_mut().get_or_insert(error);
+                } else {
+                    self.client.give_up_file(message, index).await?;
                 }
                 Ok(waits)
             }
@@ -250,7 +253,7 @@ impl Printer {
     async fn save_waiting(&self) -> Result<bool, Failure> {
         let Some(folder) = &self.save else { return Ok(false) };
         let mut waits = false;
-        for (message, index) in self.client.waiting_files().await? {
+        for WaitingFile { message, index, .. } in self.client.waiting_files().await? {
             let Some(mut file) = message::files(&message).into_iter().nth(index) else { continue };
             if self.save(&message, index, folder, &mut file).await? {
                 waits = true;

@@ -56,6 +56,12 @@ fn failure(error: &ServerError) -> Failure {
         _ => ErrorCode::Internal,
     };
     let (kind, retry) = (code.kind(), chancery::Error::new(code).is_retryable());
-    let report = Report { code: code.name().to_owned(), message: error.to_string(), retry, cause: None };
+    let message = match error {
+        ServerError::OrganisationFile(NotFound) => {
+            "no organisation.bin there; give the folder `public` inside the organisation's".to_owned()
+        }
+        error => error.to_string(),
+    };
+    let report = Report { code: code.name().to_owned(), message, retry, cause: None };
     Failure::Reported(report, kind as u8)
 }

@@ -24,7 +24,9 @@ use crate::worker::blocking;
 const PART_LEN: usize = 256 * 1024;
 
 /// How far a file has come.
-#[derive(Debug, Clone, PartialEq, Eq)]
+///
+/// Its `Debug` does not show the name.
+#[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Progress {
     /// The file's name, or the blob's for an upload that an earlier command began.
@@ -33,6 +35,13 @@ pub struct Progress {
     pub done: u64,
     /// Bytes in all.
     pub total: u64,
+}
+
+impl std::fmt::Debug for Progress {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { name: _, done, total } = self;
+        f.debug_struct("Progress").field("done", done).field("total", total).finish_non_exhaustive()
+    }
 }
 
 /// Is told of progress; called at most once a part (256 KiB).

@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicBool;
 
 use chancery_engine::{Engine, Input};
 use chancery_identity::{DeviceId, DeviceKeys, MemberId, OrgId};
-use chancery_store::{KeySource, Store};
+use chancery_store::{KeySource, Store, StoreError};
 use chancery_transport::Connector;
 use chancery_transport_ws::WsConnector;
 use chancery_wire::proto::Signed;
@@ -97,6 +97,13 @@ impl std::fmt::Debug for Client {
 }
 
 impl Client {
+    /// Whether `home` has a device's store, be it enrolled or still enrolling: it opens with the key that it was made
+    /// with.
+    #[must_use]
+    pub fn exists(home: &Path) -> bool {
+        Store::exists(Home::new(home).store())
+    }
+
     /// Opens the store of an enrolled device. Nothing is sent yet.
     ///
     /// # Errors
@@ -113,9 +120,12 @@ impl Client {
     ///
     /// As [`Self::open`].
     pub fn open_with(home: &Path, key: &KeySource, progress: Option<ProgressFn>) -> Result<Self, Error> {
-        let home = Home::new(home);
-        let store = Store::open(home.store(), key)?;
-        Self::start(home, store, progress)
+        let place = Home::new(home);
+        let store = Store::open(place.store(), key).map_err(|error| match error {
+            StoreError::NotFound => Error::with(ErrorCode::StoreNotFound, home.display().to_string()),
+            error => error.into(),
+        })?;
+        Self::start(place, store, progress)
     }
 
     pub(crate) fn start(home: Home, mut store: Store, progress: Option<ProgressFn>) -> Result<Self, Error> {

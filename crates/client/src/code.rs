@@ -68,7 +68,7 @@ codes! {
     Usage = 3, "usage", Usage, "wrong arguments";
 
     /// There is no store or organisation at this place.
-    StoreNotFound = 100, "store-not-found", NotFound, "there is nothing at this place; enrol or initialise first";
+    StoreNotFound = 100, "store-not-found", NotFound, "there is no device or organisation here";
     /// Passphrase or key file is wrong.
     WrongPassphrase = 101, "wrong-passphrase", NotAuthorised, "wrong passphrase or key file";
     /// The store was written by a later version.
@@ -108,7 +108,7 @@ codes! {
     NotAuthentic = 208, "not-authentic", NotAuthorised, "what the relay handed out is not authentic";
     /// Nobody has approved the device in time.
     NotApproved = 209, "not-approved", TryLater,
-        "no other device of yours has approved this one yet; compare the code and try again";
+        "no other device of yours has approved this one yet";
     /// No new device waits with this code.
     DeviceRequestUnknown = 210, "device-request-unknown", NotFound,
         "no device waits with this code; compare it with the one on the new device";
@@ -151,6 +151,8 @@ codes! {
     RelayConflict = 313, "relay-conflict", TryLater, "the relay has something else under this name; try again";
     /// The relay cannot carry out this request at the moment; others it may.
     RelayUnavailable = 314, "relay-unavailable", TryLater, "the relay cannot do this at the moment; try again later";
+    /// The patience that was given ended first.
+    TimedOut = 315, "timed-out", TryLater, "there was not enough time; what was done stays";
 
     /// The recipient is not in the directory.
     UnknownRecipient = 400, "unknown-recipient", NotFound, "nobody of that name is in the directory";
@@ -178,7 +180,7 @@ codes! {
     HandleTaken = 600, "handle-taken", Failed, "the handle is taken";
     /// The handle or name is not allowed.
     NameNotAllowed = 601, "name-not-allowed", Usage,
-        "a handle has 1 to 64 of a-z 0-9 . _ - and a name at most 128 characters";
+        "a handle has 1 to 64 of a-z 0-9 . _ - and a name 1 to 128 characters";
     /// It was not recorded where the relay is.
     RelayNotRecorded = 602, "relay-not-recorded", Failed,
         "it is not recorded where the relay is; record that first";

@@ -17,12 +17,21 @@ use crate::error::{Error, ErrorCode};
 use crate::mailbox::Mailbox;
 
 /// A link for another device of the same member.
-#[derive(Debug, Clone, PartialEq, Eq)]
+///
+/// Its `Debug` does not show the link, which is a secret until it was used.
+#[derive(Clone, PartialEq, Eq)]
 pub struct NewDeviceLink {
     /// The text, for `Client::enroll_with` on the new device. Keep it private: whoever has it can ask for approval.
     pub link: String,
     /// When it ends.
     pub expires: Timestamp,
+}
+
+impl std::fmt::Debug for NewDeviceLink {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { link: _, expires } = self;
+        f.debug_struct("NewDeviceLink").field("expires", expires).finish_non_exhaustive()
+    }
 }
 
 /// A device of the member, or one that asks to become one.
@@ -103,7 +112,8 @@ impl Client {
     /// # Errors
     ///
     /// [`ErrorCode::DeviceRequestUnknown`]: no device with this code has asked. [`ErrorCode::DeskUnavailable`],
-    /// [`ErrorCode::RelayUnreachable`]: try again. [`ErrorCode::TooManyDevices`], [`ErrorCode::InvitationUsed`],
+    /// [`ErrorCode::RelayUnreachable`], [`ErrorCode::TimedOut`]: try again. [`ErrorCode::TooManyDevices`],
+    /// [`ErrorCode::InvitationUsed`],
     /// [`ErrorCode::DeviceRemoved`], [`ErrorCode::OrderRefused`]: see their texts.
     pub async fn approve_device(&self, code: &str, patience: Duration) -> Result<DeviceId, Error> {
         let deadline = clock::deadline(patience);
@@ -222,4 +232,15 @@ fn order_error(error: &OrderError) -> Error {
         OrderError::Removed => ErrorCode::DeviceRemoved,
         _ => ErrorCode::OrderRefused,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_device_link_does_not_print() {
+        let link = NewDeviceLink { link: "chancery:secret".into(), expires: Timestamp::from_millis(7) };
+        assert!(!format!("{link:?}").contains("secret"), "{link:?}");
+    }
 }

@@ -38,7 +38,7 @@ impl Client {
     ///
     /// [`ErrorCode::InvitationDamaged`], [`ErrorCode::InvitationExpired`], [`ErrorCode::InvitationUsed`],
     /// [`ErrorCode::InvitationUnknown`]: ask for another invitation. [`ErrorCode::DeskUnavailable`],
-    /// [`ErrorCode::RelayUnreachable`]: try again later. [`ErrorCode::WrongRelay`],
+    /// [`ErrorCode::RelayUnreachable`], [`ErrorCode::TimedOut`]: try again later. [`ErrorCode::WrongRelay`],
     /// [`ErrorCode::WrongOrganisation`]: somebody else answers; tell the administrator.
     /// [`ErrorCode::AlreadyEnrolled`]: use another folder.
     pub async fn enroll(home: &Path, key: &KeySource, link: &str, patience: Duration) -> Result<Self, Error> {
@@ -106,10 +106,13 @@ fn parse(link: &str) -> Result<Link, Error> {
     Ok(link)
 }
 
-/// Whether a text is a device link: one that waits for another device's approval.
-#[must_use]
-pub fn is_device_link(text: &str) -> bool {
-    matches!(Link::parse(text), Ok(Link::Device(_)))
+/// Whether a link is a device link: one that waits for another device's approval.
+///
+/// # Errors
+///
+/// [`ErrorCode::InvitationDamaged`], [`ErrorCode::InvitationVersion`]: it is no link that [`Client::enroll`] takes.
+pub fn is_device_link(text: &str) -> Result<bool, Error> {
+    Ok(matches!(parse(text)?, Link::Device(_)))
 }
 
 /// Refuses what needs no relay to be refused. A passphrase takes its time, so this is not done on the runtime.
@@ -211,7 +214,7 @@ impl Attempt {
             let (connection, _) = self.connect().await?;
             connection.request(client_frame::Body::GetOrganisation(GetOrganisation {})).await
         };
-        let answer = timeout_at(self.deadline, fetch).await.map_err(|_| ErrorCode::RelayUnreachable)??;
+        let answer = timeout_at(self.deadline, fetch).await.map_err(|_| ErrorCode::TimedOut)??;
         let relay_frame::Body::Organisation(document) = answer else {
             return Err(ErrorCode::RelayProtocol.into());
         };

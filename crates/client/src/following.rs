@@ -23,7 +23,13 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// [`ErrorCode::RelayUnreachable`] and others of the connection; what was taken over stays.
+    /// [`ErrorCode::RelayUnreachable`] and others of the connection, [`ErrorCode::TimedOut`] after `patience`; what was
+    /// taken over stays.
+    ///
+    /// # Cancellation
+    ///
+    /// May be dropped at any time: what was taken over stays, and what was not comes again. [`Self::changes`] may then
+    /// not have told of it.
     pub async fn sync(&self, patience: Duration) -> Result<usize, Error> {
         let deadline = clock::deadline(patience);
         // What another process is sending already need not be waited for.
@@ -36,7 +42,7 @@ impl Client {
             mailbox.drain(self.shared()).await
         };
         let (sent, received) = tokio::join!(sending, timeout_at(deadline, receiving));
-        let count = received.unwrap_or_else(|_| Err(ErrorCode::RelayUnreachable.into()))?;
+        let count = received.unwrap_or_else(|_| Err(ErrorCode::TimedOut.into()))?;
         sent.unwrap_or(Ok(()))?;
         // What arrived may call for an answer that nobody wrote: a heal, or an acknowledgement.
         timeout_at(deadline, self.flush_quietly(Instant::now())).await.unwrap_or(Ok(()))?;
@@ -49,6 +55,10 @@ impl Client {
     /// # Errors
     ///
     /// Only what waiting does not mend: another relay, a refused device, a damaged store.
+    ///
+    /// # Cancellation
+    ///
+    /// May be dropped at any time: as [`Self::sync`]. `stop` does the same.
     pub async fn follow(&self, stop: impl Future<Output = ()>) -> Result<(), Error> {
         tokio::pin!(stop);
         let mut backoff = Backoff::default();

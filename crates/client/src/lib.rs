@@ -5,7 +5,7 @@
 //! ```
 //! use std::{future::pending, time::Duration};
 //!
-//! use chancery::{Client, organisation, read_or_create_key_file};
+//! use chancery::{Client, Happening, organisation, read_or_create_key_file};
 //! use chancery_relay_server::{Config, Limits, run};
 //!
 //! # #[tokio::main(flavor = "current_thread")]
@@ -45,9 +45,11 @@
 //! alice.send("bob", "The notes", &[at("notes.txt")], patience).await?;
 //! bob.sync(patience).await?;
 //! for event in bob.events().await? {
-//!     assert_eq!(event.message.text.as_deref(), Some("The notes"));
-//!     let file = bob.save_attachment(&event.message, 0, &at("downloads")).await?;
-//!     assert_eq!(std::fs::read_to_string(file)?, "Tea at four.");
+//!     if let Happening::Message(message) = event.happening {
+//!         assert_eq!(message.text.as_deref(), Some("The notes"));
+//!         let file = bob.save_attachment(&message, 0, &at("downloads")).await?;
+//!         assert_eq!(std::fs::read_to_string(file)?, "Tea at four.");
+//!     }
 //!     bob.take_events(event.number).await?;
 //! }
 //! # assert_eq!(bob.history("alice", 0).await?.len(), 1);
@@ -61,9 +63,13 @@
 //! - Whoever is named by a `&str` is named by handle, or by the text of a [`MemberId`].
 //! - [`organisation`] founds an organisation, invites people and answers their enrolments.
 //! - [`KeySource`] opens a home or an organisation: a passphrase, the bytes of a system's key store
-//!   ([`Secret::from_slice`]), or a key file ([`read_or_create_key_file`]).
+//!   ([`Secret::from_slice`]), or a key file ([`read_or_create_key_file`], [`read_key_file`]).
 //! - [`Error`] has a stable [`ErrorCode`], and [`Error::is_retryable`] says whether waiting helps. What must wait
 //!   for the relay is no error of [`Client::send`]: see [`Sent`].
+//!
+//! What this crate does not do yet: list the members, or the conversations with their last messages; read a
+//! conversation from its end, or one message by its identifier; tell by an event that a message of one's own was sent or
+//! failed; keep what was read.
 //!
 //! What this crate does not do: it runs nothing in the background unless [`Client::follow`] is awaited, has no
 //! global state, and brings no runtime of its own; calls are made from a `tokio` runtime with time and I/O
@@ -95,12 +101,12 @@ pub use attachment::{Progress, ProgressFn};
 pub use chancery_crypto::secret::{Secret, SecretBytes};
 pub use chancery_engine::{Member, MessageState};
 pub use chancery_identity::{DeviceId, MemberId, OrgId};
-pub use chancery_store::{KeySource, StoreError, create_key_file, read_key_file};
+pub use chancery_store::KeySource;
 pub use chancery_wire::Timestamp;
 pub use client::{Client, Me};
 pub use devices::{NewDeviceLink, OwnDevice};
 pub use enroll::is_device_link;
 pub use error::{Error, ErrorCode, ErrorKind};
-pub use key::read_or_create_key_file;
-pub use message::{Event, FileInfo, Happening, Message, News};
+pub use key::{read_key_file, read_or_create_key_file};
+pub use message::{Event, FileInfo, Happening, Message, WaitingFile};
 pub use sending::Sent;

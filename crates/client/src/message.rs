@@ -12,15 +12,6 @@ use chancery_wire::records::Records;
 pub struct Event {
     /// The event's number, for [`crate::Client::take_events`].
     pub number: u64,
-    /// The message that arrived.
-    pub message: Message,
-}
-
-/// Something that happened and was not shown yet, be it a message or not.
-#[derive(Debug, Clone)]
-pub struct News {
-    /// The event's number, for [`crate::Client::take_events`].
-    pub number: u64,
     /// What happened.
     pub happening: Happening,
 }
@@ -51,7 +42,7 @@ pub enum Happening {
     },
 }
 
-impl News {
+impl Event {
     /// `None` for a kind of event that this version does not show.
     pub(crate) fn read(
         records: &dyn Records,
@@ -103,7 +94,9 @@ pub struct Message {
 }
 
 /// A file of a message.
-#[derive(Debug, Clone, PartialEq, Eq)]
+///
+/// Its `Debug` shows neither name nor place.
+#[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct FileInfo {
     /// Its name, without a path.
@@ -112,6 +105,23 @@ pub struct FileInfo {
     pub size: u64,
     /// Where this device saved it last.
     pub path: Option<String>,
+}
+
+impl std::fmt::Debug for FileInfo {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { name: _, size, path: _ } = self;
+        f.debug_struct("FileInfo").field("size", size).finish_non_exhaustive()
+    }
+}
+
+/// A file that could not be saved when its message was shown.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct WaitingFile {
+    /// The message.
+    pub message: Message,
+    /// The file's position in [`Message::files`].
+    pub index: usize,
 }
 
 impl std::fmt::Debug for Message {
@@ -198,7 +208,8 @@ mod tests {
     #[test]
     fn a_message_prints_neither_its_content_nor_the_keys_of_its_files() {
         let attachment = Attachment { key: vec![0xa5; 32], name: "notes.txt".into(), ..Default::default() };
-        let file = FileInfo { name: "notes.txt".into(), size: 12, path: None };
+        let file = FileInfo { name: "notes.txt".into(), size: 12, path: Some("/notes.txt".into()) };
+        assert!(!format!("{file:?}").contains("notes"), "{file:?}");
         let id = MemberId::new([1; 16]);
         let message = Message {
             id: [2; 16],
@@ -212,7 +223,7 @@ mod tests {
             state: MessageState::Received,
             attachments: vec![attachment],
         };
-        let printed = format!("{:?}", Event { number: 5, message });
+        let printed = format!("{:?}", Event { number: 5, happening: Happening::Message(Box::new(message)) });
         for hidden in ["165", "a5", "Tea", "notes", "alice"] {
             assert!(!printed.contains(hidden), "{printed}");
         }

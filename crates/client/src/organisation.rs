@@ -12,7 +12,7 @@ use chancery_crypto::kdf::derive;
 use chancery_crypto::label;
 use chancery_crypto::secret::SecretBytes;
 use chancery_identity::{DisplayName, Handle, MemberId, OrgId, Organisation, RelayRecord};
-use chancery_org::{AdminError, AdminKeys, Desk, DeskKeys, OrgError};
+use chancery_org::{AdminError, AdminKeys, Desk, DeskKeys, MAX_INVITATION_LIFETIME, OrgError};
 use chancery_store::{KeySource, Store, sealed_file};
 use chancery_wire::records::Records;
 use chancery_wire::{Limit, Timestamp, Unverified, decode, encode, proto};
@@ -21,12 +21,15 @@ use crate::clock;
 use crate::error::{Error, ErrorCode, file};
 use crate::home::{create_private_dir, hex};
 
+pub use chancery_org::DEFAULT_INVITATION_LIFETIME;
 pub use desk::serve;
 
 /// Name of the folder, inside an organisation's, that a relay is started with.
 pub const PUBLIC: &str = "public";
+/// Name of the root's key inside an organisation's folder, to be put away: daily work does not need it.
+pub const ROOT_KEY: &str = "root.key";
 /// Name of the public document inside [`PUBLIC`].
-pub const DOCUMENT: &str = "organisation.bin";
+const DOCUMENT: &str = "organisation.bin";
 
 /// A new organisation.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -77,7 +80,7 @@ impl Folder {
     }
 
     fn root(&self) -> PathBuf {
-        self.0.join("root.key")
+        self.0.join(ROOT_KEY)
     }
 
     fn admin(&self) -> PathBuf {
@@ -171,7 +174,9 @@ fn records_key(desk: &SecretBytes) -> KeySource {
     KeySource::KeyFile(derive(label::KDF_DESK_RECORDS, &[], &[desk.expose()], &[]))
 }
 
-fn fingerprint(org_id: &OrgId) -> String {
+/// Returns an organisation's identifier for people to compare, as [`Founded::fingerprint`] has it.
+#[must_use]
+pub fn fingerprint(org_id: &OrgId) -> String {
     let short: Vec<String> = org_id.as_bytes().chunks(2).take(8).map(hex).collect();
     short.join(" ")
 }
@@ -242,8 +247,10 @@ pub fn invite_device(dir: &Path, key: &KeySource, handle: &str, valid: Duration)
     let name = DisplayName::from(&handle);
     with_desk(dir, key, |desk, records, relay| {
         let wanted = chancery_org::Invite { handle: &handle, name: &name, relay, lifetime: valid };
-        desk.invite_device(records, wanted, clock::now(), &mut clock::rng()?)
-            .map_err(|error| org_error(&error))
+        desk.invite_device(records, wanted, clock::now(), &mut clock::rng()?).map_err(|error| match error {
+            OrgError::NotAMember => Error::with(ErrorCode::UnknownRecipient, handle.as_str()),
+            error => org_error(&error),
+        })
     })
 }
 
@@ -267,8 +274,10 @@ fn org_error(error: &OrgError) -> Error {
     match error {
         OrgError::Records(cause) => (*cause).into(),
         OrgError::HandleTaken => ErrorCode::HandleTaken.into(),
-        OrgError::LifetimeOutOfRange => ErrorCode::Usage.into(),
-        OrgError::NotAMember => ErrorCode::UnknownRecipient.into(),
+        OrgError::LifetimeOutOfRange => {
+            let days = MAX_INVITATION_LIFETIME.as_secs() / (24 * 60 * 60);
+            Error::with(ErrorCode::Usage, format!("an invitation holds for at most {days} days"))
+        }
         OrgError::TooManyDevices => ErrorCode::TooManyDevices.into(),
         OrgError::WrongKeys => ErrorCode::StoreDamaged.into(),
         _ => Error::with(ErrorCode::Internal, error.to_string()),

@@ -10,48 +10,27 @@ use crate::attachment;
 use crate::client::Client;
 use crate::connection::Connection;
 use crate::error::{Error, ErrorCode};
-use crate::message::{Event, Message, News};
+#[cfg(doc)]
+use crate::message::FileInfo;
+use crate::message::{Event, Message, WaitingFile};
 use crate::worker::State;
 
 /// Messages read from the store at once.
 const PAGE: usize = 256;
 
 impl Client {
-    /// Returns up to 256 events that were not taken yet, oldest first.
+    /// Returns up to 256 events that were not taken yet, oldest first. Some are no message: a member has a new device,
+    /// or messages are lost. Show each before [`Self::take_events`] forgets it.
     ///
     /// # Errors
     ///
     /// Only if the store is not readable.
     pub async fn events(&self) -> Result<Vec<Event>, Error> {
         let own = self.me().member_id;
-        self.shared()
-            .worker
-            .call(move |state| {
-                state.read(|records| {
-                    let found = chancery_engine::events(records, PAGE)?;
-                    found
-                        .into_iter()
-                        .map(|(number, record)| {
-                            Ok(Event { number, message: Message::read(records, &own, record)? })
-                        })
-                        .collect()
-                })
-            })
-            .await
-    }
-
-    /// Returns up to 256 things that happened and were not taken yet, oldest first: those of [`Self::events`], and
-    /// what is no message.
-    ///
-    /// # Errors
-    ///
-    /// Only if the store is not readable.
-    pub async fn news(&self) -> Result<Vec<News>, Error> {
-        let own = self.me().member_id;
         let read = move |records: &dyn Records| {
-            let found = chancery_engine::all_events(records, PAGE)?.into_iter();
+            let found = chancery_engine::events(records, PAGE)?.into_iter();
             found
-                .filter_map(|(number, event)| News::read(records, &own, (number, event)).transpose())
+                .filter_map(|(number, event)| Event::read(records, &own, (number, event)).transpose())
                 .collect()
         };
         self.shared().worker.call(move |state| state.read(read)).await
@@ -69,6 +48,8 @@ impl Client {
     }
 
     /// Returns a receiver that changes whenever this process has stored an event.
+    ///
+    /// Another process's events, and a message of one's own becoming sent or failed, change nothing here: poll.
     #[must_use]
     pub fn changes(&self) -> watch::Receiver<u64> {
         self.shared().worker.changes()
@@ -117,6 +98,11 @@ impl Client {
     /// [`ErrorCode::AttachmentDamaged`]: nothing was saved, and trying again gives the same.
     /// [`ErrorCode::AttachmentGone`]: the relay keeps it no longer. [`ErrorCode::DiskFull`] and errors of the
     /// connection: try again.
+    ///
+    /// # Cancellation
+    ///
+    /// May be dropped at any time: nothing half saved stays, though the whole file may be there without [`FileInfo::path`]
+    /// saying so.
     pub async fn save_attachment(
         &self,
         message: &Message,
@@ -139,29 +125,44 @@ impl Client {
     }
 
     /// Notes that a file of a received message could not be saved when the message was shown: it is among
-    /// [`Self::waiting_files`] until it is saved. With `false`, that there is no hope for it.
+    /// [`Self::waiting_files`] until it is saved or given up.
     ///
     /// # Errors
     ///
     /// Only if the store is not writable.
-    pub async fn set_file_waiting(&self, message: &Message, index: usize, waits: bool) -> Result<(), Error> {
+    pub async fn file_waits(&self, message: &Message, index: usize) -> Result<(), Error> {
+        self.note_file(message, index, true).await
+    }
+
+    /// Notes that there is no hope for a file of a received message: it is among [`Self::waiting_files`] no longer.
+    ///
+    /// # Errors
+    ///
+    /// Only if the store is not writable.
+    pub async fn give_up_file(&self, message: &Message, index: usize) -> Result<(), Error> {
+        self.note_file(message, index, false).await
+    }
+
+    async fn note_file(&self, message: &Message, index: usize, waits: bool) -> Result<(), Error> {
         let (from, message_id) = (message.from, message.id);
         let note =
             move |state: &mut State| state.handle(Input::AttachmentWaits { from, message_id, index, waits });
         self.shared().worker.call(note).await.map(drop)
     }
 
-    /// Returns the files that could not be saved when their message was shown, oldest first, at most 256: the message,
-    /// and the file's position in it. Try [`Self::save_attachment`] again.
+    /// Returns the files that could not be saved when their message was shown, oldest first, at most 256. Try
+    /// [`Self::save_attachment`] again.
     ///
     /// # Errors
     ///
     /// Only if the store is not readable.
-    pub async fn waiting_files(&self) -> Result<Vec<(Message, usize)>, Error> {
+    pub async fn waiting_files(&self) -> Result<Vec<WaitingFile>, Error> {
         let own = self.me().member_id;
         let read = move |records: &dyn Records| {
             let found = chancery_engine::waiting_files(records)?.into_iter();
-            found.map(|(record, index)| Ok((Message::read(records, &own, record)?, index))).collect()
+            let read =
+                |(record, index)| Ok(WaitingFile { message: Message::read(records, &own, record)?, index });
+            found.map(read).collect()
         };
         self.shared().worker.call(move |state| state.read(read)).await
     }

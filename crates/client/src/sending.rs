@@ -42,9 +42,15 @@ impl Client {
     /// # Errors
     ///
     /// [`ErrorCode::UnknownRecipient`] (the relay was asked), [`ErrorCode::MessageTooLarge`],
-    /// [`ErrorCode::FileNotFound`], [`ErrorCode::DiskFull`] and others: nothing was stored. [`ErrorCode::SendFailed`]: the relay refuses it
+    /// [`ErrorCode::FileNotFound`], [`ErrorCode::DiskFull`] and others: nothing was stored. [`ErrorCode::SendFailed`]:
+    /// the relay refuses it
     /// for good. Whatever else keeps the message from going is in [`Sent::waiting`], since repeating the call
     /// would send it twice.
+    ///
+    /// # Cancellation
+    ///
+    /// If the future is dropped, the message may or may not have been stored; look in [`Self::history`]. Never repeat it
+    /// blindly.
     pub async fn send(
         &self,
         to: &str,
@@ -72,7 +78,7 @@ impl Client {
         let waiting = match flushed {
             Ok(Ok(left)) => left,
             Ok(Err(error)) => Some(error),
-            Err(_) => Some(ErrorCode::RelayUnreachable.into()),
+            Err(_) => Some(ErrorCode::TimedOut.into()),
         };
         match self.message_state(id).await {
             Ok(MessageState::Failed) => Err(ErrorCode::SendFailed.into()),

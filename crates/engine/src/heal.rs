@@ -21,32 +21,32 @@ use crate::tables::{HEAL_STATE, key, load, save};
 
 /// How often one device is asked, and how often a new session is begun with it to heal: once an hour each. A flood of
 /// garbage costs each peer one prekey an hour at most (R-ENGINE-19).
-pub const HEAL_INTERVAL: Duration = Duration::from_secs(60 * 60);
+pub(crate) const HEAL_INTERVAL: Duration = Duration::from_secs(60 * 60);
 /// New sessions that a device begins in an hour to heal with devices that it knows to need it: 20.
-pub const MAX_HEALS: u32 = 20;
+pub(crate) const MAX_HEALS: u32 = 20;
 /// New sessions that a device begins in an hour because of what nobody can be named for: 10, not counted among the
 /// others, so that garbage cannot keep it from healing what is known to be broken (R-ENGINE-25).
-pub const MAX_GUESSES: u32 = 10;
+pub(crate) const MAX_GUESSES: u32 = 10;
 /// Requests over working sessions that a device makes in an hour: 60, each of 512 bytes.
-pub const MAX_ASKS: u32 = 60;
+pub(crate) const MAX_ASKS: u32 = 60;
 /// How long a gap in a peer's numbers may last before it counts as lost: 60 s. A mailbox keeps its order, so what
 /// is late by more is hardly under way.
-pub const GAP_PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const GAP_PATIENCE: Duration = Duration::from_secs(60);
 /// A gap is asked for at a random time within 3 min after that, so that the time does not say which envelope is missed.
-pub const GAP_SPREAD: Duration = Duration::from_secs(3 * 60);
+pub(crate) const GAP_SPREAD: Duration = Duration::from_secs(3 * 60);
 /// What was damaged is asked for at a random time within 1 to 20 s.
-pub const DAMAGE_SPREAD: Duration = Duration::from_secs(20);
+pub(crate) const DAMAGE_SPREAD: Duration = Duration::from_secs(20);
 /// A device that may have sent what nobody can be named for gets a new session at a random time within 30 min, unless
 /// something of it is read before: most of what is garbage is found out by then (R-ENGINE-25).
-pub const SUSPECT_SPREAD: Duration = Duration::from_secs(30 * 60);
+pub(crate) const SUSPECT_SPREAD: Duration = Duration::from_secs(30 * 60);
 /// A device whose one-time prekeys are used up waits for such a session for 24 h: by then it has new ones, and nobody
 /// fills its record of handshakes by garbage sent to others.
-pub const PUT_OFF: Duration = Duration::from_secs(24 * 60 * 60);
+pub(crate) const PUT_OFF: Duration = Duration::from_secs(24 * 60 * 60);
 /// HMACs that searches for unknown tags may cost in an hour: 200,000, a tenth of a second of a slow processor; 99
 /// sessions are searched to the end.
-pub const SEARCH_BUDGET: u32 = 200_000;
+pub(crate) const SEARCH_BUDGET: u32 = 200_000;
 /// With whom messages were exchanged within this time, 30 days, may be who sent what cannot be read.
-pub const RECENT: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+pub(crate) const RECENT: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
 /// HMACs of one search of a session: two chains.
 const SEARCH_COST: u32 = MAX_SKIP.saturating_add(1).saturating_mul(2);

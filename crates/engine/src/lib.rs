@@ -46,13 +46,7 @@ pub use engine::Engine;
 pub use enrolment::PendingDevice;
 pub use error::EngineError;
 pub use files::waiting_files;
-pub use heal::{
-    DAMAGE_SPREAD, GAP_PATIENCE, GAP_SPREAD, HEAL_INTERVAL, MAX_ASKS, MAX_GUESSES, MAX_HEALS, PUT_OFF,
-    RECENT, SEARCH_BUDGET, SUSPECT_SPREAD,
-};
-pub use messages::{Event, MessageState, all_events, conversation, events, message};
-pub use numbers::{HELD_LIFETIME, MAX_HELD, MAX_JUMP, MAX_RANGES, MAX_RESENDS};
-pub use peers::{ARCHIVED_LIFETIME, MAX_ARCHIVED, MAX_UNANSWERED, UNANSWERED_PAUSE};
+pub use messages::{Event, MessageState, conversation, events, message};
+pub use peers::MAX_ARCHIVED;
 pub use prekeys::ONE_TIME_PAIRS;
 pub use sending::{MAX_FOR_DEVICE, next_step, waiting_uploads};
-pub use upkeep::{ACKNOWLEDGE_AFTER, REFRESH_INTERVAL, UNACKNOWLEDGED_AFTER, UNACKNOWLEDGED_SPREAD};

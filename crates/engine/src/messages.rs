@@ -150,22 +150,18 @@ pub fn conversation(
     Ok(collect(records, queue, from, most)?.into_iter().map(|(_, message)| message).collect())
 }
 
+fn cursor(records: &dyn Records) -> Result<u64, EngineError> {
+    Ok(load_number(records, &key(EVENT_CURSOR, &[]))?.unwrap_or_default())
+}
+
 /// Returns up to `most` events that have not been taken, with their numbers, oldest first.
 ///
 /// # Errors
 ///
 /// [`EngineError`] if the store is not readable.
-pub fn all_events(records: &dyn Records, most: usize) -> Result<Vec<(u64, Event)>, EngineError> {
-    events_from(records, cursor(records)?, most)
-}
-
-fn cursor(records: &dyn Records) -> Result<u64, EngineError> {
-    Ok(load_number(records, &key(EVENT_CURSOR, &[]))?.unwrap_or_default())
-}
-
-fn events_from(records: &dyn Records, from: u64, most: usize) -> Result<Vec<(u64, Event)>, EngineError> {
+pub fn events(records: &dyn Records, most: usize) -> Result<Vec<(u64, Event)>, EngineError> {
     let mut events = Vec::new();
-    for (number, reference) in references(records, Queue::new(EVENT, b""), from, most)? {
+    for (number, reference) in references(records, Queue::new(EVENT, b""), cursor(records)?, most)? {
         let event = match reference.split_first_chunk::<17>() {
             Some(([DEVICE_ADDED, member @ ..], device)) if device.len() == 16 => Event::DeviceAdded {
                 member: MemberId::new(*member),
@@ -180,27 +176,6 @@ fn events_from(records: &dyn Records, from: u64, most: usize) -> Result<Vec<(u64
         events.push((number, event));
     }
     Ok(events)
-}
-
-/// Returns up to `most` events that are messages and have not been taken, with their numbers, oldest first. Whoever
-/// takes one takes the others before it with it.
-///
-/// # Errors
-///
-/// [`EngineError`] if the store is not readable.
-pub fn events(records: &dyn Records, most: usize) -> Result<Vec<(u64, MessageRecord)>, EngineError> {
-    let mut from = cursor(records)?;
-    let mut messages = Vec::new();
-    loop {
-        let wanted = most.saturating_sub(messages.len());
-        let page = events_from(records, from, wanted)?;
-        let Some((last, _)) = page.last() else { return Ok(messages) };
-        from = last.saturating_add(1);
-        messages.extend(page.into_iter().filter_map(|(number, event)| match event {
-            Event::Message(message) => Some((number, message)),
-            Event::DeviceAdded { .. } | Event::Lost { .. } => None,
-        }));
-    }
 }
 
 /// Moves the cursor past the events that were shown, and removes them; the messages stay.

@@ -16,17 +16,17 @@ use crate::tables::{NUMBERS, SENT, key, load, save};
 
 /// Messages to one device that are held until it acknowledges them: 1,000, what one jump of a session may pass
 /// over. What is older than that is not sent again (R-ENGINE-18).
-pub const MAX_HELD: u64 = 1000;
+pub(crate) const MAX_HELD: u64 = 1000;
 /// How long a message is held: 30 days, as long as the keys of messages that were passed over.
-pub const HELD_LIFETIME: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+pub(crate) const HELD_LIFETIME: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 /// Ranges beyond a gap that are told apart: 64. With more, the oldest gap is given up, so that a record stays small
 /// (R-CONTENT-10).
-pub const MAX_RANGES: usize = 64;
+pub(crate) const MAX_RANGES: usize = 64;
 /// How often one message is sent again to one device: 3 times.
-pub const MAX_RESENDS: u32 = 3;
+pub(crate) const MAX_RESENDS: u32 = 3;
 /// How far above what is known a number may lie: 2^20. No two devices miss a million messages of each other, and
 /// whoever says so must not make the other side give up on what is yet to come (R-CONTENT-11).
-pub const MAX_JUMP: u64 = 1 << 20;
+pub(crate) const MAX_JUMP: u64 = 1 << 20;
 
 pub(crate) fn numbers(records: &dyn Records, device: &DeviceId) -> Result<NumbersRecord, EngineError> {
     Ok(load(records, &key(NUMBERS, &[device.as_bytes()]))?.unwrap_or_default())

@@ -18,12 +18,12 @@ use crate::tables::{PEER, PEER_INDEX, SESSION, TAG, key, load, save};
 pub const MAX_ARCHIVED: usize = 8;
 /// How long an archived session is kept, used or not: 30 days, as long as the keys of messages that were passed
 /// over. Whoever stole it can use it no longer than that (R-ENGINE-17).
-pub const ARCHIVED_LIFETIME: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+pub(crate) const ARCHIVED_LIFETIME: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 /// New sessions to heal that may be unanswered by one device at a time: 3. Its answer may come over any of them, so
 /// that none may make room for the next before that (R-ENGINE-24).
-pub const MAX_UNANSWERED: usize = 3;
+pub(crate) const MAX_UNANSWERED: usize = 3;
 /// After this time, 7 days, another is begun all the same: the device may have lost them all.
-pub const UNANSWERED_PAUSE: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+pub(crate) const UNANSWERED_PAUSE: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 /// Sessions of two sides that were made within this time of each other are rivals: 1 h, as long as a peer
 /// waits before it heals again. Afterwards none of them comes back once it was in use.
 const TIE: Duration = Duration::from_secs(60 * 60);

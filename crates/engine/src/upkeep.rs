@@ -21,15 +21,15 @@ use crate::sending;
 
 /// How long a message may go unacknowledged before it is acknowledged without one: 1 h; also how often that
 /// happens for one peer device.
-pub const ACKNOWLEDGE_AFTER: Duration = Duration::from_secs(60 * 60);
+pub(crate) const ACKNOWLEDGE_AFTER: Duration = Duration::from_secs(60 * 60);
 /// How long an acknowledgement is waited for before it counts as missing: 2 h, twice the time in which it should come
 /// (R-ENGINE-26).
-pub const UNACKNOWLEDGED_AFTER: Duration = Duration::from_secs(2 * 60 * 60);
+pub(crate) const UNACKNOWLEDGED_AFTER: Duration = Duration::from_secs(2 * 60 * 60);
 /// The random time that is added to it, up to 30 min.
-pub const UNACKNOWLEDGED_SPREAD: Duration = Duration::from_secs(30 * 60);
+pub(crate) const UNACKNOWLEDGED_SPREAD: Duration = Duration::from_secs(30 * 60);
 /// A session on which something arrived and nothing was sent for this long, 24 h, is refreshed by an empty message,
 /// so that a thief of its state is locked out also where nobody writes (R-ENGINE-21).
-pub const REFRESH_INTERVAL: Duration = Duration::from_secs(24 * 60 * 60);
+pub(crate) const REFRESH_INTERVAL: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// How often what is too old is looked for: daily.
 const TIDY_INTERVAL: Duration = Duration::from_secs(24 * 60 * 60);

@@ -1,13 +1,15 @@
 //! `chancery-relay`: serves one organisation.
 
-use std::io::{self, Write as _};
+use std::io::{self, IsTerminal as _, Write as _};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use chancery_relay_server::{Config, Limits, Ready, run};
+use chancery_relay_server::{Config, Limits, Ready, ServerError, run};
 use clap::Parser;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 /// Exit code for a command line that is not understood, as in sysexits.h.
 const USAGE: u8 = 64;
@@ -36,9 +38,9 @@ struct Arguments {
     /// Prints the line that says that the relay is ready as JSON.
     #[arg(long)]
     json: bool,
-    /// How much to log on stderr: error, warn, info, debug or trace.
+    /// How much to log on stderr: off, error, warn, info, debug or trace.
     #[arg(long, value_name = "LEVEL", env = "CHANCERY_LOG", default_value = "info")]
-    log: String,
+    log: LevelFilter,
 }
 
 fn main() -> ExitCode {
@@ -50,10 +52,7 @@ fn main() -> ExitCode {
             return if error.use_stderr() { ExitCode::from(USAGE) } else { ExitCode::SUCCESS };
         }
     };
-    let Ok(filter) = EnvFilter::try_new(&arguments.log) else {
-        return failed("the log level is not understood", ExitCode::from(USAGE));
-    };
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).init();
+    log_to_stderr(arguments.log);
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(WORKERS).enable_all().build();
     let Ok(runtime) = runtime else {
         return failed("the operating system gives no threads", ExitCode::FAILURE);
@@ -68,8 +67,23 @@ fn main() -> ExitCode {
     };
     match runtime.block_on(run(config, |ready| announce(&ready, json), shutdown())) {
         Ok(()) => ExitCode::SUCCESS,
+        Err(ServerError::OrganisationFile(io::ErrorKind::NotFound)) => failed(
+            "no organisation.bin there; give the folder `public` inside the organisation's",
+            ExitCode::FAILURE,
+        ),
         Err(error) => failed(&error.to_string(), ExitCode::FAILURE),
     }
+}
+
+fn log_to_stderr(level: LevelFilter) {
+    let ansi = io::stderr().is_terminal();
+    let layer = tracing_subscriber::fmt::layer().with_writer(io::stderr).with_ansi(ansi);
+    tracing_subscriber::registry().with(targets(level)).with(layer).init();
+}
+
+/// What this project says at `level`, and of the libraries below at most warnings: they may log addresses.
+fn targets(level: LevelFilter) -> Targets {
+    Targets::new().with_default(level.min(LevelFilter::WARN)).with_target("chancery", level)
 }
 
 fn failed(message: &str, code: ExitCode) -> ExitCode {
@@ -104,5 +118,21 @@ async fn shutdown() {
     }
     if tokio::signal::ctrl_c().await.is_err() {
         std::future::pending().await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn libraries_log_warnings_at_most_whatever_the_level() {
+        let all = targets(LevelFilter::TRACE);
+        for library in ["tokio", "tokio_tungstenite", "rustls", "h2"] {
+            assert!(all.would_enable(library, &tracing::Level::WARN), "{library}");
+            assert!(!all.would_enable(library, &tracing::Level::INFO), "{library}");
+        }
+        assert!(all.would_enable("chancery_relay_server::server", &tracing::Level::TRACE));
+        assert!(!targets(LevelFilter::OFF).would_enable("tokio", &tracing::Level::ERROR));
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use chancery_crypto::rng::random_bytes;
 use chancery_crypto::secret::Secret;
 use chancery_crypto::signature::SigningKey;
-use chancery_engine::{Event, all_events};
+use chancery_engine::{Event, events};
 use chancery_identity::{
     Capabilities, DeviceId, DeviceKeys, DirectoryKey, DisplayName, Handle, IssuerId, MemberId, SUITE, sign,
 };
@@ -167,7 +167,7 @@ impl World {
     /// Returns how many messages a device was told of as lost, in the order of the events.
     #[must_use]
     pub fn lost(&self, id: PersonId) -> Vec<u64> {
-        let events = all_events(&self.people[id.0].disk, usize::MAX).expect("readable");
+        let events = events(&self.people[id.0].disk, usize::MAX).expect("readable");
         let lost = events.into_iter().filter_map(|(_, event)| match event {
             Event::Lost { count, .. } => Some(count),
             _ => None,
@@ -189,7 +189,7 @@ impl World {
     /// Returns which devices a device was told of as new, in the order of their events.
     #[must_use]
     pub fn devices_added(&self, id: PersonId) -> Vec<DeviceId> {
-        let events = all_events(&self.people[id.0].disk, usize::MAX).expect("readable");
+        let events = events(&self.people[id.0].disk, usize::MAX).expect("readable");
         let added = events.into_iter().filter_map(|(_, event)| match event {
             Event::DeviceAdded { device, .. } => Some(device),
             _ => None,

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use chancery_engine::{
-    Draft, EngineError, Input, MAX_FOR_DEVICE, MAX_WAIT, MessageState, Step, events, message, next_step,
-    waiting_uploads,
+    Draft, EngineError, Event, Input, MAX_FOR_DEVICE, MAX_WAIT, MessageState, Step, events, message,
+    next_step, waiting_uploads,
 };
 use chancery_wire::proto::Attachment;
 
@@ -164,23 +164,25 @@ fn a_lost_device_does_not_fill_the_outbox_for_others_r_engine_13() {
 }
 
 #[test]
-fn events_that_are_no_messages_do_not_hide_those_behind_them() {
+fn events_that_are_no_messages_stand_between_those_that_are_and_are_taken_with_them_r_engine_15() {
     let mut world = World::new(7);
     let (alice, bob) = (world.enrol("alice"), world.enrol("bob"));
     world.say(bob, alice, "before");
     world.run();
-    for _ in 0..4 {
-        world.add_device(bob);
-    }
+    world.add_device(bob);
     world.sync(alice);
     world.say(bob, alice, "behind");
     world.run();
     let disk = &world.people[alice.0].disk;
-    let texts = |most| -> Vec<String> {
+    let shown = |most| -> Vec<String> {
         let found = events(disk, most).expect("readable");
-        found.into_iter().map(|(_, message)| message.text.expect("a text").text).collect()
+        let show = |(_, event)| match event {
+            Event::Message(message) => message.text.expect("a text").text,
+            Event::DeviceAdded { .. } => "a device".into(),
+            other => format!("{other:?}"),
+        };
+        found.into_iter().map(show).collect()
     };
-    assert_eq!(texts(2), ["before", "behind"]);
-    assert_eq!(texts(1), ["before"]);
-    assert_eq!(texts(10), ["before", "behind"]);
+    assert_eq!(shown(10), ["before", "a device", "behind"]);
+    assert_eq!(shown(2), ["before", "a device"]);
 }

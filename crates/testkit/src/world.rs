@@ -7,8 +7,8 @@ use chancery_crypto::label;
 use chancery_crypto::rng::{CryptoRng, random_bytes, seeded};
 use chancery_crypto::secret::SecretBytes;
 use chancery_engine::{
-    Device, Draft, Effect, Input, Letter, NewDevice, Notice, Step, conversation, directory_cursor, events,
-    member, message, next_step,
+    Device, Draft, Effect, Event, Input, Letter, NewDevice, Notice, Step, conversation, directory_cursor,
+    events, member, message, next_step,
 };
 use chancery_identity::{DeviceKeys, DisplayName, Handle, Organisation, login_message};
 use chancery_org::{Desk, Enrolment, InvitationLink, Invite, found, request};
@@ -385,7 +385,11 @@ impl World {
     #[must_use]
     pub fn heard(&self, id: PersonId) -> Vec<String> {
         let stored = events(&self.people[id.0].disk, usize::MAX).expect("readable");
-        stored.into_iter().filter_map(|(_, message)| message.text.map(|text| text.text)).collect()
+        let text = |(_, event)| match event {
+            Event::Message(message) => message.text.map(|text| text.text),
+            _ => None,
+        };
+        stored.into_iter().filter_map(text).collect()
     }
 
     /// Returns the texts of a conversation, both sides, as `who` has them.

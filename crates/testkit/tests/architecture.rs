@@ -199,7 +199,7 @@ fn every_crate_takes_the_lints_of_the_workspace() {
 fn files_stay_short() {
     let mut wrong = Vec::new();
     for package in packages() {
-        for file in files(&package.directory.join("src"), "rs") {
+        for file in ["src", "tests"].iter().flat_map(|folder| files(&package.directory.join(folder), "rs")) {
             let lines = read(&file).lines().count();
             if lines > MOST_LINES {
                 wrong.push(format!("{}: {lines} lines", shown(&file)));

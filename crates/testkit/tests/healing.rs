@@ -259,36 +259,6 @@ fn a_stolen_session_ends_although_the_thief_uses_it_r_engine_17() {
 }
 
 #[test]
-fn a_removed_device_is_not_accepted_by_who_came_later_r_engine_15() {
-    let mut world = World::new(34);
-    let (alice, bob) = (world.enrol("alice"), world.enrol("bob"));
-    let lost = world.add_device(bob);
-    world.run();
-    world.wait(Duration::from_secs(60));
-    world.remove_device(lost);
-    let carol = world.enrol("carol");
-    world.say(lost, carol, "from the lost telephone");
-    world.flush(lost);
-    world.run();
-    assert!(world.heard(carol).is_empty());
-    assert_eq!(world.undecryptable(carol), 1);
-    assert_eq!(world.session(carol, lost), (None, 0));
-    world.wait(Duration::from_secs(60));
-    // A device that is newer than the entry is a member's as any other.
-    world.sync(alice);
-    let (new, dave) = (world.add_device_unlisted(bob), alice);
-    world.say(new, dave, "from the new telephone");
-    world.flush(new);
-    world.run();
-    assert_eq!(world.heard(dave), ["from the new telephone"]);
-    // And ends with the first entry that is newer and does not name it.
-    world.wait(Duration::from_secs(60));
-    world.remove_device(new);
-    world.run();
-    assert_eq!(world.session(dave, new), (None, 0));
-}
-
-#[test]
 fn whoever_damages_an_envelope_cannot_see_whose_it_was_r_engine_19() {
     // The same world with the same damage to an envelope of either of two people.
     let run = |which: usize| {
@@ -515,20 +485,6 @@ fn a_first_message_that_the_relay_refuses_ends_its_session_r_engine_23() {
     assert_eq!(world.heard(bob), ["sealed behind it"]);
     assert_eq!(world.state(alice, later), 3);
     assert_eq!(world.undecryptable(bob), 0);
-}
-
-#[test]
-fn one_device_that_is_refused_does_not_take_the_message_from_the_others_r_engine_13() {
-    let mut world = World::new(22);
-    let (alice, bob) = (world.enrol("alice"), world.enrol("bob"));
-    let bob_2 = world.add_device(bob);
-    world.run();
-    let id = world.say(alice, bob, "to one of two");
-    world.claim_next(alice);
-    world.refuse_next(alice);
-    world.run();
-    assert_eq!(world.heard(bob).len() + world.heard(bob_2).len(), 1);
-    assert_eq!(world.state(alice, id), 3);
 }
 
 #[test]

@@ -5,8 +5,9 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use super::process::Failure;
-use super::stage::{Stage, hex};
+use super::stage::Stage;
 use super::transcript::bytes;
+use crate::text::hex;
 
 /// Files that are listed; the rest is counted.
 const LISTED: usize = 6;

@@ -4,6 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
 
 use super::process::Failure;
+use crate::text::hex;
 
 /// Shortest needle, in bytes: eight bytes do not occur by chance in some megabytes of ciphertext.
 pub(super) const SHORTEST: usize = 8;
@@ -63,7 +64,7 @@ impl Markers {
             return Err(Failure::new(format!("the marker {label} is too short to be looked for")));
         }
         let index = self.all.len();
-        for form in [bytes.to_vec(), hex(bytes), decimals(bytes), utf16(bytes)] {
+        for form in [bytes.to_vec(), hex(bytes).into_bytes(), decimals(bytes), utf16(bytes)] {
             let Some(prefix) = form.first_chunk::<SHORTEST>() else { continue };
             if form.len() > LONGEST {
                 return Err(Failure::new(format!("the marker {label} is too long to be looked for")));
@@ -164,10 +165,6 @@ impl Markers {
             }
         }
     }
-}
-
-fn hex(bytes: &[u8]) -> Vec<u8> {
-    bytes.iter().flat_map(|byte| format!("{byte:02x}").into_bytes()).collect()
 }
 
 /// As `{:?}` prints bytes.

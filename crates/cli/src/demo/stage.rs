@@ -12,6 +12,7 @@ use super::checks::Checks;
 use super::process::{Call, Failure, Running, field, run, within};
 use super::search::{Found, Markers};
 use super::transcript::{Shown, Transcript};
+use crate::text::hex;
 
 /// Time until a relay or desk says that it is ready.
 const READY: Duration = Duration::from_secs(20);
@@ -405,8 +406,4 @@ fn random<const N: usize>() -> Result<[u8; N], Failure> {
     let mut seed = [0; 32];
     getrandom::fill(&mut seed).map_err(|_| Failure::new("the operating system gives no randomness"))?;
     Ok(random_bytes::<N>(&mut seeded(seed)))
-}
-
-pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -96,7 +96,9 @@ fn a_code_that_nobody_shows_approves_nothing() {
     drop(enrolling);
     // The same command goes on with the same keys, so the code is the same.
     let words = ["enroll", &link(&company, "alice"), "--timeout", "1"];
-    company.command("phone", &words).fails(5, "not-approved", true);
+    let waits = company.command("phone", &words);
+    waits.fails(5, "not-approved", true);
+    assert!(waits.message().ends_with("; approve its code, then run the same command again"), "{waits:?}");
 }
 
 #[test]
@@ -190,7 +192,9 @@ fn the_organisation_invites_another_device_of_a_member() {
     let company = Company::open();
     let alice = company.member("alice");
     company.invite_with(&["alice"]).fails(1, "handle-taken", false);
-    company.invite_with(&["nobody", "--device"]).fails(3, "unknown-recipient", false);
+    let unknown = company.invite_with(&["nobody", "--device"]);
+    unknown.fails(3, "unknown-recipient", false);
+    assert!(unknown.message().ends_with(": nobody"), "{unknown:?}");
     let invited = company.invite_with(&["alice", "--device"]).ok();
     assert_eq!(invited["member"], alice["member"]);
     let phone = company.enroll("phone", &string(&invited["link"])).ok();

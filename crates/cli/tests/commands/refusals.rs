@@ -9,7 +9,10 @@ use crate::support::{Company, Outcome, chancery, run, start_relay, string};
 fn an_invitation_works_once() {
     let company = Company::open();
     let link = company.invite("alice");
-    company.enroll("alice", &link).ok();
+    let alice = company.enroll("alice", &link).ok();
+    // As `org init` has printed it, for comparing.
+    let fingerprint = string(&alice["fingerprint"]).replace(' ', "");
+    assert!(fingerprint.len() == 32 && string(&alice["org_id"]).starts_with(&fingerprint), "{alice}");
     company.enroll("mallory", &link).fails(2, "invitation-used", false);
     company.enroll("alice", &company.invite("bob")).fails(1, "already-enrolled", false);
     company.invite_with(&["alice"]).fails(1, "handle-taken", false);
@@ -20,6 +23,9 @@ fn an_invitation_works_once() {
 #[test]
 fn an_invitation_expires() {
     let company = Company::open();
+    let long = company.invite_with(&["alice", "--valid", "9000d"]);
+    long.fails(64, "usage", false);
+    assert!(long.message().contains("at most 90 days"), "{long:?}");
     let invited = company.invite_with(&["alice", "--valid", "1s"]).ok();
     std::thread::sleep(Duration::from_millis(1_500));
     company.enroll("alice", &string(&invited["link"])).fails(2, "invitation-expired", false);
@@ -38,6 +44,7 @@ fn a_damaged_link_is_refused() {
     for damaged in [&flipped, &link[..link.len() - 1], &link[9..], "chancery:", "", "https://example.org"] {
         company.enroll("alice", damaged).fails(2, "invitation-damaged", false);
     }
+    assert!(!company.path("alice").exists() && !company.path("alice.key").exists(), "for nothing");
     company.enroll("alice", &link).ok();
 }
 
@@ -213,6 +220,10 @@ fn wrong_usage_has_its_own_exit_code() {
         assert!(!plain.stderr.is_empty() && plain.stdout.is_empty(), "{arguments:?}");
         run(&[arguments, &["--json"][..]].concat()).fails(64, "usage", false);
     }
+    // The object says what is missing, and not only that something is.
+    let missing = run(&["org", "invite", "--json"]).message();
+    assert!(missing.contains("<HANDLE>") && missing.contains("--dir <DIR>"), "{missing}");
+    assert!(!missing.contains('\n') && !missing.contains("Usage"), "{missing}");
 }
 
 #[test]
@@ -244,13 +255,25 @@ fn a_home_without_a_store_is_not_found() {
     let company = Company::without_desk();
     let (home, key) = (company.at("nowhere"), company.at("org.key"));
     let arguments = ["receive", "--home", &home, "--key-file", &key, "--json"];
-    run(&arguments).fails(3, "store-not-found", false);
+    let missing = run(&arguments);
+    missing.fails(3, "store-not-found", false);
+    let message = missing.message();
+    assert!(message.contains(&home) && message.contains("`chancery enroll`"), "{message}");
     run(&["org", "invite", "bob", "--dir", &home, "--key-file", &key, "--json"]).fails(
         3,
         "store-not-found",
         false,
     );
     assert!(!company.path("nowhere").exists());
+}
+
+#[test]
+fn a_relay_without_an_organisation_says_which_folder_it_wants() {
+    let company = Company::without_desk();
+    let (org, data) = (company.at("org"), company.at("data2"));
+    let refused = run(&["relay", "--org", &org, "--data", &data, "--listen", "127.0.0.1:0", "--json"]);
+    refused.fails(3, "file-not-found", false);
+    assert!(refused.message().contains("the folder `public`"), "{refused:?}");
 }
 
 #[test]

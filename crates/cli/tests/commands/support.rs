@@ -71,6 +71,12 @@ impl Outcome {
 }
 
 impl Outcome {
+    /// Returns what the error object says to people.
+    #[track_caller]
+    pub(crate) fn message(&self) -> String {
+        string(&self.error.as_ref().unwrap_or_else(|| panic!("no error object: {self:?}"))["message"])
+    }
+
     /// Checks that a message was stored and waits, and is not to be sent again by whoever obeys the error.
     #[track_caller]
     pub(crate) fn is_queued(&self, cause: &str) {

@@ -77,7 +77,8 @@ fn records() -> (String, String) {
 
 fn ratchet_run() -> Vec<Draft> {
     let (initiator, responder) = records();
-    let run = |id: &str, steps: &[&str]| {
+    let run = |id: &str, steps: &str| {
+        let steps: Vec<&str> = steps.split(", ").collect();
         let inputs = json!({
             "initiator": initiator, "responder": responder, "steps": steps,
             "now": NOW.as_millis(), "rng_seed": sample_hex(id, 32),
@@ -85,64 +86,23 @@ fn ratchet_run() -> Vec<Draft> {
         (format!("ratchet-run-{id}"), "ratchet-run", inputs)
     };
     vec![
-        run(
-            "in-order",
-            &["i send one", "r receive 0", "r send two", "i receive 1", "i send three", "r receive 2"],
-        ),
+        run("in-order", "i send one, r receive 0, r send two, i receive 1, i send three, r receive 2"),
         run(
             "turns",
-            &[
-                "r send a",
-                "i receive 0",
-                "i send b",
-                "r receive 1",
-                "r send c",
-                "i receive 2",
-                "i send d",
-                "r receive 3",
-                "r send e",
-                "i receive 4",
-                "i send f",
-                "r receive 5",
-                "r send g",
-                "i receive 6",
-                "i send h",
-                "r receive 7",
-            ],
+            "r send a, i receive 0, i send b, r receive 1, r send c, i receive 2, i send d, \
+             r receive 3, r send e, i receive 4, i send f, r receive 5, r send g, i receive 6, \
+             i send h, r receive 7",
         ),
         run(
             "loss-and-reordering",
-            &[
-                "i send a0",
-                "i send a1",
-                "i send a2",
-                "i send a3",
-                "r receive 3",
-                "r receive 1",
-                "r send b0",
-                "r send b1",
-                "i receive 5",
-                "i send a4",
-                "r receive 6",
-                "r receive 0",
-                "i receive 4",
-                "r receive 1",
-                "r receive 2",
-            ],
+            "i send a0, i send a1, i send a2, i send a3, r receive 3, r receive 1, r send b0, \
+             r send b1, i receive 5, i send a4, r receive 6, r receive 0, i receive 4, \
+             r receive 1, r receive 2",
         ),
         run(
             "both-at-once",
-            &[
-                "i send a0",
-                "r send b0",
-                "r receive 0",
-                "i receive 1",
-                "r send b1",
-                "i send a1",
-                "i receive 2",
-                "r receive 3",
-                "r receive 0",
-            ],
+            "i send a0, r send b0, r receive 0, i receive 1, r send b1, i send a1, i receive 2, \
+             r receive 3, r receive 0",
         ),
     ]
 }
