@@ -7,7 +7,9 @@ use chancery_engine::{
     Draft, EngineError, Input, MAX_FOR_DEVICE, MAX_WAIT, MessageState, Step, events, message, next_step,
     waiting_uploads,
 };
-use chancery_wire::proto::Attachment;
+use chancery_wire::encode;
+use chancery_wire::proto::{Attachment, OutboxTarget};
+use chancery_wire::records::{RecordKey, Table};
 
 use crate::person::PersonId;
 use crate::world::World;
@@ -161,6 +163,34 @@ fn a_lost_device_does_not_fill_the_outbox_for_others_r_engine_13() {
     let refused = engine.handle(&person.disk, Input::Send(draft), now, world.rng.as_mut());
     assert_eq!(refused.err(), Some(EngineError::QueueFull));
     assert_eq!(message(&person.disk, &person.member_id, &[7; 16]), Ok(None));
+}
+
+#[test]
+fn a_message_by_name_that_cannot_be_queued_yet_leaves_no_trace_r_engine_14() {
+    const OUTBOX: Table = Table(0x0140);
+    let mut world = World::new(8);
+    let (alice, bob) = (world.enrol("alice"), world.enrol("bob"));
+    let second = world.add_device(alice);
+    world.run();
+    world.say(alice, bob, "a session with everybody");
+    world.run();
+    let full = OutboxTarget { waiting: MAX_FOR_DEVICE, ..OutboxTarget::default() };
+    let name = RecordKey::new(OUTBOX, device(&world, bob));
+    world.people[alice.0].disk.insert(name.clone(), encode(&full));
+    let held = world.held(alice, second);
+    world.say_by_name(alice, "bob", "too much waits for him");
+    let before = world.disk(alice);
+    for _ in 0..3 {
+        world.address(alice);
+    }
+    assert!(world.disk(alice) == before, "a session, a number or a counter has moved");
+    assert_eq!(world.held(alice, second), held);
+
+    world.people[alice.0].disk.remove(&name);
+    world.address(alice);
+    world.run();
+    assert_eq!(world.heard(bob).last().map(String::as_str), Some("too much waits for him"));
+    assert_eq!(world.held(alice, second), held + 1);
 }
 
 #[test]
