@@ -179,14 +179,14 @@ fn read_part(source: &mut File, offset: u64, total: u64) -> std::io::Result<(Vec
     Ok((part, left == len as u64))
 }
 
-/// Downloads an attachment into `folder` and returns where it stands. Every chunk is verified before it is
-/// written, and the file appears under its name only when all of it was (R-CONTENT-7).
+/// Downloads an attachment into `folder`, all of it verified and durable. Every chunk is verified before it is
+/// written, and the file appears under its name only with [`Download::place`] (R-CONTENT-7).
 pub(crate) async fn download(
     connection: &Connection,
     attachment: &Attachment,
     folder: &Path,
     progress: Option<&ProgressFn>,
-) -> Result<PathBuf, Error> {
+) -> Result<Download, Error> {
     let (wanted, into) = (attachment.clone(), folder.to_path_buf());
     let mut download = blocking(move || Download::begin(wanted, into)).await?;
     let total = download.total;
@@ -247,7 +247,7 @@ async fn get(
 }
 
 /// A download under way: what was verified so far, in a file that goes with it unless it is finished.
-struct Download {
+pub(crate) struct Download {
     attachment: Attachment,
     total: u64,
     folder: PathBuf,
@@ -280,10 +280,16 @@ impl Download {
         Ok(self)
     }
 
-    /// Makes the file durable and gives it its name.
-    fn finish(self) -> Result<PathBuf, Error> {
+    /// Makes the file durable.
+    fn finish(self) -> Result<Self, Error> {
         let written = self.out.set_len(self.attachment.size).and_then(|()| self.out.sync_all());
         written.map_err(|error| file(&error, &self.partial))?;
+        Ok(self)
+    }
+
+    /// Gives a finished file its name and returns where it stands. To be called where nothing can come between it and
+    /// the record of that: a file that nobody knows of is downloaded again.
+    pub(crate) fn place(self) -> Result<PathBuf, Error> {
         place(&self.partial, &self.folder, &self.attachment.name)
     }
 }
@@ -481,6 +487,24 @@ mod tests {
         held.try_lock().unwrap();
         remove_partials(&folder, &[1, 1]);
         assert!(!dead.exists() && alive.exists() && folder.join(".0202-aa.part").exists());
+        std::fs::remove_dir_all(&folder).unwrap();
+    }
+
+    #[test]
+    fn a_download_that_is_given_up_when_it_is_finished_leaves_nothing_behind() {
+        let folder = folder("finished");
+        let attachment = Attachment {
+            blob_id: vec![1; 16],
+            key: vec![2; 32],
+            size: 3,
+            name: "file".into(),
+            ..Attachment::default()
+        };
+        let finished = || Download::begin(attachment.clone(), folder.clone()).unwrap().finish().unwrap();
+        drop(finished());
+        assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 0);
+        assert_eq!(finished().place().unwrap(), folder.join("file"), "its name was not taken");
+        assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 1);
         std::fs::remove_dir_all(&folder).unwrap();
     }
 

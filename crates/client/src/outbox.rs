@@ -176,8 +176,12 @@ impl Pass<'_> {
         tracing::info!(code = why.code().name(), "a message waits");
         self.blocked.insert(target);
         self.shared.holds.hold(target, why.clone(), Instant::now());
+        let counts = is_of_target(why.code());
         self.left = Some(why);
-        self.handle(move || Input::Postponed { item }).await.map(drop)
+        if counts {
+            self.handle(move || Input::Postponed { item }).await?;
+        }
+        Ok(())
     }
 
     async fn seal(&mut self, item: u64, device_id: [u8; 16]) -> Result<(), Error> {
@@ -268,6 +272,12 @@ const fn is_temporary(code: ErrorCode) -> bool {
     )
 }
 
+/// Whether what keeps an item waiting lies with its device or file, and not with a relay that is busy, full or
+/// failing: only that says after 30 days that there is no hope (R-ENGINE-13).
+const fn is_of_target(code: ErrorCode) -> bool {
+    !matches!(code, ErrorCode::RelayFull | ErrorCode::RateLimited | ErrorCode::RelayUnavailable)
+}
+
 const fn is_final(code: ErrorCode) -> bool {
     matches!(
         code,
@@ -299,6 +309,15 @@ mod tests {
         holds.release(&[1; 16]);
         holds.hold([1; 16], ErrorCode::RecipientNotReady.into(), begin);
         assert!(holds.at(begin + FIRST_HOLD).is_empty(), "what went well once begins anew");
+    }
+
+    #[test]
+    fn a_relay_that_is_busy_full_or_failing_says_nothing_about_a_device_r_engine_13() {
+        let counts = [ErrorCode::RecipientNotReady, ErrorCode::QuotaExceeded, ErrorCode::FileUnreadable];
+        for code in ErrorCode::ALL.iter().filter(|code| is_temporary(**code)) {
+            let of_target = counts.contains(code) || *code == ErrorCode::RelayConflict;
+            assert_eq!(is_of_target(*code), of_target, "{code:?}");
+        }
     }
 
     #[test]

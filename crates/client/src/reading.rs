@@ -112,16 +112,19 @@ impl Client {
         let attachment = message.attachment(index).ok_or(ErrorCode::Usage)?;
         let (connection, _) = Connection::open(self.shared().connector.as_ref(), &self.shared().org).await?;
         let progress = self.shared().progress.as_ref();
-        let path = attachment::download(&connection, attachment, folder, progress).await?;
-        let (from, message_id, saved) = (message.from, message.id, path.clone());
+        let download = attachment::download(&connection, attachment, folder, progress).await?;
+        let (from, message_id) = (message.from, message.id);
+        // On the worker, which finishes what it has begun: a caller that gives up gets the file and its record, or
+        // neither.
         self.shared()
             .worker
             .call(move |state| {
-                let path = saved.to_string_lossy();
-                state.handle(Input::AttachmentSaved { from, message_id, index, path: &path })
+                let placed = download.place()?;
+                let path = placed.to_string_lossy();
+                state.handle(Input::AttachmentSaved { from, message_id, index, path: &path })?;
+                Ok(placed)
             })
-            .await?;
-        Ok(path)
+            .await
     }
 
     /// Notes that a file of a received message could not be saved when the message was shown: it is among

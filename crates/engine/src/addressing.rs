@@ -73,8 +73,15 @@ pub(crate) fn address_all(
             text: &waiting.text.text,
             attachments: waiting.text.attachments,
         };
-        match sending::send(device, records, &draft, waiting.written_at, rng) {
-            Ok(()) => queue().remove(records, number)?,
+        // What cannot be queued as a whole takes no number and advances no session.
+        let mut trial = Overlay::new(records);
+        let sent = sending::send(device, &mut trial, &draft, waiting.written_at, rng);
+        let batch = trial.into_batch();
+        match sent {
+            Ok(()) => {
+                records.absorb(batch);
+                queue().remove(records, number)?;
+            }
             // Somebody without a device, or oneself, or a device for which too much waits: it waits, and stays
             // visible, and holds up nobody else's.
             Err(EngineError::UnknownRecipient | EngineError::QueueFull) => {}

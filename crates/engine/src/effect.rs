@@ -49,7 +49,8 @@ pub enum Input<'a> {
         /// The outbox item.
         item: u64,
     },
-    /// An outbox item could not be done now, for a reason that may pass: given up once it has waited long enough.
+    /// An outbox item could not be done now, for a reason that lies with its device or file and may pass: given up
+    /// once it has waited long enough. Not for a relay that takes nothing from anybody.
     Postponed {
         /// The outbox item.
         item: u64,

@@ -1,7 +1,5 @@
 //! How items leave the outbox: done, refused, given up, or without a recipient.
 
-use core::time::Duration;
-
 use chancery_identity::DeviceId;
 use chancery_wire::Timestamp;
 use chancery_wire::encode;
@@ -17,11 +15,7 @@ use crate::peers;
 use crate::receiving;
 use crate::sending::{is_counted, no_longer_waits, outbox, outbox_item, recipient_of};
 use crate::tables::save;
-use crate::target;
-
-/// How long an item is tried: 30 days, as long as the relay keeps a file and a device holds what it has sent
-/// (R-ENGINE-18). A device that takes nothing for so long is lost or its owner has left.
-pub const MAX_WAIT: Duration = Duration::from_secs(30 * 24 * 3600);
+use crate::target::{self, MAX_WAIT};
 
 /// What became of an item.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -162,8 +156,8 @@ fn remove(records: &mut Overlay<'_>, item: u64, stored: &OutboxItem) -> Result<(
     target::left(records, stored)
 }
 
-/// An item could not be done now. Once nothing went well for its device or attachment for [`MAX_WAIT`], what has
-/// waited for it for that long is given up (R-ENGINE-13).
+/// An item could not be done now, for a cause that lies with its device or attachment. Once nothing went well for
+/// that one for [`MAX_WAIT`], what has waited for it for that long is given up (R-ENGINE-13).
 ///
 /// That counts from the first try that failed: a device that was switched off for a month tries first.
 pub(crate) fn postponed(
@@ -173,8 +167,7 @@ pub(crate) fn postponed(
     now: Timestamp,
 ) -> Result<(), EngineError> {
     let Some(tried) = outbox_item(records, item)? else { return Ok(()) };
-    let is_over = |since: u64| Timestamp::from_millis(since).after(MAX_WAIT) <= now;
-    if !is_over(target::failing_since(records, &tried, now)?) {
+    if !target::is_given_up(records, &tried, now)? {
         return Ok(());
     }
     for item in outbox().numbers(records)? {
@@ -183,8 +176,14 @@ pub(crate) fn postponed(
             continue;
         }
         let record = message(records, &device.member_id(), &stored.message_id)?;
-        if record.is_none_or(|record| is_over(record.stored_at)) {
-            finish(device, records, item, End::Failed)?;
+        match record {
+            // Written while the clock was ahead: it has waited since now at the latest.
+            Some(mut record) if record.stored_at > now.as_millis() => {
+                record.stored_at = now.as_millis();
+                save_message(records, &record);
+            }
+            Some(record) if Timestamp::from_millis(record.stored_at).after(MAX_WAIT) > now => {}
+            _ => finish(device, records, item, End::Failed)?,
         }
     }
     Ok(())

@@ -1,11 +1,20 @@
 //! What the outbox knows of a device or an attachment that items wait for: how many, and since when in vain.
 
+use core::time::Duration;
+
 use chancery_wire::Timestamp;
 use chancery_wire::proto::{OutboxItem, OutboxTarget, outbox_item};
 use chancery_wire::records::{Overlay, RecordKey, Records};
 
 use crate::error::EngineError;
 use crate::tables::{OUTBOX, key, load, save};
+
+/// How long an item is tried: 30 days, as long as the relay keeps a file and a device holds what it has sent
+/// (R-ENGINE-18). A device that takes nothing for so long is lost or its owner has left.
+pub const MAX_WAIT: Duration = Duration::from_secs(30 * 24 * 3600);
+/// How far apart the last two tries that count must lie: 1 day, time enough for a device that is back, and for a clock
+/// that is set right.
+const LAST_CHANCE: Duration = Duration::from_secs(24 * 3600);
 
 /// Items have names of 8 bytes in the same table; devices and blobs of 16.
 fn record_key(name: &[u8]) -> RecordKey {
@@ -49,6 +58,10 @@ pub(crate) fn joined(records: &mut Overlay<'_>, item: &OutboxItem) -> Result<(),
 pub(crate) fn left(records: &mut Overlay<'_>, item: &OutboxItem) -> Result<(), EngineError> {
     let mut target = target(records, name(item))?;
     target.waiting = target.waiting.saturating_sub(1);
+    if target.waiting == 0 && item.device_id.is_empty() {
+        // An attachment is uploaded once: nothing will ever wait for it again.
+        target = OutboxTarget::default();
+    }
     save_target(records, name(item), &target);
     Ok(())
 }
@@ -57,22 +70,36 @@ pub(crate) fn left(records: &mut Overlay<'_>, item: &OutboxItem) -> Result<(), E
 pub(crate) fn went_well(records: &mut Overlay<'_>, item: &OutboxItem) -> Result<(), EngineError> {
     let mut target = target(records, name(item))?;
     target.failing_since = 0;
+    target.failed_again = 0;
     save_target(records, name(item), &target);
     Ok(())
 }
 
-/// Notes that a try failed, and returns when the first one did after which nothing went well.
-pub(crate) fn failing_since(
+/// Notes that a try failed, and returns whether all have for [`MAX_WAIT`].
+///
+/// Tries that are [`LAST_CHANCE`] apart must have failed at the end of that time, so that neither a clock that is ahead
+/// for a while gives anything up nor the first try of a machine that was switched off.
+pub(crate) fn is_given_up(
     records: &mut Overlay<'_>,
     item: &OutboxItem,
     now: Timestamp,
-) -> Result<u64, EngineError> {
-    let mut target = target(records, name(item))?;
-    if target.failing_since == 0 {
+) -> Result<bool, EngineError> {
+    let before = target(records, name(item))?;
+    let mut target = before.clone();
+    let passed = |since: u64, wait| Timestamp::from_millis(since).after(wait) <= now;
+    // What lies ahead was noted by a clock that was wrong.
+    if target.failing_since == 0 || target.failing_since > now.as_millis() {
         target.failing_since = now.as_millis().max(1);
+    }
+    if !passed(target.failing_since, MAX_WAIT.saturating_sub(LAST_CHANCE)) {
+        target.failed_again = 0;
+    } else if target.failed_again == 0 || target.failed_again > now.as_millis() {
+        target.failed_again = now.as_millis();
+    }
+    if target != before {
         save_target(records, name(item), &target);
     }
-    Ok(target.failing_since)
+    Ok(target.failed_again != 0 && passed(target.failed_again, LAST_CHANCE))
 }
 
 /// Forgets a device that is no recipient any more.

@@ -38,13 +38,31 @@ impl Desk {
         version: u64,
         directory: u64,
     ) -> Result<Batch, OrgError> {
-        let mut batch = Batch::default();
-        if state::pending(records, entry_id)?.is_some_and(|pending| pending.version <= version) {
-            state::remove_pending(records, &mut batch, entry_id)?;
-        }
+        let mut batch = Self::directory_superseded(records, entry_id, version)?;
         let publication = state::publication(records)?;
         if publication.directory != directory {
             state::put_publication(&mut batch, &proto::DeskPublication { directory, ..publication });
+        }
+        Ok(batch)
+    }
+
+    /// Notes that the relay has a newer entry than this one, or another of its version: it waits no longer. A newer
+    /// version that came up meanwhile stays pending.
+    ///
+    /// It must not be made anew with a higher version: a store that was put back from an old copy would name devices
+    /// again that were removed since.
+    ///
+    /// # Errors
+    ///
+    /// [`OrgError::Records`] when the store cannot answer.
+    pub fn directory_superseded(
+        records: &dyn Records,
+        entry_id: &[u8],
+        version: u64,
+    ) -> Result<Batch, OrgError> {
+        let mut batch = Batch::default();
+        if state::pending(records, entry_id)?.is_some_and(|pending| pending.version <= version) {
+            state::remove_pending(records, &mut batch, entry_id)?;
         }
         Ok(batch)
     }

@@ -127,20 +127,27 @@ impl SqliteStorage {
     }
 
     fn expire_blobs(&mut self, now: i64, most: u32) -> Result<(), StorageError> {
-        let sql = "SELECT blob, length FROM blobs WHERE expires <= ?1 LIMIT ?2";
-        let ended =
-            self.rows(sql, params![now, most], |row| Ok((row.get::<_, [u8; 16]>(0)?, number(row, 1)?)))?;
-        for (blob, length) in ended {
+        let sql = "SELECT blob, length, complete FROM blobs WHERE expires <= ?1 LIMIT ?2";
+        let ended = self.rows(sql, params![now, most], |row| {
+            Ok((row.get::<_, [u8; 16]>(0)?, number(row, 1)?, row.get::<_, bool>(2)?))
+        })?;
+        for (blob, length, complete) in ended {
             let blob = BlobId::new(blob);
             let length = self.ahead.get(&blob).copied().unwrap_or(length);
             self.change("DELETE FROM blobs WHERE blob = ?1", [blob.as_bytes()])?;
             self.totals.blobs = self.totals.blobs.saturating_sub(1);
+            self.count_incomplete_out(!complete);
             self.totals.blob_bytes = self.totals.blob_bytes.saturating_sub(length);
             self.set_ahead(&blob, None);
             self.to_sync.remove(&blob);
             self.ended.insert(blob);
         }
         Ok(())
+    }
+
+    fn count_incomplete_out(&mut self, is_incomplete: bool) {
+        let left = self.totals.incomplete_blobs.saturating_sub(u64::from(is_incomplete));
+        self.totals.incomplete_blobs = left;
     }
 
     fn expire_mailboxes(&mut self, now: i64, most: u32) -> Result<(), StorageError> {
@@ -381,6 +388,7 @@ impl Storage for SqliteStorage {
             let sql = "INSERT INTO blobs (blob, length, complete, expires) VALUES (?1, 0, 0, ?2)";
             self.change(sql, params![blob.as_bytes(), millis(expires)])?;
             self.totals.blobs = self.totals.blobs.saturating_add(1);
+            self.totals.incomplete_blobs = self.totals.incomplete_blobs.saturating_add(1);
         }
         let durable = durable.unwrap_or(0);
         let offset = self.ahead.get(blob).copied().unwrap_or(durable);
@@ -400,6 +408,7 @@ impl Storage for SqliteStorage {
 
     fn complete_blob(&mut self, blob: &BlobId, expires: Timestamp) -> Result<(), StorageError> {
         let state = self.blob(blob)?.ok_or(StorageError::Io)?;
+        self.count_incomplete_out(!state.complete);
         self.files.cut(blob, state.length)?;
         self.to_sync.insert(*blob);
         self.set_ahead(blob, None);
@@ -479,7 +488,7 @@ impl Storage for SqliteStorage {
 fn totals(connection: &Connection) -> rusqlite::Result<Totals> {
     let sql = "SELECT (SELECT count(*) FROM mailboxes), (SELECT coalesce(sum(bytes), 0) FROM mailboxes),
         (SELECT count(*) FROM deliveries), (SELECT count(*) FROM blobs), (SELECT coalesce(sum(length), 0) FROM blobs),
-        (SELECT count(*) FROM directory)";
+        (SELECT count(*) FROM directory), (SELECT count(*) FROM blobs WHERE complete = 0)";
     connection.query_row(sql, [], |row| {
         Ok(Totals {
             mailboxes: number(row, 0)?,
@@ -488,6 +497,7 @@ fn totals(connection: &Connection) -> rusqlite::Result<Totals> {
             blobs: number(row, 3)?,
             blob_bytes: number(row, 4)?,
             directory_entries: number(row, 5)?,
+            incomplete_blobs: number(row, 6)?,
         })
     })
 }

@@ -34,6 +34,7 @@ impl Step<'_> {
         }
         self.blob_fits(held.is_none(), after, len)?;
         if held.is_none() {
+            self.may_stay_incomplete(put.last)?;
             self.may_begin(id)?;
         }
         if put.last {
@@ -79,11 +80,19 @@ impl Step<'_> {
         Ok(())
     }
 
-    /// R-RELAY-40.
+    /// R-RELAY-20: what is begun and left must not keep out what is put whole.
+    fn may_stay_incomplete(&self, is_whole: bool) -> Result<(), Fault> {
+        let is_full = self.storage.totals()?.incomplete_blobs >= self.relay.limits.incomplete_blobs;
+        if is_full && !is_whole { Err(RefusalCode::QuotaExceeded.into()) } else { Ok(()) }
+    }
+
+    /// R-RELAY-40. The ration of all counts too, since whoever connects again has a new one of their own.
     fn may_begin(&mut self, id: ConnectionId) -> Result<(), Fault> {
-        let (rate, now) = (self.relay.limits.blobs_begun, self.now);
-        let Some(connection) = self.relay.connection_mut(id) else { return Ok(()) };
-        connection.blobs_begun.take(rate, now).map_err(Fault::limited)
+        let (limits, now) = (self.relay.limits, self.now);
+        if let Some(connection) = self.relay.connection_mut(id) {
+            connection.blobs_begun.take(limits.blobs_begun, now).map_err(Fault::limited)?;
+        }
+        self.relay.shared.blobs_begun.take(limits.all_blobs_begun, now).map_err(Fault::limited)
     }
 
     /// R-RELAY-40.

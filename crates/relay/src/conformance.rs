@@ -188,6 +188,7 @@ fn blobs(storage: &mut dyn Storage) -> Result<(), Failure> {
     storage.append_blob(&a, b"world", LATE)?;
     law(storage.blob(&a)? == state(11, false), "parts add up")?;
     storage.commit()?;
+    law(storage.totals()?.incomplete_blobs == 2, "incomplete blobs are counted")?;
     storage.begin()?;
     storage.append_blob(&a, b"gone", LATE)?;
     storage.rollback();
@@ -201,6 +202,7 @@ fn blobs(storage: &mut dyn Storage) -> Result<(), Failure> {
     law(storage.blob(&b)? == state(1, true), "and another")?;
     let totals = storage.totals()?;
     law((totals.blobs, totals.blob_bytes) == (2, 13), "blobs and their bytes are counted")?;
+    law(totals.incomplete_blobs == 0, "a closed blob is incomplete no longer")?;
     law(storage.read_blob(&a, 0, 100)? == b"hello world!", "a blob reads back")?;
     law(storage.read_blob(&a, 4, 4)? == b"o wo", "in parts")?;
     law(storage.read_blob(&a, 12, 4)?.is_empty(), "and ends")

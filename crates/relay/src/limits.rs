@@ -49,9 +49,12 @@ pub struct Limits {
     /// Envelopes to the enrolment desk, from all connections together: 2 a second, 60 at once, because each
     /// costs the desk public-key operations and anybody who can connect may send one.
     pub desk_envelopes: Rate,
-    /// Blobs that one connection begins: 5 a second, 100 at once. More than anybody attaches; a stranger
-    /// leaves no more than that behind.
+    /// Blobs that one connection begins: 1 a second, 100 at once. Three messages with as many files as they may
+    /// have; one busy connection leaves something of [`Self::all_blobs_begun`] to others.
     pub blobs_begun: Rate,
+    /// Blobs that all connections together begin: 5 a second, 500 at once. 432,000 files a day; a stranger who
+    /// connects again and again, and so fills the count of blobs, needs more than a day for it.
+    pub all_blobs_begun: Rate,
     /// Blobs that are completed, by all connections together: 50 a second, 500 at once, because the relay syncs
     /// each to disk while everybody's envelopes wait.
     pub blobs_completed: Rate,
@@ -75,6 +78,9 @@ pub struct Limits {
     pub all_blob_bytes: u64,
     /// Blobs: 500,000. A file each, and a common file system has some three million places in 50 GiB.
     pub blobs: u64,
+    /// Incomplete blobs: 50,000, a tenth of all. Ten for each connection that there may be; what was begun and left
+    /// keeps no place from what is complete, and those that are put in one part do not count.
+    pub incomplete_blobs: u64,
     /// Directory entries: 100,000.
     pub directory_entries: u64,
     /// Envelopes pushed to a connection and not acknowledged: 64.
@@ -103,7 +109,8 @@ impl Default for Limits {
             hello_within: Duration::from_secs(10),
             frames: Rate { per_second: 200, burst: 1_000 },
             desk_envelopes: Rate { per_second: 2, burst: 60 },
-            blobs_begun: Rate { per_second: 5, burst: 100 },
+            blobs_begun: Rate { per_second: 1, burst: 100 },
+            all_blobs_begun: Rate { per_second: 5, burst: 500 },
             blobs_completed: Rate { per_second: 50, burst: 500 },
             mailbox_connections: 16,
             mailboxes: 200_000,
@@ -114,6 +121,7 @@ impl Default for Limits {
             blob_bytes: 2 << 30,
             all_blob_bytes: 50 << 30,
             blobs: 500_000,
+            incomplete_blobs: 50_000,
             directory_entries: 100_000,
             window_envelopes: 64,
             window_bytes: 1 << 20,

@@ -95,6 +95,7 @@ impl Storage for MemoryStorage {
             envelope_bytes: sum(self.mailboxes.rows.values().map(|mailbox| mailbox.bytes)),
             deliveries: length(self.deliveries.rows.len()),
             blobs: length(self.blobs.rows.len()),
+            incomplete_blobs: sum(self.blobs.rows.values().map(|(state, _)| u64::from(!state.complete))),
             blob_bytes: sum(self.blobs.rows.values().map(|(state, _)| state.length)),
             directory_entries: length(self.directory.rows.len()),
         })

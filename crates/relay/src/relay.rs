@@ -84,6 +84,7 @@ impl Relay {
             limits,
             shared: SharedRates {
                 desk_envelopes: Bucket::full(limits.desk_envelopes, Timestamp::default()),
+                blobs_begun: Bucket::full(limits.all_blobs_begun, Timestamp::default()),
                 blobs_completed: Bucket::full(limits.blobs_completed, Timestamp::default()),
             },
             connections: BTreeMap::new(),
@@ -281,6 +282,7 @@ impl Relay {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct SharedRates {
     pub(crate) desk_envelopes: Bucket,
+    pub(crate) blobs_begun: Bucket,
     pub(crate) blobs_completed: Bucket,
 }
 

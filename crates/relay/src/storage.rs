@@ -97,6 +97,8 @@ pub struct Totals {
     pub deliveries: u64,
     /// Blobs, complete or not.
     pub blobs: u64,
+    /// Those of them that are not complete.
+    pub incomplete_blobs: u64,
     /// Bytes of all blobs.
     pub blob_bytes: u64,
     /// Directory entries.

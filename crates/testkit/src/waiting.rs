@@ -7,11 +7,14 @@ use chancery_engine::{
     Draft, EngineError, Event, Input, MAX_FOR_DEVICE, MAX_WAIT, MessageState, Step, events, message,
     next_step, waiting_uploads,
 };
-use chancery_wire::proto::Attachment;
+use chancery_wire::encode;
+use chancery_wire::proto::{Attachment, OutboxTarget};
+use chancery_wire::records::{RecordKey, Table};
 
 use crate::person::PersonId;
 use crate::world::World;
 
+const OUTBOX: Table = Table(0x0140);
 const DAY: Duration = Duration::from_secs(24 * 3600);
 const QUEUED: u32 = MessageState::Queued as u32;
 const SENT: u32 = MessageState::Sent as u32;
@@ -66,7 +69,9 @@ fn what_a_lost_device_does_not_take_ends_after_thirty_days_r_engine_13() {
     world.wait(20 * DAY);
     let later = world.say(alice, bob, "ten days young at the end of the first");
     flush_but(&mut world, alice, lost);
-    world.wait(MAX_WAIT - 20 * DAY - Duration::from_secs(1));
+    world.wait(9 * DAY);
+    flush_but(&mut world, alice, lost);
+    world.wait(DAY - Duration::from_secs(1));
     flush_but(&mut world, alice, lost);
     let first = offered(&world, alice, &BTreeSet::new()).expect("a second too early").item();
     world.wait(Duration::from_secs(1));
@@ -76,6 +81,48 @@ fn what_a_lost_device_does_not_take_ends_after_thirty_days_r_engine_13() {
     flush_but(&mut world, alice, lost);
     assert_eq!(offered(&world, alice, &BTreeSet::new()), None);
     assert_eq!([world.state(alice, id), world.state(alice, later)], [SENT, SENT]);
+}
+
+#[test]
+fn a_clock_that_is_ahead_for_a_while_gives_nothing_up_and_keeps_nothing_for_ever_r_engine_13() {
+    let (mut world, alice, bob, lost) = three(9);
+    let right = world.now;
+    world.say(alice, bob, "in time");
+    for _ in 0..6 {
+        flush_but(&mut world, alice, lost);
+        world.wait(DAY);
+    }
+    world.wait(MAX_WAIT);
+    flush_but(&mut world, alice, lost);
+    world.wait(DAY / 2);
+    let ahead = world.say(alice, bob, "ahead of time");
+    flush_but(&mut world, alice, lost);
+    assert!(offered(&world, alice, &BTreeSet::new()).is_some(), "the clock has jumped, that is all");
+
+    // Set right again; nothing is known any more of what lies ahead.
+    world.now = right.after(7 * DAY);
+    flush_but(&mut world, alice, lost);
+    for _ in 0..MAX_WAIT.as_secs() / DAY.as_secs() * 2 {
+        world.wait(DAY);
+        flush_but(&mut world, alice, lost);
+    }
+    assert_eq!(offered(&world, alice, &BTreeSet::new()), None);
+    assert_eq!(world.state(alice, ahead), SENT);
+}
+
+#[test]
+fn a_clock_that_was_ahead_when_a_device_first_failed_does_not_keep_it_for_ever_r_engine_13() {
+    let (mut world, alice, bob, lost) = three(10);
+    let right = world.now;
+    world.wait(1000 * DAY);
+    world.say(alice, bob, "from the future");
+    flush_but(&mut world, alice, lost);
+    world.now = right;
+    for _ in 0..=60 {
+        flush_but(&mut world, alice, lost);
+        world.wait(DAY);
+    }
+    assert_eq!(offered(&world, alice, &BTreeSet::new()), None);
 }
 
 #[test]
@@ -89,6 +136,9 @@ fn a_message_that_no_device_took_has_failed_after_thirty_days_r_engine_13() {
     flush_but(&mut world, alice, bob);
     assert_eq!(world.state(alice, id), QUEUED);
     world.wait(MAX_WAIT);
+    flush_but(&mut world, alice, bob);
+    assert_eq!(world.state(alice, id), QUEUED, "it was switched off again, and has a day");
+    world.wait(DAY);
     flush_but(&mut world, alice, bob);
     assert_eq!(world.state(alice, id), FAILED);
     assert_eq!(offered(&world, alice, &BTreeSet::new()), None);
@@ -122,13 +172,15 @@ fn a_file_that_the_relay_never_takes_ends_its_message_after_thirty_days_r_engine
     let to = world.people[bob.0].member_id;
     let draft = Draft { to, message_id: [1; 16], text: "a file", attachments: vec![file] };
     world.handle(alice, Input::Send(draft));
-    for state in [QUEUED, FAILED] {
+    for (state, pause) in [(QUEUED, MAX_WAIT), (QUEUED, DAY), (FAILED, DAY)] {
         let step = offered(&world, alice, &BTreeSet::new()).expect("the upload");
         assert!(matches!(step, Step::Upload { .. }), "{step:?}");
         world.handle(alice, Input::Postponed { item: step.item() });
         assert_eq!(world.state(alice, [1; 16]), state);
-        world.wait(MAX_WAIT);
+        world.wait(pause);
     }
+    let name = RecordKey::new(OUTBOX, [1; 16]);
+    assert!(!world.disk(alice).contains_key(&name), "nothing is kept of a file that is gone");
     assert!(waiting_uploads(&world.people[alice.0].disk).expect("readable").is_empty());
 }
 
@@ -161,6 +213,33 @@ fn a_lost_device_does_not_fill_the_outbox_for_others_r_engine_13() {
     let refused = engine.handle(&person.disk, Input::Send(draft), now, world.rng.as_mut());
     assert_eq!(refused.err(), Some(EngineError::QueueFull));
     assert_eq!(message(&person.disk, &person.member_id, &[7; 16]), Ok(None));
+}
+
+#[test]
+fn a_message_by_name_that_cannot_be_queued_yet_leaves_no_trace_r_engine_14() {
+    let mut world = World::new(8);
+    let (alice, bob) = (world.enrol("alice"), world.enrol("bob"));
+    let second = world.add_device(alice);
+    world.run();
+    world.say(alice, bob, "a session with everybody");
+    world.run();
+    let full = OutboxTarget { waiting: MAX_FOR_DEVICE, ..OutboxTarget::default() };
+    let name = RecordKey::new(OUTBOX, device(&world, bob));
+    world.people[alice.0].disk.insert(name.clone(), encode(&full));
+    let held = world.held(alice, second);
+    world.say_by_name(alice, "bob", "too much waits for him");
+    let before = world.disk(alice);
+    for _ in 0..3 {
+        world.address(alice);
+    }
+    assert!(world.disk(alice) == before, "a session, a number or a counter has moved");
+    assert_eq!(world.held(alice, second), held);
+
+    world.people[alice.0].disk.remove(&name);
+    world.address(alice);
+    world.run();
+    assert_eq!(world.heard(bob).last().map(String::as_str), Some("too much waits for him"));
+    assert_eq!(world.held(alice, second), held + 1);
 }
 
 #[test]

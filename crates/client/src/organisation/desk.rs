@@ -210,6 +210,15 @@ impl Office {
             let (entry_id, version) = (entry.entry_id.clone(), entry.version);
             let state = match connection.state(client_frame::Body::PublishDirectory(entry)).await {
                 Ok(state) => state,
+                Err(error) if error.code() == ErrorCode::RelayConflict => {
+                    let code = error.code().name();
+                    tracing::warn!(
+                        code,
+                        "the relay has a newer directory entry: the desk's store looks as if it was put back from an old copy"
+                    );
+                    self.change(|records| Desk::directory_superseded(records, &entry_id, version))?;
+                    continue;
+                }
                 // It stays to be published; neither other entries nor enrolments wait for it.
                 Err(error) if is_refusal(error.code()) => {
                     tracing::warn!(code = error.code().name(), "a directory entry was refused");

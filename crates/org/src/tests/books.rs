@@ -105,6 +105,20 @@ fn a_crash_between_answer_and_publication_loses_no_entry() {
     assert_eq!(entry.unwrap().handle(), &handle("bob"));
 }
 
+#[test]
+fn an_entry_that_the_relay_has_newer_is_not_sent_for_ever_r_org_12() {
+    let mut world = World::new(31);
+    let (link, keys) = (world.invite("alice"), world.device());
+    world.enrol(&link, &keys).unwrap();
+    let [entry] = Desk::pending_directory(&world.store).unwrap().try_into().unwrap();
+    let superseded =
+        |store: &Store, version| Desk::directory_superseded(store, &entry.entry_id, version).unwrap();
+    assert!(superseded(&world.store, entry.version - 1).is_empty(), "a newer one came up meanwhile");
+    let batch = superseded(&world.store, entry.version);
+    apply(&mut world.store, &batch);
+    assert_eq!(Desk::pending_directory(&world.store), Ok(Vec::new()));
+}
+
 /// Publishes everything that is pending to a relay whose directory then ends with `directory`.
 fn publish(world: &mut World, directory: u64) -> Vec<proto::SealedDirectoryEntry> {
     let pending = Desk::pending_directory(&world.store).unwrap();

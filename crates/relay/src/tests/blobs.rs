@@ -141,6 +141,41 @@ fn one_connection_begins_and_all_complete_only_so_many_blobs_r_relay_40() {
 }
 
 #[test]
+fn whoever_connects_again_begins_no_more_blobs_r_relay_40() {
+    let limits = Limits {
+        blobs_begun: Rate { per_second: 1, burst: 2 },
+        all_blobs_begun: Rate { per_second: 1, burst: 3 },
+        ..Limits::default()
+    };
+    let mut world = World::with(limits);
+    let mut begun = 0;
+    for blob in 0..20 {
+        let connection = world.anonymous();
+        match world.ask(connection, put(blob, 0, b"x", false)) {
+            answer if answer == status(1, false) => begun += 1,
+            answer => assert!(later(answer)),
+        }
+    }
+    assert_eq!(begun, 3);
+    world.now = world.now.after(Duration::from_secs(1));
+    let connection = world.anonymous();
+    assert_eq!(world.ask(connection, put(100, 0, b"x", false)), status(1, false));
+}
+
+#[test]
+fn what_was_begun_and_left_keeps_out_no_blob_that_is_put_whole_r_relay_20() {
+    let mut world = World::with(Limits { incomplete_blobs: 2, ..Limits::default() });
+    let connection = world.anonymous();
+    world.ask(connection, put(1, 0, b"x", false));
+    world.ask(connection, put(2, 0, b"x", false));
+    assert_eq!(world.ask(connection, put(3, 0, b"x", false)), refusal(RefusalCode::QuotaExceeded));
+    assert_eq!(world.ask(connection, put(4, 0, b"x", true)), status(1, true));
+    assert_eq!(world.ask(connection, put(1, 1, b"x", false)), status(2, false), "one that is there goes on");
+    assert_eq!(world.ask(connection, put(2, 1, b"x", true)), status(2, true));
+    assert_eq!(world.ask(connection, put(3, 0, b"x", false)), status(1, false), "there is a place again");
+}
+
+#[test]
 fn a_frame_carries_a_quarter_of_a_mebibyte() {
     let mut world = World::new();
     let connection = world.anonymous();
