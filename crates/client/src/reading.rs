@@ -10,8 +10,6 @@ use crate::attachment;
 use crate::client::Client;
 use crate::connection::Connection;
 use crate::error::{Error, ErrorCode};
-#[cfg(doc)]
-use crate::message::FileInfo;
 use crate::message::{Event, Message, WaitingFile};
 use crate::worker::State;
 
@@ -101,8 +99,8 @@ impl Client {
     ///
     /// # Cancellation
     ///
-    /// May be dropped at any time: nothing half saved stays, though the whole file may be there without [`FileInfo::path`]
-    /// saying so.
+    /// May be dropped at any time: nothing half saved stays, though the whole file may be there without
+    /// [`crate::FileInfo::path`] saying so.
     pub async fn save_attachment(
         &self,
         message: &Message,
