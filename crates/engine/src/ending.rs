@@ -157,7 +157,8 @@ fn drop_steps(records: &mut Overlay<'_>, failed: &MessageRecord) -> Result<(), E
     Ok(())
 }
 
-fn remove(records: &mut Overlay<'_>, item: u64, stored: &OutboxItem) -> Result<(), EngineError> {
+/// Takes an item out of the outbox.
+pub(crate) fn remove(records: &mut Overlay<'_>, item: u64, stored: &OutboxItem) -> Result<(), EngineError> {
     outbox().remove(records, item)?;
     target::left(records, stored)
 }

@@ -187,13 +187,18 @@ pub(crate) fn suspect(
     save_state(records, &state);
     for device in peers::all(records)? {
         let mut numbers = numbers::numbers(records, &device)?;
-        let is_recent = numbers.active_at != 0 && !is_over(numbers.active_at, RECENT, now);
+        let is_recent = is_recent(numbers.active_at, now);
         if numbers.suspect_due == 0 && is_recent {
             numbers.suspect_due = draw(now, (Duration::ZERO, SUSPECT_SPREAD), rng).as_millis();
             numbers::save_and_enter(records, &device, &mut numbers)?;
         }
     }
     Ok(())
+}
+
+/// Whether messages were exchanged lately; a time ahead of the clock is that of a clock that went back since.
+fn is_recent(active_at: u64, now: Timestamp) -> bool {
+    active_at > now.as_millis() || (active_at != 0 && !is_over(active_at, RECENT, now))
 }
 
 /// Begins new sessions with those of `devices` that are suspected for long enough, those first with which that was
@@ -298,6 +303,13 @@ mod tests {
         assert!(!has_come(0, most, NOW) && due(NOW) && !due(NOW.after(most)));
         assert!(due(NOW.after(most * 2)), "fixed by a clock that was ahead");
         assert!(is_over(NOW.after(most).as_millis(), most, NOW));
+    }
+
+    #[test]
+    fn who_was_active_before_the_clock_went_back_is_recent_r_engine_25() {
+        assert!(!is_recent(0, NOW));
+        assert!(is_recent(NOW.as_millis(), NOW) && is_recent(NOW.after(RECENT).as_millis(), NOW));
+        assert!(!is_recent(NOW.as_millis(), NOW.after(RECENT)));
     }
 
     #[test]

@@ -15,6 +15,7 @@ use crate::content;
 use crate::device::Device;
 use crate::directory;
 use crate::effect::{Draft, Effect, Notice, Step};
+use crate::ending;
 use crate::error::EngineError;
 use crate::heal;
 use crate::messages::append_message;
@@ -42,6 +43,12 @@ pub(crate) fn is_full(records: &dyn Records) -> Result<bool, EngineError> {
 /// How many more items may wait.
 pub(crate) fn room(records: &dyn Records) -> Result<u64, EngineError> {
     Ok(MAX_OUTBOX.saturating_sub(outbox().len(records)?))
+}
+
+/// How many more items may wait for one device.
+pub(crate) fn room_for(records: &dyn Records, device: &DeviceId) -> Result<u64, EngineError> {
+    let waiting = target::waiting(records, device.as_bytes())?;
+    Ok(room(records)?.min(MAX_FOR_DEVICE.saturating_sub(waiting)))
 }
 
 /// Whether something for a device is still here.
@@ -340,7 +347,7 @@ pub(crate) fn take_bundle(
         return rejected;
     };
     if bundle.is_recorded() && peers::peer(records, &recipient)?.guessing && stored.healing_since != 0 {
-        outbox().remove(records, item)?;
+        ending::remove(records, item, &stored)?;
         no_longer_waits(records, &recipient, &stored)?;
         heal::put_off(records, &recipient, now)?;
         return Ok(Vec::new());

@@ -108,6 +108,12 @@ fn give_up(
     now: Timestamp,
 ) -> Result<Option<Effect>, EngineError> {
     let mut numbers = numbers::numbers(records, device)?;
+    if numbers.gap_since > now.as_millis() {
+        // The clock went back: what is missing gets its whole time again.
+        numbers.gap_since = now.as_millis().max(1);
+        numbers::save_numbers(records, device, &numbers);
+        return Ok(None);
+    }
     if numbers.gap_since == 0 || !is_over(numbers.gap_since, numbers::HELD_LIFETIME, now) {
         return Ok(None);
     }
@@ -136,7 +142,7 @@ fn ask(
         return Ok(());
     }
     let mut state = heal::state(records, now)?;
-    if state.asks >= MAX_ASKS || sending::is_full(records)? {
+    if state.asks >= MAX_ASKS || sending::room_for(records, device)? == 0 {
         return Ok(());
     }
     numbers.ask_due = 0;
@@ -219,7 +225,7 @@ fn remind(
 ) -> Result<bool, EngineError> {
     let peer = peers::peer(records, device)?;
     let Some(session) = peers::active_session(records, device)? else { return Ok(false) };
-    if peer.removed || peer.healing || peer.unsealed != 0 || sending::is_full(records)? {
+    if peer.removed || peer.healing || peer.unsealed != 0 || sending::room_for(records, device)? == 0 {
         return Ok(false);
     }
     let began_here = peers::note(&peer, &peer.active).is_some_and(|note| note.began_here);
@@ -258,7 +264,7 @@ fn refresh(
     rng: &mut dyn CryptoRng,
 ) -> Result<(), EngineError> {
     let peer = peers::peer(records, device)?;
-    if peer.removed || peer.unsealed != 0 || sending::is_full(records)? {
+    if peer.removed || peer.unsealed != 0 || sending::room_for(records, device)? == 0 {
         return Ok(());
     }
     let Some(mut session) = peers::active_session(records, device)? else { return Ok(()) };
@@ -273,4 +279,31 @@ fn refresh(
         ..OutboxItem::default()
     };
     sending::push(records, &item)
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::collections::BTreeMap;
+
+    use chancery_wire::proto::ReceivedRange;
+    use chancery_wire::records::RecordKey;
+
+    use super::*;
+
+    #[test]
+    fn a_clock_that_went_back_gives_nothing_up_r_engine_27() {
+        let base: BTreeMap<RecordKey, Vec<u8>> = BTreeMap::new();
+        let mut records = Overlay::new(&base);
+        let (device, now) = (DeviceId::new([1; 16]), Timestamp::from_millis(1_000_000_000));
+        let before = NumbersRecord {
+            gap_since: now.after(Duration::from_secs(3600)).as_millis(),
+            above: [ReceivedRange { first: 2, last: 2, check: 1 }].into(),
+            ..NumbersRecord::default()
+        };
+        numbers::save_numbers(&mut records, &device, &before);
+        assert!(give_up(&mut records, &device, now).unwrap().is_none());
+        let after = numbers::numbers(&records, &device).unwrap();
+        assert_eq!((after.received_up_to, after.above), (0, before.above), "it may still come");
+        assert_eq!(after.gap_since, now.as_millis());
+    }
 }

@@ -536,8 +536,13 @@ mod tests {
         for pairs in [0, 1, 64] {
             assert!(world.handle(alice, at_relay(now, pairs)).is_empty());
         }
+        assert!(world.handle(alice, at_relay(now, 65)).is_empty(), "it is young");
+        world.wait(DAY / 24);
         let (second, _) = batches(&world.handle(alice, at_relay(now, 65)))[0];
         world.handle(alice, Input::PrekeysPublished { sequence: second });
+        // A relay that says so at each login gets one an hour.
+        assert!(world.handle(alice, at_relay(0, 0)).is_empty());
+        world.wait(DAY / 24);
         let (third, _) = batches(&world.handle(alice, at_relay(now, 64)))[0];
         assert!(third > second && second > now);
         assert_eq!(batches(&world.handle(alice, Input::Upkeep))[0].0, third, "until the relay has it");

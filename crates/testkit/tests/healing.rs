@@ -581,6 +581,7 @@ fn a_guess_uses_no_last_resort_prekey_and_waits_r_engine_25() {
         world.flush(bob);
     }
     assert_eq!(world.handshakes(bob), before, "put off");
+    assert_eq!(world.waiting_for(bob, alice), 0, "nothing of it waits (R-ENGINE-13)");
     assert_eq!(world.claims(bob).len(), 1);
     // Alice comes back and has new ones.
     world.wait(Duration::from_secs(24 * 3600));
