@@ -160,6 +160,8 @@ fn the_higher_version_counts_and_nothing_moves_with_a_handle_r_engine_11() {
     let devices = |world: &World, id: PersonId| vec![world.people[id.0].device_id.as_bytes().to_vec()];
     let take = |world: &mut World, who: PersonId, handle: &str, version: u64| {
         let member_id = world.people[who.0].member_id;
+        // Above what the desk has given, which is the time.
+        let version = world.now.as_millis() + version;
         let entry = world.sign_entry(member_id, handle, devices(world, who), version);
         let change = DirectoryChange { sequence: u64::MAX / 2, entry: Some(entry) };
         world.handle(alice, Input::Directory(&DirectoryPage { changes: vec![change], more: false }));
