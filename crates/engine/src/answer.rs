@@ -41,16 +41,17 @@ pub(crate) fn hear(
         Heard::Disagreed(up_to) => Some(up_to),
         Heard::Agreed => (highest > numbers::numbers(records, from)?.last_sent).then_some(highest),
     };
-    // One place is left for what is gone.
+    // One place is left for what is gone, or has moved.
     let room = sending::room_for(records, from)?.saturating_sub(1);
     let answer = match (disagrees, heal) {
-        (Some(up_to), _) => numbers::Answer {
-            resend: numbers::renumber(records, from, up_to.max(highest), room)?,
-            ..numbers::Answer::default()
-        },
+        (Some(up_to), _) => numbers::renumber(records, from, up_to.max(highest), room)?,
         (None, Some(heal)) => numbers::answer(records, from, (heal.highest, &heal.missing), room)?,
         (None, None) => return Ok(hearing.lost),
     };
+    if !answer.moved.is_empty() {
+        let content = Content { moved: answer.moved, ..Content::default() };
+        send_control(records, from, &content, now, rng)?;
+    }
     for resend in &answer.resend {
         send_again(device, records, (from, resend), now, rng)?;
     }

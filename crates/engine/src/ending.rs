@@ -15,7 +15,7 @@ use crate::messages::{MessageState, message, save_message};
 use crate::numbers;
 use crate::peers;
 use crate::receiving;
-use crate::sending::{is_counted, no_longer_waits, outbox, outbox_item, recipient_of};
+use crate::sending::{is_counted, no_longer_waits, outbox, outbox_item, put_off, recipient_of};
 use crate::tables::save;
 use crate::target;
 
@@ -174,6 +174,12 @@ pub(crate) fn postponed(
     now: Timestamp,
 ) -> Result<(), EngineError> {
     let Some(tried) = outbox_item(records, item)? else { return Ok(()) };
+    if matches!(tried.step, Some(outbox_item::Step::Unsealed(_))) && tried.healing_since != 0 {
+        let recipient = recipient_of(&tried)?;
+        if peers::peer(records, &recipient)?.guessing {
+            return put_off(records, (item, &tried), &recipient, now);
+        }
+    }
     let is_over = |since: u64| Timestamp::from_millis(since).after(MAX_WAIT) <= now;
     if !is_over(target::failing_since(records, &tried, now)?) {
         return Ok(());
