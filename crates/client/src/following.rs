@@ -39,7 +39,9 @@ impl Client {
             mailbox.sync_directory(self.shared()).await?;
             mailbox.upkeep(self.shared()).await?;
             mailbox.subscribe().await?;
-            mailbox.drain(self.shared()).await
+            let count = mailbox.drain(self.shared()).await?;
+            mailbox.look_after_sessions(self.shared()).await?;
+            Ok::<_, Error>(count)
         };
         let (sent, received) = tokio::join!(sending, timeout_at(deadline, receiving));
         let count = received.unwrap_or_else(|_| Err(ErrorCode::TimedOut.into()))?;

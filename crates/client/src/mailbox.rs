@@ -3,11 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use chancery_engine::{Effect, Input, Notice, directory_cursor};
+use chancery_engine::{Effect, Input, Notice, directory_cursor, next_upkeep};
+use chancery_wire::Timestamp;
 use chancery_wire::proto::{Acknowledge, PrekeyUpload, Subscribe, SyncDirectory, client_frame, relay_frame};
 use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep_until};
 
 use crate::client::Shared;
+use crate::clock;
 use crate::connection::{Connection, Push};
 use crate::error::{Error, ErrorCode};
 
@@ -16,6 +19,9 @@ const BATCH: usize = 64;
 /// How often a follower asks for directory changes: every 30 s. Members who enrol later can then write and
 /// be written to without a restart.
 const DIRECTORY_INTERVAL: Duration = Duration::from_secs(30);
+
+/// How often a follower looks after sessions at least: every 30 s. What was drawn at random is done at its own time.
+const SESSION_INTERVAL: Duration = Duration::from_secs(30);
 
 /// An authenticated connection and what it pushes.
 pub(crate) struct Mailbox {
@@ -74,6 +80,16 @@ impl Mailbox {
         Ok(())
     }
 
+    /// Looks after sessions, once the relay has pushed all that it had (R-ENGINE-29); returns when that was.
+    pub(crate) async fn look_after_sessions(&self, shared: &Shared) -> Result<Timestamp, Error> {
+        let now = clock::now();
+        let effects = shared.worker.call(|state| state.handle(Input::SessionUpkeep)).await?;
+        if effects.iter().any(|effect| matches!(effect, Effect::Notify(Notice::EventStored(_)))) {
+            shared.worker.announce();
+        }
+        Ok(now)
+    }
+
     async fn publish(&self, shared: &Shared, upload: PrekeyUpload) -> Result<Vec<Effect>, Error> {
         let sequence = sequence_of(&upload)?;
         let answer = self.connection.done(client_frame::Body::PublishPrekeys(upload)).await;
@@ -115,12 +131,24 @@ impl Mailbox {
     pub(crate) async fn follow(&mut self, shared: &Arc<Shared>) -> Result<(), Error> {
         let mut interval = tokio::time::interval(DIRECTORY_INTERVAL);
         interval.tick().await;
+        let mut looked_after = None;
         loop {
+            let due = match looked_after {
+                None => None,
+                Some(last) => {
+                    let next = shared.worker.call(move |state| state.read(|r| next_upkeep(r, last))).await?;
+                    Instant::now().checked_add(pause(last, next, clock::now()))
+                }
+            };
             tokio::select! {
                 next = self.next() => {
-                    let (envelopes, _) = next?;
+                    let (envelopes, caught_up) = next?;
                     self.take(shared, envelopes).await?;
+                    if caught_up {
+                        looked_after = Some(self.look_after_sessions(shared).await?);
+                    }
                 }
+                () = at(due) => looked_after = Some(self.look_after_sessions(shared).await?),
                 _ = interval.tick() => {
                     self.sync_directory(shared).await?;
                     self.upkeep(shared).await?;
@@ -172,6 +200,21 @@ impl Mailbox {
     }
 }
 
+/// How long after `now` sessions are looked after that were at `last`; `next` is the time that was drawn for something.
+fn pause(last: Timestamp, next: Option<Timestamp>, now: Timestamp) -> Duration {
+    let until = |time: Timestamp| Duration::from_millis(time.as_millis().saturating_sub(now.as_millis()));
+    let regular = until(last.after(SESSION_INTERVAL)).min(SESSION_INTERVAL);
+    next.map_or(regular, |next| until(next).min(regular))
+}
+
+/// Waits until `due`; without a time for ever.
+async fn at(due: Option<Instant>) {
+    match due {
+        Some(due) => sleep_until(due).await,
+        None => std::future::pending().await,
+    }
+}
+
 /// Whether an upload of prekeys may wait while this device reads.
 const fn may_wait(code: ErrorCode) -> bool {
     matches!(code, ErrorCode::RelayFull | ErrorCode::QuotaExceeded | ErrorCode::RelayUnavailable)
@@ -193,4 +236,21 @@ fn sequence_of(upload: &PrekeyUpload) -> Result<u64, Error> {
     let signed = upload.batch.as_ref().ok_or(ErrorCode::Internal)?;
     let body = decode::<PrekeyBatchBody>(&signed.body, Limit::STATEMENT).map_err(|_| ErrorCode::Internal)?;
     Ok(body.unchecked().sequence)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_drawn_is_done_at_its_own_time_r_engine_29() {
+        let time = |seconds: u64| Timestamp::from_millis(1_000_000 + seconds * 1000);
+        let wait = |last, next: Option<u64>, now| pause(time(last), next.map(time), time(now)).as_secs();
+        assert_eq!(wait(0, None, 5), 25);
+        assert_eq!(wait(0, Some(9), 5), 4);
+        assert_eq!(wait(0, Some(90), 5), 25);
+        assert_eq!(wait(0, Some(3), 5), 0, "it passed while something was read");
+        assert_eq!(wait(900, Some(950), 5), 30, "a clock that went back");
+        assert_eq!(wait(0, None, 900), 0);
+    }
 }

@@ -1,5 +1,7 @@
 //! What a peer device's words about numbers lead to: what it lacks is sent again, or named as gone.
 
+use core::time::Duration;
+
 use chancery_crypto::rng::CryptoRng;
 use chancery_identity::DeviceId;
 use chancery_wire::Timestamp;
@@ -9,10 +11,15 @@ use chancery_wire::records::Overlay;
 use crate::content;
 use crate::device::Device;
 use crate::error::EngineError;
+use crate::heal;
 use crate::messages::{MessageState, message};
 use crate::numbers::{self, Heard, Resend};
 use crate::peers;
 use crate::sending;
+
+/// How often one device is told what is gone: once a minute. Whoever asks for what it knows to be gone, again and again, must
+/// not fill the outbox with the answers (R-ENGINE-20).
+const GONE_PAUSE: Duration = Duration::from_secs(60);
 
 /// Takes over what an authentic content says about numbers, and sends again what the peer device lacks. Returns how many
 /// of its messages will never come.
@@ -34,24 +41,36 @@ pub(crate) fn hear(
         Heard::Disagreed(up_to) => Some(up_to),
         Heard::Agreed => (highest > numbers::numbers(records, from)?.last_sent).then_some(highest),
     };
-    // One place is left for what is gone.
-    let room = sending::room(records)?.saturating_sub(1);
+    // One place is left for what is gone, or has moved.
+    let room = sending::room_for(records, from)?.saturating_sub(1);
     let answer = match (disagrees, heal) {
-        (Some(up_to), _) => numbers::Answer {
-            resend: numbers::renumber(records, from, up_to.max(highest), room)?,
-            ..numbers::Answer::default()
-        },
+        (Some(up_to), _) => numbers::renumber(records, from, up_to.max(highest), room)?,
         (None, Some(heal)) => numbers::answer(records, from, (heal.highest, &heal.missing), room)?,
         (None, None) => return Ok(hearing.lost),
     };
+    if !answer.moved.is_empty() {
+        let content = Content { moved: answer.moved, ..Content::default() };
+        send_control(records, from, &content, now, rng)?;
+    }
     for resend in &answer.resend {
         send_again(device, records, (from, resend), now, rng)?;
     }
-    if !answer.gone.is_empty() {
+    if !answer.gone.is_empty() && may_say_gone(records, from, now)? {
         let content = Content { gone: answer.gone, ..Content::default() };
         send_control(records, from, &content, now, rng)?;
     }
     Ok(hearing.lost)
+}
+
+/// Whether a device may be told now what is gone; notes that it is.
+fn may_say_gone(records: &mut Overlay<'_>, device: &DeviceId, now: Timestamp) -> Result<bool, EngineError> {
+    let mut numbers = numbers::numbers(records, device)?;
+    if numbers.gone_at != 0 && !heal::is_over(numbers.gone_at, GONE_PAUSE, now) {
+        return Ok(false);
+    }
+    numbers.gone_at = now.as_millis().max(1);
+    numbers::save_numbers(records, device, &numbers);
+    Ok(true)
 }
 
 /// Sends a message again, to a device that was meant to have it the first time.
@@ -98,7 +117,7 @@ fn send_quietly(
     now: Timestamp,
     rng: &mut dyn CryptoRng,
 ) -> Result<(), EngineError> {
-    if sending::is_full(records)? {
+    if sending::room_for(records, to)? == 0 {
         return Ok(());
     }
     let member = peers::peer_member(records, to)?;

@@ -62,8 +62,11 @@ pub enum Input<'a> {
         /// The link.
         link_id: [u8; 16],
     },
-    /// Time for upkeep: prekeys are renewed when due.
+    /// Time for upkeep of prekeys: they are renewed when due.
     Upkeep,
+    /// Time for upkeep of sessions: what is missing is asked for or given up, what was not acknowledged is, what is old is
+    /// dropped. Only once the relay has said that it has pushed all that it had: the answers may be among it (R-ENGINE-29).
+    SessionUpkeep,
     /// What the relay said at the login that it has of this device's prekeys.
     PrekeysAtRelay {
         /// The batch's sequence number, 0 for none.

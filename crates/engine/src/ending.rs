@@ -13,7 +13,7 @@ use crate::messages::{MessageState, message, save_message};
 use crate::numbers;
 use crate::peers;
 use crate::receiving;
-use crate::sending::{is_counted, no_longer_waits, outbox, outbox_item, recipient_of};
+use crate::sending::{is_counted, no_longer_waits, outbox, outbox_item, put_off, recipient_of};
 use crate::tables::save;
 use crate::target::{self, MAX_WAIT};
 
@@ -151,7 +151,8 @@ fn drop_steps(records: &mut Overlay<'_>, failed: &MessageRecord) -> Result<(), E
     Ok(())
 }
 
-fn remove(records: &mut Overlay<'_>, item: u64, stored: &OutboxItem) -> Result<(), EngineError> {
+/// Takes an item out of the outbox.
+pub(crate) fn remove(records: &mut Overlay<'_>, item: u64, stored: &OutboxItem) -> Result<(), EngineError> {
     outbox().remove(records, item)?;
     target::left(records, stored)
 }
@@ -167,6 +168,12 @@ pub(crate) fn postponed(
     now: Timestamp,
 ) -> Result<(), EngineError> {
     let Some(tried) = outbox_item(records, item)? else { return Ok(()) };
+    if matches!(tried.step, Some(outbox_item::Step::Unsealed(_))) && tried.healing_since != 0 {
+        let recipient = recipient_of(&tried)?;
+        if peers::peer(records, &recipient)?.guessing {
+            return put_off(records, (item, &tried), &recipient, now);
+        }
+    }
     if !target::is_given_up(records, &tried, now)? {
         return Ok(());
     }

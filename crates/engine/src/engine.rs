@@ -68,10 +68,8 @@ impl Engine {
             Input::Postponed { item } => ending::postponed(device, view, item, now)?,
             Input::DeviceLinkMade(link) => devices::remember(view, link, now)?,
             Input::DeviceLinkUsed { link_id } => devices::forget(view, &link_id, now)?,
-            Input::Upkeep => {
-                effects = prekeys::upkeep(device, view, now, rng)?;
-                effects.extend(upkeep::upkeep(view, now, rng)?);
-            }
+            Input::Upkeep => effects = prekeys::upkeep(device, view, now, rng)?,
+            Input::SessionUpkeep => effects = upkeep::upkeep(view, now, rng)?,
             Input::PrekeysAtRelay { sequence, pairs } => {
                 effects = prekeys::at_relay(device, view, (sequence, pairs), now, rng)?;
             }

@@ -165,7 +165,8 @@ pub(crate) fn damaged(
 ) -> Result<(), EngineError> {
     let mut numbers = numbers::numbers(records, device)?;
     let due = draw(now, (DAMAGE_LEAST, DAMAGE_SPREAD), rng).as_millis();
-    if numbers.ask_due == 0 || numbers.ask_due > due {
+    // A time that is set already stays: the least of many draws would say when the damage was done.
+    if numbers.ask_due == 0 || numbers.ask_due > now.after(DAMAGE_SPREAD).as_millis() {
         numbers.ask_due = due;
         numbers::save_and_enter(records, device, &mut numbers)?;
     }
@@ -187,13 +188,18 @@ pub(crate) fn suspect(
     save_state(records, &state);
     for device in peers::all(records)? {
         let mut numbers = numbers::numbers(records, &device)?;
-        let is_recent = numbers.active_at != 0 && !is_over(numbers.active_at, RECENT, now);
+        let is_recent = is_recent(numbers.active_at, now);
         if numbers.suspect_due == 0 && is_recent {
             numbers.suspect_due = draw(now, (Duration::ZERO, SUSPECT_SPREAD), rng).as_millis();
             numbers::save_and_enter(records, &device, &mut numbers)?;
         }
     }
     Ok(())
+}
+
+/// Whether messages were exchanged lately; a time ahead of the clock is that of a clock that went back since.
+fn is_recent(active_at: u64, now: Timestamp) -> bool {
+    active_at > now.as_millis() || (active_at != 0 && !is_over(active_at, RECENT, now))
 }
 
 /// Begins new sessions with those of `devices` that are suspected for long enough, those first with which that was
@@ -223,7 +229,7 @@ pub(crate) fn begin_with_suspects(
     Ok(())
 }
 
-/// There is only a last-resort prekey for a session that is begun on a guess: it is put off (R-ENGINE-25).
+/// There are no prekeys, or only a last-resort one, for a session that is begun on a guess: it is put off (R-ENGINE-25).
 pub(crate) fn put_off(
     records: &mut Overlay<'_>,
     device: &DeviceId,
@@ -301,16 +307,24 @@ mod tests {
     }
 
     #[test]
+    fn who_was_active_before_the_clock_went_back_is_recent_r_engine_25() {
+        assert!(!is_recent(0, NOW));
+        assert!(is_recent(NOW.as_millis(), NOW) && is_recent(NOW.after(RECENT).as_millis(), NOW));
+        assert!(!is_recent(NOW.as_millis(), NOW.after(RECENT)));
+    }
+
+    #[test]
     fn a_request_is_fixed_once_and_kept_r_engine_19() {
         let base: BTreeMap<RecordKey, Vec<u8>> = BTreeMap::new();
         let mut records = Overlay::new(&base);
         let (device, mut rng) = (DeviceId::new([1; 16]), seeded([2; 32]));
         damaged(&mut records, &device, NOW, &mut rng).unwrap();
         let due = numbers::numbers(&records, &device).unwrap().ask_due;
-        for second in 20..40 {
-            damaged(&mut records, &device, NOW.after(Duration::from_secs(second)), &mut rng).unwrap();
+        for milli in 0..1000 {
+            damaged(&mut records, &device, NOW.after(Duration::from_millis(milli * 40)), &mut rng).unwrap();
         }
-        assert_eq!(numbers::numbers(&records, &device).unwrap().ask_due, due, "more damage puts nothing off");
+        let after = numbers::numbers(&records, &device).unwrap();
+        assert_eq!(after.ask_due, due, "more damage brings nothing forward and puts nothing off");
         assert_eq!(peers::due(&records).unwrap(), [device]);
     }
 }

@@ -50,3 +50,4 @@ pub use peers::MAX_ARCHIVED;
 pub use prekeys::ONE_TIME_PAIRS;
 pub use sending::{MAX_FOR_DEVICE, next_step, waiting_uploads};
 pub use target::MAX_WAIT;
+pub use upkeep::next_upkeep;

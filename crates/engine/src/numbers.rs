@@ -192,7 +192,7 @@ fn are_plausible(numbers: &NumbersRecord, content: &Content, highest: u64) -> bo
     let sent = numbers.last_sent.saturating_add(MAX_JUMP);
     content.number <= received
         && content.sent <= received
-        && content.gone.iter().all(|range| range.last <= received)
+        && content.gone.iter().chain(&content.moved).all(|range| range.last <= received)
         && content.acknowledged <= sent
         && highest <= sent
 }
@@ -225,6 +225,10 @@ pub(crate) fn hear(
         insert(&mut numbers, ReceivedRange { first: gone.first.max(1), last: gone.last, check: 0 });
     }
     let lost = settled(&numbers).saturating_sub(settled_before).saturating_sub(arrived);
+    // What comes under another number is not lost.
+    for moved in content.moved.iter().take(MAX_RANGES) {
+        insert(&mut numbers, ReceivedRange { first: moved.first.max(1), last: moved.last, check: 0 });
+    }
     let asked = content.awaits || matches!(content.body, Some(Body::Heal(_)));
     if numbers.owed_since == 0 && (content.number != 0 || (asked && content.id.is_empty())) {
         numbers.owed_since = now.as_millis().max(1);
@@ -346,6 +350,7 @@ pub(crate) struct Resend {
 pub(crate) struct Answer {
     pub(crate) resend: Vec<Resend>,
     pub(crate) gone: Vec<NumberRange>,
+    pub(crate) moved: Vec<NumberRange>,
 }
 
 /// Collects what a device has not received of what was sent to it, counting each as sent again, at most `room`
@@ -399,11 +404,16 @@ fn answer_one(
         return Ok(());
     }
     records.delete(name);
-    match answer.gone.last_mut() {
-        Some(range) if range.last.saturating_add(1) == number => range.last = number,
-        _ => answer.gone.push(NumberRange { first: number, last: number }),
-    }
+    append(&mut answer.gone, number);
     Ok(())
+}
+
+/// Adds a number to ranges below it.
+fn append(ranges: &mut Vec<NumberRange>, number: u64) {
+    match ranges.last_mut() {
+        Some(range) if range.last.saturating_add(1) == number => range.last = number,
+        _ => ranges.push(NumberRange { first: number, last: number }),
+    }
 }
 
 /// A message that was numbered and will not be sent after all: a heal tells the peer that it is gone.
@@ -420,19 +430,19 @@ pub(crate) fn forget(
 }
 
 /// Numbers anew, above `highest`, everything that is held: this device's store was put back, or the peer's
-/// numbers are of another time. Returns what to send again, at most `room` messages; the peer finds out about the
-/// others by their numbers.
+/// numbers are of another time. Returns what to send again, at most `room` messages, the peer finds out about the
+/// others by their numbers; and the old numbers above `highest`, which the peer would miss (R-ENGINE-18).
 pub(crate) fn renumber(
     records: &mut Overlay<'_>,
     device: &DeviceId,
     highest: u64,
     room: u64,
-) -> Result<Vec<Resend>, EngineError> {
+) -> Result<Answer, EngineError> {
     let mut numbers = numbers(records, device)?;
     let old = numbers.first_held.max(1)..=numbers.last_sent;
     numbers.last_sent = numbers.last_sent.max(highest);
     numbers.first_held = numbers.last_sent.saturating_add(1);
-    let mut resend = Vec::new();
+    let mut answer = Answer::default();
     for number in old {
         let name = sent_key(device, number);
         let Some(mut sent) = load::<SentRecord>(records, &name)? else { continue };
@@ -441,16 +451,20 @@ pub(crate) fn renumber(
             continue;
         }
         numbers.last_sent = numbers.last_sent.saturating_add(1);
-        let fits = u64::try_from(resend.len()).is_ok_and(|count| count < room);
+        if number > highest {
+            append(&mut answer.moved, number);
+        }
+        let fits = u64::try_from(answer.resend.len()).is_ok_and(|count| count < room);
         sent.resent = sent.resent.saturating_add(fits.into());
         save(records, sent_key(device, numbers.last_sent), &sent);
         if !fits {
             continue;
         }
-        resend.push(Resend { number: numbers.last_sent, message_id: sent.message_id });
+        answer.resend.push(Resend { number: numbers.last_sent, message_id: sent.message_id });
     }
+    answer.moved.truncate(MAX_RANGES);
     save_numbers(records, device, &numbers);
-    Ok(resend)
+    Ok(answer)
 }
 
 /// Returns the number of a message that is held for a device; 0 if it is not.

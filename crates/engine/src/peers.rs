@@ -24,10 +24,9 @@ pub(crate) const ARCHIVED_LIFETIME: Duration = Duration::from_secs(30 * 24 * 60 
 pub(crate) const MAX_UNANSWERED: usize = 3;
 /// After this time, 7 days, another is begun all the same: the device may have lost them all.
 pub(crate) const UNANSWERED_PAUSE: Duration = Duration::from_secs(7 * 24 * 60 * 60);
-/// Sessions of two sides that were made within this time of each other are rivals: 1 h, as long as a peer
-/// waits before it heals again. Afterwards none of them comes back once it was in use.
-const TIE: Duration = Duration::from_secs(60 * 60);
-const TIE_MILLIS: u64 = 60 * 60 * 1000;
+/// With no active session, one that was archived within this time comes back if the peer uses it: 1 h, as long as a peer
+/// waits before it heals again. An older one never does: somebody else may hold it as well (R-ENGINE-16).
+const LATELY: Duration = Duration::from_secs(60 * 60);
 
 /// Returns what is known of a peer device.
 pub(crate) fn peer(records: &dyn Records, device: &DeviceId) -> Result<PeerRecord, EngineError> {
@@ -123,6 +122,8 @@ pub(crate) struct Origin {
     pub(crate) began_here: bool,
     /// Whether it was begun to heal.
     pub(crate) healing: bool,
+    /// Its place in the order of sessions, as its first content says; 0 if it says nothing.
+    pub(crate) begun_at: u64,
 }
 
 /// Stores a new session with all its tags and makes it the active one of its peer (R-ENGINE-16): one that the peer
@@ -147,11 +148,25 @@ pub(crate) fn add_session(
         healing: origin.healing,
         sent_at: now.as_millis(),
         archived_at: 0,
+        begun_at: origin.begun_at,
     });
     activate(&mut peer, id, now);
     drop_surplus(records, &mut peer)?;
     save_peer(records, &device, &peer);
     Ok(())
+}
+
+/// Returns what the first content of a new session with a device says of when it was begun: above all others, whatever the
+/// clock says (R-ENGINE-16).
+pub(crate) fn begin_at(peer: &PeerRecord, now: Timestamp) -> u64 {
+    let after = peer.notes.iter().map(|note| note.begun_at.saturating_add(1)).max().unwrap_or_default();
+    after.max(now.as_millis())
+}
+
+/// Returns a session's place in the order that both sides know: the later one, of two that begin at once that with the higher
+/// identifier.
+fn rank<'a>(peer: &PeerRecord, id: &'a [u8]) -> (u64, &'a [u8]) {
+    (note(peer, id).map_or(0, |note| note.begun_at), id)
 }
 
 /// Makes a session the active one; the one before is archived.
@@ -241,22 +256,24 @@ pub(crate) fn due(records: &dyn Records) -> Result<Vec<DeviceId>, EngineError> {
     Ok(index.due.iter().filter_map(|id| DeviceId::from_bytes(id)).collect())
 }
 
-/// Whether an archived session that the peer still uses becomes active again: only of two that both sides began at
-/// once, both or neither to heal, so that both sides settle on the same. One that was in use and is archived for
-/// longer never comes back, and none takes the place of one that heals it: somebody else may hold it as well
-/// (R-ENGINE-16).
+/// Whether an archived session that the peer still uses becomes active again: if it is above the active one in the order that
+/// both sides know, so that both settle on the greatest on which both have received. An active one on which nothing was received
+/// the peer perhaps does not have; it stays, because the answer on it is still to come (R-ENGINE-16).
 fn returns(
     records: &dyn Records,
     peer: &PeerRecord,
     (id, is_first): (&[u8], bool),
     now: Timestamp,
 ) -> Result<bool, EngineError> {
-    let Some(active) = session(records, &peer.active)? else { return Ok(true) };
-    let (Some(ours), Some(theirs)) = (note(peer, &peer.active), note(peer, id)) else { return Ok(false) };
-    let archived_at = Timestamp::from_millis(theirs.archived_at);
-    let is_fresh = is_first || (archived_at <= now && now.since(archived_at) < TIE);
-    let are_rivals = ours.healing == theirs.healing && ours.made_at.abs_diff(theirs.made_at) < TIE_MILLIS;
-    Ok(is_fresh && are_rivals && active.has_received() && id < peer.active.as_slice())
+    let Some(active) = session(records, &peer.active)? else {
+        let archived_at = Timestamp::from_millis(note(peer, id).map_or(0, |note| note.archived_at));
+        return Ok(is_first || (archived_at <= now && now.since(archived_at) < LATELY));
+    };
+    Ok(takes_over(peer, id, active.has_received()))
+}
+
+fn takes_over(peer: &PeerRecord, id: &[u8], active_has_received: bool) -> bool {
+    active_has_received && rank(peer, id) > rank(peer, &peer.active)
 }
 
 pub(crate) fn note<'a>(peer: &'a PeerRecord, id: &[u8]) -> Option<&'a SessionNote> {
@@ -292,7 +309,7 @@ pub(crate) fn all(records: &dyn Records) -> Result<Vec<DeviceId>, EngineError> {
     Ok(index.device_ids.iter().filter_map(|id| DeviceId::from_bytes(id)).collect())
 }
 
-/// Ends one session: what is sent from now on needs another.
+/// Ends one session. If it was the active one, the greatest of the archived ones takes its place.
 pub(crate) fn end_session(
     records: &mut Overlay<'_>,
     device: &DeviceId,
@@ -303,7 +320,11 @@ pub(crate) fn end_session(
     peer.notes.retain(|note| note.session_id != id);
     peer.archived.retain(|archived| archived != id);
     if peer.active == id {
+        let next = peer.archived.iter().max_by_key(|archived| rank(&peer, archived)).cloned();
         peer.active = Vec::new();
+        if let Some(next) = next {
+            activate(&mut peer, next, Timestamp::from_millis(0));
+        }
     }
     save_peer(records, device, &peer);
     Ok(())
@@ -386,6 +407,9 @@ fn forget_session(records: &mut Overlay<'_>, id: &[u8]) -> Result<(), EngineErro
 }
 
 #[cfg(test)]
+mod model;
+
+#[cfg(test)]
 mod tests {
     use alloc::collections::BTreeMap;
     use chancery_wire::records::RecordKey;
@@ -405,6 +429,22 @@ mod tests {
         assert!(older_than(&records, &alice, 100).unwrap().is_empty(), "the entry that names it first");
         assert_eq!(older_than(&records, &alice, 101).unwrap(), [device]);
         assert!(older_than(&records, &MemberId::new([3; 16]), 101).unwrap().is_empty());
+    }
+
+    #[test]
+    fn without_an_active_session_an_old_archived_one_does_not_come_back_r_engine_16() {
+        let base: BTreeMap<RecordKey, Vec<u8>> = BTreeMap::new();
+        let (records, now) = (Overlay::new(&base), Timestamp::from_millis(1_000_000_000));
+        let archived = |ago: u64| {
+            let archived_at = now.as_millis() - ago * 60 * 1000;
+            let note = SessionNote { session_id: [7; 16].into(), archived_at, ..SessionNote::default() };
+            PeerRecord { archived: [[7; 16].into()].into(), notes: [note].into(), ..PeerRecord::default() }
+        };
+        let comes_back =
+            |ago, is_first| returns(&records, &archived(ago), (&[7; 16], is_first), now).unwrap();
+        assert!(comes_back(59, false));
+        assert!(!comes_back(60, false));
+        assert!(comes_back(60, true), "the first message on it");
     }
 
     #[test]

@@ -14,6 +14,7 @@ use chancery_wire::{Limit, Timestamp, decode, encode};
 use crate::device::Device;
 use crate::effect::Effect;
 use crate::error::EngineError;
+use crate::heal;
 use crate::queue::Queue;
 use crate::tables::{PREKEY, PREKEY_STATE, PREKEY_UPLOAD, REPLAY, REPLAY_QUEUE, key, load, save};
 
@@ -35,6 +36,9 @@ const MAX_REPLAY_RECORDS: u64 = 4096;
 /// or waited too long. A younger one waits for its renewal, so that a relay that refuses everything does not
 /// fill the store with prekeys.
 const REFUSED_AT_BIRTH: Duration = Duration::from_secs(60 * 60);
+/// A batch that is younger than this, 1 h, is not replaced because of what the relay says that it has: a relay that says so at
+/// each login must not fill the store with prekeys (R-ENGINE-28).
+const LATELY: Duration = Duration::from_secs(60 * 60);
 /// What the sequence rises by when the relay refuses a new batch: 2^40, in milliseconds 35 years. A batch of a
 /// time when the clock was wrong, or of a store that is lost, is outdone by it.
 const SEQUENCE_STEP: u64 = 1 << 40;
@@ -179,6 +183,9 @@ pub(crate) fn at_relay(
 ) -> Result<Vec<Effect>, EngineError> {
     let mut state: PrekeyState = load(records, &key(PREKEY_STATE, &[]))?.unwrap_or_default();
     if state.published == 0 || records.get(&key(PREKEY_UPLOAD, &[]))?.is_some() {
+        return Ok(Vec::new());
+    }
+    if !heal::is_over(state.made_at, LATELY, now) {
         return Ok(Vec::new());
     }
     let is_behind = sequence < state.published;

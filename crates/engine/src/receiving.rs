@@ -173,9 +173,9 @@ fn open_initial(
     for id in &accepted.used {
         prekeys::consume(records, *id);
     }
-    let content = content::parse(accepted.plaintext.expose());
-    let healing = content.is_some_and(|content| matches!(content.body, Some(Body::Heal(_))));
-    let origin = Origin { began_here: false, healing };
+    let content = content::parse(accepted.plaintext.expose()).unwrap_or_default();
+    let healing = matches!(content.body, Some(Body::Heal(_)));
+    let origin = Origin { began_here: false, healing, begun_at: content.begun_at };
     peers::add_session(records, &accepted.session, (&member, origin), now)?;
     peers::shown(records, &peer_device, issued_at)?;
     Ok(Ok(Opened { member, device: peer_device, plaintext: accepted.plaintext }))

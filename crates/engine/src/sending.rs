@@ -15,6 +15,7 @@ use crate::content;
 use crate::device::Device;
 use crate::directory;
 use crate::effect::{Draft, Effect, Notice, Step};
+use crate::ending;
 use crate::error::EngineError;
 use crate::heal;
 use crate::messages::append_message;
@@ -42,6 +43,12 @@ pub(crate) fn is_full(records: &dyn Records) -> Result<bool, EngineError> {
 /// How many more items may wait.
 pub(crate) fn room(records: &dyn Records) -> Result<u64, EngineError> {
     Ok(MAX_OUTBOX.saturating_sub(outbox().len(records)?))
+}
+
+/// How many more items may wait for one device.
+pub(crate) fn room_for(records: &dyn Records, device: &DeviceId) -> Result<u64, EngineError> {
+    let waiting = target::waiting(records, device.as_bytes())?;
+    Ok(room(records)?.min(MAX_FOR_DEVICE.saturating_sub(waiting)))
 }
 
 /// Whether something for a device is still here.
@@ -340,25 +347,37 @@ pub(crate) fn take_bundle(
         return rejected;
     };
     if bundle.is_recorded() && peers::peer(records, &recipient)?.guessing && stored.healing_since != 0 {
-        outbox().remove(records, item)?;
-        no_longer_waits(records, &recipient, &stored)?;
-        heal::put_off(records, &recipient, now)?;
+        put_off(records, (item, &stored), &recipient, now)?;
         return Ok(Vec::new());
     }
     // A number is given only if it is used.
     let mut trial = Overlay::new(records);
     let mut content = content_of(&trial, &stored, &recipient)?;
     numbers::complete(&mut trial, &recipient, &mut content, now)?;
+    content.begun_at = peers::begin_at(&peers::peer(&trial, &recipient)?, now);
     let Ok(initiated) = initiate(device.local(), &bundle, &encode(&content), now, rng) else {
         return rejected;
     };
     let batch = trial.into_batch();
     records.absorb(batch);
-    let origin = Origin { began_here: true, healing: stored.healing_since != 0 };
+    let (healing, begun_at) = (stored.healing_since != 0, content.begun_at);
+    let origin = Origin { began_here: true, healing, begun_at };
     peers::add_session(records, &initiated.session, (&member, origin), now)?;
     stored.step = Some(sealed(initiated.envelope, &initiated.session, rng));
     store_sealed(records, item, &recipient, &stored)?;
     Ok(Vec::new())
+}
+
+/// Puts off a new session that is begun on a guess: nothing else for the device waits for it (R-ENGINE-25).
+pub(crate) fn put_off(
+    records: &mut Overlay<'_>,
+    (item, stored): (u64, &OutboxItem),
+    recipient: &DeviceId,
+    now: Timestamp,
+) -> Result<(), EngineError> {
+    ending::remove(records, item, stored)?;
+    no_longer_waits(records, recipient, stored)?;
+    heal::put_off(records, recipient, now)
 }
 
 fn waiting(records: &dyn Records, item: u64) -> Result<Option<(OutboxItem, DeviceId)>, EngineError> {

@@ -8,7 +8,7 @@ use chancery_crypto::rng::CryptoRng;
 use chancery_identity::DeviceId;
 use chancery_wire::Timestamp;
 use chancery_wire::proto::{Content, NumbersRecord, OutboxItem};
-use chancery_wire::records::Overlay;
+use chancery_wire::records::{Overlay, Records};
 
 use crate::answer::send_control;
 use crate::effect::{Effect, Notice};
@@ -42,7 +42,23 @@ const MAX_NUDGE_DOUBLINGS: u32 = 4;
 /// The longest of these intervals, for times that a clock fixed that was wrong: 33 h.
 const LONGEST: Duration = Duration::from_secs(33 * 60 * 60);
 
-/// Does what time demands; nothing of it is urgent.
+/// Returns the first time after `after` that was drawn at random for something to be done, `None` if there is none. A shell that
+/// gives [`crate::Input::SessionUpkeep`] then, and not with something else that it does, keeps what the drawing hides.
+///
+/// # Errors
+///
+/// [`EngineError`] if the store is not readable.
+pub fn next_upkeep(records: &dyn Records, after: Timestamp) -> Result<Option<Timestamp>, EngineError> {
+    let mut next: Option<u64> = None;
+    for device in peers::due(records)? {
+        let numbers = numbers::numbers(records, &device)?;
+        let drawn = [numbers.ask_due, numbers.suspect_due, numbers.nudge_due];
+        next = drawn.into_iter().filter(|due| *due > after.as_millis()).chain(next).min();
+    }
+    Ok(next.map(Timestamp::from_millis))
+}
+
+/// Does what time demands of sessions; nothing of it is urgent.
 pub(crate) fn upkeep(
     records: &mut Overlay<'_>,
     now: Timestamp,
@@ -108,6 +124,12 @@ fn give_up(
     now: Timestamp,
 ) -> Result<Option<Effect>, EngineError> {
     let mut numbers = numbers::numbers(records, device)?;
+    if numbers.gap_since > now.as_millis() {
+        // The clock went back: what is missing gets its whole time again.
+        numbers.gap_since = now.as_millis().max(1);
+        numbers::save_numbers(records, device, &numbers);
+        return Ok(None);
+    }
     if numbers.gap_since == 0 || !is_over(numbers.gap_since, numbers::HELD_LIFETIME, now) {
         return Ok(None);
     }
@@ -136,7 +158,7 @@ fn ask(
         return Ok(());
     }
     let mut state = heal::state(records, now)?;
-    if state.asks >= MAX_ASKS || sending::is_full(records)? {
+    if state.asks >= MAX_ASKS || sending::room_for(records, device)? == 0 {
         return Ok(());
     }
     numbers.ask_due = 0;
@@ -219,7 +241,7 @@ fn remind(
 ) -> Result<bool, EngineError> {
     let peer = peers::peer(records, device)?;
     let Some(session) = peers::active_session(records, device)? else { return Ok(false) };
-    if peer.removed || peer.healing || peer.unsealed != 0 || sending::is_full(records)? {
+    if peer.removed || peer.healing || peer.unsealed != 0 || sending::room_for(records, device)? == 0 {
         return Ok(false);
     }
     let began_here = peers::note(&peer, &peer.active).is_some_and(|note| note.began_here);
@@ -258,7 +280,7 @@ fn refresh(
     rng: &mut dyn CryptoRng,
 ) -> Result<(), EngineError> {
     let peer = peers::peer(records, device)?;
-    if peer.removed || peer.unsealed != 0 || sending::is_full(records)? {
+    if peer.removed || peer.unsealed != 0 || sending::room_for(records, device)? == 0 {
         return Ok(());
     }
     let Some(mut session) = peers::active_session(records, device)? else { return Ok(()) };
@@ -273,4 +295,49 @@ fn refresh(
         ..OutboxItem::default()
     };
     sending::push(records, &item)
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::collections::BTreeMap;
+
+    use chancery_wire::proto::ReceivedRange;
+    use chancery_wire::records::RecordKey;
+
+    use super::*;
+
+    #[test]
+    fn what_was_drawn_is_the_next_time_and_passes_r_engine_29() {
+        let base: BTreeMap<RecordKey, Vec<u8>> = BTreeMap::new();
+        let mut records = Overlay::new(&base);
+        let now = Timestamp::from_millis(1_000_000_000);
+        assert_eq!(next_upkeep(&records, now), Ok(None));
+        for (number, ask_due, suspect_due) in [(1, 0, 0), (2, 0, 1_000_000_007), (3, 1_000_000_005, 9)] {
+            let mut numbers =
+                NumbersRecord { ask_due, suspect_due, owed_since: 1, ..NumbersRecord::default() };
+            numbers::save_and_enter(&mut records, &DeviceId::new([number; 16]), &mut numbers).unwrap();
+        }
+        let next =
+            |after| next_upkeep(&records, Timestamp::from_millis(after)).unwrap().map(Timestamp::as_millis);
+        assert_eq!(next(1_000_000_000), Some(1_000_000_005));
+        assert_eq!(next(1_000_000_005), Some(1_000_000_007));
+        assert_eq!(next(1_000_000_007), None);
+    }
+
+    #[test]
+    fn a_clock_that_went_back_gives_nothing_up_r_engine_27() {
+        let base: BTreeMap<RecordKey, Vec<u8>> = BTreeMap::new();
+        let mut records = Overlay::new(&base);
+        let (device, now) = (DeviceId::new([1; 16]), Timestamp::from_millis(1_000_000_000));
+        let before = NumbersRecord {
+            gap_since: now.after(Duration::from_secs(3600)).as_millis(),
+            above: [ReceivedRange { first: 2, last: 2, check: 1 }].into(),
+            ..NumbersRecord::default()
+        };
+        numbers::save_numbers(&mut records, &device, &before);
+        assert!(give_up(&mut records, &device, now).unwrap().is_none());
+        let after = numbers::numbers(&records, &device).unwrap();
+        assert_eq!((after.received_up_to, after.above), (0, before.above), "it may still come");
+        assert_eq!(after.gap_since, now.as_millis());
+    }
 }

@@ -12,7 +12,8 @@ use chancery_identity::{
 };
 use chancery_org::{CLOCK_TOLERANCE, DeskKeys, Enrolment};
 use chancery_wire::proto::{
-    CredentialBody, DeviceRecord, DirectoryEntryBody, PeerRecord, SealedDirectoryEntry, SentRecord,
+    CredentialBody, DeviceRecord, DirectoryEntryBody, OutboxTarget, PeerRecord, SealedDirectoryEntry,
+    SentRecord,
 };
 use chancery_wire::records::{RecordKey, Table};
 use chancery_wire::{Timestamp, Unverified};
@@ -206,6 +207,16 @@ impl World {
         let peer = chancery_wire::decode::<PeerRecord>(bytes, chancery_wire::Limit::RECORD);
         let peer = peer.expect("sound").into_unchecked();
         (Some(peer.active).filter(|active| !active.is_empty()), peer.archived.len())
+    }
+
+    /// Returns how many items of a device's outbox wait for another.
+    #[must_use]
+    pub fn waiting_for(&self, id: PersonId, for_device: PersonId) -> u64 {
+        const OUTBOX: Table = Table(0x0140);
+        let name = RecordKey::new(OUTBOX, *self.people[for_device.0].device_id.as_bytes());
+        let Some(bytes) = self.people[id.0].disk.get(&name) else { return 0 };
+        let target = chancery_wire::decode::<OutboxTarget>(bytes, chancery_wire::Limit::RECORD);
+        target.expect("sound").unchecked().waiting
     }
 
     /// Returns how many messages to another device a device holds until they are acknowledged.

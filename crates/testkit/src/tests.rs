@@ -1,15 +1,16 @@
 //! What others rely on of a device, shown through a true relay.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use chancery_core::Session;
 use chancery_engine::{
-    Draft, Effect, Input, MAX_ARCHIVED, Notice, Step, member, message, next_step, resolve,
+    Draft, Effect, Input, MAX_ARCHIVED, MAX_FOR_DEVICE, Notice, Step, member, message, next_step, resolve,
 };
 use chancery_wire::proto::content::Body;
 use chancery_wire::proto::{
     Attachment, ClaimPrekeys, Content, DeviceRecord, DirectoryChange, DirectoryPage, DirectoryRecord, Heal,
-    MessageRecord, PeerRecord, Text, client_frame, relay_frame,
+    MessageRecord, NumberRange, PeerRecord, Text, client_frame, relay_frame,
 };
 use chancery_wire::records::{RecordKey, Table};
 use chancery_wire::{Limit, Unverified, decode, encode};
@@ -34,7 +35,7 @@ fn records_lie_where_the_protocol_page_says_r_engine_1() {
     let rule = page.split("**R-ENGINE-1.**").nth(1).unwrap().split("\n\n").next().unwrap();
     let table = |text: &str| text.get(..4).and_then(|digits| u16::from_str_radix(digits, 16).ok());
     let documented: BTreeSet<u16> = rule.split("0x").skip(1).filter_map(table).collect();
-    assert_eq!(documented.len(), 27);
+    assert_eq!(documented.len(), 28);
 
     let (mut world, [alice, bob, _]) = three(1);
     world.say(alice, bob, "a");
@@ -159,6 +160,8 @@ fn the_higher_version_counts_and_nothing_moves_with_a_handle_r_engine_11() {
     let devices = |world: &World, id: PersonId| vec![world.people[id.0].device_id.as_bytes().to_vec()];
     let take = |world: &mut World, who: PersonId, handle: &str, version: u64| {
         let member_id = world.people[who.0].member_id;
+        // Above what the desk has given, which is the time.
+        let version = world.now.as_millis() + version;
         let entry = world.sign_entry(member_id, handle, devices(world, who), version);
         let change = DirectoryChange { sequence: u64::MAX / 2, entry: Some(entry) };
         world.handle(alice, Input::Directory(&DirectoryPage { changes: vec![change], more: false }));
@@ -242,6 +245,43 @@ fn a_content_without_a_message_is_not_shown_r_content_1() {
     assert_eq!(world.heard(alice), ["hello"]);
     assert_eq!(world.history(alice, bob), ["hello", "hello"]);
     assert_eq!(world.undecryptable(alice), 0);
+}
+
+/// Two people who have written to each other, and what the second of them asks for.
+fn asked_for(seed: u64, highest: u64, missing: Option<u64>) -> (World, [PersonId; 2], Content) {
+    let (mut world, [alice, bob, _]) = three(seed);
+    for (from, to) in [(alice, bob), (bob, alice)] {
+        world.say(from, to, "hello");
+        world.run();
+    }
+    let missing = missing.map(|number| NumberRange { first: number, last: number });
+    let heal = Heal { highest, missing: missing.into_iter().collect() };
+    (world, [alice, bob], Content { body: Some(Body::Heal(heal)), ..Content::default() })
+}
+
+#[test]
+fn whoever_asks_for_what_is_gone_again_and_again_gets_an_answer_a_minute_r_engine_20() {
+    let (mut world, [alice, bob], heal) = asked_for(11, 1, Some(1));
+    for minute in 1..4 {
+        for _ in 0..20 {
+            say_raw(&mut world, bob, alice, &heal);
+        }
+        assert_eq!(world.waiting_for(alice, bob), minute);
+        world.wait(Duration::from_secs(60));
+    }
+}
+
+#[test]
+fn answers_take_no_more_places_than_a_device_has_r_engine_13_r_engine_20() {
+    let (mut world, [alice, bob], heal) = asked_for(12, 0, None);
+    for _ in 0..MAX_FOR_DEVICE - 3 {
+        world.say(alice, bob, "waits");
+    }
+    for _ in 0..3 {
+        say_raw(&mut world, bob, alice, &heal);
+        world.wait(Duration::from_secs(60));
+    }
+    assert_eq!(world.waiting_for(alice, bob), MAX_FOR_DEVICE);
 }
 
 #[test]

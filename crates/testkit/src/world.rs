@@ -260,6 +260,12 @@ impl World {
         self.exchange.close(&line, self.now, self.rng.as_mut());
     }
 
+    /// Lets what is next in a person's outbox fail for a reason that may pass.
+    pub fn postpone_next(&mut self, id: PersonId) {
+        let step = self.next_step(id).expect("something to send");
+        self.handle(id, Input::Postponed { item: step.item() });
+    }
+
     /// Lets the relay refuse for good what is next in a person's outbox.
     pub fn refuse_next(&mut self, id: PersonId) {
         let step = self.next_step(id).expect("something to send");
@@ -267,17 +273,14 @@ impl World {
         self.handle(id, Input::Failed { item: step.item() });
     }
 
-    /// Takes over directory and mailbox and renews prekeys; stops at a fault.
+    /// Renews prekeys, takes over directory and mailbox, and looks after sessions; stops at a fault.
     pub fn sync(&mut self, id: PersonId) {
         let mut line = self.log_in(id);
         if !self.sync_directory(id, &mut line) {
             return;
         }
         for effect in self.handle(id, Input::Upkeep) {
-            let Effect::PublishPrekeys(upload) = effect else {
-                assert!(matches!(effect, Effect::Notify(Notice::EventStored(_))), "unexpected {effect:?}");
-                continue;
-            };
+            let Effect::PublishPrekeys(upload) = effect else { panic!("unexpected {effect:?}") };
             let body = &upload.batch.as_ref().expect("signed").body;
             let sequence =
                 decode::<PrekeyBatchBody>(body, Limit::STATEMENT).expect("sound").unchecked().sequence;
@@ -289,28 +292,31 @@ impl World {
         if self.ask(&mut line, client_frame::Body::Subscribe(Subscribe {})).is_none() {
             return;
         }
-        self.read_mail(id, &mut line);
+        if self.read_mail(id, &mut line) {
+            self.handle(id, Input::SessionUpkeep);
+        }
     }
 
-    /// Takes over what a line has pushed; stops at a fault.
-    fn read_mail(&mut self, id: PersonId, line: &mut Line) {
+    /// Takes over what a line has pushed; `false` at a fault.
+    fn read_mail(&mut self, id: PersonId, line: &mut Line) -> bool {
         while let Some(envelopes) = self.fated(id, line) {
             for (envelope, is_last) in envelopes {
                 let input = Input::Received { sequence: envelope.sequence, envelope: &envelope.envelope };
                 let effects = self.handle(id, input);
                 if self.takes(Fault::DieAfterCommit) {
-                    return;
+                    return false;
                 }
                 let unread = |effect: &&Effect| **effect == Effect::Notify(Notice::Undecryptable);
                 self.people[id.0].undecryptable += effects.iter().filter(unread).count();
                 let acknowledges = effects.contains(&Effect::Acknowledge(envelope.sequence));
                 assert!(acknowledges, "whatever an envelope is, the relay may forget it");
                 if is_last && !self.acknowledge(line, envelope.sequence) {
-                    return;
+                    return false;
                 }
             }
         }
         self.exchange.close(line, self.now, self.rng.as_mut());
+        true
     }
 
     /// Returns whether the connection lasted.
@@ -540,8 +546,13 @@ mod tests {
         for pairs in [0, 1, 64] {
             assert!(world.handle(alice, at_relay(now, pairs)).is_empty());
         }
+        assert!(world.handle(alice, at_relay(now, 65)).is_empty(), "it is young");
+        world.wait(DAY / 24);
         let (second, _) = batches(&world.handle(alice, at_relay(now, 65)))[0];
         world.handle(alice, Input::PrekeysPublished { sequence: second });
+        // A relay that says so at each login gets one an hour.
+        assert!(world.handle(alice, at_relay(0, 0)).is_empty());
+        world.wait(DAY / 24);
         let (third, _) = batches(&world.handle(alice, at_relay(now, 64)))[0];
         assert!(third > second && second > now);
         assert_eq!(batches(&world.handle(alice, Input::Upkeep))[0].0, third, "until the relay has it");

@@ -89,7 +89,7 @@ fn what_there_is_no_room_for_is_neither_counted_nor_gone_r_engine_20() {
     }
     let two = answer(&mut records, &DEVICE, (0, &[]), 2).unwrap();
     assert_eq!((two.resend.len(), two.gone.len()), (2, 0));
-    let again = renumber(&mut records, &DEVICE, 9, 1).unwrap();
+    let again = renumber(&mut records, &DEVICE, 9, 1).unwrap().resend;
     assert_eq!(again.iter().map(|resend| resend.number).collect::<Vec<_>>(), [10]);
     let resent = |number| {
         let sent = load::<SentRecord>(&records, &sent_key(&DEVICE, number)).unwrap();
@@ -151,7 +151,40 @@ fn what_is_acknowledged_is_held_no_longer_r_engine_18() {
     assert_eq!(hear(&mut records, &DEVICE, (&of_another_time, 0), NOW).unwrap().heard, Heard::Disagreed(4));
     let beyond = up_to(40, 0);
     assert_eq!(hear(&mut records, &DEVICE, (&beyond, 0), NOW).unwrap().heard, Heard::Disagreed(40));
-    let resent: Vec<_> =
-        renumber(&mut records, &DEVICE, 40, 9).unwrap().iter().map(|r| (r.number, r.message_id[0])).collect();
+    let resent: Vec<_> = renumber(&mut records, &DEVICE, 40, 9)
+        .unwrap()
+        .resend
+        .iter()
+        .map(|r| (r.number, r.message_id[0]))
+        .collect();
     assert_eq!(resent, [(41, 3), (42, 4)], "the fifth was sent again 3 times");
+}
+
+#[test]
+fn what_comes_under_another_number_is_neither_missed_nor_lost_r_engine_18() {
+    let base: BTreeMap<RecordKey, Vec<u8>> = BTreeMap::new();
+    let (mut alice, mut bob) = (Overlay::new(&base), Overlay::new(&base));
+    // Alice's store was put back to when she had given 8 numbers; Bob has had two others since.
+    let before = NumbersRecord { last_sent: 8, first_held: 9, ..NumbersRecord::default() };
+    save_numbers(&mut alice, &DEVICE, &before);
+    for id in 109..=112 {
+        complete(&mut alice, &DEVICE, &mut message(id), NOW).unwrap();
+    }
+    for number in 1..=10 {
+        hear(&mut bob, &DEVICE, (&numbered(number), 0), NOW).unwrap();
+    }
+    let (mut acknowledgement, mut moved) = (Content::default(), Content::default());
+    complete(&mut bob, &DEVICE, &mut acknowledgement, NOW).unwrap();
+    let heard = hear(&mut alice, &DEVICE, (&acknowledgement, 0), NOW).unwrap().heard;
+    assert_eq!(heard, Heard::Disagreed(10));
+    let answer = renumber(&mut alice, &DEVICE, 10, 9).unwrap();
+    let numbers_of: Vec<_> = answer.resend.iter().map(|resend| resend.number).collect();
+    assert_eq!(numbers_of, [13, 14, 15, 16]);
+    moved.moved = answer.moved;
+    let mut lost = hear(&mut bob, &DEVICE, (&moved, 0), NOW).unwrap().lost;
+    for number in numbers_of {
+        lost += hear(&mut bob, &DEVICE, (&numbered(number), 0), NOW).unwrap().lost;
+    }
+    let state = numbers(&bob, &DEVICE).unwrap();
+    assert_eq!((lost, state.received_up_to, state.gap_since), (0, 16, 0));
 }
