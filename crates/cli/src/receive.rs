@@ -187,6 +187,7 @@ impl Printer {
 
     async fn print_message(&self, message: &Message, printed: &mut Option<u64>) -> Result<(), Failure> {
         let mut files = message::files(message);
+        let mut failed = Vec::new();
         if let Some(folder) = self.save.as_deref().filter(|_| !message.files.is_empty()) {
             // A download takes long; what was printed before must not come again if it is cut short.
             if let Some(number) = printed.take() {
@@ -194,28 +195,38 @@ impl Printer {
             }
             for (index, file) in files.iter_mut().enumerate() {
                 // A file that cannot be had now holds up neither its message nor those behind it (R-ENGINE-13).
-                self.save(message, index, folder, file).await?;
+                if let Some(waits) = self.save(message, index, folder, file).await? {
+                    failed.push((index, waits));
+                }
             }
         }
         let object = message::object(message, &files);
         // A follower's uploads go on meanwhile.
         self.bar.clear();
-        self.output.result(&object, || message::text(message, &files))
+        self.output.result(&object, || message::text(message, &files))?;
+        // Not before: nothing is said of a file, and nobody tries it beside this, until its message was printed.
+        for (index, waits) in failed {
+            if waits {
+                self.client.file_waits(message, index).await?;
+            } else {
+                self.client.give_up_file(message, index).await?;
+            }
+        }
+        Ok(())
     }
 
-    /// Saves a file, or notes why it could not be; what may still be had then waits for another try. Returns whether
-    /// it does.
+    /// Saves a file, or notes in `file` why it could not be: then returns whether it may still be had.
     async fn save(
         &self,
         message: &Message,
         index: usize,
         folder: &Path,
         file: &mut File,
-    ) -> Result<bool, Failure> {
+    ) -> Result<Option<bool>, Failure> {
         // A kill between download and line leaves the file behind; it is not fetched twice.
         let saved = message.files.get(index).and_then(|info| Some((info.path.as_deref()?, info.size)));
         if saved.is_some_and(|(path, size)| is_saved(Path::new(path), folder, size)) {
-            return Ok(false);
+            return Ok(None);
         }
         let download = async {
             match self.offline.get() {
@@ -231,7 +242,7 @@ impl Printer {
         match saved {
             Ok(path) => {
                 file.saved(path.to_string_lossy().into_owned());
-                Ok(false)
+                Ok(None)
             }
             Err(error) => {
                 tracing::warn!(code = error.code().name(), "a file was not saved");
@@ -243,7 +254,7 @@ impl Printer {
                 } else {
                     self.client.give_up_file(message, index).await?;
                 }
-                Ok(waits)
+                Ok(Some(waits))
             }
         }
     }
@@ -255,12 +266,16 @@ impl Printer {
         let mut waits = false;
         for WaitingFile { message, index, .. } in self.client.waiting_files().await? {
             let Some(mut file) = message::files(&message).into_iter().nth(index) else { continue };
-            if self.save(&message, index, folder, &mut file).await? {
+            let outcome = self.save(&message, index, folder, &mut file).await?;
+            if outcome == Some(true) {
                 waits = true;
-            } else {
-                let object = message::later_file(&message, index, &file);
-                self.bar.clear();
-                self.output.result(&object, || message::later_file_text(&message, &file))?;
+                continue;
+            }
+            let object = message::later_file(&message, index, &file);
+            self.bar.clear();
+            self.output.result(&object, || message::later_file_text(&message, &file))?;
+            if outcome == Some(false) {
+                self.client.set_file_waiting(&message, index, false).await?;
             }
         }
         Ok(waits)

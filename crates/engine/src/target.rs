@@ -85,7 +85,7 @@ pub(crate) fn is_given_up(
     now: Timestamp,
 ) -> Result<bool, EngineError> {
     let before = target(records, name(item))?;
-    let mut target = before.clone();
+    let mut target = before;
     let passed = |since: u64, wait| Timestamp::from_millis(since).after(wait) <= now;
     // What lies ahead was noted by a clock that was wrong.
     if target.failing_since == 0 || target.failing_since > now.as_millis() {

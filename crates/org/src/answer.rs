@@ -25,6 +25,10 @@ use crate::{Desk, OrgError};
 /// How long a device credential is valid, at most until its issuer's end: two years.
 pub const CREDENTIAL_VALIDITY: Duration = Duration::from_secs(730 * 24 * 60 * 60);
 
+/// How far a credential may be dated ahead of the desk's clock, so that it is not older than the entry before it: 12 hours,
+/// half of the day by which it begins earlier than it is dated.
+const MOST_AHEAD: Duration = Duration::from_secs(12 * 60 * 60);
+
 /// The desk's answer to a request. Commit the batch before anything is sent.
 #[derive(Debug)]
 pub struct Answered {
@@ -127,7 +131,9 @@ impl Desk {
         if device_id == self.credential().device_id() || state::credential(*records, &device_id)?.is_some() {
             return Err(OrgError::IdentifierTaken);
         }
-        let credential = self.sign_credential(request.keys, (member_id, device_id), *now, *rng)?;
+        // A clock that was ahead has dated the last entry: to whoever holds that one the device is newer (R-ENGINE-15).
+        let issued = Timestamp::from_millis(member.entry_version).min(now.after(MOST_AHEAD)).max(*now);
+        let credential = self.sign_credential(request.keys, (member_id, device_id), issued, *rng)?;
         state::put_credential(batch, &device_id, &credential);
         state::put_used_key(batch, &request.reply_mailbox, &device_id);
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::conversation::receive_deaf;
-use crate::support::{Company, string};
+use crate::support::{Company, chancery, string};
 
 /// Alice, Bob and Carol, and a file of Alice's.
 fn three() -> (Company, String) {
@@ -83,6 +83,25 @@ fn a_file_that_cannot_be_saved_holds_up_no_message_and_is_tried_again_r_engine_1
     assert_eq!(history.lines[1]["files"][1]["path"], saved.lines[1]["file"]["path"]);
     let rest = company.command("bob", &["receive", "--save", &downloads]);
     assert_eq!((rest.code, rest.lines.len()), (0, 0), "{rest:?}");
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_file_of_a_message_that_was_not_printed_is_not_reported_before_it() {
+    let (company, file) = three();
+    let downloads = company.at("downloads");
+    company.command("alice", &["send", "bob", "with a file", "--file", &file]).ok();
+    std::fs::write(&downloads, b"").unwrap();
+    let words = company.words("bob", &["receive", "--save", &downloads]);
+    let mut unheard = chancery(&words.iter().map(String::as_str).collect::<Vec<_>>());
+    let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+    assert!(!unheard.stdout(full).status().unwrap().success());
+
+    std::fs::remove_file(&downloads).unwrap();
+    let heard = company.command("bob", &["receive", "--save", &downloads]).ok();
+    assert_eq!(heard["text"], "with a file");
+    assert_eq!(std::fs::read(string(&heard["files"][0]["path"])).unwrap(), b"a note");
+    assert_eq!(std::fs::read_dir(&downloads).unwrap().count(), 1);
 }
 
 #[test]

@@ -140,6 +140,24 @@ fn an_approved_device_becomes_the_same_members() {
 }
 
 #[test]
+fn a_clock_that_was_ahead_leaves_no_entry_that_is_newer_than_the_next_device_r_org_13() {
+    const HOUR: Duration = Duration::from_secs(3600);
+    for (ahead, dated) in [(6, 6), (20, 12)] {
+        let mut world = World::new(74);
+        world.now = NOW.after(HOUR * ahead);
+        let first = world.member("alice");
+        let (version, _) = world.listed(&first);
+        assert_eq!(version, world.now.as_millis());
+        world.now = NOW;
+        let second = world.second(&first).unwrap().credential;
+        // R-ENGINE-15 compares with this time.
+        let issued = second.not_before().after(HOUR * 24);
+        assert_eq!(issued, NOW.after(HOUR * dated), "{ahead} hours ahead");
+        assert!(second.is_valid_at(NOW));
+    }
+}
+
+#[test]
 fn a_lost_answer_to_an_approval_is_given_again() {
     // R-ORG-20
     let mut world = World::new(91);
