@@ -275,7 +275,7 @@ impl Printer {
             self.bar.clear();
             self.output.result(&object, || message::later_file_text(&message, &file))?;
             if outcome == Some(false) {
-                self.client.set_file_waiting(&message, index, false).await?;
+                self.client.give_up_file(&message, index).await?;
             }
         }
         Ok(waits)
