@@ -111,6 +111,9 @@ fn explore(sides: &[Side; 2], ids: &Ids, seen: &mut Seen) -> usize {
                 last[1 - of].read(message);
             }
             assert_eq!(last[0].peer.active, last[1].peer.active, "{sides:?}");
+            let both = last[0].received.intersection(&last[1].received);
+            let greatest = both.max_by_key(|id| (note(&last[0].peer, &[**id]).unwrap().begun_at, **id));
+            assert_eq!(last[0].peer.active, [*greatest.unwrap()], "{sides:?}");
         }
     }
     ends
