@@ -240,6 +240,12 @@ impl World {
         false
     }
 
+    /// Empties a device's histories, and nothing else.
+    pub fn forget_history(&mut self, id: PersonId) {
+        let history = [Table(0x0150), Table(0x0151), Table(0x0160)];
+        self.people[id.0].disk.retain(|key, _| !history.contains(&key.table));
+    }
+
     /// Returns the identifier of a device.
     #[must_use]
     pub fn device_id(&self, id: PersonId) -> DeviceId {

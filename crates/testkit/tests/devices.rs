@@ -167,30 +167,75 @@ fn a_quiet_session_is_refreshed_and_nobody_sees_it_r_engine_21() {
     assert_eq!(world.held(alice, bob), 0, "acknowledged without a message");
 }
 
+/// After so many messages it is looked at what has come, and the histories are emptied: in a long run they would fill the machine's
+/// memory. Sessions, numbers and what waits stay.
+const CHAPTER: usize = 100_000;
+
+/// Two people's devices, and the number of the message from which on each was there.
+struct Couple {
+    people: [Vec<PersonId>; 2],
+    since: BTreeMap<PersonId, usize>,
+}
+
+impl Couple {
+    fn devices(&self) -> Vec<PersonId> {
+        self.people.iter().flatten().copied().collect()
+    }
+
+    fn texts(&self, world: &World, device: PersonId) -> Vec<usize> {
+        let with = self.people[usize::from(self.people[0].contains(&device))][0];
+        let history = world.history(device, with);
+        let mut texts: Vec<usize> = history.iter().map(|text| text.parse().expect("a number")).collect();
+        texts.sort_unstable();
+        texts
+    }
+
+    /// Waits until every device has each of the messages from `begin` to `end` that it was there for, once.
+    fn check(&self, world: &mut World, begin: usize, end: usize) {
+        world.storm(0, 0);
+        let expected = |device: &PersonId| (self.since[device].max(begin)..end).collect::<Vec<_>>();
+        let is_whole = |world: &World| self.devices().iter().all(|it| self.texts(world, *it) == expected(it));
+        let settled = world.settle(is_whole);
+        let lacking = self.devices().into_iter().map(|device| {
+            let texts = self.texts(world, device);
+            let missing = expected(&device).into_iter().filter(|n| texts.binary_search(n).is_err());
+            (device, texts.len(), missing.collect::<Vec<_>>())
+        });
+        let lacking: Vec<_> = lacking.filter(|(_, _, missing)| !missing.is_empty()).collect();
+        assert!(settled, "{lacking:?} of {:?}", self.since);
+    }
+}
+
 /// Two people whose devices grow to three each, in bad weather.
 fn storm(seed: u64, count: usize) {
     let (mut world, alice, bob) = two(seed);
-    let mut people = [vec![alice], vec![bob]];
-    let mut since: BTreeMap<PersonId, usize> = [(alice, 0), (bob, 0)].into();
+    let mut couple = Couple { people: [vec![alice], vec![bob]], since: [(alice, 0), (bob, 0)].into() };
+    let mut begin = 0;
     world.storm(10, 5);
     for number in 0..count {
+        if number - begin == CHAPTER {
+            couple.check(&mut world, begin, number);
+            couple.devices().into_iter().for_each(|device| world.forget_history(device));
+            begin = number;
+            world.storm(10, 5);
+        }
         let due = [1, 2, 3, 4].iter().any(|part| number == count * part / 10);
         if due {
-            let person = people.iter().position(|devices| devices.len() < 3).expect("due four times");
-            let person = if people[0].len() > people[1].len() { 1 } else { person };
-            let new = world.add_device(people[person][0]);
-            people[person].push(new);
+            let person = couple.people.iter().position(|devices| devices.len() < 3).expect("due four times");
+            let person = if couple.people[0].len() > couple.people[1].len() { 1 } else { person };
+            let new = world.add_device(couple.people[person][0]);
+            couple.people[person].push(new);
             // Whom a message is for is fixed by what its sender knows.
-            people.iter().flatten().for_each(|device| world.sync(*device));
-            since.insert(new, number);
+            couple.devices().into_iter().for_each(|device| world.sync(device));
+            couple.since.insert(new, number);
         }
         let person = world.dice(2) as usize;
-        let devices = people[person].len();
-        let from = people[person][world.dice(devices as u32) as usize];
-        world.say(from, people[1 - person][0], &number.to_string());
+        let devices = couple.people[person].len();
+        let from = couple.people[person][world.dice(devices as u32) as usize];
+        world.say(from, couple.people[1 - person][0], &number.to_string());
         if world.dice(3) == 0 {
             world.flush(from);
-            let all: Vec<_> = people.iter().flatten().copied().collect();
+            let all = couple.devices();
             let to = all[world.dice(all.len() as u32) as usize];
             world.sync(to);
             world.flush(to);
@@ -201,30 +246,13 @@ fn storm(seed: u64, count: usize) {
             world.wait(Duration::from_millis(pause.into()));
         }
     }
-    world.storm(0, 0);
-    let texts = |world: &World, device: PersonId| {
-        let with = if people[0].contains(&device) { bob } else { alice };
-        let mut texts: Vec<usize> =
-            world.history(device, with).iter().map(|text| text.parse().expect("a number")).collect();
-        texts.sort_unstable();
-        texts
-    };
-    let is_whole = |world: &World| {
-        since.iter().all(|(device, first)| texts(world, *device) == (*first..count).collect::<Vec<_>>())
-    };
-    let settled = world.settle(is_whole);
-    let lacking = since.iter().map(|(device, first)| {
-        let texts = texts(&world, *device);
-        let missing: Vec<_> = (*first..count).filter(|n| texts.binary_search(n).is_err()).collect();
-        (*device, texts.len(), missing)
-    });
-    let lacking: Vec<_> = lacking.filter(|(_, _, missing)| !missing.is_empty()).collect();
-    assert!(settled, "{lacking:?} of {since:?}");
-    let unread: usize = since.keys().map(|device| world.undecryptable(*device)).sum();
-    let handshakes: usize = since.keys().map(|device| world.handshakes(*device)).sum();
+    couple.check(&mut world, begin, count);
+    let devices = couple.devices();
+    let unread: usize = devices.iter().map(|device| world.undecryptable(*device)).sum();
+    let handshakes: usize = devices.iter().map(|device| world.handshakes(*device)).sum();
     println!(
         "seed {seed}: {count} messages, {} devices, {handshakes} handshakes, {unread} unread",
-        since.len()
+        devices.len()
     );
 }
 
