@@ -249,10 +249,7 @@ impl Printer {
                 file.failed(&error);
                 let waits = !is_lost(error.code());
                 if waits {
-                    self.client.file_waits(message, index).await?;
                     self.failed.borrow_mut().get_or_insert(error);
-                } else {
-                    self.client.give_up_file(message, index).await?;
                 }
                 Ok(Some(waits))
             }
