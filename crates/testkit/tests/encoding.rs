@@ -76,7 +76,7 @@ fn an_input_above_the_limit_of_its_kind_is_refused_unread_r_wire_3() {
     let kinds = [
         ("frame between client and relay", Limit::FRAME),
         ("envelope", Limit::ENVELOPE),
-        ("signed statement about an identity", Limit::STATEMENT),
+        ("body of a signed statement about an identity", Limit::STATEMENT),
         ("organisation's public document", Limit::ORGANISATION),
         ("prekey bundle", Limit::BUNDLE),
         ("content of a message", Limit::CONTENT),
