@@ -11,6 +11,7 @@ use chancery_identity::{
     Capabilities, DeviceId, DeviceKeys, DirectoryKey, DisplayName, Handle, IssuerId, MemberId, SUITE, sign,
 };
 use chancery_org::{CLOCK_TOLERANCE, DeskKeys, Enrolment};
+use chancery_relay::Storage as _;
 use chancery_wire::proto::{
     CredentialBody, DeviceRecord, DirectoryEntryBody, OutboxTarget, PeerRecord, SealedDirectoryEntry,
     SentRecord,
@@ -238,6 +239,11 @@ impl World {
             }
         }
         false
+    }
+
+    /// Has the relay forget what has expired.
+    pub fn tidy_relay(&mut self) {
+        self.exchange.storage.expire(self.now, u32::MAX).expect("memory");
     }
 
     /// Empties a device's histories, and nothing else.

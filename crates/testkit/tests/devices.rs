@@ -216,6 +216,7 @@ fn storm(seed: u64, count: usize) {
         if number - begin == CHAPTER {
             couple.check(&mut world, begin, number);
             couple.devices().into_iter().for_each(|device| world.forget_history(device));
+            world.tidy_relay();
             begin = number;
             world.storm(10, 5);
         }
