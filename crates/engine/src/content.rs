@@ -128,7 +128,8 @@ pub fn safe_name(name: &str) -> String {
     while safe.len() > MAX_FILE_NAME {
         safe.pop();
     }
-    let trimmed = safe.trim_matches(|c: char| c == ' ').trim_start_matches('.');
+    // Both from the start in any order: a dot behind a space hides a file as well as a dot alone.
+    let trimmed = safe.trim_end_matches(' ').trim_start_matches([' ', '.']);
     if trimmed.is_empty() { "file".into() } else { trimmed.into() }
 }
 
@@ -169,6 +170,8 @@ mod tests {
             ("/", "file"),
             ("", "file"),
             (".bashrc", "bashrc"),
+            (" . .bashrc ", "bashrc"),
+            (". ", "file"),
             ("a\u{202E}gpj.exe", "agpj.exe"),
             ("report\n.txt", "report.txt"),
         ] {

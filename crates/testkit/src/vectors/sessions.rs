@@ -289,6 +289,7 @@ fn content_padding() -> Vec<Draft> {
         "a\u{202e}fdp.exe",
         "a:b*c?",
         "\u{0}x\n",
+        " . .hidden ",
     ];
     for (index, name) in names.iter().enumerate() {
         drafts.push((format!("file-name-{index}"), "file-name", json!({ "name": name })));
