@@ -107,13 +107,15 @@ pub fn stream(data: &[u8]) {
     assert!(tried.sound && plain == b"a file", "nothing else opens under this key");
 }
 
-/// An inclusion proof: size, index and path are the input's, and only the right one convinces.
+/// Proofs of a tree: size, index and path are the input's, and only the right ones convince.
 pub fn merkle(data: &[u8]) {
     let Some(([size, index, wrong], path)) = data.split_first_chunk::<3>() else { return };
     let (size, index) = (usize::from(*size).max(1), usize::from(*index));
     let leaves: Vec<merkle::Hash> = (0..size).map(|leaf| merkle::leaf_hash(&leaf.to_be_bytes())).collect();
     let root = merkle::root(&leaves);
     let proof: Vec<merkle::Hash> = path.as_chunks::<32>().0.to_vec();
+    consistency(&leaves, index, &proof);
+    frontier(data);
     let verify = |index: usize, leaf: &merkle::Hash, proof: &[merkle::Hash]| {
         merkle::verify_inclusion(&root, size as u64, index as u64, leaf, proof)
     };
@@ -123,4 +125,38 @@ pub fn merkle(data: &[u8]) {
     assert!(verify(index, &leaves[index], &sound));
     assert_eq!(verify(index, &leaves[index], &proof), proof == sound);
     assert!(*wrong == 0 || !verify(index ^ usize::from(*wrong), &leaves[index], &sound));
+}
+
+/// Whether the tree of `old` leaves begins this one: with the input's path, and with the right one.
+fn consistency(leaves: &[merkle::Hash], old: usize, proof: &[merkle::Hash]) {
+    let size = leaves.len() as u64;
+    let root = merkle::root(leaves);
+    let Some(sound) = merkle::consistency_proof(leaves, old) else {
+        return assert!(!merkle::verify_consistency(old as u64, &root, size, &root, proof));
+    };
+    let before = merkle::root(&leaves[..old]);
+    let verify = |from: &merkle::Hash, proof: &[merkle::Hash]| {
+        merkle::verify_consistency(old as u64, from, size, &root, proof)
+    };
+    assert!(verify(&before, &sound));
+    assert_eq!(verify(&before, proof), proof == sound);
+    assert!(old == 0 || !verify(&[0; 32], &sound));
+}
+
+/// The compact state of a tree; what reads also writes, and goes on.
+fn frontier(data: &[u8]) {
+    let Some(mut frontier) = merkle::Frontier::from_bytes(data) else { return };
+    assert_eq!(frontier.to_bytes(), data);
+    let (size, before) = (frontier.size(), frontier.root());
+    frontier.push([5; 32]);
+    assert_eq!(frontier.root() == before, size == merkle::MAX_LEAVES);
+    let sound = merkle::verify_inclusion(
+        &frontier.root(),
+        frontier.size(),
+        frontier.size() - 1,
+        &[5; 32],
+        &frontier.last_proof(),
+    );
+    assert!(sound || size == merkle::MAX_LEAVES);
+    assert_eq!(merkle::Frontier::from_bytes(&frontier.to_bytes()), Some(frontier));
 }

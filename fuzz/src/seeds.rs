@@ -60,14 +60,7 @@ fn own(target: &str) -> Vec<(&'static str, Vec<u8>)> {
             .map(|((_, kind), name)| (name, [vec![kind, 0, 1], vec![1; 509]].concat()))
             .collect(),
         "directory_sealed" => vec![("raw-sound", raw(encode(&COMPANY.alice.entry)))],
-        "merkle" => vec![
-            ("one-leaf", vec![1, 0, 1]),
-            (
-                "two-leaves",
-                [vec![2, 0, 1], chancery_crypto::merkle::leaf_hash(&1_usize.to_be_bytes()).to_vec()].concat(),
-            ),
-            ("many-leaves", vec![255, 254, 1]),
-        ],
+        "merkle" => trees(),
         "link_request" => vec![
             ("inside-sound", vec![2]),
             ("inside-first-key", vec![2, 0, 4, 1]),
@@ -111,6 +104,21 @@ fn own(target: &str) -> Vec<(&'static str, Vec<u8>)> {
         ],
         _ => Vec::new(),
     }
+}
+
+fn trees() -> Vec<(&'static str, Vec<u8>)> {
+    let second = chancery_crypto::merkle::leaf_hash(&1_usize.to_be_bytes());
+    let state = |size: [u8; 8], hashes: usize| [size.to_vec(), vec![9; hashes * 32]].concat();
+    vec![
+        ("one-leaf", vec![1, 0, 1]),
+        ("two-leaves", [&[2, 0, 1], second.as_slice()].concat()),
+        ("many-leaves", vec![255, 254, 1]),
+        ("grown", [&[2, 1, 0], second.as_slice()].concat()),
+        ("no-growth", vec![5, 5, 0]),
+        ("state-empty", vec![0; 8]),
+        ("state", state([0, 0, 0, 0, 0, 0, 0, 6], 3)),
+        ("state-full", state([64, 0, 0, 0, 0, 0, 0, 0], 63)),
+    ]
 }
 
 fn device_link() -> String {

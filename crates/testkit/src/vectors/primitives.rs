@@ -40,6 +40,7 @@ pub(super) const KINDS: &[Kind] = &[
     Kind { name: "box", requirements: &["R-STORE-6"], compute: compute_box },
     Kind { name: "stream", requirements: &["R-CRYPTO-12", "R-CRYPTO-13"], compute: compute_stream },
     Kind { name: "merkle", requirements: &["R-CRYPTO-14", "R-PREKEY-5"], compute: compute_merkle },
+    Kind { name: "consistency", requirements: &["R-CRYPTO-15", "R-CRYPTO-16"], compute: compute_consistency },
 ];
 
 fn hash_and_kdf() -> Vec<Draft> {
@@ -337,13 +338,16 @@ fn compute_stream(inputs: &Inputs<'_>) -> Computation {
 }
 
 fn merkle_trees() -> Vec<Draft> {
-    [1_usize, 2, 3, 4, 5, 7, 8, 13]
-        .into_iter()
-        .map(|size| {
-            let leaves: Vec<String> = (0..size).map(|leaf| sample_hex(&format!("leaf {leaf}"), 32)).collect();
-            (format!("merkle-{size}"), "merkle", json!({ "leaves": leaves }))
-        })
-        .collect()
+    let leaves =
+        |size: usize| (0..size).map(|leaf| sample_hex(&format!("leaf {leaf}"), 32)).collect::<Vec<_>>();
+    let trees = [1, 2, 3, 4, 5, 7, 8, 13].into_iter();
+    let trees = trees.map(|size| (format!("merkle-{size}"), "merkle", json!({ "leaves": leaves(size) })));
+    let pairs = [(0, 0), (0, 3), (1, 1), (1, 2), (2, 5), (3, 4), (3, 7), (4, 7), (6, 8), (7, 13), (8, 13)];
+    let grown = pairs.into_iter().map(|(old, new)| {
+        let inputs = json!({ "leaves": leaves(new), "old": old });
+        (format!("consistency-{old}-{new}"), "consistency", inputs)
+    });
+    trees.chain(grown).collect()
 }
 
 fn compute_merkle(inputs: &Inputs<'_>) -> Computation {
@@ -362,5 +366,27 @@ fn compute_merkle(inputs: &Inputs<'_>) -> Computation {
     computed.via("leaf_hashes", json!(leaves.iter().map(|hash| hex(hash)).collect::<Vec<_>>()));
     computed.out("root", &root);
     computed.out("proofs", Value::Array(proofs));
+    Ok(computed)
+}
+
+fn compute_consistency(inputs: &Inputs<'_>) -> Computation {
+    let leaves: Vec<merkle::Hash> =
+        inputs.list("leaves")?.iter().map(|content| merkle::leaf_hash(content)).collect();
+    let old = usize::try_from(inputs.number("old")?).map_err(|_| "inputs.old: too large")?;
+    let proof = merkle::consistency_proof(&leaves, old).ok_or("inputs.old: above the number of leaves")?;
+    let (mut before, mut after) = (merkle::Frontier::new(), merkle::Frontier::new());
+    leaves[..old].iter().for_each(|leaf| before.push(*leaf));
+    leaves.iter().for_each(|leaf| after.push(*leaf));
+    same("old root", &before.root(), &merkle::root(&leaves[..old]))?;
+    same("new root", &after.root(), &merkle::root(&leaves))?;
+    let sizes = (before.size(), after.size());
+    if !merkle::verify_consistency(sizes.0, &before.root(), sizes.1, &after.root(), &proof) {
+        return Err("the proof does not verify".into());
+    }
+    let mut computed = Computed::default();
+    computed.out("old_root", &before.root());
+    computed.out("new_root", &after.root());
+    computed.out("proof", json!(proof.iter().map(|hash| hex(hash)).collect::<Vec<_>>()));
+    computed.out("state", &after.to_bytes());
     Ok(computed)
 }
