@@ -53,6 +53,8 @@ labels! {
     HASH_DEVICE_CODE = "hash device code";
     /// Leaf of a prekey batch.
     HASH_PREKEY = "hash prekey";
+    /// Statement that an entry of the log commits to.
+    HASH_LOG_STATEMENT = "hash log statement";
     /// Fingerprint of an envelope, by which a second delivery is noticed.
     HASH_ENVELOPE = "hash envelope";
 
@@ -66,6 +68,22 @@ labels! {
     SIGN_RELAY_RECORD = "sign relay record";
     /// Issuer signs a directory entry.
     SIGN_DIRECTORY = "sign directory entry";
+    /// Root signs its successor.
+    SIGN_ROOT_SUCCESSOR = "sign root successor";
+    /// New root accepts the organisation.
+    SIGN_ROOT_ACCEPTANCE = "sign root acceptance";
+    /// Root ends an issuer.
+    SIGN_ISSUER_REVOCATION = "sign issuer revocation";
+    /// Issuer ends a device or a member.
+    SIGN_REVOCATION = "sign revocation";
+    /// Issuer sets the policy.
+    SIGN_POLICY = "sign policy";
+    /// Issuer names who takes a group over.
+    SIGN_GROUP_SUCCESSOR = "sign group successor";
+    /// Issuer commits to something that the log does not show.
+    SIGN_LOG_COMMITMENT = "sign log commitment";
+    /// Log signs a checkpoint.
+    SIGN_CHECKPOINT = "sign checkpoint";
     /// Device signs the root of a prekey batch.
     SIGN_PREKEYS = "sign prekey batch";
     /// Initiator signs a handshake.

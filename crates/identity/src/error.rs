@@ -48,3 +48,47 @@ impl From<chancery_wire::DecodeError> for IdentityError {
         Self::Malformed
     }
 }
+
+/// Something that an honest log does not say. Whoever showed it is at fault; nothing was changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum LogError {
+    /// An entry, a statement or a note does not have its form; drop it.
+    #[error("log entry is malformed")]
+    Malformed,
+    /// A signature does not verify, or an entry commits to something else than it shows; drop it.
+    #[error("log entry is not authentic")]
+    NotAuthentic,
+    /// Whoever signed may not, or not any more; an issuer with the capability has to sign.
+    #[error("issuer may not sign this, or no longer")]
+    NotPermitted,
+    /// It has been said before; nothing is left to do.
+    #[error("the log says so already")]
+    Duplicate,
+    /// A number or a time is not above the last; sign it again with a higher one.
+    #[error("log entry is out of order")]
+    OutOfOrder,
+    /// A named limit is reached.
+    #[error("the log has too many of these")]
+    TooMany,
+    /// The statement itself is not believed.
+    #[error("{0}")]
+    Statement(IdentityError),
+}
+
+impl From<IdentityError> for LogError {
+    fn from(error: IdentityError) -> Self {
+        match error {
+            IdentityError::Malformed => Self::Malformed,
+            IdentityError::NotAuthentic => Self::NotAuthentic,
+            IdentityError::NotPermitted | IdentityError::UnknownIssuer => Self::NotPermitted,
+            error => Self::Statement(error),
+        }
+    }
+}
+
+impl From<chancery_crypto::NotAuthentic> for LogError {
+    fn from(_: chancery_crypto::NotAuthentic) -> Self {
+        Self::NotAuthentic
+    }
+}

@@ -28,13 +28,17 @@
 
 extern crate alloc;
 
+mod authority;
 mod capability;
+pub mod checkpoint;
 mod credential;
 mod directory;
 mod error;
 mod id;
+pub mod log;
 mod login;
 mod organisation;
+mod policy;
 pub mod prekey;
 pub mod sign;
 mod validity;
@@ -42,15 +46,18 @@ mod validity;
 #[cfg(test)]
 mod tests;
 
+pub use authority::{Authority, Change, MAX_GROUP_SUCCESSORS, MAX_SUCCESSOR_MEMBERS, Submission};
 pub use capability::Capabilities;
 pub use credential::{Credential, DeviceKeys};
 pub use directory::{
     DirectoryEntry, DirectoryKey, DisplayName, Handle, MAX_DEVICES, MAX_HANDLE_LEN, MAX_NAME_LEN, NameError,
     PADDING_STEP,
 };
-pub use error::IdentityError;
+pub use error::{IdentityError, LogError};
 pub use id::{DeviceId, IssuerId, MemberId, OrgId};
 pub use login::{login_message, reply_mailbox};
 pub use organisation::{
-    Desk, Issuer, MAX_ISSUERS, MAX_RELAY_URL_LEN, Organisation, RelayRecord, SUITE, is_relay_url,
+    Desk, Issuer, MAX_ISSUERS, MAX_RELAY_URL_LEN, MAX_SUCCESSORS, Organisation, RelayRecord, SUITE,
+    is_relay_url,
 };
+pub use policy::{DEFAULT_FRESHNESS, LEAST_FRESHNESS, Policy};

@@ -19,6 +19,8 @@ use crate::{
 pub const SUITE: u32 = 1;
 /// Most issuers of an organisation. 40 certificates fill most of [`Limit::ORGANISATION`].
 pub const MAX_ISSUERS: usize = 40;
+/// Most successors of the first root. A root is replaced when it is lost or stolen; eight times is a long life.
+pub const MAX_SUCCESSORS: usize = 8;
 /// Longest address of a relay, in bytes. It has to fit into a QR code beside the rest of an invitation.
 pub const MAX_RELAY_URL_LEN: usize = 256;
 
@@ -40,7 +42,11 @@ pub struct Issuer {
 }
 
 impl Issuer {
-    fn verify(signed: &proto::Signed, org: &OrgId, root: &VerifyingKey) -> Result<Self, IdentityError> {
+    pub(crate) fn verify(
+        signed: &proto::Signed,
+        org: &OrgId,
+        root: &VerifyingKey,
+    ) -> Result<Self, IdentityError> {
         root.verify(label::SIGN_ISSUER, &signed.body, &signed.signature)?;
         let body: proto::IssuerBody = decode(&signed.body, Limit::STATEMENT)?.into_unchecked();
         check_suite(body.suite)?;
@@ -161,6 +167,8 @@ pub struct RelayRecord {
     url: String,
     pin: [u8; 32],
     sequence: u64,
+    log_key: VerifyingKey,
+    issuer_id: IssuerId,
 }
 
 impl RelayRecord {
@@ -181,6 +189,18 @@ impl RelayRecord {
     pub const fn sequence(&self) -> u64 {
         self.sequence
     }
+
+    /// Returns the key that signs the log's checkpoints. It orders entries and authorises nothing.
+    #[must_use]
+    pub const fn log_key(&self) -> &VerifyingKey {
+        &self.log_key
+    }
+
+    /// Returns who signed the record.
+    #[must_use]
+    pub const fn issuer_id(&self) -> IssuerId {
+        self.issuer_id
+    }
 }
 
 /// Whether `url` has the form of a relay's address: `wss://`, then 1 or more bytes of visible ASCII (R-ID-10).
@@ -196,7 +216,10 @@ pub fn is_relay_url(url: &str) -> bool {
 #[derive(Clone)]
 pub struct Organisation {
     id: OrgId,
+    /// The newest root.
     root: VerifyingKey,
+    /// Those before it, oldest first.
+    former_roots: Vec<VerifyingKey>,
     issuers: Vec<Issuer>,
     desk: Option<Desk>,
     relay: Option<RelayRecord>,
@@ -228,25 +251,99 @@ impl Organisation {
         if expected.is_some_and(|expected| expected != id) {
             return Err(IdentityError::WrongOrganisation);
         }
-        if document.issuers.len() > MAX_ISSUERS {
-            return Err(IdentityError::Malformed);
+        let mut organisation = Self::of_root(root);
+        for signed in document.successors {
+            organisation.add_successor(signed)?;
         }
-        let mut issuers: Vec<Issuer> = Vec::with_capacity(document.issuers.len());
-        for signed in &document.issuers {
-            let issuer = Issuer::verify(signed, &id, &root)?;
-            if issuers.iter().any(|other| other.id == issuer.id || other.key == issuer.key) {
-                return Err(IdentityError::Malformed);
-            }
-            issuers.push(issuer);
+        for signed in document.issuers {
+            organisation.add_issuer(signed)?;
         }
-        let mut organisation = Self { id, root, issuers, desk: None, relay: None, document };
-        if let Some(signed) = &organisation.document.desk {
-            organisation.desk = Some(organisation.verify_desk(signed)?);
+        if let Some(signed) = document.desk {
+            organisation.set_desk(signed)?;
         }
-        if let Some(signed) = &organisation.document.relay {
-            organisation.relay = Some(organisation.verify_relay(signed)?);
+        if let Some(signed) = document.relay {
+            organisation.set_relay(signed)?;
         }
         Ok(organisation)
+    }
+
+    /// Returns an organisation of which nothing but the first root is known.
+    #[must_use]
+    pub fn of_root(root: VerifyingKey) -> Self {
+        let document = proto::Organisation { root_key: root.as_bytes().to_vec(), ..Default::default() };
+        let id = OrgId::of(&root);
+        Self { id, root, former_roots: Vec::new(), issuers: Vec::new(), desk: None, relay: None, document }
+    }
+
+    /// Takes over a statement by which the newest root names its successor (R-ID-16).
+    ///
+    /// # Errors
+    ///
+    /// [`IdentityError`]: nothing has changed.
+    pub fn add_successor(&mut self, signed: proto::Signed) -> Result<(), IdentityError> {
+        let root = &self.root;
+        root.verify(label::SIGN_ROOT_SUCCESSOR, &signed.body, &signed.signature)?;
+        let body: proto::RootSuccessorBody = decode(&signed.body, Limit::STATEMENT)?.into_unchecked();
+        check_org(&body.org_id, &self.id)?;
+        let next = VerifyingKey::from_bytes(&body.root_key)?;
+        let accepted = root_acceptance(&self.id, root);
+        next.verify(label::SIGN_ROOT_ACCEPTANCE, &accepted, &body.acceptance)?;
+        if self.document.successors.len() >= MAX_SUCCESSORS
+            || *root == next
+            || self.former_roots.contains(&next)
+        {
+            return Err(IdentityError::Malformed);
+        }
+        self.former_roots.push(core::mem::replace(&mut self.root, next));
+        self.document.successors.push(signed);
+        Ok(())
+    }
+
+    /// Takes over an issuer that one of the roots signed (R-ID-4).
+    ///
+    /// # Errors
+    ///
+    /// [`IdentityError`]: nothing has changed.
+    pub fn add_issuer(&mut self, signed: proto::Signed) -> Result<(), IdentityError> {
+        // Usually the newest root's; the log tells which root signed when (R-LOG-6).
+        let mut verified = Err(IdentityError::NotAuthentic);
+        for root in core::iter::once(&self.root).chain(self.former_roots.iter().rev()) {
+            verified = Issuer::verify(&signed, &self.id, root);
+            if verified != Err(IdentityError::NotAuthentic) {
+                break;
+            }
+        }
+        let issuer = verified?;
+        if self.issuers.len() >= MAX_ISSUERS
+            || self.issuers.iter().any(|other| other.id == issuer.id || other.key == issuer.key)
+        {
+            return Err(IdentityError::Malformed);
+        }
+        self.issuers.push(issuer);
+        self.document.issuers.push(signed);
+        Ok(())
+    }
+
+    /// Takes over the desk's statement in place of the one at hand (R-ID-9).
+    ///
+    /// # Errors
+    ///
+    /// [`IdentityError`]: nothing has changed.
+    pub fn set_desk(&mut self, signed: proto::Signed) -> Result<(), IdentityError> {
+        self.desk = Some(self.verify_desk(&signed)?);
+        self.document.desk = Some(signed);
+        Ok(())
+    }
+
+    /// Takes over a relay record in place of the one at hand, whatever its sequence (R-ID-10).
+    ///
+    /// # Errors
+    ///
+    /// [`IdentityError`]: nothing has changed.
+    pub fn set_relay(&mut self, signed: proto::Signed) -> Result<(), IdentityError> {
+        self.relay = Some(self.verify_relay(&signed)?);
+        self.document.relay = Some(signed);
+        Ok(())
     }
 
     /// Returns the identifier.
@@ -255,10 +352,16 @@ impl Organisation {
         self.id
     }
 
-    /// Returns the root's verifying key.
+    /// Returns the verifying key of the newest root.
     #[must_use]
     pub const fn root_key(&self) -> &VerifyingKey {
         &self.root
+    }
+
+    /// Returns the first root's key, of which the identifier is the hash.
+    #[must_use]
+    pub fn first_root(&self) -> &VerifyingKey {
+        self.former_roots.first().unwrap_or(&self.root)
     }
 
     /// Returns all issuers, expired ones too.
@@ -389,7 +492,8 @@ impl Organisation {
             return Err(IdentityError::Malformed);
         }
         let pin = body.pin.as_slice().try_into().map_err(|_| IdentityError::Malformed)?;
-        Ok(RelayRecord { url: body.url, pin, sequence: body.sequence })
+        let log_key = VerifyingKey::from_bytes(&body.log_key)?;
+        Ok(RelayRecord { url: body.url, pin, sequence: body.sequence, log_key, issuer_id: issuer.id })
     }
 }
 
@@ -397,6 +501,11 @@ impl Issuer {
     pub(crate) const fn validity(&self) -> &Validity {
         &self.validity
     }
+}
+
+/// What a new root signs to accept: the organisation and the root before it.
+pub(crate) fn root_acceptance(org: &OrgId, before: &VerifyingKey) -> Vec<u8> {
+    [org.as_bytes().as_slice(), before.as_bytes()].concat()
 }
 
 pub(crate) fn check_suite(suite: u32) -> Result<(), IdentityError> {

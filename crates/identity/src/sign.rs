@@ -8,6 +8,9 @@ use chancery_crypto::signature::SigningKey;
 use chancery_wire::{encode, proto};
 use proto::Signed;
 
+use crate::OrgId;
+use crate::organisation::root_acceptance;
+
 /// Signs an issuer's certificate with the organisation's root (R-ID-4).
 pub fn sign_issuer(root: &SigningKey, body: &proto::IssuerBody, rng: &mut dyn CryptoRng) -> Signed {
     sign(root, label::SIGN_ISSUER, encode(body), rng)
@@ -39,6 +42,59 @@ pub fn sign_directory_entry(
     rng: &mut dyn CryptoRng,
 ) -> Signed {
     sign(issuer, label::SIGN_DIRECTORY, encode(body), rng)
+}
+
+/// Signs a root's successor with the root before it (R-ID-16).
+pub fn sign_root_successor(
+    root: &SigningKey,
+    next: &SigningKey,
+    org: &OrgId,
+    rng: &mut dyn CryptoRng,
+) -> Signed {
+    let accepted = root_acceptance(org, root.verifying_key());
+    let body = proto::RootSuccessorBody {
+        org_id: org.as_bytes().to_vec(),
+        root_key: next.verifying_key().as_bytes().to_vec(),
+        acceptance: next.sign(label::SIGN_ROOT_ACCEPTANCE, &accepted, rng),
+    };
+    sign(root, label::SIGN_ROOT_SUCCESSOR, encode(&body), rng)
+}
+
+/// Signs the end of an issuer with the organisation's root (R-LOG-4).
+pub fn sign_issuer_revocation(
+    root: &SigningKey,
+    body: &proto::IssuerRevocationBody,
+    rng: &mut dyn CryptoRng,
+) -> Signed {
+    sign(root, label::SIGN_ISSUER_REVOCATION, encode(body), rng)
+}
+
+/// Signs the end of a device or a member with an issuer's key (R-LOG-4).
+pub fn sign_revocation(issuer: &SigningKey, body: &proto::RevocationBody, rng: &mut dyn CryptoRng) -> Signed {
+    sign(issuer, label::SIGN_REVOCATION, encode(body), rng)
+}
+
+/// Signs the policy with an issuer's key (R-LOG-4).
+pub fn sign_policy(issuer: &SigningKey, body: &proto::PolicyBody, rng: &mut dyn CryptoRng) -> Signed {
+    sign(issuer, label::SIGN_POLICY, encode(body), rng)
+}
+
+/// Signs who takes a group over with an issuer's key (R-LOG-4).
+pub fn sign_group_successor(
+    issuer: &SigningKey,
+    body: &proto::GroupSuccessorBody,
+    rng: &mut dyn CryptoRng,
+) -> Signed {
+    sign(issuer, label::SIGN_GROUP_SUCCESSOR, encode(body), rng)
+}
+
+/// Signs a commitment with an issuer's key (R-LOG-4).
+pub fn sign_log_commitment(
+    issuer: &SigningKey,
+    body: &proto::LogCommitmentBody,
+    rng: &mut dyn CryptoRng,
+) -> Signed {
+    sign(issuer, label::SIGN_LOG_COMMITMENT, encode(body), rng)
 }
 
 /// Signs a prekey batch with a device's key (R-PREKEY-2).

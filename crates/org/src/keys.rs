@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use chancery_crypto::kem::KemSecret;
 use chancery_crypto::rng::CryptoRng;
 use chancery_crypto::secret::{Secret, SecretBytes};
-use chancery_crypto::signature::{SEED_LEN, SigningKey};
+use chancery_crypto::signature::{SEED_LEN, SigningKey, VerifyingKey};
 use chancery_crypto::x25519::DhSecret;
 use chancery_identity::{Capabilities, DeviceKeys, IssuerId, OrgId, Organisation, is_relay_url, sign};
 use chancery_wire::{Limit, decode, encode, proto};
@@ -92,6 +92,17 @@ impl IssuerKey {
     }
 }
 
+/// Where a relay is, and by what it is known.
+#[derive(Debug, Clone, Copy)]
+pub struct RelayPlace<'a> {
+    /// `wss://host:port`.
+    pub url: &'a str,
+    /// SHA-256 of its certificate's `SubjectPublicKeyInfo`.
+    pub pin: &'a [u8; 32],
+    /// The key that signs the log's checkpoints.
+    pub log_key: &'a VerifyingKey,
+}
+
 /// Everything that an administrator signs with: offboarding, groups, policy, log and archive.
 #[derive(Debug)]
 pub struct AdminKeys(IssuerKey);
@@ -118,17 +129,18 @@ impl AdminKeys {
     pub fn record_relay(
         &self,
         organisation: &Organisation,
-        url: &str,
-        pin: &[u8; 32],
+        place: RelayPlace<'_>,
         rng: &mut dyn CryptoRng,
     ) -> Result<proto::Organisation, AdminError> {
+        let RelayPlace { url, pin, log_key } = place;
         if !is_relay_url(url) {
             return Err(AdminError::RelayUrl);
         }
         if !self.0.is_issuer_of(organisation, Capabilities::POLICY) {
             return Err(AdminError::WrongKeys);
         }
-        if organisation.relay().is_some_and(|relay| relay.url() == url && relay.pin() == pin) {
+        if organisation.relay().is_some_and(|it| it.url() == url && it.pin() == pin && it.log_key() == log_key)
+        {
             return Ok(organisation.as_proto().clone());
         }
         let last = organisation.relay().map_or(0, chancery_identity::RelayRecord::sequence);
@@ -138,6 +150,7 @@ impl AdminKeys {
             url: url.into(),
             pin: pin.to_vec(),
             sequence: last.checked_add(1).ok_or(AdminError::SequenceExhausted)?,
+            log_key: log_key.as_bytes().to_vec(),
         };
         let relay = Some(sign::sign_relay_record(&self.0.key, &body, rng));
         Ok(proto::Organisation { relay, ..organisation.as_proto().clone() })
