@@ -143,10 +143,8 @@ pub(crate) fn add_session(
     peer.notes.push(SessionNote {
         session_id: id.clone(),
         made_at: now.as_millis(),
-        used_at: now.as_millis(),
         began_here: origin.began_here,
         healing: origin.healing,
-        sent_at: now.as_millis(),
         archived_at: 0,
         begun_at: origin.begun_at,
     });
@@ -209,31 +207,18 @@ pub(crate) fn used(
     now: Timestamp,
 ) -> Result<(), EngineError> {
     let (device, id) = (session.peer_device(), session.id().to_vec());
-    let mut peer = peer(records, &device)?;
+    let before = peer(records, &device)?;
+    let mut peer = before.clone();
     index(records, &device, &mut peer)?;
-    match peer.notes.iter_mut().find(|note| note.session_id == id) {
-        Some(note) => note.used_at = now.as_millis(),
-        None => peer.notes.push(SessionNote {
-            session_id: id.clone(),
-            made_at: now.as_millis(),
-            used_at: now.as_millis(),
-            sent_at: now.as_millis(),
-            ..SessionNote::default()
-        }),
+    if note(&peer, &id).is_none() {
+        let made_at = now.as_millis();
+        peer.notes.push(SessionNote { session_id: id.clone(), made_at, ..SessionNote::default() });
     }
     if peer.active != id && returns(records, &peer, (&id, is_first), now)? {
         activate(&mut peer, id, now);
     }
-    save_peer(records, &device, &peer);
-    Ok(())
-}
-
-/// A message was sealed with a session.
-pub(crate) fn sent(records: &mut Overlay<'_>, session: &Session, now: Timestamp) -> Result<(), EngineError> {
-    let device = session.peer_device();
-    let mut peer = peer(records, &device)?;
-    if let Some(note) = peer.notes.iter_mut().find(|note| note.session_id == session.id()) {
-        note.sent_at = now.as_millis();
+    // Most messages change nothing here.
+    if peer != before {
         save_peer(records, &device, &peer);
     }
     Ok(())

@@ -178,7 +178,6 @@ fn seal(
     numbers::complete(records, &session.peer_device(), &mut content, now)?;
     let envelope = session.encrypt(&encode(&content), rng).map_err(|_| EngineError::TooLarge)?;
     peers::save_session(records, session, &TagChange::default());
-    peers::sent(records, session, now)?;
     Ok(sealed(envelope, session, rng))
 }
 
@@ -195,7 +194,6 @@ pub(crate) fn refresh(
         .refresh_with(&encode(&content), now, rng)
         .map_err(|_| EngineError::Misuse("the session is used up"))?;
     peers::save_session(records, session, &TagChange::default());
-    peers::sent(records, session, now)?;
     Ok(sealed(envelope, session, rng))
 }
 
