@@ -51,17 +51,6 @@ pub(crate) fn room_for(records: &dyn Records, device: &DeviceId) -> Result<u64, 
     Ok(room(records)?.min(MAX_FOR_DEVICE.saturating_sub(waiting)))
 }
 
-/// Whether something for a device is still here.
-pub(crate) fn waits_for(records: &dyn Records, device: &DeviceId) -> Result<bool, EngineError> {
-    let state = outbox().state(records)?;
-    for item in state.first..state.next {
-        if outbox_item(records, item)?.is_some_and(|stored| stored.device_id == device.as_bytes()) {
-            return Ok(true);
-        }
-    }
-    Ok(false)
-}
-
 /// Appends an item.
 pub(crate) fn push(records: &mut Overlay<'_>, item: &OutboxItem) -> Result<(), EngineError> {
     target::joined(records, item)?;

@@ -18,6 +18,7 @@ use crate::messages;
 use crate::numbers;
 use crate::peers;
 use crate::sending;
+use crate::target;
 
 /// How long a message may go unacknowledged before it is acknowledged without one: 1 h; also how often that
 /// happens for one peer device.
@@ -218,7 +219,7 @@ fn nudge(
     if !has_come(numbers.nudge_due, LONGEST, now) {
         return Ok(());
     }
-    let reminded = !sending::waits_for(records, device)? && remind(records, device, now, rng)?;
+    let reminded = target::waiting(records, device.as_bytes())? == 0 && remind(records, device, now, rng)?;
     let mut numbers = numbers::numbers(records, device)?;
     numbers.nudges = numbers.nudges.saturating_add(reminded.into());
     numbers.nudge_due = next_nudge(&numbers, now, rng);
