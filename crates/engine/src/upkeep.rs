@@ -147,13 +147,12 @@ fn ask(
     rng: &mut dyn CryptoRng,
 ) -> Result<(), EngineError> {
     let mut numbers = numbers::numbers(records, device)?;
+    let longest = GAP_PATIENCE.saturating_add(GAP_SPREAD);
     if numbers.gap_since != 0 && numbers.ask_due == 0 && numbers.heals == 0 {
         let since = Timestamp::from_millis(numbers.gap_since);
-        let most = GAP_PATIENCE.saturating_add(GAP_SPREAD);
-        numbers.ask_due = heal::draw(since, (GAP_PATIENCE, most), rng).as_millis();
+        numbers.ask_due = heal::draw(since, (GAP_PATIENCE, longest), rng).as_millis();
         numbers::save_numbers(records, device, &numbers);
     }
-    let longest = GAP_PATIENCE.saturating_add(GAP_SPREAD);
     let too_soon = numbers.asked_at != 0 && !is_over(numbers.asked_at, HEAL_INTERVAL, now);
     if !has_come(numbers.ask_due, longest, now) || too_soon {
         return Ok(());
