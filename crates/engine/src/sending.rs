@@ -70,7 +70,7 @@ pub(crate) fn send(
     if is_full(records)? {
         return Err(EngineError::QueueFull);
     }
-    let (content, mut record) = content::from_draft(draft, &own, now)?;
+    let mut record = content::from_draft(draft, &own, now)?;
     let mut items = Vec::new();
     let item = OutboxItem {
         conversation: record.conversation.clone(),
@@ -85,10 +85,7 @@ pub(crate) fn send(
         if target::waiting(records, recipient.as_bytes())? >= MAX_FOR_DEVICE {
             continue;
         }
-        let mut content = content.clone();
-        if copy {
-            content.conversation = record.conversation.clone();
-        }
+        let content = content::of_record(&record, copy);
         let member = if copy { &own } else { &draft.to };
         let step = Some(seal_or_wait(records, (member, &recipient), &content, now, rng)?);
         items.push(OutboxItem { device_id: recipient.as_bytes().to_vec(), step, copy, ..item.clone() });
