@@ -37,6 +37,10 @@ pub(crate) fn save_peer(records: &mut Overlay<'_>, device: &DeviceId, peer: &Pee
     save(records, key(PEER, &[device.as_bytes()]), peer);
 }
 
+fn peer_index(records: &dyn Records) -> Result<PeerIndex, EngineError> {
+    Ok(load(records, &key(PEER_INDEX, &[]))?.unwrap_or_default())
+}
+
 /// Returns the member that a peer device was seen to belong to.
 pub(crate) fn peer_member(records: &dyn Records, device: &DeviceId) -> Result<MemberId, EngineError> {
     MemberId::from_bytes(&peer(records, device)?.member_id).ok_or(EngineError::DamagedRecord)
@@ -226,7 +230,7 @@ pub(crate) fn used(
 
 /// Enters a peer device among those that upkeep looks after next.
 pub(crate) fn set_due(records: &mut Overlay<'_>, device: &DeviceId, due: bool) -> Result<(), EngineError> {
-    let mut index: PeerIndex = load(records, &key(PEER_INDEX, &[]))?.unwrap_or_default();
+    let mut index = peer_index(records)?;
     index.due.retain(|id| id != device.as_bytes());
     if due {
         index.due.push(device.as_bytes().to_vec());
@@ -237,8 +241,7 @@ pub(crate) fn set_due(records: &mut Overlay<'_>, device: &DeviceId, due: bool) -
 
 /// Returns the devices that upkeep has to look after.
 pub(crate) fn due(records: &dyn Records) -> Result<Vec<DeviceId>, EngineError> {
-    let index: PeerIndex = load(records, &key(PEER_INDEX, &[]))?.unwrap_or_default();
-    Ok(index.due.iter().filter_map(|id| DeviceId::from_bytes(id)).collect())
+    Ok(peer_index(records)?.due.iter().filter_map(|id| DeviceId::from_bytes(id)).collect())
 }
 
 /// Whether an archived session that the peer still uses becomes active again: if it is above the active one in the order that
@@ -280,7 +283,7 @@ fn index(records: &mut Overlay<'_>, device: &DeviceId, peer: &mut PeerRecord) ->
         return Ok(());
     }
     peer.indexed = true;
-    let mut index: PeerIndex = load(records, &key(PEER_INDEX, &[]))?.unwrap_or_default();
+    let mut index = peer_index(records)?;
     if !index.device_ids.iter().any(|id| id == device.as_bytes()) {
         index.device_ids.push(device.as_bytes().to_vec());
         save(records, key(PEER_INDEX, &[]), &index);
@@ -290,8 +293,7 @@ fn index(records: &mut Overlay<'_>, device: &DeviceId, peer: &mut PeerRecord) ->
 
 /// Returns the devices with which there are or were sessions.
 pub(crate) fn all(records: &dyn Records) -> Result<Vec<DeviceId>, EngineError> {
-    let index: PeerIndex = load(records, &key(PEER_INDEX, &[]))?.unwrap_or_default();
-    Ok(index.device_ids.iter().filter_map(|id| DeviceId::from_bytes(id)).collect())
+    Ok(peer_index(records)?.device_ids.iter().filter_map(|id| DeviceId::from_bytes(id)).collect())
 }
 
 /// Ends one session. If it was the active one, the greatest of the archived ones takes its place.
@@ -321,7 +323,7 @@ pub(crate) fn remove(records: &mut Overlay<'_>, device: &DeviceId) -> Result<(),
     for id in old.archived.iter().chain([&old.active]).filter(|id| !id.is_empty()) {
         forget_session(records, id)?;
     }
-    let mut index: PeerIndex = load(records, &key(PEER_INDEX, &[]))?.unwrap_or_default();
+    let mut index = peer_index(records)?;
     if old.indexed {
         index.device_ids.retain(|id| id != device.as_bytes());
         index.due.retain(|id| id != device.as_bytes());
