@@ -37,9 +37,9 @@ impl Client {
     /// # Errors
     ///
     /// [`ErrorCode::InvitationDamaged`], [`ErrorCode::InvitationExpired`], [`ErrorCode::InvitationUsed`],
-    /// [`ErrorCode::InvitationUnknown`]: ask for another invitation. [`ErrorCode::DeskUnavailable`],
-    /// [`ErrorCode::RelayUnreachable`], [`ErrorCode::TimedOut`]: try again later. [`ErrorCode::WrongRelay`],
-    /// [`ErrorCode::WrongOrganisation`]: somebody else answers; tell the administrator.
+    /// [`ErrorCode::InvitationUnknown`]: ask for another invitation. [`ErrorCode::InvitationVersion`]: update.
+    /// [`ErrorCode::DeskUnavailable`], [`ErrorCode::RelayUnreachable`], [`ErrorCode::TimedOut`]: try again later.
+    /// [`ErrorCode::WrongRelay`], [`ErrorCode::WrongOrganisation`]: somebody else answers; tell the administrator.
     /// [`ErrorCode::AlreadyEnrolled`]: use another folder.
     pub async fn enroll(home: &Path, key: &KeySource, link: &str, patience: Duration) -> Result<Self, Error> {
         Self::enroll_with(home, key, link, patience, |_| {}).await
