@@ -56,13 +56,14 @@ pub(crate) fn keep(
         written_at: now.as_millis(),
     };
     queue().push(records, encode(&record))?;
-    address_all(device, records, rng)
+    address_all(device, records, now, rng)
 }
 
 /// Sends every message whose recipient is known by now, in the order in which they were written (R-ENGINE-14).
 pub(crate) fn address_all(
     device: &Device,
     records: &mut Overlay<'_>,
+    now: Timestamp,
     rng: &mut dyn CryptoRng,
 ) -> Result<(), EngineError> {
     for (number, waiting) in all(records)? {
@@ -75,7 +76,7 @@ pub(crate) fn address_all(
         };
         // What cannot be queued as a whole takes no number and advances no session.
         let mut trial = Overlay::new(records);
-        let sent = sending::send(device, &mut trial, &draft, waiting.written_at, rng);
+        let sent = sending::send(device, &mut trial, (&draft, waiting.written_at), now, rng);
         let batch = trial.into_batch();
         match sent {
             Ok(()) => {

@@ -22,7 +22,7 @@ pub const MAX_FILE_NAME: usize = 255;
 pub(crate) fn from_draft(
     draft: &Draft<'_>,
     own: &MemberId,
-    now: Timestamp,
+    written_at: Timestamp,
 ) -> Result<MessageRecord, EngineError> {
     check(draft.text, &draft.attachments)?;
     let text = Text { text: draft.text.into(), attachments: draft.attachments.clone() };
@@ -30,8 +30,8 @@ pub(crate) fn from_draft(
         id: draft.message_id.to_vec(),
         conversation: draft.to.as_bytes().to_vec(),
         from: own.as_bytes().to_vec(),
-        sent_at: now.as_millis(),
-        stored_at: now.as_millis(),
+        sent_at: written_at.as_millis(),
+        stored_at: written_at.as_millis(),
         text: Some(text),
         state: MessageState::Queued as u32,
         ..MessageRecord::default()

@@ -57,11 +57,12 @@ pub(crate) fn push(records: &mut Overlay<'_>, item: &OutboxItem) -> Result<(), E
     outbox().push(records, encode(item)).map(drop)
 }
 
-/// Stores a message and everything that has to happen for it. Who gets it is fixed here (R-CONTENT-8).
+/// Stores a message and everything that has to happen for it. Who gets it is fixed here (R-CONTENT-8). It says when it
+/// was written, which may be long ago; what is waited for from now on counts from now.
 pub(crate) fn send(
     device: &Device,
     records: &mut Overlay<'_>,
-    draft: &Draft<'_>,
+    (draft, written_at): (&Draft<'_>, Timestamp),
     now: Timestamp,
     rng: &mut dyn CryptoRng,
 ) -> Result<(), EngineError> {
@@ -70,7 +71,7 @@ pub(crate) fn send(
     if is_full(records)? {
         return Err(EngineError::QueueFull);
     }
-    let mut record = content::from_draft(draft, &own, now)?;
+    let mut record = content::from_draft(draft, &own, written_at)?;
     let mut items = Vec::new();
     let item = OutboxItem {
         conversation: record.conversation.clone(),

@@ -192,3 +192,28 @@ fn a_message_to_somebody_unknown_waits_for_the_directory_and_keeps_its_order_r_e
     world.run();
     assert_eq!(world.heard(carol), ["never"]);
 }
+
+#[test]
+fn what_waited_long_for_its_recipient_is_not_missed_as_soon_as_it_is_sent_r_engine_26() {
+    let (mut world, alice, _) = World::pair(9);
+    let other = world.add_device(alice);
+    world.run();
+    world.say(alice, alice, "note");
+    world.run();
+    world.say(other, alice, "answer");
+    world.run();
+    world.say_by_name(alice, "carol", "hello");
+    world.wait(Duration::from_secs(5 * 3600));
+    world.run();
+    let carol = world.enrol("carol");
+    world.sync(alice);
+    world.address(alice);
+    world.flush(alice);
+    let sent = world.deliveries(alice).len();
+    world.sync(alice);
+    world.flush(alice);
+    assert_eq!(world.deliveries(alice).len(), sent, "nobody had the time to acknowledge it");
+    world.run();
+    assert_eq!(world.heard(carol), ["hello"]);
+    assert_eq!(world.heard(other), ["note", "hello"]);
+}
