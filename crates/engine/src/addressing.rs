@@ -93,9 +93,8 @@ pub(crate) fn address_all(
 }
 
 fn all(records: &dyn Records) -> Result<Vec<(u64, Unaddressed)>, EngineError> {
-    let state = queue().state(records)?;
     let mut waiting = Vec::new();
-    for number in state.first..state.next {
+    for number in queue().numbers(records)? {
         let Some(bytes) = records.get(&queue().item_key(number))? else { continue };
         let record =
             decode::<UnaddressedRecord>(&bytes, Limit::RECORD).map_err(|_| EngineError::DamagedRecord)?;
