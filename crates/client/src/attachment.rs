@@ -29,7 +29,7 @@ const PART_LEN: usize = 256 * 1024;
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Progress {
-    /// The file's name, or the blob's for an upload that an earlier command began.
+    /// The file's name; for an upload the blob's identifier in hexadecimal.
     pub name: String,
     /// Bytes done.
     pub done: u64,

@@ -97,8 +97,13 @@ impl Client {
     pub async fn device_requests(&self) -> Result<Vec<String>, Error> {
         let org = self.me().org_id;
         let waiting = self.waiting().await?;
-        let mut codes: Vec<String> = waiting.iter().map(|request| request.code(&org)).collect();
-        codes.dedup();
+        let mut codes: Vec<String> = Vec::new();
+        for code in waiting.iter().map(|request| request.code(&org)) {
+            // Whoever else has the link may have sent something under the same code, and between others.
+            if !codes.contains(&code) {
+                codes.push(code);
+            }
+        }
         Ok(codes)
     }
 

@@ -37,9 +37,9 @@ impl Client {
     /// # Errors
     ///
     /// [`ErrorCode::InvitationDamaged`], [`ErrorCode::InvitationExpired`], [`ErrorCode::InvitationUsed`],
-    /// [`ErrorCode::InvitationUnknown`]: ask for another invitation. [`ErrorCode::DeskUnavailable`],
-    /// [`ErrorCode::RelayUnreachable`], [`ErrorCode::TimedOut`]: try again later. [`ErrorCode::WrongRelay`],
-    /// [`ErrorCode::WrongOrganisation`]: somebody else answers; tell the administrator.
+    /// [`ErrorCode::InvitationUnknown`]: ask for another invitation. [`ErrorCode::InvitationVersion`]: update.
+    /// [`ErrorCode::DeskUnavailable`], [`ErrorCode::RelayUnreachable`], [`ErrorCode::TimedOut`]: try again later.
+    /// [`ErrorCode::WrongRelay`], [`ErrorCode::WrongOrganisation`]: somebody else answers; tell the administrator.
     /// [`ErrorCode::AlreadyEnrolled`]: use another folder.
     pub async fn enroll(home: &Path, key: &KeySource, link: &str, patience: Duration) -> Result<Self, Error> {
         Self::enroll_with(home, key, link, patience, |_| {}).await
@@ -77,15 +77,15 @@ impl Client {
                 show_code(&link.code(&device.keys));
             }
         };
-        let enrolment = match attempt.ask(&organisation, (&device, &pending), show_code).await {
+        let enrolment = match attempt.ask(&organisation, (&device, &pending), show_code).await? {
             Ok(enrolment) => enrolment,
-            Err(error) => {
+            Err(refused) => {
                 // Only the desk's word ends the attempt: after any other fault, a wrong clock among them, it may
-                // have issued a credential already, and to these keys alone.
-                if is_refusal(error.code()) {
+                // have issued a credential already, and to these keys alone (R-ORG-5).
+                if is_final(&refused) {
                     forget(&mut store)?;
                 }
-                return Err(error);
+                return Err(enrol_error(&refused));
             }
         };
         install(&mut store, &attempt, &organisation, &device.keys, &enrolment)?;
@@ -162,8 +162,12 @@ fn open_or_create(home: &Home, key: &KeySource) -> Result<Store, Error> {
     Ok(Store::create(home.store(), key, &mut clock::rng()?)?)
 }
 
-const fn is_refusal(code: ErrorCode) -> bool {
-    matches!(code, ErrorCode::InvitationUnknown | ErrorCode::InvitationUsed | ErrorCode::InvitationExpired)
+/// Whether the desk will never say anything else to the same request.
+const fn is_final(refused: &EnrolError) -> bool {
+    matches!(
+        refused,
+        EnrolError::InvitationUnknown | EnrolError::InvitationUsed | EnrolError::InvitationExpired
+    )
 }
 
 /// Drops a refused request, so that the next invitation starts with new keys.
@@ -251,13 +255,13 @@ impl Attempt {
         Ok((device, pending))
     }
 
-    /// Sends the request to the desk and waits for its answer.
+    /// Sends the request to the desk and waits for its answer; the inner error is the desk's word.
     async fn ask(
         &self,
         organisation: &Organisation,
         (device, pending): (&PendingDevice, &PendingEnrolment),
         when_asked: impl FnOnce(),
-    ) -> Result<Enrolment, Error> {
+    ) -> Result<Result<Enrolment, EnrolError>, Error> {
         let exchange = async {
             let (mailbox, mut pushes) = self.connect().await?;
             mailbox.log_in(&self.way.org_id(), self.way.relay_pin(), &device.keys, None).await?;
@@ -277,11 +281,11 @@ impl Attempt {
                     Err(EnrolError::InvitationUnknown) if self.is_device_link() => {
                         mailbox.done(acknowledge).await?;
                     }
-                    Err(error) => {
+                    Err(refused) => {
                         mailbox.done(acknowledge).await?;
-                        return Err(enrol_error(&error));
+                        return Ok(Err(refused));
                     }
-                    Ok(enrolment) => return Ok(enrolment),
+                    Ok(enrolment) => return Ok(Ok(enrolment)),
                 }
             }
         };

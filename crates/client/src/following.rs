@@ -15,7 +15,7 @@ use crate::{clock, outbox};
 /// How often a follower looks for messages that another process has queued: every 2 s.
 const OUTBOX_INTERVAL: Duration = Duration::from_secs(2);
 /// A connection that lasted this long was a good one: the next failure starts with short waits again.
-pub(crate) const GOOD_CONNECTION: Duration = Duration::from_secs(2);
+const GOOD_CONNECTION: Duration = Duration::from_secs(2);
 
 impl Client {
     /// Connects once: sends what waits, and meanwhile renews prekeys when due and takes over directory and
@@ -62,27 +62,18 @@ impl Client {
     ///
     /// May be dropped at any time: as [`Self::sync`]. `stop` does the same.
     pub async fn follow(&self, stop: impl Future<Output = ()>) -> Result<(), Error> {
-        tokio::pin!(stop);
-        let mut backoff = Backoff::default();
+        tokio::select! {
+            () = stop => Ok(()),
+            ended = self.keep_following() => ended,
+        }
+    }
+
+    async fn keep_following(&self) -> Result<(), Error> {
+        let mut pauses = Pauses::default();
         loop {
             let mut connected = None;
-            let outcome = tokio::select! {
-                () = &mut stop => return Ok(()),
-                outcome = self.follow_once(&mut connected) => outcome,
-            };
-            if connected.is_some_and(|since: Instant| since.elapsed() >= GOOD_CONNECTION) {
-                backoff.reset();
-            }
-            match outcome {
-                Err(error) if !may_pass(&error) => return Err(error),
-                Err(error) => tracing::info!(code = error.code().name(), "not connected"),
-                Ok(()) => {}
-            }
-            let pause = backoff.next(&mut clock::rng()?);
-            tokio::select! {
-                () = &mut stop => return Ok(()),
-                () = tokio::time::sleep(pause) => {}
-            }
+            let outcome = self.follow_once(&mut connected).await;
+            pauses.pause(outcome, connected).await?;
         }
     }
 
@@ -135,7 +126,35 @@ impl Client {
     }
 }
 
+/// The pauses between connections.
+#[derive(Default)]
+pub(crate) struct Pauses {
+    backoff: Backoff,
+}
+
+impl Pauses {
+    /// Waits for the next try after a connection that ended, and was there since `connected`; an error that waiting
+    /// does not mend is returned at once.
+    pub(crate) async fn pause(
+        &mut self,
+        outcome: Result<(), Error>,
+        connected: Option<Instant>,
+    ) -> Result<(), Error> {
+        if connected.is_some_and(|since| since.elapsed() >= GOOD_CONNECTION) {
+            self.backoff.reset();
+        }
+        match outcome {
+            Err(error) if !may_pass(&error) => return Err(error),
+            Err(error) => tracing::info!(code = error.code().name(), "not connected"),
+            Ok(()) => {}
+        }
+        let pause = self.backoff.next(&mut clock::rng()?);
+        tokio::time::sleep(pause).await;
+        Ok(())
+    }
+}
+
 /// Whether the same may go well with another connection, or once somebody has mended the relay.
-pub(crate) fn may_pass(error: &Error) -> bool {
+fn may_pass(error: &Error) -> bool {
     error.is_retryable() || matches!(error.code(), ErrorCode::RelayProtocol | ErrorCode::RelayRefused)
 }

@@ -52,9 +52,7 @@ impl Mailbox {
             let more = page.more && !page.changes.is_empty();
             if !page.changes.is_empty() {
                 let effects = shared.worker.call(move |state| state.handle(Input::Directory(&page))).await?;
-                if effects.iter().any(|effect| matches!(effect, Effect::Notify(Notice::EventStored(_)))) {
-                    shared.worker.announce();
-                }
+                announce(shared, &effects);
             }
             if !more {
                 return shared.address_waiting().await;
@@ -84,9 +82,7 @@ impl Mailbox {
     pub(crate) async fn look_after_sessions(&self, shared: &Shared) -> Result<Timestamp, Error> {
         let now = clock::now();
         let effects = shared.worker.call(|state| state.handle(Input::SessionUpkeep)).await?;
-        if effects.iter().any(|effect| matches!(effect, Effect::Notify(Notice::EventStored(_)))) {
-            shared.worker.announce();
-        }
+        announce(shared, &effects);
         Ok(now)
     }
 
@@ -197,6 +193,13 @@ impl Mailbox {
         let sequences = received.sequences;
         self.connection.done(client_frame::Body::Acknowledge(Acknowledge { sequences })).await?;
         named
+    }
+}
+
+/// Tells listeners if there are new events.
+fn announce(shared: &Shared, effects: &[Effect]) {
+    if effects.iter().any(|effect| matches!(effect, Effect::Notify(Notice::EventStored(_)))) {
+        shared.worker.announce();
     }
 }
 

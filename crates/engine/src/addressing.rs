@@ -56,13 +56,14 @@ pub(crate) fn keep(
         written_at: now.as_millis(),
     };
     queue().push(records, encode(&record))?;
-    address_all(device, records, rng)
+    address_all(device, records, now, rng)
 }
 
 /// Sends every message whose recipient is known by now, in the order in which they were written (R-ENGINE-14).
 pub(crate) fn address_all(
     device: &Device,
     records: &mut Overlay<'_>,
+    now: Timestamp,
     rng: &mut dyn CryptoRng,
 ) -> Result<(), EngineError> {
     for (number, waiting) in all(records)? {
@@ -75,7 +76,7 @@ pub(crate) fn address_all(
         };
         // What cannot be queued as a whole takes no number and advances no session.
         let mut trial = Overlay::new(records);
-        let sent = sending::send(device, &mut trial, &draft, waiting.written_at, rng);
+        let sent = sending::send(device, &mut trial, (&draft, waiting.written_at), now, rng);
         let batch = trial.into_batch();
         match sent {
             Ok(()) => {
@@ -92,9 +93,8 @@ pub(crate) fn address_all(
 }
 
 fn all(records: &dyn Records) -> Result<Vec<(u64, Unaddressed)>, EngineError> {
-    let state = queue().state(records)?;
     let mut waiting = Vec::new();
-    for number in state.first..state.next {
+    for number in queue().numbers(records)? {
         let Some(bytes) = records.get(&queue().item_key(number))? else { continue };
         let record =
             decode::<UnaddressedRecord>(&bytes, Limit::RECORD).map_err(|_| EngineError::DamagedRecord)?;

@@ -86,12 +86,8 @@ fn send_again(
     if record.state == MessageState::Failed as u32 {
         return Ok(());
     }
-    let mut content = content::of_record(&record);
-    content.number = resend.number;
     let copy = peers::peer_member(records, to)? == own;
-    if copy {
-        content.conversation = record.conversation;
-    }
+    let content = Content { number: resend.number, ..content::of_record(&record, copy) };
     send_quietly(records, (to, copy), &content, now, rng)
 }
 

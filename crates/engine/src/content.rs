@@ -18,31 +18,32 @@ pub const MAX_ATTACHMENTS: usize = 32;
 /// Bytes of a file name: 255, what file systems take.
 pub const MAX_FILE_NAME: usize = 255;
 
-/// Builds the content of a draft and the record of it for the own history.
+/// Builds the record of a draft for the own history.
 pub(crate) fn from_draft(
     draft: &Draft<'_>,
     own: &MemberId,
-    now: Timestamp,
-) -> Result<(Content, MessageRecord), EngineError> {
+    written_at: Timestamp,
+) -> Result<MessageRecord, EngineError> {
     check(draft.text, &draft.attachments)?;
     let text = Text { text: draft.text.into(), attachments: draft.attachments.clone() };
-    let record = MessageRecord {
+    Ok(MessageRecord {
         id: draft.message_id.to_vec(),
         conversation: draft.to.as_bytes().to_vec(),
         from: own.as_bytes().to_vec(),
-        sent_at: now.as_millis(),
-        stored_at: now.as_millis(),
+        sent_at: written_at.as_millis(),
+        stored_at: written_at.as_millis(),
         text: Some(text),
         state: MessageState::Queued as u32,
         ..MessageRecord::default()
-    };
-    Ok((of_record(&record), record))
+    })
 }
 
-/// Returns the content of an own message, as it was sent and as it is sent again.
-pub(crate) fn of_record(record: &MessageRecord) -> Content {
+/// Returns the content of an own message, as it was sent and as it is sent again. A copy for an own device says where it
+/// belongs.
+pub(crate) fn of_record(record: &MessageRecord, copy: bool) -> Content {
     Content {
         id: record.id.clone(),
+        conversation: if copy { record.conversation.clone() } else { Vec::new() },
         sent_at: record.sent_at,
         body: record.text.clone().map(Body::Text),
         ..Content::default()

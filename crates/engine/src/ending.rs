@@ -3,7 +3,7 @@
 use chancery_identity::DeviceId;
 use chancery_wire::Timestamp;
 use chancery_wire::encode;
-use chancery_wire::proto::{MessageRecord, OutboxItem, SealedStep, outbox_item};
+use chancery_wire::proto::{Content, MessageRecord, OutboxItem, SealedStep, outbox_item};
 use chancery_wire::records::Overlay;
 
 use crate::content;
@@ -99,11 +99,8 @@ fn take_back(
             remove(records, item, &stored)?;
             continue;
         };
-        let mut content = content::of_record(&record);
-        content.number = numbers::number_of(records, recipient, &stored.message_id)?;
-        if stored.copy {
-            content.conversation = record.conversation;
-        }
+        let number = numbers::number_of(records, recipient, &stored.message_id)?;
+        let content = Content { number, ..content::of_record(&record, stored.copy) };
         stored.step = Some(outbox_item::Step::Unsealed(encode(&content)));
         save(records, outbox().item_key(item), &stored);
         let mut peer = peers::peer(records, recipient)?;

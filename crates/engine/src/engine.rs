@@ -52,9 +52,9 @@ impl Engine {
         let (device, view) = (&self.device, &mut overlay);
         let mut effects = alloc::vec::Vec::new();
         match input {
-            Input::Send(draft) => sending::send(device, view, &draft, now, rng)?,
+            Input::Send(draft) => sending::send(device, view, (&draft, now), now, rng)?,
             Input::SendLater(letter) => addressing::keep(device, view, letter, now, rng)?,
-            Input::Address => addressing::address_all(device, view, rng)?,
+            Input::Address => addressing::address_all(device, view, now, rng)?,
             Input::Received { sequence, envelope } => {
                 effects = receiving::receive(device, view, (sequence, envelope), now, rng)?;
             }

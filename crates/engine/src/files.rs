@@ -11,7 +11,7 @@ use crate::messages::{message, message_key};
 use crate::tables::{WAITING_FILES, key, load, save};
 
 /// Attachments that are still to be saved: 256; the oldest is forgotten first. Each is tried again and again, and the
-/// relay keeps it for 30 days only.
+/// relay keeps it for 90 days only (R-RELAY-19).
 const MAX_WAITING_FILES: usize = 256;
 
 fn record_key() -> RecordKey {
@@ -53,7 +53,7 @@ pub(crate) fn set_waiting(
     }
     if !waits {
         record.files.retain(|other| *other != file);
-    } else if attachments(records, from, id)? > index as usize {
+    } else if attachments(&known_message(records, from, id)?) > index as usize {
         if record.files.len() >= MAX_WAITING_FILES {
             record.files.remove(0);
         }
@@ -65,9 +65,12 @@ pub(crate) fn set_waiting(
     Ok(())
 }
 
-fn attachments(records: &dyn Records, from: &MemberId, id: &[u8]) -> Result<usize, EngineError> {
-    let message = message(records, from, id)?.ok_or(EngineError::Misuse("no such message"))?;
-    Ok(message.text.map_or(0, |text| text.attachments.len()))
+fn known_message(records: &dyn Records, from: &MemberId, id: &[u8]) -> Result<MessageRecord, EngineError> {
+    message(records, from, id)?.ok_or(EngineError::Misuse("no such message"))
+}
+
+fn attachments(message: &MessageRecord) -> usize {
+    message.text.as_ref().map_or(0, |text| text.attachments.len())
 }
 
 /// Records where an attachment was saved.
@@ -76,10 +79,8 @@ pub(crate) fn saved(
     (from, id, index): (&MemberId, &[u8; 16], usize),
     path: &str,
 ) -> Result<(), EngineError> {
-    let attachments = attachments(records, from, id)?;
-    let Some(mut message) = message(records, from, id)? else {
-        return Err(EngineError::Misuse("no such message"));
-    };
+    let mut message = known_message(records, from, id)?;
+    let attachments = attachments(&message);
     if index >= attachments {
         return Err(EngineError::Misuse("no such attachment"));
     }

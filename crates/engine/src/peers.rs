@@ -37,6 +37,10 @@ pub(crate) fn save_peer(records: &mut Overlay<'_>, device: &DeviceId, peer: &Pee
     save(records, key(PEER, &[device.as_bytes()]), peer);
 }
 
+fn peer_index(records: &dyn Records) -> Result<PeerIndex, EngineError> {
+    Ok(load(records, &key(PEER_INDEX, &[]))?.unwrap_or_default())
+}
+
 /// Returns the member that a peer device was seen to belong to.
 pub(crate) fn peer_member(records: &dyn Records, device: &DeviceId) -> Result<MemberId, EngineError> {
     MemberId::from_bytes(&peer(records, device)?.member_id).ok_or(EngineError::DamagedRecord)
@@ -143,10 +147,8 @@ pub(crate) fn add_session(
     peer.notes.push(SessionNote {
         session_id: id.clone(),
         made_at: now.as_millis(),
-        used_at: now.as_millis(),
         began_here: origin.began_here,
         healing: origin.healing,
-        sent_at: now.as_millis(),
         archived_at: 0,
         begun_at: origin.begun_at,
     });
@@ -209,31 +211,18 @@ pub(crate) fn used(
     now: Timestamp,
 ) -> Result<(), EngineError> {
     let (device, id) = (session.peer_device(), session.id().to_vec());
-    let mut peer = peer(records, &device)?;
+    let before = peer(records, &device)?;
+    let mut peer = before.clone();
     index(records, &device, &mut peer)?;
-    match peer.notes.iter_mut().find(|note| note.session_id == id) {
-        Some(note) => note.used_at = now.as_millis(),
-        None => peer.notes.push(SessionNote {
-            session_id: id.clone(),
-            made_at: now.as_millis(),
-            used_at: now.as_millis(),
-            sent_at: now.as_millis(),
-            ..SessionNote::default()
-        }),
+    if note(&peer, &id).is_none() {
+        let made_at = now.as_millis();
+        peer.notes.push(SessionNote { session_id: id.clone(), made_at, ..SessionNote::default() });
     }
     if peer.active != id && returns(records, &peer, (&id, is_first), now)? {
         activate(&mut peer, id, now);
     }
-    save_peer(records, &device, &peer);
-    Ok(())
-}
-
-/// A message was sealed with a session.
-pub(crate) fn sent(records: &mut Overlay<'_>, session: &Session, now: Timestamp) -> Result<(), EngineError> {
-    let device = session.peer_device();
-    let mut peer = peer(records, &device)?;
-    if let Some(note) = peer.notes.iter_mut().find(|note| note.session_id == session.id()) {
-        note.sent_at = now.as_millis();
+    // Most messages change nothing here.
+    if peer != before {
         save_peer(records, &device, &peer);
     }
     Ok(())
@@ -241,7 +230,7 @@ pub(crate) fn sent(records: &mut Overlay<'_>, session: &Session, now: Timestamp)
 
 /// Enters a peer device among those that upkeep looks after next.
 pub(crate) fn set_due(records: &mut Overlay<'_>, device: &DeviceId, due: bool) -> Result<(), EngineError> {
-    let mut index: PeerIndex = load(records, &key(PEER_INDEX, &[]))?.unwrap_or_default();
+    let mut index = peer_index(records)?;
     index.due.retain(|id| id != device.as_bytes());
     if due {
         index.due.push(device.as_bytes().to_vec());
@@ -252,8 +241,7 @@ pub(crate) fn set_due(records: &mut Overlay<'_>, device: &DeviceId, due: bool) -
 
 /// Returns the devices that upkeep has to look after.
 pub(crate) fn due(records: &dyn Records) -> Result<Vec<DeviceId>, EngineError> {
-    let index: PeerIndex = load(records, &key(PEER_INDEX, &[]))?.unwrap_or_default();
-    Ok(index.due.iter().filter_map(|id| DeviceId::from_bytes(id)).collect())
+    Ok(peer_index(records)?.due.iter().filter_map(|id| DeviceId::from_bytes(id)).collect())
 }
 
 /// Whether an archived session that the peer still uses becomes active again: if it is above the active one in the order that
@@ -295,7 +283,7 @@ fn index(records: &mut Overlay<'_>, device: &DeviceId, peer: &mut PeerRecord) ->
         return Ok(());
     }
     peer.indexed = true;
-    let mut index: PeerIndex = load(records, &key(PEER_INDEX, &[]))?.unwrap_or_default();
+    let mut index = peer_index(records)?;
     if !index.device_ids.iter().any(|id| id == device.as_bytes()) {
         index.device_ids.push(device.as_bytes().to_vec());
         save(records, key(PEER_INDEX, &[]), &index);
@@ -305,8 +293,7 @@ fn index(records: &mut Overlay<'_>, device: &DeviceId, peer: &mut PeerRecord) ->
 
 /// Returns the devices with which there are or were sessions.
 pub(crate) fn all(records: &dyn Records) -> Result<Vec<DeviceId>, EngineError> {
-    let index: PeerIndex = load(records, &key(PEER_INDEX, &[]))?.unwrap_or_default();
-    Ok(index.device_ids.iter().filter_map(|id| DeviceId::from_bytes(id)).collect())
+    Ok(peer_index(records)?.device_ids.iter().filter_map(|id| DeviceId::from_bytes(id)).collect())
 }
 
 /// Ends one session. If it was the active one, the greatest of the archived ones takes its place.
@@ -336,7 +323,7 @@ pub(crate) fn remove(records: &mut Overlay<'_>, device: &DeviceId) -> Result<(),
     for id in old.archived.iter().chain([&old.active]).filter(|id| !id.is_empty()) {
         forget_session(records, id)?;
     }
-    let mut index: PeerIndex = load(records, &key(PEER_INDEX, &[]))?.unwrap_or_default();
+    let mut index = peer_index(records)?;
     if old.indexed {
         index.device_ids.retain(|id| id != device.as_bytes());
         index.due.retain(|id| id != device.as_bytes());

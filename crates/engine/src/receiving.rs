@@ -7,7 +7,7 @@ use chancery_crypto::rng::CryptoRng;
 use chancery_crypto::secret::SecretBytes;
 use chancery_identity::{DeviceId, MemberId};
 use chancery_wire::Timestamp;
-use chancery_wire::proto::content::Body;
+use chancery_wire::proto::{Content, content::Body};
 use chancery_wire::records::Overlay;
 
 use crate::answer;
@@ -75,6 +75,8 @@ struct Opened {
     member: MemberId,
     device: DeviceId,
     plaintext: SecretBytes,
+    /// `None` if the plaintext breaks the format.
+    content: Option<Content>,
 }
 
 /// Why an envelope was not read, as far as it matters.
@@ -95,13 +97,13 @@ fn take(
     now: Timestamp,
     rng: &mut dyn CryptoRng,
 ) -> Result<Vec<Effect>, EngineError> {
-    let Opened { member, device: from, plaintext } = opened;
+    let Opened { member, device: from, plaintext, content } = opened;
     let mut effects = Vec::new();
     if directory::member(records, &member)?.is_none() {
         effects.push(Effect::Notify(Notice::UnknownSender));
     }
     // The session has moved on, as it must, whatever the content is.
-    let Some(content) = content::parse(plaintext.expose()) else {
+    let Some(content) = content else {
         effects.push(Effect::Notify(Notice::Undecryptable));
         return Ok(effects);
     };
@@ -139,7 +141,8 @@ fn open_session(
     peers::save_session(records, &session, &decrypted.tags);
     peers::used(records, (&session, is_first), now)?;
     let member = peers::peer_member(records, &device)?;
-    Ok(Ok(Opened { member, device, plaintext: decrypted.plaintext }))
+    let content = content::parse(decrypted.plaintext.expose());
+    Ok(Ok(Opened { member, device, plaintext: decrypted.plaintext, content }))
 }
 
 fn open_initial(
@@ -173,10 +176,11 @@ fn open_initial(
     for id in &accepted.used {
         prekeys::consume(records, *id);
     }
-    let content = content::parse(accepted.plaintext.expose()).unwrap_or_default();
-    let healing = matches!(content.body, Some(Body::Heal(_)));
-    let origin = Origin { began_here: false, healing, begun_at: content.begun_at };
+    let content = content::parse(accepted.plaintext.expose());
+    let healing = content.as_ref().is_some_and(|content| matches!(content.body, Some(Body::Heal(_))));
+    let begun_at = content.as_ref().map_or(0, |content| content.begun_at);
+    let origin = Origin { began_here: false, healing, begun_at };
     peers::add_session(records, &accepted.session, (&member, origin), now)?;
     peers::shown(records, &peer_device, issued_at)?;
-    Ok(Ok(Opened { member, device: peer_device, plaintext: accepted.plaintext }))
+    Ok(Ok(Opened { member, device: peer_device, plaintext: accepted.plaintext, content }))
 }

@@ -51,28 +51,18 @@ pub(crate) fn room_for(records: &dyn Records, device: &DeviceId) -> Result<u64, 
     Ok(room(records)?.min(MAX_FOR_DEVICE.saturating_sub(waiting)))
 }
 
-/// Whether something for a device is still here.
-pub(crate) fn waits_for(records: &dyn Records, device: &DeviceId) -> Result<bool, EngineError> {
-    let state = outbox().state(records)?;
-    for item in state.first..state.next {
-        if outbox_item(records, item)?.is_some_and(|stored| stored.device_id == device.as_bytes()) {
-            return Ok(true);
-        }
-    }
-    Ok(false)
-}
-
 /// Appends an item.
 pub(crate) fn push(records: &mut Overlay<'_>, item: &OutboxItem) -> Result<(), EngineError> {
     target::joined(records, item)?;
     outbox().push(records, encode(item)).map(drop)
 }
 
-/// Stores a message and everything that has to happen for it. Who gets it is fixed here (R-CONTENT-8).
+/// Stores a message and everything that has to happen for it. Who gets it is fixed here (R-CONTENT-8). It says when it
+/// was written, which may be long ago; what is waited for from now on counts from now.
 pub(crate) fn send(
     device: &Device,
     records: &mut Overlay<'_>,
-    draft: &Draft<'_>,
+    (draft, written_at): (&Draft<'_>, Timestamp),
     now: Timestamp,
     rng: &mut dyn CryptoRng,
 ) -> Result<(), EngineError> {
@@ -81,7 +71,7 @@ pub(crate) fn send(
     if is_full(records)? {
         return Err(EngineError::QueueFull);
     }
-    let (content, mut record) = content::from_draft(draft, &own, now)?;
+    let mut record = content::from_draft(draft, &own, written_at)?;
     let mut items = Vec::new();
     let item = OutboxItem {
         conversation: record.conversation.clone(),
@@ -96,10 +86,7 @@ pub(crate) fn send(
         if target::waiting(records, recipient.as_bytes())? >= MAX_FOR_DEVICE {
             continue;
         }
-        let mut content = content.clone();
-        if copy {
-            content.conversation = record.conversation.clone();
-        }
+        let content = content::of_record(&record, copy);
         let member = if copy { &own } else { &draft.to };
         let step = Some(seal_or_wait(records, (member, &recipient), &content, now, rng)?);
         items.push(OutboxItem { device_id: recipient.as_bytes().to_vec(), step, copy, ..item.clone() });
@@ -178,7 +165,6 @@ fn seal(
     numbers::complete(records, &session.peer_device(), &mut content, now)?;
     let envelope = session.encrypt(&encode(&content), rng).map_err(|_| EngineError::TooLarge)?;
     peers::save_session(records, session, &TagChange::default());
-    peers::sent(records, session, now)?;
     Ok(sealed(envelope, session, rng))
 }
 
@@ -195,7 +181,6 @@ pub(crate) fn refresh(
         .refresh_with(&encode(&content), now, rng)
         .map_err(|_| EngineError::Misuse("the session is used up"))?;
     peers::save_session(records, session, &TagChange::default());
-    peers::sent(records, session, now)?;
     Ok(sealed(envelope, session, rng))
 }
 

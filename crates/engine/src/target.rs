@@ -9,8 +9,8 @@ use chancery_wire::records::{Overlay, RecordKey, Records};
 use crate::error::EngineError;
 use crate::tables::{OUTBOX, key, load, save};
 
-/// How long an item is tried: 30 days, as long as the relay keeps a file and a device holds what it has sent
-/// (R-ENGINE-18). A device that takes nothing for so long is lost or its owner has left.
+/// How long an item is tried: 30 days, as long as a device holds what it has sent (R-ENGINE-18). A device that takes
+/// nothing for so long is lost or its owner has left.
 pub const MAX_WAIT: Duration = Duration::from_secs(30 * 24 * 3600);
 /// How far apart the last two tries that count must lie: 1 day, time enough for a device that is back, and for a clock
 /// that is set right.

@@ -18,6 +18,7 @@ use crate::messages;
 use crate::numbers;
 use crate::peers;
 use crate::sending;
+use crate::target;
 
 /// How long a message may go unacknowledged before it is acknowledged without one: 1 h; also how often that
 /// happens for one peer device.
@@ -146,13 +147,12 @@ fn ask(
     rng: &mut dyn CryptoRng,
 ) -> Result<(), EngineError> {
     let mut numbers = numbers::numbers(records, device)?;
+    let longest = GAP_PATIENCE.saturating_add(GAP_SPREAD);
     if numbers.gap_since != 0 && numbers.ask_due == 0 && numbers.heals == 0 {
         let since = Timestamp::from_millis(numbers.gap_since);
-        let most = GAP_PATIENCE.saturating_add(GAP_SPREAD);
-        numbers.ask_due = heal::draw(since, (GAP_PATIENCE, most), rng).as_millis();
+        numbers.ask_due = heal::draw(since, (GAP_PATIENCE, longest), rng).as_millis();
         numbers::save_numbers(records, device, &numbers);
     }
-    let longest = GAP_PATIENCE.saturating_add(GAP_SPREAD);
     let too_soon = numbers.asked_at != 0 && !is_over(numbers.asked_at, HEAL_INTERVAL, now);
     if !has_come(numbers.ask_due, longest, now) || too_soon {
         return Ok(());
@@ -218,7 +218,7 @@ fn nudge(
     if !has_come(numbers.nudge_due, LONGEST, now) {
         return Ok(());
     }
-    let reminded = !sending::waits_for(records, device)? && remind(records, device, now, rng)?;
+    let reminded = target::waiting(records, device.as_bytes())? == 0 && remind(records, device, now, rng)?;
     let mut numbers = numbers::numbers(records, device)?;
     numbers.nudges = numbers.nudges.saturating_add(reminded.into());
     numbers.nudge_due = next_nudge(&numbers, now, rng);

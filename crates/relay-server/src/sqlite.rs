@@ -17,6 +17,7 @@ use crate::schema::prepare;
 
 /// An incomplete blob is made durable each time it has grown by this much: 8 MiB. What a crash can take.
 const SYNC_EVERY: u64 = 8 << 20;
+
 /// The relay's storage in a directory: `relay.db` and `blobs`.
 ///
 /// What was committed survives a power cut: the log is synced with every commit. Deleted rows are overwritten.

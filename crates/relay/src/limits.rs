@@ -89,7 +89,8 @@ pub struct Limits {
     pub window_bytes: usize,
     /// How long an envelope is kept: 60 days.
     pub keep_envelopes: Duration,
-    /// How long a delivery id is kept: 14 days, beyond the time for which clients repeat a delivery.
+    /// How long a delivery id is kept: 14 days. A delivery whose answer was lost is repeated as soon as the device is
+    /// connected again; one that was away for longer delivers twice, and the recipient drops the second.
     pub keep_deliveries: Duration,
     /// How long a complete blob is kept: 90 days. An envelope that names it is kept for 60, and may have been
     /// sent again 30 days after the first time (R-ENGINE-18).

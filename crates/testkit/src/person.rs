@@ -50,6 +50,22 @@ pub enum Fate {
 }
 
 impl Person {
+    /// Returns an enrolled device whose process is not running yet.
+    pub(crate) const fn new(disk: Disk, member_id: MemberId, device_id: DeviceId, handle: String) -> Self {
+        Self {
+            disk,
+            member_id,
+            device_id,
+            handle,
+            undecryptable: 0,
+            handshakes: 0,
+            claims: Vec::new(),
+            deliveries: Vec::new(),
+            fates: VecDeque::new(),
+            engine: None,
+        }
+    }
+
     /// Starts the process, if it is not running, from what is on the disk.
     pub(crate) fn start(&mut self, now: Timestamp) {
         if self.engine.is_none() {

@@ -1,7 +1,5 @@
 //! A world at rest, from which many others start: quicker than enrolling everybody for each run.
 
-use std::collections::VecDeque;
-
 use chancery_crypto::rng::{CryptoRng, seeded};
 use chancery_crypto::secret::SecretBytes;
 use chancery_identity::{DeviceId, MemberId, Organisation};
@@ -82,17 +80,8 @@ impl Snapshot {
         let desk = Desk::new(desk, self.organisation.clone(), self.now).expect("sound");
         let mut exchange = Exchange::new(self.organisation.clone());
         self.fill(&mut exchange);
-        let people = self.devices.iter().map(|stored| Person {
-            disk: stored.disk.clone(),
-            member_id: stored.member_id,
-            device_id: stored.device_id,
-            handle: stored.handle.clone(),
-            undecryptable: 0,
-            handshakes: 0,
-            claims: Vec::new(),
-            deliveries: Vec::new(),
-            fates: VecDeque::new(),
-            engine: None,
+        let people = self.devices.iter().map(|stored| {
+            Person::new(stored.disk.clone(), stored.member_id, stored.device_id, stored.handle.clone())
         });
         World {
             rng,

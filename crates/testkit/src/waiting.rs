@@ -130,9 +130,7 @@ fn a_clock_that_was_ahead_when_a_device_first_failed_does_not_keep_it_for_ever_r
 
 #[test]
 fn a_message_that_no_device_took_has_failed_after_thirty_days_r_engine_13() {
-    let mut world = World::new(3);
-    let (alice, bob) = (world.enrol("alice"), world.enrol("bob"));
-    world.run();
+    let (mut world, alice, bob) = World::pair(3);
     let id = world.say(alice, bob, "into the void");
     // A sender that was switched off for two months has not tried yet.
     world.wait(60 * DAY);
@@ -162,9 +160,7 @@ fn a_device_that_took_something_in_between_is_not_given_up_r_engine_13() {
 
 #[test]
 fn a_file_that_the_relay_never_takes_ends_its_message_after_thirty_days_r_engine_13() {
-    let mut world = World::new(5);
-    let (alice, bob) = (world.enrol("alice"), world.enrol("bob"));
-    world.run();
+    let (mut world, alice, bob) = World::pair(5);
     let file = Attachment {
         blob_id: vec![1; 16],
         key: vec![0; 32],

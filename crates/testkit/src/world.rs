@@ -1,6 +1,6 @@
 //! The world and what can go wrong in it.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use chancery_crypto::label;
@@ -85,6 +85,16 @@ impl World {
         }
     }
 
+    /// Founds an organisation in which Alice and Bob are enrolled and know of each other.
+    #[must_use]
+    pub fn pair(seed: u64) -> (Self, PersonId, PersonId) {
+        let mut world = Self::new(seed);
+        let (alice, bob) = (world.enrol("alice"), world.enrol("bob"));
+        // Whoever enrolled first learns of the others at the next synchronisation.
+        world.run();
+        (world, alice, bob)
+    }
+
     /// Lets time pass.
     pub fn wait(&mut self, duration: Duration) {
         self.now = self.now.after(duration);
@@ -124,18 +134,8 @@ impl World {
             relay_pin: PIN,
         };
         commit(&mut disk, Device::install(&new));
-        self.people.push(Person {
-            disk,
-            member_id: enrolment.credential.member_id(),
-            device_id: enrolment.credential.device_id(),
-            handle: enrolment.handle.to_string(),
-            undecryptable: 0,
-            handshakes: 0,
-            claims: Vec::new(),
-            deliveries: Vec::new(),
-            fates: VecDeque::new(),
-            engine: None,
-        });
+        let (member_id, device_id) = (enrolment.credential.member_id(), enrolment.credential.device_id());
+        self.people.push(Person::new(disk, member_id, device_id, enrolment.handle.to_string()));
         let id = PersonId(self.people.len() - 1);
         self.sync(id);
         id

@@ -3,20 +3,12 @@
 
 use std::time::Duration;
 
-use chancery_testkit::{Fault, PersonId, World};
+use chancery_testkit::{Fault, World};
 use proptest::prelude::*;
-
-fn two(seed: u64) -> (World, PersonId, PersonId) {
-    let mut world = World::new(seed);
-    let (alice, bob) = (world.enrol("alice"), world.enrol("bob"));
-    // Whoever enrolled first learns of the others at the next synchronisation.
-    world.run();
-    (world, alice, bob)
-}
 
 #[test]
 fn both_sides_hear_each_other_in_order_r_engine_3() {
-    let (mut world, alice, bob) = two(1);
+    let (mut world, alice, bob) = World::pair(1);
     for round in 0..5 {
         world.say(alice, bob, &format!("a{round}"));
         world.say(alice, bob, &format!("A{round}"));
@@ -32,7 +24,7 @@ fn both_sides_hear_each_other_in_order_r_engine_3() {
 
 #[test]
 fn somebody_who_enrolled_later_can_be_written_to() {
-    let (mut world, alice, _) = two(2);
+    let (mut world, alice, _) = World::pair(2);
     let carol = world.enrol("carol");
     world.sync(alice);
     world.say(alice, carol, "welcome");
@@ -42,7 +34,7 @@ fn somebody_who_enrolled_later_can_be_written_to() {
 
 #[test]
 fn simultaneous_first_messages_both_arrive_and_the_conversation_goes_on() {
-    let (mut world, alice, bob) = two(3);
+    let (mut world, alice, bob) = World::pair(3);
     world.say(alice, bob, "from alice");
     world.say(bob, alice, "from bob");
     world.flush(alice);
@@ -59,7 +51,7 @@ fn simultaneous_first_messages_both_arrive_and_the_conversation_goes_on() {
 
 #[test]
 fn an_envelope_that_comes_twice_is_heard_once_r_engine_5() {
-    let (mut world, alice, bob) = two(4);
+    let (mut world, alice, bob) = World::pair(4);
     for text in ["first", "second"] {
         world.say(alice, bob, text);
         world.flush(alice);
@@ -74,7 +66,7 @@ fn an_envelope_that_comes_twice_is_heard_once_r_engine_5() {
 
 #[test]
 fn a_damaged_envelope_changes_nothing_r_engine_6() {
-    let (mut world, alice, bob) = two(5);
+    let (mut world, alice, bob) = World::pair(5);
     for text in ["first", "second"] {
         world.say(alice, bob, text);
         world.flush(alice);
@@ -115,7 +107,7 @@ fn a_damaged_envelope_changes_nothing_r_engine_6() {
 
 #[test]
 fn a_replayed_handshake_over_the_last_resort_prekey_is_refused_r_engine_10() {
-    let (mut world, alice, bob) = two(6);
+    let (mut world, alice, bob) = World::pair(6);
     // Drain the one-time prekeys, so that alice gets the last resort.
     for _ in 0..chancery_engine::ONE_TIME_PAIRS {
         world.drain_prekey(bob);
@@ -135,7 +127,7 @@ fn a_replayed_handshake_over_the_last_resort_prekey_is_refused_r_engine_10() {
 
 #[test]
 fn prekeys_are_renewed_daily_and_an_absent_month_does_not_lose_a_message_r_engine_9() {
-    let (mut world, alice, bob) = two(7);
+    let (mut world, alice, bob) = World::pair(7);
     world.say(alice, bob, "before the holidays");
     world.flush(alice);
     world.wait(Duration::from_secs(50 * 24 * 3600));
@@ -158,7 +150,7 @@ proptest! {
         seed in any::<u64>(),
         turns in prop::collection::vec((any::<bool>(), any::<bool>(), prop::collection::vec(fault(), 0..3)), 1..12),
     ) {
-        let (mut world, alice, bob) = two(seed);
+        let (mut world, alice, bob) = World::pair(seed);
         let mut said = (Vec::new(), Vec::new());
         for (number, (who, quiet, faults)) in turns.into_iter().enumerate() {
             let text = number.to_string();
@@ -199,4 +191,29 @@ fn a_message_to_somebody_unknown_waits_for_the_directory_and_keeps_its_order_r_e
     world.address(alice);
     world.run();
     assert_eq!(world.heard(carol), ["never"]);
+}
+
+#[test]
+fn what_waited_long_for_its_recipient_is_not_missed_as_soon_as_it_is_sent_r_engine_26() {
+    let (mut world, alice, _) = World::pair(9);
+    let other = world.add_device(alice);
+    world.run();
+    world.say(alice, alice, "note");
+    world.run();
+    world.say(other, alice, "answer");
+    world.run();
+    world.say_by_name(alice, "carol", "hello");
+    world.wait(Duration::from_secs(5 * 3600));
+    world.run();
+    let carol = world.enrol("carol");
+    world.sync(alice);
+    world.address(alice);
+    world.flush(alice);
+    let sent = world.deliveries(alice).len();
+    world.sync(alice);
+    world.flush(alice);
+    assert_eq!(world.deliveries(alice).len(), sent, "nobody had the time to acknowledge it");
+    world.run();
+    assert_eq!(world.heard(carol), ["hello"]);
+    assert_eq!(world.heard(other), ["note", "hello"]);
 }

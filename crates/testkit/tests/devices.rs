@@ -17,16 +17,9 @@ use chancery_testkit::{PersonId, World};
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
-fn two(seed: u64) -> (World, PersonId, PersonId) {
-    let mut world = World::new(seed);
-    let (alice, bob) = (world.enrol("alice"), world.enrol("bob"));
-    world.run();
-    (world, alice, bob)
-}
-
 #[test]
 fn a_message_reaches_all_devices_of_both_r_content_8() {
-    let (mut world, alice, bob) = two(1);
+    let (mut world, alice, bob) = World::pair(1);
     let (alice_2, bob_2) = (world.add_device(alice), world.add_device(bob));
     world.run();
     let id = world.say(alice, bob, "to both of you");
@@ -46,7 +39,7 @@ fn a_message_reaches_all_devices_of_both_r_content_8() {
 
 #[test]
 fn a_note_to_oneself_reaches_the_other_devices() {
-    let (mut world, alice, _) = two(2);
+    let (mut world, alice, _) = World::pair(2);
     let other = world.add_device(alice);
     world.run();
     let id = world.say(alice, alice, "milk");
@@ -57,7 +50,7 @@ fn a_note_to_oneself_reaches_the_other_devices() {
 
 #[test]
 fn a_new_device_is_announced_before_anything_is_sealed_to_it_and_gets_nothing_old_r_engine_15() {
-    let (mut world, alice, bob) = two(3);
+    let (mut world, alice, bob) = World::pair(3);
     let carol = world.enrol("carol");
     world.say(alice, bob, "old");
     world.run();
@@ -77,7 +70,7 @@ fn a_new_device_is_announced_before_anything_is_sealed_to_it_and_gets_nothing_ol
 
 #[test]
 fn a_device_that_the_directory_drops_is_written_to_no_more_r_engine_15() {
-    let (mut world, alice, bob) = two(4);
+    let (mut world, alice, bob) = World::pair(4);
     let bob_2 = world.add_device(bob);
     world.run();
     world.say(alice, bob, "both");
@@ -102,7 +95,7 @@ fn a_device_that_the_directory_drops_is_written_to_no_more_r_engine_15() {
 #[test]
 fn simultaneous_beginnings_converge_within_ten_exchanges_r_engine_16() {
     for seed in 0..12 {
-        let (mut world, alice, bob) = two(100 + seed);
+        let (mut world, alice, bob) = World::pair(100 + seed);
         world.say(alice, bob, "a");
         world.say(bob, alice, "b");
         world.flush(alice);
@@ -126,7 +119,7 @@ fn simultaneous_beginnings_converge_within_ten_exchanges_r_engine_16() {
 
 #[test]
 fn an_archived_session_ends_after_thirty_days_without_use_r_engine_17() {
-    let (mut world, alice, bob) = two(5);
+    let (mut world, alice, bob) = World::pair(5);
     world.say(alice, bob, "a");
     world.say(bob, alice, "b");
     world.flush(alice);
@@ -147,7 +140,7 @@ fn an_archived_session_ends_after_thirty_days_without_use_r_engine_17() {
 
 #[test]
 fn a_quiet_session_is_refreshed_and_nobody_sees_it_r_engine_21() {
-    let (mut world, alice, bob) = two(6);
+    let (mut world, alice, bob) = World::pair(6);
     world.say(alice, bob, "a");
     world.run();
     let mut arrived = 0;
@@ -208,7 +201,7 @@ impl Couple {
 
 /// Two people whose devices grow to three each, in bad weather.
 fn storm(seed: u64, count: usize) {
-    let (mut world, alice, bob) = two(seed);
+    let (mut world, alice, bob) = World::pair(seed);
     let mut couple = Couple { people: [vec![alice], vec![bob]], since: [(alice, 0), (bob, 0)].into() };
     let mut begin = 0;
     world.storm(10, 5);

@@ -8,7 +8,7 @@ use chancery_crypto::rng::{CryptoRng, random_bytes};
 use chancery_identity::OrgId;
 use chancery_org::{Desk, ORDER_KIND, OrgError};
 use chancery_store::{KeySource, Store};
-use chancery_transport::{Backoff, Connector};
+use chancery_transport::Connector;
 use chancery_transport_ws::WsConnector;
 use chancery_wire::proto::{Acknowledge, PublishRelayRecord, Reply, StoredEnvelope, Subscribe, client_frame};
 use chancery_wire::records::{Batch, Records};
@@ -19,7 +19,7 @@ use super::{Folder, RelayAddress, address, org_error};
 use crate::clock;
 use crate::connection::{Connection, Push};
 use crate::error::{Error, ErrorCode};
-use crate::following::{GOOD_CONNECTION, may_pass};
+use crate::following::Pauses;
 
 /// How often the desk looks for directory entries that were not published: every 30 s.
 const PUBLISH_INTERVAL: Duration = Duration::from_secs(30);
@@ -42,28 +42,9 @@ pub async fn serve(
     let connector: Arc<dyn Connector> =
         Arc::new(WsConnector::new(&relay.url, relay.pin).map_err(|_| ErrorCode::RelayUrl)?);
     let office = Office { org: organisation.id(), desk, store: Mutex::new(store), relay, connector };
-    let mut on_ready = Some(on_ready);
-    let mut backoff = Backoff::default();
-    tokio::pin!(stop);
-    loop {
-        let mut connected = None;
-        let outcome = tokio::select! {
-            () = &mut stop => return Ok(()),
-            outcome = office.work(&mut connected, &mut on_ready) => outcome,
-        };
-        if connected.is_some_and(|since: Instant| since.elapsed() >= GOOD_CONNECTION) {
-            backoff.reset();
-        }
-        match outcome {
-            Err(error) if !may_pass(&error) => return Err(error),
-            Err(error) => tracing::info!(code = error.code().name(), "not connected"),
-            Ok(()) => {}
-        }
-        let pause = backoff.next(&mut clock::rng()?);
-        tokio::select! {
-            () = &mut stop => return Ok(()),
-            () = tokio::time::sleep(pause) => {}
-        }
+    tokio::select! {
+        () = stop => Ok(()),
+        ended = office.keep_working(on_ready) => ended,
     }
 }
 
@@ -77,6 +58,16 @@ struct Office {
 }
 
 impl Office {
+    async fn keep_working(&self, on_ready: impl FnOnce(&RelayAddress)) -> Result<(), Error> {
+        let mut on_ready = Some(on_ready);
+        let mut pauses = Pauses::default();
+        loop {
+            let mut connected = None;
+            let outcome = self.work(&mut connected, &mut on_ready).await;
+            pauses.pause(outcome, connected).await?;
+        }
+    }
+
     async fn work<F: FnOnce(&RelayAddress)>(
         &self,
         connected: &mut Option<Instant>,

@@ -117,9 +117,7 @@ fn exchange(world: &mut World, [alice, bob]: [PersonId; 2]) {
 fn two_that_begin_at_once_agree_however_late_one_of_them_reads_r_engine_16() {
     let mut orders = BTreeSet::new();
     for seed in 60..68 {
-        let mut world = World::new(seed);
-        let (alice, bob) = (world.enrol("alice"), world.enrol("bob"));
-        world.run();
+        let (mut world, alice, bob) = World::pair(seed);
         world.say(alice, bob, "a1");
         world.flush(alice);
         world.wait(Duration::from_millis(seed % 2));
@@ -139,9 +137,7 @@ fn two_that_begin_at_once_agree_however_late_one_of_them_reads_r_engine_16() {
 #[test]
 fn one_that_heals_agrees_with_a_first_message_on_its_way_r_engine_16() {
     for seed in 70..76 {
-        let mut world = World::new(seed);
-        let (alice, bob) = (world.enrol("alice"), world.enrol("bob"));
-        world.run();
+        let (mut world, alice, bob) = World::pair(seed);
         world.fate(bob, [Fate::Lose]);
         world.say(alice, bob, "a1");
         world.run();

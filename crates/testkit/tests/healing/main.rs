@@ -17,9 +17,7 @@ use chancery_testkit::{Fate, PersonId, World};
 mod guesses_and_order;
 
 fn talking(seed: u64) -> (World, PersonId, PersonId) {
-    let mut world = World::new(seed);
-    let (alice, bob) = (world.enrol("alice"), world.enrol("bob"));
-    world.run();
+    let (mut world, alice, bob) = World::pair(seed);
     world.say(alice, bob, "a0");
     world.run();
     world.say(bob, alice, "b0");
@@ -113,9 +111,7 @@ fn envelopes_that_were_lost_for_good_are_missed_and_sent_again_r_engine_18() {
 
 #[test]
 fn a_lost_first_message_is_sent_again_r_engine_19() {
-    let mut world = World::new(4);
-    let (alice, bob) = (world.enrol("alice"), world.enrol("bob"));
-    world.run();
+    let (mut world, alice, bob) = World::pair(4);
     // The two have met; alice's next session begins after bob's device lost its prekeys' answer.
     world.say(bob, alice, "b0");
     world.run();
@@ -130,9 +126,7 @@ fn a_lost_first_message_is_sent_again_r_engine_19() {
 fn a_stranger_s_first_message_that_cannot_be_opened_is_answered_with_nothing_r_engine_25() {
     let mut orders = BTreeSet::new();
     for seed in 50..58 {
-        let mut world = World::new(seed);
-        let (alice, bob) = (world.enrol("alice"), world.enrol("bob"));
-        world.run();
+        let (mut world, alice, bob) = World::pair(seed);
         world.fate(bob, [Fate::Corrupt]);
         world.say(alice, bob, "a1");
         world.run();
@@ -157,9 +151,7 @@ fn a_stranger_s_first_message_that_cannot_be_opened_is_answered_with_nothing_r_e
 
 #[test]
 fn who_gets_no_acknowledgement_begins_anew_r_engine_26() {
-    let mut world = World::new(30);
-    let (alice, bob) = (world.enrol("alice"), world.enrol("bob"));
-    world.run();
+    let (mut world, alice, bob) = World::pair(30);
     // Bob learns of nothing, and alice writes no more.
     world.fate(bob, [Fate::Lose]);
     world.say(alice, bob, "a1");
@@ -473,9 +465,7 @@ fn a_tag_far_ahead_is_searched_for_before_anything_is_healed_r_ratchet_9() {
 
 #[test]
 fn a_first_message_that_the_relay_refuses_ends_its_session_r_engine_23() {
-    let mut world = World::new(21);
-    let (alice, bob) = (world.enrol("alice"), world.enrol("bob"));
-    world.run();
+    let (mut world, alice, bob) = World::pair(21);
     let refused = world.say(alice, bob, "too much for the relay");
     world.claim_next(alice);
     let later = world.say(alice, bob, "sealed behind it");
