@@ -9,9 +9,10 @@ use std::time::Duration;
 use chancery_core::{BatchPlan, Bundle, Local, PrekeyId, PrekeySecrets, Responder, generate_batch};
 use chancery_crypto::rng::CryptoRng;
 use chancery_crypto::secret::SecretBytes;
+use chancery_crypto::signature::SigningKey;
 use chancery_identity::prekey::VerifiedUpload;
 use chancery_identity::{Credential, DeviceKeys, DisplayName, Handle, Organisation};
-use chancery_org::{Desk, Invite, found, request};
+use chancery_org::{Desk, Invite, RelayPlace, found, request};
 use chancery_wire::records::{Batch, RecordKey};
 use chancery_wire::{Timestamp, Unverified, proto};
 
@@ -81,7 +82,10 @@ impl Device {
 pub fn two_devices(rng: &mut dyn CryptoRng) -> (Device, Device) {
     let new = found(&must(DisplayName::parse("Acme")), NOW, rng);
     let organisation = must(Organisation::verify(Unverified::new(new.public), None));
-    let document = must(new.admin.record_relay(&organisation, "wss://relay.example:443", &[7; 32], rng));
+    let log_key = SigningKey::generate(rng);
+    let place =
+        RelayPlace { url: "wss://relay.example:443", pin: &[7; 32], log_key: log_key.verifying_key() };
+    let document = must(new.admin.record_relay(&organisation, place, rng));
     let organisation = must(Organisation::verify(Unverified::new(document), None));
     let desk = must(Desk::new(new.desk, organisation.clone(), NOW));
     let mut disk = BTreeMap::new();

@@ -11,8 +11,9 @@ use std::time::Duration;
 use chancery_crypto::kdf::derive;
 use chancery_crypto::label;
 use chancery_crypto::secret::SecretBytes;
+use chancery_crypto::signature::VerifyingKey;
 use chancery_identity::{DisplayName, Handle, MemberId, OrgId, Organisation, RelayRecord};
-use chancery_org::{AdminError, AdminKeys, Desk, DeskKeys, MAX_INVITATION_LIFETIME, OrgError};
+use chancery_org::{AdminError, AdminKeys, Desk, DeskKeys, MAX_INVITATION_LIFETIME, OrgError, RelayPlace};
 use chancery_store::{KeySource, Store, sealed_file};
 use chancery_wire::records::Records;
 use chancery_wire::{Limit, Timestamp, Unverified, decode, encode, proto};
@@ -186,13 +187,20 @@ pub fn fingerprint(org_id: &OrgId) -> String {
 /// # Errors
 ///
 /// [`ErrorCode::RelayUrl`]: correct the address. [`ErrorCode::WrongPassphrase`]: ask again.
-pub fn record_relay(dir: &Path, key: &KeySource, url: &str, pin: &[u8; 32]) -> Result<(), Error> {
+pub fn record_relay(
+    dir: &Path,
+    key: &KeySource,
+    url: &str,
+    pin: &[u8; 32],
+    log_key: &VerifyingKey,
+) -> Result<(), Error> {
     let folder = Folder::new(dir);
     let organisation = folder.organisation()?;
     let secret = sealed_file::read(folder.admin(), key)?;
     let admin = AdminKeys::from_secret_bytes(secret.expose()).ok_or(ErrorCode::StoreDamaged)?;
-    let document =
-        admin.record_relay(&organisation, url, pin, &mut clock::rng()?).map_err(|error| match error {
+    let document = admin
+        .record_relay(&organisation, RelayPlace { url, pin, log_key }, &mut clock::rng()?)
+        .map_err(|error| match error {
             AdminError::RelayUrl => ErrorCode::RelayUrl,
             _ => ErrorCode::StoreDamaged,
         })?;

@@ -113,8 +113,9 @@ mod tests {
     use core::time::Duration;
 
     use chancery_crypto::rng::{CryptoRng, seeded};
+    use chancery_crypto::signature::SigningKey;
     use chancery_identity::{DeviceKeys, DisplayName, Handle, Organisation};
-    use chancery_org::{DEVICE_LINK_LIFETIME, Desk, Invite, found, request, request_by_link};
+    use chancery_org::{DEVICE_LINK_LIFETIME, Desk, Invite, RelayPlace, found, request, request_by_link};
     use chancery_wire::Unverified;
     use chancery_wire::records::{Batch, RecordKey};
 
@@ -146,7 +147,13 @@ mod tests {
             let name = DisplayName::parse("Acme").unwrap();
             let acme = found(&name, NOW, &mut *rng);
             let public = Organisation::verify(Unverified::new(acme.public), None).unwrap();
-            let document = acme.admin.record_relay(&public, "wss://relay.example:443", &[9; 32], &mut *rng);
+            let log_key = SigningKey::generate(&mut *rng);
+            let place = RelayPlace {
+                url: "wss://relay.example:443",
+                pin: &[9; 32],
+                log_key: log_key.verifying_key(),
+            };
+            let document = acme.admin.record_relay(&public, place, &mut *rng);
             let public = Organisation::verify(Unverified::new(document.unwrap()), None).unwrap();
             let desk = Desk::new(acme.desk, public.clone(), NOW).unwrap();
             let mut books = Disk::new();

@@ -53,7 +53,7 @@ impl World {
             sign::sign_issuer(&root, &issuer_body(&root, &policy, Capabilities::POLICY), rng),
         ];
         let root_key = root.verifying_key().as_bytes().to_vec();
-        let document = proto::Organisation { root_key, issuers, desk: None, relay: None };
+        let document = proto::Organisation { root_key, issuers, ..Default::default() };
         let organisation = verify(&document).unwrap();
         Self { root, enrol, policy, document, organisation }
     }
@@ -108,6 +108,7 @@ impl World {
             url: "wss://relay.example:443".into(),
             pin: vec![4; 32],
             sequence: 1,
+            log_key: self.root.verifying_key().as_bytes().to_vec(),
         }
     }
 

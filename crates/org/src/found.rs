@@ -56,7 +56,7 @@ pub fn found(name: &DisplayName, now: Timestamp, rng: &mut dyn CryptoRng) -> New
         root_key: key_bytes(root.signing().verifying_key()),
         issuers: [enrol_certificate, admin_certificate].into(),
         desk: Some(desk_statement),
-        relay: None,
+        ..Default::default()
     };
     let mut records = Batch::default();
     state::put_settings(&mut records, name, &DirectoryKey::generate(rng));

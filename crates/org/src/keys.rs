@@ -139,7 +139,9 @@ impl AdminKeys {
         if !self.0.is_issuer_of(organisation, Capabilities::POLICY) {
             return Err(AdminError::WrongKeys);
         }
-        if organisation.relay().is_some_and(|it| it.url() == url && it.pin() == pin && it.log_key() == log_key)
+        if organisation
+            .relay()
+            .is_some_and(|it| it.url() == url && it.pin() == pin && it.log_key() == log_key)
         {
             return Ok(organisation.as_proto().clone());
         }

@@ -2,15 +2,18 @@
 //!
 //! ```
 //! use std::collections::BTreeMap;
-//! use chancery_crypto::rng::seeded;
+//! use chancery_crypto::{rng::seeded, signature::SigningKey};
 //! use chancery_identity::{DeviceKeys, DisplayName, Handle, Organisation};
-//! use chancery_org::{DEFAULT_INVITATION_LIFETIME, Desk, Invite, found, request};
+//! use chancery_org::{DEFAULT_INVITATION_LIFETIME, Desk, Invite, RelayPlace, found, request};
 //! use chancery_wire::{Timestamp, Unverified};
 //!
 //! let (now, mut rng) = (Timestamp::from_millis(1_700_000_000_000), seeded([1; 32]));
 //! let acme = found(&DisplayName::parse("Acme")?, now, &mut rng);
 //! let public = Organisation::verify(Unverified::new(acme.public), None)?;
-//! let public = acme.admin.record_relay(&public, "wss://relay.example:443", &[9; 32], &mut rng)?;
+//! let log_key = SigningKey::generate(&mut rng);
+//! let place =
+//!     RelayPlace { url: "wss://relay.example:443", pin: &[9; 32], log_key: log_key.verifying_key() };
+//! let public = acme.admin.record_relay(&public, place, &mut rng)?;
 //! let public = Organisation::verify(Unverified::new(public), None)?;
 //! let mut records: BTreeMap<_, _> = acme.records.into_iter().filter_map(|(k, v)| Some((k, v?))).collect();
 //!
@@ -67,6 +70,6 @@ pub use devices::{CarriedOut, Reply};
 pub use enrolment::{EnrolError, Enrolment, PendingEnrolment, request, request_by_link};
 pub use error::{AdminError, OrgError};
 pub use found::{CLOCK_TOLERANCE, ISSUER_VALIDITY, NewOrganisation, found};
-pub use keys::{AdminKeys, DeskKeys, IssuerKey, Root};
+pub use keys::{AdminKeys, DeskKeys, IssuerKey, RelayPlace, Root};
 pub use link::{InvitationLink, LINK_PREFIX, Link, LinkError, MAX_LINK_LEN};
 pub use order::{ORDER_LIFETIME, OrderError, Orderer, PendingOrder, approve, remove};

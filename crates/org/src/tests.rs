@@ -6,13 +6,14 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use chancery_crypto::rng::{CryptoRng, seeded};
+use chancery_crypto::signature::{SigningKey, VerifyingKey};
 use chancery_identity::{DeviceKeys, DisplayName, Handle, Organisation};
 use chancery_wire::records::{Batch, RecordKey};
 use chancery_wire::{Timestamp, Unverified, proto};
 
 use crate::{
     AdminKeys, Answered, DEFAULT_INVITATION_LIFETIME, Desk, EnrolError, Enrolment, InvitationLink, Invite,
-    Invited, NewOrganisation, OrgError, PendingEnrolment, Root, found, request,
+    Invited, NewOrganisation, OrgError, PendingEnrolment, RelayPlace, Root, found, request,
 };
 
 mod attack;
@@ -57,12 +58,22 @@ struct World {
     store: Store,
 }
 
+/// The key of a log that these tests never ask.
+fn log_key() -> VerifyingKey {
+    SigningKey::generate(&mut seeded([0x10; 32])).verifying_key().clone()
+}
+
+fn place<'a>(url: &'a str, log_key: &'a VerifyingKey) -> RelayPlace<'a> {
+    RelayPlace { url, pin: &[9; 32], log_key }
+}
+
 impl World {
     fn new(seed: u8) -> Self {
         let mut rng = Box::new(seeded([seed; 32]));
         let NewOrganisation { root, desk, admin, public, records } = found(&name("Acme"), NOW, &mut *rng);
         let public = verified(&public);
-        let public = admin.record_relay(&public, "wss://relay.example:443", &[9; 32], &mut *rng).unwrap();
+        let public =
+            admin.record_relay(&public, place("wss://relay.example:443", &log_key()), &mut *rng).unwrap();
         let public = verified(&public);
         let desk = Desk::new(desk, public.clone(), NOW).unwrap();
         let mut store = Store::new();

@@ -72,6 +72,7 @@ impl Step<'_> {
         let batch = self.storage.prekey_batch(&device)?;
         let is_desk = credential.capabilities().contains(Capabilities::DESK);
         Ok(proto::Done {
+            log_size: 0,
             prekeys: batch.map_or(0, |batch| batch.sequence),
             pairs: self.storage.prekey_pairs(&device)?,
             directory: if is_desk { self.storage.directory_sequence()? } else { 0 },

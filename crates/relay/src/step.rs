@@ -108,6 +108,9 @@ impl<'a> Step<'a> {
             Request::Reply(reply) => self.reply(id, &reply),
             Request::PublishDirectory(entry) => self.publish_directory(id, &entry),
             Request::PublishRelayRecord(record) => self.publish_relay_record(id, record),
+            Request::AppendLog(_) | Request::SyncLog(_) | Request::GetCheckpoint(_) => {
+                Err(RefusalCode::BadRequest.into())
+            }
             Request::Deliver(_)
             | Request::ClaimPrekeys(_)
             | Request::PutBlob(_)

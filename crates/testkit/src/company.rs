@@ -10,9 +10,12 @@ use chancery_core::{
 };
 use chancery_crypto::rng::{CryptoRng, seeded};
 use chancery_crypto::secret::SecretBytes;
+use chancery_crypto::signature::SigningKey;
 use chancery_identity::prekey::VerifiedUpload;
 use chancery_identity::{Credential, DeviceKeys, DirectoryKey, DisplayName, Handle, Organisation};
-use chancery_org::{Answered, Desk, DeskKeys, InvitationLink, Invite, PendingEnrolment, found, request};
+use chancery_org::{
+    Answered, Desk, DeskKeys, InvitationLink, Invite, PendingEnrolment, RelayPlace, found, request,
+};
 use chancery_wire::records::Batch;
 use chancery_wire::{Timestamp, Unverified, proto};
 
@@ -81,7 +84,9 @@ impl Company {
         let rng = &mut seeded([seed; 32]);
         let new = found(&DisplayName::parse("Acme").expect("a good name"), NOW, rng);
         let organisation = Organisation::verify(Unverified::new(new.public), None).expect("sound");
-        let document = new.admin.record_relay(&organisation, RELAY_URL, &RELAY_PIN, rng).expect("sound");
+        let log_key = SigningKey::generate(rng);
+        let place = RelayPlace { url: RELAY_URL, pin: &RELAY_PIN, log_key: log_key.verifying_key() };
+        let document = new.admin.record_relay(&organisation, place, rng).expect("sound");
         let organisation = Organisation::verify(Unverified::new(document), None).expect("sound");
         let desk_keys = new.desk.to_secret_bytes();
         let again = DeskKeys::from_secret_bytes(desk_keys.expose()).expect("own keys");

@@ -6,12 +6,13 @@ use std::time::Duration;
 use chancery_crypto::label;
 use chancery_crypto::rng::{CryptoRng, random_bytes, seeded};
 use chancery_crypto::secret::SecretBytes;
+use chancery_crypto::signature::SigningKey;
 use chancery_engine::{
     Device, Draft, Effect, Event, Input, Letter, NewDevice, Notice, Step, conversation, directory_cursor,
     events, member, message, next_step,
 };
 use chancery_identity::{DeviceKeys, DisplayName, Handle, Organisation, login_message};
-use chancery_org::{Desk, Enrolment, InvitationLink, Invite, found, request};
+use chancery_org::{Desk, Enrolment, InvitationLink, Invite, RelayPlace, found, request};
 use chancery_wire::proto::{
     Acknowledge, ClaimPrekeys, Login, PrekeyBatchBody, SealedDirectoryEntry, Subscribe, SyncDirectory,
     client_frame, login, relay_frame,
@@ -60,10 +61,10 @@ impl World {
         let name = DisplayName::parse("Acme").expect("a good name");
         let new = found(&name, now, rng.as_mut());
         let organisation = Organisation::verify(Unverified::new(new.public), None).expect("sound");
-        let document = new
-            .admin
-            .record_relay(&organisation, "wss://relay.example:443", &PIN, rng.as_mut())
-            .expect("sound");
+        let log_key = SigningKey::generate(rng.as_mut());
+        let place =
+            RelayPlace { url: crate::company::RELAY_URL, pin: &PIN, log_key: log_key.verifying_key() };
+        let document = new.admin.record_relay(&organisation, place, rng.as_mut()).expect("sound");
         let organisation = Organisation::verify(Unverified::new(document), None).expect("sound");
         let (authority, desk_keys) = (Authority::new(&new.desk), new.desk.to_secret_bytes());
         let desk = Desk::new(new.desk, organisation.clone(), now).expect("sound");

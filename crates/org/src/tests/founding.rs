@@ -41,7 +41,7 @@ fn keys_survive_their_files_and_nothing_else_is_read() {
     let admin = new.admin.to_secret_bytes();
     let again = AdminKeys::from_secret_bytes(admin.expose()).unwrap();
     assert_eq!(again.issuer().id(), new.admin.issuer().id());
-    assert!(again.record_relay(&public, "wss://a", &[1; 32], &mut rng).is_ok());
+    assert!(again.record_relay(&public, place("wss://a", &log_key()), &mut rng).is_ok());
     let desk = new.desk.to_secret_bytes();
     let again = DeskKeys::from_secret_bytes(desk.expose()).unwrap();
     assert!(Desk::new(again, public, NOW).is_ok());
@@ -88,7 +88,7 @@ fn a_later_relay_record_has_a_higher_sequence() {
     let mut world = World::new(5);
     assert_eq!(world.public.relay().unwrap().sequence(), 1);
     let mut record = |organisation: &Organisation, url: &str| {
-        world.admin.record_relay(organisation, url, &[8; 32], &mut *world.rng)
+        world.admin.record_relay(organisation, place(url, &log_key()), &mut *world.rng)
     };
     let moved = verified(&record(&world.public, "wss://other:1").unwrap());
     assert_eq!(moved.relay().map(|relay| (relay.url(), relay.sequence())), Some(("wss://other:1", 2)));
@@ -105,6 +105,6 @@ fn an_issuer_without_the_capability_signs_no_relay_record() {
     let mut rng = seeded([7; 32]);
     let new = found(&name("Acme"), NOW, &mut rng);
     let posing = AdminKeys::new(new.desk.issuer);
-    let refused = posing.record_relay(&verified(&new.public), "wss://a", &[1; 32], &mut rng);
+    let refused = posing.record_relay(&verified(&new.public), place("wss://a", &log_key()), &mut rng);
     assert_eq!(refused.unwrap_err(), AdminError::WrongKeys);
 }

@@ -51,7 +51,7 @@ impl Acme {
             root_key: root.verifying_key().as_bytes().to_vec(),
             issuers: vec![certificate],
             desk: Some(sign::sign_desk(&issuer, &desk, &mut rng)),
-            relay: None,
+            ..Default::default()
         };
         Self { rng, org_id, document, issuer }
     }

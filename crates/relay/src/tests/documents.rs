@@ -110,6 +110,7 @@ fn relay_record(world: &mut World, sequence: u64) -> proto::Signed {
         url: "wss://relay.example:443".into(),
         pin: vec![4; 32],
         sequence,
+        log_key: world.issuer.verifying_key().as_bytes().to_vec(),
     };
     sign::sign_relay_record(&world.issuer, &body, &mut *world.rng)
 }

@@ -83,7 +83,7 @@ impl World {
             root_key: root.verifying_key().as_bytes().to_vec(),
             issuers: vec![certificate],
             desk: Some(sign::sign_desk(&issuer, &desk, &mut rng)),
-            relay: None,
+            ..Default::default()
         };
         let organisation = Organisation::verify(Unverified::new(document.clone()), None).unwrap();
         Self {

@@ -87,6 +87,7 @@ fn organisation_and_credential() -> Vec<Draft> {
         "issuer_seed": sample_hex("administering issuer", 64), "org_id": org_id,
         "issuer_id": sample_hex("issuer id", 32), "url": "wss://relay.example:443",
         "pin": sample_hex("pin", 32), "sequence": 1, "rng_seed": rng("record"),
+        "log_key": hex(book::signer(&book::sample("log", 64)).expect("64 bytes").verifying_key().as_bytes()),
     });
     let document = crate::company::Company::found(1).organisation;
     vec![
@@ -199,6 +200,7 @@ fn compute_relay_record(inputs: &Inputs<'_>) -> Computation {
         url: inputs.text("url")?.to_owned(),
         pin: inputs.bytes("pin")?,
         sequence: inputs.number("sequence")?,
+        log_key: inputs.bytes("log_key")?,
     };
     let mut draws = Draws::new(inputs.array("rng_seed")?);
     let signed = sign::sign_relay_record(&book::signer(&issuer_seed)?, &body, draws.rng());
