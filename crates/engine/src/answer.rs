@@ -113,7 +113,7 @@ fn send_quietly(
     now: Timestamp,
     rng: &mut dyn CryptoRng,
 ) -> Result<(), EngineError> {
-    if sending::room_for(records, to)? == 0 {
+    if sending::room_for(records, to)? == 0 || peers::is_out(&peers::peer(records, to)?) {
         return Ok(());
     }
     let member = peers::peer_member(records, to)?;

@@ -2,6 +2,8 @@
 
 use chancery_wire::records::RecordsError;
 
+use crate::log::LogState;
+
 /// Why a call changed nothing.
 ///
 /// What a peer or the relay does wrong is not an error of the call: it is an effect.
@@ -26,6 +28,12 @@ pub enum EngineError {
     /// A queue of the device is full; connect to the relay so that it empties.
     #[error("queue is full")]
     QueueFull,
+    /// Nothing may be sealed while the log is in this state; synchronise it, or see what the state says.
+    #[error("nothing is sealed: {0}")]
+    Log(LogState),
+    /// The organisation's policy locks what is stored until the log was heard of again; connect to the relay.
+    #[error("the store is locked until the log was heard of")]
+    Locked,
     /// The call does not fit the state, a bug in the calling code; the text says what.
     #[error("misuse: {0}")]
     Misuse(&'static str),

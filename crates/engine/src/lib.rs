@@ -1,7 +1,8 @@
 //! One device of a member: inputs to effects, over a store that it only reads.
 //!
 //! [`Engine::handle`] takes an [`Input`] and returns an [`Outcome`]: a batch to commit, then effects to carry
-//! out. [`next_step`] says what the outbox needs next. [`resolve`], [`conversation`] and [`events`] read.
+//! out. [`next_step`] says what the outbox needs next. [`resolve`], [`conversation`] and [`events`] read;
+//! [`log_status`] says what the organisation's log lets the device do.
 //!
 //! What this crate does not do: it opens no socket and no file, reads no clock and draws no randomness of
 //! its own; it never keeps in memory what another process may have changed.
@@ -24,6 +25,7 @@ mod enrolment;
 mod error;
 mod files;
 mod heal;
+mod log;
 mod messages;
 mod numbers;
 mod peers;
@@ -45,6 +47,9 @@ pub use engine::Engine;
 pub use enrolment::PendingDevice;
 pub use error::EngineError;
 pub use files::waiting_files;
+pub use log::{
+    LogState, LogStatus, check_unlocked, fork_proof, log_size, log_status, newest_note, policy, verify_revoked,
+};
 pub use messages::{Event, MessageState, conversation, events, message};
 pub use peers::MAX_ARCHIVED;
 pub use prekeys::ONE_TIME_PAIRS;

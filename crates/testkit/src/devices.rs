@@ -7,13 +7,14 @@ use chancery_crypto::rng::random_bytes;
 use chancery_crypto::secret::Secret;
 use chancery_crypto::signature::SigningKey;
 use chancery_engine::{Event, events};
+use chancery_identity::log::LeafKind;
 use chancery_identity::{
     Capabilities, DeviceId, DeviceKeys, DirectoryKey, DisplayName, Handle, IssuerId, MemberId, SUITE, sign,
 };
 use chancery_org::{CLOCK_TOLERANCE, DeskKeys, Enrolment};
 use chancery_relay::Storage as _;
 use chancery_wire::proto::{
-    CredentialBody, DeviceRecord, DirectoryEntryBody, OutboxTarget, PeerRecord, SealedDirectoryEntry,
+    CredentialBody, DirectoryEntryBody, OutboxTarget, PeerRecord, SealedDirectoryEntry,
     SentRecord,
 };
 use chancery_wire::records::{RecordKey, Table};
@@ -31,6 +32,20 @@ pub(crate) struct Authority {
 }
 
 impl Authority {
+    pub(crate) const fn issuer_id(&self) -> IssuerId {
+        self.issuer_id
+    }
+
+    pub(crate) fn key(&self) -> &SigningKey {
+        &self.key
+    }
+
+    /// Signs with another issuer from now on.
+    pub(crate) fn replace(&mut self, issuer_id: IssuerId, key: SigningKey) {
+        self.issuer_id = issuer_id;
+        self.key = Arc::new(key);
+    }
+
     /// Takes the issuer out of the desk's keys: version (1), issuer (32), seed (64).
     pub(crate) fn new(desk: &DeskKeys) -> Self {
         let bytes = desk.to_secret_bytes();
@@ -55,6 +70,15 @@ impl World {
 
     /// Gives a person one device more, which the directory does not name yet.
     pub fn add_device_unlisted(&mut self, of: PersonId) -> PersonId {
+        self.add_device_of(of, true)
+    }
+
+    /// Gives a person one device more with a credential that is not in the log, as whoever stole the issuer's key can.
+    pub fn add_device_unlogged(&mut self, of: PersonId) -> PersonId {
+        self.add_device_of(of, false)
+    }
+
+    fn add_device_of(&mut self, of: PersonId, logged: bool) -> PersonId {
         let (member_id, handle) = (self.people[of.0].member_id, self.people[of.0].handle.clone());
         let keys = DeviceKeys::generate(self.rng.as_mut());
         let device_id = DeviceId::random(self.rng.as_mut());
@@ -73,13 +97,17 @@ impl World {
         };
         let signed = sign::sign_credential(&self.authority.key, &body, self.rng.as_mut());
         let credential =
-            self.organisation.verify_credential(Unverified::new(signed), self.now).expect("sound");
+            self.log.authority().organisation().verify_credential(Unverified::new(signed.clone()), self.now);
+        let credential = credential.expect("sound");
+        if logged {
+            self.append(LeafKind::Credential, &signed);
+        }
         let enrolment = Enrolment {
             credential,
             handle: Handle::parse(&handle).expect("a good handle"),
             name: DisplayName::parse(&handle).expect("a good name"),
             organisation_name: DisplayName::parse("Acme").expect("a good name"),
-            directory_key: self.directory_key(of),
+            directory_key: self.directory_key(),
         };
         self.install(&keys, &enrolment)
     }
@@ -124,17 +152,12 @@ impl World {
         };
         let signed = sign::sign_directory_entry(&self.authority.key, &body, self.rng.as_mut());
         let entry_id = random_bytes(self.rng.as_mut());
-        let key = self.directory_key(PersonId(0));
-        key.seal(&signed, &entry_id, version, self.rng.as_mut())
+        self.directory_key().seal(&signed, &entry_id, version, self.rng.as_mut())
     }
 
     /// The directory's key, which every device has.
-    fn directory_key(&self, of: PersonId) -> DirectoryKey {
-        const DEVICE: Table = Table(0x0100);
-        let bytes = &self.people[of.0].disk[&RecordKey::new(DEVICE, [])];
-        let record = chancery_wire::decode::<DeviceRecord>(bytes, chancery_wire::Limit::RECORD);
-        let key = record.expect("sound").into_unchecked().directory_key;
-        DirectoryKey::new(Secret::from_slice(&key).expect("32 bytes"))
+    fn directory_key(&self) -> DirectoryKey {
+        DirectoryKey::new(Secret::from_slice(&self.directory_key).expect("32 bytes"))
     }
 
     /// Puts back what was on a device's disk at an earlier time.

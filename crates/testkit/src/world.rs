@@ -1,6 +1,6 @@
 //! The world and what can go wrong in it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use chancery_crypto::label;
@@ -11,6 +11,7 @@ use chancery_engine::{
     Device, Draft, Effect, Event, Input, Letter, NewDevice, Notice, Step, conversation, directory_cursor,
     events, member, message, next_step,
 };
+use chancery_identity::log::LeafKind;
 use chancery_identity::{DeviceKeys, DisplayName, Handle, Organisation, login_message};
 use chancery_org::{Desk, Enrolment, InvitationLink, Invite, RelayPlace, found, request};
 use chancery_wire::proto::{
@@ -19,8 +20,10 @@ use chancery_wire::proto::{
 };
 use chancery_wire::{Limit, Timestamp, Unverified, decode};
 
+use crate::authority::Offices;
 use crate::devices::Authority;
 use crate::line::{Exchange, Line, PIN};
+use crate::log::OrgLog;
 use crate::person::{Disk, Person, PersonId, commit};
 use crate::weather::Weather;
 
@@ -47,6 +50,12 @@ pub struct World {
     pub(crate) people: Vec<Person>,
     pub(crate) faults: Vec<Fault>,
     pub(crate) authority: Authority,
+    pub(crate) offices: Offices,
+    /// The organisation's log.
+    pub(crate) log: OrgLog,
+    /// To whom the relay shows another one.
+    pub(crate) shown: BTreeMap<PersonId, OrgLog>,
+    pub(crate) directory_key: Vec<u8>,
     pub(crate) weather: Weather,
 }
 
@@ -67,6 +76,9 @@ impl World {
         let document = new.admin.record_relay(&organisation, place, rng.as_mut()).expect("sound");
         let organisation = Organisation::verify(Unverified::new(document), None).expect("sound");
         let (authority, desk_keys) = (Authority::new(&new.desk), new.desk.to_secret_bytes());
+        let (root, admin) = (new.root.to_secret_bytes(), new.admin.to_secret_bytes());
+        let offices = Offices::from_stored(root.expose(), admin.expose());
+        let log = OrgLog::new(&organisation, log_key, now);
         let desk = Desk::new(new.desk, organisation.clone(), now).expect("sound");
         let mut desk_disk = Disk::new();
         commit(&mut desk_disk, new.records);
@@ -82,6 +94,10 @@ impl World {
             people: Vec::new(),
             faults: Vec::new(),
             authority,
+            offices,
+            log,
+            shown: BTreeMap::new(),
+            directory_key: Vec::new(),
             weather: Weather::default(),
         }
     }
@@ -118,9 +134,11 @@ impl World {
             .answer(&self.desk_disk, pending.envelope(), self.now, self.rng.as_mut())
             .expect("an honest request");
         commit(&mut self.desk_disk, answered.batch);
-        self.publish_directory();
         let enrolment =
             pending.complete(&self.organisation, &keys, &answered.reply, self.now).expect("an honest answer");
+        self.directory_key = enrolment.directory_key.secret().expose().to_vec();
+        self.append(LeafKind::Credential, &enrolment.credential.signed().clone());
+        self.publish_directory();
         self.install(&keys, &enrolment)
     }
 
@@ -171,6 +189,7 @@ impl World {
         let login = Login { who: Some(login::Who::Credential(credential)), signature };
         self.done(&mut line, client_frame::Body::Login(login));
         for entry in entries {
+            self.commit_to(entry);
             self.done(&mut line, client_frame::Body::PublishDirectory(entry.clone()));
         }
         self.exchange.close(&line, self.now, self.rng.as_mut());
@@ -208,7 +227,7 @@ impl World {
                 self.flush(*id);
                 self.sync(*id);
             }
-            if people.iter().all(|id| self.next_step(*id).is_none() && !self.has_mail(*id)) {
+            if people.iter().all(|id| self.next_possible_step(*id).is_none() && !self.has_mail(*id)) {
                 return;
             }
         }
@@ -217,8 +236,9 @@ impl World {
 
     /// Sends what a person's outbox holds; stops at a fault.
     pub fn flush(&mut self, id: PersonId) {
+        self.check_log(id);
         let mut line = self.exchange.connect(self.now, self.rng.as_mut());
-        while let Some(step) = self.next_step(id) {
+        while let Some(step) = self.next_possible_step(id) {
             let item = step.item();
             match step {
                 Step::Seal { .. } => drop(self.handle(id, Input::Seal { item })),
@@ -277,10 +297,14 @@ impl World {
     /// Renews prekeys, takes over directory and mailbox, and looks after sessions; stops at a fault.
     pub fn sync(&mut self, id: PersonId) {
         let mut line = self.log_in(id);
+        self.sync_log(id);
         if !self.sync_directory(id, &mut line) {
             return;
         }
         for effect in self.handle(id, Input::Upkeep) {
+            if matches!(effect, Effect::Notify(_)) {
+                continue;
+            }
             let Effect::PublishPrekeys(upload) = effect else { panic!("unexpected {effect:?}") };
             let body = &upload.batch.as_ref().expect("signed").body;
             let sequence =
@@ -294,6 +318,7 @@ impl World {
             return;
         }
         if self.read_mail(id, &mut line) {
+            self.handle(id, Input::CaughtUp);
             self.handle(id, Input::SessionUpkeep);
         }
     }
@@ -306,6 +331,9 @@ impl World {
                 let effects = self.handle(id, input);
                 if self.takes(Fault::DieAfterCommit) {
                     return false;
+                }
+                if effects.contains(&Effect::SyncLog) {
+                    self.sync_log(id);
                 }
                 let unread = |effect: &&Effect| **effect == Effect::Notify(Notice::Undecryptable);
                 self.people[id.0].undecryptable += effects.iter().filter(unread).count();
@@ -425,7 +453,7 @@ impl World {
     pub fn disk(
         &self,
         id: PersonId,
-    ) -> std::collections::BTreeMap<chancery_wire::records::RecordKey, Vec<u8>> {
+    ) -> BTreeMap<chancery_wire::records::RecordKey, Vec<u8>> {
         self.people[id.0].disk.clone()
     }
 
@@ -438,12 +466,47 @@ impl World {
         next_step(&self.people[id.0].disk, &BTreeSet::new()).expect("readable")
     }
 
+    /// Returns the next step that may be taken: where nothing may be sealed, what was sealed before.
+    fn next_possible_step(&self, id: PersonId) -> Option<Step> {
+        let may_seal = self.log_status(id).state.allows_sealing();
+        let mut blocked = BTreeSet::new();
+        loop {
+            match next_step(&self.people[id.0].disk, &blocked).expect("readable")? {
+                Step::Seal { device_id, .. } | Step::Claim { device_id, .. } if !may_seal => {
+                    blocked.insert(device_id);
+                }
+                step => return Some(step),
+            }
+        }
+    }
+
+    /// Sets a device's clock ahead by so many milliseconds, or back.
+    pub fn set_clock(&mut self, id: PersonId, skew: i64) {
+        self.people[id.0].skew = skew;
+    }
+
+    /// The time by a device's clock.
+    pub(crate) fn clock_of(&self, id: PersonId) -> Timestamp {
+        Timestamp::from_millis(self.now.as_millis().saturating_add_signed(self.people[id.0].skew))
+    }
+
+    /// The time by the relay's clock.
+    pub(crate) const fn relay_time(&self) -> Timestamp {
+        self.now
+    }
+
     pub(crate) fn handle(&mut self, id: PersonId, input: Input<'_>) -> Vec<Effect> {
+        let now = self.clock_of(id);
         let person = &mut self.people[id.0];
-        person.start(self.now);
+        person.start(now);
         let engine = person.engine.as_ref().expect("started");
-        let outcome = engine.handle(&person.disk, input, self.now, self.rng.as_mut()).expect("handled");
+        let outcome = engine.handle(&person.disk, input, now, self.rng.as_mut()).expect("handled");
         commit(&mut person.disk, outcome.batch);
+        for effect in &outcome.effects {
+            if let Effect::Notify(notice) = effect {
+                person.notices.push(*notice);
+            }
+        }
         outcome.effects
     }
 
@@ -497,12 +560,12 @@ mod tests {
     /// The sequences of the prekey batches that a device wants published, and when they expire.
     fn batches(effects: &[Effect]) -> Vec<(u64, u64)> {
         let batch = |effect: &Effect| {
-            let Effect::PublishPrekeys(upload) = effect else { panic!("unexpected {effect:?}") };
+            let Effect::PublishPrekeys(upload) = effect else { return None };
             let body = &upload.batch.as_ref().expect("signed").body;
             let body = decode::<PrekeyBatchBody>(body, Limit::STATEMENT).expect("sound").into_unchecked();
-            (body.sequence, body.expires)
+            Some((body.sequence, body.expires))
         };
-        effects.iter().map(batch).collect()
+        effects.iter().filter_map(batch).collect()
     }
 
     #[test]

@@ -1,0 +1,196 @@
+//! What the organisation says in its log, and what the relay shows of it to whom.
+
+use chancery_crypto::secret::Secret;
+use chancery_crypto::signature::SigningKey;
+use chancery_engine::{Effect, Input, LogStatus, Notice, fork_proof, log_size, log_status};
+use chancery_identity::log::{LeafKind, commitment};
+use chancery_identity::{Capabilities, DirectoryKey, Issuer, IssuerId, MemberId, Policy, SUITE, sign};
+use chancery_wire::proto::{
+    ForkProof, IssuerBody, IssuerRevocationBody, LogCommitmentBody, PolicyBody, RevocationBody,
+    SealedDirectoryEntry, Signed,
+};
+
+use crate::log::OrgLog;
+use crate::person::PersonId;
+use crate::world::World;
+
+/// An issuer's key with its identifier.
+pub(crate) struct Signer {
+    pub(crate) id: IssuerId,
+    pub(crate) key: SigningKey,
+}
+
+/// The keys that stand above the desk's.
+pub(crate) struct Offices {
+    pub(crate) root: SigningKey,
+    pub(crate) admin: Signer,
+}
+
+impl Offices {
+    /// Takes the keys out of how they are stored: version (1), for an issuer its identifier (32), seed (64).
+    pub(crate) fn from_stored(root: &[u8], admin: &[u8]) -> Self {
+        let key = |seed: &[u8]| SigningKey::from_seed(Secret::from_slice(seed).expect("64 bytes"));
+        let id = IssuerId::from_bytes(&admin[1..33]).expect("32 bytes");
+        Self { root: key(&root[1..65]), admin: Signer { id, key: key(&admin[33..97]) } }
+    }
+}
+
+impl Clone for Offices {
+    fn clone(&self) -> Self {
+        let copy = |key: &SigningKey| {
+            SigningKey::from_seed(Secret::from_slice(key.seed().expose()).expect("64 bytes"))
+        };
+        let admin = Signer { id: self.admin.id, key: copy(&self.admin.key) };
+        Self { root: copy(&self.root), admin }
+    }
+}
+
+impl World {
+    /// Puts a statement into the log; panics if it may not enter.
+    pub fn append(&mut self, kind: LeafKind, statement: &Signed) -> u64 {
+        self.log.append(kind, statement, self.now)
+    }
+
+    /// Returns the log.
+    pub const fn log(&mut self) -> &mut OrgLog {
+        &mut self.log
+    }
+
+    /// Shows one device another log from now on, as a dishonest relay does; `None` for the honest one.
+    pub fn show(&mut self, to: PersonId, log: Option<OrgLog>) {
+        match log {
+            Some(log) => self.shown.insert(to, log),
+            None => self.shown.remove(&to),
+        };
+    }
+
+    /// Commits to a directory entry in the log.
+    pub(crate) fn commit_to(&mut self, sealed: &SealedDirectoryEntry) {
+        let key = DirectoryKey::new(Secret::from_slice(&self.directory_key).expect("32 bytes"));
+        let signed = key.open(sealed).expect("sealed for the directory").into_unchecked();
+        let entry = self
+            .log
+            .authority()
+            .organisation()
+            .verify_directory_entry(chancery_wire::Unverified::new(signed.clone()))
+            .expect("signed by the desk");
+        let statement = self.commitment_to(&entry.member_id(), sealed.version, &signed);
+        self.append(LeafKind::Directory, &statement);
+    }
+
+    fn commitment_to(&mut self, member: &MemberId, version: u64, signed: &Signed) -> Signed {
+        let body = LogCommitmentBody {
+            org_id: self.organisation.id().as_bytes().to_vec(),
+            issuer_id: self.authority.issuer_id().as_bytes().to_vec(),
+            kind: LeafKind::Directory.number().into(),
+            subject: member.as_bytes().to_vec(),
+            object: [[0; 8], version.to_be_bytes()].concat(),
+            commitment: commitment(LeafKind::Directory, signed).to_vec(),
+        };
+        sign::sign_log_commitment(self.authority.key(), &body, self.rng.as_mut())
+    }
+
+    /// Makes the statement that ends a device, or with `whole` its member.
+    pub fn revocation(&mut self, of: PersonId, whole: bool) -> (LeafKind, Signed) {
+        let (member, device) = (self.people[of.0].member_id, self.people[of.0].device_id);
+        let body = RevocationBody {
+            org_id: self.organisation.id().as_bytes().to_vec(),
+            issuer_id: self.offices.admin.id.as_bytes().to_vec(),
+            member_id: member.as_bytes().to_vec(),
+            device_id: if whole { Vec::new() } else { device.as_bytes().to_vec() },
+        };
+        let kind = if whole { LeafKind::MemberRevoked } else { LeafKind::DeviceRevoked };
+        (kind, sign::sign_revocation(&self.offices.admin.key, &body, self.rng.as_mut()))
+    }
+
+    /// Ends a device, or with `whole` its member, in the log; returns the entry's number.
+    pub fn revoke(&mut self, of: PersonId, whole: bool) -> u64 {
+        let (kind, statement) = self.revocation(of, whole);
+        self.append(kind, &statement)
+    }
+
+    /// Sets the policy.
+    pub fn set_policy(&mut self, policy: &Policy, sequence: u64) {
+        let body = PolicyBody {
+            org_id: self.organisation.id().as_bytes().to_vec(),
+            issuer_id: self.offices.admin.id.as_bytes().to_vec(),
+            sequence,
+            policy: Some(policy.to_proto()),
+        };
+        let statement = sign::sign_policy(&self.offices.admin.key, &body, self.rng.as_mut());
+        self.append(LeafKind::Policy, &statement);
+    }
+
+    /// Replaces the issuer that enrols: the root names another one and ends the old one. From now on the new one signs.
+    pub fn replace_enrolling_issuer(&mut self) {
+        let key = SigningKey::generate(self.rng.as_mut());
+        let body = IssuerBody {
+            suite: SUITE,
+            org_id: self.organisation.id().as_bytes().to_vec(),
+            key: key.verifying_key().as_bytes().to_vec(),
+            capabilities: Capabilities::ENROL.bits(),
+            not_before: self.now.as_millis() - 24 * 3_600_000,
+            not_after: self.now.as_millis() + 730 * 24 * 3_600_000,
+        };
+        let certificate = sign::sign_issuer(&self.offices.root, &body, self.rng.as_mut());
+        self.append(LeafKind::Issuer, &certificate);
+        let end = IssuerRevocationBody {
+            org_id: self.organisation.id().as_bytes().to_vec(),
+            issuer_id: self.authority.issuer_id().as_bytes().to_vec(),
+        };
+        let end = sign::sign_issuer_revocation(&self.offices.root, &end, self.rng.as_mut());
+        self.append(LeafKind::IssuerRevoked, &end);
+        self.authority.replace(Issuer::id_of(&certificate), key);
+    }
+
+    /// The root names its successor, which signs from now on.
+    pub fn replace_root(&mut self) {
+        let next = SigningKey::generate(self.rng.as_mut());
+        let org = self.organisation.id();
+        let statement = sign::sign_root_successor(&self.offices.root, &next, &org, self.rng.as_mut());
+        self.append(LeafKind::Root, &statement);
+        self.offices.root = next;
+    }
+
+    /// Has a device ask what the log is, and take over what it lacks; returns whether anything may be sealed.
+    pub fn check_log(&mut self, id: PersonId) -> bool {
+        let from = log_size(&self.people[id.0].disk).expect("readable");
+        let (now, rng) = (self.relay_time(), self.rng.as_mut());
+        let note = self.shown.get_mut(&id).unwrap_or(&mut self.log).checkpoint(now, rng);
+        if self.handle(id, Input::Checkpoint { from, note: &note }).contains(&Effect::SyncLog) {
+            self.sync_log(id);
+        }
+        self.log_status(id).state.allows_sealing()
+    }
+
+    /// Has a device take over what the relay shows it of the log.
+    pub fn sync_log(&mut self, id: PersonId) {
+        loop {
+            let from = log_size(&self.people[id.0].disk).expect("readable");
+            let (now, rng) = (self.relay_time(), self.rng.as_mut());
+            let page = self.shown.get_mut(&id).unwrap_or(&mut self.log).page(from, 2800, now, rng);
+            self.handle(id, Input::Log { from, page: &page });
+            if !page.more {
+                return;
+            }
+        }
+    }
+
+    /// Returns what a device makes of the log.
+    #[must_use]
+    pub fn log_status(&self, id: PersonId) -> LogStatus {
+        log_status(&self.people[id.0].disk, self.clock_of(id)).expect("readable")
+    }
+
+    /// Returns the proof of a fork that a device has.
+    #[must_use]
+    pub fn fork_proof(&self, id: PersonId) -> Option<ForkProof> {
+        fork_proof(&self.people[id.0].disk).expect("readable")
+    }
+
+    /// Returns what a device was told of, oldest first.
+    #[must_use]
+    pub fn notices(&self, id: PersonId) -> &[Notice] {
+        &self.people[id.0].notices
+    }
+}
