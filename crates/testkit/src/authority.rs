@@ -1,13 +1,17 @@
 //! What the organisation says in its log, and what the relay shows of it to whom.
 
+use chancery_crypto::rng::random_bytes;
 use chancery_crypto::secret::Secret;
 use chancery_crypto::signature::SigningKey;
-use chancery_engine::{Effect, Input, LogStatus, Notice, fork_proof, log_size, log_status};
-use chancery_identity::log::{LeafKind, commitment};
-use chancery_identity::{Capabilities, DirectoryKey, Issuer, IssuerId, MemberId, Policy, SUITE, sign};
+use chancery_engine::{Draft, Effect, Input, LogStatus, Notice, fork_proof, log_size, log_status};
+use chancery_identity::log::{Leaf, LeafKind, commitment};
+use chancery_identity::{
+    Capabilities, DirectoryKey, Issuer, IssuerId, MemberId, OrgId, Policy, SUITE, sign,
+};
+use chancery_wire::Timestamp;
 use chancery_wire::proto::{
-    ForkProof, IssuerBody, IssuerRevocationBody, LogCommitmentBody, PolicyBody, RevocationBody,
-    SealedDirectoryEntry, Signed,
+    ForkProof, IssuerBody, IssuerRevocationBody, LogCommitmentBody, LogPage, PolicyBody, RevocationBody,
+    Revoked, SealedDirectoryEntry, Signed,
 };
 
 use crate::log::OrgLog;
@@ -48,7 +52,11 @@ impl Clone for Offices {
 impl World {
     /// Puts a statement into the log; panics if it may not enter.
     pub fn append(&mut self, kind: LeafKind, statement: &Signed) -> u64 {
-        self.log.append(kind, statement, self.now)
+        let index = self.log.append(kind, statement, self.now);
+        if matches!(kind, LeafKind::Root | LeafKind::Issuer) {
+            self.exchange.know(self.log.authority().organisation().clone());
+        }
+        index
     }
 
     /// Returns the log.
@@ -124,6 +132,27 @@ impl World {
     /// Replaces the issuer that enrols: the root names another one and ends the old one. From now on the new one signs.
     pub fn replace_enrolling_issuer(&mut self) {
         let key = SigningKey::generate(self.rng.as_mut());
+        let certificate = self.certify(&key);
+        self.append(LeafKind::Issuer, &certificate);
+        let end = IssuerRevocationBody {
+            org_id: self.organisation.id().as_bytes().to_vec(),
+            issuer_id: self.authority.issuer_id().as_bytes().to_vec(),
+        };
+        let end = sign::sign_issuer_revocation(&self.offices.root, &end, self.rng.as_mut());
+        self.append(LeafKind::IssuerRevoked, &end);
+        self.former.push(self.authority.clone());
+        self.authority.replace(Issuer::id_of(&certificate), key);
+    }
+
+    /// Returns what the root says of one issuer more, and its leaf; neither is in the log.
+    pub fn issuer_by_the_root(&mut self) -> (Leaf, Signed) {
+        let key = SigningKey::generate(self.rng.as_mut());
+        let certificate = self.certify(&key);
+        let prepared = self.log.authority().prepare(LeafKind::Issuer, &certificate, self.now);
+        (prepared.expect("it may enter").leaf, certificate)
+    }
+
+    fn certify(&mut self, key: &SigningKey) -> Signed {
         let body = IssuerBody {
             suite: SUITE,
             org_id: self.organisation.id().as_bytes().to_vec(),
@@ -132,15 +161,7 @@ impl World {
             not_before: self.now.as_millis() - 24 * 3_600_000,
             not_after: self.now.as_millis() + 730 * 24 * 3_600_000,
         };
-        let certificate = sign::sign_issuer(&self.offices.root, &body, self.rng.as_mut());
-        self.append(LeafKind::Issuer, &certificate);
-        let end = IssuerRevocationBody {
-            org_id: self.organisation.id().as_bytes().to_vec(),
-            issuer_id: self.authority.issuer_id().as_bytes().to_vec(),
-        };
-        let end = sign::sign_issuer_revocation(&self.offices.root, &end, self.rng.as_mut());
-        self.append(LeafKind::IssuerRevoked, &end);
-        self.authority.replace(Issuer::id_of(&certificate), key);
+        sign::sign_issuer(&self.offices.root, &body, self.rng.as_mut())
     }
 
     /// The root names its successor, which signs from now on.
@@ -174,6 +195,59 @@ impl World {
                 return;
             }
         }
+    }
+
+    /// Returns the page that the log has from `from` on.
+    pub fn page(&mut self, from: u64) -> LogPage {
+        self.log.page(from, usize::MAX, self.now, self.rng.as_mut())
+    }
+
+    /// Gives a device a page that it asked for with so many entries.
+    pub fn give_page(&mut self, id: PersonId, from: u64, page: &LogPage) {
+        self.handle(id, Input::Log { from, page });
+    }
+
+    /// Sets another policy in the log that one device is shown.
+    pub fn grow_shown(&mut self, to: PersonId, sequence: u64) {
+        let mut shown = self.shown.remove(&to).expect("shown another one");
+        std::mem::swap(&mut self.log, &mut shown);
+        self.set_policy(&Policy::default(), sequence);
+        std::mem::swap(&mut self.log, &mut shown);
+        self.shown.insert(to, shown);
+    }
+
+    /// Has a log sign a checkpoint of any time.
+    pub fn sign_checkpoint(&mut self, log: &mut OrgLog, time: Timestamp) {
+        log.sign_at(time, self.rng.as_mut());
+    }
+
+    /// Returns what the relay answers to the login of a device that entry `index` has ended.
+    pub fn revoked(&mut self, index: u64) -> Revoked {
+        self.log.revoked(index, self.now, self.rng.as_mut())
+    }
+
+    /// Stores a message if it can be; the recipient may not be one any more.
+    pub fn say_unchecked(&mut self, from: PersonId, to: PersonId, text: &str) {
+        let (to, message_id) = (self.people[to.0].member_id, random_bytes(self.rng.as_mut()));
+        let _ = self.try_handle(from, Input::Send(Draft { to, message_id, text, attachments: Vec::new() }));
+    }
+
+    /// Returns the organisation's identifier.
+    #[must_use]
+    pub fn org_id(&self) -> OrgId {
+        self.organisation.id()
+    }
+
+    /// Returns the identifier of a person.
+    #[must_use]
+    pub fn member_id(&self, id: PersonId) -> MemberId {
+        self.people[id.0].member_id
+    }
+
+    /// Returns the time.
+    #[must_use]
+    pub const fn now(&self) -> Timestamp {
+        self.now
     }
 
     /// Returns what a device makes of the log.

@@ -102,6 +102,7 @@ impl Snapshot {
             people: people.collect(),
             faults: Vec::new(),
             authority: self.authority.clone(),
+            former: Vec::new(),
             offices: self.offices.clone(),
             log: self.log.clone(),
             shown: std::collections::BTreeMap::new(),

@@ -8,7 +8,7 @@ use chancery_crypto::rng::{CryptoRng, random_bytes, seeded};
 use chancery_crypto::secret::SecretBytes;
 use chancery_crypto::signature::SigningKey;
 use chancery_engine::{
-    Device, Draft, Effect, Event, Input, Letter, NewDevice, Notice, Step, conversation, directory_cursor,
+    Device, Draft, Effect, EngineError, Event, Input, Letter, NewDevice, Notice, Step, conversation, directory_cursor,
     events, member, message, next_step,
 };
 use chancery_identity::log::LeafKind;
@@ -50,6 +50,8 @@ pub struct World {
     pub(crate) people: Vec<Person>,
     pub(crate) faults: Vec<Fault>,
     pub(crate) authority: Authority,
+    /// Issuers that were replaced.
+    pub(crate) former: Vec<Authority>,
     pub(crate) offices: Offices,
     /// The organisation's log.
     pub(crate) log: OrgLog,
@@ -94,6 +96,7 @@ impl World {
             people: Vec::new(),
             faults: Vec::new(),
             authority,
+            former: Vec::new(),
             offices,
             log,
             shown: BTreeMap::new(),
@@ -148,7 +151,7 @@ impl World {
         let new = NewDevice {
             keys,
             enrolment,
-            organisation: &self.organisation,
+            organisation: self.log.authority().organisation(),
             relay_url: "wss://relay.example:443",
             relay_pin: PIN,
         };
@@ -221,13 +224,26 @@ impl World {
 
     /// Lets everybody send and receive until nothing is left to do.
     pub fn run(&mut self) {
+        self.run_those((0..self.people.len()).map(PersonId).collect());
+    }
+
+    /// As [`Self::run`], for everybody but one.
+    pub fn run_but(&mut self, left_out: PersonId) {
+        self.run_those((0..self.people.len()).map(PersonId).filter(|id| *id != left_out).collect());
+    }
+
+    fn is_at_rest(&self, people: &[PersonId]) -> bool {
+        let is_idle = |id| self.next_possible_step(id, &BTreeSet::new()).is_none() && !self.has_mail(id);
+        people.iter().all(|id| is_idle(*id))
+    }
+
+    fn run_those(&mut self, people: Vec<PersonId>) {
         for _ in 0..100 {
-            let people: Vec<PersonId> = (0..self.people.len()).map(PersonId).collect();
             for id in &people {
                 self.flush(*id);
                 self.sync(*id);
             }
-            if people.iter().all(|id| self.next_possible_step(*id).is_none() && !self.has_mail(*id)) {
+            if self.is_at_rest(&people) {
                 return;
             }
         }
@@ -237,8 +253,14 @@ impl World {
     /// Sends what a person's outbox holds; stops at a fault.
     pub fn flush(&mut self, id: PersonId) {
         self.check_log(id);
+        self.flush_blindly(id);
+    }
+
+    /// As [`Self::flush`], without asking what the log is.
+    pub fn flush_blindly(&mut self, id: PersonId) {
+        let mut blocked = BTreeSet::new();
         let mut line = self.exchange.connect(self.now, self.rng.as_mut());
-        while let Some(step) = self.next_possible_step(id) {
+        while let Some(step) = self.next_possible_step(id, &blocked) {
             let item = step.item();
             match step {
                 Step::Seal { .. } => drop(self.handle(id, Input::Seal { item })),
@@ -248,7 +270,9 @@ impl World {
                     let Some(relay_frame::Body::Bundle(bundle)) = answer else { return };
                     self.people[id.0].claims.push(self.now);
                     let bundle = Box::new(Unverified::new(bundle));
-                    assert_eq!(self.handle(id, Input::Bundle { item, bundle }), []);
+                    if !self.handle(id, Input::Bundle { item, bundle }).is_empty() {
+                        blocked.insert(device_id);
+                    }
                 }
                 Step::Deliver { deliver, .. } => {
                     let begins = deliver.envelope.first() == Some(&0x11);
@@ -467,9 +491,9 @@ impl World {
     }
 
     /// Returns the next step that may be taken: where nothing may be sealed, what was sealed before.
-    fn next_possible_step(&self, id: PersonId) -> Option<Step> {
+    fn next_possible_step(&self, id: PersonId, blocked: &BTreeSet<[u8; 16]>) -> Option<Step> {
         let may_seal = self.log_status(id).state.allows_sealing();
-        let mut blocked = BTreeSet::new();
+        let mut blocked = blocked.clone();
         loop {
             match next_step(&self.people[id.0].disk, &blocked).expect("readable")? {
                 Step::Seal { device_id, .. } | Step::Claim { device_id, .. } if !may_seal => {
@@ -496,18 +520,27 @@ impl World {
     }
 
     pub(crate) fn handle(&mut self, id: PersonId, input: Input<'_>) -> Vec<Effect> {
+        self.try_handle(id, input).expect("handled")
+    }
+
+    /// Handles an input, which may be refused.
+    pub(crate) fn try_handle(
+        &mut self,
+        id: PersonId,
+        input: Input<'_>,
+    ) -> Result<Vec<Effect>, EngineError> {
         let now = self.clock_of(id);
         let person = &mut self.people[id.0];
         person.start(now);
         let engine = person.engine.as_ref().expect("started");
-        let outcome = engine.handle(&person.disk, input, now, self.rng.as_mut()).expect("handled");
+        let outcome = engine.handle(&person.disk, input, now, self.rng.as_mut())?;
         commit(&mut person.disk, outcome.batch);
         for effect in &outcome.effects {
             if let Effect::Notify(notice) = effect {
                 person.notices.push(*notice);
             }
         }
-        outcome.effects
+        Ok(outcome.effects)
     }
 
     /// Asks the relay; `None` when a fault swallowed the answer.
