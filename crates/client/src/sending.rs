@@ -80,6 +80,10 @@ impl Client {
             Ok(Err(error)) => Some(error),
             Err(_) => Some(ErrorCode::TimedOut.into()),
         };
+        if let Some(error) = waiting.as_ref().filter(|error| error.code() == ErrorCode::Revoked) {
+            // There is no message any more, nor anything else.
+            return Err(error.clone());
+        }
         match self.message_state(id).await {
             Ok(MessageState::Failed) => Err(ErrorCode::SendFailed.into()),
             Ok(MessageState::Queued) => {

@@ -6,9 +6,9 @@ use alloc::vec::Vec;
 use chancery_identity::log::{LeafKind, commitment};
 use chancery_identity::{Credential, DeviceId, DirectoryEntry, MemberId, Organisation};
 use chancery_org::CLOCK_TOLERANCE;
+use chancery_wire::Unverified;
 use chancery_wire::proto::{DirectoryPage, DirectoryRecord, SealedDirectoryEntry, Signed};
 use chancery_wire::records::{Overlay, Records};
-use chancery_wire::Unverified;
 
 use crate::device::Device;
 use crate::effect::{Effect, Notice};
@@ -130,11 +130,7 @@ fn open(me: &Acting<'_>, sealed: &SealedDirectoryEntry) -> Option<(DirectoryEntr
     (entry.version() == sealed.version).then_some((entry, signed))
 }
 
-fn is_committed(
-    records: &dyn Records,
-    entry: &DirectoryEntry,
-    signed: &Signed,
-) -> Result<bool, EngineError> {
+fn is_committed(records: &dyn Records, entry: &DirectoryEntry, signed: &Signed) -> Result<bool, EngineError> {
     Ok(log::member(records, &entry.member_id())?.directory == commitment(LeafKind::Directory, signed))
 }
 
@@ -198,11 +194,7 @@ fn take_entry(
 
 /// A handle is a label: whoever was given it last has it, and nothing else moves with it. Everybody is told whose it is now
 /// (R-ENGINE-35).
-fn give_handle(
-    records: &mut Overlay<'_>,
-    handle: &str,
-    new: &MemberId,
-) -> Result<Vec<Effect>, EngineError> {
+fn give_handle(records: &mut Overlay<'_>, handle: &str, new: &MemberId) -> Result<Vec<Effect>, EngineError> {
     let name = key(HANDLE, &[handle.as_bytes()]);
     let holder = records.get(&name)?.and_then(|id| MemberId::from_bytes(&id));
     let mut effects = Vec::new();

@@ -95,7 +95,7 @@ fn take_back(
             continue;
         }
         let record = message(records, &device.member_id(), &stored.message_id)?;
-        let Some(record) = record.filter(|_| !stored.message_id.is_empty()) else {
+        let Some(record) = record.filter(|record| !stored.message_id.is_empty() && !record.expired) else {
             remove(records, item, &stored)?;
             continue;
         };

@@ -31,6 +31,9 @@ pub enum EngineError {
     /// Nothing may be sealed while the log is in this state; synchronise it, or see what the state says.
     #[error("nothing is sealed: {0}")]
     Log(LogState),
+    /// The log does not vouch for the recipient's device, or not any more; nothing is sealed for it.
+    #[error("the log does not vouch for the recipient")]
+    NotVouched,
     /// The organisation's policy locks what is stored until the log was heard of again; connect to the relay.
     #[error("the store is locked until the log was heard of")]
     Locked,

@@ -145,6 +145,15 @@ pub fn check_unlocked(records: &dyn Records, now: Timestamp) -> Result<(), Engin
     }
 }
 
+/// Returns the time by the log, for what this device signs itself, with `now` by its own clock.
+///
+/// # Errors
+///
+/// [`EngineError`] if the store is not readable.
+pub fn log_time(records: &dyn Records, now: Timestamp) -> Result<Timestamp, EngineError> {
+    time(records, now)
+}
+
 /// Returns the time by the log: that of the newest checkpoint, and what has passed here since it came (R-ENGINE-31).
 ///
 /// A clock that jumps has no say beyond the next checkpoint, and one that goes back takes nothing from what the log said.

@@ -9,6 +9,7 @@ use chancery_wire::{Limit, decode};
 
 use crate::error::EngineError;
 use crate::queue::Queue;
+use crate::retention;
 use crate::tables::{CONVERSATION, EVENT, EVENT_CURSOR, MESSAGE, key, load, load_number, save, save_number};
 
 /// State of a message, as stored in [`MessageRecord::state`].
@@ -72,8 +73,12 @@ pub(crate) fn append_message(
         return Ok(None);
     }
     save(records, name, message);
+    let queue = Queue::new(CONVERSATION, &message.conversation);
+    if queue.state(records)?.next == 0 {
+        retention::enter(records, &message.conversation)?;
+    }
     let reference = [message.from.as_slice(), message.id.as_slice()].concat();
-    Queue::new(CONVERSATION, &message.conversation).push(records, reference).map(Some)
+    queue.push(records, reference).map(Some)
 }
 
 /// Appends an event that points to a message and returns the event's number.
@@ -209,7 +214,11 @@ pub fn events(records: &dyn Records, most: usize) -> Result<Vec<(u64, Event)>, E
                 old: MemberId::new(*old),
                 new: MemberId::from_bytes(new).ok_or(EngineError::DamagedRecord)?,
             },
-            _ => Event::Message(referenced(records, &reference)?),
+            _ => match referenced(records, &reference)? {
+                // Policy has deleted it before it was shown.
+                message if message.expired => continue,
+                message => Event::Message(message),
+            },
         };
         events.push((number, event));
     }

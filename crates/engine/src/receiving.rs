@@ -167,8 +167,7 @@ fn open_initial(
 ) -> Result<Result<Opened, Unread>, EngineError> {
     let Ok(parsed) = InitialEnvelope::parse(envelope) else { return Ok(Err(Unread::Ignored)) };
     let secrets = StoredSecrets::new(records);
-    let responder =
-        Responder { local: me.local(), organisation: me.believed(), prekeys: &secrets };
+    let responder = Responder { local: me.local(), organisation: me.believed(), prekeys: &secrets };
     let accepted = respond(&responder, &parsed, log::time(records, now)?, rng);
     secrets.check()?;
     let Ok(accepted) = accepted else { return Ok(Err(Unread::OfSomebody)) };

@@ -121,8 +121,8 @@ fn recipients(
         }
         let Some(member) = directory::member(records, &member_id)? else { continue };
         for id in member.device_ids {
-            let is_usable = peers::may_be_of(records, &id, &member_id)?
-                && log::vouches_for(records, (&member_id, &id))?;
+            let is_usable =
+                peers::may_be_of(records, &id, &member_id)? && log::vouches_for(records, (&member_id, &id))?;
             if id != device.device_id() && is_usable {
                 recipients.push((id, member_id == own));
             }
@@ -330,7 +330,8 @@ pub(crate) fn seal_waiting(
     };
     let content = content_of(records, &stored, &recipient)?;
     if !may_seal(records, (&peers::peer_member(records, &recipient)?, &recipient), &content, now)? {
-        return Err(EngineError::Log(log::state_now(records, now)?));
+        let state = log::state_now(records, now)?;
+        return Err(if state.allows_sealing() { EngineError::NotVouched } else { EngineError::Log(state) });
     }
     stored.step = Some(seal(records, &mut session, &content, now, rng)?);
     store_sealed(records, item, &recipient, &stored)

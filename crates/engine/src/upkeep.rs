@@ -18,6 +18,7 @@ use crate::log::{self, LogState};
 use crate::messages;
 use crate::numbers;
 use crate::peers;
+use crate::retention;
 use crate::sending;
 use crate::target;
 
@@ -90,6 +91,7 @@ pub(crate) fn upkeep(
         }
     }
     let mut times = heal::state(records, now)?;
+    retention::upkeep(records, &mut times, now)?;
     let tidies = is_over(times.tidied_at, TIDY_INTERVAL, now);
     let refreshes = is_over(times.refreshed_at, REFRESH_CHECK, now);
     if !tidies && !refreshes {
@@ -251,7 +253,8 @@ fn remind(
 ) -> Result<bool, EngineError> {
     let peer = peers::peer(records, device)?;
     let Some(session) = peers::active_session(records, device)? else { return Ok(false) };
-    if peers::is_out(&peer) || peer.healing || peer.unsealed != 0 || sending::room_for(records, device)? == 0 {
+    if peers::is_out(&peer) || peer.healing || peer.unsealed != 0 || sending::room_for(records, device)? == 0
+    {
         return Ok(false);
     }
     let began_here = peers::note(&peer, &peer.active).is_some_and(|note| note.began_here);

@@ -5,9 +5,7 @@ use chancery_crypto::secret::Secret;
 use chancery_crypto::signature::SigningKey;
 use chancery_engine::{Draft, Effect, Input, LogStatus, Notice, fork_proof, log_size, log_status};
 use chancery_identity::log::{Leaf, LeafKind, commitment};
-use chancery_identity::{
-    Capabilities, DirectoryKey, Issuer, IssuerId, MemberId, OrgId, Policy, SUITE, sign,
-};
+use chancery_identity::{Capabilities, DirectoryKey, Issuer, IssuerId, MemberId, OrgId, Policy, SUITE, sign};
 use chancery_wire::Timestamp;
 use chancery_wire::proto::{
     ForkProof, IssuerBody, IssuerRevocationBody, LogCommitmentBody, LogPage, PolicyBody, RevocationBody,

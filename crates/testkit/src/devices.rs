@@ -15,8 +15,7 @@ use chancery_identity::{
 use chancery_org::{CLOCK_TOLERANCE, DeskKeys, Enrolment};
 use chancery_relay::Storage as _;
 use chancery_wire::proto::{
-    CredentialBody, DirectoryEntryBody, OutboxTarget, PeerRecord, SealedDirectoryEntry,
-    SentRecord, Signed,
+    CredentialBody, DirectoryEntryBody, OutboxTarget, PeerRecord, SealedDirectoryEntry, SentRecord, Signed,
 };
 use chancery_wire::records::{RecordKey, Table};
 use chancery_wire::{Timestamp, Unverified};

@@ -8,8 +8,8 @@ use chancery_crypto::rng::{CryptoRng, random_bytes, seeded};
 use chancery_crypto::secret::SecretBytes;
 use chancery_crypto::signature::SigningKey;
 use chancery_engine::{
-    Device, Draft, Effect, EngineError, Event, Input, Letter, NewDevice, Notice, Step, conversation, directory_cursor,
-    events, member, message, next_step,
+    Device, Draft, Effect, EngineError, Event, Input, Letter, NewDevice, Notice, Step, conversation,
+    directory_cursor, events, member, message, next_step,
 };
 use chancery_identity::log::LeafKind;
 use chancery_identity::{DeviceKeys, DisplayName, Handle, Organisation, login_message};
@@ -474,10 +474,7 @@ impl World {
 
     /// Returns everything on a person's disk, to be compared or put back.
     #[must_use]
-    pub fn disk(
-        &self,
-        id: PersonId,
-    ) -> BTreeMap<chancery_wire::records::RecordKey, Vec<u8>> {
+    pub fn disk(&self, id: PersonId) -> BTreeMap<chancery_wire::records::RecordKey, Vec<u8>> {
         self.people[id.0].disk.clone()
     }
 
@@ -524,11 +521,7 @@ impl World {
     }
 
     /// Handles an input, which may be refused.
-    pub(crate) fn try_handle(
-        &mut self,
-        id: PersonId,
-        input: Input<'_>,
-    ) -> Result<Vec<Effect>, EngineError> {
+    pub(crate) fn try_handle(&mut self, id: PersonId, input: Input<'_>) -> Result<Vec<Effect>, EngineError> {
         let now = self.clock_of(id);
         let person = &mut self.people[id.0];
         person.start(now);

@@ -209,12 +209,9 @@ fn a_credential_that_is_not_in_the_log_is_refused_by_name_r_engine_32() {
     // R-LOG-9
     for logged in [true, false] {
         let (mut world, alice, bob) = pair(7);
-        let mallory =
-            if logged { world.add_device_unlisted(bob) } else { world.add_device_unlogged(bob) };
-        let notice = Notice::UnloggedCredential {
-            device: world.device_id(mallory),
-            member: world.member_id(bob),
-        };
+        let mallory = if logged { world.add_device_unlisted(bob) } else { world.add_device_unlogged(bob) };
+        let notice =
+            Notice::UnloggedCredential { device: world.device_id(mallory), member: world.member_id(bob) };
         world.sync(alice);
         // Whoever has the issuer's key has a directory entry as well: nothing is sealed for the device.
         world.list_devices(bob);
@@ -303,8 +300,7 @@ fn a_handle_that_is_given_again_names_the_new_member_alone_r_engine_35() {
     world.run_but(old);
     let names = |world: &World| resolve(&world.disk(bob), "alice").unwrap().unwrap().member_id;
     assert_eq!(names(&world), world.member_id(new));
-    let told_of =
-        Notice::HandleReassigned { old: world.member_id(old), new: world.member_id(new) };
+    let told_of = Notice::HandleReassigned { old: world.member_id(old), new: world.member_id(new) };
     assert_eq!(told(&world, bob, told_of), 1);
     let (before, after) = (world.member_id(old), world.member_id(new));
     let events = events(&world.disk(bob), usize::MAX).unwrap();
@@ -533,4 +529,73 @@ fn only_the_organisation_s_word_destroys_a_device_r_engine_37() {
     bad.statement = Some(chancery_wire::proto::Signed { body: forged.body, signature: vec![0; 3373] });
     assert!(check(&mut world, alice, &bad).is_err());
     assert_eq!(world.log_status(alice).state, LogState::Current, "asking changes nothing");
+}
+
+#[test]
+fn what_policy_lets_expire_is_deleted_and_does_not_come_again_r_engine_36() {
+    for expires in [true, false] {
+        let (mut world, alice, bob) = pair(19);
+        let mut policy = Policy::default();
+        policy.retention = expires.then_some(3 * DAY);
+        world.set_policy(&policy, 1);
+        let old = "an old message of alice's";
+        let id = world.say(alice, bob, old);
+        world.run();
+        world.wait(2 * DAY);
+        world.say(alice, bob, "young");
+        world.run();
+        assert_eq!(world.history(bob, alice).len(), 4);
+        world.wait(DAY + DAY / 24);
+        world.run();
+        let all = ["hello", "hello", old, "young"];
+        let left = if expires { &all[3..] } else { &all[..] };
+        for (id, with) in [(alice, bob), (bob, alice)] {
+            assert_eq!(world.history(id, with), left);
+        }
+        assert_eq!(
+            world.heard(bob).len(),
+            1 + 2 * usize::from(!expires),
+            "an event of what is gone is no event"
+        );
+        let has_text = |value: &Vec<u8>| value.windows(old.len()).any(|part| part == old.as_bytes());
+        assert_eq!(world.disk(bob).values().any(has_text), !expires, "nothing of it stays");
+        let left = chancery_engine::message(&world.disk(bob), &world.member_id(alice), &id).unwrap();
+        assert_eq!(left.unwrap().text.is_some(), !expires, "but what keeps it from coming again");
+    }
+}
+
+#[test]
+fn a_device_that_was_offline_for_too_long_shows_nothing_until_it_heard_of_the_log_r_engine_36() {
+    let (mut world, alice, _) = pair(20);
+    let mut policy = Policy::default();
+    policy.max_offline = Some(3 * DAY);
+    world.set_policy(&policy, 1);
+    world.run();
+    let locked = |world: &World| chancery_engine::check_unlocked(&world.disk(alice), world.now()).is_err();
+    world.wait(3 * DAY);
+    assert!(!locked(&world));
+    world.wait(Duration::from_millis(1));
+    assert!(locked(&world));
+    world.sync(alice);
+    assert!(!locked(&world));
+}
+
+#[test]
+fn a_claim_costs_no_longer_bucket_until_it_was_left_out_eight_times_r_content_12() {
+    let (mut world, alice, bob) = pair(21);
+    let length = |world: &mut World, len: usize| {
+        world.say(alice, bob, &"x".repeat(len));
+        world.flush(alice);
+        let length = world.mail(bob).last().unwrap().len();
+        world.sync(bob);
+        length
+    };
+    // The longest text that fits into the smallest bucket.
+    let longest = (300..512).rev().find(|len| length(&mut world, *len) == 512).unwrap();
+    grow(&mut world, 1);
+    world.sync(alice);
+    let lengths: Vec<_> = (0..10).map(|_| length(&mut world, longest)).collect();
+    assert_eq!(lengths.iter().filter(|length| **length > 512).count(), 2, "{lengths:?}");
+    assert_eq!(lengths[8], 1024, "the ninth has to say it");
+    assert_eq!(world.fork_proof(bob), None);
 }

@@ -101,7 +101,7 @@ impl Office {
             tokio::select! {
                 push = pushes.recv() => match push {
                     Some(Push::Envelope(stored)) => self.answer(connection, stored).await?,
-                    Some(Push::CaughtUp) => {}
+                    Some(Push::CaughtUp | Push::LogGrown | Push::Revoked(_)) => {}
                     None => return Err(ErrorCode::RelayUnreachable.into()),
                 },
                 _ = interval.tick() => self.publish(connection).await?,

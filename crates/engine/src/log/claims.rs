@@ -16,9 +16,9 @@ use crate::effect::{Effect, Notice};
 use crate::engine::Acting;
 use crate::error::EngineError;
 use crate::heal::is_over;
+use crate::log::hashes;
 use crate::log::replay::contradicts;
 use crate::log::state::{self, Note};
-use crate::log::hashes;
 use crate::peers;
 use crate::tables::{LOG_CLAIMS, key, load, save};
 
@@ -87,11 +87,7 @@ pub(crate) fn hear(
         if waiting.claims.len() >= MAX_CLAIMS {
             waiting.claims.remove(0);
         }
-        waiting.claims.push(LogClaim {
-            device_id: from.as_bytes().to_vec(),
-            size,
-            root: root.to_vec(),
-        });
+        waiting.claims.push(LogClaim { device_id: from.as_bytes().to_vec(), size, root: root.to_vec() });
         save(records, key(LOG_CLAIMS, &[]), &waiting);
         return Ok([Effect::SyncLog].into());
     }

@@ -54,7 +54,8 @@ fn append_to(
     size: u64,
     hashes: impl IntoIterator<Item = Hash>,
 ) -> Result<(), EngineError> {
-    let split = |at: u64| (at.checked_div(CHUNK).unwrap_or_default(), at.checked_rem(CHUNK).unwrap_or_default());
+    let split =
+        |at: u64| (at.checked_div(CHUNK).unwrap_or_default(), at.checked_rem(CHUNK).unwrap_or_default());
     let (mut number, within) = split(size);
     let mut current = if within == 0 { Vec::new() } else { chunk(records, level, number)? };
     // What was left of a page that was not taken over.

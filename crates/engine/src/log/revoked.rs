@@ -46,7 +46,7 @@ fn verify(device: &Device, mut authority: Authority, revoked: &Revoked) -> Resul
     let hashes = revoked.proof.iter().map(|hash| Hash::try_from(hash.as_slice()));
     let proof: Vec<Hash> = hashes.collect::<Result<_, _>>().map_err(|_| LogError::Malformed)?;
     let (root, size) = (checkpoint.root(), checkpoint.size());
-    let is_included = proof.len() <= MAX_PROOF
-        && merkle::verify_inclusion(root, size, revoked.index, &leaf.hash(), &proof);
+    let is_included =
+        proof.len() <= MAX_PROOF && merkle::verify_inclusion(root, size, revoked.index, &leaf.hash(), &proof);
     if is_included { Ok(()) } else { Err(LogError::NotAuthentic) }
 }
