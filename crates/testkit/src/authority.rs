@@ -4,8 +4,10 @@ use chancery_crypto::rng::random_bytes;
 use chancery_crypto::secret::Secret;
 use chancery_crypto::signature::SigningKey;
 use chancery_engine::{Draft, Effect, Input, LogStatus, Notice, fork_proof, log_size, log_status};
-use chancery_identity::log::{Leaf, LeafKind, commitment};
-use chancery_identity::{Capabilities, DirectoryKey, Issuer, IssuerId, MemberId, OrgId, Policy, SUITE, sign};
+use chancery_identity::log::{Leaf, LeafKind, commitment, short_issuer};
+use chancery_identity::{
+    Capabilities, DirectoryKey, Issuer, IssuerId, LogError, MemberId, OrgId, Policy, SUITE, sign,
+};
 use chancery_wire::Timestamp;
 use chancery_wire::proto::{
     ForkProof, IssuerBody, IssuerRevocationBody, LogCommitmentBody, LogPage, PolicyBody, RevocationBody,
@@ -15,6 +17,9 @@ use chancery_wire::proto::{
 use crate::log::OrgLog;
 use crate::person::PersonId;
 use crate::world::World;
+
+/// Entries of a page, as many as 256 KiB hold.
+const PAGE: usize = 2800;
 
 /// An issuer's key with its identifier.
 pub(crate) struct Signer {
@@ -184,15 +189,47 @@ impl World {
 
     /// Has a device take over what the relay shows it of the log.
     pub fn sync_log(&mut self, id: PersonId) {
-        loop {
-            let from = log_size(&self.people[id.0].disk).expect("readable");
-            let (now, rng) = (self.relay_time(), self.rng.as_mut());
-            let page = self.shown.get_mut(&id).unwrap_or(&mut self.log).page(from, 2800, now, rng);
-            self.handle(id, Input::Log { from, page: &page });
-            if !page.more {
-                return;
-            }
+        while self.sync_log_page(id) {}
+    }
+
+    /// Has a device take over one page; returns whether there are more.
+    pub fn sync_log_page(&mut self, id: PersonId) -> bool {
+        let from = log_size(&self.people[id.0].disk).expect("readable");
+        let (now, rng) = (self.relay_time(), self.rng.as_mut());
+        let page = self.shown.get_mut(&id).unwrap_or(&mut self.log).page(from, PAGE, now, rng);
+        self.handle(id, Input::Log { from, page: &page });
+        page.more
+    }
+
+    /// Returns the pages that a device lacks.
+    pub fn pages(&mut self, id: PersonId) -> Vec<LogPage> {
+        let mut at = log_size(&self.people[id.0].disk).expect("readable");
+        let mut pages: Vec<LogPage> = Vec::new();
+        while pages.last().is_none_or(|page| page.more) {
+            let page = self.log.page(at, PAGE, self.now, self.rng.as_mut());
+            at += page.entries.len() as u64;
+            pages.push(page);
         }
+        pages
+    }
+
+    /// Has a device look at pages before it takes any of them over.
+    ///
+    /// # Errors
+    ///
+    /// What it finds.
+    pub fn check_pages(&mut self, id: PersonId, pages: &[LogPage]) -> Result<(), LogError> {
+        let now = self.clock_of(id);
+        let person = &mut self.people[id.0];
+        person.start(now);
+        let engine = person.engine.as_ref().expect("started");
+        engine.check_log_pages(&person.disk, pages).expect("readable")
+    }
+
+    /// Returns by what leaves name the issuer that enrols.
+    #[must_use]
+    pub fn enrolling_issuer(&self) -> [u8; 16] {
+        short_issuer(&self.authority.issuer_id())
     }
 
     /// Returns the page that the log has from `from` on.

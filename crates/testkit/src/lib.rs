@@ -27,6 +27,7 @@ pub mod company;
 mod devices;
 pub mod event;
 pub mod five;
+mod going;
 mod line;
 pub mod log;
 mod person;

@@ -148,7 +148,7 @@ fn send_note(
     send_control(records, to, &Content { body, ..Content::default() }, now, rng)
 }
 
-/// Takes over a checkpoint that another device has shown (R-ENGINE-33, R-ENGINE-34).
+/// Takes over a checkpoint that another device has shown (R-CONTENT-13, R-ENGINE-33, R-ENGINE-34).
 pub(crate) fn take_note(
     me: &Acting<'_>,
     records: &mut Overlay<'_>,

@@ -1,4 +1,5 @@
-//! The hashes of all leaves, for the roots of earlier sizes: in chunks, and the roots of full chunks in chunks again.
+//! The hashes of all leaves, for the roots of earlier sizes (R-LOG-1): in chunks, and the roots of full chunks in chunks
+//! again.
 
 use alloc::vec::Vec;
 
