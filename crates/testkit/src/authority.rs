@@ -76,7 +76,7 @@ impl World {
     }
 
     /// Commits to a directory entry in the log.
-    pub(crate) fn commit_to(&mut self, sealed: &SealedDirectoryEntry) {
+    pub fn commit_to(&mut self, sealed: &SealedDirectoryEntry) {
         let key = DirectoryKey::new(Secret::from_slice(&self.directory_key).expect("32 bytes"));
         let signed = key.open(sealed).expect("sealed for the directory").into_unchecked();
         let entry = self

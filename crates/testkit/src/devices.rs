@@ -172,6 +172,23 @@ impl World {
 
     /// Publishes which devices a member has.
     fn publish_devices(&mut self, member_id: MemberId) {
+        let entry = self.entry_of(member_id);
+        self.publish(&[entry]);
+    }
+
+    /// Has the directory name all devices of a person before the log commits to it; returns the entry.
+    pub fn list_devices_uncommitted(&mut self, of: PersonId) -> SealedDirectoryEntry {
+        let entry = self.entry_of(self.people[of.0].member_id);
+        self.publish_uncommitted(std::slice::from_ref(&entry));
+        entry
+    }
+
+    /// Signs an entry of a person above the one that is published, and publishes nothing.
+    pub fn sign_newer_entry(&mut self, of: PersonId) -> SealedDirectoryEntry {
+        self.entry_of(self.people[of.0].member_id)
+    }
+
+    fn entry_of(&mut self, member_id: MemberId) -> SealedDirectoryEntry {
         let own: Vec<_> =
             self.people.iter().filter(|p| p.member_id == member_id && !p.handle.is_empty()).collect();
         let handle = own.first().expect("one device is left").handle.clone();
@@ -180,8 +197,7 @@ impl World {
         let last = self.authority.entries.get(&member_id).copied().unwrap_or_default();
         let version = last.max(self.now.as_millis()) + 1;
         self.authority.entries.insert(member_id, version);
-        let entry = self.sign_entry(member_id, &handle, device_ids, version);
-        self.publish(&[entry]);
+        self.sign_entry(member_id, &handle, device_ids, version)
     }
 
     /// Signs and seals a directory entry, and publishes nothing.

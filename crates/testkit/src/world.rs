@@ -180,8 +180,14 @@ impl World {
         }
     }
 
-    /// Publishes directory entries as the desk.
+    /// Publishes directory entries as the desk, which commits to them in the log before.
     pub(crate) fn publish(&mut self, entries: &[SealedDirectoryEntry]) {
+        entries.iter().for_each(|entry| self.commit_to(entry));
+        self.publish_uncommitted(entries);
+    }
+
+    /// Publishes directory entries that the log says nothing of.
+    pub(crate) fn publish_uncommitted(&mut self, entries: &[SealedDirectoryEntry]) {
         let mut line = self.exchange.connect(self.now, self.rng.as_mut());
         let (keys, credential) = (self.desk.device_keys(), self.desk.credential().signed().clone());
         let message = login_message(&line.challenge, &self.organisation.id(), &PIN);
@@ -189,7 +195,6 @@ impl World {
         let login = Login { who: Some(login::Who::Credential(credential)), signature };
         self.done(&mut line, client_frame::Body::Login(login));
         for entry in entries {
-            self.commit_to(entry);
             self.done(&mut line, client_frame::Body::PublishDirectory(entry.clone()));
         }
         self.exchange.close(&line, self.now, self.rng.as_mut());

@@ -32,6 +32,7 @@ fn vouch(world: &mut World, count: u64) {
 
 #[test]
 fn a_hundred_thousand_devices_are_taken_over_page_by_page_r_engine_30() {
+    // R-LOG-1
     const DEVICES: u64 = 100_000;
     let (mut world, alice, bob) = World::pair(1);
     vouch(&mut world, DEVICES);

@@ -230,6 +230,34 @@ fn a_credential_that_is_not_in_the_log_is_refused_by_name_r_engine_32() {
 }
 
 #[test]
+fn a_directory_entry_counts_only_as_the_log_commits_to_it_r_log_10() {
+    let (mut world, alice, bob) = pair(22);
+    let phone = world.add_device_unlisted(bob);
+    let entry = world.list_devices_uncommitted(bob);
+    world.run();
+    let devices =
+        |world: &World| member(&world.disk(alice), &world.member_id(bob)).unwrap().unwrap().device_ids.len();
+    assert_eq!(devices(&world), 1, "the entry came, and waits");
+    world.say(alice, bob, "by the entry that counts");
+    world.run();
+    assert_eq!(world.heard(phone).len(), 0);
+    world.commit_to(&entry);
+    world.sync_log(alice);
+    assert_eq!(devices(&world), 2, "it need not come again");
+    world.say(alice, bob, "by the newer one");
+    world.run();
+    assert_eq!(world.heard(phone), ["by the newer one"]);
+    // One that the log has replaced counts no more, though the relay shows no other.
+    let newer = world.sign_newer_entry(bob);
+    world.commit_to(&newer);
+    world.sync(alice);
+    let mail = world.mail(bob).len();
+    world.say_unchecked(alice, bob, "by an old one");
+    world.flush(alice);
+    assert_eq!(world.mail(bob).len(), mail);
+}
+
+#[test]
 fn nothing_is_sealed_for_a_member_once_the_page_came_that_ends_them_r_engine_35() {
     for known in [true, false] {
         let mut world = World::new(8);
@@ -318,7 +346,7 @@ fn a_handle_that_is_given_again_names_the_new_member_alone_r_engine_35() {
 
 #[test]
 fn an_issuer_that_was_ended_issues_nothing_and_what_it_issued_stands_r_engine_32() {
-    // R-LOG-6, R-LOG-9
+    // R-LOG-4, R-LOG-6, R-LOG-9
     let (mut world, alice, bob) = pair(11);
     world.replace_enrolling_issuer();
     let phone = world.add_device(bob);
@@ -342,6 +370,7 @@ fn an_issuer_that_was_ended_issues_nothing_and_what_it_issued_stands_r_engine_32
 
 #[test]
 fn a_bad_page_changes_nothing_and_has_a_name_r_engine_30() {
+    // R-LOG-3, R-LOG-5, R-LOG-6
     let (mut world, alice, bob) = pair(12);
     grow(&mut world, 1);
     let from = log_size(&world.disk(alice)).unwrap();
@@ -384,7 +413,7 @@ fn a_bad_page_changes_nothing_and_has_a_name_r_engine_30() {
 
 #[test]
 fn a_root_s_successor_ends_the_old_root_s_word_r_engine_30() {
-    // R-LOG-6
+    // R-LOG-6, R-ID-16
     let (mut world, alice, bob) = pair(13);
     let (old, statement) = world.issuer_by_the_root();
     world.replace_root();
