@@ -25,7 +25,7 @@ pub(crate) struct State {
 }
 
 impl State {
-    fn parts(&mut self) -> Result<(&mut Store, &Engine), Error> {
+    fn parts(&mut self) -> Result<(&mut Store, &mut Engine), Error> {
         let Self { store, engine } = self;
         Ok((store.as_mut().ok_or(ErrorCode::Revoked)?, engine))
     }
@@ -63,6 +63,7 @@ impl State {
         let mut rng = clock::rng()?;
         let (store, engine) = self.parts()?;
         let effects = store.transaction(|records| {
+            engine.refresh(records)?;
             let outcome = engine.handle(records, input, clock::now(), &mut rng)?;
             Ok::<_, Error>((outcome.batch, outcome.effects))
         });
@@ -79,6 +80,7 @@ impl State {
         let mut rng = clock::rng()?;
         let (store, engine) = self.parts()?;
         store.transaction(|records| {
+            engine.refresh(records)?;
             let mut overlay = Overlay::new(records);
             let mut received = Received::default();
             for (sequence, envelope) in envelopes {

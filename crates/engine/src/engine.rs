@@ -1,7 +1,6 @@
 //! The one entrance: input to outcome.
 
 use alloc::sync::Arc;
-use core::cell::RefCell;
 use core::ops::Deref;
 
 use chancery_crypto::rng::CryptoRng;
@@ -18,12 +17,12 @@ use crate::log::{self, Known};
 use crate::{addressing, devices, directory, ending, files, messages, prekeys, receiving, sending, upkeep};
 
 /// The state machine of one device. It holds only who the device is; everything else is read from the
-/// records in each call, so that several processes may share one store. (The organisation is kept in memory and read anew
-/// when a process has changed it.)
+/// records in each call, so that several processes may share one store. (The organisation is kept in memory, see
+/// [`Self::refresh`].)
 #[derive(Debug)]
 pub struct Engine {
     device: Device,
-    known: RefCell<Option<Arc<Known>>>,
+    known: Option<Arc<Known>>,
 }
 
 /// The device as it acts in one call, with the organisation as the log has it.
@@ -54,7 +53,7 @@ impl Engine {
     ///
     /// [`EngineError::NotEnrolled`] if there is no device yet; otherwise the store is not readable.
     pub fn load(records: &dyn Records, now: Timestamp) -> Result<Self, EngineError> {
-        let load = |device| Self { device, known: RefCell::new(None) };
+        let load = |device| Self { device, known: None };
         Device::load(records, now)?.map(load).ok_or(EngineError::NotEnrolled)
     }
 
@@ -81,17 +80,23 @@ impl Engine {
         log::check_pages(&self.device, &self.known(records)?.authority, records, pages)
     }
 
-    /// Returns what the records have of the organisation, read only if a process has changed it.
+    /// Reads the organisation anew if a process has changed it. Whoever calls this before [`Self::handle`], on the same
+    /// records, has the organisation verified once for each change; otherwise each call verifies it.
+    ///
+    /// # Errors
+    ///
+    /// [`EngineError`] if the store is not readable.
+    pub fn refresh(&mut self, records: &dyn Records) -> Result<(), EngineError> {
+        self.known = Some(self.known(records)?);
+        Ok(())
+    }
+
+    /// Returns what the records have of the organisation, from memory if no process has changed it.
     pub(crate) fn known(&self, records: &dyn Records) -> Result<Arc<Known>, EngineError> {
-        let kept = self.known.borrow().clone();
-        if let Some(known) = kept
-            && known.is_current(records)?
-        {
-            return Ok(known);
+        match &self.known {
+            Some(known) if known.is_current(records)? => Ok(Arc::clone(known)),
+            _ => Ok(Arc::new(Known::load(&self.device, records)?)),
         }
-        let known = Arc::new(Known::load(&self.device, records)?);
-        *self.known.borrow_mut() = Some(Arc::clone(&known));
-        Ok(known)
     }
 
     /// Returns who this device is.

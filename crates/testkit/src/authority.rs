@@ -4,14 +4,14 @@ use chancery_crypto::rng::random_bytes;
 use chancery_crypto::secret::Secret;
 use chancery_crypto::signature::SigningKey;
 use chancery_engine::{Draft, Effect, Input, LogStatus, Notice, fork_proof, log_size, log_status};
-use chancery_identity::log::{Leaf, LeafKind, commitment, short_issuer};
+use chancery_identity::log::{Leaf, LeafKind, short_issuer};
 use chancery_identity::{
     Capabilities, DirectoryKey, Issuer, IssuerId, LogError, MemberId, OrgId, Policy, SUITE, sign,
 };
 use chancery_wire::Timestamp;
 use chancery_wire::proto::{
-    ForkProof, IssuerBody, IssuerRevocationBody, LogCommitmentBody, LogPage, PolicyBody, RevocationBody,
-    Revoked, SealedDirectoryEntry, Signed,
+    ForkProof, IssuerBody, IssuerRevocationBody, LogPage, PolicyBody, RevocationBody, Revoked,
+    SealedDirectoryEntry, Signed,
 };
 
 use crate::log::OrgLog;
@@ -85,20 +85,9 @@ impl World {
             .organisation()
             .verify_directory_entry(chancery_wire::Unverified::new(signed.clone()))
             .expect("signed by the desk");
-        let statement = self.commitment_to(&entry.member_id(), sealed.version, &signed);
-        self.append(LeafKind::Directory, &statement);
-    }
-
-    fn commitment_to(&mut self, member: &MemberId, version: u64, signed: &Signed) -> Signed {
-        let body = LogCommitmentBody {
-            org_id: self.organisation.id().as_bytes().to_vec(),
-            issuer_id: self.authority.issuer_id().as_bytes().to_vec(),
-            kind: LeafKind::Directory.number().into(),
-            subject: member.as_bytes().to_vec(),
-            object: [[0; 8], version.to_be_bytes()].concat(),
-            commitment: commitment(LeafKind::Directory, signed).to_vec(),
-        };
-        sign::sign_log_commitment(self.authority.key(), &body, self.rng.as_mut())
+        let signer = (self.authority.issuer_id(), self.authority.key());
+        let what = (&entry.member_id(), sealed.version, &signed);
+        self.log.commit(signer, what, self.now, self.rng.as_mut());
     }
 
     /// Makes the statement that ends a device, or with `whole` its member.

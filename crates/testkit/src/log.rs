@@ -7,8 +7,8 @@ use chancery_crypto::merkle::{self, Hash};
 use chancery_crypto::rng::CryptoRng;
 use chancery_crypto::signature::SigningKey;
 use chancery_identity::checkpoint::Checkpoint;
-use chancery_identity::log::{Leaf, LeafKind, LogHead};
-use chancery_identity::{Authority, Organisation};
+use chancery_identity::log::{Leaf, LeafKind, LogHead, commitment};
+use chancery_identity::{Authority, IssuerId, MemberId, Organisation, sign};
 use chancery_wire::Timestamp;
 use chancery_wire::proto::{self, LogEntry, LogPage, Revoked};
 
@@ -61,6 +61,26 @@ impl OrgLog {
             .apply(self.head.size(), &submission.leaf, submission.content.as_ref())
             .expect("what was prepared applies");
         self.append_leaf(&submission.leaf, submission.content)
+    }
+
+    /// Commits to a directory entry of a member, of this version, with an issuer's identifier and key.
+    pub fn commit(
+        &mut self,
+        (issuer, key): (IssuerId, &SigningKey),
+        (member, version, entry): (&MemberId, u64, &proto::Signed),
+        now: Timestamp,
+        rng: &mut dyn CryptoRng,
+    ) {
+        let body = proto::LogCommitmentBody {
+            org_id: self.organisation.id().as_bytes().to_vec(),
+            issuer_id: issuer.as_bytes().to_vec(),
+            kind: LeafKind::Directory.number().into(),
+            subject: member.as_bytes().to_vec(),
+            object: [[0; 8], version.to_be_bytes()].concat(),
+            commitment: commitment(LeafKind::Directory, entry).to_vec(),
+        };
+        let statement = sign::sign_log_commitment(key, &body, rng);
+        self.append(LeafKind::Directory, &statement, now);
     }
 
     /// Appends an entry that nobody has checked.

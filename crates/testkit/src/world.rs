@@ -351,7 +351,8 @@ impl World {
         let now = self.clock_of(id);
         let person = &mut self.people[id.0];
         person.start(now);
-        let engine = person.engine.as_ref().expect("started");
+        let engine = person.engine.as_mut().expect("started");
+        engine.refresh(&person.disk).expect("readable");
         let outcome = engine.handle(&person.disk, input, now, self.rng.as_mut())?;
         commit(&mut person.disk, outcome.batch);
         for effect in &outcome.effects {
