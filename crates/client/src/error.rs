@@ -91,7 +91,9 @@ impl From<EngineError> for Error {
             EngineError::Records(cause) => cause.into(),
             EngineError::DamagedRecord => ErrorCode::StoreDamaged.into(),
             EngineError::NotEnrolled => ErrorCode::NotEnrolled.into(),
-            EngineError::UnknownRecipient => ErrorCode::UnknownRecipient.into(),
+            EngineError::UnknownRecipient | EngineError::OutdatedRecipient => {
+                ErrorCode::UnknownRecipient.into()
+            }
             EngineError::TooLarge => ErrorCode::MessageTooLarge.into(),
             EngineError::QueueFull => ErrorCode::QueueFull.into(),
             EngineError::Log(state) => stopped(state).into(),

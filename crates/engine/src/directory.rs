@@ -94,6 +94,17 @@ pub(crate) fn counts(records: &dyn Records, member_id: &MemberId) -> Result<bool
     Ok(known.is_some_and(|entry| !entry.commitment.is_empty() && entry.commitment == committed))
 }
 
+/// Whether the log commits to another entry of a member than the one that is known: their devices may be others by now, and
+/// [`crate::Input::Send`] is refused until the directory was synchronised.
+///
+/// # Errors
+///
+/// [`EngineError`] if the store is not readable.
+pub fn is_outdated(records: &dyn Records, member_id: &MemberId) -> Result<bool, EngineError> {
+    let is_known = member(records, member_id)?.is_some() && !log::is_ended(records, member_id)?;
+    Ok(is_known && !counts(records, member_id)?)
+}
+
 /// Takes over one page of changes. An entry that does not verify is skipped and reported; one that the log does not commit
 /// to waits until it does (R-LOG-10).
 pub(crate) fn take_page(
@@ -107,11 +118,14 @@ pub(crate) fn take_page(
             Some((entry, signed)) => {
                 let name = log::waiting_entry_key(&entry.member_id());
                 let waits = records.get(&name)?.is_some();
-                if is_committed(records, &entry, &signed)? {
+                let is_committed = is_committed(records, &entry, &signed)?;
+                if is_committed == waits {
+                    // It waits no longer, or one more begins to.
+                    log::count_waiting_entry(records, !waits)?;
+                }
+                if is_committed {
+                    records.delete(name);
                     effects.extend(take_entry(me.device, records, (&entry, &signed))?);
-                } else if !waits {
-                    log::count_waiting_entry(records, true)?;
-                    save(records, name, &signed);
                 } else {
                     save(records, name, &signed);
                 }

@@ -22,6 +22,10 @@ pub enum EngineError {
     /// The recipient is not in the directory; synchronise it, or correct the name.
     #[error("recipient is unknown")]
     UnknownRecipient,
+    /// The log commits to a newer directory entry of the recipient than the one that is here: keep the message by
+    /// [`crate::Input::SendLater`], under the recipient's identifier, until the directory was synchronised.
+    #[error("recipient's directory entry is outdated")]
+    OutdatedRecipient,
     /// The message or its attachments exceed a limit; shorten it.
     #[error("message exceeds a limit")]
     TooLarge,

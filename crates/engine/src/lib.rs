@@ -42,7 +42,7 @@ mod upkeep;
 pub use addressing::{Unaddressed, unaddressed};
 pub use device::{Device, NewDevice};
 pub use devices::waiting_devices;
-pub use directory::{Member, directory_cursor, member, resolve};
+pub use directory::{Member, directory_cursor, is_outdated, member, resolve};
 pub use effect::{Draft, Effect, Input, Letter, Notice, Outcome, Step};
 pub use engine::Engine;
 pub use enrolment::PendingDevice;

@@ -203,6 +203,11 @@ pub(crate) fn member(records: &dyn Records, id: &MemberId) -> Result<LogMemberRe
     Ok(load(records, &key(LOG_MEMBER, &[id.as_bytes()]))?.unwrap_or_default())
 }
 
+/// Whether the log has ended a member.
+pub(crate) fn is_ended(records: &dyn Records, id: &MemberId) -> Result<bool, EngineError> {
+    Ok(member(records, id)?.ended != 0)
+}
+
 /// Whether the log vouches for a device as a member's, and has ended neither (R-LOG-9).
 pub(crate) fn vouches_for(
     records: &dyn Records,

@@ -115,11 +115,14 @@ fn recipients(
     let own = device.member_id();
     let mut recipients = Vec::new();
     for member_id in [Some(*to), (*to != own).then_some(own)].into_iter().flatten() {
+        let Some(member) = directory::member(records, &member_id)? else { continue };
         // Only whom both the entry that counts and the log name (R-ENGINE-32).
         if !directory::counts(records, &member_id)? {
+            if member_id == *to && !log::is_ended(records, to)? {
+                return Err(EngineError::OutdatedRecipient);
+            }
             continue;
         }
-        let Some(member) = directory::member(records, &member_id)? else { continue };
         for id in member.device_ids {
             let is_usable =
                 peers::may_be_of(records, &id, &member_id)? && log::vouches_for(records, (&member_id, &id))?;
