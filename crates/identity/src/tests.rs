@@ -14,6 +14,8 @@ use crate::{
     OrgId, Organisation, sign,
 };
 
+mod log;
+
 pub(crate) const NOW: Timestamp = Timestamp::from_millis(1_000_000);
 const FROM: u64 = 500_000;
 const UNTIL: u64 = 2_000_000;
