@@ -28,6 +28,7 @@ use chancery_testkit::company::Company;
 mod devices;
 mod identity;
 mod local;
+mod log;
 mod messages;
 mod seeds;
 mod wire;
@@ -38,6 +39,7 @@ pub use identity::{
     organisation, prekey_bundle, prekey_upload, relay_record,
 };
 pub use local::{merkle, sealed_file, session_record, stored_keys, stream, wrapped_key};
+pub use log::{checkpoint, fork_proof, log_entry};
 pub use messages::{content, envelope, initial_envelope, session_message, two_devices};
 pub use seeds::seeds;
 pub use wire::{client_frame, relay_frame};
@@ -47,6 +49,7 @@ pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target; `fuzz/targets` has a program for each.
 pub const TARGETS: &[Target] = &[
+    ("checkpoint", checkpoint),
     ("client_frame", client_frame),
     ("content", content),
     ("credential", credential),
@@ -57,10 +60,12 @@ pub const TARGETS: &[Target] = &[
     ("enrolment_request", enrolment_request),
     ("envelope", envelope),
     ("five_devices", five_devices),
+    ("fork_proof", fork_proof),
     ("heal", heal),
     ("initial_envelope", initial_envelope),
     ("invitation_link", invitation_link),
     ("link_request", link_request),
+    ("log_entry", log_entry),
     ("merkle", merkle),
     ("organisation", organisation),
     ("prekey_bundle", prekey_bundle),

@@ -13,6 +13,7 @@ mod devices;
 mod enrolment;
 mod erasure;
 mod identity;
+mod log;
 mod primitives;
 mod run;
 mod sessions;
@@ -55,6 +56,7 @@ fn plans() -> Vec<Plan> {
     [
         primitives::PLANS,
         identity::PLANS,
+        log::PLANS,
         enrolment::PLANS,
         devices::PLANS,
         sessions::PLANS,
@@ -69,6 +71,7 @@ fn kind(name: &str) -> Option<&'static Kind> {
     let all = [
         primitives::KINDS,
         identity::KINDS,
+        log::KINDS,
         enrolment::KINDS,
         devices::KINDS,
         sessions::KINDS,
