@@ -19,6 +19,7 @@ mod output;
 mod progress;
 mod receive;
 mod relay;
+mod root;
 mod send;
 mod stop;
 mod text;

@@ -10,6 +10,7 @@ use crate::args::{InitArgs, InviteArgs, OrgCommand, OrgRelayArgs, ServeArgs};
 use crate::failure::Failure;
 use crate::key::{Purpose, from_supervisor};
 use crate::output::Output;
+use crate::root;
 use crate::stop::Stop;
 use crate::text::{hex, rfc3339, short_time};
 
@@ -19,6 +20,7 @@ pub(crate) async fn run(command: OrgCommand, output: Output) -> Result<(), Failu
         OrgCommand::Relay(args) => relay(&args, output),
         OrgCommand::Serve(args) => serve(&args, output).await,
         OrgCommand::Invite(args) => invite(&args, output),
+        OrgCommand::Root(command) => root::run(&command, output),
     }
 }
 

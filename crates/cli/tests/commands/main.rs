@@ -9,6 +9,8 @@ mod obstacles;
 #[cfg(test)]
 mod refusals;
 #[cfg(test)]
+mod root;
+#[cfg(test)]
 mod serving;
 #[cfg(test)]
 mod support;
