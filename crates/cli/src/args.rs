@@ -186,11 +186,28 @@ pub(crate) struct ServeArgs {
 The link stands alone on a line of stdout; whoever has it can become this member, once. On a terminal a QR
 code of it goes to stderr.
 
-Example:
-  chancery org invite alice --dir acme --name \"Alice Liddell\" --valid 48h")]
+With --csv, everybody of a list: UTF-8, one person a line, under a header line with the columns handle and name,
+and unit if you like, which is only repeated with --json. Each line of stdout is a handle, a tab and a link. All
+are invited or, if anything is wrong, nobody. Who is a member or has an open invitation is left alone, so the
+list may be given again and again.
+
+Examples:
+  chancery org invite alice --dir acme --name \"Alice Liddell\" --valid 48h
+  chancery org invite --csv people.csv --dir acme --dry-run")]
 pub(crate) struct InviteArgs {
     /// The handle: 1 to 64 of a-z 0-9 . _ -
-    pub(crate) handle: String,
+    #[arg(required_unless_present = "csv")]
+    pub(crate) handle: Option<String>,
+    /// Invite everybody of this list, `-` for stdin.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["handle", "name", "device"])]
+    pub(crate) csv: Option<PathBuf>,
+    /// Say for each line of the list whether it is invite, unchanged or conflict, and change nothing.
+    // Clap waives `requires` of what a handle rules out.
+    #[arg(long, requires = "csv", conflicts_with_all = ["handle", "reprint"])]
+    pub(crate) dry_run: bool,
+    /// Print the open invitations of people of the list again.
+    #[arg(long, requires = "csv", conflicts_with = "handle")]
+    pub(crate) reprint: bool,
     /// The person's name [default: the handle].
     #[arg(long)]
     pub(crate) name: Option<String>,

@@ -12,6 +12,7 @@ mod device;
 mod enroll;
 mod failure;
 mod history;
+mod invite;
 mod key;
 mod message;
 mod org;

@@ -197,6 +197,8 @@ codes! {
     ShareDoubled = 624, "share-doubled", NotAuthorised, "a share was given twice; bring another one";
     /// The shares do not open the file that they are for.
     SharesWrong = 625, "shares-wrong", NotAuthorised, "the shares do not open the root's file";
+    /// A list of people has faults; nobody was invited.
+    ListInvalid = 626, "list-invalid", Usage, "the list has faults; nobody was invited";
 }
 
 #[cfg(test)]

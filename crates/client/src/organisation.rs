@@ -5,6 +5,7 @@
 //! once more, under a key that several people hold in shares.
 
 mod desk;
+mod list;
 mod root;
 
 use std::path::{Path, PathBuf};
@@ -25,6 +26,10 @@ use crate::home::{create_private_dir, hex};
 
 pub use chancery_org::DEFAULT_INVITATION_LIFETIME;
 pub use desk::serve;
+pub use list::{
+    ListError, ListFault, Listed, ListedState, MAX_LIST_LEN, MAX_PEOPLE, PeopleList, compare_list, conflicts,
+    invite_list,
+};
 pub use root::{
     ROOT_SHARED, RootShare, check_join, check_split, discard_shares, join_root, parse_share, remove_root,
     split_root,

@@ -5,6 +5,8 @@ mod conversation;
 #[cfg(test)]
 mod devices;
 #[cfg(test)]
+mod invite_list;
+#[cfg(test)]
 mod obstacles;
 #[cfg(test)]
 mod refusals;
