@@ -16,6 +16,7 @@ mod identity;
 mod primitives;
 mod run;
 mod sessions;
+mod shares;
 mod storage;
 
 /// Version of the files' format.
@@ -56,6 +57,7 @@ fn plans() -> Vec<Plan> {
         primitives::PLANS,
         identity::PLANS,
         enrolment::PLANS,
+        shares::PLANS,
         devices::PLANS,
         sessions::PLANS,
         run::PLANS,
@@ -70,6 +72,7 @@ fn kind(name: &str) -> Option<&'static Kind> {
         primitives::KINDS,
         identity::KINDS,
         enrolment::KINDS,
+        shares::KINDS,
         devices::KINDS,
         sessions::KINDS,
         run::KINDS,
