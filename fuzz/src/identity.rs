@@ -1,9 +1,10 @@
 //! Signed statements, bundles, and what goes to and from the desk.
 
 use chancery_core::Bundle;
+use chancery_crypto::secret::Secret;
 use chancery_identity::prekey::VerifiedUpload;
 use chancery_identity::{Organisation, is_relay_url};
-use chancery_org::{DeviceLink, InvitationLink};
+use chancery_org::{DeviceLink, InvitationLink, RootShare, join_root_key, split_root_key};
 use chancery_testkit::company::NOW;
 use chancery_wire::proto::{PrekeyBundle, PrekeyUpload, SealedDirectoryEntry, Signed};
 use chancery_wire::{Limit, Unverified, decode, encode, proto};
@@ -114,6 +115,22 @@ pub fn invitation_link(data: &[u8]) {
             );
             assert!(InvitationLink::parse(text).is_err(), "no link is of both kinds");
         }
+    }
+}
+
+/// A share of the root's key; what reads also writes, and only two genuine ones give the key.
+pub fn root_share(data: &[u8]) {
+    let key = Secret::from_bytes([4; 32]);
+    let organisation = COMPANY.organisation.id();
+    let genuine = split_root_key(&key, &organisation, (2, 3), &mut crate::rng()).expect("in range");
+    let own = genuine[0].encode();
+    let text = String::from_utf8_lossy(data);
+    for text in [text.as_ref(), &format!("chancery-share:{text}"), &patched_text(&own, data)] {
+        let Ok(share) = RootShare::parse(text) else { continue };
+        assert_eq!(share.encode(), text.trim());
+        let second = RootShare::parse(&genuine[1].encode()).expect("what it wrote");
+        let joined = join_root_key(&[share, second]).is_ok_and(|joined| joined.ct_eq(key.expose()));
+        assert_eq!(joined, text.trim() == own || text.trim() == genuine[2].encode());
     }
 }
 

@@ -36,7 +36,7 @@ mod wire;
 pub use devices::{device_order, five_devices, heal, link_request};
 pub use identity::{
     credential, directory_entry, directory_sealed, enrolment_answer, enrolment_request, invitation_link,
-    organisation, prekey_bundle, prekey_upload, relay_record,
+    organisation, prekey_bundle, prekey_upload, relay_record, root_share,
 };
 pub use local::{merkle, sealed_file, session_record, stored_keys, stream, wrapped_key};
 pub use log::{checkpoint, fork_proof, log_entry};
@@ -72,6 +72,7 @@ pub const TARGETS: &[Target] = &[
     ("prekey_upload", prekey_upload),
     ("relay_frame", relay_frame),
     ("relay_record", relay_record),
+    ("root_share", root_share),
     ("sealed_file", sealed_file),
     ("session_message", session_message),
     ("session_record", session_record),

@@ -61,6 +61,11 @@ fn own(target: &str) -> Vec<(&'static str, Vec<u8>)> {
             .collect(),
         "directory_sealed" => vec![("raw-sound", raw(encode(&COMPANY.alice.entry)))],
         "merkle" => trees(),
+        "root_share" => vec![
+            ("prefix", b"chancery-share:".to_vec()),
+            ("other-scheme", b"chancery:AAAAAAAA".to_vec()),
+            ("short", b"AAAAAAAA".to_vec()),
+        ],
         "link_request" => vec![
             ("inside-sound", vec![2]),
             ("inside-first-key", vec![2, 0, 4, 1]),

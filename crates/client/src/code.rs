@@ -184,6 +184,21 @@ codes! {
     /// It was not recorded where the relay is.
     RelayNotRecorded = 602, "relay-not-recorded", Failed,
         "it is not recorded where the relay is; record that first";
+
+    /// The text is no share of a root's key.
+    ShareDamaged = 620, "share-damaged", NotAuthorised, "the share is damaged or incomplete; compare it with the paper";
+    /// The share is of a later version.
+    ShareVersion = 621, "share-version", Failed, "the share is of a newer version; update";
+    /// More shares are needed.
+    SharesTooFew = 622, "shares-too-few", NotAuthorised, "there are not enough shares";
+    /// The shares were not made together.
+    SharesMixed = 623, "shares-mixed", NotAuthorised, "the shares are of different splits or organisations";
+    /// A share was given twice.
+    ShareDoubled = 624, "share-doubled", NotAuthorised, "a share was given twice; bring another one";
+    /// The shares do not open the file that they are for.
+    SharesWrong = 625, "shares-wrong", NotAuthorised, "the shares do not open the root's file";
+    /// A list of people has faults; nobody was invited.
+    ListInvalid = 626, "list-invalid", Usage, "the list has faults; nobody was invited";
 }
 
 #[cfg(test)]

@@ -1,9 +1,12 @@
 //! The organisation's side: founding it, inviting people, and the desk that answers their enrolments.
 //!
 //! One folder holds an organisation: `root.key`, `admin.key` and `desk.key` (sealed), `desk.db` (the desk's
-//! encrypted records), and `public/organisation.bin`, which is all that a relay needs.
+//! encrypted records), and `public/organisation.bin`, which is all that a relay needs. `root.shared` is the root
+//! once more, under a key that several people hold in shares.
 
 mod desk;
+mod list;
+mod root;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -24,6 +27,14 @@ use crate::home::{create_private_dir, hex};
 
 pub use chancery_org::DEFAULT_INVITATION_LIFETIME;
 pub use desk::serve;
+pub use list::{
+    ListError, ListFault, Listed, ListedState, MAX_LIST_LEN, MAX_PEOPLE, PeopleList, compare_list, conflicts,
+    invite_list,
+};
+pub use root::{
+    ROOT_SHARED, RootShare, check_join, check_split, discard_shares, join_root, parse_share, remove_root,
+    split_root,
+};
 
 /// Name of the folder, inside an organisation's, that a relay is started with.
 pub const PUBLIC: &str = "public";
@@ -82,6 +93,10 @@ impl Folder {
 
     fn root(&self) -> PathBuf {
         self.0.join(ROOT_KEY)
+    }
+
+    fn shared(&self) -> PathBuf {
+        self.0.join(ROOT_SHARED)
     }
 
     fn admin(&self) -> PathBuf {

@@ -55,6 +55,8 @@ mod link;
 mod order;
 mod publication;
 mod refusal;
+mod root_share;
+mod standing;
 mod state;
 
 #[cfg(test)]
@@ -73,3 +75,5 @@ pub use found::{CLOCK_TOLERANCE, ISSUER_VALIDITY, NewOrganisation, found};
 pub use keys::{AdminKeys, DeskKeys, IssuerKey, RelayPlace, Root};
 pub use link::{InvitationLink, LINK_PREFIX, Link, LinkError, MAX_LINK_LEN};
 pub use order::{ORDER_LIFETIME, OrderError, Orderer, PendingOrder, approve, remove};
+pub use root_share::{RootShare, SHARE_LEN, SHARE_PREFIX, ShareError, join_root_key, split_root_key};
+pub use standing::Standing;

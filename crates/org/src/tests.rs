@@ -21,6 +21,7 @@ mod books;
 mod devices;
 mod enrol;
 mod founding;
+mod standing;
 
 const NOW: Timestamp = Timestamp::from_millis(1_700_000_000_000);
 const WEEK: Duration = DEFAULT_INVITATION_LIFETIME;

@@ -17,6 +17,7 @@ mod log;
 mod primitives;
 mod run;
 mod sessions;
+mod shares;
 mod storage;
 
 /// Version of the files' format.
@@ -58,6 +59,7 @@ fn plans() -> Vec<Plan> {
         identity::PLANS,
         log::PLANS,
         enrolment::PLANS,
+        shares::PLANS,
         devices::PLANS,
         sessions::PLANS,
         run::PLANS,
@@ -73,6 +75,7 @@ fn kind(name: &str) -> Option<&'static Kind> {
         identity::KINDS,
         log::KINDS,
         enrolment::KINDS,
+        shares::KINDS,
         devices::KINDS,
         sessions::KINDS,
         run::KINDS,
