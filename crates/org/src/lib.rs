@@ -50,9 +50,12 @@ mod found;
 mod keys;
 mod link;
 mod order;
+mod places;
 mod publication;
 mod refusal;
+mod removal;
 mod state;
+mod tree;
 
 #[cfg(test)]
 mod tests;
@@ -70,3 +73,5 @@ pub use found::{CLOCK_TOLERANCE, ISSUER_VALIDITY, NewOrganisation, found};
 pub use keys::{AdminKeys, DeskKeys, IssuerKey, Root};
 pub use link::{InvitationLink, LINK_PREFIX, Link, LinkError, MAX_LINK_LEN};
 pub use order::{ORDER_LIFETIME, OrderError, Orderer, PendingOrder, approve, remove};
+pub use removal::Removed;
+pub use tree::DirectoryKeys;
