@@ -10,6 +10,7 @@ use serde_json::{Map, Value, json};
 mod book;
 mod braid;
 mod devices;
+mod directory_keys;
 mod enrolment;
 mod erasure;
 mod identity;
@@ -57,6 +58,7 @@ fn plans() -> Vec<Plan> {
         identity::PLANS,
         enrolment::PLANS,
         devices::PLANS,
+        directory_keys::PLANS,
         sessions::PLANS,
         run::PLANS,
         erasure::PLANS,
@@ -71,6 +73,7 @@ fn kind(name: &str) -> Option<&'static Kind> {
         identity::KINDS,
         enrolment::KINDS,
         devices::KINDS,
+        directory_keys::KINDS,
         sessions::KINDS,
         run::KINDS,
         erasure::KINDS,
