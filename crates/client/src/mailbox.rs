@@ -56,7 +56,7 @@ impl Mailbox {
                     shared.worker.announce();
                 }
                 after = shared.worker.call(|state| state.read(directory_cursor)).await?;
-                // A change of the directory key may have some of it read again (R-ENGINE-31).
+                // A change of the directory key may have some of it read again (R-ENGINE-51).
                 more |= after < end;
             }
             if !more {

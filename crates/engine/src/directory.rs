@@ -85,7 +85,7 @@ pub(crate) fn has_dropped(
 }
 
 /// Takes over one page of changes. An entry that does not verify is skipped and reported. After a change of the key the
-/// cursor may lie below the page's end: what could not be read without that key comes again (R-ENGINE-31).
+/// cursor may lie below the page's end: what could not be read without that key comes again (R-ENGINE-51).
 pub(crate) fn take_page(
     device: &Device,
     records: &mut Overlay<'_>,

@@ -30,7 +30,7 @@ pub(crate) enum Reading {
 pub(crate) struct Reader<'a> {
     device: &'a Device,
     keys: DirectoryKeys,
-    /// What follows this change could not be read, and can be once the key of this epoch is here (R-ENGINE-31).
+    /// What follows this change could not be read, and can be once the key of this epoch is here (R-ENGINE-51).
     unread: Option<(u64, u64)>,
     /// The key of each epoch that the page has entries of: a chain is gone through once for all of them.
     epochs: BTreeMap<u64, DirectoryKey>,
@@ -68,7 +68,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Follows an update of the directory key (R-ENGINE-30).
+    /// Follows an update of the directory key (R-ENGINE-50).
     fn follow(&mut self, entry: &SealedDirectoryEntry, before: u64) -> Reading {
         let org = self.device.organisation().id();
         let Some(epoch) = DirectoryKeyUpdate::epoch_of(&org, entry) else { return Reading::Bad };

@@ -206,7 +206,7 @@ impl DirectoryEntry {
 
 /// The key under which directory entries are sealed in one epoch. Every member device has the newest.
 ///
-/// Each key follows from the one after it and from none before it (R-ID-16): who holds one reads all that was sealed
+/// Each key follows from the one after it and from none before it (R-ID-18): who holds one reads all that was sealed
 /// in its epoch and earlier. It hides the directory from the relay and from those who left; it authenticates nothing,
 /// the issuer's signature does.
 #[derive(Debug)]
@@ -301,7 +301,7 @@ pub fn key_epoch(entry: &proto::SealedDirectoryEntry) -> Option<u64> {
     (epoch <= LAST_KEY_EPOCH).then_some(epoch)
 }
 
-/// A change of the directory key, as an issuer signed it (R-ID-17). What it holds is sealed for the key tree of
+/// A change of the directory key, as an issuer signed it (R-ID-19). What it holds is sealed for the key tree of
 /// `chancery-org`, which also opens it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct DirectoryKeyUpdate(proto::DirectoryKeyUpdateBody);
@@ -344,7 +344,7 @@ impl DirectoryKeyUpdate {
 }
 
 impl Organisation {
-    /// Verifies a published update of the directory key: name, version, issuer and signature (R-ID-17).
+    /// Verifies a published update of the directory key: name, version, issuer and signature (R-ID-19).
     ///
     /// # Errors
     ///

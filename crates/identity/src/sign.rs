@@ -41,7 +41,7 @@ pub fn sign_directory_entry(
     sign(issuer, label::SIGN_DIRECTORY, encode(body), rng)
 }
 
-/// Signs an update of the directory key with an issuer's key (R-ID-17).
+/// Signs an update of the directory key with an issuer's key (R-ID-19).
 pub fn sign_directory_key_update(
     issuer: &SigningKey,
     body: &proto::DirectoryKeyUpdateBody,

@@ -365,7 +365,7 @@ fn an_entry_opens_only_under_its_name_version_and_key() {
 
 #[test]
 fn a_directory_key_opens_its_epoch_and_the_earlier_ones_alone() {
-    // R-ID-13, R-ID-16
+    // R-ID-13, R-ID-18
     let mut rng = seeded([15; 32]);
     let world = World::new(&mut rng);
     let last = DirectoryKey::generate(&mut rng);
@@ -392,7 +392,7 @@ fn a_directory_key_opens_its_epoch_and_the_earlier_ones_alone() {
 
 #[test]
 fn an_update_of_the_directory_key_is_an_enrolling_issuers_under_its_name() {
-    // R-ID-17
+    // R-ID-19
     let mut rng = seeded([16; 32]);
     let world = World::new(&mut rng);
     let org = world.organisation.id();

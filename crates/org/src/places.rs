@@ -1,4 +1,4 @@
-//! The desk's side of the key tree: who has which place, and which keys change when devices go (R-ORG-24, R-ORG-25).
+//! The desk's side of the key tree: who has which place, and which keys change when devices go (R-ORG-34, R-ORG-35).
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;

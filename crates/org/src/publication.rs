@@ -16,7 +16,7 @@ const CATCH_UP: usize = 64;
 const UPDATES_AT_A_TIME: u64 = 64;
 
 impl Desk {
-    /// Returns what the relay has yet to be given (R-ORG-12, R-ORG-27): updates of the directory key, in the order of their
+    /// Returns what the relay has yet to be given (R-ORG-12, R-ORG-37): updates of the directory key, in the order of their
     /// epochs and at most 64; if there are none, directory entries, oldest first. So ask again after updates, and publish
     /// nothing else while the relay does not take one: what is sealed under a key must come after it.
     ///

@@ -1,4 +1,4 @@
-//! Devices that are taken out, and the directory key that changes with them (R-ORG-21, R-ORG-25).
+//! Devices that are taken out, and the directory key that changes with them (R-ORG-21, R-ORG-35).
 
 use alloc::vec::Vec;
 
@@ -25,7 +25,7 @@ pub struct Removed {
     /// What is to be published, in this order: the update of the directory key, then the member's entry. Empty if the
     /// member had none of the devices; what the relay lacks of earlier removals, [`Desk::pending_directory`] says.
     pub entries: Vec<proto::SealedDirectoryEntry>,
-    /// Whether the directory key could not change because it is the last (R-ORG-25): who was removed and has kept it
+    /// Whether the directory key could not change because it is the last (R-ORG-35): who was removed and has kept it
     /// goes on reading what is sealed under it. Tell the administrator.
     pub key_stays: bool,
 }
@@ -38,7 +38,7 @@ pub(crate) struct TakenOut {
 }
 
 impl Desk {
-    /// Removes devices of a member, or with `None` all of them, and changes the directory key (R-ORG-25). Removing what is
+    /// Removes devices of a member, or with `None` all of them, and changes the directory key (R-ORG-35). Removing what is
     /// no device of the member's, or no more, changes nothing.
     ///
     /// # Errors

@@ -1,4 +1,4 @@
-//! The key tree: what a device holds of it, and how it follows a change of the directory key (R-ORG-24, R-ORG-26).
+//! The key tree: what a device holds of it, and how it follows a change of the directory key (R-ORG-34, R-ORG-36).
 //!
 //! ```text
 //! level 22  the directory key of the epoch, above the root alone
@@ -128,7 +128,7 @@ impl DirectoryKeys {
         SecretBytes::new(out)
     }
 
-    /// Returns what the device holds after a change of the directory key (R-ORG-26).
+    /// Returns what the device holds after a change of the directory key (R-ORG-36).
     ///
     /// # Errors
     ///

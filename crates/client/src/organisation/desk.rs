@@ -206,7 +206,7 @@ impl Office {
         }
     }
 
-    /// Publishes what the relay does not have yet: updates of the directory key, and then entries (R-ORG-27).
+    /// Publishes what the relay does not have yet: updates of the directory key, and then entries (R-ORG-37).
     async fn publish(&self, connection: &Connection) -> Result<(), Error> {
         loop {
             let pending = self

@@ -142,7 +142,7 @@ impl Office {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 12, failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// R-ORG-24, R-ORG-25, R-ORG-26: in any order of comings and goings.
+    /// R-ORG-34, R-ORG-35, R-ORG-36: in any order of comings and goings.
     #[test]
     fn exactly_those_who_are_there_follow_every_change(
         seed in any::<u8>(),
@@ -175,7 +175,7 @@ proptest! {
 
 #[test]
 fn who_leaves_reads_on_if_the_keys_above_them_stay() {
-    // The control to the test above: without new keys on the path (R-ORG-25) it would fail.
+    // The control to the test above: without new keys on the path (R-ORG-35) it would fail.
     let mut office = Office::new(130, LAST_KEY_EPOCH - 9);
     let [alice, bob] = [[1; 16], [2; 16]].map(MemberId::new);
     let (org, gone) = (office.world.public.id(), office.admit(alice));
@@ -209,7 +209,7 @@ fn who_leaves_reads_on_if_the_keys_above_them_stay() {
 
 #[test]
 fn the_lowest_member_number_and_place_are_given_first() {
-    // R-ORG-24
+    // R-ORG-34
     let mut office = Office::new(131, LAST_KEY_EPOCH - 9);
     let members = [1, 2, 3].map(|it| MemberId::new([it; 16]));
     for member in members.iter().chain(&members) {
@@ -229,7 +229,7 @@ fn the_lowest_member_number_and_place_are_given_first() {
 
 #[test]
 fn a_device_follows_one_change_after_the_other_and_nothing_else() {
-    // R-ORG-26
+    // R-ORG-36
     let mut office = Office::new(132, LAST_KEY_EPOCH - 9);
     let [alice, bob] = [[1; 16], [2; 16]].map(MemberId::new);
     let org = office.world.public.id();
@@ -257,7 +257,7 @@ fn a_device_follows_one_change_after_the_other_and_nothing_else() {
 
 #[test]
 fn a_spoilt_update_is_not_followed() {
-    // R-ORG-26: what no honest desk signs either.
+    // R-ORG-36: what no honest desk signs either.
     let mut office = Office::new(133, LAST_KEY_EPOCH - 9);
     let [alice, bob] = [[1; 16], [2; 16]].map(MemberId::new);
     let org = office.world.public.id();
@@ -325,7 +325,7 @@ fn fill(store: &mut Store, slot: u32) {
 
 #[test]
 fn an_update_fits_a_statement_in_the_largest_tree() {
-    // R-ORG-25
+    // R-ORG-35
     let mut longest = 0;
     for removed in [0x0001_u32, 0x00FF, 0x5555, 0x7FFF, 0x8001, 0x0110, 0xFFFF] {
         let mut office = Office::new(134, LAST_KEY_EPOCH - 9);
@@ -357,7 +357,7 @@ fn an_update_fits_a_statement_in_the_largest_tree() {
 
 #[test]
 fn the_longest_answer_fits_its_envelope() {
-    // R-ORG-8, R-ORG-24
+    // R-ORG-8, R-ORG-34
     let mut world = World::new(135);
     let (long, relay) = (name(&"\u{10FFFF}".repeat(128)), world.public.relay().unwrap().clone());
     let (handle, mut settings) = (handle(&"h".repeat(64)), state::settings(&world.store).unwrap());
@@ -376,7 +376,7 @@ fn the_longest_answer_fits_its_envelope() {
 
 #[test]
 fn a_full_tree_refuses_another_member_and_changes_nothing() {
-    // R-ORG-10, R-ORG-24
+    // R-ORG-10, R-ORG-34
     let mut world = World::new(136);
     let (link, keys) = (world.invite("alice"), world.device());
     let mut batch = Batch::default();
@@ -412,7 +412,7 @@ fn a_removed_device_that_asks_again_gets_no_keys() {
 
 #[test]
 fn the_last_key_stays_and_devices_go_all_the_same() {
-    // R-ORG-25
+    // R-ORG-35
     let mut office = Office::new(138, LAST_KEY_EPOCH - 1);
     let [alice, bob] = [[1; 16], [2; 16]].map(MemberId::new);
     for member in [alice, alice, alice, bob] {
@@ -434,7 +434,7 @@ fn the_last_key_stays_and_devices_go_all_the_same() {
 
 #[test]
 fn updates_are_published_before_what_is_sealed_under_their_keys() {
-    // R-ORG-27
+    // R-ORG-37
     let mut world = World::new(139);
     let (link, keys) = (world.invite("alice"), world.device());
     let alice = world.enrol(&link, &keys).unwrap().credential;
@@ -485,7 +485,7 @@ fn updates_are_published_before_what_is_sealed_under_their_keys() {
 
 #[test]
 fn at_most_64_updates_are_handed_out_at_a_time() {
-    // R-ORG-27
+    // R-ORG-37
     let mut office = Office::new(140, LAST_KEY_EPOCH);
     let mut batch = Batch::default();
     let publication = proto::DeskPublication { key_epoch: LAST_KEY_EPOCH - 70, ..Default::default() };

@@ -72,7 +72,7 @@ fn while_alice_was_away(seed: u64) -> (World, [PersonId; 3], Vec<SealedDirectory
 }
 
 #[test]
-fn a_device_that_was_away_follows_all_changes_at_once_r_engine_30() {
+fn a_device_that_was_away_follows_all_changes_at_once_r_engine_50() {
     let (mut world, [alice, ..], entries) = while_alice_was_away(40);
     assert_eq!((epoch(&world, alice), knows(&world, alice, "erin")), (1, false));
     world.sync(alice);
@@ -90,7 +90,7 @@ fn a_device_that_was_away_follows_all_changes_at_once_r_engine_30() {
 }
 
 #[test]
-fn who_left_cannot_read_entries_of_those_who_join_later_r_org_25() {
+fn who_left_cannot_read_entries_of_those_who_join_later_r_org_35() {
     let (mut world, [alice, bob, carol], entries) = while_alice_was_away(41);
     // Bob's and carol's devices still log in and read what the relay has.
     for id in [alice, bob, carol] {
@@ -130,7 +130,7 @@ fn signed_by(
 }
 
 #[test]
-fn a_forged_update_changes_nothing_and_the_genuine_one_is_followed_afterwards_r_engine_30() {
+fn a_forged_update_changes_nothing_and_the_genuine_one_is_followed_afterwards_r_engine_50() {
     let (mut world, [alice, _, carol], entries) = while_alice_was_away(42);
     let record = world.disk(carol)[&RecordKey::new(Table(0x0100), [])].clone();
     let record = decode::<DeviceRecord>(&record, Limit::RECORD).unwrap().into_unchecked();
@@ -158,7 +158,7 @@ fn a_forged_update_changes_nothing_and_the_genuine_one_is_followed_afterwards_r_
 }
 
 #[test]
-fn what_comes_before_its_key_is_read_again_when_the_key_comes_r_engine_31() {
+fn what_comes_before_its_key_is_read_again_when_the_key_comes_r_engine_51() {
     // Nothing else than the first change is at its place.
     for (case, order) in
         [[0, 5, 6, 2, 1, 3, 4], [0, 2, 3, 4, 5, 6, 1], [0, 4, 1, 6, 5, 3, 2], [0, 6, 1, 4, 5, 2, 3]]
@@ -176,7 +176,7 @@ fn what_comes_before_its_key_is_read_again_when_the_key_comes_r_engine_31() {
 }
 
 #[test]
-fn a_withheld_update_leaves_what_needs_it_unread_and_the_rest_readable_r_engine_31() {
+fn a_withheld_update_leaves_what_needs_it_unread_and_the_rest_readable_r_engine_51() {
     let (mut world, [alice, bob, _], entries) = while_alice_was_away(44);
     let withheld: Vec<_> = [0, 1, 2, 3, 5, 6].into_iter().map(|at| entries[at].clone()).collect();
     assert_eq!(serve(&mut world, alice, &withheld, 2), []);

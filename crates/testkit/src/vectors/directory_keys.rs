@@ -19,15 +19,15 @@ use crate::company::{Company, NOW};
 pub(super) const PLANS: &[Plan] = &[("directory-keys", directory_keys)];
 
 pub(super) const KINDS: &[Kind] = &[
-    Kind { name: "directory-key-chain", requirements: &["R-ID-16"], compute: compute_chain },
+    Kind { name: "directory-key-chain", requirements: &["R-ID-18"], compute: compute_chain },
     Kind {
         name: "directory-key-update",
-        requirements: &["R-ID-17", "R-ORG-24", "R-ORG-25"],
+        requirements: &["R-ID-19", "R-ORG-34", "R-ORG-35"],
         compute: compute_update,
     },
     Kind {
         name: "directory-key-opening",
-        requirements: &["R-ID-17", "R-ORG-26", "R-ENGINE-30"],
+        requirements: &["R-ID-19", "R-ORG-36", "R-ENGINE-50"],
         compute: compute_opening,
     },
 ];
@@ -219,7 +219,7 @@ fn compute_opening(inputs: &Inputs<'_>) -> Computation {
 }
 
 #[test]
-fn the_desk_publishes_what_the_vector_says_r_org_25() {
+fn the_desk_publishes_what_the_vector_says_r_org_35() {
     let company = Company::found(1);
     let (_, _, inputs) =
         directory_keys().into_iter().find(|(_, kind, _)| *kind == "directory-key-update").unwrap();
