@@ -45,8 +45,8 @@ mod tests;
 pub use capability::Capabilities;
 pub use credential::{Credential, DeviceKeys};
 pub use directory::{
-    DirectoryEntry, DirectoryKey, DisplayName, Handle, MAX_DEVICES, MAX_HANDLE_LEN, MAX_NAME_LEN, NameError,
-    PADDING_STEP,
+    DirectoryEntry, DirectoryKey, DirectoryKeyUpdate, DisplayName, Handle, LAST_KEY_EPOCH, MAX_DEVICES,
+    MAX_HANDLE_LEN, MAX_NAME_LEN, NameError, PADDING_STEP, key_epoch,
 };
 pub use error::IdentityError;
 pub use id::{DeviceId, IssuerId, MemberId, OrgId};
