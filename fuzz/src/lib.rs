@@ -35,8 +35,8 @@ mod wire;
 
 pub use devices::{device_order, five_devices, heal, link_request};
 pub use identity::{
-    credential, directory_entry, directory_sealed, enrolment_answer, enrolment_request, invitation_link,
-    organisation, prekey_bundle, prekey_upload, relay_record, root_share,
+    credential, directory_entry, directory_key_update, directory_sealed, enrolment_answer, enrolment_request,
+    invitation_link, organisation, prekey_bundle, prekey_upload, relay_record, root_share,
 };
 pub use local::{merkle, sealed_file, session_record, stored_keys, stream, wrapped_key};
 pub use log::{checkpoint, fork_proof, log_entry};
@@ -55,6 +55,7 @@ pub const TARGETS: &[Target] = &[
     ("credential", credential),
     ("device_order", device_order),
     ("directory_entry", directory_entry),
+    ("directory_key_update", directory_key_update),
     ("directory_sealed", directory_sealed),
     ("enrolment_answer", enrolment_answer),
     ("enrolment_request", enrolment_request),

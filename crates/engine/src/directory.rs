@@ -9,6 +9,7 @@ use chancery_wire::proto::{DirectoryPage, DirectoryRecord};
 use chancery_wire::records::{Overlay, Records};
 
 use crate::device::Device;
+use crate::directory_keys::{Reader, Reading};
 use crate::effect::{Effect, Notice};
 use crate::ending;
 use crate::error::EngineError;
@@ -83,24 +84,36 @@ pub(crate) fn has_dropped(
     }))
 }
 
-/// Takes over one page of changes. An entry that does not verify is skipped and reported.
+/// Takes over one page of changes. An entry that does not verify is skipped and reported. After a change of the key the
+/// cursor may lie below the page's end: what could not be read without that key comes again (R-ENGINE-51).
 pub(crate) fn take_page(
     device: &Device,
     records: &mut Overlay<'_>,
     page: &DirectoryPage,
 ) -> Result<Vec<Effect>, EngineError> {
     let mut effects = Vec::new();
-    for change in &page.changes {
-        let verified = change
-            .entry
-            .as_ref()
-            .and_then(|entry| device.organisation().open_directory_entry(device.directory_key(), entry).ok());
-        match verified {
-            Some(entry) => effects.extend(take_entry(device, records, &entry)?),
-            None => effects.push(Effect::Notify(Notice::DirectoryEntryRejected)),
-        }
-        save_number(records, key(DIRECTORY_CURSOR, &[]), change.sequence);
+    if page.changes.is_empty() {
+        return Ok(effects);
     }
+    let mut reader = Reader::new(device, records, page)?;
+    let mut cursor = directory_cursor(records)?;
+    for change in &page.changes {
+        let reading = change.entry.as_ref().map_or(Reading::Bad, |entry| reader.read(entry, cursor));
+        cursor = change.sequence;
+        match reading {
+            Reading::Entry(entry) => effects.extend(take_entry(device, records, &entry)?),
+            Reading::Bad => effects.push(Effect::Notify(Notice::DirectoryEntryRejected)),
+            Reading::Known | Reading::Early => {}
+            Reading::Changed => {
+                if let Some(after) = reader.read_again() {
+                    cursor = after;
+                    break;
+                }
+            }
+        }
+    }
+    save_number(records, key(DIRECTORY_CURSOR, &[]), cursor);
+    reader.save(records);
     Ok(effects)
 }
 

@@ -12,9 +12,10 @@ use chancery_crypto::rng::{CryptoRng, seeded};
 use chancery_crypto::secret::SecretBytes;
 use chancery_crypto::signature::SigningKey;
 use chancery_identity::prekey::VerifiedUpload;
-use chancery_identity::{Credential, DeviceKeys, DirectoryKey, DisplayName, Handle, Organisation};
+use chancery_identity::{Credential, DeviceKeys, DisplayName, Handle, Organisation};
 use chancery_org::{
-    Answered, Desk, DeskKeys, InvitationLink, Invite, PendingEnrolment, RelayPlace, found, request,
+    Answered, Desk, DeskKeys, DirectoryKeys, InvitationLink, Invite, PendingEnrolment, RelayPlace, found,
+    request,
 };
 use chancery_wire::records::Batch;
 use chancery_wire::{Timestamp, Unverified, proto};
@@ -32,8 +33,8 @@ pub const RELAY_PIN: [u8; 32] = [0x70; 32];
 pub struct Company {
     /// The verified public document.
     pub organisation: Organisation,
-    /// What the directory is sealed under.
-    pub directory_key: DirectoryKey,
+    /// What bob's device holds of the directory's keys.
+    pub directory_keys: DirectoryKeys,
     /// The enrolment desk.
     pub desk: Desk,
     /// What the desk has on its disk.
@@ -94,8 +95,8 @@ impl Company {
         let mut disk = Disk::new();
         commit(&mut disk, new.records);
         let (alice, _) = Member::enrol("alice", &desk, &mut disk, rng);
-        let (bob, directory_key) = Member::enrol("bob", &desk, &mut disk, rng);
-        Self { organisation, directory_key, desk, desk_disk: disk, desk_keys, alice, bob }
+        let (bob, directory_keys) = Member::enrol("bob", &desk, &mut disk, rng);
+        Self { organisation, directory_keys, desk, desk_disk: disk, desk_keys, alice, bob }
     }
 
     /// Sessions of alice and bob after alice's first message arrived, and that message.
@@ -126,7 +127,7 @@ impl Company {
 }
 
 impl Member {
-    fn enrol(handle: &str, desk: &Desk, disk: &mut Disk, rng: &mut dyn CryptoRng) -> (Self, DirectoryKey) {
+    fn enrol(handle: &str, desk: &Desk, disk: &mut Disk, rng: &mut dyn CryptoRng) -> (Self, DirectoryKeys) {
         let organisation = desk.organisation();
         let (link, batch) = invite(handle, desk, disk, rng);
         commit(disk, batch);
@@ -159,7 +160,7 @@ impl Member {
             answer: answered.reply,
             entry: answered.directory.expect("a new member"),
         };
-        (member, enrolment.directory_key)
+        (member, enrolment.directory_keys)
     }
 
     /// What the device proves itself with.

@@ -153,15 +153,6 @@ impl World {
         invited.link
     }
 
-    fn publish_directory(&mut self) {
-        let entries = Desk::pending_directory(&self.desk_disk).expect("readable");
-        self.publish(&entries);
-        for entry in entries {
-            let batch = Desk::directory_published(&self.desk_disk, &entry.entry_id, entry.version, 0);
-            commit(&mut self.desk_disk, batch.expect("readable"));
-        }
-    }
-
     /// Publishes directory entries as the desk.
     pub(crate) fn publish(&mut self, entries: &[SealedDirectoryEntry]) {
         let mut line = self.exchange.connect(self.now, self.rng.as_mut());
@@ -328,11 +319,16 @@ impl World {
 
     /// Returns whether the connection lasted.
     fn sync_directory(&mut self, id: PersonId, line: &mut Line) -> bool {
-        let after = directory_cursor(&self.people[id.0].disk).expect("readable");
-        let request = client_frame::Body::SyncDirectory(SyncDirectory { after });
-        let Some(relay_frame::Body::DirectoryPage(page)) = self.ask(line, request) else { return false };
-        self.handle(id, Input::Directory(&page));
-        true
+        loop {
+            let after = directory_cursor(&self.people[id.0].disk).expect("readable");
+            let request = client_frame::Body::SyncDirectory(SyncDirectory { after });
+            let Some(relay_frame::Body::DirectoryPage(page)) = self.ask(line, request) else { return false };
+            self.handle(id, Input::Directory(&page));
+            let cursor = directory_cursor(&self.people[id.0].disk).expect("readable");
+            if !page.more && page.changes.last().is_none_or(|change| cursor >= change.sequence) {
+                return true;
+            }
+        }
     }
 
     fn log_in(&mut self, id: PersonId) -> Line {

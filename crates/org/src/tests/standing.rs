@@ -19,7 +19,9 @@ fn an_open_invitation_is_given_again_as_it_was_and_no_other_r_org_26() {
     assert_eq!(again.encode(), link.encode());
     assert_eq!(shown, name("Some Body"));
     // After the relay moved, the link leads to where it is.
-    let moved = world.admin.record_relay(&world.public, "wss://new.example:443", &[8; 32], &mut *world.rng);
+    let log_key = log_key();
+    let there = RelayPlace { url: "wss://new.example:443", pin: &[8; 32], log_key: &log_key };
+    let moved = world.admin.record_relay(&world.public, there, &mut *world.rng);
     let moved = verified(&moved.unwrap());
     let found = world.desk.standing(&world.store, &handle("alice"), moved.relay().unwrap(), world.now);
     let Ok(Standing::Open { link: again, .. }) = found else { panic!("open") };

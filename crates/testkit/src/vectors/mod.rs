@@ -10,6 +10,7 @@ use serde_json::{Map, Value, json};
 mod book;
 mod braid;
 mod devices;
+mod directory_keys;
 mod enrolment;
 mod erasure;
 mod identity;
@@ -61,6 +62,7 @@ fn plans() -> Vec<Plan> {
         enrolment::PLANS,
         shares::PLANS,
         devices::PLANS,
+        directory_keys::PLANS,
         sessions::PLANS,
         run::PLANS,
         erasure::PLANS,
@@ -77,6 +79,7 @@ fn kind(name: &str) -> Option<&'static Kind> {
         enrolment::KINDS,
         shares::KINDS,
         devices::KINDS,
+        directory_keys::KINDS,
         sessions::KINDS,
         run::KINDS,
         erasure::KINDS,

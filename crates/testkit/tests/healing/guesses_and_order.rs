@@ -4,7 +4,7 @@ use super::*;
 
 #[test]
 fn garbage_leads_to_ten_new_sessions_an_hour_and_starves_nobody_who_needs_one_r_engine_25() {
-    let mut world = World::new(23);
+    let mut world = World::new(223);
     let victim = world.enrol("victim");
     let peers: Vec<_> = (0..34).map(|n| world.enrol(&format!("p{n}"))).collect();
     for peer in &peers {

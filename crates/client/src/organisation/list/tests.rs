@@ -3,6 +3,9 @@
 
 use chancery_crypto::secret::Secret;
 
+use chancery_crypto::rng::seeded;
+use chancery_crypto::signature::SigningKey;
+
 use super::*;
 use crate::organisation::{found, invite, record_relay};
 
@@ -125,7 +128,9 @@ impl Office {
             key: KeySource::KeyFile(Secret::from_bytes([1; 32])),
         };
         found(office.folder.path(), "Acme", &office.key).unwrap();
-        record_relay(office.folder.path(), &office.key, "wss://relay.example:443", &[9; 32]).unwrap();
+        let log_key = SigningKey::generate(&mut seeded([2; 32]));
+        let url = "wss://relay.example:443";
+        record_relay(office.folder.path(), &office.key, url, &[9; 32], log_key.verifying_key()).unwrap();
         office
     }
 
