@@ -1,5 +1,8 @@
 //! A log made by hand, and what its replay refuses.
 
+use chancery_crypto::label;
+use chancery_crypto::secret::Secret;
+
 use super::*;
 use crate::checkpoint::{self, Checkpoint};
 use crate::log::{Leaf, LeafKind, LogHead, commitment};
@@ -32,8 +35,7 @@ impl Logged {
         for (key, capability) in
             [(log.offboard.seed(), Capabilities::OFFBOARD), (log.groups.seed(), Capabilities::GROUPS)]
         {
-            let key =
-                SigningKey::from_seed(chancery_crypto::secret::Secret::from_slice(key.expose()).unwrap());
+            let key = SigningKey::from_seed(Secret::from_slice(key.expose()).unwrap());
             let body = issuer_body(&log.world.root, &key, capability);
             let certificate = sign::sign_issuer(&log.world.root, &body, &mut *log.rng);
             log.world.document.issuers.push(certificate);
@@ -85,7 +87,7 @@ impl Logged {
             issuer_id: self.world.issuer_id(0),
             kind: kind.number().into(),
             subject: vec![1; 16],
-            object: vec![0; 16],
+            object: crate::log::directory_object(7).to_vec(),
             commitment: vec![8; 32],
         };
         sign::sign_log_commitment(&self.world.enrol, &body, &mut *self.rng)
@@ -117,7 +119,7 @@ impl Logged {
     }
 
     fn clone_key(key: &SigningKey) -> SigningKey {
-        SigningKey::from_seed(chancery_crypto::secret::Secret::from_slice(key.seed().expose()).unwrap())
+        SigningKey::from_seed(Secret::from_slice(key.seed().expose()).unwrap())
     }
 }
 
@@ -128,15 +130,16 @@ fn a_log_is_replayed_by_whoever_has_its_entries_r_log_6() {
     let signed = log.credential();
     let hash = commitment(LeafKind::Credential, &credential);
     let (device, member) = (DeviceId::new([2; 16]), MemberId::new([1; 16]));
+    let issuer = crate::IssuerId::from_bytes(&log.world.issuer_id(0)).unwrap();
     let vouched = log.append(LeafKind::Credential, &credential).unwrap();
-    assert_eq!(vouched, Change::Credential { device, member, hash });
+    assert_eq!(vouched, Change::Credential { device, member, issuer, hash });
     let verified = log.authority.organisation().verify_credential(Unverified::new(credential), NOW).unwrap();
     assert_eq!(hash, verified.hash(), "R-LOG-3");
     assert_ne!(hash, commitment(LeafKind::Credential, &signed));
 
     let entry = log.commitment(LeafKind::Directory);
     let committed = log.append(LeafKind::Directory, &entry).unwrap();
-    assert_eq!(committed, Change::Directory { member, hash: [8; 32] }, "R-LOG-10");
+    assert_eq!(committed, Change::Directory { member, issuer, version: 7, hash: [8; 32] }, "R-LOG-10");
     let act = log.commitment(LeafKind::Audit);
     assert_eq!(log.append(LeafKind::Audit, &act), Ok(Change::Audit));
     let strict = Policy { may_export: false, ..Policy::default() };
@@ -280,8 +283,7 @@ fn a_root_is_replaced_by_the_successor_that_it_signed_and_signs_nothing_after_r_
             chancery_wire::decode(&signed.body, chancery_wire::Limit::STATEMENT).unwrap().into_unchecked();
         body.root_key = other.verifying_key().as_bytes().to_vec();
         let body = encode(&body);
-        let signature =
-            log.world.root.sign(chancery_crypto::label::SIGN_ROOT_SUCCESSOR, &body, &mut *log.rng);
+        let signature = log.world.root.sign(label::SIGN_ROOT_SUCCESSOR, &body, &mut *log.rng);
         proto::Signed { body, signature }
     };
     assert_eq!(log.append(LeafKind::Root, &unaccepted), Err(LogError::NotAuthentic));
