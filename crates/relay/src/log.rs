@@ -169,7 +169,7 @@ impl Step<'_> {
         log.untold = true;
         log.is_urgent |= leaf.kind.is_shown();
         let nodes = Tree(self.storage).completed(index, leaf.hash())?;
-        let content = content.as_ref().map(|statement| encode(statement));
+        let content = content.as_ref().map(encode);
         self.storage.log_append(index, &LogEntry { leaf: leaf.to_bytes(), content, nodes })?;
         match change {
             Change::DeviceRevoked { .. } | Change::MemberRevoked(_) => self.carry_out_end(index, leaf)?,
@@ -183,11 +183,8 @@ impl Step<'_> {
     fn carry_out_end(&mut self, index: u64, leaf: &Leaf) -> Result<(), StorageError> {
         let is_member = leaf.kind == LeafKind::MemberRevoked;
         let devices = if is_member { self.storage.log_devices(&leaf.member())? } else { vec![leaf.device()] };
-        let desk = self.relay.organisation().desk().map(chancery_identity::Desk::device_id);
         for device in &devices {
-            let held = self.storage.mailbox(&(*device).into())?;
-            // Without a mailbox there is nothing, and nothing will be: only the desk's is made by others.
-            if held.map_or(desk == Some(*device), |held| !held.removed) {
+            if !self.storage.mailbox(&(*device).into())?.is_some_and(|held| held.removed) {
                 self.storage.remove_device(device)?;
             }
         }

@@ -173,6 +173,14 @@ fn an_ended_member_has_no_device_and_gets_none_again_r_relay_47() {
         assert_eq!(world.enter(kind, &statement), conflict, "R-RELAY-47");
     }
     assert_eq!(entered(&world.enter(LeafKind::MemberRevoked, &end)), at, "R-RELAY-46: the answer was lost");
+    // Nor is anything kept for a device that never logged in.
+    let reply = proto::Reply { mailbox: vec![6; 16], delivery_id: vec![1; 16], envelope: vec![1] };
+    let unseen = world.unlogged(6, bob.member, Capabilities::MEMBER, END);
+    let end_of_unseen = world.end(bob.member, Some(unseen.id));
+    entered(&world.enter(LeafKind::DeviceRevoked, &end_of_unseen));
+    let desk = world.desk();
+    let desks = world.login(&desk);
+    assert_eq!(world.ask(desks, Request::Reply(reply)), refusal(RefusalCode::NotFound), "R-RELAY-50");
     // A device that ends alone is never one again either, also if it was not in the log.
     let unknown = world.unlogged(5, bob.member, Capabilities::MEMBER, END);
     for device in [&bob, &unknown] {
