@@ -68,6 +68,16 @@ CREATE TABLE log_note (
 ) STRICT;
 ";
 
+// Questions to the log, each served by an index; the terms are those of the indexes, character by character.
+pub(crate) const LOG_ABOUT: &str = "SELECT position FROM log
+    WHERE substr(leaf, 2, 1) = ?1 AND substr(leaf, 11, 16) = ?2 ORDER BY position LIMIT 1";
+pub(crate) const LOG_COMMITMENT: &str = "SELECT position FROM log
+    WHERE substr(leaf, 59, 32) = ?2 AND substr(leaf, 2, 1) = ?1 ORDER BY position LIMIT 1";
+pub(crate) const LOG_DEVICES: &str = "SELECT substr(leaf, 11, 16) FROM log
+    WHERE substr(leaf, 2, 1) = x'04' AND substr(leaf, 27, 16) = ?1 ORDER BY position";
+pub(crate) const LOG_PAGE: &str =
+    "SELECT leaf, content, nodes FROM log WHERE position >= ?1 ORDER BY position";
+
 /// Sets the connection up and makes the tables, or checks that they are the right ones.
 pub(crate) fn prepare(connection: &mut Connection, organisation: &OrgId) -> Result<(), ServerError> {
     let broken = |_| ServerError::Database;

@@ -14,19 +14,10 @@ use rusqlite::{Connection, ErrorCode, OptionalExtension as _, Params, Row, param
 
 use crate::ServerError;
 use crate::blob_files::BlobFiles;
-use crate::schema::prepare;
+use crate::schema::{LOG_ABOUT, LOG_COMMITMENT, LOG_DEVICES, LOG_PAGE, prepare};
 
 /// An incomplete blob is made durable each time it has grown by this much: 8 MiB. What a crash can take.
 const SYNC_EVERY: u64 = 8 << 20;
-
-// An index serves each of these; the terms are those of the indexes, character by character.
-const LOG_ABOUT: &str = "SELECT position FROM log
-    WHERE substr(leaf, 2, 1) = ?1 AND substr(leaf, 11, 16) = ?2 ORDER BY position LIMIT 1";
-const LOG_COMMITMENT: &str = "SELECT position FROM log
-    WHERE substr(leaf, 59, 32) = ?2 AND substr(leaf, 2, 1) = ?1 ORDER BY position LIMIT 1";
-const LOG_DEVICES: &str = "SELECT substr(leaf, 11, 16) FROM log
-    WHERE substr(leaf, 2, 1) = x'04' AND substr(leaf, 27, 16) = ?1 ORDER BY position";
-const LOG_PAGE: &str = "SELECT leaf, content, nodes FROM log WHERE position >= ?1 ORDER BY position";
 
 /// The relay's storage in a directory: `relay.db` and `blobs`.
 ///
