@@ -5,13 +5,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use chancery_crypto::rng::{CryptoRng, random_bytes};
+use chancery_identity::log::LeafKind;
 use chancery_identity::{OrgId, key_epoch};
 use chancery_org::{Desk, ORDER_KIND, OrgError};
 use chancery_store::{KeySource, Store};
 use chancery_transport::Connector;
 use chancery_transport_ws::WsConnector;
 use chancery_wire::proto::{
-    Acknowledge, PublishRelayRecord, Reply, SealedDirectoryEntry, StoredEnvelope, Subscribe, client_frame,
+    Acknowledge, AppendLog, Reply, SealedDirectoryEntry, StoredEnvelope, Subscribe, client_frame,
 };
 use chancery_wire::records::{Batch, Records};
 use tokio::sync::mpsc;
@@ -186,9 +187,9 @@ impl Office {
 
     /// Hands the relay the record of where it is, which its copy of the document may be older than.
     async fn publish_relay_record(&self, connection: &Connection) -> Result<(), Error> {
-        let record = self.desk.organisation().as_proto().relay.clone();
-        let publish = client_frame::Body::PublishRelayRecord(PublishRelayRecord { record });
-        match connection.done(publish).await {
+        let statement = self.desk.organisation().as_proto().relay.clone();
+        let append = AppendLog { kind: LeafKind::Relay.number().into(), statement };
+        match connection.request(client_frame::Body::AppendLog(append)).await.map(drop) {
             Err(error) if is_refusal(error.code()) || error.code() == ErrorCode::RelayNotAuthorised => {
                 tracing::info!(code = error.code().name(), "the relay keeps its own record");
                 Ok(())

@@ -7,7 +7,7 @@ use chancery_crypto::rng::seeded;
 use chancery_crypto::signature::SigningKey;
 
 use super::*;
-use crate::organisation::{found, invite, record_relay};
+use crate::organisation::{LogKey, found, invite, record_relay};
 
 const DAY: Duration = Duration::from_secs(86_400);
 
@@ -129,8 +129,9 @@ impl Office {
         };
         found(office.folder.path(), "Acme", &office.key).unwrap();
         let log_key = SigningKey::generate(&mut seeded([2; 32]));
+        let log_key = LogKey(log_key.verifying_key().clone());
         let url = "wss://relay.example:443";
-        record_relay(office.folder.path(), &office.key, url, &[9; 32], log_key.verifying_key()).unwrap();
+        record_relay(office.folder.path(), &office.key, url, &[9; 32], &log_key).unwrap();
         office
     }
 
