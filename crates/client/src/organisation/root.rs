@@ -118,7 +118,14 @@ fn root_to_join(folder: &Folder, shares: &[RootShare]) -> Result<Root, Error> {
     if folder.root().exists() {
         return Err(Error::with(ErrorCode::AlreadyExists, folder.root().display().to_string()));
     }
-    open_shared(&folder.shared(), shares)
+    let root = open_shared(&folder.shared(), shares)?;
+    // The shares name eight bytes of the root's identifier; the document has the whole key.
+    match folder.organisation() {
+        Ok(organisation) if !organisation.has_root(root.verifying_key()) => {
+            Err(Error::with(ErrorCode::WrongOrganisation, folder.shared().display().to_string()))
+        }
+        _ => Ok(root),
+    }
 }
 
 fn root_to_split(dir: &Path, key: &KeySource, threshold: u8, shares: u8) -> Result<Root, Error> {

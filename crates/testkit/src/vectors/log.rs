@@ -50,8 +50,7 @@ fn log() -> Vec<Draft> {
         })
     };
     let leaves: Vec<Value> = (1..=12).map(|kind| leaf(kind, u64::from(kind))).collect();
-    let commit =
-        json!({ "subject": member, "object": "00".repeat(16), "commitment": sample_hex("entry", 32) });
+    let commit = json!({ "subject": member, "object": "00000000000000070000000000000000", "commitment": sample_hex("entry", 32) });
     let policy = json!({
         "sequence": 3, "minimum_suite": 1, "freshness_ms": 604_800_000, "retention_ms": 31_536_000_000_u64,
         "disappearing_ms": 0, "no_export": 1, "no_saving_attachments": 0, "max_offline_ms": 2_592_000_000_u64,
@@ -60,7 +59,8 @@ fn log() -> Vec<Draft> {
     let checkpoint = |size: u64| {
         json!({
             "log_seed": sample_hex("log", 64), "org_id": sample_hex("organisation", 32), "size": size,
-            "root": sample_hex("root", 32), "time": TIME, "rng_seed": rng("checkpoint"),
+            "root": if size == 0 { hex(&merkle::root(&[])) } else { sample_hex("root", 32) },
+            "time": TIME, "rng_seed": rng("checkpoint"),
         })
     };
     let fork = |smaller: usize, wrong: usize, times: [u64; 2]| {
