@@ -6,19 +6,22 @@ use qrcode::render::unicode::Dense1x2;
 use qrcode::{EcLevel, QrCode};
 use serde_json::json;
 
-use crate::args::{InitArgs, InviteArgs, OrgCommand, OrgRelayArgs, ServeArgs};
+use crate::args::{InitArgs, OrgCommand, OrgRelayArgs, ServeArgs};
 use crate::failure::Failure;
+use crate::invite;
 use crate::key::{Purpose, from_supervisor};
 use crate::output::Output;
+use crate::root;
 use crate::stop::Stop;
-use crate::text::{hex, rfc3339, short_time};
+use crate::text::hex;
 
 pub(crate) async fn run(command: OrgCommand, output: Output) -> Result<(), Failure> {
     match command {
         OrgCommand::Init(args) => init(&args, output),
-        OrgCommand::Relay(args) => relay(&args, output),
+        OrgCommand::Relay(args) => relay(&args, output).await,
         OrgCommand::Serve(args) => serve(&args, output).await,
-        OrgCommand::Invite(args) => invite(&args, output),
+        OrgCommand::Invite(args) => invite::run(&args, output),
+        OrgCommand::Root(command) => root::run(&command, output),
     }
 }
 
@@ -40,11 +43,14 @@ fn init(args: &InitArgs, output: Output) -> Result<(), Failure> {
     Ok(())
 }
 
-fn relay(args: &OrgRelayArgs, output: Output) -> Result<(), Failure> {
+async fn relay(args: &OrgRelayArgs, output: Output) -> Result<(), Failure> {
     let key = args.org.key.source(Purpose::Open)?;
-    organisation::record_relay(&args.org.dir, &key, &args.url, &args.pin)?;
-    let object = json!({"url": args.url, "pin": hex(&args.pin)});
-    output.result(&object, || format!("recorded: {} pin {}", args.url, hex(&args.pin)))
+    let (dir, url, pin) = (&args.org.dir, &args.url, &args.pin);
+    let log_key = organisation::fetch_log_key(dir, url, pin, args.log_key.as_ref()).await?;
+    organisation::record_relay(dir, &key, url, pin, &log_key)?;
+    let (pin, log_key) = (hex(pin), hex(&log_key.hash()));
+    let object = json!({"url": url, "pin": pin, "log_key": log_key});
+    output.result(&object, || format!("recorded: {url} pin {pin} log-key {log_key}"))
 }
 
 async fn serve(args: &ServeArgs, output: Output) -> Result<(), Failure> {
@@ -65,35 +71,6 @@ fn print_ready(address: &RelayAddress, output: Output) -> Result<(), Failure> {
     let pin = hex(&address.pin);
     let object = json!({"event": "ready", "role": "desk", "listen": null, "url": address.url, "pin": pin});
     output.result(&object, || format!("desk ready: {} pin {pin}", address.url))
-}
-
-fn invite(args: &InviteArgs, output: Output) -> Result<(), Failure> {
-    let key = args.org.key.source(Purpose::Open)?;
-    let (dir, handle, valid) = (&args.org.dir, &args.handle, args.valid);
-    let invited = if args.device {
-        organisation::invite_device(dir, &key, handle, valid)?
-    } else {
-        organisation::invite(dir, &key, handle, args.name.as_deref(), valid)?
-    };
-    let expires = invited.expires.as_millis();
-    let object = json!({
-        "link": invited.link,
-        "member": invited.member.to_string(),
-        "handle": args.handle,
-        "expires": rfc3339(expires),
-    });
-    output.result(&object, || invited.link.clone())?;
-    if output.has_viewer() {
-        if let Some(code) = qr_code(&invited.link) {
-            output.note(&code);
-        }
-        output.note(&format!(
-            "For {}, once, until {} UTC. Hand it over in private: chancery enroll LINK",
-            args.handle,
-            short_time(expires)
-        ));
-    }
-    Ok(())
 }
 
 /// Draws the link in half blocks; light on dark, as most terminals are, and with its quiet zone.

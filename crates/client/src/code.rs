@@ -153,6 +153,8 @@ codes! {
     RelayUnavailable = 314, "relay-unavailable", TryLater, "the relay cannot do this at the moment; try again later";
     /// The patience that was given ended first.
     TimedOut = 315, "timed-out", TryLater, "there was not enough time; what was done stays";
+    /// The relay signs the log with another key than was named.
+    WrongLogKey = 330, "wrong-log-key", Failed, "the relay signs the log with another key than was named";
 
     /// The recipient is not in the directory.
     UnknownRecipient = 400, "unknown-recipient", NotFound, "nobody of that name is in the directory";
@@ -184,6 +186,21 @@ codes! {
     /// It was not recorded where the relay is.
     RelayNotRecorded = 602, "relay-not-recorded", Failed,
         "it is not recorded where the relay is; record that first";
+
+    /// The text is no share of a root's key.
+    ShareDamaged = 620, "share-damaged", NotAuthorised, "the share is damaged or incomplete; compare it with the paper";
+    /// The share is of a later version.
+    ShareVersion = 621, "share-version", Failed, "the share is of a newer version; update";
+    /// More shares are needed.
+    SharesTooFew = 622, "shares-too-few", NotAuthorised, "there are not enough shares";
+    /// The shares were not made together.
+    SharesMixed = 623, "shares-mixed", NotAuthorised, "the shares are of different splits or organisations";
+    /// A share was given twice.
+    ShareDoubled = 624, "share-doubled", NotAuthorised, "a share was given twice; bring another one";
+    /// The shares do not open the file that they are for.
+    SharesWrong = 625, "shares-wrong", NotAuthorised, "the shares do not open the root's file";
+    /// A list of people has faults; nobody was invited.
+    ListInvalid = 626, "list-invalid", Usage, "the list has faults; nobody was invited";
 
     /// Two signed checkpoints of the organisation's log contradict each other.
     LogForked = 700, "log-forked", NotAuthorised,

@@ -1,9 +1,13 @@
 //! The organisation's side: founding it, inviting people, and the desk that answers their enrolments.
 //!
 //! One folder holds an organisation: `root.key`, `admin.key` and `desk.key` (sealed), `desk.db` (the desk's
-//! encrypted records), and `public/organisation.bin`, which is all that a relay needs.
+//! encrypted records), and `public/organisation.bin`, which is all that a relay needs. `root.shared` is the root
+//! once more, under a key that several people hold in shares.
 
 mod desk;
+mod list;
+mod log_key;
+mod root;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -11,7 +15,6 @@ use std::time::Duration;
 use chancery_crypto::kdf::derive;
 use chancery_crypto::label;
 use chancery_crypto::secret::SecretBytes;
-use chancery_crypto::signature::VerifyingKey;
 use chancery_identity::{DisplayName, Handle, MemberId, OrgId, Organisation, RelayRecord};
 use chancery_org::{AdminError, AdminKeys, Desk, DeskKeys, MAX_INVITATION_LIFETIME, OrgError, RelayPlace};
 use chancery_store::{KeySource, Store, sealed_file};
@@ -24,6 +27,15 @@ use crate::home::{create_private_dir, hex};
 
 pub use chancery_org::DEFAULT_INVITATION_LIFETIME;
 pub use desk::serve;
+pub use list::{
+    ListError, ListFault, Listed, ListedState, MAX_LIST_LEN, MAX_PEOPLE, PeopleList, compare_list, conflicts,
+    invite_list,
+};
+pub use log_key::{LogKey, fetch_log_key};
+pub use root::{
+    ROOT_SHARED, RootShare, check_join, check_split, discard_shares, join_root, parse_share, remove_root,
+    split_root,
+};
 
 /// Name of the folder, inside an organisation's, that a relay is started with.
 pub const PUBLIC: &str = "public";
@@ -49,6 +61,8 @@ pub struct RelayAddress {
     pub url: String,
     /// SHA-256 of the certificate's `SubjectPublicKeyInfo`.
     pub pin: [u8; 32],
+    /// SHA-256 of the key that signs the log.
+    pub log_key: [u8; 32],
 }
 
 /// An invitation.
@@ -82,6 +96,10 @@ impl Folder {
 
     fn root(&self) -> PathBuf {
         self.0.join(ROOT_KEY)
+    }
+
+    fn shared(&self) -> PathBuf {
+        self.0.join(ROOT_SHARED)
     }
 
     fn admin(&self) -> PathBuf {
@@ -182,7 +200,7 @@ pub fn fingerprint(org_id: &OrgId) -> String {
     short.join(" ")
 }
 
-/// Records, signed, where the relay is. Invitations name this place from then on.
+/// Records, signed, where the relay is and how it signs the log ([`fetch_log_key`]). Invitations name this place from then on.
 ///
 /// # Errors
 ///
@@ -192,14 +210,14 @@ pub fn record_relay(
     key: &KeySource,
     url: &str,
     pin: &[u8; 32],
-    log_key: &VerifyingKey,
+    log_key: &LogKey,
 ) -> Result<(), Error> {
     let folder = Folder::new(dir);
     let organisation = folder.organisation()?;
     let secret = sealed_file::read(folder.admin(), key)?;
     let admin = AdminKeys::from_secret_bytes(secret.expose()).ok_or(ErrorCode::StoreDamaged)?;
     let document = admin
-        .record_relay(&organisation, RelayPlace { url, pin, log_key }, &mut clock::rng()?)
+        .record_relay(&organisation, RelayPlace { url, pin, log_key: &log_key.0 }, &mut clock::rng()?)
         .map_err(|error| match error {
             AdminError::RelayUrl => ErrorCode::RelayUrl,
             _ => ErrorCode::StoreDamaged,
@@ -220,7 +238,11 @@ pub fn relay(dir: &Path) -> Result<Option<RelayAddress>, Error> {
 }
 
 fn address(organisation: &Organisation) -> Option<RelayAddress> {
-    organisation.relay().map(|relay| RelayAddress { url: relay.url().into(), pin: *relay.pin() })
+    organisation.relay().map(|relay| RelayAddress {
+        url: relay.url().into(),
+        pin: *relay.pin(),
+        log_key: log_key::hash_of(relay.log_key()),
+    })
 }
 
 /// Invites somebody: reserves the handle and returns a link that works once, for `valid`.

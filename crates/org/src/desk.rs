@@ -260,7 +260,8 @@ impl Desk {
     ) -> Result<MemberId, OrgError> {
         let member = state::member(records, &id)?.ok_or_else(damaged)?;
         let old = state::invitation(records, &member.invitation_id)?.ok_or_else(damaged)?;
-        if !member.device_ids.is_empty() || now.as_millis() < old.expires {
+        // Who has an entry was a member: the identifier is theirs, also when they have no device any more.
+        if !member.entry_id.is_empty() || now.as_millis() < old.expires {
             return Err(OrgError::HandleTaken);
         }
         state::delete_invitation(batch, &member.invitation_id);

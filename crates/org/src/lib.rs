@@ -53,9 +53,14 @@ mod found;
 mod keys;
 mod link;
 mod order;
+mod places;
 mod publication;
 mod refusal;
+mod removal;
+mod root_share;
+mod standing;
 mod state;
+mod tree;
 
 #[cfg(test)]
 mod tests;
@@ -73,3 +78,7 @@ pub use found::{CLOCK_TOLERANCE, ISSUER_VALIDITY, NewOrganisation, found};
 pub use keys::{AdminKeys, DeskKeys, IssuerKey, RelayPlace, Root};
 pub use link::{InvitationLink, LINK_PREFIX, Link, LinkError, MAX_LINK_LEN};
 pub use order::{ORDER_LIFETIME, OrderError, Orderer, PendingOrder, approve, remove};
+pub use removal::Removed;
+pub use root_share::{RootShare, SHARE_LEN, SHARE_PREFIX, ShareError, join_root_key, split_root_key};
+pub use standing::Standing;
+pub use tree::DirectoryKeys;

@@ -1,10 +1,17 @@
 //! The relay as the world reaches it: frames in, answers and pushes out, one connection at a time.
 
-use chancery_crypto::rng::CryptoRng;
-use chancery_identity::Organisation;
+use chancery_crypto::label;
+use chancery_crypto::rng::{CryptoRng, seeded};
+use chancery_crypto::secret::Secret;
+use chancery_crypto::signature::SigningKey;
+use chancery_identity::log::LeafKind;
+use chancery_identity::{Organisation, login_message};
+use chancery_org::Desk;
 use chancery_relay::memory::MemoryStorage;
-use chancery_relay::{ConnectionId, Effect, Input, Limits, Relay};
-use chancery_wire::proto::{ClientFrame, Hello, RelayFrame, client_frame, relay_frame};
+use chancery_relay::{ConnectionId, Effect, Input, Limits, Relay, Setup};
+use chancery_wire::proto::{
+    AppendLog, ClientFrame, Hello, Login, RelayFrame, Signed, client_frame, login, relay_frame,
+};
 use chancery_wire::{Limit, Timestamp, decode, encode};
 
 /// SHA-256 of the simulated relay's public key.
@@ -26,19 +33,15 @@ pub(crate) struct Line {
 
 impl Exchange {
     pub(crate) fn new(organisation: Organisation) -> Self {
-        let relay = Relay::new(organisation, PIN, Limits::default());
-        Self { relay, storage: MemoryStorage::new(), next_connection: 1 }
-    }
-
-    /// Has the relay know what the log has of the organisation.
-    pub(crate) fn know(&mut self, organisation: Organisation) {
-        self.relay = Relay::new(organisation, PIN, Limits::default());
+        let mut storage = MemoryStorage::new();
+        let relay = start(organisation, &mut storage);
+        Self { relay, storage, next_connection: 1 }
     }
 
     /// Kills the relay: whatever it did not commit is gone, and so are all connections.
     pub(crate) fn restart(&mut self) {
         let organisation = self.relay.organisation().clone();
-        self.relay = Relay::new(organisation, PIN, Limits::default());
+        self.relay = start(organisation, &mut self.storage);
     }
 
     pub(crate) fn connect(&mut self, now: Timestamp, rng: &mut dyn CryptoRng) -> Line {
@@ -56,6 +59,29 @@ impl Exchange {
             other => panic!("no welcome: {other:?}"),
         }
         line
+    }
+
+    /// Puts a device's credential into the relay's log, as the desk.
+    pub(crate) fn vouch(&mut self, desk: &Desk, credential: &Signed, now: Timestamp) {
+        self.append(desk, LeafKind::Credential, credential, now);
+    }
+
+    /// Puts a statement into the relay's log, as the desk. The relay lets in whom its own log has, whatever log devices are
+    /// shown.
+    pub(crate) fn append(&mut self, desk: &Desk, kind: LeafKind, statement: &Signed, now: Timestamp) {
+        // Not the world's: what else happens in it does not depend on this.
+        let rng = &mut seeded([0x73; 32]);
+        let mut line = self.connect(now, rng);
+        let message = login_message(&line.challenge, &desk.organisation().id(), &PIN);
+        let signature = desk.device_keys().signing.sign(label::SIGN_RELAY_LOGIN, &message, rng);
+        let who = Some(login::Who::Credential(desk.credential().signed().clone()));
+        let done = self.request(&mut line, client_frame::Body::Login(Login { who, signature }), now, rng);
+        assert!(matches!(done, relay_frame::Body::Done(_)), "{done:?}");
+        let (kind, statement) = (kind.number().into(), Some(statement.clone()));
+        let append = client_frame::Body::AppendLog(AppendLog { kind, statement });
+        let appended = self.request(&mut line, append, now, rng);
+        assert!(matches!(appended, relay_frame::Body::Appended(_)), "{appended:?}");
+        self.close(&line, now, rng);
     }
 
     pub(crate) fn close(&mut self, line: &Line, now: Timestamp, rng: &mut dyn CryptoRng) {
@@ -90,4 +116,11 @@ impl Exchange {
         }
         answer.expect("every request is answered")
     }
+}
+
+/// Starts a relay on a storage, each time with the same log key.
+fn start(organisation: Organisation, storage: &mut MemoryStorage) -> Relay {
+    let log_key = SigningKey::from_seed(Secret::from_slice(&[0x71; 64]).expect("64 bytes"));
+    let setup = Setup { organisation, pin: PIN, log_key, limits: Limits::default() };
+    Relay::start(setup, storage, Timestamp::default(), &mut seeded([0x72; 32])).expect("memory does not fail")
 }

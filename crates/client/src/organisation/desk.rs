@@ -5,12 +5,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use chancery_crypto::rng::{CryptoRng, random_bytes};
-use chancery_identity::OrgId;
+use chancery_identity::log::LeafKind;
+use chancery_identity::{OrgId, key_epoch};
 use chancery_org::{Desk, ORDER_KIND, OrgError};
 use chancery_store::{KeySource, Store};
 use chancery_transport::Connector;
 use chancery_transport_ws::WsConnector;
-use chancery_wire::proto::{Acknowledge, PublishRelayRecord, Reply, StoredEnvelope, Subscribe, client_frame};
+use chancery_wire::proto::{
+    Acknowledge, AppendLog, Reply, SealedDirectoryEntry, StoredEnvelope, Subscribe, client_frame,
+};
 use chancery_wire::records::{Batch, Records};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -158,6 +161,9 @@ impl Office {
     ) -> Result<(Batch, Vec<chancery_org::Reply>), OrgError> {
         if envelope.first() == Some(&ORDER_KIND) {
             let done = self.desk.carry_out(records, envelope, clock::now(), rng)?;
+            if done.key_stays {
+                tracing::warn!("a device was removed, but the directory key has changed as often as it can");
+            }
             return Ok((done.batch, done.replies));
         }
         let answered = self.desk.answer(records, envelope, clock::now(), rng)?;
@@ -181,9 +187,9 @@ impl Office {
 
     /// Hands the relay the record of where it is, which its copy of the document may be older than.
     async fn publish_relay_record(&self, connection: &Connection) -> Result<(), Error> {
-        let record = self.desk.organisation().as_proto().relay.clone();
-        let publish = client_frame::Body::PublishRelayRecord(PublishRelayRecord { record });
-        match connection.done(publish).await {
+        let statement = self.desk.organisation().as_proto().relay.clone();
+        let append = AppendLog { kind: LeafKind::Relay.number().into(), statement };
+        match connection.request(client_frame::Body::AppendLog(append)).await.map(drop) {
             Err(error) if is_refusal(error.code()) || error.code() == ErrorCode::RelayNotAuthorised => {
                 tracing::info!(code = error.code().name(), "the relay keeps its own record");
                 Ok(())
@@ -192,34 +198,51 @@ impl Office {
         }
     }
 
-    /// Publishes directory entries that the relay does not have yet.
+    /// Publishes what the relay does not have yet: updates of the directory key, and then entries (R-ORG-37).
     async fn publish(&self, connection: &Connection) -> Result<(), Error> {
-        let pending = self
-            .store()
-            .read(|records| Desk::pending_directory(records).map_err(|error| org_error(&error)))?;
-        for entry in pending {
-            let (entry_id, version) = (entry.entry_id.clone(), entry.version);
-            let state = match connection.state(client_frame::Body::PublishDirectory(entry)).await {
-                Ok(state) => state,
-                Err(error) if error.code() == ErrorCode::RelayConflict => {
-                    let code = error.code().name();
-                    tracing::warn!(
-                        code,
-                        "the relay has a newer directory entry: the desk's store looks as if it was put back from an old copy"
-                    );
-                    self.change(|records| Desk::directory_superseded(records, &entry_id, version))?;
-                    continue;
+        loop {
+            let pending = self
+                .store()
+                .read(|records| Desk::pending_directory(records).map_err(|error| org_error(&error)))?;
+            let updates = pending.first().is_some_and(|entry| key_epoch(entry) == Some(0));
+            for entry in pending {
+                let settled = self.publish_one(connection, entry).await?;
+                // What is sealed under a key must not come before the key. A refused entry holds up nothing.
+                if updates && !settled {
+                    return Ok(());
                 }
-                // It stays to be published; neither other entries nor enrolments wait for it.
-                Err(error) if is_refusal(error.code()) => {
-                    tracing::warn!(code = error.code().name(), "a directory entry was refused");
-                    continue;
-                }
-                Err(error) => return Err(error),
-            };
-            self.change(|records| Desk::directory_published(records, &entry_id, version, state.directory))?;
+            }
+            if !updates {
+                return Ok(());
+            }
         }
-        Ok(())
+    }
+
+    /// Publishes one entry or update; returns whether it waits no longer.
+    async fn publish_one(&self, connection: &Connection, entry: SealedDirectoryEntry) -> Result<bool, Error> {
+        let (entry_id, version) = (entry.entry_id.clone(), entry.version);
+        match connection.state(client_frame::Body::PublishDirectory(entry)).await {
+            Ok(state) => {
+                let directory = state.directory;
+                self.change(|records| Desk::directory_published(records, &entry_id, version, directory))?;
+                Ok(true)
+            }
+            Err(error) if error.code() == ErrorCode::RelayConflict => {
+                let code = error.code().name();
+                tracing::warn!(
+                    code,
+                    "the relay has a newer directory entry: the desk's store looks as if it was put back from an old copy"
+                );
+                self.change(|records| Desk::directory_superseded(records, &entry_id, version))?;
+                Ok(true)
+            }
+            // It stays to be published; enrolments do not wait for it.
+            Err(error) if is_refusal(error.code()) => {
+                tracing::warn!(code = error.code().name(), "a directory entry was refused");
+                Ok(false)
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// Commits what the desk makes of its records.
