@@ -224,7 +224,7 @@ fn entries() -> Vec<Submission> {
 fn log_page() -> LogPage {
     let entries = entries().into_iter();
     let entries = entries.map(|it| LogEntry { leaf: it.leaf.to_bytes().to_vec(), content: it.content });
-    LogPage { entries: entries.collect(), more: false, checkpoint: note() }
+    LogPage { entries: entries.collect(), more: false, checkpoint: note(), proof: Vec::new() }
 }
 
 fn note() -> String {
