@@ -142,3 +142,6 @@ async fn destroy(shared: &Shared) -> Result<(), Error> {
     tracing::warn!(code = ErrorCode::Revoked.name(), "the organisation has ended this device");
     shared.worker.call(move |state| state.destroy(&home)).await
 }
+
+#[cfg(test)]
+mod tests;

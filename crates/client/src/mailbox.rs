@@ -74,6 +74,11 @@ impl Mailbox {
         }
     }
 
+    #[cfg(test)]
+    pub(crate) const fn connection(&self) -> &Connection {
+        &self.connection
+    }
+
     /// Takes over directory changes that this device has not seen.
     pub(crate) async fn sync_directory(&self, shared: &Shared) -> Result<(), Error> {
         let mut after = shared.worker.call(|state| state.read(directory_cursor)).await?;
