@@ -29,12 +29,19 @@ pub(super) const KINDS: &[Kind] = &[
 
 const TIME: u64 = 1_800_000_000_000;
 
+fn hedge(name: &str) -> String {
+    sample_hex(&format!("hedge {name}"), 32)
+}
+
 fn log() -> Vec<Draft> {
-    let rng = |name: &str| sample_hex(&format!("hedge {name}"), 32);
+    [statements(), trees(), forks()].concat()
+}
+
+fn statements() -> Vec<Draft> {
     let statement = |kind: u32, name: &str, more: Value| {
         let mut inputs = json!({
             "kind": kind, "issuer_seed": sample_hex(name, 64), "org_id": sample_hex("organisation", 32),
-            "issuer_id": sample_hex("issuer id", 32), "rng_seed": rng(name),
+            "issuer_id": sample_hex("issuer id", 32), "rng_seed": hedge(name),
         });
         for (field, value) in more.as_object().expect("named") {
             inputs[field] = value.clone();
@@ -42,6 +49,30 @@ fn log() -> Vec<Draft> {
         inputs
     };
     let (member, device) = (sample_hex("member", 16), sample_hex("device", 16));
+    let policy = json!({
+        "sequence": 3, "minimum_suite": 1, "freshness_ms": 604_800_000, "retention_ms": 31_536_000_000_u64,
+        "disappearing_ms": 0, "no_export": 1, "no_saving_attachments": 0, "max_offline_ms": 2_592_000_000_u64,
+        "device_limit": 4,
+    });
+    let commit = json!({
+        "subject": member, "object": "00000000000000070000000000000000", "commitment": sample_hex("entry", 32),
+    });
+    let successor = json!({ "group_id": sample_hex("group", 16), "member_ids": [member], "sequence": 1 });
+    let of_device = json!({ "member_id": member, "device_id": device });
+    let of_member = json!({ "member_id": member, "device_id": "" });
+    let all = [
+        ("log-issuer-ended", statement(3, "root", json!({}))),
+        ("log-device-ended", statement(5, "offboarding issuer", of_device)),
+        ("log-member-ended", statement(6, "offboarding issuer", of_member)),
+        ("log-policy", statement(7, "policy issuer", policy)),
+        ("log-group-successor", statement(8, "group issuer", successor)),
+        ("log-directory", statement(9, "enrolling issuer", commit.clone())),
+        ("log-act", statement(10, "enrolling issuer", commit)),
+    ];
+    all.into_iter().map(|(name, inputs)| (name.to_owned(), "log-statement", inputs)).collect()
+}
+
+fn trees() -> Vec<Draft> {
     let leaf = |kind: u8, number: u64| {
         json!({
             "kind": kind, "time": TIME + number, "subject": sample_hex(&format!("subject {number}"), 16),
@@ -50,62 +81,35 @@ fn log() -> Vec<Draft> {
         })
     };
     let leaves: Vec<Value> = (1..=12).map(|kind| leaf(kind, u64::from(kind))).collect();
-    let commit = json!({ "subject": member, "object": "00000000000000070000000000000000", "commitment": sample_hex("entry", 32) });
-    let policy = json!({
-        "sequence": 3, "minimum_suite": 1, "freshness_ms": 604_800_000, "retention_ms": 31_536_000_000_u64,
-        "disappearing_ms": 0, "no_export": 1, "no_saving_attachments": 0, "max_offline_ms": 2_592_000_000_u64,
-        "device_limit": 4,
-    });
     let checkpoint = |size: u64| {
         json!({
             "log_seed": sample_hex("log", 64), "org_id": sample_hex("organisation", 32), "size": size,
             "root": if size == 0 { hex(&merkle::root(&[])) } else { sample_hex("root", 32) },
-            "time": TIME, "rng_seed": rng("checkpoint"),
+            "time": TIME, "rng_seed": hedge("checkpoint"),
         })
     };
+    let successor = json!({
+        "root_seed": sample_hex("root", 64), "next_seed": sample_hex("next root", 64),
+        "org_id": sample_hex("organisation", 32), "rng_seed": hedge("successor"),
+    });
+    vec![
+        ("log-root-successor".into(), "root-successor", successor),
+        ("log-leaves".into(), "log-leaves", json!({ "leaves": leaves })),
+        ("checkpoint-empty".into(), "checkpoint", checkpoint(0)),
+        ("checkpoint-large".into(), "checkpoint", checkpoint(1_000_000)),
+    ]
+}
+
+fn forks() -> Vec<Draft> {
     let fork = |smaller: usize, wrong: usize, times: [u64; 2]| {
         json!({
             "log_seed": sample_hex("log", 64), "org_id": sample_hex("organisation", 32),
             "leaves": (0..12).map(|at| sample_hex(&format!("leaf {at}"), 32)).collect::<Vec<_>>(),
             "smaller_size": smaller, "wrong_leaf": wrong, "smaller_time": times[0], "larger_time": times[1],
-            "rng_seed": rng("fork"),
+            "rng_seed": hedge("fork"),
         })
     };
     vec![
-        ("log-issuer-ended".into(), "log-statement", statement(3, "root", json!({}))),
-        (
-            "log-device-ended".into(),
-            "log-statement",
-            statement(5, "offboarding issuer", json!({ "member_id": member, "device_id": device })),
-        ),
-        (
-            "log-member-ended".into(),
-            "log-statement",
-            statement(6, "offboarding issuer", json!({ "member_id": member, "device_id": "" })),
-        ),
-        ("log-policy".into(), "log-statement", statement(7, "policy issuer", policy)),
-        (
-            "log-group-successor".into(),
-            "log-statement",
-            statement(
-                8,
-                "group issuer",
-                json!({ "group_id": sample_hex("group", 16), "member_ids": [member], "sequence": 1 }),
-            ),
-        ),
-        ("log-directory".into(), "log-statement", statement(9, "enrolling issuer", commit.clone())),
-        ("log-act".into(), "log-statement", statement(10, "enrolling issuer", commit)),
-        (
-            "log-root-successor".into(),
-            "root-successor",
-            json!({
-                "root_seed": sample_hex("root", 64), "next_seed": sample_hex("next root", 64),
-                "org_id": sample_hex("organisation", 32), "rng_seed": rng("successor"),
-            }),
-        ),
-        ("log-leaves".into(), "log-leaves", json!({ "leaves": leaves })),
-        ("checkpoint-empty".into(), "checkpoint", checkpoint(0)),
-        ("checkpoint-large".into(), "checkpoint", checkpoint(1_000_000)),
         ("fork-same-size".into(), "fork-proof", fork(12, 3, [TIME, TIME + 1])),
         ("fork-earlier".into(), "fork-proof", fork(7, 3, [TIME, TIME + 1])),
         ("fork-shrunk".into(), "fork-proof", fork(7, 12, [TIME + 1, TIME])),
