@@ -5,7 +5,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use chancery_crypto::merkle::{self, Hash, verify_consistency};
+use chancery_crypto::merkle::{Hash, verify_consistency};
 use chancery_crypto::signature::SigningKey;
 use chancery_identity::log::{Leaf, LeafKind, LogHead};
 use chancery_identity::{Authority, Capabilities, LogError, MemberId, Organisation, sign};
