@@ -18,7 +18,7 @@ use crate::{Desk, OrgError};
 
 /// Removed devices of a member that the relay is told of with each entry: the newest 64, as many as it takes
 /// (R-RELAY-43). It has dropped older ones long ago.
-const REMOVED_KEPT: usize = 64;
+pub(crate) const REMOVED_KEPT: usize = 64;
 
 /// What came of an order. Commit the batch before anything is sent.
 #[derive(Debug)]
@@ -184,6 +184,7 @@ impl Desk {
         }
         let Work { records, settings, batch, now, rng } = work;
         let key = &settings.directory_key;
+        self.queue_end_of_device(*records, batch, (&member_id, &device_id), *rng)?;
         member.removed_ids.push(device_id.as_bytes().to_vec());
         let surplus = member.removed_ids.len().saturating_sub(REMOVED_KEPT);
         member.removed_ids.drain(..surplus);
