@@ -24,6 +24,8 @@ const ISSUERS: Table = Table(0x0227);
 const FILES: Table = Table(0x022b);
 const DESK_FILE: &[u8] = b"desk";
 const DOCUMENT_FILE: &[u8] = b"document";
+/// Keys of the desk before, with which the log can be handed the one that follows.
+const FORMER: &[u8] = b"former";
 
 /// What the root has signed.
 #[derive(Debug, Clone)]
@@ -173,7 +175,7 @@ impl Root {
 
 impl Desk {
     /// Takes a ceremony over: its statements into the queue, the files among those to be written, and the record of
-    /// the act (R-ORG-45). `desk` are the contents of the desk's file if the ceremony renewed it.
+    /// the act (R-ORG-45). `desk` are the contents of the desk's file, new and old, if the ceremony renewed it.
     ///
     /// # Errors
     ///
@@ -181,7 +183,7 @@ impl Desk {
     pub fn carry_out_ceremony(
         &self,
         (records, batch): (&dyn Records, &mut Batch),
-        (ceremony, desk): (&Ceremony, Option<&SecretBytes>),
+        (ceremony, desk): (&Ceremony, Option<[&SecretBytes; 2]>),
         act: &Act<'_>,
         (now, rng): (Timestamp, &mut dyn CryptoRng),
     ) -> Result<(), OrgError> {
@@ -190,8 +192,12 @@ impl Desk {
             note_issuer(records, batch, (*kind, signed), (act.member, now))?;
         }
         batch.put(RecordKey::new(FILES, DOCUMENT_FILE), encode(&ceremony.document));
-        if let Some(desk) = desk {
-            batch.put(RecordKey::new(FILES, DESK_FILE), desk.expose().to_vec());
+        if let Some([new, former]) = desk {
+            batch.put(RecordKey::new(FILES, DESK_FILE), new.expose().to_vec());
+            // A relay that has not heard of one renewal knows the desk before it.
+            if former_desk(records)?.is_none() {
+                batch.put(RecordKey::new(FILES, FORMER), former.expose().to_vec());
+            }
         }
         self.record_act((records, batch), act, now, rng)
     }
@@ -235,6 +241,24 @@ pub fn unfinished(records: &dyn Records) -> Result<Unfinished, OrgError> {
         })
         .transpose()?;
     Ok(Unfinished { desk, document })
+}
+
+/// Returns the keys of the desk before while the log does not have the one that followed: a relay lets those log in, and not
+/// yet the new ones. `None` once the log has it.
+///
+/// # Errors
+///
+/// [`OrgError::Records`] when the store cannot answer.
+pub fn former_desk(records: &dyn Records) -> Result<Option<DeskKeys>, OrgError> {
+    let Some(bytes) = records.get(&RecordKey::new(FILES, FORMER))?.map(SecretBytes::new) else {
+        return Ok(None);
+    };
+    DeskKeys::from_secret_bytes(bytes.expose()).map(Some).ok_or_else(damaged)
+}
+
+/// Forgets the keys of the desk before.
+pub(crate) fn forget_former(batch: &mut Batch) {
+    batch.delete(RecordKey::new(FILES, FORMER));
 }
 
 /// Notes that the files of a ceremony are written.

@@ -199,6 +199,18 @@ impl DeskKeys {
         }
     }
 
+    /// Returns the keys of the desk's device, with which it logs in at the relay.
+    #[must_use]
+    pub const fn device(&self) -> &DeviceKeys {
+        &self.device
+    }
+
+    /// Returns the desk's credential, not verified.
+    #[must_use]
+    pub const fn credential(&self) -> &proto::Signed {
+        &self.credential
+    }
+
     /// Lets the keys of a renewed desk open the records of the one before.
     pub(crate) fn with_records_key(self, key: Secret<32>) -> Self {
         Self { records_key: Some(key), ..self }

@@ -1,4 +1,4 @@
-//! Policy and the succession in groups, as an administrator signs them (R-ORG-47).
+//! Policy, the succession in groups, and where the relay is, as an administrator signs them (R-ORG-47).
 
 use alloc::format;
 use alloc::string::String;
@@ -65,6 +65,26 @@ impl Desk {
         queue::push(records, &mut batch, LeafKind::Policy, signed)?;
         let (before, after) = (describe(&before), describe(policy));
         let act = Act { action: "policy", before: &before, after: &after, ..Act::default() };
+        self.record_act((records, &mut batch), &act, now, rng)?;
+        Ok(batch)
+    }
+
+    /// Queues a relay record that an administrator has signed, and records the act.
+    ///
+    /// # Errors
+    ///
+    /// [`OrgError::Records`] when the store cannot answer.
+    pub fn relay_recorded(
+        &self,
+        records: &dyn Records,
+        (record, place): (&proto::Signed, &str),
+        now: Timestamp,
+        rng: &mut dyn CryptoRng,
+    ) -> Result<Batch, OrgError> {
+        let mut batch = Batch::default();
+        queue::push(records, &mut batch, LeafKind::Relay, record.clone())?;
+        let before = self.organisation.relay().map_or("", chancery_identity::RelayRecord::url);
+        let act = Act { action: "relay", before, after: place, ..Act::default() };
         self.record_act((records, &mut batch), &act, now, rng)?;
         Ok(batch)
     }

@@ -10,7 +10,7 @@ use chancery_wire::{Limit, Timestamp, decode, encode, proto};
 
 use crate::keys::IssuerKey;
 use crate::state::{self, damaged};
-use crate::{Desk, OrgError, audit, offboard};
+use crate::{Desk, OrgError, audit, ceremony, offboard};
 
 const STATEMENTS: Table = Table(0x0220);
 const ENDS: Table = Table(0x0221);
@@ -92,6 +92,7 @@ impl Desk {
                 let body: proto::LogCommitmentBody = body(&statement)?;
                 offboard::committed(records, &mut batch, &body, step(entered, now))?;
             }
+            (LeafKind::Desk, _) => ceremony::forget_former(&mut batch),
             _ => {}
         }
         Ok(batch)

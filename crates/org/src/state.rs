@@ -23,7 +23,7 @@
 //! 0x0228  (empty)                DeskLogView, in `log_view`
 //! 0x0229  (empty)                Signed policy, in `policy`
 //! 0x022a  group id (16)          Signed successor of a group's administrators, in `policy`
-//! 0x022b  `desk`, `document`     files that are still to be written, in `ceremony`
+//! 0x022b  `desk`, `document`, `former`  files to be written, and the desk before, in `ceremony`
 //! ```
 
 use alloc::vec::Vec;

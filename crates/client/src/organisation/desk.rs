@@ -5,16 +5,18 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use chancery_crypto::rng::{CryptoRng, random_bytes};
-use chancery_identity::OrgId;
+use chancery_identity::log::LeafKind;
+use chancery_identity::{DeviceKeys, OrgId};
 use chancery_org::{Desk, ORDER_KIND, OrgError};
 use chancery_store::{KeySource, Store};
 use chancery_transport::Connector;
 use chancery_transport_ws::WsConnector;
-use chancery_wire::proto::{Acknowledge, PublishRelayRecord, Reply, StoredEnvelope, Subscribe, client_frame};
+use chancery_wire::proto::{Acknowledge, Done, Reply, Signed, StoredEnvelope, Subscribe, client_frame};
 use chancery_wire::records::{Batch, Records};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
+use super::queue::append;
 use super::{Folder, RelayAddress, address, org_error};
 use crate::clock;
 use crate::connection::{Connection, Push};
@@ -37,35 +39,109 @@ pub async fn serve(
     on_ready: impl FnOnce(&RelayAddress),
     stop: impl Future<Output = ()>,
 ) -> Result<(), Error> {
-    let (organisation, desk, store) = Folder::new(dir).open_desk(key)?;
-    let relay = address(&organisation).ok_or(ErrorCode::RelayNotRecorded)?;
-    let connector: Arc<dyn Connector> =
-        Arc::new(WsConnector::new(&relay.url, relay.pin).map_err(|_| ErrorCode::RelayUrl)?);
-    let office = Office { org: organisation.id(), desk, store: Mutex::new(store), relay, connector };
-    tokio::select! {
-        () = stop => Ok(()),
-        ended = office.keep_working(on_ready) => ended,
+    let mut on_ready = Some(on_ready);
+    let mut stop = std::pin::pin!(stop);
+    loop {
+        let office = Office::open(dir, key)?;
+        tokio::select! {
+            () = &mut stop => return Ok(()),
+            ended = office.keep_working(&mut on_ready) => ended?,
+        }
+        tracing::info!("the organisation's document has changed: the desk opens again");
     }
 }
 
-struct Office {
+/// The desk at work: its keys, its records, and the way to the relay.
+pub(super) struct Office {
+    folder: Folder,
     org: OrgId,
-    desk: Desk,
+    pub(super) desk: Desk,
     // Enrolments are few; a commit on the runtime's thread delays nobody but the next enrolment.
     store: Mutex<Store>,
-    relay: RelayAddress,
-    connector: Arc<dyn Connector>,
+    relay: Option<(RelayAddress, Arc<dyn Connector>)>,
 }
 
 impl Office {
-    async fn keep_working(&self, on_ready: impl FnOnce(&RelayAddress)) -> Result<(), Error> {
-        let mut on_ready = Some(on_ready);
+    fn open(dir: &Path, key: &KeySource) -> Result<Self, Error> {
+        let folder = Folder::new(dir);
+        let (_, desk, store) = folder.open_desk(key)?;
+        let office = Self::new(folder, desk, store)?;
+        office.relay()?;
+        Ok(office)
+    }
+
+    /// Takes an open desk to work.
+    pub(super) fn new(folder: Folder, desk: Desk, store: Store) -> Result<Self, Error> {
+        let relay = match address(desk.organisation()) {
+            Some(relay) => {
+                let connector = WsConnector::new(&relay.url, relay.pin).map_err(|_| ErrorCode::RelayUrl)?;
+                Some((relay, Arc::new(connector) as Arc<dyn Connector>))
+            }
+            None => None,
+        };
+        let (org, store) = (desk.organisation().id(), Mutex::new(store));
+        Ok(Self { folder, org, desk, store, relay })
+    }
+
+    fn relay(&self) -> Result<&(RelayAddress, Arc<dyn Connector>), Error> {
+        self.relay.as_ref().ok_or_else(|| ErrorCode::RelayNotRecorded.into())
+    }
+
+    /// Answers and publishes until the organisation's document is another one.
+    async fn keep_working<F: FnOnce(&RelayAddress)>(&self, on_ready: &mut Option<F>) -> Result<(), Error> {
         let mut pauses = Pauses::default();
         loop {
             let mut connected = None;
-            let outcome = self.work(&mut connected, &mut on_ready).await;
+            let outcome = self.work(&mut connected, on_ready).await;
+            if self.is_outdated() {
+                return Ok(());
+            }
             pauses.pause(outcome, connected).await?;
         }
+    }
+
+    /// Whether another command has changed the public document, as a renewal of the desk does.
+    fn is_outdated(&self) -> bool {
+        let now = self.folder.organisation();
+        now.is_ok_and(|now| now.as_proto() != self.desk.organisation().as_proto())
+    }
+
+    /// Connects and logs in as the desk; returns what the relay says that it has.
+    pub(super) async fn connect(&self) -> Result<(Connection, mpsc::Receiver<Push>, Done), Error> {
+        let (keys, credential) = (self.desk.device_keys(), self.desk.credential().signed());
+        match self.log_in(keys, credential).await {
+            Err(error) if error.code() == ErrorCode::RelayNotAuthorised => {
+                self.introduce().await.map_err(|_| error)?;
+                self.log_in(keys, credential).await
+            }
+            other => other,
+        }
+    }
+
+    /// Hands the log a renewed desk, with the login of the one before (R-ORG-45).
+    async fn introduce(&self) -> Result<(), Error> {
+        let former = self
+            .store()
+            .read(|records| chancery_org::former_desk(records).map_err(|error| org_error(&error)))?
+            .ok_or(ErrorCode::RelayNotAuthorised)?;
+        let (connection, ..) = self.log_in(former.device(), former.credential()).await?;
+        self.append_all(&connection).await
+    }
+
+    async fn log_in(
+        &self,
+        keys: &DeviceKeys,
+        credential: &Signed,
+    ) -> Result<(Connection, mpsc::Receiver<Push>, Done), Error> {
+        let (connection, pushes) = self.open_connection().await?;
+        let pin = self.relay()?.0.pin;
+        let state = connection.log_in(&self.org, &pin, keys, Some(credential)).await?;
+        Ok((connection, pushes, state))
+    }
+
+    /// Connects without saying who.
+    pub(super) async fn open_connection(&self) -> Result<(Connection, mpsc::Receiver<Push>), Error> {
+        Connection::open(self.relay()?.1.as_ref(), &self.org).await
     }
 
     async fn work<F: FnOnce(&RelayAddress)>(
@@ -73,17 +149,15 @@ impl Office {
         connected: &mut Option<Instant>,
         on_ready: &mut Option<F>,
     ) -> Result<(), Error> {
-        let (connection, mut pushes) = Connection::open(self.connector.as_ref(), &self.org).await?;
-        let credential = self.desk.credential().signed();
-        let keys = self.desk.device_keys();
-        let state = connection.log_in(&self.org, &self.relay.pin, keys, Some(credential)).await?;
+        let (connection, mut pushes, state) = self.connect().await?;
         *connected = Some(Instant::now());
-        self.publish_relay_record(&connection).await?;
+        self.append_all(&connection).await?;
+        self.append_relay_record(&connection).await?;
         self.change(|records| Desk::compare_directory(records, state.directory))?;
         self.publish(&connection).await?;
         connection.done(client_frame::Body::Subscribe(Subscribe {})).await?;
         if let Some(on_ready) = on_ready.take() {
-            on_ready(&self.relay);
+            on_ready(&self.relay()?.0);
         }
         tracing::info!("the desk is connected");
         self.answer_all(&connection, &mut pushes).await
@@ -101,10 +175,15 @@ impl Office {
             tokio::select! {
                 push = pushes.recv() => match push {
                     Some(Push::Envelope(stored)) => self.answer(connection, stored).await?,
-                    Some(Push::CaughtUp) => {}
+                    Some(_) => {}
                     None => return Err(ErrorCode::RelayUnreachable.into()),
                 },
-                _ = interval.tick() => self.publish(connection).await?,
+                _ = interval.tick() => {
+                    if self.is_outdated() {
+                        return Ok(());
+                    }
+                    self.publish(connection).await?;
+                }
                 // Enrolments come in between.
                 () = std::future::ready(()), if behind => behind = self.catch_up(connection).await?,
             }
@@ -127,7 +206,7 @@ impl Office {
         Ok(behind)
     }
 
-    /// Answers one request: commit, publish the directory entry, reply, and only then acknowledge.
+    /// Answers one request: commit, hand to the log, publish the directory entry, reply, and only then acknowledge.
     async fn answer(&self, connection: &Connection, stored: StoredEnvelope) -> Result<(), Error> {
         let mut rng = clock::rng()?;
         let replies =
@@ -179,21 +258,21 @@ impl Office {
         Ok(())
     }
 
-    /// Hands the relay the record of where it is, which its copy of the document may be older than.
-    async fn publish_relay_record(&self, connection: &Connection) -> Result<(), Error> {
-        let record = self.desk.organisation().as_proto().relay.clone();
-        let publish = client_frame::Body::PublishRelayRecord(PublishRelayRecord { record });
-        match connection.done(publish).await {
+    /// Hands the log the record of where the relay is, which its copy of the document may be older than.
+    async fn append_relay_record(&self, connection: &Connection) -> Result<(), Error> {
+        let Some(record) = self.desk.organisation().as_proto().relay.clone() else { return Ok(()) };
+        match append(connection, LeafKind::Relay, record).await {
             Err(error) if is_refusal(error.code()) || error.code() == ErrorCode::RelayNotAuthorised => {
-                tracing::info!(code = error.code().name(), "the relay keeps its own record");
+                tracing::info!(code = error.code().name(), "the log keeps its own record of the relay");
                 Ok(())
             }
-            other => other,
+            other => other.map(drop),
         }
     }
 
-    /// Publishes directory entries that the relay does not have yet.
-    async fn publish(&self, connection: &Connection) -> Result<(), Error> {
+    /// Hands the log what waits for it, and then publishes directory entries that the relay does not have yet (R-ORG-41).
+    pub(super) async fn publish(&self, connection: &Connection) -> Result<(), Error> {
+        self.append_all(connection).await?;
         let pending = self
             .store()
             .read(|records| Desk::pending_directory(records).map_err(|error| org_error(&error)))?;
@@ -223,11 +302,14 @@ impl Office {
     }
 
     /// Commits what the desk makes of its records.
-    fn change(&self, work: impl FnOnce(&dyn Records) -> Result<Batch, OrgError>) -> Result<(), Error> {
+    pub(super) fn change(
+        &self,
+        work: impl FnOnce(&dyn Records) -> Result<Batch, OrgError>,
+    ) -> Result<(), Error> {
         self.store().transaction(|records| Ok((work(records).map_err(|error| org_error(&error))?, ())))
     }
 
-    fn store(&self) -> std::sync::MutexGuard<'_, Store> {
+    pub(super) fn store(&self) -> std::sync::MutexGuard<'_, Store> {
         self.store.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -5,7 +5,7 @@ use super::*;
 use crate::state;
 use crate::{
     Act, ActFault, DeskKeys, Entered, LogView, MemberState, OffboardingReport, OffboardingStep, Queued,
-    capability_names, finished, parse_capabilities, unfinished,
+    capability_names, finished, former_desk, parse_capabilities, unfinished,
 };
 use chancery_identity::log::{LeafKind, LogHead};
 use chancery_identity::{
@@ -389,15 +389,18 @@ fn a_renewed_desk_keeps_its_records_and_nobody_enrols_again_r_org_45() {
         Desk::new(DeskKeys::from_secret_bytes(contents.expose()).unwrap(), world.public.clone(), NOW)
             .unwrap();
     let mut batch = Batch::default();
-    let (act, files) = (Act { action: "desk renew", ..Act::default() }, Some(&contents));
+    let (act, files) = (Act { action: "desk renew", ..Act::default() }, Some([&contents, &old]));
     world
         .desk
         .carry_out_ceremony((&world.store, &mut batch), (&ceremony, files), &act, (NOW, &mut *world.rng))
         .unwrap();
     apply(&mut world.store, &batch);
     assert_eq!(unfinished(&world.store).unwrap().desk.unwrap().expose(), contents.expose());
+    let former = former_desk(&world.store).unwrap().unwrap();
+    assert_eq!(former.to_secret_bytes().expose(), old.expose(), "until the log lets the new one in");
     let (_, _, bob) = world.enrolled("bob");
     world.flush(&mut log);
+    assert!(former_desk(&world.store).unwrap().is_none());
     assert_ne!(alice.issuer_id(), bob.issuer_id());
     assert_ne!(before.device_id(), world.public.desk().unwrap().device_id());
     // The old issuer may go now; what it vouched for stands (R-LOG-9).
