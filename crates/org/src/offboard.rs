@@ -126,21 +126,17 @@ impl Desk {
         rng: &mut dyn CryptoRng,
     ) -> Result<Batch, OrgError> {
         let mut batch = Batch::default();
-        if state::member_of_handle(records, handle)?.is_none() && last_of(records, handle)?.is_some() {
-            return Ok(batch);
-        }
-        let plan = self.plan_offboarding(records, handle, now)?;
         if !admin.issuer().is_issuer_of(&self.organisation, Capabilities::OFFBOARD) {
             return Err(OrgError::WrongKeys);
         }
-        let body = proto::RevocationBody {
-            org_id: self.organisation.id().as_bytes().to_vec(),
-            issuer_id: admin.issuer().id().as_bytes().to_vec(),
-            member_id: plan.member_id.as_bytes().to_vec(),
-            device_id: Vec::new(),
-        };
-        let signed = sign::sign_revocation(admin.issuer().signing(), &body, rng);
-        queue::push(records, &mut batch, LeafKind::MemberRevoked, signed)?;
+        if let (None, Some(last)) = (state::member_of_handle(records, handle)?, last_of(records, handle)?) {
+            if is_given_up(records, &last)? {
+                self.queue_end_of_member(admin, (records, &mut batch), &last, rng)?;
+            }
+            return Ok(batch);
+        }
+        let plan = self.plan_offboarding(records, handle, now)?;
+        self.queue_end_of_member(admin, (records, &mut batch), &plan.member_id, rng)?;
         let entry = self.end_member((records, &mut batch), &plan, now, rng)?;
         self.note((records, &mut batch), (&plan, entry), now, rng)?;
         Ok(batch)
@@ -203,6 +199,24 @@ impl Desk {
         };
         let signed = sign::sign_revocation(self.keys.issuer.signing(), &body, rng);
         queue::push(records, batch, LeafKind::DeviceRevoked, signed).map(drop)
+    }
+
+    /// Queues the end of a member.
+    fn queue_end_of_member(
+        &self,
+        admin: &AdminKeys,
+        (records, batch): (&dyn Records, &mut Batch),
+        member_id: &MemberId,
+        rng: &mut dyn CryptoRng,
+    ) -> Result<(), OrgError> {
+        let body = proto::RevocationBody {
+            org_id: self.organisation.id().as_bytes().to_vec(),
+            issuer_id: admin.issuer().id().as_bytes().to_vec(),
+            member_id: member_id.as_bytes().to_vec(),
+            device_id: Vec::new(),
+        };
+        let signed = sign::sign_revocation(admin.issuer().signing(), &body, rng);
+        queue::push(records, batch, LeafKind::MemberRevoked, signed).map(drop)
     }
 
     /// Ends what the desk itself has of a member, and returns the directory entry that says so.
@@ -379,6 +393,23 @@ pub(crate) fn open_invitations(
         }
     }
     Ok(open)
+}
+
+/// Whether the end of a member neither reached the log nor waits for it, because it was dropped.
+fn is_given_up(records: &dyn Records, member_id: &MemberId) -> Result<bool, OrgError> {
+    let record = read(records, member_id.as_bytes())?.ok_or_else(damaged)?;
+    if record.revocation.is_some() {
+        return Ok(false);
+    }
+    for queued in Desk::queued_statements(records)? {
+        if queued.kind == LeafKind::MemberRevoked {
+            let body: proto::RevocationBody = queue::body(&queued.statement)?;
+            if body.member_id == member_id.as_bytes() {
+                return Ok(false);
+            }
+        }
+    }
+    Ok(true)
 }
 
 fn last_of(records: &dyn Records, handle: &Handle) -> Result<Option<MemberId>, OrgError> {

@@ -34,6 +34,8 @@ pub enum Entered {
     At(u64),
     /// It contradicts what the log has, and never enters.
     Refused,
+    /// An administrator gives it up.
+    Dropped,
 }
 
 impl Desk {
@@ -81,6 +83,7 @@ impl Desk {
         batch.delete(name(number));
         put_ends(&mut batch, proto::DeskQueue { first: number.saturating_add(1), ..ends });
         match (kind, entered) {
+            (_, Entered::Dropped) => {}
             (LeafKind::Audit, Entered::At(index)) => {
                 audit::entered(records, &mut batch, act.ok_or_else(damaged)?, index)?;
             }
@@ -172,7 +175,7 @@ pub(crate) fn entry_commitment(
 fn step(entered: Entered, now: Timestamp) -> proto::DeskStep {
     let (entry, refused) = match entered {
         Entered::At(index) => (index.saturating_add(1), false),
-        Entered::Refused => (0, true),
+        Entered::Refused | Entered::Dropped => (0, true),
     };
     proto::DeskStep { entry, time: now.as_millis(), refused }
 }

@@ -8,7 +8,9 @@ mod ceremonies;
 use std::path::{Path, PathBuf};
 
 use chancery_identity::{DeviceId, Handle, MemberId, OrgId, Policy};
-use chancery_org::{AdminKeys, Desk, IssuerInfo, OffboardingPlan, OffboardingReport, OrgError, RecordedAct};
+use chancery_org::{
+    Act, AdminKeys, Desk, Entered, IssuerInfo, OffboardingPlan, OffboardingReport, OrgError, RecordedAct,
+};
 use chancery_store::{KeySource, Store, sealed_file};
 use chancery_wire::records::{Batch, Records};
 
@@ -221,6 +223,30 @@ impl Administrator {
     /// Errors of the store.
     pub fn waiting(&self) -> Result<Vec<Waiting>, Error> {
         Ok(self.read(Desk::queued_statements)?.iter().map(Waiting::from).collect())
+    }
+
+    /// Takes the statement that is next out of the queue, for good, and records that: for one that the log refuses. An
+    /// end that was dropped is signed anew by [`Self::offboard`].
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorCode::Usage`] if another is next.
+    pub fn drop_statement(&self, number: u64) -> Result<(), Error> {
+        let mut rng = clock::rng()?;
+        let mut store = self.office.store();
+        store.transaction(|records| {
+            let next = Desk::next_statement(records).map_err(|error| acts_error(&error))?;
+            let Some(next) = next.filter(|next| next.number == number) else {
+                return Err(Error::with(ErrorCode::Usage, "only the statement that is next can be dropped"));
+            };
+            let (now, target) = (clock::now(), format!("{number}, {}", Waiting::from(&next).kind));
+            let act = Act { action: "drop statement", target: &target, ..Act::default() };
+            let batch = Desk::entered(records, number, Entered::Dropped, now);
+            let mut batch = batch.map_err(|error| acts_error(&error))?;
+            let recorded = self.office.desk.record_act((records, &mut batch), &act, now, &mut rng);
+            recorded.map_err(|error| acts_error(&error))?;
+            Ok((batch, ()))
+        })
     }
 
     /// Hands the log everything that waits for it, and the relay the directory entries that it lacks.
