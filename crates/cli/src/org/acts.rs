@@ -47,8 +47,7 @@ pub(super) async fn offboard(args: &OffboardArgs, output: Output) -> Result<(), 
     let (administrator, key) = args.admin.by.open()?;
     if args.dry_run {
         let plan = administrator.plan_offboarding(&args.handle)?;
-        let mut object = plan_object(&plan);
-        object["dry_run"] = true.into();
+        let object = json!({"dry_run": true, "would_end": plan_object(&plan)});
         return output.result(&object, || {
             format!(
                 "would end {} ({}): {} devices, {} open invitations; the handle becomes free{}",
@@ -230,18 +229,23 @@ fn devices_object(plan: &OffboardingPlan) -> Value {
 }
 
 fn report_object(report: &OffboardingReport) -> Value {
-    let mut object = plan_object(&report.plan);
-    let mut directory = step_object(report.directory);
-    directory["published"] = report.is_published.into();
-    object["devices"] = devices_object(&report.plan);
-    object["started"] = rfc3339(report.started.as_millis()).into();
-    object["revocation"] = step_object(report.revocation);
-    object["relay"] = step_object(report.revocation);
-    object["directory"] = directory;
-    object["handle_free"] = true.into();
-    object["device_links"] = "ended".into();
-    object["complete"] = report.is_complete().into();
-    object
+    let plan = &report.plan;
+    json!({
+        "handle": plan.handle,
+        "name": plan.name,
+        "member": plan.member_id.to_string(),
+        "started": rfc3339(report.started.as_millis()),
+        "handle_free": true,
+        "invitations_ended": plan.invitations,
+        "device_links": "ended",
+        "revocation": step_object(report.revocation),
+        "relay": if report.revocation == OffboardingStep::Queued { "not-cut" } else { "cut" },
+        "directory": step_object(report.directory),
+        "directory_published": report.is_published,
+        "devices": devices_object(plan),
+        "issuers": plan.issuer_ids.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "complete": report.is_complete(),
+    })
 }
 
 fn step_object(step: OffboardingStep) -> Value {
