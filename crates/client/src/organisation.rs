@@ -139,7 +139,10 @@ impl Folder {
     }
 
     fn open_desk(&self, key: &KeySource) -> Result<(Organisation, Desk, Store), Error> {
+        // Before a passphrase is stretched for nothing.
+        self.organisation()?;
         let (secret, store) = self.open_records(key)?;
+        // Opening may have finished what changes it.
         let organisation = self.organisation()?;
         let keys = DeskKeys::from_secret_bytes(secret.expose()).ok_or(ErrorCode::StoreDamaged)?;
         let desk = Desk::new(keys, organisation.clone(), clock::now()).map_err(|error| org_error(&error))?;

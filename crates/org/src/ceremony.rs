@@ -331,6 +331,20 @@ pub(crate) fn held_by(
     Ok(held.map(|it| it.id).collect())
 }
 
+/// Refuses keys that are no active issuer's with this capability: the log would, and what follows would wait behind it.
+pub(crate) fn check_may_sign(
+    records: &dyn Records,
+    organisation: &Organisation,
+    admin: &AdminKeys,
+    capability: Capabilities,
+) -> Result<(), OrgError> {
+    let ended = issuer(records, admin.issuer().id().as_bytes())?.is_some_and(|note| note.ended != 0);
+    if ended || !admin.issuer().is_issuer_of(organisation, capability) {
+        return Err(OrgError::WrongKeys);
+    }
+    Ok(())
+}
+
 fn added(organisation: &mut Organisation, certificate: proto::Signed) -> Result<(), AdminError> {
     if organisation.issuers().len() >= MAX_ISSUERS {
         return Err(AdminError::TooMany);

@@ -126,9 +126,7 @@ impl Desk {
         rng: &mut dyn CryptoRng,
     ) -> Result<Batch, OrgError> {
         let mut batch = Batch::default();
-        if !admin.issuer().is_issuer_of(&self.organisation, Capabilities::OFFBOARD) {
-            return Err(OrgError::WrongKeys);
-        }
+        ceremony::check_may_sign(records, &self.organisation, admin, Capabilities::OFFBOARD)?;
         if let (None, Some(last)) = (state::member_of_handle(records, handle)?, last_of(records, handle)?) {
             if is_given_up(records, &last)? {
                 self.queue_end_of_member(admin, (records, &mut batch), &last, rng)?;

@@ -13,7 +13,7 @@ use chancery_wire::{Timestamp, encode, proto};
 
 use crate::audit::Act;
 use crate::state::{self, damaged};
-use crate::{AdminKeys, Desk, OrgError, queue};
+use crate::{AdminKeys, Desk, OrgError, ceremony, queue};
 
 const POLICY: Table = Table(0x0229);
 const GROUP_SUCCESSORS: Table = Table(0x022a);
@@ -47,9 +47,7 @@ impl Desk {
         if Policy::from_proto(&policy.to_proto()) != Ok(*policy) {
             return Err(OrgError::PolicyOutOfRange);
         }
-        if !admin.issuer().is_issuer_of(&self.organisation, Capabilities::POLICY) {
-            return Err(OrgError::WrongKeys);
-        }
+        ceremony::check_may_sign(records, &self.organisation, admin, Capabilities::POLICY)?;
         if before == *policy {
             return Ok(batch);
         }
@@ -106,9 +104,7 @@ impl Desk {
         if members.len() > MAX_SUCCESSOR_MEMBERS {
             return Err(OrgError::TooManySuccessors);
         }
-        if !admin.issuer().is_issuer_of(&self.organisation, Capabilities::GROUPS) {
-            return Err(OrgError::WrongKeys);
-        }
+        ceremony::check_may_sign(records, &self.organisation, admin, Capabilities::GROUPS)?;
         let key = RecordKey::new(GROUP_SUCCESSORS, *group);
         let before: Option<proto::Signed> = state::read(records, &key)?;
         let before = before.map(|signed| queue::body::<proto::GroupSuccessorBody>(&signed)).transpose()?;

@@ -9,6 +9,8 @@ mod devices;
 #[cfg(test)]
 mod obstacles;
 #[cfg(test)]
+mod offboarding;
+#[cfg(test)]
 mod refusals;
 #[cfg(test)]
 mod serving;

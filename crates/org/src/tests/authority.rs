@@ -381,12 +381,15 @@ fn issuers_come_and_go_and_what_they_signed_stands_r_org_45() {
     let desks = world.public.desk().unwrap().issuer_id();
     let refused = world.root.end_issuer(&world.public, &desks, &mut *world.rng).unwrap_err();
     assert_eq!(refused, crate::AdminError::DesksIssuer);
+    // Its keys sign nothing more here, and what they would sign the log refuses.
     let policy = policy_with(|it| it.device_limit = 4);
+    let refused = world.desk.set_policy(&keys, (&world.store, &policy), NOW, &mut *world.rng);
+    assert_eq!(refused.unwrap_err(), OrgError::WrongKeys);
+    world.store.retain(|key, _| key.table.0 != 0x0227);
     let batch = world.desk.set_policy(&keys, (&world.store, &policy), NOW, &mut *world.rng).unwrap();
     apply(&mut world.store, &batch);
     let queued = next(&world).unwrap();
-    let refused = log.append(queued.kind, &queued.statement, NOW);
-    assert_eq!(refused, Err(LogError::NotPermitted));
+    assert_eq!(log.append(queued.kind, &queued.statement, NOW), Err(LogError::NotPermitted));
 }
 
 /// The desk as another process opens it.

@@ -258,3 +258,63 @@ fn ceremony_error(error: AdminError) -> Error {
         _ => ErrorCode::Internal.into(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use chancery_crypto::secret::Secret;
+
+    fn key() -> KeySource {
+        KeySource::KeyFile(Secret::from_slice(&[7; 32]).unwrap())
+    }
+
+    /// R-ORG-45: the records have the ceremony, and the process died before it wrote the files.
+    #[test]
+    fn a_renewal_that_was_interrupted_is_finished_by_whoever_opens_the_desk_next_r_org_45() {
+        let (folder, key) = (tempfile::tempdir().unwrap(), key());
+        let dir = folder.path().join("org");
+        crate::organisation::found(&dir, "Acme", &key).unwrap();
+        let folder = Folder::new(&dir);
+        let (before, old) = (folder.organisation().unwrap(), std::fs::read(folder.desk()).unwrap());
+        let (former, mut store) = folder.open_records(&key).unwrap();
+        let records_key = DeskKeys::records_key(former.expose()).unwrap();
+        let root = read_root(&folder.root(), &key).unwrap();
+        let mut rng = clock::rng().unwrap();
+        let (keys, ceremony) = root.renew_desk(&before, records_key, clock::now(), &mut rng).unwrap();
+        let contents = keys.to_secret_bytes();
+        let desk = Desk::new(keys, verified(&ceremony.document, &before).unwrap(), clock::now()).unwrap();
+        let act = Act { action: "desk renew", ..Act::default() };
+        commit(&mut store, &desk, (&ceremony, Some([&contents, &former])), &act).unwrap();
+        drop(store);
+        // Nothing written, then only the first of the two files.
+        for written in [false, true] {
+            if written {
+                sealed_file::write(folder.desk(), &key, contents.expose(), &mut rng).unwrap();
+            } else {
+                std::fs::write(folder.desk(), &old).unwrap();
+            }
+            folder.write_document(before.as_proto()).unwrap();
+            let (_, mut store) = folder.open_records(&key).unwrap();
+            assert_eq!(folder.organisation().unwrap().as_proto(), &ceremony.document);
+            assert_eq!(sealed_file::read(folder.desk(), &key).unwrap().expose(), contents.expose());
+            // As if it had died again.
+            let batch = |records: &dyn chancery_wire::records::Records| {
+                let mut batch = Batch::default();
+                let act = Act { action: "again", ..Act::default() };
+                desk.carry_out_ceremony(
+                    (records, &mut batch),
+                    (&ceremony, Some([&contents, &former])),
+                    &act,
+                    (clock::now(), &mut clock::rng().unwrap()),
+                )
+                .unwrap();
+                Ok::<_, Error>((batch, ()))
+            };
+            store.transaction(batch).unwrap();
+        }
+        let administrator = Administrator::open(&dir, &key, Some("ann")).unwrap();
+        assert_eq!(administrator.office.desk.organisation().as_proto(), &ceremony.document);
+        assert_eq!(administrator.acts().unwrap().len(), 3);
+        assert!(administrator.issuers().unwrap().iter().any(|issuer| issuer.is_desks));
+    }
+}
