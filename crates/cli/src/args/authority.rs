@@ -274,7 +274,7 @@ pub(crate) struct GroupSuccessorArgs {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 One line for each act, the oldest first, with the index of the log's entry that commits to it. A record that is not
-what was committed to is marked, and the exit code is 1.
+what was committed to is marked, an entry without a record has a line of its own, and the exit code is 1.
 
 Example:
   chancery org audit --dir acme --json > audit.jsonl")]

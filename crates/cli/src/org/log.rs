@@ -22,17 +22,22 @@ pub(super) async fn audit(args: &AuditArgs, output: Output) -> Result<(), Failur
     let administrator = Administrator::open(&args.org.dir, &key, None)?;
     let log = if args.offline { None } else { reachable_log(&administrator).await? };
     let mut changed = Vec::new();
-    for act in administrator.acts()? {
+    let acts = administrator.acts()?;
+    for line in log.iter().flat_map(|log| Administrator::missing_acts(&acts, log)) {
+        changed.push(format!("entry {}", line.index));
+        print_missing(line, output)?;
+    }
+    for act in acts {
         let fault = fault(&act, log.as_ref());
         if fault.is_some() {
-            changed.push(act.number.to_string());
+            changed.push(format!("number {}", act.number));
         }
         print_act(&act, fault, output)?;
     }
     if changed.is_empty() {
         return Ok(());
     }
-    Err(Error::with(ErrorCode::ActChanged, format!("number {}", changed.join(", "))).into())
+    Err(Error::with(ErrorCode::ActChanged, changed.join(", ")).into())
 }
 
 /// The log, if a relay is there to show it.
@@ -59,6 +64,20 @@ fn fault(act: &RecordedAct, log: Option<&Log>) -> Option<&'static str> {
             _ => None,
         },
     }
+}
+
+/// An act that the log has a commitment of, and the books no record.
+fn print_missing(line: &LogLine, output: Output) -> Result<(), Failure> {
+    let time = line.time.as_millis();
+    let object = json!({
+        "number": null,
+        "time": rfc3339(time),
+        "entry": line.index,
+        "commitment": hex(&line.commitment),
+        "fault": "missing",
+    });
+    let text = || format!("{} an act without a record (entry {}) [missing]", short_time(time), line.index);
+    output.result(&object, text)
 }
 
 fn print_act(act: &RecordedAct, fault: Option<&'static str>, output: Output) -> Result<(), Failure> {

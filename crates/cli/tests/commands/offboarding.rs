@@ -194,6 +194,21 @@ fn a_relay_that_lost_part_of_its_log_is_not_believed_r_org_48() {
 }
 
 #[test]
+fn an_act_whose_record_is_gone_is_missed_r_org_46() {
+    let mut company = Company::open();
+    company.desk().stop();
+    let (books, copy) = (company.path("org/desk.db"), company.path("desk.db.old"));
+    std::fs::copy(&books, &copy).unwrap();
+    company.org(&["policy", "set", "--device-limit", "5"]).ok();
+    assert_eq!(company.org(&["audit"]).code, 0);
+    std::fs::copy(&copy, &books).unwrap();
+    let audit = company.org(&["audit"]);
+    audit.fails(1, "act-changed", false);
+    assert_eq!(audit.lines[0]["fault"], "missing");
+    assert_eq!(company.org(&["audit", "--offline"]).code, 0, "the books alone do not tell");
+}
+
+#[test]
 fn a_monitor_that_follows_prints_what_comes() {
     let company = Company::open();
     let (org, key) = (company.at("org"), company.at("org.key"));

@@ -5,8 +5,10 @@
 
 mod ceremonies;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use chancery_identity::log::LeafKind;
 use chancery_identity::{DeviceId, Handle, MemberId, OrgId, Policy};
 use chancery_org::{
     Act, AdminKeys, Desk, Entered, IssuerInfo, OffboardingPlan, OffboardingReport, OrgError, RecordedAct,
@@ -15,7 +17,7 @@ use chancery_store::{KeySource, Store, sealed_file};
 use chancery_wire::records::{Batch, Records};
 
 use super::desk::Office;
-use super::log::Log;
+use super::log::{Log, LogLine};
 use super::queue::Waiting;
 use super::{Folder, org_error, who};
 use crate::clock;
@@ -276,6 +278,14 @@ impl Administrator {
     pub fn is_in_log(act: &RecordedAct, log: &Log) -> bool {
         let entry = act.entry.and_then(|index| log.lines.get(usize::try_from(index).ok()?));
         act.entry.is_none() || entry.is_some_and(|line| line.commitment == act.commitment)
+    }
+
+    /// Returns the log's entries about acts of which there is no record (R-ORG-46): somebody has removed it, or put the records
+    /// back from an old copy.
+    pub fn missing_acts<'a>(acts: &[RecordedAct], log: &'a Log) -> Vec<&'a LogLine> {
+        let recorded: BTreeSet<[u8; 32]> = acts.iter().map(|act| act.commitment).collect();
+        let about_acts = log.lines.iter().zip(&log.leaves).filter(|(_, leaf)| leaf.kind == LeafKind::Audit);
+        about_acts.map(|(line, _)| line).filter(|line| !recorded.contains(&line.commitment)).collect()
     }
 
     fn admin(&self, with: SignedWith<'_>) -> Result<AdminKeys, Error> {
