@@ -1,9 +1,11 @@
 //! Frames, as the relay and as the client read them.
 
+use chancery_crypto::secret::Secret;
+use chancery_crypto::signature::SigningKey;
 use chancery_engine::{Device, Engine, Input as EngineInput, NewDevice};
 use chancery_identity::Organisation;
 use chancery_relay::memory::MemoryStorage;
-use chancery_relay::{ConnectionId, Input, Limits, Relay};
+use chancery_relay::{ConnectionId, Input, Limits, Relay, Setup};
 use chancery_testkit::company::{NOW, RELAY_PIN, RELAY_URL};
 use chancery_testkit::{Disk, commit};
 use chancery_wire::proto::{ClientFrame, Hello, RelayFrame, client_frame, relay_frame};
@@ -13,8 +15,8 @@ use crate::{COMPANY, rng};
 
 /// A relay that has welcomed a client gets frames: the input, cut at 0xFF 0xFF into several.
 pub fn client_frame(data: &[u8]) {
-    let mut relay = Relay::new(COMPANY.organisation.clone(), RELAY_PIN, Limits::default());
     let (mut storage, connection) = (MemoryStorage::new(), ConnectionId(1));
+    let mut relay = start(&mut storage);
     let org_id = COMPANY.organisation.id().as_bytes().to_vec();
     let body = Some(client_frame::Body::Hello(Hello { version: 1, org_id }));
     let hello = encode(&ClientFrame { request: 1, body });
@@ -35,6 +37,14 @@ pub fn client_frame(data: &[u8]) {
             }
         }
     }
+}
+
+/// A relay whose log has what the public document says.
+fn start(storage: &mut MemoryStorage) -> Relay {
+    let organisation = COMPANY.organisation.clone();
+    let log_key = SigningKey::from_seed(Secret::from_slice(&[0x71; 64]).expect("64 bytes"));
+    let setup = Setup { organisation, pin: RELAY_PIN, log_key, limits: Limits::default() };
+    Relay::start(setup, storage, NOW, &mut rng()).expect("a sound document")
 }
 
 /// A client gets a frame and does with it what its kind asks for.

@@ -172,16 +172,20 @@ pub(crate) struct InitArgs {
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Invitations carry this address and pin from now on. The relay prints both when it is ready.
+Invitations carry this address and pin from now on. The relay prints both when it is ready, and the hash of the
+key that signs the organisation's log. It has to run: the key itself is fetched from it.
 
 Example:
-  chancery org relay wss://relay.acme.example:7443 --pin 5f1c… --dir acme")]
+  chancery org relay wss://relay.acme.example:7443 --pin 5f1c… --log-key 93ab… --dir acme")]
 pub(crate) struct OrgRelayArgs {
     /// The relay's address: wss://host:port.
     pub(crate) url: String,
     /// The relay's key pin: 64 hexadecimal digits.
     #[arg(long, value_name = "HASH", value_parser = text::parse_pin)]
     pub(crate) pin: [u8; 32],
+    /// The hash of the key that signs the log, 64 hexadecimal digits; without it whatever this relay gives is taken.
+    #[arg(long, value_name = "HASH", value_parser = text::parse_pin)]
+    pub(crate) log_key: Option<[u8; 32]>,
     #[command(flatten)]
     pub(crate) org: OrgArgs,
 }

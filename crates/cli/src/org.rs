@@ -22,7 +22,7 @@ pub(crate) use log::monitor;
 pub(crate) async fn run(command: OrgCommand, output: Output) -> Result<(), Failure> {
     match command {
         OrgCommand::Init(args) => init(&args, output),
-        OrgCommand::Relay(args) => relay(&args, output),
+        OrgCommand::Relay(args) => relay(&args, output).await,
         OrgCommand::Serve(args) => serve(&args, output).await,
         OrgCommand::Invite(args) => invite(&args, output),
         OrgCommand::Offboard(args) => acts::offboard(&args, output).await,
@@ -56,11 +56,14 @@ fn init(args: &InitArgs, output: Output) -> Result<(), Failure> {
     Ok(())
 }
 
-fn relay(args: &OrgRelayArgs, output: Output) -> Result<(), Failure> {
+async fn relay(args: &OrgRelayArgs, output: Output) -> Result<(), Failure> {
     let key = args.org.key.source(Purpose::Open)?;
-    organisation::record_relay(&args.org.dir, &key, &args.url, &args.pin)?;
-    let object = json!({"url": args.url, "pin": hex(&args.pin)});
-    output.result(&object, || format!("recorded: {} pin {}", args.url, hex(&args.pin)))
+    let (dir, url, pin) = (&args.org.dir, &args.url, &args.pin);
+    let log_key = organisation::fetch_log_key(dir, url, pin, args.log_key.as_ref()).await?;
+    organisation::record_relay(dir, &key, url, pin, &log_key)?;
+    let (pin, log_key) = (hex(pin), hex(&log_key.hash()));
+    let object = json!({"url": url, "pin": pin, "log_key": log_key});
+    output.result(&object, || format!("recorded: {url} pin {pin} log-key {log_key}"))
 }
 
 async fn serve(args: &ServeArgs, output: Output) -> Result<(), Failure> {

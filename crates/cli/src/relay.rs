@@ -33,10 +33,17 @@ pub(crate) async fn run(args: RelayArgs, output: Output) -> Result<(), Failure> 
 }
 
 fn print_ready(ready: &Ready, output: Output) -> Result<(), Failure> {
-    let (listen, url, pin): (SocketAddr, &str, String) = (ready.listen, &ready.url, hex(&ready.pin));
-    let object =
-        json!({"event": "ready", "role": "relay", "listen": listen.to_string(), "url": url, "pin": pin});
-    output.result(&object, || format!("relay ready: {url} pin {pin}"))
+    let (listen, url): (SocketAddr, &str) = (ready.listen, &ready.url);
+    let (pin, log_key) = (hex(&ready.pin), hex(&ready.log_key));
+    let object = json!({
+        "event": "ready",
+        "role": "relay",
+        "listen": listen.to_string(),
+        "url": url,
+        "pin": pin,
+        "log_key": log_key,
+    });
+    output.result(&object, || format!("relay ready: {url} pin {pin} log-key {log_key}"))
 }
 
 /// The relay's own words, under the one table of codes.
@@ -51,6 +58,10 @@ fn failure(error: &ServerError) -> Failure {
         ServerError::NewerFormat { .. } => ErrorCode::StoreNewer,
         ServerError::Data(StorageFull) => ErrorCode::DiskFull,
         ServerError::Data(_) | ServerError::Database => ErrorCode::StoreUnreadable,
+        ServerError::LogKeyMissing | ServerError::LogKeyDamaged | ServerError::LogKeyPermissions => {
+            ErrorCode::KeyFileUnusable
+        }
+        ServerError::Log(_) => ErrorCode::StoreDamaged,
         ServerError::Certificate(_) => ErrorCode::FileUnreadable,
         ServerError::Listen(_) => ErrorCode::ListenFailed,
         _ => ErrorCode::Internal,

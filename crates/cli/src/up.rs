@@ -6,7 +6,7 @@
 
 use std::ffi::OsString;
 use std::io::Write as _;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
@@ -59,7 +59,7 @@ async fn work(
     (relay, desk): (&mut Process, &mut Option<Process>),
 ) -> Result<(), Failure> {
     let ready = relay.ready().await?;
-    record(args, key, &ready)?;
+    record(args, key, &ready).await?;
     print(output, Role::Relay, &ready)?;
     let desk = desk.insert(Process::start(Role::Desk, desk_arguments(args), log, Some(key)).await?);
     let ready = tokio::select! {
@@ -109,21 +109,35 @@ fn desk_arguments(args: &UpArgs) -> Vec<OsString> {
     arguments
 }
 
-/// Records the relay's address and pin if they are not the ones of before.
-fn record(args: &UpArgs, key: &KeySource, ready: &Value) -> Result<(), Failure> {
+/// Records the relay's address, pin and log key if they are not the ones of before.
+async fn record(args: &UpArgs, key: &KeySource, ready: &Value) -> Result<(), Failure> {
     let text = |field: &str| ready.get(field).and_then(Value::as_str).unwrap_or_default();
     let recorded = organisation::relay(&args.org.dir)?;
-    let pin = parse_pin(text("pin")).map_err(|_| ErrorCode::Internal)?;
+    let hash = |field: &str| parse_pin(text(field)).map_err(|_| ErrorCode::Internal);
+    let (pin, log_key) = (hash("pin")?, hash("log_key")?);
     let url = match (&args.url, &recorded) {
         (Some(url), _) => url.clone(),
         // What listens everywhere is reached under the name that was recorded.
         (None, Some(relay)) if args.listening.listen.ip().is_unspecified() => relay.url.clone(),
         (None, _) => text("url").to_owned(),
     };
-    if recorded.is_some_and(|relay| relay.url == url && relay.pin == pin) {
+    if recorded.is_some_and(|relay| (relay.url == url && relay.pin == pin) && relay.log_key == log_key) {
         return Ok(());
     }
-    Ok(organisation::record_relay(&args.org.dir, key, &url, &pin)?)
+    let (dir, near) = (&args.org.dir, reachable(text("listen")).ok_or(ErrorCode::Internal)?);
+    let log_key = organisation::fetch_log_key(dir, &near, &pin, Some(&log_key)).await?;
+    Ok(organisation::record_relay(dir, key, &url, &pin, &log_key)?)
+}
+
+/// Where this machine reaches a relay of its own; what members use may not lead back here.
+fn reachable(listen: &str) -> Option<String> {
+    let mut listen: SocketAddr = listen.parse().ok()?;
+    match listen.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => listen.set_ip(Ipv4Addr::LOCALHOST.into()),
+        IpAddr::V6(ip) if ip.is_unspecified() => listen.set_ip(Ipv6Addr::LOCALHOST.into()),
+        _ => {}
+    }
+    Some(format!("wss://{listen}"))
 }
 
 fn print(output: Output, role: Role, ready: &Value) -> Result<(), Failure> {
@@ -264,4 +278,18 @@ fn read_report(line: &str) -> Option<Report> {
         retry: error.get("retry")?.as_bool()?,
         cause: None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_relay_that_listens_everywhere_is_asked_on_this_machine() {
+        let reached = |listen: &str| reachable(listen).unwrap();
+        assert_eq!(reached("0.0.0.0:7443"), "wss://127.0.0.1:7443");
+        assert_eq!(reached("[::]:7443"), "wss://[::1]:7443");
+        assert_eq!(reached("192.0.2.1:7443"), "wss://192.0.2.1:7443");
+        assert_eq!(reachable("somewhere"), None);
+    }
 }

@@ -153,6 +153,8 @@ codes! {
     RelayUnavailable = 314, "relay-unavailable", TryLater, "the relay cannot do this at the moment; try again later";
     /// The patience that was given ended first.
     TimedOut = 315, "timed-out", TryLater, "there was not enough time; what was done stays";
+    /// The relay signs the log with another key than was named.
+    WrongLogKey = 330, "wrong-log-key", Failed, "the relay signs the log with another key than was named";
 
     /// The recipient is not in the directory.
     UnknownRecipient = 400, "unknown-recipient", NotFound, "nobody of that name is in the directory";

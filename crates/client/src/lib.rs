@@ -27,7 +27,9 @@
 //!
 //! // Invitations name the relay that was recorded. The desk answers whoever uses one.
 //! let relay = told.await?;
-//! organisation::record_relay(&acme, &key, &relay.url, &relay.pin)?;
+//! let printed = Some(&relay.log_key);
+//! let log_key = organisation::fetch_log_key(&acme, &relay.url, &relay.pin, printed).await?;
+//! organisation::record_relay(&acme, &key, &relay.url, &relay.pin, &log_key)?;
 //! let day = Duration::from_secs(86_400);
 //! let for_alice = organisation::invite(&acme, &key, "alice", Some("Alice Liddell"), day)?;
 //! let for_bob = organisation::invite(&acme, &key, "bob", None, day)?;

@@ -6,6 +6,7 @@
 mod administrator;
 mod desk;
 mod log;
+mod log_key;
 mod queue;
 mod verify;
 
@@ -13,7 +14,6 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use chancery_crypto::secret::SecretBytes;
-use chancery_crypto::signature::VerifyingKey;
 use chancery_identity::{DisplayName, Handle, MemberId, OrgId, Organisation, RelayRecord};
 use chancery_org::{
     AdminError, AdminKeys, Desk, DeskKeys, MAX_INVITATION_LIFETIME, OrgError, RelayPlace, Unfinished,
@@ -34,6 +34,7 @@ pub use chancery_org::{
 };
 pub use desk::serve;
 pub use log::{Log, LogLine};
+pub use log_key::{LogKey, fetch_log_key};
 pub use queue::Waiting;
 
 /// Name of the folder, inside an organisation's, that a relay is started with.
@@ -60,6 +61,8 @@ pub struct RelayAddress {
     pub url: String,
     /// SHA-256 of the certificate's `SubjectPublicKeyInfo`.
     pub pin: [u8; 32],
+    /// SHA-256 of the key that signs the log.
+    pub log_key: [u8; 32],
 }
 
 /// An invitation.
@@ -232,7 +235,7 @@ pub fn fingerprint(org_id: &OrgId) -> String {
     short.join(" ")
 }
 
-/// Records, signed, where the relay is. Invitations name this place from then on.
+/// Records, signed, where the relay is and how it signs the log ([`fetch_log_key`]). Invitations name this place from then on.
 ///
 /// # Errors
 ///
@@ -242,14 +245,14 @@ pub fn record_relay(
     key: &KeySource,
     url: &str,
     pin: &[u8; 32],
-    log_key: &VerifyingKey,
+    log_key: &LogKey,
 ) -> Result<(), Error> {
     let folder = Folder::new(dir);
     let organisation = folder.organisation()?;
     let secret = sealed_file::read(folder.admin(), key)?;
     let admin = AdminKeys::from_secret_bytes(secret.expose()).ok_or(ErrorCode::StoreDamaged)?;
     let document = admin
-        .record_relay(&organisation, RelayPlace { url, pin, log_key }, &mut clock::rng()?)
+        .record_relay(&organisation, RelayPlace { url, pin, log_key: &log_key.0 }, &mut clock::rng()?)
         .map_err(|error| match error {
             AdminError::RelayUrl => ErrorCode::RelayUrl,
             _ => ErrorCode::StoreDamaged,
@@ -287,7 +290,11 @@ pub fn relay(dir: &Path) -> Result<Option<RelayAddress>, Error> {
 }
 
 fn address(organisation: &Organisation) -> Option<RelayAddress> {
-    organisation.relay().map(|relay| RelayAddress { url: relay.url().into(), pin: *relay.pin() })
+    organisation.relay().map(|relay| RelayAddress {
+        url: relay.url().into(),
+        pin: *relay.pin(),
+        log_key: log_key::hash_of(relay.log_key()),
+    })
 }
 
 /// Invites somebody: reserves the handle and returns a link that works once, for `valid`.

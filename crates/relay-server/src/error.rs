@@ -2,7 +2,8 @@
 
 use std::io;
 
-use chancery_identity::IdentityError;
+use chancery_identity::{IdentityError, LogError};
+use chancery_relay::StartError;
 use chancery_transport_ws::ServerIdentityError;
 
 /// Why a relay does not start, or stops.
@@ -38,6 +39,20 @@ pub enum ServerError {
     /// The relay's certificate or key cannot be used.
     #[error("the relay's certificate cannot be used: {0}")]
     Certificate(ServerIdentityError),
+    /// The data hold a log, and the key that signs it is not there. A new one would be another log's to everybody who
+    /// knows the old one: put `log-key.bin` back.
+    #[error("log-key.bin, the key that signs the log, is missing from the data directory")]
+    LogKeyMissing,
+    /// `log-key.bin` is not as it was written. Put it back from a copy.
+    #[error("log-key.bin, the key that signs the log, is damaged")]
+    LogKeyDamaged,
+    /// `log-key.bin` can be read by others. Take that right away (mode 0600); if somebody may have read it, the log
+    /// must be given another key.
+    #[error("log-key.bin, the key that signs the log, is accessible to others")]
+    LogKeyPermissions,
+    /// The stored log is damaged, cut, or signed with another key: put database and key back from one copy.
+    #[error("the stored log is not sound: {0}")]
+    Log(LogError),
     /// The address cannot be listened on; choose another.
     #[error("the address cannot be listened on: {0}")]
     Listen(io::ErrorKind),
@@ -52,5 +67,14 @@ pub enum ServerError {
 impl From<ServerIdentityError> for ServerError {
     fn from(error: ServerIdentityError) -> Self {
         Self::Certificate(error)
+    }
+}
+
+impl From<StartError> for ServerError {
+    fn from(error: StartError) -> Self {
+        match error {
+            StartError::Log(cause) => Self::Log(cause),
+            _ => Self::Database,
+        }
     }
 }

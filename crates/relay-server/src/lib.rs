@@ -31,6 +31,7 @@
 mod blob_files;
 mod client;
 mod error;
+mod log_key;
 mod machine;
 mod organisation;
 mod outbox;

@@ -5,8 +5,10 @@ use std::thread;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use chancery_crypto::rng::{CryptoRng, seeded};
-use chancery_relay::{ConnectionId, Effect, Input, Relay};
+use chancery_identity::Organisation;
+use chancery_relay::{ConnectionId, Effect, Input, Relay, Setup};
 use chancery_wire::Timestamp;
+use chancery_wire::proto::Signed;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
 use crate::outbox::Outbox;
@@ -49,14 +51,16 @@ pub(crate) struct Machine {
 }
 
 impl Machine {
+    /// Starts the relay on what is stored.
     pub(crate) fn new(
-        relay: Relay,
-        storage: SqliteStorage,
+        setup: Setup,
+        mut storage: SqliteStorage,
         organisation: OrganisationFile,
+        mut rng: Box<dyn CryptoRng + Send>,
     ) -> Result<Self, ServerError> {
-        let mut seed = [0; 32];
-        getrandom::fill(&mut seed).map_err(|_| ServerError::System)?;
-        let rng = Box::new(seeded(seed));
+        let document = setup.organisation.clone();
+        let relay = Relay::start(setup, &mut storage, now(), &mut *rng)?;
+        warn_of_differences(&relay, &document);
         Ok(Self { relay, storage, organisation, outboxes: BTreeMap::new(), lost: Vec::new(), rng })
     }
 
@@ -142,14 +146,42 @@ impl Machine {
         match self.organisation.changed(self.relay.organisation().id()) {
             None => {}
             Some(Ok(organisation)) => {
-                self.relay.replace_organisation(organisation);
+                let input = Input::Organisation(&organisation);
+                match self.relay.handle(&mut self.storage, input, now(), &mut *self.rng) {
+                    Ok(effects) => self.carry_out(effects),
+                    Err(error) => {
+                        tracing::warn!(%error, "the organisation's public file has to wait");
+                        self.organisation.forget();
+                        return;
+                    }
+                }
                 tracing::info!("the organisation's public file has been read again");
+                warn_of_differences(&self.relay, &organisation);
             }
             Some(Err(error)) => {
                 tracing::warn!(%error, "the organisation's public file has changed and is not used");
             }
         }
     }
+}
+
+/// Says what of the public file the log does not have, or has otherwise, and that nobody can use (R-RELAY-55).
+fn warn_of_differences(relay: &Relay, organisation: &Organisation) {
+    let (file, log) = (organisation.as_proto(), relay.organisation().as_proto());
+    let lacks = |of_file: &[Signed], of_log: &[Signed]| of_file.iter().any(|signed| !of_log.contains(signed));
+    if lacks(&file.issuers, &log.issuers) || lacks(&file.successors, &log.successors) {
+        tracing::warn!("the log refuses an issuer or a root of the organisation's public file");
+    }
+    if relay.organisation().relay().is_some_and(|record| record.log_key() != relay.log_key()) {
+        tracing::warn!("the relay record names another log key: members believe nothing of this log");
+    }
+}
+
+/// Randomness for everything, seeded by the operating system.
+pub(crate) fn rng() -> Result<Box<dyn CryptoRng + Send>, ServerError> {
+    let mut seed = [0; 32];
+    getrandom::fill(&mut seed).map_err(|_| ServerError::System)?;
+    Ok(Box::new(seeded(seed)))
 }
 
 fn now() -> Timestamp {

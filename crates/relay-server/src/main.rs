@@ -94,12 +94,15 @@ fn failed(message: &str, code: ExitCode) -> ExitCode {
 
 /// Writes the one line that says that the relay is ready.
 fn announce(ready: &Ready, json: bool) {
-    let pin: String = ready.pin.iter().map(|byte| format!("{byte:02x}")).collect();
+    let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let (pin, log_key) = (hex(&ready.pin), hex(&ready.log_key));
     let line = if json {
         let listen = ready.listen.to_string();
-        serde_json::json!({ "event": "ready", "listen": listen, "url": ready.url, "pin": pin }).to_string()
+        let (event, url) = ("ready", &ready.url);
+        serde_json::json!({ "event": event, "listen": listen, "url": url, "pin": pin, "log_key": log_key })
+            .to_string()
     } else {
-        format!("relay ready: {} pin {pin}", ready.url)
+        format!("relay ready: {} pin {pin} log-key {log_key}", ready.url)
     };
     let mut stdout = io::stdout().lock();
     if writeln!(stdout, "{line}").and_then(|()| stdout.flush()).is_err() {

@@ -37,6 +37,11 @@ impl OrganisationFile {
         Some(self.read(Some(expected)))
     }
 
+    /// Has the file read again as if it had changed: what it said could not be used.
+    pub(crate) const fn forget(&mut self) {
+        self.seen = None;
+    }
+
     fn read(&self, expected: Option<OrgId>) -> Result<Organisation, ServerError> {
         let bytes = fs::read(&self.path).map_err(|error| ServerError::OrganisationFile(error.kind()))?;
         let document = decode(&bytes, Limit::ORGANISATION)

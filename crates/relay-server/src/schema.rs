@@ -8,7 +8,7 @@ use rusqlite::{Connection, Transaction};
 use crate::ServerError;
 
 /// The format of the database, in `PRAGMA user_version`.
-const FORMAT: i64 = 2;
+const FORMAT: i64 = 3;
 /// `PRAGMA application_id`: "ChRy".
 const APPLICATION: i64 = 0x4368_5279;
 /// How long a commit waits for somebody who looks at the database with another program.
@@ -53,10 +53,31 @@ CREATE TABLE directory (
     entry_id BLOB PRIMARY KEY NOT NULL, version INTEGER NOT NULL, sealed BLOB NOT NULL,
     sequence INTEGER NOT NULL UNIQUE
 ) STRICT, WITHOUT ROWID;
-CREATE TABLE relay_record (
-    id INTEGER PRIMARY KEY CHECK (id = 1), sequence INTEGER NOT NULL, record BLOB NOT NULL
+";
+
+/// The organisation's log. What is in a leaf is found at its place in it: kind, subject, object, commitment (R-LOG-2).
+const LOG: &str = "
+CREATE TABLE log (
+    position INTEGER PRIMARY KEY, leaf BLOB NOT NULL, content BLOB, nodes BLOB NOT NULL
+) STRICT;
+CREATE INDEX log_subject ON log (substr(leaf, 2, 1), substr(leaf, 11, 16));
+CREATE INDEX log_object ON log (substr(leaf, 27, 16)) WHERE substr(leaf, 2, 1) = x'04';
+CREATE INDEX log_commitment ON log (substr(leaf, 59, 32));
+CREATE TABLE log_note (
+    id INTEGER PRIMARY KEY CHECK (id = 1), note TEXT NOT NULL
 ) STRICT;
 ";
+
+// Questions to the log, each served by an index; the terms are those of the indexes, character by character.
+pub(crate) const LOG_ABOUT: &str = "SELECT position FROM log
+    WHERE substr(leaf, 2, 1) = ?1 AND substr(leaf, 11, 16) = ?2 ORDER BY position LIMIT 1";
+pub(crate) const LOG_COMMITMENT: &str = "SELECT position FROM log
+    WHERE substr(leaf, 59, 32) = ?2 AND substr(leaf, 2, 1) = ?1 ORDER BY position LIMIT 1";
+pub(crate) const LOG_DEVICES: &str = "SELECT substr(leaf, 11, 16) FROM log
+    WHERE substr(leaf, 2, 1) = x'04' AND substr(leaf, 27, 16) = ?1 ORDER BY position";
+pub(crate) const LOG_PAGE: &str =
+    "SELECT leaf, content, nodes FROM log WHERE position >= ?1 ORDER BY position";
+
 /// Sets the connection up and makes the tables, or checks that they are the right ones.
 pub(crate) fn prepare(connection: &mut Connection, organisation: &OrgId) -> Result<(), ServerError> {
     let broken = |_| ServerError::Database;
@@ -73,21 +94,27 @@ pub(crate) fn prepare(connection: &mut Connection, organisation: &OrgId) -> Resu
         transaction.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(broken)?;
     match found {
         0 => {
-            transaction.execute_batch(SCHEMA).map_err(broken)?;
+            transaction
+                .execute_batch(SCHEMA)
+                .and_then(|()| transaction.execute_batch(LOG))
+                .map_err(broken)?;
             let insert = "INSERT INTO organisation (id, org_id) VALUES (1, ?1)";
             transaction.execute(insert, [organisation.as_bytes()]).map_err(broken)?;
             transaction.pragma_update(None, "application_id", APPLICATION).map_err(broken)?;
             transaction.pragma_update(None, "user_version", FORMAT).map_err(broken)?;
         }
-        1 | FORMAT => {
+        1..=FORMAT => {
             let held: Vec<u8> = transaction
                 .query_row("SELECT org_id FROM organisation", [], |row| row.get(0))
                 .map_err(broken)?;
             if held != organisation.as_bytes() {
                 return Err(ServerError::OtherOrganisation);
             }
-            if found < FORMAT {
+            if found < 2 {
                 from_first(&transaction).map_err(broken)?;
+            }
+            if found < 3 {
+                from_second(&transaction).map_err(broken)?;
             }
         }
         _ => return Err(ServerError::NewerFormat { found, supported: FORMAT }),
@@ -98,6 +125,12 @@ pub(crate) fn prepare(connection: &mut Connection, organisation: &OrgId) -> Resu
 /// From format 1: a mailbox can be a removed device's.
 fn from_first(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
     let sql = "ALTER TABLE mailboxes ADD COLUMN removed INTEGER NOT NULL DEFAULT 0";
-    transaction.execute(sql, [])?;
+    transaction.execute(sql, []).map(drop)
+}
+
+/// From format 2: the log. The relay record is an entry of it, and those from before name no log key.
+fn from_second(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
+    transaction.execute_batch("DROP TABLE relay_record;")?;
+    transaction.execute_batch(LOG)?;
     transaction.pragma_update(None, "user_version", FORMAT)
 }

@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use chancery_relay::{ConnectionId, Limits, Relay};
+use chancery_crypto::hash::sha256;
+use chancery_relay::{ConnectionId, Limits, Setup, Storage as _};
 use chancery_transport_ws::{Acceptor, ServerIdentity};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, mpsc, oneshot};
@@ -16,7 +17,8 @@ use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
 use crate::ServerError;
 use crate::client::Shared;
-use crate::machine::{Job, Machine};
+use crate::log_key;
+use crate::machine::{Job, Machine, rng};
 use crate::organisation::OrganisationFile;
 use crate::sqlite::SqliteStorage;
 
@@ -53,6 +55,8 @@ pub struct Ready {
     pub url: String,
     /// SHA-256 of the certificate's public key, by which clients know the relay.
     pub pin: [u8; 32],
+    /// SHA-256 of the key that signs the log, for whoever records where the relay is.
+    pub log_key: [u8; 32],
 }
 
 /// Serves until `shutdown` resolves; `on_ready` is called once, when connections are accepted.
@@ -73,14 +77,19 @@ pub async fn run(
     };
     let pin = identity.pin();
     let storage = SqliteStorage::open(&config.data, &organisation.id())?;
-    let relay = Relay::new(organisation, pin, config.limits);
+    let mut rng = rng()?;
+    let has_log = !storage.log_page(0, 1).map_err(|_| ServerError::Database)?.is_empty();
+    let log_key = log_key::load_or_create(&config.data, has_log, &mut *rng)?;
+    let log_key_hash = sha256(&[log_key.verifying_key().as_bytes()]);
+    let setup = Setup { organisation, pin, log_key, limits: config.limits };
+    let machine = Machine::new(setup, storage, file, rng)?;
     let listener =
         TcpListener::bind(config.listen).await.map_err(|error| ServerError::Listen(error.kind()))?;
     let listen = listener.local_addr().map_err(|error| ServerError::Listen(error.kind()))?;
 
     let (jobs, queue) = mpsc::channel(JOBS);
-    let mut ended = Machine::new(relay, storage, file)?.start(queue)?;
-    on_ready(Ready { listen, url: format!("wss://{listen}"), pin });
+    let mut ended = machine.start(queue)?;
+    on_ready(Ready { listen, url: format!("wss://{listen}"), pin, log_key: log_key_hash });
     let mut server = Server {
         listener,
         acceptor: Acceptor::new(identity),

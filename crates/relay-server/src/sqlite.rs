@@ -3,17 +3,18 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use chancery_identity::{DeviceId, OrgId};
+use chancery_identity::log::LeafKind;
+use chancery_identity::{DeviceId, MemberId, OrgId};
 use chancery_relay::{
-    BlobId, BlobState, DeliveryId, DirectoryRow, EntryId, Mailbox, MailboxId, PrekeyBatch, PrekeyPair,
-    Storage, StorageError, Totals,
+    BlobId, BlobState, DeliveryId, DirectoryRow, EntryId, LogEntry, Mailbox, MailboxId, PrekeyBatch,
+    PrekeyPair, Storage, StorageError, Totals,
 };
 use chancery_wire::Timestamp;
 use rusqlite::{Connection, ErrorCode, OptionalExtension as _, Params, Row, params};
 
 use crate::ServerError;
 use crate::blob_files::BlobFiles;
-use crate::schema::prepare;
+use crate::schema::{LOG_ABOUT, LOG_COMMITMENT, LOG_DEVICES, LOG_PAGE, prepare};
 
 /// An incomplete blob is made durable each time it has grown by this much: 8 MiB. What a crash can take.
 const SYNC_EVERY: u64 = 8 << 20;
@@ -77,6 +78,18 @@ impl SqliteStorage {
         let sql = "SELECT t.name || '.' || c.name FROM sqlite_schema t, pragma_table_info(t.name) c
             WHERE t.type = 'table' ORDER BY 1";
         self.rows(sql, [], |row| row.get(0))
+    }
+
+    /// Returns how SQLite goes about the questions to the log.
+    #[cfg(test)]
+    pub(crate) fn log_plans(&self) -> Vec<String> {
+        let plan = |sql: &&str| {
+            let mut statement = self.connection.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
+            let given = vec![rusqlite::types::Null; statement.parameter_count()];
+            let rows = statement.query_map(rusqlite::params_from_iter(given), |row| row.get::<_, String>(3));
+            rows.unwrap().map(Result::unwrap).collect::<Vec<_>>().join("; ")
+        };
+        [LOG_ABOUT, LOG_COMMITMENT, LOG_DEVICES, LOG_PAGE].iter().map(plan).collect()
     }
 
     /// Lets the database grow to so many pages of 4 KiB at most, for tests of a full disk.
@@ -460,13 +473,49 @@ impl Storage for SqliteStorage {
         self.row(sql, [integer(after)], directory_row)
     }
 
-    fn relay_record(&self) -> Result<Option<(u64, Vec<u8>)>, StorageError> {
-        self.row("SELECT sequence, record FROM relay_record", [], |row| Ok((number(row, 0)?, row.get(1)?)))
+    fn log_append(&mut self, index: u64, entry: &LogEntry) -> Result<(), StorageError> {
+        let sql = "INSERT INTO log (position, leaf, content, nodes) VALUES (?1, ?2, ?3, ?4)";
+        self.change(sql, params![integer(index), entry.leaf, entry.content, entry.nodes]).map(drop)
     }
 
-    fn put_relay_record(&mut self, sequence: u64, record: &[u8]) -> Result<(), StorageError> {
-        let sql = "INSERT OR REPLACE INTO relay_record (id, sequence, record) VALUES (1, ?1, ?2)";
-        self.change(sql, params![integer(sequence), record]).map(drop)
+    fn log_entry(&self, index: u64) -> Result<Option<LogEntry>, StorageError> {
+        let sql = "SELECT leaf, content, nodes FROM log WHERE position = ?1";
+        self.row(sql, [integer(index)], log_entry)
+    }
+
+    fn log_page(&self, from: u64, bytes: usize) -> Result<Vec<LogEntry>, StorageError> {
+        let mut statement = self.connection.prepare_cached(LOG_PAGE).map_err(|error| failure(&error))?;
+        let mut rows = statement.query([integer(from)]).map_err(|error| failure(&error))?;
+        let (mut page, mut held) = (Vec::new(), 0_usize);
+        while held < bytes
+            && let Some(row) = rows.next().map_err(|error| failure(&error))?
+        {
+            let entry = log_entry(row).map_err(|error| failure(&error))?;
+            let content = entry.content.as_ref().map_or(0, Vec::len);
+            held = held.saturating_add(entry.leaf.len()).saturating_add(content);
+            page.push(entry);
+        }
+        Ok(page)
+    }
+
+    fn log_about(&self, kind: LeafKind, subject: &[u8; 16]) -> Result<Option<u64>, StorageError> {
+        self.row(LOG_ABOUT, params![[kind.number()], subject], |row| number(row, 0))
+    }
+
+    fn log_commitment(&self, kind: LeafKind, commitment: &[u8; 32]) -> Result<Option<u64>, StorageError> {
+        self.row(LOG_COMMITMENT, params![[kind.number()], commitment], |row| number(row, 0))
+    }
+
+    fn log_devices(&self, member: &MemberId) -> Result<Vec<DeviceId>, StorageError> {
+        self.rows(LOG_DEVICES, [member.as_bytes()], |row| row.get(0).map(DeviceId::new))
+    }
+
+    fn note(&self) -> Result<Option<String>, StorageError> {
+        self.row("SELECT note FROM log_note", [], |row| row.get(0))
+    }
+
+    fn put_note(&mut self, note: &str) -> Result<(), StorageError> {
+        self.change("INSERT OR REPLACE INTO log_note (id, note) VALUES (1, ?1)", [note]).map(drop)
     }
 
     fn expire(&mut self, now: Timestamp, most: u32) -> Result<(), StorageError> {
@@ -510,6 +559,10 @@ fn directory_row(row: &Row<'_>) -> rusqlite::Result<DirectoryRow> {
         sealed: row.get(2)?,
         sequence: number(row, 3)?,
     })
+}
+
+fn log_entry(row: &Row<'_>) -> rusqlite::Result<LogEntry> {
+    Ok(LogEntry { leaf: row.get(0)?, content: row.get(1)?, nodes: row.get(2)? })
 }
 
 /// Reads a number that was written by [`integer`].

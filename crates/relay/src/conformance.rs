@@ -2,11 +2,13 @@
 
 use alloc::vec::Vec;
 
-use chancery_identity::DeviceId;
+use chancery_identity::log::{Leaf, LeafKind};
+use chancery_identity::{DeviceId, MemberId};
 use chancery_wire::Timestamp;
 
 use crate::storage::{
-    BlobId, BlobState, DeliveryId, EntryId, MailboxId, PrekeyBatch, PrekeyPair, Storage, StorageError, Totals,
+    BlobId, BlobState, DeliveryId, EntryId, LogEntry, MailboxId, PrekeyBatch, PrekeyPair, Storage,
+    StorageError, Totals,
 };
 
 /// What a storage does not do.
@@ -38,6 +40,7 @@ pub fn check(storage: &mut dyn Storage) -> Result<(), Failure> {
     prekeys(storage)?;
     blobs(storage)?;
     directory(storage)?;
+    log(storage)?;
     expiry(storage)
 }
 
@@ -229,13 +232,60 @@ fn directory(storage: &mut dyn Storage) -> Result<(), Failure> {
         seen == [(b, 1, b"b1".to_vec()), (a, 5, b"a5".to_vec())],
         "changes come in the order they were made",
     )?;
-    law(storage.directory_entry(&a)?.is_some_and(|row| row.version == 5), "an entry is found by name")?;
-    law(storage.relay_record()?.is_none(), "an empty storage has no relay record")?;
+    law(storage.directory_entry(&a)?.is_some_and(|row| row.version == 5), "an entry is found by name")
+}
+
+fn log(storage: &mut dyn Storage) -> Result<(), Failure> {
+    let entry = |kind, subject: u8, object: u8, content: Option<&[u8]>| {
+        let leaf = Leaf {
+            kind,
+            time: LATE,
+            subject: [subject; 16],
+            object: [object; 16],
+            issuer: [0; 16],
+            commitment: [subject; 32],
+        };
+        let nodes = [subject; 32].to_vec();
+        LogEntry { leaf: leaf.to_bytes(), content: content.map(<[u8]>::to_vec), nodes }
+    };
+    let (one, two) = (entry(LeafKind::Credential, 1, 9, None), entry(LeafKind::Credential, 2, 9, None));
+    let end = entry(LeafKind::DeviceRevoked, 1, 9, Some(b"statement"));
+    let nothing = storage.log_page(0, 1)?.is_empty() && storage.log_entry(0)?.is_none();
+    law(nothing && storage.note()?.is_none(), "an empty storage has no log")?;
     storage.begin()?;
-    storage.put_relay_record(1, b"one")?;
-    storage.put_relay_record(2, b"two")?;
+    storage.log_append(0, &one)?;
+    storage.put_note("one")?;
     storage.commit()?;
-    law(storage.relay_record()? == Some((2, b"two".to_vec())), "the newest relay record is kept")
+    storage.begin()?;
+    for (index, entry) in [(1, &two), (2, &end)] {
+        storage.log_append(index, entry)?;
+    }
+    storage.put_note("three")?;
+    storage.rollback();
+    law(storage.log_page(0, 1_000)? == [one.clone()], "a rollback takes entries back")?;
+    law(storage.note()?.as_deref() == Some("one"), "and the checkpoint")?;
+    storage.begin()?;
+    for (index, entry) in [(1, &two), (2, &end), (3, &two)] {
+        storage.log_append(index, entry)?;
+    }
+    storage.put_note("four")?;
+    storage.commit()?;
+    law(storage.note()?.as_deref() == Some("four"), "the newest checkpoint is kept")?;
+    law(storage.log_entry(2)? == Some(end.clone()), "an entry comes back as it was")?;
+    law(storage.log_page(0, 91)? == [one, two.clone()], "a page ends after the entry that fills it")?;
+    law(storage.log_page(2, 90)? == [end], "and counts contents")?;
+    law(storage.log_page(3, 1_000)? == [two] && storage.log_page(4, 1)?.is_empty(), "the log ends")?;
+    let about = |kind, subject| storage.log_about(kind, &[subject; 16]);
+    let found = [about(LeafKind::Credential, 2)?, about(LeafKind::DeviceRevoked, 1)?];
+    law(found == [Some(1), Some(2)], "the first entry about a subject is found")?;
+    law(about(LeafKind::DeviceRevoked, 2)?.is_none(), "under its kind only")?;
+    let committed = storage.log_commitment(LeafKind::Credential, &[2; 32])?;
+    law(committed == Some(1), "the first entry with a commitment is found")?;
+    let other = storage.log_commitment(LeafKind::DeviceRevoked, &[2; 32])?;
+    law(other.is_none(), "under its kind only, too")?;
+    let devices = storage.log_devices(&MemberId::new([9; 16]))?;
+    law(devices == [1, 2, 2].map(|n| DeviceId::new([n; 16])), "a member's devices are found")?;
+    law(storage.log_devices(&MemberId::new([1; 16]))?.is_empty(), "and no other's")
 }
 
 fn expiry(storage: &mut dyn Storage) -> Result<(), Failure> {

@@ -36,6 +36,8 @@ pub(crate) struct Reader {
     /// `None` for a device that enrols.
     pub(crate) credential: Option<Arc<Credential>>,
     pub(crate) subscription: Option<Subscription>,
+    /// The number of entries of the log that the client has been told of.
+    pub(crate) told: u64,
 }
 
 /// What has been pushed to a connection.

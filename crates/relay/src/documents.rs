@@ -1,12 +1,12 @@
-//! The directory, the organisation's public document and the relay record (R-RELAY-34 to R-RELAY-37).
+//! The directory and the organisation's public document (R-RELAY-34 to R-RELAY-36).
 
 use alloc::vec::Vec;
 
 use chancery_identity::DeviceId;
-use chancery_wire::{Limit, RefusalCode, Unverified, decode, encode, proto};
+use chancery_wire::{RefusalCode, proto};
 use proto::relay_frame::Body;
 
-use crate::connection::{Answer, Fault, done};
+use crate::connection::{Answer, Fault};
 use crate::limits::{DIRECTORY_PAGE, MAX_DIRECTORY_ENTRY, MAX_REMOVED_DEVICES};
 use crate::mailbox::LATEST_START;
 use crate::relay::ConnectionId;
@@ -64,7 +64,7 @@ impl Step<'_> {
     /// The devices that an entry says are removed; the desk's is never one of them.
     fn removed_devices(&self, entry: &proto::SealedDirectoryEntry) -> Result<Vec<DeviceId>, Fault> {
         at_most(entry.removed.len(), MAX_REMOVED_DEVICES)?;
-        let desk = self.relay.organisation.desk().map(chancery_identity::Desk::device_id);
+        let desk = self.relay.organisation().desk().map(chancery_identity::Desk::device_id);
         let read = |id: &Vec<u8>| DeviceId::from_bytes(id).filter(|id| Some(*id) != desk);
         let removed: Option<Vec<DeviceId>> = entry.removed.iter().map(read).collect();
         Ok(removed.ok_or(RefusalCode::BadRequest)?)
@@ -88,45 +88,9 @@ impl Step<'_> {
         Ok(Body::DirectoryPage(page))
     }
 
-    /// R-RELAY-36: the document that the relay was started with, with the newest relay record in it.
-    pub(crate) fn organisation_document(&mut self) -> Answer {
-        let organisation = &self.relay.organisation;
-        let mut document = organisation.as_proto().clone();
-        let own = organisation.relay().map_or(0, chancery_identity::RelayRecord::sequence);
-        if let Some((sequence, record)) = self.storage.relay_record()?
-            && sequence > own
-        {
-            let record: proto::Signed =
-                decode(&record, Limit::STATEMENT).map_err(|_| RefusalCode::Unavailable)?.into_unchecked();
-            document.relay = Some(record);
-        }
-        Ok(Body::Organisation(document))
-    }
-
-    /// R-RELAY-37.
-    pub(crate) fn publish_relay_record(
-        &mut self,
-        id: ConnectionId,
-        publish: proto::PublishRelayRecord,
-    ) -> Answer {
-        self.desk(id)?;
-        let signed = publish.record.ok_or(RefusalCode::BadRequest)?;
-        let encoded: Vec<u8> = encode(&signed);
-        at_most(encoded.len(), Limit::STATEMENT.bytes())?;
-        let record = self
-            .relay
-            .organisation
-            .verify_relay_record(Unverified::new(signed))
-            .map_err(|_| RefusalCode::NotAuthorised)?;
-        if record.sequence() > MAX_NUMBER {
-            return Err(RefusalCode::BadRequest.into());
-        }
-        match self.storage.relay_record()? {
-            Some((sequence, held)) if sequence == record.sequence() && held == encoded => {}
-            Some((sequence, _)) if sequence >= record.sequence() => return Err(RefusalCode::Conflict.into()),
-            _ => self.storage.put_relay_record(record.sequence(), &encoded)?,
-        }
-        done()
+    /// R-RELAY-36: the document as the log has it.
+    pub(crate) fn organisation_document(&self) -> Answer {
+        Ok(Body::Organisation(self.relay.organisation().as_proto().clone()))
     }
 }
 

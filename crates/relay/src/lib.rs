@@ -1,9 +1,9 @@
-//! The relay's logic without I/O: mailboxes, prekeys, blobs and a directory for one organisation.
+//! The relay's logic without I/O: mailboxes, prekeys, blobs, a directory and the log for one organisation.
 //!
 //! ```
 //! use chancery_crypto::{rng::seeded, signature::SigningKey};
 //! use chancery_identity::Organisation;
-//! use chancery_relay::{ConnectionId, Effect, Input, Limits, Relay, memory::MemoryStorage};
+//! use chancery_relay::{ConnectionId, Effect, Input, Limits, Relay, Setup, memory::MemoryStorage};
 //! use chancery_wire::{Timestamp, Unverified, encode, proto};
 //!
 //! let mut rng = seeded([1; 32]);
@@ -13,8 +13,10 @@
 //! let hello = proto::Hello { version: 1, org_id: organisation.id().as_bytes().to_vec() };
 //! let hello = proto::ClientFrame { request: 1, body: Some(proto::client_frame::Body::Hello(hello)) };
 //!
-//! let (mut relay, mut storage) = (Relay::new(organisation, [0; 32], Limits::default()), MemoryStorage::new());
-//! let (connection, now) = (ConnectionId(1), Timestamp::from_millis(0));
+//! let (mut storage, connection, now) = (MemoryStorage::new(), ConnectionId(1), Timestamp::from_millis(0));
+//! let log_key = SigningKey::generate(&mut rng);
+//! let setup = Setup { organisation, pin: [0; 32], log_key, limits: Limits::default() };
+//! let mut relay = Relay::start(setup, &mut storage, now, &mut rng)?;
 //! let bytes = encode(&hello);
 //! relay.handle(&mut storage, Input::Opened { connection }, now, &mut rng)?;
 //! let effects = relay.handle(&mut storage, Input::Frame { connection, bytes: &bytes }, now, &mut rng)?;
@@ -39,6 +41,7 @@ pub mod conformance;
 mod connection;
 mod documents;
 pub mod limits;
+mod log;
 mod login;
 mod mailbox;
 pub mod memory;
@@ -46,13 +49,14 @@ mod prekeys;
 mod relay;
 mod step;
 mod storage;
+mod tree;
 
 #[cfg(test)]
 mod tests;
 
 pub use limits::{Limits, Rate};
-pub use relay::{ConnectionId, Effect, Input, Relay};
+pub use relay::{ConnectionId, Effect, Input, Relay, Setup, StartError};
 pub use storage::{
-    BlobId, BlobState, DeliveryId, DirectoryRow, EntryId, MAX_NUMBER, Mailbox, MailboxId, PrekeyBatch,
-    PrekeyPair, Storage, StorageError, Totals,
+    BlobId, BlobState, DeliveryId, DirectoryRow, EntryId, LogEntry, MAX_NUMBER, Mailbox, MailboxId,
+    PrekeyBatch, PrekeyPair, Storage, StorageError, Totals,
 };

@@ -21,6 +21,17 @@ pub const MAX_REMOVED_DEVICES: usize = 64;
 pub const BLOB_OVERHEAD: u64 = 4_096;
 /// Bytes after which a page of the directory ends: 256 KiB. Half a frame.
 pub const DIRECTORY_PAGE: usize = 256 * 1024;
+/// Bytes of leaves and contents after which a page of the log ends: 256 KiB. Half a frame.
+pub const LOG_PAGE: usize = 256 * 1024;
+/// Most devices that the log ever has of one member: 1,000, of which at most 16 stand at a time. Ending the member
+/// ends all of them in one transaction.
+pub const MAX_MEMBER_DEVICES: usize = 1_000;
+/// A checkpoint is signed anew after this time also if the log has not grown: 10 minutes, a sixth of the least age at
+/// which clients may be told to stop (R-LOG-8).
+pub const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(600);
+/// Least time between two tellings of everybody that the log has grown by entries whose content is not shown: 1 s.
+/// Ten thousand people who are enrolled one after another would otherwise have every device sync as often.
+pub const GROWN_INTERVAL: Duration = Duration::from_secs(1);
 /// Most bytes of a delivery token: 64. Tokens are not issued yet; the field has its bound already.
 pub const MAX_TOKEN: usize = 64;
 /// Ends are rounded up to the hour, so that they do not tell when something was stored (R-RELAY-19).
@@ -83,6 +94,10 @@ pub struct Limits {
     pub incomplete_blobs: u64,
     /// Directory entries: 100,000.
     pub directory_entries: u64,
+    /// Entries of the log: 2,000,000, some 500 MB. A company of 10,000 with ten devices and directory entries each in
+    /// a lifetime needs a tenth. How fast the desk appends is bounded by [`Self::frames`] alone: it may enrol
+    /// thousands in one go.
+    pub log_entries: u64,
     /// Envelopes pushed to a connection and not acknowledged: 64.
     pub window_envelopes: usize,
     /// Their bytes: 1 MiB.
@@ -124,6 +139,7 @@ impl Default for Limits {
             blobs: 500_000,
             incomplete_blobs: 50_000,
             directory_entries: 100_000,
+            log_entries: 2_000_000,
             window_envelopes: 64,
             window_bytes: 1 << 20,
             keep_envelopes: DAY.saturating_mul(60),

@@ -15,7 +15,7 @@ use crate::step::Step;
 use crate::storage::MailboxId;
 
 impl Step<'_> {
-    /// R-RELAY-6, R-RELAY-7. Whatever is wrong, the answer is the same and the connection ends, so that a
+    /// R-RELAY-6, R-RELAY-7, R-RELAY-49, R-RELAY-50. Whatever is wrong, the answer is the same and the connection ends, so that a
     /// challenge is answered once at most (R-RELAY-8).
     pub(crate) fn login(&mut self, id: ConnectionId, login: proto::Login) -> Answer {
         let challenge = match self.stage(id) {
@@ -24,7 +24,7 @@ impl Step<'_> {
             Some(Stage::Fresh) | None => return Err(Fault::Fatal(RefusalCode::BadRequest)),
         };
         let refused = Fault::Fatal(RefusalCode::NotAuthorised);
-        let organisation = &self.relay.organisation;
+        let organisation = self.relay.organisation();
         let (key, mailbox, credential) = match login.who {
             Some(Who::Credential(signed)) => {
                 let Ok(credential) = organisation.verify_credential(Unverified::new(signed), self.now) else {
@@ -44,6 +44,17 @@ impl Step<'_> {
         if key.verify(label::SIGN_RELAY_LOGIN, &message, &login.signature).is_err() {
             return Err(refused);
         }
+        if let Some(credential) = &credential {
+            // Only who has the device's key is told that it was ended.
+            if let Some(index) = self.end_of(credential)? {
+                let revoked = self.revoked(index)?;
+                self.to_close.push(id);
+                return Ok(Body::Revoked(revoked));
+            }
+            if !self.may_log_in(credential)? {
+                return Err(refused);
+            }
+        }
         self.admit(id, mailbox, credential)
     }
 
@@ -54,7 +65,12 @@ impl Step<'_> {
         }
         let state =
             credential.as_ref().map_or(Ok(proto::Done::default()), |credential| self.state(credential))?;
-        let reader = Reader { mailbox, credential: credential.map(Arc::new), subscription: None };
+        let reader = Reader {
+            mailbox,
+            credential: credential.map(Arc::new),
+            subscription: None,
+            told: self.relay.log_size(),
+        };
         self.set_stage(id, Stage::Mailbox(reader));
         self.relay.reads(mailbox, id);
         let readers = self.relay.readers(&mailbox);
@@ -72,7 +88,7 @@ impl Step<'_> {
         let batch = self.storage.prekey_batch(&device)?;
         let is_desk = credential.capabilities().contains(Capabilities::DESK);
         Ok(proto::Done {
-            log_size: 0,
+            log_size: self.relay.log_size(),
             prekeys: batch.map_or(0, |batch| batch.sequence),
             pairs: self.storage.prekey_pairs(&device)?,
             directory: if is_desk { self.storage.directory_sequence()? } else { 0 },

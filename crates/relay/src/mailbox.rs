@@ -18,7 +18,7 @@ impl Step<'_> {
         if self.storage.has_delivery(&mailbox, &delivery)? {
             return done();
         }
-        let is_desk = self.relay.organisation.desk().is_some_and(|desk| mailbox == desk.device_id().into());
+        let is_desk = self.relay.organisation().desk().is_some_and(|desk| mailbox == desk.device_id().into());
         let held = self.storage.mailbox(&mailbox)?;
         if held.map_or(!is_desk, |held| held.removed) {
             return Err(RefusalCode::NotFound.into());
@@ -154,6 +154,8 @@ impl Step<'_> {
             }
             let Some((sequence, envelope)) = next.filter(|_| room) else { return Ok(()) };
             subscription.pushed(sequence, envelope.len());
+            // What the log said before the envelope was stored, the client hears before it (R-RELAY-48).
+            self.tell(id);
             let body = Body::Envelope(proto::StoredEnvelope { sequence, envelope });
             self.effects.push(send(id, 0, body));
         }

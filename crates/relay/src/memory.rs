@@ -1,15 +1,17 @@
 //! A storage in memory, with transactions and faults, for tests and simulations.
 
 use alloc::collections::BTreeMap;
+use alloc::string::String;
 use alloc::vec::Vec;
 use core::ops::RangeBounds;
 
-use chancery_identity::DeviceId;
+use chancery_identity::log::{Leaf, LeafKind};
+use chancery_identity::{DeviceId, MemberId};
 use chancery_wire::Timestamp;
 
 use crate::storage::{
-    BlobId, BlobState, DeliveryId, DirectoryRow, EntryId, Mailbox, MailboxId, PrekeyBatch, PrekeyPair,
-    Storage, StorageError, Totals,
+    BlobId, BlobState, DeliveryId, DirectoryRow, EntryId, LogEntry, Mailbox, MailboxId, PrekeyBatch,
+    PrekeyPair, Storage, StorageError, Totals,
 };
 
 /// Keeps everything in maps. It survives the relay that used it, which is how a simulation restarts one.
@@ -23,7 +25,8 @@ pub struct MemoryStorage {
     blobs: Table<BlobId, (BlobState, Timestamp)>,
     parts: Table<(BlobId, u64), Vec<u8>>,
     directory: Table<EntryId, DirectoryRow>,
-    relay_record: Table<(), (u64, Vec<u8>)>,
+    log: Table<u64, LogEntry>,
+    note: Table<(), String>,
     failing_commits: u32,
     failure: Option<StorageError>,
 }
@@ -59,7 +62,14 @@ impl MemoryStorage {
         self.blobs.end(end);
         self.parts.end(end);
         self.directory.end(end);
-        self.relay_record.end(end);
+        self.log.end(end);
+        self.note.end(end);
+    }
+
+    fn leaves(&self, kind: LeafKind) -> impl Iterator<Item = (u64, Leaf)> {
+        let leaves =
+            self.log.rows.iter().filter_map(|(index, entry)| Some((*index, Leaf::from_bytes(&entry.leaf)?)));
+        leaves.filter(move |(_, leaf)| leaf.kind == kind)
     }
 
     fn count_out(&mut self, mailbox: &MailboxId, len: usize) {
@@ -270,12 +280,47 @@ impl Storage for MemoryStorage {
         Ok(later.min_by_key(|row| row.sequence).cloned())
     }
 
-    fn relay_record(&self) -> Result<Option<(u64, Vec<u8>)>, StorageError> {
-        Ok(self.relay_record.get(&()).cloned())
+    fn log_append(&mut self, index: u64, entry: &LogEntry) -> Result<(), StorageError> {
+        self.log.put(index, entry.clone());
+        Ok(())
     }
 
-    fn put_relay_record(&mut self, sequence: u64, record: &[u8]) -> Result<(), StorageError> {
-        self.relay_record.put((), (sequence, record.to_vec()));
+    fn log_entry(&self, index: u64) -> Result<Option<LogEntry>, StorageError> {
+        Ok(self.log.get(&index).cloned())
+    }
+
+    fn log_page(&self, from: u64, bytes: usize) -> Result<Vec<LogEntry>, StorageError> {
+        let (mut page, mut held) = (Vec::new(), 0_usize);
+        for (_, entry) in self.log.rows.range(from..) {
+            if held >= bytes {
+                break;
+            }
+            let content = entry.content.as_ref().map_or(0, Vec::len);
+            held = held.saturating_add(Leaf::LEN).saturating_add(content);
+            page.push(entry.clone());
+        }
+        Ok(page)
+    }
+
+    fn log_about(&self, kind: LeafKind, subject: &[u8; 16]) -> Result<Option<u64>, StorageError> {
+        Ok(self.leaves(kind).find(|(_, leaf)| leaf.subject == *subject).map(|(index, _)| index))
+    }
+
+    fn log_commitment(&self, kind: LeafKind, commitment: &[u8; 32]) -> Result<Option<u64>, StorageError> {
+        Ok(self.leaves(kind).find(|(_, leaf)| leaf.commitment == *commitment).map(|(index, _)| index))
+    }
+
+    fn log_devices(&self, member: &MemberId) -> Result<Vec<DeviceId>, StorageError> {
+        let of_member = self.leaves(LeafKind::Credential).filter(|(_, leaf)| leaf.member() == *member);
+        Ok(of_member.map(|(_, leaf)| leaf.device()).collect())
+    }
+
+    fn note(&self) -> Result<Option<String>, StorageError> {
+        Ok(self.note.get(&()).cloned())
+    }
+
+    fn put_note(&mut self, note: &str) -> Result<(), StorageError> {
+        self.note.put((), note.into());
         Ok(())
     }
 

@@ -4,12 +4,15 @@ use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 
 use chancery_crypto::rng::CryptoRng;
-use chancery_identity::Organisation;
+use chancery_crypto::signature::{SigningKey, VerifyingKey};
+use chancery_identity::checkpoint::Checkpoint;
+use chancery_identity::{LogError, Organisation};
 use chancery_wire::{Limit, RefusalCode, Timestamp, decode, encode, proto};
 use proto::relay_frame::Body;
 
 use crate::connection::{Connection, Reader, Stage};
 use crate::limits::{Bucket, Limits};
+use crate::log::Log;
 use crate::step::Step;
 use crate::storage::{MailboxId, Storage, StorageError};
 
@@ -18,7 +21,7 @@ use crate::storage::{MailboxId, Storage, StorageError};
 pub struct ConnectionId(pub u64);
 
 /// Something that happened.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy)]
 pub enum Input<'a> {
     /// A client connected.
     Opened {
@@ -37,8 +40,36 @@ pub enum Input<'a> {
         /// Which.
         connection: ConnectionId,
     },
+    /// The organisation's public document has changed. The log takes over what it lacks (R-RELAY-55); of another
+    /// organisation's it takes nothing.
+    Organisation(&'a Organisation),
     /// About a second has passed.
     Tick,
+}
+
+/// What a relay is started with.
+#[derive(Debug)]
+pub struct Setup {
+    /// The organisation's public document, of which the log takes over what it lacks.
+    pub organisation: Organisation,
+    /// SHA-256 of the relay certificate's public key, to which logins are bound.
+    pub pin: [u8; 32],
+    /// Signs the log's checkpoints; the same for as long as the storage is.
+    pub log_key: SigningKey,
+    /// What the relay puts up with.
+    pub limits: Limits,
+}
+
+/// Why a relay cannot start on a storage. The storage has not changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// The storage gave up.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    /// The stored log is damaged, or its checkpoint was signed with another key: put both back as they were.
+    #[error("the stored log is not sound, or of another log key: {0}")]
+    Log(LogError),
 }
 
 /// Something to do, in this order, after the transaction has been committed.
@@ -60,26 +91,43 @@ pub enum Effect {
 
 /// One organisation's relay.
 ///
-/// It remembers connections; everything else is in the [`Storage`], so that a relay that was killed goes on
-/// where its last commit was.
+/// It remembers connections and what follows from the log; everything else is in the [`Storage`], so that a relay
+/// that was killed goes on where its last commit was.
 #[derive(Debug)]
 pub struct Relay {
-    pub(crate) organisation: Organisation,
+    pub(crate) log: Log,
+    pub(crate) log_key: SigningKey,
     pub(crate) pin: [u8; 32],
     pub(crate) limits: Limits,
     pub(crate) shared: SharedRates,
     connections: BTreeMap<ConnectionId, Connection>,
     readers: BTreeMap<MailboxId, BTreeSet<ConnectionId>>,
     undo: BTreeMap<ConnectionId, Option<Connection>>,
+    undo_log: Option<Log>,
 }
 
 impl Relay {
-    /// Makes a relay of `organisation`; `pin` is the SHA-256 of its certificate's public key, to which logins
-    /// are bound.
-    #[must_use]
-    pub fn new(organisation: Organisation, pin: [u8; 32], limits: Limits) -> Self {
-        Self {
-            organisation,
+    /// Starts a relay on a storage: rebuilds the log's state from it, and takes over from the public document what
+    /// the log lacks (R-RELAY-44, R-RELAY-55).
+    ///
+    /// # Errors
+    ///
+    /// [`StartError`]: the relay must not run on this storage with this key.
+    pub fn start(
+        setup: Setup,
+        storage: &mut dyn Storage,
+        now: Timestamp,
+        rng: &mut dyn CryptoRng,
+    ) -> Result<Self, StartError> {
+        let Setup { organisation, pin, log_key, limits } = setup;
+        let mut log = Log::replay(&organisation, storage)?;
+        if let Some(note) = storage.note()? {
+            let checkpoint = Checkpoint::verify(&note, &organisation.id(), log_key.verifying_key());
+            log.resume(checkpoint.map_err(StartError::Log)?)?;
+        }
+        let mut relay = Self {
+            log,
+            log_key,
             pin,
             limits,
             shared: SharedRates {
@@ -90,23 +138,28 @@ impl Relay {
             connections: BTreeMap::new(),
             readers: BTreeMap::new(),
             undo: BTreeMap::new(),
-        }
+            undo_log: None,
+        };
+        relay.handle(storage, Input::Organisation(&organisation), now, rng)?;
+        Ok(relay)
     }
 
-    /// Takes a newer public document over; returns whether it is the same organisation's. If it is not,
-    /// nothing changes.
-    pub fn replace_organisation(&mut self, organisation: Organisation) -> bool {
-        let same = organisation.id() == self.organisation.id();
-        if same {
-            self.organisation = organisation;
-        }
-        same
-    }
-
-    /// Returns the public document in use.
+    /// Returns the organisation as the log has it.
     #[must_use]
-    pub const fn organisation(&self) -> &Organisation {
-        &self.organisation
+    pub fn organisation(&self) -> &Organisation {
+        self.log.authority.organisation()
+    }
+
+    /// Returns the key that verifies the log's checkpoints.
+    #[must_use]
+    pub const fn log_key(&self) -> &VerifyingKey {
+        self.log_key.verifying_key()
+    }
+
+    /// Returns how many entries the log has.
+    #[must_use]
+    pub fn log_size(&self) -> u64 {
+        self.log.head.size()
     }
 
     /// Returns how many connections are open.
@@ -164,12 +217,14 @@ impl Relay {
         rng: &mut dyn CryptoRng,
     ) -> Result<Vec<Effect>, StorageError> {
         self.undo.clear();
+        self.undo_log = None;
         let shared = self.shared;
         let result = storage.begin().and_then(|()| {
             let mut step = Step::new(self, storage, now, rng);
             for input in inputs {
                 step.input(input)?;
             }
+            step.finish_log()?;
             let effects = step.effects;
             storage.commit().map(|()| effects)
         });
@@ -181,8 +236,11 @@ impl Relay {
         result
     }
 
-    /// Puts every connection that the failed transaction touched back to what it was.
+    /// Puts the log and every connection that the failed transaction touched back to what they were.
     fn restore(&mut self) {
+        if let Some(log) = self.undo_log.take() {
+            self.log = log;
+        }
         for (id, before) in core::mem::take(&mut self.undo) {
             match before {
                 Some(connection) => self.connections.insert(id, connection),
@@ -205,7 +263,7 @@ impl Relay {
                 self.forget(connection);
                 Vec::new()
             }
-            Input::Tick => Vec::new(),
+            Input::Tick | Input::Organisation(_) => Vec::new(),
             Input::Frame { connection, bytes } => {
                 let request = decode::<proto::ClientFrame>(bytes, Limit::FRAME)
                     .map_or(0, |frame| frame.unchecked().request);
@@ -246,6 +304,12 @@ impl Relay {
 
     pub(crate) fn connection(&self, id: ConnectionId) -> Option<&Connection> {
         self.connections.get(&id)
+    }
+
+    /// Returns the log to change, and remembers what it was.
+    pub(crate) fn log_mut(&mut self) -> &mut Log {
+        self.undo_log.get_or_insert_with(|| self.log.clone());
+        &mut self.log
     }
 
     /// Returns a connection to change, and remembers what it was.

@@ -25,6 +25,8 @@ pub(crate) struct Step<'a> {
     pub(crate) effects: Vec<Effect>,
     /// Connections to push to once the request has been answered.
     pub(crate) to_push: Vec<ConnectionId>,
+    /// Connections to close once the request has been answered.
+    pub(crate) to_close: Vec<ConnectionId>,
 }
 
 impl<'a> Step<'a> {
@@ -34,7 +36,7 @@ impl<'a> Step<'a> {
         now: Timestamp,
         rng: &'a mut dyn CryptoRng,
     ) -> Self {
-        Self { relay, storage, now, rng, effects: Vec::new(), to_push: Vec::new() }
+        Self { relay, storage, now, rng, effects: Vec::new(), to_push: Vec::new(), to_close: Vec::new() }
     }
 
     pub(crate) fn input(&mut self, input: &Input<'_>) -> Result<(), StorageError> {
@@ -46,6 +48,11 @@ impl<'a> Step<'a> {
             Input::Frame { connection, bytes } => self.frame(connection, bytes),
             Input::Closed { connection } => {
                 self.relay.forget(connection);
+                Ok(())
+            }
+            Input::Organisation(organisation) => {
+                self.take_over(organisation)?;
+                self.close_all();
                 Ok(())
             }
             Input::Tick => self.tick(),
@@ -79,7 +86,14 @@ impl<'a> Step<'a> {
         for reader in core::mem::take(&mut self.to_push) {
             self.push(reader)?;
         }
+        self.close_all();
         Ok(())
+    }
+
+    fn close_all(&mut self) {
+        for id in core::mem::take(&mut self.to_close) {
+            self.close(id);
+        }
     }
 
     fn answer(&mut self, id: ConnectionId, request: u64, answer: Answer) -> Result<(), StorageError> {
@@ -107,21 +121,22 @@ impl<'a> Step<'a> {
             Request::SyncDirectory(sync) => self.sync_directory(id, &sync),
             Request::Reply(reply) => self.reply(id, &reply),
             Request::PublishDirectory(entry) => self.publish_directory(id, &entry),
-            Request::PublishRelayRecord(record) => self.publish_relay_record(id, record),
-            Request::AppendLog(_) | Request::SyncLog(_) | Request::GetCheckpoint(_) => {
-                Err(RefusalCode::BadRequest.into())
-            }
+            Request::AppendLog(append) => self.append_log(id, append),
+            Request::SyncLog(sync) => self.sync_log(id, &sync),
+            Request::GetCheckpoint(get) => self.get_checkpoint(id, &get),
             Request::Deliver(_)
             | Request::ClaimPrekeys(_)
             | Request::PutBlob(_)
             | Request::GetBlob(_)
-            | Request::GetOrganisation(_) => {
+            | Request::GetOrganisation(_)
+            | Request::GetLogKey(_) => {
                 self.be_anonymous(id)?;
                 match request {
                     Request::Deliver(deliver) => self.deliver(&deliver),
                     Request::ClaimPrekeys(claim) => self.claim_prekeys(&claim),
                     Request::PutBlob(put) => self.put_blob(id, &put),
                     Request::GetBlob(get) => self.get_blob(&get),
+                    Request::GetLogKey(_) => self.log_key(),
                     _ => self.organisation_document(),
                 }
             }
@@ -136,7 +151,7 @@ impl<'a> Step<'a> {
         if hello.version != VERSION {
             return Err(Fault::Fatal(RefusalCode::UnsupportedVersion));
         }
-        if hello.org_id != self.relay.organisation.id().as_bytes() {
+        if hello.org_id != self.relay.organisation().id().as_bytes() {
             return Err(Fault::Fatal(RefusalCode::WrongOrganisation));
         }
         let challenge = random_bytes(self.rng);
@@ -145,7 +160,7 @@ impl<'a> Step<'a> {
     }
 
     /// Lets a request pass that names no device, and makes a fresh connection one that never will (R-RELAY-5).
-    fn be_anonymous(&mut self, id: ConnectionId) -> Result<(), Fault> {
+    pub(crate) fn be_anonymous(&mut self, id: ConnectionId) -> Result<(), Fault> {
         match self.stage(id) {
             Some(Stage::Anonymous) => Ok(()),
             Some(Stage::Greeted { .. }) => {
@@ -198,6 +213,7 @@ impl<'a> Step<'a> {
         for id in late {
             self.close(id);
         }
+        self.renew_checkpoint()?;
         self.storage.expire(now, EXPIRED_PER_TICK)
     }
 

@@ -1,8 +1,10 @@
 //! What the relay keeps, as a trait: rows in, rows out, no decisions.
 
+use alloc::string::String;
 use alloc::vec::Vec;
 
-use chancery_identity::DeviceId;
+use chancery_identity::log::{Leaf, LeafKind};
+use chancery_identity::{DeviceId, MemberId};
 use chancery_wire::Timestamp;
 
 /// The largest number that is handed to a storage: 2^63 − 1, what databases can hold.
@@ -153,6 +155,17 @@ pub struct DirectoryRow {
     pub sequence: u64,
 }
 
+/// An entry of the log as it is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogEntry {
+    /// The leaf, as R-LOG-2 lays it out; the storage finds entries by what is in it.
+    pub leaf: [u8; Leaf::LEN],
+    /// The statement, an encoded `Signed`, if the log shows it.
+    pub content: Option<Vec<u8>>,
+    /// Hashes of the subtrees that the entry completes, 32 bytes each, smallest first.
+    pub nodes: Vec<u8>,
+}
+
 /// Where the relay keeps what it keeps (R-RELAY-10).
 ///
 /// Everything between [`Self::begin`] and [`Self::commit`] takes effect together and is durable when `commit`
@@ -250,10 +263,30 @@ pub trait Storage {
     /// Returns the entry whose sequence is the lowest above `after`.
     fn next_directory_entry(&self, after: u64) -> Result<Option<DirectoryRow>, StorageError>;
 
-    /// Returns the relay record that was published: its sequence and the encoded `Signed`.
-    fn relay_record(&self) -> Result<Option<(u64, Vec<u8>)>, StorageError>;
-    /// Replaces the relay record.
-    fn put_relay_record(&mut self, sequence: u64, record: &[u8]) -> Result<(), StorageError>;
+    /// Puts an entry at the end of the log; `index` is the number of entries before it.
+    fn log_append(&mut self, index: u64, entry: &LogEntry) -> Result<(), StorageError>;
+
+    /// Returns the entry `index`.
+    fn log_entry(&self, index: u64) -> Result<Option<LogEntry>, StorageError>;
+
+    /// Returns the entries from `from` on, in their order, and stops after the one with which their leaves and
+    /// contents have `bytes` bytes or more.
+    fn log_page(&self, from: u64, bytes: usize) -> Result<Vec<LogEntry>, StorageError>;
+
+    /// Returns the index of the first entry of a kind about a subject.
+    fn log_about(&self, kind: LeafKind, subject: &[u8; 16]) -> Result<Option<u64>, StorageError>;
+
+    /// Returns the index of the first entry of a kind with a commitment.
+    fn log_commitment(&self, kind: LeafKind, commitment: &[u8; 32]) -> Result<Option<u64>, StorageError>;
+
+    /// Returns every device for which the log has a credential of a member, in the order of the entries.
+    fn log_devices(&self, member: &MemberId) -> Result<Vec<DeviceId>, StorageError>;
+
+    /// Returns the newest checkpoint, a signed note.
+    fn note(&self) -> Result<Option<String>, StorageError>;
+
+    /// Replaces the newest checkpoint.
+    fn put_note(&mut self, note: &str) -> Result<(), StorageError>;
 
     /// Deletes up to `most` envelopes, delivery ids, blobs and reply mailboxes (with what is in them) each
     /// whose end is not after `now`.

@@ -2,6 +2,8 @@
 
 mod blobs;
 mod documents;
+mod ends;
+mod log;
 mod login;
 mod mailboxes;
 mod prekeys;

@@ -1,9 +1,11 @@
 //! The relay as the world reaches it: frames in, answers and pushes out, one connection at a time.
 
-use chancery_crypto::rng::CryptoRng;
+use chancery_crypto::rng::{CryptoRng, seeded};
+use chancery_crypto::secret::Secret;
+use chancery_crypto::signature::SigningKey;
 use chancery_identity::Organisation;
 use chancery_relay::memory::MemoryStorage;
-use chancery_relay::{ConnectionId, Effect, Input, Limits, Relay};
+use chancery_relay::{ConnectionId, Effect, Input, Limits, Relay, Setup};
 use chancery_wire::proto::{ClientFrame, Hello, RelayFrame, client_frame, relay_frame};
 use chancery_wire::{Limit, Timestamp, decode, encode};
 
@@ -26,14 +28,15 @@ pub(crate) struct Line {
 
 impl Exchange {
     pub(crate) fn new(organisation: Organisation) -> Self {
-        let relay = Relay::new(organisation, PIN, Limits::default());
-        Self { relay, storage: MemoryStorage::new(), next_connection: 1 }
+        let mut storage = MemoryStorage::new();
+        let relay = start(organisation, &mut storage);
+        Self { relay, storage, next_connection: 1 }
     }
 
     /// Kills the relay: whatever it did not commit is gone, and so are all connections.
     pub(crate) fn restart(&mut self) {
         let organisation = self.relay.organisation().clone();
-        self.relay = Relay::new(organisation, PIN, Limits::default());
+        self.relay = start(organisation, &mut self.storage);
     }
 
     pub(crate) fn connect(&mut self, now: Timestamp, rng: &mut dyn CryptoRng) -> Line {
@@ -85,4 +88,11 @@ impl Exchange {
         }
         answer.expect("every request is answered")
     }
+}
+
+/// Starts a relay on a storage, each time with the same log key.
+fn start(organisation: Organisation, storage: &mut MemoryStorage) -> Relay {
+    let log_key = SigningKey::from_seed(Secret::from_slice(&[0x71; 64]).expect("64 bytes"));
+    let setup = Setup { organisation, pin: PIN, log_key, limits: Limits::default() };
+    Relay::start(setup, storage, Timestamp::default(), &mut seeded([0x72; 32])).expect("memory does not fail")
 }

@@ -141,6 +141,7 @@ pub(super) struct Address {
     pub(super) listen: String,
     pub(super) url: String,
     pub(super) pin: String,
+    pub(super) log_key: String,
 }
 
 /// Everything that runs. Dropping it ends all processes, and then removes the folder: fields drop in order.
@@ -261,7 +262,12 @@ impl Stage {
         let printed = self.relay_logs().join(format!("printed-{}", relay.id()));
         std::fs::write(&printed, line.to_string()).map_err(|error| Failure::io(printed.display(), &error))?;
         self.relay = Some(relay);
-        Ok(Address { listen: text(&line, "listen")?, url: text(&line, "url")?, pin: text(&line, "pin")? })
+        Ok(Address {
+            listen: text(&line, "listen")?,
+            url: text(&line, "url")?,
+            pin: text(&line, "pin")?,
+            log_key: text(&line, "log_key")?,
+        })
     }
 
     /// Makes somebody a member with an invitation link and a key file, which the command makes; returns who

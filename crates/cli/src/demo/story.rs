@@ -95,7 +95,8 @@ async fn relay(stage: &mut Stage) -> Result<Address, Failure> {
     stage.transcript.scene("A relay, which gets the organisation's public half and no secret")?;
     let relay = stage.start_relay("127.0.0.1:0").await?;
     stage.transcript.note(&format!("The relay answers at {}.", relay.url))?;
-    stage.office_runs(Call::new(&["org", "relay", &relay.url, "--pin", &relay.pin])).await?;
+    let record = ["org", "relay", &relay.url, "--pin", &relay.pin, "--log-key", &relay.log_key];
+    stage.office_runs(Call::new(&record)).await?;
     stage.open_desk().await?;
     stage
         .transcript

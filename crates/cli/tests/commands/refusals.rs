@@ -49,18 +49,52 @@ fn a_damaged_link_is_refused() {
 }
 
 #[test]
-fn an_invitation_of_another_organisation_is_refused() {
-    let here = Company::open();
+fn a_relay_is_recorded_while_it_runs_and_only_if_it_is_the_right_one() {
+    let mut here = Company::without_desk();
     let elsewhere = Company::without_desk();
-    // The right address and pin, but a relay that serves somebody else.
     let (org, key) = (here.at("org"), here.at("org.key"));
-    let record = ["org", "relay", &elsewhere.url, "--pin", &elsewhere.pin, "--dir", &org, "--key-file", &key];
-    run(&[&record[..], &["--json"]].concat()).ok();
-    here.enroll("alice", &here.invite("alice")).fails(2, "wrong-organisation", false);
+    let before = std::fs::read(here.path("org/public/organisation.bin")).unwrap();
+    let record = |url: &str, pin: &str, log_key: &[&str]| {
+        let fixed = ["org", "relay", url, "--pin", pin, "--dir", &org, "--key-file", &key, "--json"];
+        run(&[&fixed, log_key].concat())
+    };
+    record(&elsewhere.url, &elsewhere.pin, &[]).fails(2, "wrong-organisation", false);
+    record(&here.url, &elsewhere.pin, &[]).fails(2, "wrong-relay", false);
+    record(&here.url, &here.pin, &["--log-key", &elsewhere.log_key]).fails(1, "wrong-log-key", false);
+    here.relay.stop();
+    let refused = record(&here.url, &here.pin, &["--log-key", &here.log_key]);
+    refused.fails(5, "relay-unreachable", true);
+    assert!(refused.message().contains("start it first"), "{}", refused.message());
+    assert_eq!(
+        std::fs::read(here.path("org/public/organisation.bin")).unwrap(),
+        before,
+        "nothing was recorded"
+    );
+    here.restart_relay();
+    let recorded = record(&here.url, &here.pin, &["--log-key", &here.log_key]).ok();
+    assert_eq!(string(&recorded["log_key"]), here.log_key);
+}
+
+#[test]
+fn an_invitation_of_another_organisation_is_refused() {
+    let mut here = Company::without_desk();
+    let mut elsewhere = Company::without_desk();
+    let (address, public) = (here.url.trim_start_matches("wss://").to_owned(), elsewhere.at("org/public"));
+    let (for_alice, for_bob) = (here.invite("alice"), here.invite("bob"));
+    here.relay.stop();
+    elsewhere.relay.stop();
     // The right address, but another key than the pinned one.
-    let record = ["org", "relay", &here.url, "--pin", &elsewhere.pin, "--dir", &org, "--key-file", &key];
-    run(&[&record[..], &["--json"]].concat()).ok();
-    here.enroll("bob", &here.invite("bob")).fails(2, "wrong-relay", false);
+    let mut wrong = start_relay(&public, &elsewhere.at("data"), &address);
+    wrong.line();
+    here.enroll("bob", &for_bob).fails(2, "wrong-relay", false);
+    wrong.stop();
+    // The right address and key, but a relay that serves somebody else.
+    std::fs::copy(here.path("data/relay-key.pem"), elsewhere.path("data/relay-key.pem")).unwrap();
+    std::fs::remove_file(elsewhere.path("data/relay-certificate.pem")).unwrap();
+    let mut wrong = start_relay(&public, &elsewhere.at("data"), &address);
+    assert_eq!(wrong.line()["pin"], here.pin.as_str());
+    here.enroll("alice", &for_alice).fails(2, "wrong-organisation", false);
+    wrong.stop();
     assert!(!here.path("bob/store.db").exists());
 }
 

@@ -185,6 +185,7 @@ pub(crate) struct Company {
     pub(crate) relay: Daemon,
     pub(crate) url: String,
     pub(crate) pin: String,
+    pub(crate) log_key: String,
     desk: Option<Daemon>,
 }
 
@@ -205,9 +206,9 @@ impl Company {
         let public = text(&Path::new(&org).join("public"));
         let mut relay = start_relay(&public, &data, "127.0.0.1:0");
         let ready = relay.line();
-        let (url, pin) = (string(&ready["url"]), string(&ready["pin"]));
+        let [url, pin, log_key] = ["url", "pin", "log_key"].map(|field| string(&ready[field]));
         run(&["org", "relay", &url, "--pin", &pin, "--dir", &org, "--key-file", &key, "--json"]).ok();
-        Self { folder, relay, url, pin, desk: None }
+        Self { folder, relay, url, pin, log_key, desk: None }
     }
 
     pub(crate) fn start_desk(&mut self) {

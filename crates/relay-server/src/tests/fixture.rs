@@ -32,7 +32,10 @@ impl Acme {
             suite: 1,
             org_id: org_id.as_bytes().to_vec(),
             key: issuer.verifying_key().as_bytes().to_vec(),
-            capabilities: Capabilities::ENROL.bits(),
+            capabilities: Capabilities::ENROL
+                .union(Capabilities::OFFBOARD)
+                .union(Capabilities::POLICY)
+                .bits(),
             not_before: 0,
             not_after: u64::MAX,
         };
@@ -60,7 +63,16 @@ impl Acme {
         std::fs::write(directory.join("organisation.bin"), encode(&self.document)).unwrap();
     }
 
+    /// A member's device; its credential is not in the log yet.
     pub(crate) fn device(&mut self, id: [u8; 16]) -> Device {
+        self.with_credential(id, Capabilities::MEMBER)
+    }
+
+    pub(crate) fn desk(&mut self) -> Device {
+        self.with_credential([0xDE; 16], Capabilities::DESK)
+    }
+
+    fn with_credential(&mut self, id: [u8; 16], capabilities: Capabilities) -> Device {
         let keys = DeviceKeys::generate(&mut *self.rng);
         let body = proto::CredentialBody {
             suite: 1,
@@ -71,12 +83,36 @@ impl Acme {
             signing_key: keys.signing.verifying_key().as_bytes().to_vec(),
             identity_key: keys.identity.public().as_bytes().to_vec(),
             group_key: keys.group.verifying_key().as_bytes().to_vec(),
-            capabilities: Capabilities::MEMBER.bits(),
+            capabilities: capabilities.bits(),
             not_before: 0,
             not_after: u64::MAX,
         };
         let credential = sign::sign_credential(&self.issuer, &body, &mut *self.rng);
         Device { id, keys, credential }
+    }
+
+    /// Signs where the relay is.
+    pub(crate) fn relay_record(&mut self, sequence: u64) -> proto::Signed {
+        let body = proto::RelayRecordBody {
+            org_id: self.org_id.as_bytes().to_vec(),
+            issuer_id: Issuer::id_of(&self.document.issuers[0]).as_bytes().to_vec(),
+            url: "wss://relay.example:443".into(),
+            pin: vec![4; 32],
+            sequence,
+            log_key: self.issuer.verifying_key().as_bytes().to_vec(),
+        };
+        sign::sign_relay_record(&self.issuer, &body, &mut *self.rng)
+    }
+
+    /// Signs the end of a device.
+    pub(crate) fn end(&mut self, device: &Device) -> proto::Signed {
+        let body = proto::RevocationBody {
+            org_id: self.org_id.as_bytes().to_vec(),
+            issuer_id: Issuer::id_of(&self.document.issuers[0]).as_bytes().to_vec(),
+            member_id: vec![1; 16],
+            device_id: device.id.to_vec(),
+        };
+        sign::sign_revocation(&self.issuer, &body, &mut *self.rng)
     }
 
     pub(crate) fn hello(&self) -> Request {
@@ -106,4 +142,8 @@ pub(crate) fn frame(request: u64, body: Request) -> Vec<u8> {
 
 pub(crate) fn read(frame: &[u8]) -> proto::RelayFrame {
     decode(frame, Limit::FRAME).unwrap().into_unchecked()
+}
+
+pub(crate) fn append(kind: u8, statement: &proto::Signed) -> Request {
+    Request::AppendLog(proto::AppendLog { kind: kind.into(), statement: Some(statement.clone()) })
 }

@@ -3,10 +3,12 @@
 use std::fs;
 use std::path::Path;
 
+use chancery_crypto::signature::SigningKey;
+use chancery_identity::log::LeafKind;
 use chancery_identity::{OrgId, Organisation};
 use chancery_relay::{
-    BlobId, BlobState, ConnectionId, DeliveryId, Effect, Input, Limits, MailboxId, Relay, Storage,
-    StorageError, conformance,
+    BlobId, BlobState, ConnectionId, DeliveryId, Effect, Input, Limits, LogEntry, MailboxId, Relay, Setup,
+    Storage, StorageError, conformance,
 };
 use chancery_wire::proto::relay_frame::Body;
 use chancery_wire::{RefusalCode, Timestamp, Unverified};
@@ -121,9 +123,9 @@ fn newer_formats_and_other_organisations_are_refused() {
     let other = SqliteStorage::open(directory.path(), &OrgId::new([2; 32]));
     assert_eq!(other.err(), Some(ServerError::OtherOrganisation));
     let database = rusqlite::Connection::open(directory.path().join("relay.db")).unwrap();
-    database.pragma_update(None, "user_version", 3).unwrap();
+    database.pragma_update(None, "user_version", 4).unwrap();
     let newer = SqliteStorage::open(directory.path(), &ORG);
-    assert_eq!(newer.err(), Some(ServerError::NewerFormat { found: 3, supported: 2 }));
+    assert_eq!(newer.err(), Some(ServerError::NewerFormat { found: 4, supported: 3 }));
     drop(database);
     fs::write(directory.path().join("relay.db"), b"this is no database, it is some text").unwrap();
     let _ = fs::remove_file(directory.path().join("relay.db-wal"));
@@ -136,7 +138,8 @@ fn a_database_of_the_first_format_is_taken_over_and_forgets_the_oldest_deliverie
     let (mailbox, old, older) = (MailboxId::new([1; 16]), DeliveryId::new([1; 16]), DeliveryId::new([2; 16]));
     transaction(&mut open(directory.path()), |storage| storage.create_mailbox(&mailbox, 6, None));
     let database = rusqlite::Connection::open(directory.path().join("relay.db")).unwrap();
-    let first = "ALTER TABLE mailboxes DROP COLUMN removed";
+    let first = "ALTER TABLE mailboxes DROP COLUMN removed; DROP TABLE log; DROP TABLE log_note;
+        CREATE TABLE relay_record (id INTEGER PRIMARY KEY CHECK (id = 1), sequence INTEGER NOT NULL, record BLOB NOT NULL) STRICT;";
     database.execute_batch(first).unwrap();
     database.pragma_update(None, "user_version", 1).unwrap();
     for (delivery, expires) in [(old, 4_000_000), (older, 3_000_000)] {
@@ -151,6 +154,14 @@ fn a_database_of_the_first_format_is_taken_over_and_forgets_the_oldest_deliverie
     assert_eq!(noted, [true, true, false], "R-RELAY-14: the oldest goes first");
     let held = storage.mailbox(&mailbox).unwrap().map(|held| (held.last_sequence, held.removed));
     assert_eq!(held, Some((6, false)));
+    assert!(storage.columns().unwrap().iter().all(|column| !column.starts_with("relay_record")));
+    let entry = LogEntry { leaf: [7; 90], content: None, nodes: Vec::new() };
+    transaction(&mut storage, |storage| storage.log_append(0, &entry));
+    assert_eq!(
+        storage.log_entry(0),
+        Ok(Some(entry)),
+        "R-RELAY-44: a database without a log gets an empty one"
+    );
     drop(storage);
     assert!(open(directory.path()).has_delivery(&mailbox, &new).unwrap(), "and opens again");
 }
@@ -218,7 +229,9 @@ fn a_full_disk_refuses_deliveries_and_the_relay_lives_on() {
     let mut acme = Acme::new(1);
     let organisation = Organisation::verify(Unverified::new(acme.document.clone()), None).unwrap();
     let mut storage = SqliteStorage::open(directory.path(), &acme.org_id).unwrap();
-    let mut relay = Relay::new(organisation, [0; 32], Limits::default());
+    let log_key = SigningKey::generate(&mut *acme.rng);
+    let setup = Setup { organisation, pin: [0; 32], log_key, limits: Limits::default() };
+    let mut relay = Relay::start(setup, &mut storage, Timestamp::from_millis(1_000), &mut *acme.rng).unwrap();
     let alice = acme.device([1; 16]);
     let mailbox = MailboxId::new(alice.id);
     transaction(&mut storage, |storage| storage.create_mailbox(&mailbox, 0, None));
@@ -227,7 +240,7 @@ fn a_full_disk_refuses_deliveries_and_the_relay_lives_on() {
     let hello = frame(1, acme.hello());
     assert!(matches!(ask(&mut relay, &mut storage, &mut acme, &hello)[..], [Body::Welcome(_)]));
 
-    storage.limit_pages(60);
+    storage.limit_pages(80);
     let mut stored = 0_u8;
     let refused = loop {
         let bytes = frame(2, deliver(&alice, stored, &[7; 60_000]));
@@ -261,4 +274,28 @@ fn deleted_envelopes_are_overwritten() {
     let bytes = fs::read(directory.path().join("relay.db")).unwrap();
     assert!(!bytes.windows(marker.len()).any(|window| window == marker), "R-RELAY-21");
     assert!(!directory.path().join("relay.db-wal").exists());
+}
+
+#[test]
+fn what_the_log_is_asked_for_is_found_by_an_index_however_long_it_is() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut storage = open(directory.path());
+    transaction(&mut storage, |storage| {
+        (0..3_000_u32).try_for_each(|n| {
+            let mut leaf = [0; 90];
+            (leaf[0], leaf[1]) = (1, 4);
+            leaf[10..14].copy_from_slice(&n.to_be_bytes());
+            leaf[26..30].copy_from_slice(&(n / 2).to_be_bytes());
+            leaf[58..62].copy_from_slice(&n.to_be_bytes());
+            storage.log_append(n.into(), &LogEntry { leaf, content: None, nodes: Vec::new() })
+        })
+    });
+    for plan in storage.log_plans() {
+        assert!(plan.contains("INDEX log_") || plan.contains("INTEGER PRIMARY KEY"), "{plan}");
+        assert!(!plan.contains("TEMP B-TREE"), "{plan}");
+    }
+    let mut subject = [0; 16];
+    subject[..4].copy_from_slice(&2_999_u32.to_be_bytes());
+    assert_eq!(storage.log_about(LeafKind::Credential, &subject), Ok(Some(2_999)));
+    assert_eq!(storage.log_page(2_000, usize::MAX).unwrap().len(), 1_000);
 }

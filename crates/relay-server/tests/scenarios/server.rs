@@ -1,12 +1,16 @@
 //! The relay as a process: it starts, serves, refuses and ends.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead as _, BufReader, Write};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use chancery_crypto::hash::sha256;
+use chancery_crypto::signature::VerifyingKey;
+use chancery_identity::checkpoint::Checkpoint;
+use chancery_identity::log::Leaf;
 use chancery_relay_server::{Config, Limits, Ready, ServerError, run};
 use chancery_transport::{Connector as _, Link};
 use chancery_transport_ws::WsConnector;
@@ -17,7 +21,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use crate::fixture::{Acme, Device, deliver, frame, read};
+use crate::fixture::{Acme, Device, append, deliver, frame, read};
 
 /// A directory with an organisation's public export and the relay's data.
 struct Place {
@@ -93,11 +97,38 @@ impl Client {
         }
     }
 
+    /// Logs in as a member, whose credential the desk puts into the log before.
     async fn reading(acme: &mut Acme, device: &Device, url: &str, pin: [u8; 32]) -> Self {
+        let mut desk = Self::desk(acme, url, pin).await;
+        assert!(matches!(desk.ask(append(4, &device.credential)).await, Body::Appended(_)));
+        let (client, answer) = Self::try_login(acme, device, url, pin).await;
+        assert!(matches!(answer, Body::Done(_)), "{answer:?}");
+        client
+    }
+
+    async fn desk(acme: &mut Acme, url: &str, pin: [u8; 32]) -> Self {
+        let desk = acme.desk();
+        let (client, answer) = Self::try_login(acme, &desk, url, pin).await;
+        assert!(matches!(answer, Body::Done(_)), "{answer:?}");
+        client
+    }
+
+    async fn try_login(acme: &mut Acme, device: &Device, url: &str, pin: [u8; 32]) -> (Self, Body) {
         let (mut client, challenge) = Self::greeted(acme, url, pin).await;
         let login = acme.login(device, &challenge, &pin);
-        assert_eq!(client.ask(login).await, Body::Done(proto::Done::default()));
-        client
+        let answer = client.ask(login).await;
+        (client, answer)
+    }
+
+    /// Returns the newest checkpoint, which must verify under the key that the relay gives.
+    async fn checkpoint(&mut self, acme: &Acme) -> Checkpoint {
+        let Body::LogKey(key) = self.ask(Request::GetLogKey(proto::GetLogKey {})).await else {
+            panic!("no key")
+        };
+        let get = Request::GetCheckpoint(proto::GetCheckpoint { from: 0 });
+        let Body::Checkpoint(answer) = self.ask(get).await else { panic!("no checkpoint") };
+        let key = VerifyingKey::from_bytes(&key.key).unwrap();
+        Checkpoint::verify(&answer.note, &acme.org_id, &key).unwrap()
     }
 
     async fn next(&mut self) -> proto::RelayFrame {
@@ -108,9 +139,14 @@ impl Client {
     async fn ask(&mut self, body: Request) -> Body {
         self.request = self.request.wrapping_add(1);
         self.link.send(frame(self.request, body)).await.unwrap();
-        let answer = self.next().await;
-        assert_eq!(answer.request, self.request, "R-RELAY-2");
-        answer.body.unwrap()
+        loop {
+            let answer = self.next().await;
+            // Others' entries make the log grow at any time.
+            if !matches!(answer.body, Some(Body::LogGrown(_))) {
+                assert_eq!(answer.request, self.request, "R-RELAY-2");
+                return answer.body.unwrap();
+            }
+        }
     }
 
     /// Subscribes and returns everything up to `CaughtUp`.
@@ -124,6 +160,7 @@ impl Client {
             match self.next().await.body.unwrap() {
                 Body::Envelope(envelope) => envelopes.push(envelope),
                 Body::CaughtUp(_) => return envelopes,
+                Body::LogGrown(_) => {}
                 other => panic!("{other:?}"),
             }
         }
@@ -251,7 +288,7 @@ async fn a_new_public_file_is_used_without_a_restart() {
     let mut client = Client::anonymous(&acme, &server.ready.url, server.ready.pin).await;
     let get = || Request::GetOrganisation(proto::GetOrganisation {});
     assert_eq!(client.ask(get()).await, Body::Organisation(acme.document.clone()));
-    acme.document.desk = None;
+    acme.document.relay = Some(acme.relay_record(1));
     acme.write(&place.path().join("public"));
     let expected = Body::Organisation(acme.document.clone());
     let changed = async {
@@ -259,7 +296,7 @@ async fn a_new_public_file_is_used_without_a_restart() {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     };
-    timeout(Duration::from_secs(10), changed).await.expect("R-RELAY-36");
+    timeout(Duration::from_secs(10), changed).await.expect("R-RELAY-55");
     server.stop().await;
 }
 
@@ -281,6 +318,7 @@ struct Process {
     child: Child,
     url: String,
     pin: [u8; 32],
+    log_key: String,
 }
 
 impl Process {
@@ -311,7 +349,8 @@ impl Process {
         for (byte, digits) in pin.iter_mut().zip(hex.as_bytes().chunks(2)) {
             *byte = u8::from_str_radix(std::str::from_utf8(digits).unwrap(), 16).unwrap();
         }
-        Self { child, url: ready["url"].as_str().unwrap().to_owned(), pin }
+        let text = |name: &str| ready[name].as_str().unwrap().to_owned();
+        Self { child, url: text("url"), pin, log_key: text("log_key") }
     }
 }
 
@@ -366,11 +405,82 @@ async fn what_was_acknowledged_survives_kill_9_exactly_once() {
                 reading.link.send(frame(9, body)).await.unwrap();
             }
             Body::CaughtUp(_) => break,
-            Body::Done(_) => {}
+            Body::Done(_) | Body::LogGrown(_) => {}
             other => panic!("{other:?}"),
         }
     }
     assert!(seen.is_superset(&confirmed), "R-RELAY-10: lost {:?}", confirmed.difference(&seen));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_log_survives_kill_9_with_one_root_for_each_size_and_its_key() {
+    let mut acme = Acme::new(10);
+    let place = Place::new(&acme);
+    let devices: Vec<Device> = (0..40).map(|n| acme.device([n; 16])).collect();
+    let (mut roots, mut entered, mut key) = (BTreeMap::new(), 0, None);
+    for round in 0..5 {
+        let relay = Process::start(place.path());
+        let mut asking = Client::anonymous(&acme, &relay.url, relay.pin).await;
+        let Body::LogKey(shown) = asking.ask(Request::GetLogKey(proto::GetLogKey {})).await else { panic!() };
+        let hash: String = sha256(&[&shown.key]).iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(relay.log_key, hash, "R-RELAY-54: the line that says that the relay is ready");
+        assert_eq!(*key.get_or_insert(hash.clone()), hash, "R-RELAY-54");
+        let checkpoint = asking.checkpoint(&acme).await;
+        assert!(checkpoint.size() >= 2 + entered, "R-RELAY-10");
+        assert_eq!(
+            *roots.entry(checkpoint.size()).or_insert(*checkpoint.root()),
+            *checkpoint.root(),
+            "R-RELAY-53"
+        );
+        let mut desk = Client::desk(&mut acme, &relay.url, relay.pin).await;
+        // What was answered, and what may have entered without an answer, enters once.
+        for (index, device) in (2..).zip(&devices[..round * 8 + 4]) {
+            let appended = Body::Appended(proto::Appended { index });
+            assert_eq!(desk.ask(append(4, &device.credential)).await, appended, "R-RELAY-46");
+            entered = entered.max(index - 1);
+        }
+        let checkpoint = asking.checkpoint(&acme).await;
+        roots.insert(checkpoint.size(), *checkpoint.root());
+        for device in &devices[round * 8 + 4..round * 8 + 8] {
+            desk.link.send(frame(1, append(4, &device.credential))).await.unwrap();
+        }
+        // Some of them are under way when it dies.
+        drop(relay);
+    }
+    std::fs::remove_file(place.path().join("data/log-key.bin")).unwrap();
+    let without = run(place.config(), |_| panic!("it must not start"), async {}).await;
+    assert_eq!(without, Err(ServerError::LogKeyMissing), "R-RELAY-54");
+    assert!(!place.path().join("data/log-key.bin").exists());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_ended_device_is_told_and_cut_off() {
+    let mut acme = Acme::new(11);
+    let alice = acme.device([1; 16]);
+    let place = Place::new(&acme);
+    let server = place.start().await;
+    let Ready { url, pin, .. } = server.ready.clone();
+    let mut reading = Client::reading(&mut acme, &alice, &url, pin).await;
+    let mut desk = Client::desk(&mut acme, &url, pin).await;
+    let end = acme.end(&alice);
+    assert!(matches!(desk.ask(append(5, &end)).await, Body::Appended(_)));
+    let told = loop {
+        match reading.next().await.body.unwrap() {
+            Body::LogGrown(_) => {}
+            Body::Revoked(revoked) => break revoked,
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(reading.link.receive().await, Ok(None), "R-RELAY-50");
+    let (mut late, answer) = Client::try_login(&mut acme, &alice, &url, pin).await;
+    let Body::Revoked(again) = answer else { panic!("{answer:?}") };
+    assert_eq!((&again.leaf, again.index), (&told.leaf, told.index), "R-RELAY-50");
+    assert_eq!(Leaf::from_bytes(&again.leaf).unwrap().device().as_bytes(), &alice.id);
+    assert_eq!(late.link.receive().await, Ok(None), "R-RELAY-50");
+    let mut sending = Client::anonymous(&acme, &url, pin).await;
+    let not_found = proto::Refused { code: RefusalCode::NotFound.code(), retry_after_ms: 0 };
+    assert_eq!(sending.ask(deliver(&alice, 1, b"late")).await, Body::Refused(not_found), "R-RELAY-50");
+    server.stop().await;
 }
 
 /// A line of `/proc/PID/status`, in KiB.
@@ -446,7 +556,7 @@ async fn the_most_talkative_log_names_nobody() {
     let alice = acme.device([0xAB; 16]);
     let place = Place::new(&acme);
     let server = place.start().await;
-    let Ready { url, pin, listen } = server.ready.clone();
+    let Ready { url, pin, listen, .. } = server.ready.clone();
     let mut reading = Client::reading(&mut acme, &alice, &url, pin).await;
     let mut sending = Client::anonymous(&acme, &url, pin).await;
     sending.ask(deliver(&alice, 0xCD, b"a marker in an envelope")).await;

@@ -9,24 +9,28 @@ use core::time::Duration;
 use chancery_crypto::kem::KemSecret;
 use chancery_crypto::label;
 use chancery_crypto::rng::{CryptoRng, random_bytes, seeded};
+use chancery_crypto::secret::Secret;
 use chancery_crypto::signature::SigningKey;
+use chancery_identity::checkpoint::Checkpoint;
+use chancery_identity::log::LeafKind;
 use chancery_identity::{
-    Capabilities, DeviceId, DeviceKeys, Issuer, OrgId, Organisation, login_message, sign,
+    Capabilities, DeviceId, DeviceKeys, Issuer, MemberId, OrgId, Organisation, login_message, sign,
 };
 use chancery_wire::{Limit, RefusalCode, Timestamp, Unverified, decode, encode, proto};
 use proto::client_frame::Body as Request;
 use proto::relay_frame::Body;
 
 use crate::memory::MemoryStorage;
-use crate::{ConnectionId, Effect, Input, Limits, MailboxId, Relay};
+use crate::{ConnectionId, Effect, Input, Limits, MailboxId, Relay, Setup};
 
 pub(crate) const PIN: [u8; 32] = [9; 32];
 pub(crate) const DESK: [u8; 16] = [0xDE; 16];
 const START: u64 = 1_000_000;
-const END: u64 = u64::MAX / 2;
+pub(crate) const END: u64 = u64::MAX / 2;
 
 pub(crate) struct Device {
     pub(crate) id: DeviceId,
+    pub(crate) member: MemberId,
     pub(crate) keys: DeviceKeys,
     pub(crate) credential: proto::Signed,
 }
@@ -42,7 +46,10 @@ pub(crate) struct World {
     pub(crate) storage: MemoryStorage,
     pub(crate) now: Timestamp,
     pub(crate) rng: Box<dyn CryptoRng>,
+    pub(crate) root: SigningKey,
+    first: SigningKey,
     pub(crate) issuer: SigningKey,
+    log_key: SigningKey,
     pub(crate) document: proto::Organisation,
     /// What came for a connection without being asked for.
     pub(crate) pushed: BTreeMap<ConnectionId, Vec<Body>>,
@@ -60,18 +67,11 @@ impl World {
     pub(crate) fn with(limits: Limits) -> Self {
         let mut rng: Box<dyn CryptoRng> = Box::new(seeded([7; 32]));
         let (root, issuer) = (SigningKey::generate(&mut rng), SigningKey::generate(&mut rng));
-        let body = proto::IssuerBody {
-            suite: 1,
-            org_id: OrgId::of(root.verifying_key()).as_bytes().to_vec(),
-            key: issuer.verifying_key().as_bytes().to_vec(),
-            capabilities: Capabilities::ENROL.bits() | Capabilities::POLICY.bits(),
-            not_before: 0,
-            not_after: END,
-        };
-        let certificate = sign::sign_issuer(&root, &body, &mut rng);
+        let org_id = OrgId::of(root.verifying_key()).as_bytes().to_vec();
+        let certificate = certificate(&root, &org_id, &issuer, EVERYTHING, &mut *rng);
         let desk = proto::DeskBody {
             suite: 1,
-            org_id: body.org_id,
+            org_id,
             issuer_id: Issuer::id_of(&certificate).as_bytes().to_vec(),
             device_id: DESK.to_vec(),
             dh_key: DeviceKeys::generate(&mut rng).identity.public().as_bytes().to_vec(),
@@ -86,12 +86,18 @@ impl World {
             ..Default::default()
         };
         let organisation = Organisation::verify(Unverified::new(document.clone()), None).unwrap();
+        let (log_key, now) = (SigningKey::generate(&mut rng), Timestamp::from_millis(START));
+        let mut storage = MemoryStorage::new();
+        let setup = Setup { organisation, pin: PIN, log_key: copy(&log_key), limits };
         Self {
-            relay: Relay::new(organisation, PIN, limits),
-            storage: MemoryStorage::new(),
-            now: Timestamp::from_millis(START),
+            relay: Relay::start(setup, &mut storage, now, &mut *rng).unwrap(),
+            storage,
+            now,
             rng,
+            root,
+            first: copy(&issuer),
             issuer,
+            log_key,
             document,
             pushed: BTreeMap::new(),
             closed: BTreeSet::new(),
@@ -102,7 +108,13 @@ impl World {
 
     /// The process dies and another one starts on the same storage.
     pub(crate) fn restart(&mut self) {
-        self.relay = Relay::new(self.relay.organisation().clone(), PIN, self.relay.limits);
+        self.restart_with(self.relay.limits);
+    }
+
+    pub(crate) fn restart_with(&mut self, limits: Limits) {
+        let organisation = Organisation::verify(Unverified::new(self.document.clone()), None).unwrap();
+        let setup = Setup { organisation, pin: PIN, log_key: copy(&self.log_key), limits };
+        self.relay = Relay::start(setup, &mut self.storage, self.now, &mut *self.rng).unwrap();
         self.pushed.clear();
     }
 
@@ -184,13 +196,31 @@ impl World {
     }
 
     pub(crate) fn device_until(&mut self, id: u8, capabilities: Capabilities, not_after: u64) -> Device {
+        let member = MemberId::new(random_bytes::<16>(&mut *self.rng));
+        let device = self.unlogged(id, member, capabilities, not_after);
+        // The desk's need not be in the log, and an expired one cannot enter it.
+        if !capabilities.contains(Capabilities::DESK) && not_after > self.now.as_millis() {
+            let entered = self.enter(LeafKind::Credential, &device.credential);
+            assert!(matches!(entered, Body::Appended(_)), "{entered:?}");
+        }
+        device
+    }
+
+    /// A device with a credential that the log does not have.
+    pub(crate) fn unlogged(
+        &mut self,
+        id: u8,
+        member: MemberId,
+        capabilities: Capabilities,
+        not_after: u64,
+    ) -> Device {
         let keys = DeviceKeys::generate(&mut *self.rng);
         let id = if capabilities.contains(Capabilities::DESK) { DESK } else { [id; 16] };
         let body = proto::CredentialBody {
             suite: 1,
             org_id: self.org_id().as_bytes().to_vec(),
             issuer_id: self.issuer_id(),
-            member_id: random_bytes::<16>(&mut *self.rng).to_vec(),
+            member_id: member.as_bytes().to_vec(),
             device_id: id.to_vec(),
             signing_key: keys.signing.verifying_key().as_bytes().to_vec(),
             identity_key: keys.identity.public().as_bytes().to_vec(),
@@ -200,7 +230,76 @@ impl World {
             not_after,
         };
         let credential = sign::sign_credential(&self.issuer, &body, &mut *self.rng);
-        Device { id: DeviceId::new(id), keys, credential }
+        Device { id: DeviceId::new(id), member, keys, credential }
+    }
+
+    /// Has the desk put a statement into the log, on a connection of its own.
+    pub(crate) fn enter(&mut self, kind: LeafKind, statement: &proto::Signed) -> Body {
+        let desk = self.desk();
+        let connection = self.login(&desk);
+        let answer = self.ask(connection, append(kind, statement));
+        self.input(Input::Closed { connection });
+        answer
+    }
+
+    /// Signs a commitment to something that the log does not show.
+    pub(crate) fn committed(&mut self, kind: LeafKind, commitment: [u8; 32]) -> proto::Signed {
+        let body = proto::LogCommitmentBody {
+            org_id: self.org_id().as_bytes().to_vec(),
+            issuer_id: self.issuer_id(),
+            kind: kind.number().into(),
+            subject: vec![1; 16],
+            object: vec![2; 16],
+            commitment: commitment.to_vec(),
+        };
+        sign::sign_log_commitment(&self.issuer, &body, &mut *self.rng)
+    }
+
+    /// Signs the end of a device, or of the member.
+    pub(crate) fn end(&mut self, member: MemberId, device: Option<DeviceId>) -> proto::Signed {
+        let body = proto::RevocationBody {
+            org_id: self.org_id().as_bytes().to_vec(),
+            issuer_id: self.issuer_id(),
+            member_id: member.as_bytes().to_vec(),
+            device_id: device.map(|device| device.as_bytes().to_vec()).unwrap_or_default(),
+        };
+        sign::sign_revocation(&self.issuer, &body, &mut *self.rng)
+    }
+
+    /// Signs where the relay is.
+    pub(crate) fn relay_record(&mut self, sequence: u64) -> proto::Signed {
+        let body = proto::RelayRecordBody {
+            org_id: self.org_id().as_bytes().to_vec(),
+            issuer_id: self.issuer_id(),
+            url: "wss://relay.example:443".into(),
+            pin: PIN.to_vec(),
+            sequence,
+            log_key: self.log_key.verifying_key().as_bytes().to_vec(),
+        };
+        sign::sign_relay_record(&self.issuer, &body, &mut *self.rng)
+    }
+
+    /// What the log is by its newest checkpoint, which must verify.
+    pub(crate) fn checkpoint(&mut self) -> Checkpoint {
+        let connection = self.anonymous();
+        let answer = self.ask(connection, Request::GetCheckpoint(proto::GetCheckpoint { from: 0 }));
+        self.input(Input::Closed { connection });
+        let Body::Checkpoint(answer) = answer else { panic!("{answer:?}") };
+        assert!(answer.proof.is_empty(), "R-RELAY-52: nothing to prove from 0");
+        self.verified(&answer.note)
+    }
+
+    /// The issuer that the log begins with.
+    pub(crate) fn first_issuer(&self) -> SigningKey {
+        copy(&self.first)
+    }
+
+    pub(crate) fn log_key(&self) -> SigningKey {
+        copy(&self.log_key)
+    }
+
+    pub(crate) fn verified(&self, note: &str) -> Checkpoint {
+        Checkpoint::verify(note, &self.org_id(), self.relay.log_key()).unwrap()
     }
 
     pub(crate) fn member(&mut self, id: u8) -> Device {
@@ -260,6 +359,7 @@ impl World {
         let pushed = self.pushed.remove(&connection).unwrap_or_default();
         pushed
             .into_iter()
+            .filter(|body| !matches!(body, Body::LogGrown(_)))
             .map(|body| match body {
                 Body::Envelope(stored) => Some((stored.sequence, stored.envelope)),
                 Body::CaughtUp(_) => None,
@@ -272,6 +372,38 @@ impl World {
     pub(crate) fn envelopes(&mut self, connection: ConnectionId) -> Vec<Vec<u8>> {
         self.take(connection).into_iter().flatten().map(|(_, envelope)| envelope).collect()
     }
+}
+
+/// The same key once more; keys are not cloned outside of tests.
+fn copy(key: &SigningKey) -> SigningKey {
+    SigningKey::from_seed(Secret::from_slice(key.seed().expose()).unwrap())
+}
+
+/// What an issuer may have.
+pub(crate) const EVERYTHING: Capabilities = Capabilities::from_bits(0x1F);
+
+/// A root's statement that somebody is an issuer.
+pub(crate) fn certificate(
+    root: &SigningKey,
+    org_id: &[u8],
+    issuer: &SigningKey,
+    capabilities: Capabilities,
+    rng: &mut dyn CryptoRng,
+) -> proto::Signed {
+    let body = proto::IssuerBody {
+        suite: 1,
+        org_id: org_id.to_vec(),
+        key: issuer.verifying_key().as_bytes().to_vec(),
+        capabilities: capabilities.bits(),
+        not_before: 0,
+        not_after: END,
+    };
+    sign::sign_issuer(root, &body, rng)
+}
+
+pub(crate) fn append(kind: LeafKind, statement: &proto::Signed) -> Request {
+    let (kind, statement) = (kind.number().into(), Some(statement.clone()));
+    Request::AppendLog(proto::AppendLog { kind, statement })
 }
 
 pub(crate) fn read(frame: &[u8]) -> proto::RelayFrame {
