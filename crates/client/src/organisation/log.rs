@@ -1,10 +1,10 @@
 //! The log as an administrator's machine sees it: fetched with the desk's login, replayed, and compared with what it was.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chancery_identity::checkpoint::Checkpoint;
 use chancery_identity::log::{Leaf, LeafKind, LogHead};
-use chancery_identity::{Authority, Organisation};
+use chancery_identity::{Authority, MemberId, Organisation};
 use chancery_org::{Desk, LogView};
 use chancery_wire::Timestamp;
 use chancery_wire::proto::{LogPage, SyncLog, client_frame, relay_frame};
@@ -76,9 +76,11 @@ impl Office {
         self.change(|records| Desk::log_verified(records, &view))?;
         let members =
             self.store().read(|records| Desk::members(records).map_err(|error| org_error(&error)))?;
+        let handles: BTreeMap<MemberId, String> =
+            members.iter().map(|it| (it.member_id, it.handle.to_string())).collect();
         let handle_of = |leaf: &Leaf| {
             let member = is_about_member(leaf.kind).then(|| leaf.member())?;
-            members.iter().find(|it| it.member_id == member).map(|it| it.handle.to_string())
+            handles.get(&member).cloned()
         };
         let line = |(index, leaf): (u64, &Leaf)| LogLine {
             index,
