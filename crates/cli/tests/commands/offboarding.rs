@@ -106,6 +106,32 @@ fn an_offboarding_without_a_relay_is_finished_by_the_desk_r_org_43() {
 }
 
 #[test]
+fn an_offboarding_that_is_killed_at_any_moment_is_finished_by_the_next_r_org_43() {
+    let mut company = Company::open();
+    let delays = [0, 10, 25, 50, 100];
+    let names: Vec<String> = delays.iter().map(|delay| format!("member{delay}")).collect();
+    for name in &names {
+        company.member(name);
+    }
+    company.desk().kill();
+    let (org, key) = (company.at("org"), company.at("org.key"));
+    for (name, delay) in names.iter().zip(delays) {
+        let mut offboarding =
+            Daemon::start(&["org", "offboard", name, "--dir", &org, "--key-file", &key, "--json"]);
+        std::thread::sleep(Duration::from_millis(delay));
+        offboarding.kill();
+    }
+    for name in &names {
+        let report = company.org(&["offboard", name]).ok();
+        assert_eq!(report["complete"], true);
+        company.org(&["verify-offboarded", name]).ok();
+    }
+    let ends = company.kinds().iter().filter(|kind| *kind == "member ended").count();
+    assert_eq!(ends, names.len(), "each of them once");
+    assert_eq!(company.org(&["audit"]).code, 0);
+}
+
+#[test]
 fn an_offboarding_that_is_not_finished_is_not_verified_r_org_44() {
     let mut company = Company::open();
     company.member("alice");
