@@ -33,7 +33,7 @@ pub use chancery_org::{
     RecordedAct, capability_names, parse_capabilities,
 };
 pub use desk::serve;
-pub use log::{Log, LogLine};
+pub use log::Log;
 pub use queue::Waiting;
 
 /// Name of the folder, inside an organisation's, that a relay is started with.
