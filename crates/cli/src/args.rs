@@ -102,7 +102,7 @@ pub(crate) enum Command {
     Receive(ReceiveArgs),
     /// Print the conversation with a member.
     History(HistoryArgs),
-    /// Print the entries of an organisation's log.
+    /// Print what the organisation's log says of you.
     Monitor(MonitorArgs),
     /// Watch an organisation, three members and a relay at work on this machine.
     Demo,

@@ -93,9 +93,11 @@ mod home;
 mod key;
 mod mailbox;
 mod message;
+mod monitor;
 pub mod organisation;
 mod outbox;
 mod reading;
+mod replay;
 mod sending;
 mod worker;
 
@@ -111,4 +113,5 @@ pub use enroll::is_device_link;
 pub use error::{Error, ErrorCode, ErrorKind};
 pub use key::{read_key_file, read_or_create_key_file};
 pub use message::{Event, FileInfo, Happening, Message, WaitingFile};
+pub use replay::LogLine;
 pub use sending::Sent;

@@ -33,7 +33,7 @@ pub use chancery_org::{
     RecordedAct, capability_names, parse_capabilities,
 };
 pub use desk::serve;
-pub use log::{Log, LogLine};
+pub use log::Log;
 pub use log_key::{LogKey, fetch_log_key};
 pub use queue::Waiting;
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use chancery::organisation::{self, Capabilities};
 use clap::{Args, Subcommand};
 
-use super::OrgArgs;
+use super::{HomeArgs, OrgArgs};
 use crate::text;
 
 /// The organisation, and who works in it.
@@ -303,11 +303,18 @@ pub(crate) struct LogArgs {
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Example:
+Fetches the log, replays and verifies it. A member sees the entries about themselves: a device there that is none of
+theirs was given to somebody else. An administrator sees all entries.
+
+Examples:
+  chancery monitor
   chancery monitor --dir acme --follow --json")]
 pub(crate) struct MonitorArgs {
     #[command(flatten)]
-    pub(crate) org: OrgArgs,
+    pub(crate) home: HomeArgs,
+    /// Print all entries, with the desk's keys in this organisation's folder.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) dir: Option<PathBuf>,
     /// Stay and print entries as they come, until SIGINT or SIGTERM.
     #[arg(long)]
     pub(crate) follow: bool,

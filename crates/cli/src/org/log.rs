@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use chancery::organisation::{ActFault, Administrator, Log, LogLine, RecordedAct};
-use chancery::{Error, ErrorCode};
+use chancery::organisation::{ActFault, Administrator, Log, RecordedAct};
+use chancery::{Client, Error, ErrorCode, LogLine};
 use serde_json::{Value, json};
 
 use super::acts::hand_over;
@@ -139,25 +139,47 @@ pub(super) async fn status(args: &LogArgs, output: Output) -> Result<(), Failure
     sent
 }
 
-/// `chancery monitor`: every entry of the log.
+/// Whose view of the log is printed.
+enum Watcher {
+    Administrator(Administrator),
+    Member(Client),
+}
+
+impl Watcher {
+    fn open(args: &MonitorArgs) -> Result<Self, Failure> {
+        let key = args.home.key.source(Purpose::Open)?;
+        Ok(match &args.dir {
+            Some(dir) => Self::Administrator(Administrator::open(dir, &key, None)?),
+            None => Self::Member(Client::open(&args.home.folder()?, &key)?),
+        })
+    }
+
+    async fn lines(&self) -> Result<Vec<LogLine>, Error> {
+        match self {
+            Self::Administrator(administrator) => Ok(administrator.log().await?.lines),
+            Self::Member(client) => client.log_entries().await,
+        }
+    }
+}
+
+/// `chancery monitor`: the log's entries, all of them or those about oneself.
 pub(crate) async fn monitor(args: &MonitorArgs, output: Output) -> Result<(), Failure> {
-    let key = args.org.key.source(Purpose::Open)?;
-    let administrator = Administrator::open(&args.org.dir, &key, None)?;
+    let watcher = Watcher::open(args)?;
     if !args.follow {
-        return print_new(&administrator.log().await?, 0, output).map(drop);
+        return print_new(&watcher.lines().await?, 0, output).map(drop);
     }
     let stop = Stop::listen(false)?;
     tokio::select! {
         () = stop.wait() => Ok(()),
-        ended = follow(&administrator, output) => ended,
+        ended = follow(&watcher, output) => ended,
     }
 }
 
-async fn follow(administrator: &Administrator, output: Output) -> Result<(), Failure> {
+async fn follow(watcher: &Watcher, output: Output) -> Result<(), Failure> {
     let mut printed = 0;
     loop {
-        match administrator.log().await {
-            Ok(log) => printed = print_new(&log, printed, output)?,
+        match watcher.lines().await {
+            Ok(lines) => printed = print_new(&lines, printed, output)?,
             Err(error) if error.is_retryable() => {
                 tracing::info!(code = error.code().name(), "the log was not reached");
             }
@@ -168,11 +190,11 @@ async fn follow(administrator: &Administrator, output: Output) -> Result<(), Fai
 }
 
 /// Prints the entries from `from` on, and returns how many there are.
-fn print_new(log: &Log, from: usize, output: Output) -> Result<usize, Failure> {
-    for line in log.lines.iter().skip(from) {
+fn print_new(lines: &[LogLine], from: usize, output: Output) -> Result<usize, Failure> {
+    for line in lines.iter().skip(from) {
         print_entry(line, output)?;
     }
-    Ok(log.lines.len())
+    Ok(lines.len())
 }
 
 fn print_entry(line: &LogLine, output: Output) -> Result<(), Failure> {

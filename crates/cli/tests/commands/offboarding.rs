@@ -220,6 +220,24 @@ fn a_relay_that_lost_part_of_its_log_is_not_believed_r_org_48() {
 }
 
 #[test]
+fn a_member_sees_what_the_log_says_of_them_and_of_nobody_else_r_log_6() {
+    let company = Company::open();
+    let alice = company.member("alice");
+    company.member("bob");
+    let seen = company.command("alice", &["monitor"]);
+    let kinds: Vec<&str> = seen.lines.iter().filter_map(|line| line["kind"].as_str()).collect();
+    assert_eq!(kinds, ["administrative act", "device", "directory entry"]);
+    assert_eq!((&seen.lines[1]["subject"], &seen.lines[1]["object"]), (&alice["device"], &alice["member"]));
+    company.org(&["invite", "alice", "--device"]).ok();
+    let mut monitor = company.daemon("alice", &["monitor", "--follow"]);
+    let entries: Vec<Value> = (0..3).map(|_| monitor.line()).collect();
+    assert_eq!(entries, seen.lines);
+    company.log();
+    assert_eq!(monitor.line()["kind"], "administrative act", "the invitation of another device");
+    monitor.stop();
+}
+
+#[test]
 fn an_act_whose_record_is_gone_is_missed_r_org_46() {
     let mut company = Company::open();
     company.desk().stop();

@@ -17,11 +17,12 @@ use chancery_store::{KeySource, Store, sealed_file};
 use chancery_wire::records::{Batch, Records};
 
 use super::desk::Office;
-use super::log::{Log, LogLine};
+use super::log::Log;
 use super::queue::Waiting;
 use super::{Folder, org_error, who};
 use crate::clock;
 use crate::error::{Error, ErrorCode};
+use crate::replay::LogLine;
 
 pub use ceremonies::{NewIssuer, RootFile};
 

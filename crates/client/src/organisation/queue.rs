@@ -9,6 +9,7 @@ use super::org_error;
 use crate::clock;
 use crate::connection::Connection;
 use crate::error::{Error, ErrorCode};
+use crate::replay::kind_name;
 
 /// A statement that waits for the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,24 +24,6 @@ pub struct Waiting {
 impl From<&Queued> for Waiting {
     fn from(queued: &Queued) -> Self {
         Self { number: queued.number, kind: kind_name(queued.kind) }
-    }
-}
-
-/// Names what an entry of the log is about.
-pub(super) const fn kind_name(kind: LeafKind) -> &'static str {
-    match kind {
-        LeafKind::Root => "root successor",
-        LeafKind::Issuer => "issuer",
-        LeafKind::IssuerRevoked => "issuer ended",
-        LeafKind::Credential => "device",
-        LeafKind::DeviceRevoked => "device ended",
-        LeafKind::MemberRevoked => "member ended",
-        LeafKind::Policy => "policy",
-        LeafKind::GroupSuccessor => "group successors",
-        LeafKind::Directory => "directory entry",
-        LeafKind::Audit => "administrative act",
-        LeafKind::Desk => "desk",
-        LeafKind::Relay => "relay record",
     }
 }
 
