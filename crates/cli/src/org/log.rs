@@ -141,7 +141,7 @@ pub(super) async fn status(args: &LogArgs, output: Output) -> Result<(), Failure
 
 /// Whose view of the log is printed.
 enum Watcher {
-    Administrator(Administrator),
+    Administrator(Box<Administrator>),
     Member(Client),
 }
 
@@ -149,7 +149,7 @@ impl Watcher {
     fn open(args: &MonitorArgs) -> Result<Self, Failure> {
         let key = args.home.key.source(Purpose::Open)?;
         Ok(match &args.dir {
-            Some(dir) => Self::Administrator(Administrator::open(dir, &key, None)?),
+            Some(dir) => Self::Administrator(Administrator::open(dir, &key, None)?.into()),
             None => Self::Member(Client::open(&args.home.folder()?, &key)?),
         })
     }
