@@ -2,11 +2,16 @@
 //!
 //! Most are lists of changes, which stay small and stay good when a format changes.
 
+use chancery_identity::checkpoint::Checkpoint;
+use chancery_identity::log::{LeafKind, LogHead};
+use chancery_identity::{Authority, Submission};
 use chancery_testkit::company::{NOW, RELAY_PIN, RELAY_URL};
 use chancery_wire::encode;
 use chancery_wire::proto::{
-    self, ClaimPrekeys, ClientFrame, Content, Deliver, DirectoryChange, DirectoryPage, GetOrganisation,
-    PutBlob, RelayFrame, StoredEnvelope, SyncDirectory, Text, client_frame, content, relay_frame,
+    self, AppendLog, Appended, CheckpointAnswer, ClaimPrekeys, ClientFrame, Content, Deliver,
+    DirectoryChange, DirectoryPage, GetCheckpoint, GetLogKey, GetOrganisation, LogEntry, LogGrown, LogKey,
+    LogPage, PutBlob, RelayFrame, Revoked, StoredEnvelope, SyncDirectory, SyncLog, Text, client_frame,
+    content, relay_frame,
 };
 
 use crate::{COMPANY, TARGETS};
@@ -137,7 +142,20 @@ fn client_frames() -> Vec<(&'static str, Vec<u8>)> {
     let claim = ClaimPrekeys { device_id: vec![1; 16], token: Vec::new() };
     let put = PutBlob { blob_id: vec![1; 16], offset: 0, part: vec![7; 32], last: true, token: Vec::new() };
     let deliver = frame(client_frame::Body::Deliver(deliver));
+    let append = |kind: LeafKind| {
+        let statement = Some(COMPANY.alice.credential.signed().clone());
+        frame(client_frame::Body::AppendLog(AppendLog { kind: kind.number().into(), statement }))
+    };
+    let enter = append(LeafKind::Credential);
+    let sync = frame(client_frame::Body::SyncLog(SyncLog { from: 1 }));
+    let checkpoint = frame(client_frame::Body::GetCheckpoint(GetCheckpoint { from: 3 }));
     vec![
+        ("append", [enter.as_slice(), &[0xFF, 0xFF], &sync, &[0xFF, 0xFF], &checkpoint].concat()),
+        ("append-twice", [enter.as_slice(), &[0xFF, 0xFF], &enter].concat()),
+        ("append-as-end", append(LeafKind::DeviceRevoked)),
+        ("append-nothing", frame(client_frame::Body::AppendLog(AppendLog { kind: 9, statement: None }))),
+        ("sync-log", frame(client_frame::Body::SyncLog(SyncLog { from: u64::MAX }))),
+        ("log-key", frame(client_frame::Body::GetLogKey(GetLogKey {}))),
         ("claim", frame(client_frame::Body::ClaimPrekeys(claim))),
         ("put", frame(client_frame::Body::PutBlob(put))),
         ("sync", frame(client_frame::Body::SyncDirectory(SyncDirectory { after: u64::MAX }))),
@@ -153,10 +171,66 @@ fn relay_frames() -> Vec<(&'static str, Vec<u8>)> {
     let page = DirectoryPage { changes: vec![change], more: false };
     let refused = proto::Refused { code: 3, retry_after_ms: 1000 };
     vec![
+        ("log-page", frame(relay_frame::Body::LogPage(log_page()))),
+        (
+            "checkpoint",
+            frame(relay_frame::Body::Checkpoint(CheckpointAnswer { note: note(), proof: vec![vec![1; 32]] })),
+        ),
+        ("revoked", frame(relay_frame::Body::Revoked(revoked()))),
+        ("log-grown", frame(relay_frame::Body::LogGrown(LogGrown { size: 5 }))),
+        ("appended", frame(relay_frame::Body::Appended(Appended { index: 4 }))),
+        ("log-key", frame(relay_frame::Body::LogKey(LogKey { key: vec![1; 1_984] }))),
         ("envelope", frame(relay_frame::Body::Envelope(envelope))),
         ("page", frame(relay_frame::Body::DirectoryPage(page))),
         ("refused", frame(relay_frame::Body::Refused(refused))),
     ]
+}
+
+/// The log as it begins: the issuers, the desk, the relay record, and alice's credential.
+fn entries() -> Vec<Submission> {
+    let mut authority = Authority::new(&COMPANY.organisation);
+    let document = COMPANY.organisation.as_proto();
+    let issuers = document.issuers.iter().map(|issuer| (LeafKind::Issuer, issuer));
+    let others = [(LeafKind::Desk, document.desk.as_ref()), (LeafKind::Relay, document.relay.as_ref())];
+    let others = others.into_iter().filter_map(|(kind, statement)| Some((kind, statement?)));
+    let alice = (LeafKind::Credential, COMPANY.alice.credential.signed());
+    let mut entries = Vec::new();
+    for (index, (kind, statement)) in (0..).zip(issuers.chain(others).chain([alice])) {
+        let entry = authority.prepare(kind, statement, NOW).expect("sound");
+        authority.apply(index, &entry.leaf, entry.content.as_ref()).expect("sound");
+        entries.push(entry);
+    }
+    entries
+}
+
+fn log_page() -> LogPage {
+    let entries = entries().into_iter();
+    let entries = entries.map(|it| LogEntry { leaf: it.leaf.to_bytes().to_vec(), content: it.content });
+    LogPage { entries: entries.collect(), more: false, checkpoint: note() }
+}
+
+fn note() -> String {
+    let mut head = LogHead::default();
+    for entry in entries() {
+        head.push(&entry.leaf).expect("in order");
+    }
+    let (org, what) = (COMPANY.organisation.id(), (head.size(), head.root()));
+    Checkpoint::sign(&crate::wire::log_key(), &org, what, NOW, &mut crate::rng()).note().to_owned()
+}
+
+/// The form of an end, with the last entry in its place.
+fn revoked() -> Revoked {
+    let entries = entries();
+    let leaves: Vec<_> = entries.iter().map(|entry| entry.leaf.hash()).collect();
+    let last = leaves.len() - 1;
+    let proof = chancery_crypto::merkle::inclusion_proof(&leaves, last).expect("it is there");
+    Revoked {
+        leaf: entries[last].leaf.to_bytes().to_vec(),
+        statement: None,
+        index: last as u64,
+        proof: proof.into_iter().map(|hash| hash.to_vec()).collect(),
+        note: note(),
+    }
 }
 
 fn contents() -> Vec<(&'static str, Vec<u8>)> {

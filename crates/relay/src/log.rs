@@ -82,6 +82,11 @@ const fn is_end(kind: LeafKind) -> bool {
     matches!(kind, LeafKind::DeviceRevoked | LeafKind::MemberRevoked)
 }
 
+/// Whether the authority is another one after an entry of a kind.
+const fn changes_authority(kind: LeafKind) -> bool {
+    kind.is_shown() && !is_end(kind)
+}
+
 /// Reads the statement of an entry that is stored.
 fn statement(content: &[u8]) -> Result<proto::Signed, StorageError> {
     Ok(decode(content, Limit::RECORD).map_err(|_| StorageError::Io)?.into_unchecked())
@@ -162,8 +167,12 @@ impl Step<'_> {
         let Submission { leaf, content } = submission;
         let index = self.relay.log.head.size();
         let log = self.relay.log_mut();
-        let change =
-            Arc::make_mut(&mut log.authority).apply(index, leaf, content.as_ref()).map_err(refusal)?;
+        let mut change = None;
+        // The others were checked, and a copy of all that an authority remembers for each would be waste.
+        if changes_authority(leaf.kind) {
+            let authority = Arc::make_mut(&mut log.authority);
+            change = Some(authority.apply(index, leaf, content.as_ref()).map_err(refusal)?);
+        }
         // Its time was made to fit; if it did not, the whole transaction goes back.
         log.head.push(leaf).map_err(|_| StorageError::Io)?;
         log.untold = true;
@@ -171,10 +180,10 @@ impl Step<'_> {
         let nodes = Tree(self.storage).completed(index, leaf.hash())?;
         let content = content.as_ref().map(encode);
         self.storage.log_append(index, &LogEntry { leaf: leaf.to_bytes(), content, nodes })?;
-        match change {
-            Change::DeviceRevoked { .. } | Change::MemberRevoked(_) => self.carry_out_end(index, leaf)?,
-            Change::IssuerRevoked(issuer) => self.close_desks_of(&issuer)?,
-            _ => {}
+        if let Some(Change::IssuerRevoked(issuer)) = change {
+            self.close_desks_of(&issuer)?;
+        } else if is_end(leaf.kind) {
+            self.carry_out_end(index, leaf)?;
         }
         Ok(index)
     }
@@ -200,10 +209,10 @@ impl Step<'_> {
             return Ok(());
         }
         let revoked = self.revoked(index)?;
-        for id in ended {
+        for id in ended.iter().copied() {
             self.effects.push(send(id, 0, Body::Revoked(revoked.clone())));
-            self.close(id);
         }
+        self.to_close.extend(ended);
         Ok(())
     }
 

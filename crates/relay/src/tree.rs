@@ -10,7 +10,7 @@ use chancery_crypto::merkle::{self, Hash};
 
 use crate::storage::{Storage, StorageError};
 
-/// The tree over the entries that a storage holds.
+/// The tree over the entries that a storage holds (R-LOG-1).
 pub(crate) struct Tree<'a>(pub(crate) &'a dyn Storage);
 
 impl Tree<'_> {

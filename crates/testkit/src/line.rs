@@ -1,12 +1,17 @@
 //! The relay as the world reaches it: frames in, answers and pushes out, one connection at a time.
 
+use chancery_crypto::label;
 use chancery_crypto::rng::{CryptoRng, seeded};
 use chancery_crypto::secret::Secret;
 use chancery_crypto::signature::SigningKey;
-use chancery_identity::Organisation;
+use chancery_identity::log::LeafKind;
+use chancery_identity::{Organisation, login_message};
+use chancery_org::Desk;
 use chancery_relay::memory::MemoryStorage;
 use chancery_relay::{ConnectionId, Effect, Input, Limits, Relay, Setup};
-use chancery_wire::proto::{ClientFrame, Hello, RelayFrame, client_frame, relay_frame};
+use chancery_wire::proto::{
+    AppendLog, ClientFrame, Hello, Login, RelayFrame, Signed, client_frame, login, relay_frame,
+};
 use chancery_wire::{Limit, Timestamp, decode, encode};
 
 /// SHA-256 of the simulated relay's public key.
@@ -54,6 +59,23 @@ impl Exchange {
             other => panic!("no welcome: {other:?}"),
         }
         line
+    }
+
+    /// Puts a device's credential into the relay's log, as the desk.
+    pub(crate) fn vouch(&mut self, desk: &Desk, credential: &Signed, now: Timestamp) {
+        // Not the world's: what else happens in it does not depend on this.
+        let rng = &mut seeded([0x73; 32]);
+        let mut line = self.connect(now, rng);
+        let message = login_message(&line.challenge, &desk.organisation().id(), &PIN);
+        let signature = desk.device_keys().signing.sign(label::SIGN_RELAY_LOGIN, &message, rng);
+        let who = Some(login::Who::Credential(desk.credential().signed().clone()));
+        let done = self.request(&mut line, client_frame::Body::Login(Login { who, signature }), now, rng);
+        assert!(matches!(done, relay_frame::Body::Done(_)), "{done:?}");
+        let (kind, statement) = (LeafKind::Credential.number().into(), Some(credential.clone()));
+        let append = client_frame::Body::AppendLog(AppendLog { kind, statement });
+        let appended = self.request(&mut line, append, now, rng);
+        assert!(matches!(appended, relay_frame::Body::Appended(_)), "{appended:?}");
+        self.close(&line, now, rng);
     }
 
     pub(crate) fn close(&mut self, line: &Line, now: Timestamp, rng: &mut dyn CryptoRng) {

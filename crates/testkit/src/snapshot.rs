@@ -4,7 +4,7 @@ use chancery_crypto::rng::{CryptoRng, seeded};
 use chancery_crypto::secret::SecretBytes;
 use chancery_identity::{DeviceId, MemberId, Organisation};
 use chancery_org::{Desk, DeskKeys};
-use chancery_relay::{DirectoryRow, Mailbox, PrekeyBatch, PrekeyPair, Storage};
+use chancery_relay::{DirectoryRow, LogEntry, Mailbox, PrekeyBatch, PrekeyPair, Storage};
 use chancery_wire::Timestamp;
 
 use crate::devices::Authority;
@@ -21,6 +21,8 @@ pub struct Snapshot {
     authority: Authority,
     devices: Vec<Stored>,
     directory: Vec<DirectoryRow>,
+    /// The relay's log, and its newest checkpoint.
+    relay_log: (Vec<LogEntry>, String),
 }
 
 /// A device, and what the relay has of it.
@@ -57,6 +59,8 @@ impl World {
         {
             directory.push(row);
         }
+        let note = storage.note().expect("memory").expect("signed");
+        let relay_log = (storage.log_page(0, usize::MAX).expect("memory"), note);
         Snapshot {
             organisation: self.organisation,
             desk_keys: self.desk_keys,
@@ -65,6 +69,7 @@ impl World {
             authority: self.authority,
             devices,
             directory,
+            relay_log,
         }
     }
 }
@@ -110,6 +115,12 @@ impl Snapshot {
             let entry = storage.put_directory_entry(&row.entry_id, row.version, &row.sealed, row.sequence);
             entry.expect("memory");
         }
+        let (entries, note) = &self.relay_log;
+        for (index, entry) in (0..).zip(entries) {
+            storage.log_append(index, entry).expect("memory");
+        }
+        storage.put_note(note).expect("memory");
         storage.commit().expect("memory");
+        exchange.restart();
     }
 }

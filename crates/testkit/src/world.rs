@@ -135,11 +135,11 @@ impl World {
             relay_pin: PIN,
         };
         commit(&mut disk, Device::install(&new));
+        self.exchange.vouch(&self.desk, enrolment.credential.signed(), self.now);
         let (member_id, device_id) = (enrolment.credential.member_id(), enrolment.credential.device_id());
         self.people.push(Person::new(disk, member_id, device_id, enrolment.handle.to_string()));
-        let id = PersonId(self.people.len() - 1);
-        self.sync(id);
-        id
+        self.sync(PersonId(self.people.len() - 1));
+        PersonId(self.people.len() - 1)
     }
 
     fn invite(&mut self, handle: &str) -> InvitationLink {
