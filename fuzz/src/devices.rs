@@ -65,7 +65,8 @@ struct Linked {
 
 static LINKED: LazyLock<Linked> = LazyLock::new(|| {
     let mut disk = crate::wire::alice();
-    let engine = Engine::load(&disk, NOW).expect("enrolled");
+    let mut engine = Engine::load(&disk, NOW).expect("enrolled");
+    engine.refresh(&disk).expect("readable");
     let names = (COMPANY.organisation.id(), COMPANY.alice.credential.device_id());
     let link = DeviceLink::new(names, (RELAY_URL, RELAY_PIN), NOW, &mut rng());
     let made = engine.handle(&disk, Input::DeviceLinkMade(&link), NOW, &mut rng()).expect("readable");

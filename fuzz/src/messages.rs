@@ -66,7 +66,8 @@ pub fn session_message(data: &[u8]) {
 /// Alice's disk with prekeys on it, and a bundle of them.
 static READY: LazyLock<(Disk, chancery_core::Bundle)> = LazyLock::new(|| {
     let mut disk = crate::wire::alice();
-    let engine = Engine::load(&disk, NOW).expect("enrolled");
+    let mut engine = Engine::load(&disk, NOW).expect("enrolled");
+    engine.refresh(&disk).expect("readable");
     let outcome = engine.handle(&disk, Input::Upkeep, NOW, &mut rng()).expect("readable");
     commit(&mut disk, outcome.batch);
     let bundle = bundle(&outcome.effects).expect("a new device has prekeys to publish");
@@ -87,7 +88,8 @@ pub(crate) struct Talking {
 pub(crate) static TALKING: LazyLock<Talking> = LazyLock::new(|| {
     let (disk, bundle) = &*READY;
     let mut started = initiate(COMPANY.bob.local(), bundle, b"", NOW, &mut rng()).expect("sound");
-    let engine = Engine::load(disk, NOW).expect("enrolled");
+    let mut engine = Engine::load(disk, NOW).expect("enrolled");
+    engine.refresh(disk).expect("readable");
     let mut talking = Talking { disk: disk.clone(), engine, bob: Vec::new() };
     talking.take(Input::Received { sequence: 1, envelope: &started.envelope });
     // Until bob's side has sent all the codewords that it may before it hears of alice's (R-BRAID-4).

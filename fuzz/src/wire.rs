@@ -96,7 +96,8 @@ pub fn relay_frame(data: &[u8]) {
     let Ok(frame) = decode::<RelayFrame>(data, Limit::FRAME) else { return };
     let engine = |input: EngineInput<'_>| {
         let disk = alice();
-        let engine = Engine::load(&disk, NOW).expect("enrolled");
+        let mut engine = Engine::load(&disk, NOW).expect("enrolled");
+        engine.refresh(&disk).expect("readable");
         let outcome = engine.handle(&disk, input, NOW, &mut rng());
         let _ = outcome.map(|outcome| drop(outcome.effects));
     };
@@ -164,5 +165,6 @@ pub(crate) fn alice() -> Disk {
     };
     let mut disk = Disk::new();
     commit(&mut disk, Device::install(&new));
+    COMPANY.take_log(&mut disk);
     disk
 }

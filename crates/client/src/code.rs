@@ -10,7 +10,7 @@ pub enum ErrorKind {
     NotAuthorised = 2,
     /// What was named does not exist.
     NotFound = 3,
-    /// The organisation's policy forbids it. No code has this kind yet.
+    /// The organisation's policy forbids it.
     Policy = 4,
     /// It may work later.
     TryLater = 5,
@@ -213,6 +213,26 @@ codes! {
     /// It is stored and waits for the log.
     StatementQueued = 614, "statement-queued", TryLater,
         "it is stored, and enters the log as soon as the relay can be reached";
+
+    /// Two signed checkpoints of the organisation's log contradict each other.
+    LogForked = 700, "log-forked", NotAuthorised,
+        "the organisation's log is forked, and nothing is sent any more; show the proof to your administrator";
+    /// The relay shows fewer entries of the log than before.
+    LogRolledBack = 701, "log-rolled-back", TryLater, "the organisation's log was rolled back; nothing is sent until it is whole";
+    /// The relay does not show entries of the log that others have.
+    LogWithheld = 702, "log-withheld", TryLater, "the relay withholds entries of the organisation's log; nothing is sent until it shows them";
+    /// What the relay shows of the log does not hold.
+    LogInvalid = 703, "log-invalid", Failed, "what the relay shows of the organisation's log is not valid";
+    /// The log was not heard of for too long.
+    LogStale = 704, "log-stale", TryLater, "the organisation's log was not heard of for too long; nothing is sent until it was";
+    /// The log does not vouch for a device.
+    UnloggedCredential = 705, "unlogged-credential", NotAuthorised, "the organisation's log does not vouch for the device";
+    /// The organisation has ended this device.
+    Revoked = 706, "revoked", NotAuthorised, "the organisation has ended this device; what was on it is destroyed";
+    /// The organisation's policy does not allow it.
+    PolicyForbids = 707, "policy-forbids", Policy, "the organisation's policy does not allow it";
+    /// The organisation's policy locks what is stored until the relay was reached.
+    StoreLocked = 708, "store-locked", Policy, "the organisation's policy locks this device until it has reached the relay";
 }
 
 #[cfg(test)]

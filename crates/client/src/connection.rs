@@ -8,8 +8,8 @@ use chancery_crypto::label;
 use chancery_identity::{DeviceKeys, OrgId, login_message};
 use chancery_transport::{Connector, LinkReceiver, LinkSender};
 use chancery_wire::proto::{
-    ClientFrame, Done, Hello, Login, RelayFrame, Signed, StoredEnvelope, Welcome, client_frame, login,
-    relay_frame,
+    ClientFrame, Done, Hello, Login, RelayFrame, Revoked, Signed, StoredEnvelope, Welcome, client_frame,
+    login, relay_frame,
 };
 use chancery_wire::{Limit, decode, encode};
 use tokio::sync::{mpsc, oneshot};
@@ -36,6 +36,18 @@ const PUSHES: usize = 256;
 pub(crate) enum Push {
     Envelope(StoredEnvelope),
     CaughtUp,
+    /// The log has more entries.
+    LogGrown,
+    /// The log has ended this device, the relay says.
+    Revoked(Box<Revoked>),
+}
+
+/// What a relay answers to the login of a member's device.
+pub(crate) enum LoggedIn {
+    /// What it has of the device.
+    In(Done),
+    /// That the device was ended. Nobody has verified that yet.
+    Ended(Box<Revoked>),
 }
 
 type Answer = Result<relay_frame::Body, Error>;
@@ -84,13 +96,41 @@ impl Connection {
         keys: &DeviceKeys,
         credential: Option<&Signed>,
     ) -> Result<Done, Error> {
+        match self.answer_login(org, pin, keys, credential).await? {
+            relay_frame::Body::Done(state) => Ok(state),
+            _ => Err(ErrorCode::RelayProtocol.into()),
+        }
+    }
+
+    /// As [`Self::log_in`] with a credential, for a device that may have been ended.
+    pub(crate) async fn log_in_member(
+        &self,
+        org: &OrgId,
+        pin: &[u8; 32],
+        keys: &DeviceKeys,
+        credential: &Signed,
+    ) -> Result<LoggedIn, Error> {
+        match self.answer_login(org, pin, keys, Some(credential)).await? {
+            relay_frame::Body::Done(state) => Ok(LoggedIn::In(state)),
+            relay_frame::Body::Revoked(revoked) => Ok(LoggedIn::Ended(Box::new(revoked))),
+            _ => Err(ErrorCode::RelayProtocol.into()),
+        }
+    }
+
+    async fn answer_login(
+        &self,
+        org: &OrgId,
+        pin: &[u8; 32],
+        keys: &DeviceKeys,
+        credential: Option<&Signed>,
+    ) -> Result<relay_frame::Body, Error> {
         let message = login_message(&self.challenge, org, pin);
         let signature = keys.signing.sign(label::SIGN_RELAY_LOGIN, &message, &mut clock::rng()?);
         let who = match credential {
             Some(credential) => login::Who::Credential(credential.clone()),
             None => login::Who::EnrollingKey(keys.signing.verifying_key().as_bytes().to_vec()),
         };
-        self.state(client_frame::Body::Login(Login { who: Some(who), signature })).await
+        self.request(client_frame::Body::Login(Login { who: Some(who), signature })).await
     }
 
     /// Sends a request and waits for its answer; a refusal is an error. One that comes too fast for the relay
@@ -187,6 +227,8 @@ async fn read(mut receiver: Box<dyn LinkReceiver>, waiting: Waiting, pushes: mps
         let push = match body {
             relay_frame::Body::Envelope(envelope) => Push::Envelope(envelope),
             relay_frame::Body::CaughtUp(_) => Push::CaughtUp,
+            relay_frame::Body::LogGrown(_) => Push::LogGrown,
+            relay_frame::Body::Revoked(revoked) if request == 0 => Push::Revoked(Box::new(revoked)),
             body => {
                 let answer = lock(&waiting).as_mut().and_then(|waiting| waiting.remove(&request));
                 if let Some(answer) = answer {

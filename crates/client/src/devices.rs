@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use chancery_engine::{Device, Input, waiting_devices};
-use chancery_identity::DeviceId;
+use chancery_engine::{Device, Input, log_time, waiting_devices};
+use chancery_identity::{DeviceId, Organisation};
 use chancery_org::{DeviceLink, LinkRequest, OrderError, Orderer, PendingOrder, approve, remove};
 use chancery_wire::Timestamp;
 use chancery_wire::proto::{Acknowledge, Subscribe, client_frame};
@@ -130,8 +130,8 @@ impl Client {
         let mut refused = ErrorCode::DeviceRequestUnknown.into();
         for request in found {
             let link_id = *request.link();
-            let make = move |by: Orderer<'_>| {
-                approve(by, &request, clock::now(), &mut clock::rng()?).map_err(|error| order_error(&error))
+            let make = move |by: Orderer<'_>, now| {
+                approve(by, &request, now, &mut clock::rng()?).map_err(|error| order_error(&error))
             };
             match self.order(make, deadline).await {
                 Ok(device) => {
@@ -169,8 +169,8 @@ impl Client {
         if id == self.me().device_id {
             return Err(Error::with(ErrorCode::DeviceUnknown, "a device does not remove itself"));
         }
-        let make = move |by: Orderer<'_>| {
-            remove(by, &id, clock::now(), &mut clock::rng()?).map_err(|error| order_error(&error))
+        let make = move |by: Orderer<'_>, now| {
+            remove(by, &id, now, &mut clock::rng()?).map_err(|error| order_error(&error))
         };
         let removed = self.order(make, deadline).await?;
         self.glance(deadline).await;
@@ -188,16 +188,18 @@ impl Client {
     /// Makes an order, hands it to the desk, and waits for the answer in this device's reply mailbox.
     async fn order(
         &self,
-        make: impl FnOnce(Orderer<'_>) -> Result<PendingOrder, Error> + Send + 'static,
+        make: impl FnOnce(Orderer<'_>, Timestamp) -> Result<PendingOrder, Error> + Send + 'static,
         deadline: Instant,
     ) -> Result<DeviceId, Error> {
         let shared = self.shared();
         let (order, desk) = shared
             .worker
             .call(move |state| {
-                let device = state.device();
-                let desk = device.organisation().desk().ok_or(ErrorCode::DeskUnavailable)?.device_id();
-                Ok((make(orderer(device))?, desk))
+                let (organisation, now) = state.read_with(|engine, records| {
+                    Ok((engine.organisation(records)?, log_time(records, clock::now())?))
+                })?;
+                let desk = organisation.desk().ok_or(ErrorCode::DeskUnavailable)?.device_id();
+                Ok((make(orderer(state.device(), &organisation), now)?, desk))
             })
             .await?;
         let exchange = async {
@@ -223,8 +225,8 @@ impl Client {
     }
 }
 
-const fn orderer(device: &Device) -> Orderer<'_> {
-    Orderer { organisation: device.organisation(), credential: device.credential(), keys: device.keys() }
+const fn orderer<'a>(device: &'a Device, organisation: &'a Organisation) -> Orderer<'a> {
+    Orderer { organisation, credential: device.credential(), keys: device.keys() }
 }
 
 fn order_error(error: &OrderError) -> Error {

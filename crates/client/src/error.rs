@@ -1,6 +1,6 @@
 //! The error of every call: a stable code, what kind of failure it is, and whether to try again.
 
-use chancery_engine::EngineError;
+use chancery_engine::{EngineError, LogState};
 use chancery_store::StoreError;
 use chancery_transport::{ConnectError, LinkError};
 use chancery_wire::RefusalCode;
@@ -91,12 +91,28 @@ impl From<EngineError> for Error {
             EngineError::Records(cause) => cause.into(),
             EngineError::DamagedRecord => ErrorCode::StoreDamaged.into(),
             EngineError::NotEnrolled => ErrorCode::NotEnrolled.into(),
-            EngineError::UnknownRecipient => ErrorCode::UnknownRecipient.into(),
+            EngineError::UnknownRecipient | EngineError::OutdatedRecipient => {
+                ErrorCode::UnknownRecipient.into()
+            }
             EngineError::TooLarge => ErrorCode::MessageTooLarge.into(),
             EngineError::QueueFull => ErrorCode::QueueFull.into(),
+            EngineError::Log(state) => stopped(state).into(),
+            EngineError::NotVouched => ErrorCode::UnloggedCredential.into(),
+            EngineError::Locked => ErrorCode::StoreLocked.into(),
             EngineError::Misuse(what) => Self::with(ErrorCode::Internal, what),
             _ => ErrorCode::Internal.into(),
         }
+    }
+}
+
+/// Returns the code of a state of the log in which nothing is sealed.
+pub(crate) const fn stopped(state: LogState) -> ErrorCode {
+    match state {
+        LogState::Revoked => ErrorCode::Revoked,
+        LogState::Forked => ErrorCode::LogForked,
+        LogState::RolledBack => ErrorCode::LogRolledBack,
+        LogState::Withheld => ErrorCode::LogWithheld,
+        _ => ErrorCode::LogStale,
     }
 }
 

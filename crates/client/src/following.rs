@@ -156,5 +156,6 @@ impl Pauses {
 
 /// Whether the same may go well with another connection, or once somebody has mended the relay.
 fn may_pass(error: &Error) -> bool {
-    error.is_retryable() || matches!(error.code(), ErrorCode::RelayProtocol | ErrorCode::RelayRefused)
+    error.is_retryable()
+        || matches!(error.code(), ErrorCode::RelayProtocol | ErrorCode::RelayRefused | ErrorCode::LogInvalid)
 }

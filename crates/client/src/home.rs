@@ -36,6 +36,14 @@ impl Home {
         self.0.join("spool")
     }
 
+    /// Removes everything but the store, as far as that is possible.
+    pub(crate) fn remove_files(&self) {
+        let _gone_or_left_behind = std::fs::remove_dir_all(self.spool());
+        for file in [self.flush_lock(), self.spool_lock()] {
+            let _gone_or_left_behind = std::fs::remove_file(file);
+        }
+    }
+
     /// The encrypted form of a blob that waits for its upload.
     pub(crate) fn spooled(&self, blob_id: &[u8; 16]) -> PathBuf {
         self.spool().join(hex(blob_id))

@@ -91,6 +91,7 @@ mod error;
 mod following;
 mod home;
 mod key;
+mod log;
 mod mailbox;
 mod message;
 mod monitor;
@@ -103,8 +104,8 @@ mod worker;
 
 pub use attachment::{Progress, ProgressFn};
 pub use chancery_crypto::secret::{Secret, SecretBytes};
-pub use chancery_engine::{Member, MessageState};
-pub use chancery_identity::{DeviceId, MemberId, OrgId};
+pub use chancery_engine::{LogState, LogStatus, Member, MessageState};
+pub use chancery_identity::{DeviceId, MemberId, OrgId, Policy};
 pub use chancery_store::KeySource;
 pub use chancery_wire::Timestamp;
 pub use client::{Client, Me};

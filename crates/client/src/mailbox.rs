@@ -5,14 +5,17 @@ use std::time::Duration;
 
 use chancery_engine::{Effect, Input, Notice, directory_cursor, next_upkeep};
 use chancery_wire::Timestamp;
-use chancery_wire::proto::{Acknowledge, PrekeyUpload, Subscribe, SyncDirectory, client_frame, relay_frame};
+use chancery_wire::proto::{
+    Acknowledge, PrekeyUpload, Revoked, Subscribe, SyncDirectory, client_frame, relay_frame,
+};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 
 use crate::client::Shared;
 use crate::clock;
-use crate::connection::{Connection, Push};
+use crate::connection::{Connection, LoggedIn, Push};
 use crate::error::{Error, ErrorCode};
+use crate::log;
 
 /// Envelopes taken over in one transaction: 64, as many as the relay pushes unacknowledged.
 const BATCH: usize = 64;
@@ -29,16 +32,46 @@ pub(crate) struct Mailbox {
     pushes: mpsc::Receiver<Push>,
 }
 
+/// What was pushed.
+#[derive(Default)]
+struct Pushed {
+    envelopes: Vec<(u64, Vec<u8>)>,
+    /// The relay has sent all it had.
+    caught_up: bool,
+    /// The log has grown since the envelopes were stored.
+    log_grown: bool,
+    /// The relay says that this device was ended.
+    revoked: Option<Box<Revoked>>,
+}
+
 impl Mailbox {
-    /// Connects and proves the device.
+    /// Connects, proves the device, and brings the log up to date, before anything else is believed (R-ENGINE-32).
     pub(crate) async fn open(shared: &Shared) -> Result<Self, Error> {
         let (connection, pushes) = Connection::open(shared.connector.as_ref(), &shared.org).await?;
         let device = &shared.device;
-        let has = connection.log_in(&shared.org, &shared.pin, &device.keys, Some(&device.credential)).await?;
+        let answer =
+            connection.log_in_member(&shared.org, &shared.pin, &device.keys, &device.credential).await?;
+        let has = match answer {
+            LoggedIn::In(has) => has,
+            LoggedIn::Ended(revoked) => return Err(log::ended(shared, *revoked).await),
+        };
         let (sequence, pairs) = (has.prekeys, has.pairs);
         // What is made is kept, and published by the upkeep that follows.
         shared.worker.call(move |state| state.handle(Input::PrekeysAtRelay { sequence, pairs })).await?;
-        Ok(Self { connection, pushes })
+        let mailbox = Self { connection, pushes };
+        mailbox.sync_log(shared).await?;
+        Ok(mailbox)
+    }
+
+    /// Brings the log up to date. One that is not valid keeps this device from sending, not from reading.
+    pub(crate) async fn sync_log(&self, shared: &Shared) -> Result<(), Error> {
+        match log::sync(shared, &self.connection).await {
+            Err(error) if error.code() == ErrorCode::LogInvalid => {
+                tracing::warn!(code = error.code().name(), %error, "the organisation's log");
+                Ok(())
+            }
+            other => other,
+        }
     }
 
     /// Takes over directory changes that this device has not seen.
@@ -81,6 +114,7 @@ impl Mailbox {
     /// Looks after sessions, once the relay has pushed all that it had (R-ENGINE-29); returns when that was.
     pub(crate) async fn look_after_sessions(&self, shared: &Shared) -> Result<Timestamp, Error> {
         let now = clock::now();
+        shared.worker.call(|state| state.handle(Input::CaughtUp)).await?;
         let effects = shared.worker.call(|state| state.handle(Input::SessionUpkeep)).await?;
         announce(shared, &effects);
         Ok(now)
@@ -114,9 +148,10 @@ impl Mailbox {
     pub(crate) async fn drain(&mut self, shared: &Arc<Shared>) -> Result<usize, Error> {
         let mut count = 0_usize;
         loop {
-            let (envelopes, caught_up) = self.next().await?;
-            count = count.saturating_add(envelopes.len());
-            self.take(shared, envelopes).await?;
+            let pushed = self.next().await?;
+            let caught_up = pushed.caught_up;
+            count = count.saturating_add(pushed.envelopes.len());
+            self.take_pushed(shared, pushed).await?;
             if caught_up {
                 return Ok(count);
             }
@@ -138,14 +173,16 @@ impl Mailbox {
             };
             tokio::select! {
                 next = self.next() => {
-                    let (envelopes, caught_up) = next?;
-                    self.take(shared, envelopes).await?;
+                    let pushed = next?;
+                    let caught_up = pushed.caught_up;
+                    self.take_pushed(shared, pushed).await?;
                     if caught_up {
                         looked_after = Some(self.look_after_sessions(shared).await?);
                     }
                 }
                 () = at(due) => looked_after = Some(self.look_after_sessions(shared).await?),
                 _ = interval.tick() => {
+                    self.sync_log(shared).await?;
                     self.sync_directory(shared).await?;
                     self.upkeep(shared).await?;
                 }
@@ -156,22 +193,39 @@ impl Mailbox {
     /// Waits for pushes and collects what is there; the flag says that the relay has sent all it had.
     ///
     /// Cancel-safe: nothing is awaited after the first push was taken.
-    async fn next(&mut self) -> Result<(Vec<(u64, Vec<u8>)>, bool), Error> {
-        let mut envelopes = Vec::new();
+    async fn next(&mut self) -> Result<Pushed, Error> {
+        let mut pushed = Pushed::default();
         let mut push = self.pushes.recv().await.ok_or(ErrorCode::RelayUnreachable)?;
         loop {
             match push {
-                Push::CaughtUp => return Ok((envelopes, true)),
-                Push::Envelope(stored) => envelopes.push((stored.sequence, stored.envelope)),
+                Push::CaughtUp => pushed.caught_up = true,
+                // What comes behind it is handled by what the log says then.
+                Push::LogGrown => pushed.log_grown = true,
+                Push::Revoked(revoked) => pushed.revoked = Some(revoked),
+                Push::Envelope(stored) => pushed.envelopes.push((stored.sequence, stored.envelope)),
             }
-            if envelopes.len() >= BATCH {
-                return Ok((envelopes, false));
+            let ends = pushed.caught_up || pushed.log_grown || pushed.revoked.is_some();
+            if ends || pushed.envelopes.len() >= BATCH {
+                return Ok(pushed);
             }
             match self.pushes.try_recv() {
                 Ok(more) => push = more,
-                Err(_) => return Ok((envelopes, false)),
+                Err(_) => return Ok(pushed),
             }
         }
+    }
+
+    /// Does what was pushed, in its order.
+    async fn take_pushed(&self, shared: &Arc<Shared>, pushed: Pushed) -> Result<(), Error> {
+        self.take(shared, pushed.envelopes).await?;
+        if let Some(revoked) = pushed.revoked {
+            return Err(log::ended(shared, *revoked).await);
+        }
+        if pushed.log_grown {
+            self.sync_log(shared).await?;
+            self.sync_directory(shared).await?;
+        }
+        Ok(())
     }
 
     /// Commits envelopes, then acknowledges them.
@@ -180,7 +234,10 @@ impl Mailbox {
             return Ok(());
         }
         let received = shared.worker.call(move |state| state.receive(&envelopes)).await?;
-        let named = if received.strangers {
+        if received.log {
+            self.sync_log(shared).await?;
+        }
+        let named = if received.strangers || received.log {
             // Whoever is told of the message should be told its sender's name with it.
             self.sync_directory(shared).await
         } else {
@@ -197,7 +254,7 @@ impl Mailbox {
 }
 
 /// Tells listeners if there are new events.
-fn announce(shared: &Shared, effects: &[Effect]) {
+pub(crate) fn announce(shared: &Shared, effects: &[Effect]) {
     if effects.iter().any(|effect| matches!(effect, Effect::Notify(Notice::EventStored(_)))) {
         shared.worker.announce();
     }

@@ -40,6 +40,22 @@ pub enum Happening {
         /// How many.
         count: u64,
     },
+    /// A member with whom there is a conversation has left the organisation; nothing is sent to them any more.
+    MemberLeft {
+        /// The member.
+        member: MemberId,
+        /// The handle that they had, which may be somebody else's by now.
+        handle: String,
+    },
+    /// A handle belongs to another member from now on. The conversation with the old one stays under their identifier.
+    HandleReassigned {
+        /// Who had it.
+        old: MemberId,
+        /// Who has it.
+        new: MemberId,
+        /// The handle.
+        handle: String,
+    },
 }
 
 impl Event {
@@ -60,6 +76,14 @@ impl Event {
             chancery_engine::Event::Lost { member: id, count } => {
                 let handle = member(records, &id)?.map(|member| member.handle).unwrap_or_default();
                 Happening::Lost { member: id, handle, count }
+            }
+            chancery_engine::Event::MemberLeft { member: id } => {
+                let handle = member(records, &id)?.map(|member| member.handle).unwrap_or_default();
+                Happening::MemberLeft { member: id, handle }
+            }
+            chancery_engine::Event::HandleReassigned { old, new } => {
+                let handle = member(records, &new)?.map(|member| member.handle).unwrap_or_default();
+                Happening::HandleReassigned { old, new, handle }
             }
             _ => return Ok(None),
         };

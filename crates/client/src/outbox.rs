@@ -16,6 +16,7 @@ use crate::client::Shared;
 use crate::clock;
 use crate::connection::Connection;
 use crate::error::{Error, ErrorCode};
+use crate::log;
 use crate::mailbox::Mailbox;
 
 /// How often to look whether another process has finished with the outbox.
@@ -81,6 +82,7 @@ pub(crate) async fn flush(shared: &Arc<Shared>, deadline: Instant) -> Result<Opt
     if !shared.swept.swap(true, Ordering::Relaxed) {
         sweep(shared).await;
     }
+    let mut stopped: Option<Option<Error>> = None;
     loop {
         let blocked = pass.blocked.union(&pass.postponed).copied().collect();
         let step =
@@ -95,16 +97,25 @@ pub(crate) async fn flush(shared: &Arc<Shared>, deadline: Instant) -> Result<Opt
             pass.postponed.clear();
             continue;
         };
-        if let Step::Seal { item, device_id } = step {
-            pass.seal(item, device_id).await?;
-            continue;
-        }
         // Taken out, so that a step that fails or is given up half way leaves no connection that may be dead.
         let open = match connection.take().filter(Connection::is_open) {
             Some(open) => open,
             None => Connection::open(shared.connector.as_ref(), &shared.org).await?.0,
         };
-        pass.take(&open, step).await?;
+        // Once in each go, before the first step of any kind.
+        let Some(stop) = &stopped else {
+            stopped = Some(log::before_sending(shared, &open).await?);
+            *connection = Some(open);
+            continue;
+        };
+        match (step, stop) {
+            (Step::Seal { device_id, .. } | Step::Claim { device_id, .. }, Some(why)) => {
+                pass.blocked.insert(device_id);
+                pass.left = Some(why.clone());
+            }
+            (Step::Seal { item, device_id }, None) => pass.seal(item, device_id).await?,
+            (step, _) => pass.take(&open, step).await?,
+        }
         *connection = Some(open);
     }
 }
@@ -186,7 +197,9 @@ impl Pass<'_> {
 
     async fn seal(&mut self, item: u64, device_id: [u8; 16]) -> Result<(), Error> {
         match self.handle(move || Input::Seal { item }).await {
-            Err(error) if is_final(error.code()) => self.block(device_id, item, error).await,
+            Err(error) if is_final(error.code()) || error.code() == ErrorCode::UnloggedCredential => {
+                self.block(device_id, item, error).await
+            }
             other => other.map(drop),
         }
     }
@@ -209,6 +222,11 @@ impl Pass<'_> {
                 state.handle(Input::Bundle { item, bundle })
             })
             .await?;
+        let is_unlogged =
+            |effect: &Effect| matches!(effect, Effect::Notify(Notice::UnloggedCredential { .. }));
+        if effects.iter().any(is_unlogged) {
+            return Err(ErrorCode::UnloggedCredential.into());
+        }
         if effects.contains(&Effect::Notify(Notice::BundleRejected)) {
             return Err(ErrorCode::RecipientNotReady.into());
         }
@@ -263,6 +281,7 @@ const fn is_temporary(code: ErrorCode) -> bool {
     matches!(
         code,
         ErrorCode::RecipientNotReady
+            | ErrorCode::UnloggedCredential
             | ErrorCode::QuotaExceeded
             | ErrorCode::RelayFull
             | ErrorCode::RateLimited
@@ -313,7 +332,12 @@ mod tests {
 
     #[test]
     fn a_relay_that_is_busy_full_or_failing_says_nothing_about_a_device_r_engine_13() {
-        let counts = [ErrorCode::RecipientNotReady, ErrorCode::QuotaExceeded, ErrorCode::FileUnreadable];
+        let counts = [
+            ErrorCode::RecipientNotReady,
+            ErrorCode::UnloggedCredential,
+            ErrorCode::QuotaExceeded,
+            ErrorCode::FileUnreadable,
+        ];
         for code in ErrorCode::ALL.iter().filter(|code| is_temporary(**code)) {
             let of_target = counts.contains(code) || *code == ErrorCode::RelayConflict;
             assert_eq!(is_of_target(*code), of_target, "{code:?}");

@@ -22,7 +22,7 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// Only if the store is not readable.
+    /// [`ErrorCode::StoreLocked`]: policy demands that the relay is reached first. Otherwise only if the store is not readable.
     pub async fn events(&self) -> Result<Vec<Event>, Error> {
         let own = self.me().member_id;
         let read = move |records: &dyn Records| {
@@ -31,7 +31,7 @@ impl Client {
                 .filter_map(|(number, event)| Event::read(records, &own, (number, event)).transpose())
                 .collect()
         };
-        self.shared().worker.call(move |state| state.read(read)).await
+        self.shared().worker.call(move |state| state.read_shown(read)).await
     }
 
     /// Says that events up to and including `number` were shown. A process that is killed before sees them
@@ -58,6 +58,7 @@ impl Client {
     /// # Errors
     ///
     /// [`ErrorCode::UnknownRecipient`] if the directory has nobody of that name; the relay is not asked.
+    /// [`ErrorCode::StoreLocked`]: policy demands that it is reached first.
     pub async fn history(&self, with: &str, from: u64) -> Result<Vec<Message>, Error> {
         let own = self.me().member_id;
         let Some(member) = self.lookup(with).await? else {
@@ -66,7 +67,7 @@ impl Client {
         self.shared()
             .worker
             .call(move |state| {
-                state.read(|records| {
+                state.read_shown(|records| {
                     let found = chancery_engine::conversation(records, &member.member_id, from, PAGE)?;
                     found.into_iter().map(|record| Message::read(records, &own, record)).collect()
                 })
@@ -79,7 +80,7 @@ impl Client {
         let (own, name) = (self.me().member_id, with.to_owned());
         let skip = usize::try_from(from).unwrap_or(usize::MAX);
         let waiting =
-            self.shared().worker.call(move |state| state.read(chancery_engine::unaddressed)).await?;
+            self.shared().worker.call(move |state| state.read_shown(chancery_engine::unaddressed)).await?;
         let of_name: Vec<_> = waiting.into_iter().filter(|waiting| waiting.to == name).collect();
         if of_name.is_empty() {
             return Err(Error::with(ErrorCode::UnknownRecipient, with));
@@ -94,7 +95,8 @@ impl Client {
     /// # Errors
     ///
     /// [`ErrorCode::AttachmentDamaged`]: nothing was saved, and trying again gives the same.
-    /// [`ErrorCode::AttachmentGone`]: the relay keeps it no longer. [`ErrorCode::DiskFull`] and errors of the
+    /// [`ErrorCode::AttachmentGone`]: the relay keeps it no longer. [`ErrorCode::PolicyForbids`]: the organisation does not
+    /// allow it. [`ErrorCode::DiskFull`] and errors of the
     /// connection: try again.
     ///
     /// # Cancellation
@@ -108,6 +110,10 @@ impl Client {
         folder: &Path,
     ) -> Result<PathBuf, Error> {
         let attachment = message.attachment(index).ok_or(ErrorCode::Usage)?;
+        let allowed = |state: &mut State| state.read_shown(chancery_engine::policy);
+        if !self.shared().worker.call(allowed).await?.may_save_attachments {
+            return Err(ErrorCode::PolicyForbids.into());
+        }
         let (connection, _) = Connection::open(self.shared().connector.as_ref(), &self.shared().org).await?;
         let progress = self.shared().progress.as_ref();
         let download = attachment::download(&connection, attachment, folder, progress).await?;
@@ -165,6 +171,6 @@ impl Client {
                 |(record, index)| Ok(WaitingFile { message: Message::read(records, &own, record)?, index });
             found.map(read).collect()
         };
-        self.shared().worker.call(move |state| state.read(read)).await
+        self.shared().worker.call(move |state| state.read_shown(read)).await
     }
 }

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use chancery_engine::{Draft, Input, Letter, MessageState};
+use chancery_engine::{Draft, Effect, Input, Letter, MessageState, is_outdated};
 use chancery_identity::MemberId;
 use chancery_wire::proto::{Attachment, MessageRecord};
 use chancery_wire::records::Records;
@@ -80,6 +80,10 @@ impl Client {
             Ok(Err(error)) => Some(error),
             Err(_) => Some(ErrorCode::TimedOut.into()),
         };
+        if let Some(error) = waiting.as_ref().filter(|error| error.code() == ErrorCode::Revoked) {
+            // There is no message any more, nor anything else.
+            return Err(error.clone());
+        }
         match self.message_state(id).await {
             Ok(MessageState::Failed) => Err(ErrorCode::SendFailed.into()),
             Ok(MessageState::Queued) => {
@@ -117,10 +121,10 @@ impl Client {
         let (name, text) = (name.to_owned(), text.to_owned());
         let store = move |state: &mut State| {
             let (to, text) = (name.as_str(), text.as_str());
-            let stored = state.handle(match known {
-                Some(to) => Input::Send(Draft { to, message_id, text, attachments }),
-                None => Input::SendLater(Letter { to, message_id, text, attachments }),
-            });
+            let stored = match known {
+                Some(to) => send(state, to, (message_id, text, attachments)),
+                None => state.handle(Input::SendLater(Letter { to, message_id, text, attachments })),
+            };
             // Only now does the store say which files are needed.
             drop(spool);
             stored
@@ -144,6 +148,19 @@ impl Client {
         let find = move |records: &dyn Records| chancery_engine::message(records, &own, &id);
         self.shared().worker.call(move |state| state.read(find)).await
     }
+}
+
+/// Stores a message to a member whom the directory knows. While the log is ahead of the directory, it waits for the entry.
+fn send(
+    state: &mut State,
+    to: MemberId,
+    (message_id, text, attachments): ([u8; 16], &str, Vec<Attachment>),
+) -> Result<Vec<Effect>, Error> {
+    if state.read(|records| is_outdated(records, &to))? {
+        let to = &to.to_string();
+        return state.handle(Input::SendLater(Letter { to, message_id, text, attachments }));
+    }
+    state.handle(Input::Send(Draft { to, message_id, text, attachments }))
 }
 
 /// Encrypts files into the spool, and returns with them what keeps them there until the store names them.

@@ -10,6 +10,7 @@ use tokio::sync::{oneshot, watch};
 
 use crate::clock;
 use crate::error::{Error, ErrorCode};
+use crate::home::Home;
 
 type Job = Box<dyn FnOnce(&mut State) + Send>;
 
@@ -18,26 +19,68 @@ const QUEUE: usize = 64;
 
 /// What the thread owns.
 pub(crate) struct State {
-    store: Store,
+    /// Gone once the organisation has ended this device.
+    store: Option<Store>,
     engine: Engine,
 }
 
 impl State {
+    fn parts(&mut self) -> Result<(&mut Store, &mut Engine), Error> {
+        let Self { store, engine } = self;
+        Ok((store.as_mut().ok_or(ErrorCode::Revoked)?, engine))
+    }
+
+    /// Reads what is shown to a person, unless policy locks it (R-ENGINE-36).
+    pub(crate) fn read_shown<T>(
+        &mut self,
+        f: impl FnOnce(&dyn Records) -> Result<T, chancery_engine::EngineError>,
+    ) -> Result<T, Error> {
+        self.read(|records| {
+            chancery_engine::check_unlocked(records, clock::now())?;
+            f(records)
+        })
+    }
+
+    /// Reads from the store, and with what the engine knows.
+    pub(crate) fn read_with<T>(
+        &mut self,
+        f: impl FnOnce(&Engine, &dyn Records) -> Result<T, chancery_engine::EngineError>,
+    ) -> Result<T, Error> {
+        let (store, engine) = self.parts()?;
+        store.read(|records| f(engine, records).map_err(Error::from))
+    }
+
+    /// Destroys the store that lies in `home`, and the home's other files (R-ENGINE-37). Nothing can be read afterwards.
+    pub(crate) fn destroy(&mut self, home: &Home) -> Result<(), Error> {
+        let Some(store) = self.store.take() else { return Ok(()) };
+        let destroyed = store.destroy(home.store(), &mut clock::rng()?);
+        home.remove_files();
+        Ok(destroyed?)
+    }
+
     /// Handles one input in one transaction and returns the effects to carry out.
     pub(crate) fn handle(&mut self, input: Input<'_>) -> Result<Vec<Effect>, Error> {
         let mut rng = clock::rng()?;
-        let engine = &self.engine;
-        self.store.transaction(|records| {
+        let (store, engine) = self.parts()?;
+        let effects = store.transaction(|records| {
+            engine.refresh(records)?;
             let outcome = engine.handle(records, input, clock::now(), &mut rng)?;
             Ok::<_, Error>((outcome.batch, outcome.effects))
-        })
+        });
+        for effect in effects.iter().flatten() {
+            if let Effect::Notify(notice) = effect {
+                write_down(*notice);
+            }
+        }
+        effects
     }
 
     /// Handles several envelopes in one transaction, so that catching up costs one commit for many.
     pub(crate) fn receive(&mut self, envelopes: &[(u64, Vec<u8>)]) -> Result<Received, Error> {
         let mut rng = clock::rng()?;
-        let engine = &self.engine;
-        self.store.transaction(|records| {
+        let (store, engine) = self.parts()?;
+        store.transaction(|records| {
+            engine.refresh(records)?;
             let mut overlay = Overlay::new(records);
             let mut received = Received::default();
             for (sequence, envelope) in envelopes {
@@ -60,7 +103,7 @@ impl State {
         &mut self,
         f: impl FnOnce(&dyn Records) -> Result<T, chancery_engine::EngineError>,
     ) -> Result<T, Error> {
-        self.store.read(|records| f(records).map_err(Error::from))
+        self.parts()?.0.read(|records| f(records).map_err(Error::from))
     }
 }
 
@@ -81,6 +124,8 @@ pub(crate) struct Received {
     pub(crate) stored: bool,
     /// Whether one of them comes from somebody whom the local directory does not know.
     pub(crate) strangers: bool,
+    /// Whether one of them says that the log has more entries.
+    pub(crate) log: bool,
 }
 
 impl Received {
@@ -90,13 +135,37 @@ impl Received {
             Effect::Notify(Notice::EventStored(_)) => self.stored = true,
             Effect::Notify(Notice::DeviceRequest) => self.stored = true,
             Effect::Notify(Notice::UnknownSender) => self.strangers = true,
+            Effect::SyncLog => self.log = true,
             Effect::Notify(Notice::Undecryptable) => {
                 let code = ErrorCode::NotAuthentic.name();
                 tracing::warn!(code, "an envelope could not be decrypted and was dropped");
             }
+            Effect::Notify(notice) => write_down(notice),
             _ => {}
         }
     }
+}
+
+/// Writes down what the log is found to be; what matters of it is in the store.
+fn write_down(notice: Notice) {
+    let code = match notice {
+        Notice::LogInvalid(_) => ErrorCode::LogInvalid,
+        Notice::LogForked => ErrorCode::LogForked,
+        Notice::LogRolledBack => ErrorCode::LogRolledBack,
+        Notice::LogWithheld => ErrorCode::LogWithheld,
+        Notice::LogStale => ErrorCode::LogStale,
+        Notice::UnloggedCredential { member, device } => {
+            let code = ErrorCode::UnloggedCredential.name();
+            tracing::warn!(code, %member, %device, "a device showed a credential that is not in the log");
+            return;
+        }
+        Notice::LogAging => {
+            tracing::warn!("the organisation's log was not heard of for long");
+            return;
+        }
+        _ => return,
+    };
+    tracing::warn!(code = code.name(), "the organisation's log");
 }
 
 /// A handle on the thread; the thread ends when the last handle is dropped.
@@ -110,7 +179,7 @@ impl Worker {
     /// Starts the thread.
     pub(crate) fn spawn(store: Store, engine: Engine) -> Result<Self, Error> {
         let (jobs, queue) = mpsc::sync_channel::<Job>(QUEUE);
-        let mut state = State { store, engine };
+        let mut state = State { store: Some(store), engine };
         thread::Builder::new()
             .name("chancery-store".into())
             .spawn(move || {

@@ -85,7 +85,7 @@ pub(crate) fn address_all(
             }
             // Somebody without a device, or oneself, or a device for which too much waits: it waits, and stays
             // visible, and holds up nobody else's.
-            Err(EngineError::UnknownRecipient | EngineError::QueueFull) => {}
+            Err(EngineError::UnknownRecipient | EngineError::OutdatedRecipient | EngineError::QueueFull) => {}
             Err(error) => return Err(error),
         }
     }

@@ -83,7 +83,7 @@ fn send_again(
 ) -> Result<(), EngineError> {
     let own = device.member_id();
     let Some(record) = message(records, &own, &resend.message_id)? else { return Ok(()) };
-    if record.state == MessageState::Failed as u32 {
+    if record.state == MessageState::Failed as u32 || record.expired {
         return Ok(());
     }
     let copy = peers::peer_member(records, to)? == own;
@@ -113,7 +113,7 @@ fn send_quietly(
     now: Timestamp,
     rng: &mut dyn CryptoRng,
 ) -> Result<(), EngineError> {
-    if sending::room_for(records, to)? == 0 {
+    if sending::room_for(records, to)? == 0 || peers::is_out(&peers::peer(records, to)?) {
         return Ok(());
     }
     let member = peers::peer_member(records, to)?;

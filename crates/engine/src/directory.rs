@@ -3,15 +3,19 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use chancery_identity::{Credential, DeviceId, DirectoryEntry, MemberId};
+use chancery_identity::log::{LeafKind, commitment};
+use chancery_identity::{Credential, DeviceId, DirectoryEntry, MemberId, Organisation};
 use chancery_org::CLOCK_TOLERANCE;
-use chancery_wire::proto::{DirectoryPage, DirectoryRecord};
+use chancery_wire::Unverified;
+use chancery_wire::proto::{DirectoryPage, DirectoryRecord, SealedDirectoryEntry, Signed};
 use chancery_wire::records::{Overlay, Records};
 
 use crate::device::Device;
 use crate::effect::{Effect, Notice};
 use crate::ending;
+use crate::engine::Acting;
 use crate::error::EngineError;
+use crate::log;
 use crate::messages;
 use crate::peers;
 use crate::tables::{DIRECTORY, DIRECTORY_CURSOR, HANDLE, key, load, load_number, save, save_number};
@@ -83,20 +87,49 @@ pub(crate) fn has_dropped(
     }))
 }
 
-/// Takes over one page of changes. An entry that does not verify is skipped and reported.
+/// Whether the entry that is known of a member is the one that the log commits to (R-LOG-10).
+pub(crate) fn counts(records: &dyn Records, member_id: &MemberId) -> Result<bool, EngineError> {
+    let known = load::<DirectoryRecord>(records, &key(DIRECTORY, &[member_id.as_bytes()]))?;
+    let committed = log::member(records, member_id)?.directory;
+    Ok(known.is_some_and(|entry| !entry.commitment.is_empty() && entry.commitment == committed))
+}
+
+/// Whether the log commits to another entry of a member than the one that is known: their devices may be others by now, and
+/// [`crate::Input::Send`] is refused until the directory was synchronised.
+///
+/// # Errors
+///
+/// [`EngineError`] if the store is not readable.
+pub fn is_outdated(records: &dyn Records, member_id: &MemberId) -> Result<bool, EngineError> {
+    let is_known = member(records, member_id)?.is_some() && !log::is_ended(records, member_id)?;
+    Ok(is_known && !counts(records, member_id)?)
+}
+
+/// Takes over one page of changes. An entry that does not verify is skipped and reported; one that the log does not commit
+/// to waits until it does (R-LOG-10).
 pub(crate) fn take_page(
-    device: &Device,
+    me: &Acting<'_>,
     records: &mut Overlay<'_>,
     page: &DirectoryPage,
 ) -> Result<Vec<Effect>, EngineError> {
     let mut effects = Vec::new();
     for change in &page.changes {
-        let verified = change
-            .entry
-            .as_ref()
-            .and_then(|entry| device.organisation().open_directory_entry(device.directory_key(), entry).ok());
-        match verified {
-            Some(entry) => effects.extend(take_entry(device, records, &entry)?),
+        match change.entry.as_ref().and_then(|entry| open(me, entry)) {
+            Some((entry, signed)) => {
+                let name = log::waiting_entry_key(&entry.member_id());
+                let waits = records.get(&name)?.is_some();
+                let is_committed = is_committed(records, &entry, &signed)?;
+                if is_committed == waits {
+                    // It waits no longer, or one more begins to.
+                    log::count_waiting_entry(records, !waits)?;
+                }
+                if is_committed {
+                    records.delete(name);
+                    effects.extend(take_entry(me.device, records, (&entry, &signed))?);
+                } else {
+                    save(records, name, &signed);
+                }
+            }
             None => effects.push(Effect::Notify(Notice::DirectoryEntryRejected)),
         }
         save_number(records, key(DIRECTORY_CURSOR, &[]), change.sequence);
@@ -104,16 +137,49 @@ pub(crate) fn take_page(
     Ok(effects)
 }
 
+/// Opens and verifies an entry, and returns the statement with it.
+fn open(me: &Acting<'_>, sealed: &SealedDirectoryEntry) -> Option<(DirectoryEntry, Signed)> {
+    let signed = me.directory_key().open(sealed).ok()?.into_unchecked();
+    let entry = me.believed().verify_directory_entry(Unverified::new(signed.clone())).ok()?;
+    (entry.version() == sealed.version).then_some((entry, signed))
+}
+
+fn is_committed(records: &dyn Records, entry: &DirectoryEntry, signed: &Signed) -> Result<bool, EngineError> {
+    Ok(log::member(records, &entry.member_id())?.directory == commitment(LeafKind::Directory, signed))
+}
+
+/// The log commits to another entry of a member: the one that has waited for that is taken over.
+pub(crate) fn committed(
+    device: &Device,
+    organisation: &Organisation,
+    records: &mut Overlay<'_>,
+    member: &MemberId,
+) -> Result<Vec<Effect>, EngineError> {
+    let name = log::waiting_entry_key(member);
+    let Some(signed) = load::<Signed>(records, &name)? else { return Ok(Vec::new()) };
+    let Ok(entry) = organisation.verify_directory_entry(Unverified::new(signed.clone())) else {
+        return Ok([Effect::Notify(Notice::DirectoryEntryRejected)].into());
+    };
+    if !is_committed(records, &entry, &signed)? {
+        return Ok(Vec::new());
+    }
+    records.delete(name);
+    log::count_waiting_entry(records, false)?;
+    take_entry(device, records, (&entry, &signed))
+}
+
 /// Takes over an entry unless a later version is known (R-ENGINE-11).
 fn take_entry(
     device: &Device,
     records: &mut Overlay<'_>,
-    entry: &DirectoryEntry,
+    (entry, signed): (&DirectoryEntry, &Signed),
 ) -> Result<Vec<Effect>, EngineError> {
     let name = key(DIRECTORY, &[entry.member_id().as_bytes()]);
     let mut effects = Vec::new();
     if let Some(old) = load::<DirectoryRecord>(records, &name)? {
-        if old.version >= entry.version() {
+        // One that came before the log is given what the log says of it.
+        let is_anew = old.version == entry.version() && old.commitment.is_empty();
+        if old.version >= entry.version() && !is_anew {
             return Ok(effects);
         }
         if old.handle != entry.handle().as_str() {
@@ -123,9 +189,7 @@ fn take_entry(
     }
     // Those of which a first message came before any entry was known that names them.
     for id in peers::older_than(records, &entry.member_id(), entry.version())? {
-        if !entry.device_ids().contains(&id) && id != device.device_id() {
-            ending::remove_device(device, records, &id)?;
-        }
+        drop_device(device, records, (entry, &id))?;
     }
     for id in entry.device_ids() {
         peers::readmit(records, id)?;
@@ -135,11 +199,44 @@ fn take_entry(
         name: entry.name().as_str().into(),
         device_ids: entry.device_ids().iter().map(|id| id.as_bytes().to_vec()).collect(),
         version: entry.version(),
+        commitment: commitment(LeafKind::Directory, signed).to_vec(),
     };
     save(records, name, &record);
-    // A handle is a label: whoever was given it last has it, and nothing else moves with it.
-    records.put(key(HANDLE, &[record.handle.as_bytes()]), entry.member_id().as_bytes().to_vec());
+    effects.extend(give_handle(records, &record.handle, &entry.member_id())?);
     Ok(effects)
+}
+
+/// A handle is a label: whoever was given it last has it, and nothing else moves with it. Everybody is told whose it is now
+/// (R-ENGINE-35).
+fn give_handle(records: &mut Overlay<'_>, handle: &str, new: &MemberId) -> Result<Vec<Effect>, EngineError> {
+    let name = key(HANDLE, &[handle.as_bytes()]);
+    let holder = records.get(&name)?.and_then(|id| MemberId::from_bytes(&id));
+    let mut effects = Vec::new();
+    if let Some(old) = holder.filter(|old| old != new) {
+        if log::member(records, new)?.ended != 0 && log::member(records, &old)?.ended == 0 {
+            // The last entry of somebody who has left takes nothing from who has the handle now.
+            return Ok(effects);
+        }
+        effects.push(Effect::Notify(Notice::HandleReassigned { old, new: *new }));
+        let number = messages::append_reassigned(records, &old, new)?;
+        effects.push(Effect::Notify(Notice::EventStored(number)));
+    }
+    records.put(name, new.as_bytes().to_vec());
+    Ok(effects)
+}
+
+/// Drops what there is with a device that an entry does not name. One that the log has ended goes once what it sent before was
+/// read.
+fn drop_device(
+    device: &Device,
+    records: &mut Overlay<'_>,
+    (entry, id): (&DirectoryEntry, &DeviceId),
+) -> Result<(), EngineError> {
+    // What this device is said of itself is not for its outbox to act upon.
+    if entry.device_ids().contains(id) || *id == device.device_id() || log::is_ending(records, id)? {
+        return Ok(());
+    }
+    ending::remove_device(device, records, id)
 }
 
 /// Drops what there is with devices that are gone, and announces those that came, before anything can be sealed to
@@ -151,10 +248,7 @@ fn change_devices(
 ) -> Result<Vec<Effect>, EngineError> {
     let member = new.member_id();
     for id in old.device_ids.iter().filter_map(|id| DeviceId::from_bytes(id)) {
-        // What this device is said of itself is not for its outbox to act upon.
-        if !new.device_ids().contains(&id) && id != device.device_id() {
-            ending::remove_device(device, records, &id)?;
-        }
+        drop_device(device, records, (new, &id))?;
     }
     let mut effects = Vec::new();
     if member != device.member_id() && !messages::has_conversation(records, &member)? {

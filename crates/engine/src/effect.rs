@@ -3,8 +3,8 @@
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
-use chancery_identity::MemberId;
-use chancery_wire::proto::{Attachment, DirectoryPage, PrekeyBundle, PrekeyUpload};
+use chancery_identity::{DeviceId, LogError, MemberId};
+use chancery_wire::proto::{Attachment, DirectoryPage, LogPage, PrekeyBundle, PrekeyUpload};
 use chancery_wire::records::Batch;
 use chancery_wire::{Unverified, proto};
 
@@ -27,6 +27,22 @@ pub enum Input<'a> {
     },
     /// A directory page arrived.
     Directory(&'a DirectoryPage),
+    /// A page of the log arrived. Of several, only after [`crate::Engine::check_log_pages`].
+    Log {
+        /// How many entries this device had, by [`crate::log_size`], when it asked for the page.
+        from: u64,
+        /// The page.
+        page: &'a LogPage,
+    },
+    /// The relay said what the log is.
+    Checkpoint {
+        /// How many entries this device had when it asked.
+        from: u64,
+        /// The signed note.
+        note: &'a str,
+    },
+    /// Everything that waited in the mailbox was read: what the log has ended goes for good.
+    CaughtUp,
     /// A bundle arrived for an outbox item that waits for a session.
     Bundle {
         /// The outbox item.
@@ -158,6 +174,8 @@ pub enum Effect {
     Acknowledge(u64),
     /// Publish prekeys, then say [`Input::PrekeysPublished`] or [`Input::PrekeysRefused`].
     PublishPrekeys(PrekeyUpload),
+    /// The log has more entries than this device: ask for them.
+    SyncLog,
     /// Tell whoever listens.
     Notify(Notice),
 }
@@ -178,6 +196,41 @@ pub enum Notice {
     BundleRejected,
     /// A directory entry did not verify and was skipped.
     DirectoryEntryRejected,
+    /// A page or checkpoint of the log is none of an honest log, and was not taken over.
+    LogInvalid(LogError),
+    /// The log is forked: [`crate::fork_proof`]. Nothing is sealed any more.
+    LogForked,
+    /// The relay shows fewer entries of the log than before. Nothing is sealed until it has them again.
+    LogRolledBack,
+    /// The relay withholds entries of the log that another device has. Nothing is sealed until it shows them.
+    LogWithheld,
+    /// The log was not heard of for more than half of the time that policy allows; after all of it nothing is sealed.
+    LogAging,
+    /// The log was not heard of for longer than policy allows: nothing is sealed.
+    LogStale,
+    /// The organisation's policy has changed: [`crate::policy`].
+    PolicyChanged,
+    /// A device showed a credential that the log does not vouch for; nothing is sent to it or believed of it.
+    UnloggedCredential {
+        /// The device.
+        device: DeviceId,
+        /// The member whom the credential names.
+        member: MemberId,
+    },
+    /// The log has ended a member. What waited for them has failed.
+    MemberLeft {
+        /// The member.
+        member: MemberId,
+    },
+    /// A handle belongs to somebody else from now on; the handle is the new member's.
+    HandleReassigned {
+        /// Who had it.
+        old: MemberId,
+        /// Who has it.
+        new: MemberId,
+    },
+    /// The log has ended this device.
+    Revoked,
 }
 
 /// The next thing to do for the outbox.

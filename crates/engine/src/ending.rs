@@ -95,7 +95,7 @@ fn take_back(
             continue;
         }
         let record = message(records, &device.member_id(), &stored.message_id)?;
-        let Some(record) = record.filter(|_| !stored.message_id.is_empty()) else {
+        let Some(record) = record.filter(|record| !stored.message_id.is_empty() && !record.expired) else {
             remove(records, item, &stored)?;
             continue;
         };
@@ -116,15 +116,25 @@ pub(crate) fn remove_device(
     records: &mut Overlay<'_>,
     removed: &DeviceId,
 ) -> Result<(), EngineError> {
+    drop_waiting(device, records, removed)?;
+    target::forget(records, removed.as_bytes());
+    numbers::remove(records, removed)?;
+    peers::remove(records, removed)
+}
+
+/// Ends what waits for a device; a message that it leaves without a recipient has failed.
+pub(crate) fn drop_waiting(
+    device: &Device,
+    records: &mut Overlay<'_>,
+    removed: &DeviceId,
+) -> Result<(), EngineError> {
     for item in outbox().numbers(records)? {
         let is_for_it = |stored: OutboxItem| stored.device_id.as_slice() == removed.as_bytes().as_slice();
         if outbox_item(records, item)?.is_some_and(is_for_it) {
             finish(device, records, item, End::Dropped)?;
         }
     }
-    target::forget(records, removed.as_bytes());
-    numbers::remove(records, removed)?;
-    peers::remove(records, removed)
+    Ok(())
 }
 
 /// Removes what is left in the outbox of a message whose attachment failed: half of it is of no use to anybody.

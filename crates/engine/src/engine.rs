@@ -1,20 +1,49 @@
 //! The one entrance: input to outcome.
 
+use alloc::sync::Arc;
+use core::ops::Deref;
+
 use chancery_crypto::rng::CryptoRng;
+use chancery_identity::{LogError, Organisation};
 use chancery_wire::Timestamp;
+use chancery_wire::proto::LogPage;
 use chancery_wire::records::{Overlay, Records};
 
 use crate::device::Device;
 use crate::effect::{Input, Outcome};
 use crate::ending::End;
 use crate::error::EngineError;
+use crate::log::{self, Known};
 use crate::{addressing, devices, directory, ending, files, messages, prekeys, receiving, sending, upkeep};
 
 /// The state machine of one device. It holds only who the device is; everything else is read from the
-/// records in each call, so that several processes may share one store.
+/// records in each call, so that several processes may share one store. (The organisation is kept in memory, see
+/// [`Self::refresh`].)
 #[derive(Debug)]
 pub struct Engine {
     device: Device,
+    known: Option<Arc<Known>>,
+}
+
+/// The device as it acts in one call, with the organisation as the log has it.
+pub(crate) struct Acting<'a> {
+    pub(crate) device: &'a Device,
+    pub(crate) known: &'a Known,
+}
+
+impl Acting<'_> {
+    /// Returns whose statements are believed now; [`Device::organisation`] is what came with the enrolment.
+    pub(crate) fn believed(&self) -> &Organisation {
+        self.known.organisation(self.device)
+    }
+}
+
+impl Deref for Acting<'_> {
+    type Target = Device;
+
+    fn deref(&self) -> &Device {
+        self.device
+    }
 }
 
 impl Engine {
@@ -24,7 +53,50 @@ impl Engine {
     ///
     /// [`EngineError::NotEnrolled`] if there is no device yet; otherwise the store is not readable.
     pub fn load(records: &dyn Records, now: Timestamp) -> Result<Self, EngineError> {
-        Device::load(records, now)?.map(|device| Self { device }).ok_or(EngineError::NotEnrolled)
+        let load = |device| Self { device, known: None };
+        Device::load(records, now)?.map(load).ok_or(EngineError::NotEnrolled)
+    }
+
+    /// Returns the organisation as the log has it.
+    ///
+    /// # Errors
+    ///
+    /// [`EngineError`] if the store is not readable.
+    pub fn organisation(&self, records: &dyn Records) -> Result<Organisation, EngineError> {
+        Ok(self.known(records)?.organisation(&self.device).clone())
+    }
+
+    /// Checks that pages of the log, which follow on what is stored, lead to the checkpoint of the last one. To be called
+    /// before the first of several pages is given as [`Input::Log`]: a page that has more behind it carries no checkpoint.
+    ///
+    /// # Errors
+    ///
+    /// [`EngineError`] if the store is not readable; the inner error: give none of them.
+    pub fn check_log_pages(
+        &self,
+        records: &dyn Records,
+        pages: &[LogPage],
+    ) -> Result<Result<(), LogError>, EngineError> {
+        log::check_pages(&self.device, &self.known(records)?.authority, records, pages)
+    }
+
+    /// Reads the organisation anew if a process has changed it. Whoever calls this before [`Self::handle`], on the same
+    /// records, has the organisation verified once for each change; otherwise each call verifies it.
+    ///
+    /// # Errors
+    ///
+    /// [`EngineError`] if the store is not readable.
+    pub fn refresh(&mut self, records: &dyn Records) -> Result<(), EngineError> {
+        self.known = Some(self.known(records)?);
+        Ok(())
+    }
+
+    /// Returns what the records have of the organisation, from memory if no process has changed it.
+    pub(crate) fn known(&self, records: &dyn Records) -> Result<Arc<Known>, EngineError> {
+        match &self.known {
+            Some(known) if known.is_current(records)? => Ok(Arc::clone(known)),
+            _ => Ok(Arc::new(Known::load(&self.device, records)?)),
+        }
     }
 
     /// Returns who this device is.
@@ -50,25 +122,38 @@ impl Engine {
     ) -> Result<Outcome, EngineError> {
         let mut overlay = Overlay::new(records);
         let (device, view) = (&self.device, &mut overlay);
+        let known = self.known(records)?;
+        let me = &Acting { device, known: &known };
         let mut effects = alloc::vec::Vec::new();
         match input {
-            Input::Send(draft) => sending::send(device, view, (&draft, now), now, rng)?,
+            Input::Send(draft) => {
+                sending::send(device, view, (&draft, now), now, rng)?;
+                effects = upkeep::warn(view, now)?;
+            }
             Input::SendLater(letter) => addressing::keep(device, view, letter, now, rng)?,
             Input::Address => addressing::address_all(device, view, now, rng)?,
             Input::Received { sequence, envelope } => {
-                effects = receiving::receive(device, view, (sequence, envelope), now, rng)?;
+                effects = receiving::receive(me, view, (sequence, envelope), now, rng)?;
             }
-            Input::Directory(page) => effects = directory::take_page(device, view, page)?,
+            Input::Directory(page) => effects = directory::take_page(me, view, page)?,
             Input::Bundle { item, bundle } => {
-                effects = sending::take_bundle(device, view, (item, *bundle), now, rng)?;
+                effects = sending::take_bundle(me, view, (item, *bundle), now, rng)?;
             }
+            Input::Log { from, page } => effects = log::take_page(me, view, (from, page), now, rng)?,
+            Input::Checkpoint { from, note } => {
+                effects = log::take_checkpoint(me, view, (from, note), now, rng)?;
+            }
+            Input::CaughtUp => log::caught_up(device, view)?,
             Input::Seal { item } => sending::seal_waiting(view, item, now, rng)?,
             Input::Done { item } => ending::finish(device, view, item, End::Done)?,
             Input::Failed { item } => ending::finish(device, view, item, End::Failed)?,
             Input::Postponed { item } => ending::postponed(device, view, item, now)?,
             Input::DeviceLinkMade(link) => devices::remember(view, link, now)?,
             Input::DeviceLinkUsed { link_id } => devices::forget(view, &link_id, now)?,
-            Input::Upkeep => effects = prekeys::upkeep(device, view, now, rng)?,
+            Input::Upkeep => {
+                effects = prekeys::upkeep(device, view, now, rng)?;
+                effects.extend(upkeep::warn(view, now)?);
+            }
             Input::SessionUpkeep => effects = upkeep::upkeep(view, now, rng)?,
             Input::PrekeysAtRelay { sequence, pairs } => {
                 effects = prekeys::at_relay(device, view, (sequence, pairs), now, rng)?;

@@ -2,6 +2,8 @@
 
 use chancery_wire::records::RecordsError;
 
+use crate::log::LogState;
+
 /// Why a call changed nothing.
 ///
 /// What a peer or the relay does wrong is not an error of the call: it is an effect.
@@ -20,12 +22,25 @@ pub enum EngineError {
     /// The recipient is not in the directory; synchronise it, or correct the name.
     #[error("recipient is unknown")]
     UnknownRecipient,
+    /// The log commits to a newer directory entry of the recipient than the one that is here: keep the message by
+    /// [`crate::Input::SendLater`], under the recipient's identifier, until the directory was synchronised.
+    #[error("recipient's directory entry is outdated")]
+    OutdatedRecipient,
     /// The message or its attachments exceed a limit; shorten it.
     #[error("message exceeds a limit")]
     TooLarge,
     /// A queue of the device is full; connect to the relay so that it empties.
     #[error("queue is full")]
     QueueFull,
+    /// Nothing may be sealed while the log is in this state; synchronise it, or see what the state says.
+    #[error("nothing is sealed: {0}")]
+    Log(LogState),
+    /// The log does not vouch for the recipient's device, or not any more; nothing is sealed for it.
+    #[error("the log does not vouch for the recipient")]
+    NotVouched,
+    /// The organisation's policy locks what is stored until the log was heard of again; connect to the relay.
+    #[error("the store is locked until the log was heard of")]
+    Locked,
     /// The call does not fit the state, a bug in the calling code; the text says what.
     #[error("misuse: {0}")]
     Misuse(&'static str),

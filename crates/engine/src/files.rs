@@ -65,6 +65,17 @@ pub(crate) fn set_waiting(
     Ok(())
 }
 
+/// Forgets the attachments of a message that is no more.
+pub(crate) fn forget(records: &mut Overlay<'_>, from: &MemberId, id: &[u8]) -> Result<(), EngineError> {
+    let mut record = waiting(records)?;
+    let before = record.files.len();
+    record.files.retain(|file| file.from != from.as_bytes() || file.message_id != id);
+    if record.files.len() != before {
+        save(records, record_key(), &record);
+    }
+    Ok(())
+}
+
 fn known_message(records: &dyn Records, from: &MemberId, id: &[u8]) -> Result<MessageRecord, EngineError> {
     message(records, from, id)?.ok_or(EngineError::Misuse("no such message"))
 }

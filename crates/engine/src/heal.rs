@@ -149,7 +149,7 @@ pub(crate) fn begin(
 
 /// Whether a new session with a device is of any use now.
 fn may_begin(records: &dyn Records, peer: &PeerRecord, now: Timestamp) -> Result<bool, EngineError> {
-    let is_known = !peer.removed && !peer.member_id.is_empty();
+    let is_known = !peers::is_out(peer) && !peer.member_id.is_empty();
     Ok(is_known
         && !peer.healing
         && !sending::is_full(records)?

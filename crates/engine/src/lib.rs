@@ -1,7 +1,8 @@
 //! One device of a member: inputs to effects, over a store that it only reads.
 //!
 //! [`Engine::handle`] takes an [`Input`] and returns an [`Outcome`]: a batch to commit, then effects to carry
-//! out. [`next_step`] says what the outbox needs next. [`resolve`], [`conversation`] and [`events`] read.
+//! out. [`next_step`] says what the outbox needs next. [`resolve`], [`conversation`] and [`events`] read;
+//! [`log_status`] says what the organisation's log lets the device do.
 //!
 //! What this crate does not do: it opens no socket and no file, reads no clock and draws no randomness of
 //! its own; it never keeps in memory what another process may have changed.
@@ -24,12 +25,14 @@ mod enrolment;
 mod error;
 mod files;
 mod heal;
+mod log;
 mod messages;
 mod numbers;
 mod peers;
 mod prekeys;
 mod queue;
 mod receiving;
+mod retention;
 mod seen;
 mod sending;
 mod tables;
@@ -39,12 +42,16 @@ mod upkeep;
 pub use addressing::{Unaddressed, unaddressed};
 pub use device::{Device, NewDevice};
 pub use devices::waiting_devices;
-pub use directory::{Member, directory_cursor, member, resolve};
+pub use directory::{Member, directory_cursor, is_outdated, member, resolve};
 pub use effect::{Draft, Effect, Input, Letter, Notice, Outcome, Step};
 pub use engine::Engine;
 pub use enrolment::PendingDevice;
 pub use error::EngineError;
 pub use files::waiting_files;
+pub use log::{
+    LogState, LogStatus, check_unlocked, fork_proof, log_size, log_status, log_time, newest_note, policy,
+    verify_revoked,
+};
 pub use messages::{Event, MessageState, conversation, events, message};
 pub use peers::MAX_ARCHIVED;
 pub use prekeys::ONE_TIME_PAIRS;

@@ -9,6 +9,7 @@ use chancery_wire::{Limit, decode};
 
 use crate::error::EngineError;
 use crate::queue::Queue;
+use crate::retention;
 use crate::tables::{CONVERSATION, EVENT, EVENT_CURSOR, MESSAGE, key, load, load_number, save, save_number};
 
 /// State of a message, as stored in [`MessageRecord::state`].
@@ -72,8 +73,12 @@ pub(crate) fn append_message(
         return Ok(None);
     }
     save(records, name, message);
+    let queue = Queue::new(CONVERSATION, &message.conversation);
+    if queue.state(records)?.next == 0 {
+        retention::enter(records, &message.conversation)?;
+    }
     let reference = [message.from.as_slice(), message.id.as_slice()].concat();
-    Queue::new(CONVERSATION, &message.conversation).push(records, reference).map(Some)
+    queue.push(records, reference).map(Some)
 }
 
 /// Appends an event that points to a message and returns the event's number.
@@ -87,6 +92,12 @@ const DEVICE_ADDED: u8 = 1;
 
 /// Marks the reference of an event that messages were lost.
 const LOST: u8 = 2;
+
+/// Marks the reference of an event that a member has left.
+const LEFT: u8 = 3;
+
+/// Marks the reference of an event that a handle is another member's now.
+const REASSIGNED: u8 = 4;
 
 /// Something that happened and was not taken.
 #[derive(Debug, Clone, PartialEq)]
@@ -108,6 +119,33 @@ pub enum Event {
         /// How many.
         count: u64,
     },
+    /// A member with whom there is a conversation has left the organisation. Nothing is sent to them any more.
+    MemberLeft {
+        /// The member.
+        member: MemberId,
+    },
+    /// A handle belongs to another member now. What was written with the old one stays theirs.
+    HandleReassigned {
+        /// Who had it.
+        old: MemberId,
+        /// Who has it.
+        new: MemberId,
+    },
+}
+
+/// Appends the event that a member has left (R-ENGINE-35).
+pub(crate) fn append_left(records: &mut Overlay<'_>, member: &MemberId) -> Result<u64, EngineError> {
+    Queue::new(EVENT, b"").push(records, [&[LEFT], member.as_bytes().as_slice()].concat())
+}
+
+/// Appends the event that a handle is another member's (R-ENGINE-35).
+pub(crate) fn append_reassigned(
+    records: &mut Overlay<'_>,
+    old: &MemberId,
+    new: &MemberId,
+) -> Result<u64, EngineError> {
+    let reference = [&[REASSIGNED], old.as_bytes().as_slice(), new.as_bytes()].concat();
+    Queue::new(EVENT, b"").push(records, reference)
 }
 
 /// Appends the event that messages will never come (R-ENGINE-27).
@@ -171,7 +209,16 @@ pub fn events(records: &dyn Records, most: usize) -> Result<Vec<(u64, Event)>, E
                 member: MemberId::new(*member),
                 count: u64::from_be_bytes(count.try_into().map_err(|_| EngineError::DamagedRecord)?),
             },
-            _ => Event::Message(referenced(records, &reference)?),
+            Some(([LEFT, member @ ..], [])) => Event::MemberLeft { member: MemberId::new(*member) },
+            Some(([REASSIGNED, old @ ..], new)) if new.len() == 16 => Event::HandleReassigned {
+                old: MemberId::new(*old),
+                new: MemberId::from_bytes(new).ok_or(EngineError::DamagedRecord)?,
+            },
+            _ => match referenced(records, &reference)? {
+                // Policy has deleted it before it was shown.
+                message if message.expired => continue,
+                message => Event::Message(message),
+            },
         };
         events.push((number, event));
     }

@@ -81,6 +81,11 @@ pub(crate) fn older_than(
     Ok(older)
 }
 
+/// Whether nothing may be sent to a device any more: the directory dropped it, or the log ended it.
+pub(crate) const fn is_out(peer: &PeerRecord) -> bool {
+    peer.removed || peer.ended
+}
+
 /// Loads a session by identifier.
 pub(crate) fn session(records: &dyn Records, id: &[u8]) -> Result<Option<Session>, EngineError> {
     match records.get(&key(SESSION, &[id]))? {
@@ -152,6 +157,10 @@ pub(crate) fn add_session(
         archived_at: 0,
         begun_at: origin.begun_at,
     });
+    if !origin.began_here {
+        // The first content of this side in the new session says again what it knows of the log (R-CONTENT-12).
+        peer.log_told = 0;
+    }
     activate(&mut peer, id, now);
     drop_surplus(records, &mut peer)?;
     save_peer(records, &device, &peer);

@@ -12,12 +12,13 @@ use chancery_wire::records::Overlay;
 
 use crate::answer;
 use crate::content;
-use crate::device::Device;
 use crate::devices;
 use crate::directory;
 use crate::effect::{Effect, Notice};
+use crate::engine::Acting;
 use crate::error::EngineError;
 use crate::heal;
+use crate::log;
 use crate::messages::{append_event, append_message};
 use crate::peers::{self, Origin};
 use crate::prekeys::{self, StoredSecrets};
@@ -32,7 +33,7 @@ const SESSION: u8 = 0x12;
 /// Handles one envelope. Whatever it is, the relay may forget it afterwards; what does not authenticate
 /// changes nothing but what is noted to heal later (R-ENGINE-6, R-ENGINE-19).
 pub(crate) fn receive(
-    device: &Device,
+    me: &Acting<'_>,
     records: &mut Overlay<'_>,
     (sequence, envelope): (u64, &[u8]),
     now: Timestamp,
@@ -44,12 +45,12 @@ pub(crate) fn receive(
         return Ok([acknowledge].into());
     }
     if envelope.first() == Some(&chancery_org::LINK_REQUEST_KIND) {
-        let is_taken = devices::take_request(device, records, envelope, now)?;
+        let is_taken = devices::take_request(me.device, records, envelope, now)?;
         let news = if is_taken { Notice::DeviceRequest } else { Notice::Undecryptable };
         return Ok([acknowledge, Effect::Notify(news)].into());
     }
     let opened = match envelope.first() {
-        Some(&INITIAL) => open_initial(device, records, envelope, now, rng)?,
+        Some(&INITIAL) => open_initial(me, records, envelope, now, rng)?,
         Some(&SESSION) => open_session(records, envelope, now, rng)?,
         _ => Err(Unread::Ignored),
     };
@@ -58,6 +59,10 @@ pub(crate) fn receive(
         Err(unread) => {
             match unread {
                 Unread::Ignored => {}
+                Unread::Unlogged { device, member } => {
+                    let news = Notice::UnloggedCredential { device, member };
+                    return Ok([acknowledge, Effect::Notify(news)].into());
+                }
                 Unread::Of(peer) => heal::damaged(records, &peer, now, rng)?,
                 Unread::OfSomebody => heal::suspect(records, now, rng)?,
             }
@@ -66,7 +71,7 @@ pub(crate) fn receive(
     };
     seen::remember(records, &fingerprint)?;
     let mut effects = Vec::from([acknowledge]);
-    effects.extend(take(device, records, opened, now, rng)?);
+    effects.extend(take(me, records, opened, now, rng)?);
     Ok(effects)
 }
 
@@ -87,11 +92,13 @@ enum Unread {
     Of(DeviceId),
     /// Any device may have sent it.
     OfSomebody,
+    /// It shows a credential that the log does not vouch for.
+    Unlogged { device: DeviceId, member: MemberId },
 }
 
 /// Takes over an authentic content.
 fn take(
-    device: &Device,
+    me: &Acting<'_>,
     records: &mut Overlay<'_>,
     opened: Opened,
     now: Timestamp,
@@ -107,12 +114,18 @@ fn take(
         effects.push(Effect::Notify(Notice::Undecryptable));
         return Ok(effects);
     };
-    let lost = answer::hear(device, records, (&from, &content), now, rng)?;
+    let lost = answer::hear(me.device, records, (&from, &content), now, rng)?;
     effects.extend(upkeep::tell_lost(records, &from, lost)?);
+    effects.extend(log::hear_claim(records, (&from, &content), now, rng)?);
+    if let Some(Body::LogNote(note)) = &content.body
+        && content.id.is_empty()
+    {
+        effects.extend(log::take_note(me, records, (&from, note), now, rng)?);
+    }
     if content.id.is_empty() && !matches!(content.body, Some(Body::Text(_))) {
         return Ok(effects);
     }
-    match content::read((content, plaintext.expose()), (&member, &device.member_id()), now) {
+    match content::read((content, plaintext.expose()), (&member, &me.member_id()), now) {
         Some(message) => {
             if append_message(records, &message)?.is_some() {
                 effects.push(Effect::Notify(Notice::EventStored(append_event(records, &message)?)));
@@ -146,7 +159,7 @@ fn open_session(
 }
 
 fn open_initial(
-    device: &Device,
+    me: &Acting<'_>,
     records: &mut Overlay<'_>,
     envelope: &[u8],
     now: Timestamp,
@@ -154,13 +167,15 @@ fn open_initial(
 ) -> Result<Result<Opened, Unread>, EngineError> {
     let Ok(parsed) = InitialEnvelope::parse(envelope) else { return Ok(Err(Unread::Ignored)) };
     let secrets = StoredSecrets::new(records);
-    let responder =
-        Responder { local: device.local(), organisation: device.organisation(), prekeys: &secrets };
-    let accepted = respond(&responder, &parsed, now, rng);
+    let responder = Responder { local: me.local(), organisation: me.believed(), prekeys: &secrets };
+    let accepted = respond(&responder, &parsed, log::time(records, now)?, rng);
     secrets.check()?;
     let Ok(accepted) = accepted else { return Ok(Err(Unread::OfSomebody)) };
     let member = accepted.peer.member_id();
     let peer_device = accepted.session.peer_device();
+    if !log::counts(records, &accepted.peer)? {
+        return Ok(Err(Unread::Unlogged { device: peer_device, member }));
+    }
     let issued_at = directory::issued_at(&accepted.peer);
     if !peers::may_be_of(records, &peer_device, &member)?
         || directory::has_dropped(records, (&member, &peer_device), issued_at)?

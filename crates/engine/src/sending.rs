@@ -3,9 +3,10 @@
 use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 
-use chancery_core::{Bundle, Session, TagChange, initiate};
+use chancery_core::{Bundle, MAX_CONTENT, MAX_REFRESH_CONTENT, Session, TagChange, initiate};
 use chancery_crypto::rng::{CryptoRng, random_bytes};
 use chancery_identity::{DeviceId, MemberId};
+use chancery_wire::proto::content::Body;
 use chancery_wire::proto::{Content, Deliver, OutboxItem, PrekeyBundle, SealedStep, UploadStep, outbox_item};
 use chancery_wire::records::{Overlay, Records};
 use chancery_wire::{Limit, Timestamp, Unverified, decode, encode};
@@ -16,8 +17,10 @@ use crate::device::Device;
 use crate::directory;
 use crate::effect::{Draft, Effect, Notice, Step};
 use crate::ending;
+use crate::engine::Acting;
 use crate::error::EngineError;
 use crate::heal;
+use crate::log;
 use crate::messages::append_message;
 use crate::numbers;
 use crate::peers::{self, Origin};
@@ -113,8 +116,17 @@ fn recipients(
     let mut recipients = Vec::new();
     for member_id in [Some(*to), (*to != own).then_some(own)].into_iter().flatten() {
         let Some(member) = directory::member(records, &member_id)? else { continue };
+        // Only whom both the entry that counts and the log name (R-ENGINE-32).
+        if !directory::counts(records, &member_id)? {
+            if member_id == *to && !log::is_ended(records, to)? {
+                return Err(EngineError::OutdatedRecipient);
+            }
+            continue;
+        }
         for id in member.device_ids {
-            if id != device.device_id() && peers::may_be_of(records, &id, &member_id)? {
+            let is_usable =
+                peers::may_be_of(records, &id, &member_id)? && log::vouches_for(records, (&member_id, &id))?;
+            if id != device.device_id() && is_usable {
                 recipients.push((id, member_id == own));
             }
         }
@@ -145,6 +157,7 @@ pub(crate) fn seal_or_wait(
     let mut peer = peers::peer(records, recipient)?;
     if peer.unsealed == 0
         && let Some(mut session) = peers::active_session(records, recipient)?
+        && may_seal(records, (member_id, recipient), content, now)?
     {
         return seal(records, &mut session, content, now, rng);
     }
@@ -152,6 +165,19 @@ pub(crate) fn seal_or_wait(
     peer.member_id = member_id.as_bytes().to_vec();
     peers::save_peer(records, recipient, &peer);
     Ok(outbox_item::Step::Unsealed(encode(content)))
+}
+
+/// Whether a content may be sealed for a device: what the log is now, and whether it vouches for the device (R-ENGINE-32).
+///
+/// Checkpoints go to it whatever the log is, so that the other side gets the proof of what is wrong.
+fn may_seal(
+    records: &dyn Records,
+    recipient: (&MemberId, &DeviceId),
+    content: &Content,
+    now: Timestamp,
+) -> Result<bool, EngineError> {
+    let is_note = matches!(content.body, Some(Body::LogNote(_)));
+    Ok((is_note || log::state_now(records, now)?.allows_sealing()) && log::vouches_for(records, recipient)?)
 }
 
 fn seal(
@@ -163,6 +189,7 @@ fn seal(
 ) -> Result<outbox_item::Step, EngineError> {
     let mut content = content.clone();
     numbers::complete(records, &session.peer_device(), &mut content, now)?;
+    log::add_claim(records, &session.peer_device(), &mut content, false, MAX_CONTENT)?;
     let envelope = session.encrypt(&encode(&content), rng).map_err(|_| EngineError::TooLarge)?;
     peers::save_session(records, session, &TagChange::default());
     Ok(sealed(envelope, session, rng))
@@ -177,6 +204,7 @@ pub(crate) fn refresh(
 ) -> Result<outbox_item::Step, EngineError> {
     let mut content = Content::default();
     numbers::complete(records, &session.peer_device(), &mut content, now)?;
+    log::add_claim(records, &session.peer_device(), &mut content, false, MAX_REFRESH_CONTENT)?;
     let envelope = session
         .refresh_with(&encode(&content), now, rng)
         .map_err(|_| EngineError::Misuse("the session is used up"))?;
@@ -304,6 +332,10 @@ pub(crate) fn seal_waiting(
         return Ok(());
     };
     let content = content_of(records, &stored, &recipient)?;
+    if !may_seal(records, (&peers::peer_member(records, &recipient)?, &recipient), &content, now)? {
+        let state = log::state_now(records, now)?;
+        return Err(if state.allows_sealing() { EngineError::NotVouched } else { EngineError::Log(state) });
+    }
     stored.step = Some(seal(records, &mut session, &content, now, rng)?);
     store_sealed(records, item, &recipient, &stored)
 }
@@ -311,7 +343,7 @@ pub(crate) fn seal_waiting(
 /// Makes a session from a bundle, verified for exactly the device that is written to (R-ENGINE-8), and seals
 /// the waiting item with it.
 pub(crate) fn take_bundle(
-    device: &Device,
+    me: &Acting<'_>,
     records: &mut Overlay<'_>,
     (item, bundle): (u64, Unverified<PrekeyBundle>),
     now: Timestamp,
@@ -322,15 +354,24 @@ pub(crate) fn take_bundle(
         seal_waiting(records, item, now, rng)?;
         return Ok(Vec::new());
     }
+    let state = log::state_now(records, now)?;
+    if !state.allows_sealing() {
+        return Err(EngineError::Log(state));
+    }
     let member = if stored.copy {
-        device.member_id()
+        me.member_id()
     } else {
         MemberId::from_bytes(&stored.conversation).ok_or(EngineError::DamagedRecord)?
     };
     let rejected = Ok([Effect::Notify(Notice::BundleRejected)].into());
-    let Ok(bundle) = Bundle::verify(bundle, device.organisation(), (&member, &recipient), now) else {
+    let time = log::time(records, now)?;
+    let Ok(bundle) = Bundle::verify(bundle, me.believed(), (&member, &recipient), time) else {
         return rejected;
     };
+    if !log::counts(records, bundle.credential())? {
+        let unlogged = Notice::UnloggedCredential { device: recipient, member };
+        return Ok([Effect::Notify(unlogged), Effect::Notify(Notice::BundleRejected)].into());
+    }
     if bundle.is_recorded() && peers::peer(records, &recipient)?.guessing && stored.healing_since != 0 {
         put_off(records, (item, &stored), &recipient, now)?;
         return Ok(Vec::new());
@@ -340,7 +381,8 @@ pub(crate) fn take_bundle(
     let mut content = content_of(&trial, &stored, &recipient)?;
     numbers::complete(&mut trial, &recipient, &mut content, now)?;
     content.begun_at = peers::begin_at(&peers::peer(&trial, &recipient)?, now);
-    let Ok(initiated) = initiate(device.local(), &bundle, &encode(&content), now, rng) else {
+    log::add_claim(&mut trial, &recipient, &mut content, true, MAX_CONTENT)?;
+    let Ok(initiated) = initiate(me.local(), &bundle, &encode(&content), time, rng) else {
         return rejected;
     };
     let batch = trial.into_batch();
@@ -363,6 +405,16 @@ pub(crate) fn put_off(
     ending::remove(records, item, stored)?;
     no_longer_waits(records, recipient, stored)?;
     heal::put_off(records, recipient, now)
+}
+
+/// Returns the devices that something in the outbox waits for.
+pub(crate) fn recipients_waiting(records: &dyn Records) -> Result<BTreeSet<DeviceId>, EngineError> {
+    let mut devices = BTreeSet::new();
+    for item in outbox().numbers(records)? {
+        let stored = outbox_item(records, item)?;
+        devices.extend(stored.and_then(|stored| DeviceId::from_bytes(&stored.device_id)));
+    }
+    Ok(devices)
 }
 
 fn waiting(records: &dyn Records, item: u64) -> Result<Option<(OutboxItem, DeviceId)>, EngineError> {

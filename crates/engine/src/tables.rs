@@ -32,12 +32,23 @@ pub(crate) const OUTBOX: Table = Table(0x0140);
 pub(crate) const UNADDRESSED: Table = Table(0x0141);
 pub(crate) const MESSAGE: Table = Table(0x0150);
 pub(crate) const CONVERSATION: Table = Table(0x0151);
+pub(crate) const CONVERSATIONS: Table = Table(0x0152);
 pub(crate) const EVENT: Table = Table(0x0160);
 pub(crate) const EVENT_CURSOR: Table = Table(0x0161);
 pub(crate) const WAITING_FILES: Table = Table(0x0162);
 pub(crate) const SEEN: Table = Table(0x0170);
 pub(crate) const SEEN_QUEUE: Table = Table(0x0171);
 pub(crate) const QUEUE_STATE: Table = Table(0x0180);
+pub(crate) const LOG: Table = Table(0x0190);
+pub(crate) const LOG_AUTHORITY: Table = Table(0x0191);
+pub(crate) const LOG_DEVICE: Table = Table(0x0192);
+pub(crate) const LOG_MEMBER: Table = Table(0x0193);
+pub(crate) const LOG_HASHES: Table = Table(0x0194);
+pub(crate) const LOG_NOTE: Table = Table(0x0195);
+pub(crate) const LOG_FORK: Table = Table(0x0196);
+pub(crate) const LOG_CLAIMS: Table = Table(0x0197);
+pub(crate) const LOG_ENTRY: Table = Table(0x0198);
+pub(crate) const LOG_ENDING: Table = Table(0x0199);
 
 /// Makes the key of a record whose name is the concatenation of `parts`, each of a fixed length.
 pub(crate) fn key(table: Table, parts: &[&[u8]]) -> RecordKey {

@@ -14,9 +14,11 @@ use crate::answer::send_control;
 use crate::effect::{Effect, Notice};
 use crate::error::EngineError;
 use crate::heal::{self, Cause, GAP_PATIENCE, GAP_SPREAD, HEAL_INTERVAL, MAX_ASKS, has_come, is_over};
+use crate::log::{self, LogState};
 use crate::messages;
 use crate::numbers;
 use crate::peers;
+use crate::retention;
 use crate::sending;
 use crate::target;
 
@@ -59,6 +61,15 @@ pub fn next_upkeep(records: &dyn Records, after: Timestamp) -> Result<Option<Tim
     Ok(next.map(Timestamp::from_millis))
 }
 
+/// Warns when the log was not heard of for long (R-ENGINE-32).
+pub(crate) fn warn(records: &dyn Records, now: Timestamp) -> Result<Vec<Effect>, EngineError> {
+    Ok(match log::state_now(records, now)? {
+        LogState::Aging => [Effect::Notify(Notice::LogAging)].into(),
+        LogState::Stale => [Effect::Notify(Notice::LogStale)].into(),
+        _ => Vec::new(),
+    })
+}
+
 /// Does what time demands of sessions; nothing of it is urgent.
 pub(crate) fn upkeep(
     records: &mut Overlay<'_>,
@@ -80,6 +91,7 @@ pub(crate) fn upkeep(
         }
     }
     let mut times = heal::state(records, now)?;
+    retention::upkeep(records, &mut times, now)?;
     let tidies = is_over(times.tidied_at, TIDY_INTERVAL, now);
     let refreshes = is_over(times.refreshed_at, REFRESH_CHECK, now);
     if !tidies && !refreshes {
@@ -167,7 +179,7 @@ fn ask(
     }
     let peer = peers::peer(records, device)?;
     // A session that waits for its prekeys asks the same by its first message.
-    let is_possible = !peer.removed && !peer.healing && peer.unsealed == 0;
+    let is_possible = !peers::is_out(&peer) && !peer.healing && peer.unsealed == 0;
     if is_possible && peers::active_session(records, device)?.is_some() {
         numbers.asked_at = now.as_millis();
         numbers::save_numbers(records, device, &numbers);
@@ -241,7 +253,8 @@ fn remind(
 ) -> Result<bool, EngineError> {
     let peer = peers::peer(records, device)?;
     let Some(session) = peers::active_session(records, device)? else { return Ok(false) };
-    if peer.removed || peer.healing || peer.unsealed != 0 || sending::room_for(records, device)? == 0 {
+    if peers::is_out(&peer) || peer.healing || peer.unsealed != 0 || sending::room_for(records, device)? == 0
+    {
         return Ok(false);
     }
     let began_here = peers::note(&peer, &peer.active).is_some_and(|note| note.began_here);
@@ -280,7 +293,10 @@ fn refresh(
     rng: &mut dyn CryptoRng,
 ) -> Result<(), EngineError> {
     let peer = peers::peer(records, device)?;
-    if peer.removed || peer.unsealed != 0 || sending::room_for(records, device)? == 0 {
+    if peers::is_out(&peer) || peer.unsealed != 0 || sending::room_for(records, device)? == 0 {
+        return Ok(());
+    }
+    if !log::state_now(records, now)?.allows_sealing() {
         return Ok(());
     }
     let Some(mut session) = peers::active_session(records, device)? else { return Ok(()) };

@@ -101,7 +101,7 @@ pub(crate) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
 }
 
 /// Makes a rename or a new name survive a power cut.
-fn sync_directory(path: &Path) -> Result<(), StoreError> {
+pub(crate) fn sync_directory(path: &Path) -> Result<(), StoreError> {
     // Elsewhere a directory cannot be opened, and a rename is durable by itself.
     if cfg!(unix) {
         File::open(parent(path))

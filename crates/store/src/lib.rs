@@ -32,6 +32,7 @@
 
 mod chain;
 mod database;
+mod destroy;
 mod error;
 mod file;
 pub mod file_lock;

@@ -84,6 +84,11 @@ impl Store {
         Ok(Self { connection, keys })
     }
 
+    /// Gives the connection up, and with it the keys.
+    pub(crate) fn into_connection(self) -> Connection {
+        self.connection
+    }
+
     /// Whether there is a file at `path`.
     #[must_use]
     pub fn exists(path: impl AsRef<Path>) -> bool {

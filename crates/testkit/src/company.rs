@@ -9,16 +9,19 @@ use chancery_core::{
     initiate, respond,
 };
 use chancery_crypto::rng::{CryptoRng, seeded};
-use chancery_crypto::secret::SecretBytes;
+use chancery_crypto::secret::{Secret, SecretBytes};
 use chancery_crypto::signature::SigningKey;
+use chancery_engine::{Engine, Input};
+use chancery_identity::log::LeafKind;
 use chancery_identity::prekey::VerifiedUpload;
-use chancery_identity::{Credential, DeviceKeys, DirectoryKey, DisplayName, Handle, Organisation};
+use chancery_identity::{Credential, DeviceKeys, DirectoryKey, DisplayName, Handle, IssuerId, Organisation};
 use chancery_org::{
     Answered, Desk, DeskKeys, InvitationLink, Invite, PendingEnrolment, RelayPlace, found, request,
 };
 use chancery_wire::records::Batch;
 use chancery_wire::{Timestamp, Unverified, proto};
 
+use crate::log::OrgLog;
 use crate::person::{Disk, commit};
 
 /// When everything of a [`Company`] happens.
@@ -44,6 +47,8 @@ pub struct Company {
     pub alice: Member,
     /// Another's.
     pub bob: Member,
+    /// The whole log: its statements, both credentials, and commitments to both directory entries.
+    pub log: proto::LogPage,
 }
 
 /// An enrolled device, and all that went to and fro to enrol it.
@@ -95,7 +100,28 @@ impl Company {
         commit(&mut disk, new.records);
         let (alice, _) = Member::enrol("alice", &desk, &mut disk, rng);
         let (bob, directory_key) = Member::enrol("bob", &desk, &mut disk, rng);
-        Self { organisation, directory_key, desk, desk_disk: disk, desk_keys, alice, bob }
+        // With randomness of its own, so that nothing that follows depends on how long the log is.
+        let mut own = seeded([seed ^ 0x55; 32]);
+        let mut log = OrgLog::new(&organisation, log_key, NOW);
+        let issuer = IssuerId::from_bytes(&desk_keys.expose()[1..33]).expect("32 bytes");
+        let key = Secret::from_slice(&desk_keys.expose()[33..97]).expect("64 bytes");
+        let signer = (issuer, &SigningKey::from_seed(key));
+        for member in [&alice, &bob] {
+            log.append(LeafKind::Credential, member.credential.signed(), NOW);
+            let entry = directory_key.open(&member.entry).expect("sealed for the directory").into_unchecked();
+            let what = (&member.credential.member_id(), member.entry.version, &entry);
+            log.commit(signer, what, NOW, &mut own);
+        }
+        let log = log.page(0, usize::MAX, NOW, &mut own);
+        Self { organisation, directory_key, desk, desk_disk: disk, desk_keys, alice, bob, log }
+    }
+
+    /// Has an enrolled device take over the log.
+    pub fn take_log(&self, disk: &mut Disk) {
+        let engine = Engine::load(disk, NOW).expect("enrolled");
+        let input = Input::Log { from: 0, page: &self.log };
+        let taken = engine.handle(disk, input, NOW, &mut seeded([9; 32])).expect("an honest log");
+        commit(disk, taken.batch);
     }
 
     /// Sessions of alice and bob after alice's first message arrived, and that message.

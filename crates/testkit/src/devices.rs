@@ -2,25 +2,29 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use chancery_crypto::rng::random_bytes;
 use chancery_crypto::secret::Secret;
 use chancery_crypto::signature::SigningKey;
 use chancery_engine::{Event, events};
+use chancery_identity::log::{Leaf, LeafKind, short_issuer};
 use chancery_identity::{
     Capabilities, DeviceId, DeviceKeys, DirectoryKey, DisplayName, Handle, IssuerId, MemberId, SUITE, sign,
 };
 use chancery_org::{CLOCK_TOLERANCE, DeskKeys, Enrolment};
 use chancery_relay::Storage as _;
 use chancery_wire::proto::{
-    CredentialBody, DeviceRecord, DirectoryEntryBody, OutboxTarget, PeerRecord, SealedDirectoryEntry,
-    SentRecord,
+    CredentialBody, DirectoryEntryBody, OutboxTarget, PeerRecord, SealedDirectoryEntry, SentRecord, Signed,
 };
 use chancery_wire::records::{RecordKey, Table};
 use chancery_wire::{Timestamp, Unverified};
 
 use crate::person::{Disk, PersonId};
 use crate::world::World;
+
+/// How long a credential lasts.
+const CREDENTIAL_LIFETIME: Duration = Duration::from_secs(400 * 24 * 3600);
 
 /// The enrolling issuer's key, and what it has signed in the directory.
 #[derive(Clone)]
@@ -31,6 +35,20 @@ pub(crate) struct Authority {
 }
 
 impl Authority {
+    pub(crate) const fn issuer_id(&self) -> IssuerId {
+        self.issuer_id
+    }
+
+    pub(crate) fn key(&self) -> &SigningKey {
+        &self.key
+    }
+
+    /// Signs with another issuer from now on.
+    pub(crate) fn replace(&mut self, issuer_id: IssuerId, key: SigningKey) {
+        self.issuer_id = issuer_id;
+        self.key = Arc::new(key);
+    }
+
     /// Takes the issuer out of the desk's keys: version (1), issuer (32), seed (64).
     pub(crate) fn new(desk: &DeskKeys) -> Self {
         let bytes = desk.to_secret_bytes();
@@ -55,31 +73,92 @@ impl World {
 
     /// Gives a person one device more, which the directory does not name yet.
     pub fn add_device_unlisted(&mut self, of: PersonId) -> PersonId {
-        let (member_id, handle) = (self.people[of.0].member_id, self.people[of.0].handle.clone());
+        self.add_device_of(of, true, CREDENTIAL_LIFETIME)
+    }
+
+    /// Gives a person one device more with a credential that is not in the log, as whoever stole the issuer's key can.
+    pub fn add_device_unlogged(&mut self, of: PersonId) -> PersonId {
+        self.add_device_of(of, false, CREDENTIAL_LIFETIME)
+    }
+
+    /// Gives a person one device more, whose credential lasts so long and which the directory does not name yet.
+    pub fn add_device_for(&mut self, of: PersonId, lifetime: Duration) -> PersonId {
+        self.add_device_of(of, true, lifetime)
+    }
+
+    /// Has the directory name all devices of a person.
+    pub fn list_devices(&mut self, of: PersonId) {
+        self.publish_devices(self.people[of.0].member_id);
+    }
+
+    /// Gives the handle of somebody who was ended to a new member.
+    pub fn enrol_again(&mut self, handle: &str, old: PersonId) -> PersonId {
+        let member_id = self.people[old.0].member_id;
+        let version = self.now.as_millis() + 1;
+        let entry = self.sign_entry(member_id, handle, Vec::new(), version);
+        self.publish(&[entry]);
+        let new = self.enrol(&format!("{handle}.new"));
+        self.people[new.0].handle = handle.to_owned();
+        self.list_devices(new);
+        new
+    }
+
+    /// Returns a credential for one device more, signed by the issuer that was replaced last, and its leaf.
+    pub fn credential_by_former_issuer(&mut self, of: PersonId) -> (Leaf, Signed) {
+        let former = self.former.last().expect("one was replaced").clone();
+        let now = std::mem::replace(&mut self.authority, former);
         let keys = DeviceKeys::generate(self.rng.as_mut());
+        let signed = self.sign_credential(of, &keys, CREDENTIAL_LIFETIME);
+        let issuer = short_issuer(&self.authority.issuer_id);
+        self.authority = now;
+        let organisation = self.log.authority().organisation();
+        let credential = organisation.verify_credential(Unverified::new(signed.clone()), self.now);
+        let credential = credential.expect("well signed");
+        let leaf = Leaf {
+            kind: LeafKind::Credential,
+            time: self.now,
+            subject: *credential.device_id().as_bytes(),
+            object: *credential.member_id().as_bytes(),
+            issuer,
+            commitment: credential.hash(),
+        };
+        (leaf, signed)
+    }
+
+    fn sign_credential(&mut self, of: PersonId, keys: &DeviceKeys, lifetime: Duration) -> Signed {
         let device_id = DeviceId::random(self.rng.as_mut());
         let body = CredentialBody {
             suite: SUITE,
             org_id: self.organisation.id().as_bytes().to_vec(),
             issuer_id: self.authority.issuer_id.as_bytes().to_vec(),
-            member_id: member_id.as_bytes().to_vec(),
+            member_id: self.people[of.0].member_id.as_bytes().to_vec(),
             device_id: device_id.as_bytes().to_vec(),
             signing_key: keys.signing.verifying_key().as_bytes().to_vec(),
             identity_key: keys.identity.public().as_bytes().to_vec(),
             group_key: keys.group.verifying_key().as_bytes().to_vec(),
             capabilities: Capabilities::MEMBER.bits(),
             not_before: self.now.as_millis() - u64::try_from(CLOCK_TOLERANCE.as_millis()).expect("a day"),
-            not_after: self.now.as_millis() + 400 * 24 * 3_600_000,
+            not_after: self.now.after(lifetime).as_millis(),
         };
-        let signed = sign::sign_credential(&self.authority.key, &body, self.rng.as_mut());
+        sign::sign_credential(&self.authority.key, &body, self.rng.as_mut())
+    }
+
+    fn add_device_of(&mut self, of: PersonId, logged: bool, lifetime: Duration) -> PersonId {
+        let handle = self.people[of.0].handle.clone();
+        let keys = DeviceKeys::generate(self.rng.as_mut());
+        let signed = self.sign_credential(of, &keys, lifetime);
         let credential =
-            self.organisation.verify_credential(Unverified::new(signed), self.now).expect("sound");
+            self.log.authority().organisation().verify_credential(Unverified::new(signed.clone()), self.now);
+        let credential = credential.expect("sound");
+        if logged {
+            self.append(LeafKind::Credential, &signed);
+        }
         let enrolment = Enrolment {
             credential,
             handle: Handle::parse(&handle).expect("a good handle"),
             name: DisplayName::parse(&handle).expect("a good name"),
             organisation_name: DisplayName::parse("Acme").expect("a good name"),
-            directory_key: self.directory_key(of),
+            directory_key: self.directory_key(),
         };
         self.install(&keys, &enrolment)
     }
@@ -93,6 +172,23 @@ impl World {
 
     /// Publishes which devices a member has.
     fn publish_devices(&mut self, member_id: MemberId) {
+        let entry = self.entry_of(member_id);
+        self.publish(&[entry]);
+    }
+
+    /// Has the directory name all devices of a person before the log commits to it; returns the entry.
+    pub fn list_devices_uncommitted(&mut self, of: PersonId) -> SealedDirectoryEntry {
+        let entry = self.entry_of(self.people[of.0].member_id);
+        self.publish_uncommitted(std::slice::from_ref(&entry));
+        entry
+    }
+
+    /// Signs an entry of a person above the one that is published, and publishes nothing.
+    pub fn sign_newer_entry(&mut self, of: PersonId) -> SealedDirectoryEntry {
+        self.entry_of(self.people[of.0].member_id)
+    }
+
+    fn entry_of(&mut self, member_id: MemberId) -> SealedDirectoryEntry {
         let own: Vec<_> =
             self.people.iter().filter(|p| p.member_id == member_id && !p.handle.is_empty()).collect();
         let handle = own.first().expect("one device is left").handle.clone();
@@ -101,8 +197,7 @@ impl World {
         let last = self.authority.entries.get(&member_id).copied().unwrap_or_default();
         let version = last.max(self.now.as_millis()) + 1;
         self.authority.entries.insert(member_id, version);
-        let entry = self.sign_entry(member_id, &handle, device_ids, version);
-        self.publish(&[entry]);
+        self.sign_entry(member_id, &handle, device_ids, version)
     }
 
     /// Signs and seals a directory entry, and publishes nothing.
@@ -124,17 +219,12 @@ impl World {
         };
         let signed = sign::sign_directory_entry(&self.authority.key, &body, self.rng.as_mut());
         let entry_id = random_bytes(self.rng.as_mut());
-        let key = self.directory_key(PersonId(0));
-        key.seal(&signed, &entry_id, version, self.rng.as_mut())
+        self.directory_key().seal(&signed, &entry_id, version, self.rng.as_mut())
     }
 
     /// The directory's key, which every device has.
-    fn directory_key(&self, of: PersonId) -> DirectoryKey {
-        const DEVICE: Table = Table(0x0100);
-        let bytes = &self.people[of.0].disk[&RecordKey::new(DEVICE, [])];
-        let record = chancery_wire::decode::<DeviceRecord>(bytes, chancery_wire::Limit::RECORD);
-        let key = record.expect("sound").into_unchecked().directory_key;
-        DirectoryKey::new(Secret::from_slice(&key).expect("32 bytes"))
+    fn directory_key(&self) -> DirectoryKey {
+        DirectoryKey::new(Secret::from_slice(&self.directory_key).expect("32 bytes"))
     }
 
     /// Puts back what was on a device's disk at an earlier time.
@@ -232,7 +322,7 @@ impl World {
     /// Lets time pass until `is_done`, while everybody connects now and then; returns whether it came to that.
     pub fn settle(&mut self, is_done: impl Fn(&Self) -> bool) -> bool {
         for minutes in [0, 1, 1, 2].into_iter().chain(core::iter::repeat_n(61, 12)) {
-            self.wait(core::time::Duration::from_secs(minutes * 60 + 1));
+            self.wait(Duration::from_secs(minutes * 60 + 1));
             self.run();
             if is_done(self) {
                 return true;

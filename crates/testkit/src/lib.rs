@@ -22,11 +22,14 @@
     reason = "only tests use it, and a panic is how a test fails"
 )]
 
+mod authority;
 pub mod company;
 mod devices;
 pub mod event;
 pub mod five;
+mod going;
 mod line;
+pub mod log;
 mod person;
 mod snapshot;
 #[cfg(test)]

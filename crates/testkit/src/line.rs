@@ -38,6 +38,11 @@ impl Exchange {
         Self { relay, storage, next_connection: 1 }
     }
 
+    /// Has the relay know what the log has of the organisation.
+    pub(crate) fn know(&mut self, organisation: Organisation) {
+        self.relay = Relay::new(organisation, PIN, Limits::default());
+    }
+
     /// Kills the relay: whatever it did not commit is gone, and so are all connections.
     pub(crate) fn restart(&mut self) {
         let organisation = self.relay.organisation().clone();

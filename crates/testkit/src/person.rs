@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use chancery_engine::Engine;
+use chancery_engine::{Engine, Notice};
 use chancery_identity::{DeviceId, MemberId};
 use chancery_wire::Timestamp;
 use chancery_wire::records::{Batch, RecordKey};
@@ -28,6 +28,10 @@ pub(crate) struct Person {
     pub(crate) deliveries: Vec<Timestamp>,
     /// What happens to the next envelopes that reach the device.
     pub(crate) fates: VecDeque<Fate>,
+    /// What this device was told of.
+    pub(crate) notices: Vec<Notice>,
+    /// By how many milliseconds its clock is ahead, or behind.
+    pub(crate) skew: i64,
     /// The running process, if it is running.
     pub(crate) engine: Option<Engine>,
 }
@@ -62,6 +66,8 @@ impl Person {
             claims: Vec::new(),
             deliveries: Vec::new(),
             fates: VecDeque::new(),
+            notices: Vec::new(),
+            skew: 0,
             engine: None,
         }
     }

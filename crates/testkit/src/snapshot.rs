@@ -7,8 +7,10 @@ use chancery_org::{Desk, DeskKeys};
 use chancery_relay::{DirectoryRow, LogEntry, Mailbox, PrekeyBatch, PrekeyPair, Storage};
 use chancery_wire::Timestamp;
 
+use crate::authority::Offices;
 use crate::devices::Authority;
 use crate::line::Exchange;
+use crate::log::OrgLog;
 use crate::person::{Disk, Person};
 use crate::world::World;
 
@@ -19,6 +21,9 @@ pub struct Snapshot {
     desk_disk: Disk,
     now: Timestamp,
     authority: Authority,
+    offices: Offices,
+    log: OrgLog,
+    directory_key: Vec<u8>,
     devices: Vec<Stored>,
     directory: Vec<DirectoryRow>,
     /// The relay's log, and its newest checkpoint.
@@ -67,6 +72,9 @@ impl World {
             desk_disk: self.desk_disk,
             now: self.now,
             authority: self.authority,
+            offices: self.offices,
+            log: self.log,
+            directory_key: self.directory_key,
             devices,
             directory,
             relay_log,
@@ -99,6 +107,11 @@ impl Snapshot {
             people: people.collect(),
             faults: Vec::new(),
             authority: self.authority.clone(),
+            former: Vec::new(),
+            offices: self.offices.clone(),
+            log: self.log.clone(),
+            shown: std::collections::BTreeMap::new(),
+            directory_key: self.directory_key.clone(),
             weather: crate::weather::Weather::default(),
         }
     }

@@ -42,7 +42,12 @@ fn offered(world: &World, of: PersonId, blocked: &BTreeSet<[u8; 16]>) -> Option<
 /// Sends what is not for one device; that one's next item cannot be delivered.
 fn flush_but(world: &mut World, from: PersonId, lost: PersonId) {
     let blocked = BTreeSet::from([device(world, lost)]);
+    world.check_log(from);
     while let Some(step) = offered(world, from, &blocked) {
+        if let Step::Seal { item, .. } = step {
+            world.handle(from, Input::Seal { item });
+            continue;
+        }
         assert!(matches!(step, Step::Deliver { .. }), "{step:?}");
         world.handle(from, Input::Done { item: step.item() });
     }

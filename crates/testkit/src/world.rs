@@ -1,6 +1,6 @@
 //! The world and what can go wrong in it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use chancery_crypto::label;
@@ -8,19 +8,19 @@ use chancery_crypto::rng::{CryptoRng, random_bytes, seeded};
 use chancery_crypto::secret::SecretBytes;
 use chancery_crypto::signature::SigningKey;
 use chancery_engine::{
-    Device, Draft, Effect, Event, Input, Letter, NewDevice, Notice, Step, conversation, directory_cursor,
-    events, member, message, next_step,
+    Device, Draft, Effect, EngineError, Event, Input, Letter, NewDevice, Step, conversation, events, member,
+    message, next_step,
 };
+use chancery_identity::log::LeafKind;
 use chancery_identity::{DeviceKeys, DisplayName, Handle, Organisation, login_message};
 use chancery_org::{Desk, Enrolment, InvitationLink, Invite, RelayPlace, found, request};
-use chancery_wire::proto::{
-    Acknowledge, ClaimPrekeys, Login, PrekeyBatchBody, SealedDirectoryEntry, Subscribe, SyncDirectory,
-    client_frame, login, relay_frame,
-};
-use chancery_wire::{Limit, Timestamp, Unverified, decode};
+use chancery_wire::proto::{ClaimPrekeys, Login, SealedDirectoryEntry, client_frame, login, relay_frame};
+use chancery_wire::{Timestamp, Unverified};
 
+use crate::authority::Offices;
 use crate::devices::Authority;
 use crate::line::{Exchange, Line, PIN};
+use crate::log::OrgLog;
 use crate::person::{Disk, Person, PersonId, commit};
 use crate::weather::Weather;
 
@@ -47,6 +47,14 @@ pub struct World {
     pub(crate) people: Vec<Person>,
     pub(crate) faults: Vec<Fault>,
     pub(crate) authority: Authority,
+    /// Issuers that were replaced.
+    pub(crate) former: Vec<Authority>,
+    pub(crate) offices: Offices,
+    /// The organisation's log.
+    pub(crate) log: OrgLog,
+    /// To whom the relay shows another one.
+    pub(crate) shown: BTreeMap<PersonId, OrgLog>,
+    pub(crate) directory_key: Vec<u8>,
     pub(crate) weather: Weather,
 }
 
@@ -67,6 +75,9 @@ impl World {
         let document = new.admin.record_relay(&organisation, place, rng.as_mut()).expect("sound");
         let organisation = Organisation::verify(Unverified::new(document), None).expect("sound");
         let (authority, desk_keys) = (Authority::new(&new.desk), new.desk.to_secret_bytes());
+        let (root, admin) = (new.root.to_secret_bytes(), new.admin.to_secret_bytes());
+        let offices = Offices::from_stored(root.expose(), admin.expose());
+        let log = OrgLog::new(&organisation, log_key, now);
         let desk = Desk::new(new.desk, organisation.clone(), now).expect("sound");
         let mut desk_disk = Disk::new();
         commit(&mut desk_disk, new.records);
@@ -82,6 +93,11 @@ impl World {
             people: Vec::new(),
             faults: Vec::new(),
             authority,
+            former: Vec::new(),
+            offices,
+            log,
+            shown: BTreeMap::new(),
+            directory_key: Vec::new(),
             weather: Weather::default(),
         }
     }
@@ -118,9 +134,11 @@ impl World {
             .answer(&self.desk_disk, pending.envelope(), self.now, self.rng.as_mut())
             .expect("an honest request");
         commit(&mut self.desk_disk, answered.batch);
-        self.publish_directory();
         let enrolment =
             pending.complete(&self.organisation, &keys, &answered.reply, self.now).expect("an honest answer");
+        self.directory_key = enrolment.directory_key.secret().expose().to_vec();
+        self.append(LeafKind::Credential, &enrolment.credential.signed().clone());
+        self.publish_directory();
         self.install(&keys, &enrolment)
     }
 
@@ -130,7 +148,7 @@ impl World {
         let new = NewDevice {
             keys,
             enrolment,
-            organisation: &self.organisation,
+            organisation: self.log.authority().organisation(),
             relay_url: "wss://relay.example:443",
             relay_pin: PIN,
         };
@@ -162,8 +180,14 @@ impl World {
         }
     }
 
-    /// Publishes directory entries as the desk.
+    /// Publishes directory entries as the desk, which commits to them in the log before.
     pub(crate) fn publish(&mut self, entries: &[SealedDirectoryEntry]) {
+        entries.iter().for_each(|entry| self.commit_to(entry));
+        self.publish_uncommitted(entries);
+    }
+
+    /// Publishes directory entries that the log says nothing of.
+    pub(crate) fn publish_uncommitted(&mut self, entries: &[SealedDirectoryEntry]) {
         let mut line = self.exchange.connect(self.now, self.rng.as_mut());
         let (keys, credential) = (self.desk.device_keys(), self.desk.credential().signed().clone());
         let message = login_message(&line.challenge, &self.organisation.id(), &PIN);
@@ -198,152 +222,6 @@ impl World {
     /// Sends on what waits for its recipient to appear in a person's directory.
     pub fn address(&mut self, id: PersonId) {
         self.handle(id, Input::Address);
-    }
-
-    /// Lets everybody send and receive until nothing is left to do.
-    pub fn run(&mut self) {
-        for _ in 0..100 {
-            let people: Vec<PersonId> = (0..self.people.len()).map(PersonId).collect();
-            for id in &people {
-                self.flush(*id);
-                self.sync(*id);
-            }
-            if people.iter().all(|id| self.next_step(*id).is_none() && !self.has_mail(*id)) {
-                return;
-            }
-        }
-        panic!("the world does not come to rest");
-    }
-
-    /// Sends what a person's outbox holds; stops at a fault.
-    pub fn flush(&mut self, id: PersonId) {
-        let mut line = self.exchange.connect(self.now, self.rng.as_mut());
-        while let Some(step) = self.next_step(id) {
-            let item = step.item();
-            match step {
-                Step::Seal { .. } => drop(self.handle(id, Input::Seal { item })),
-                Step::Claim { device_id, .. } => {
-                    let claim = ClaimPrekeys { device_id: device_id.to_vec(), token: Vec::new() };
-                    let answer = self.ask(&mut line, client_frame::Body::ClaimPrekeys(claim));
-                    let Some(relay_frame::Body::Bundle(bundle)) = answer else { return };
-                    self.people[id.0].claims.push(self.now);
-                    let bundle = Box::new(Unverified::new(bundle));
-                    assert_eq!(self.handle(id, Input::Bundle { item, bundle }), []);
-                }
-                Step::Deliver { deliver, .. } => {
-                    let begins = deliver.envelope.first() == Some(&0x11);
-                    self.people[id.0].handshakes += usize::from(begins);
-                    self.people[id.0].deliveries.push(self.now);
-                    let answer = self.ask(&mut line, client_frame::Body::Deliver(deliver));
-                    let Some(relay_frame::Body::Done(_)) = answer else { return };
-                    self.handle(id, Input::Done { item });
-                }
-                other => panic!("unexpected step {other:?}"),
-            }
-            if self.takes(Fault::DieAfterCommit) {
-                return;
-            }
-        }
-        self.exchange.close(&line, self.now, self.rng.as_mut());
-    }
-
-    /// Claims prekeys for what is next in a person's outbox, and seals it.
-    pub fn claim_next(&mut self, id: PersonId) {
-        let Some(Step::Claim { item, device_id }) = self.next_step(id) else {
-            panic!("nothing to claim for")
-        };
-        let mut line = self.exchange.connect(self.now, self.rng.as_mut());
-        let claim = ClaimPrekeys { device_id: device_id.to_vec(), token: Vec::new() };
-        let answer = self.ask(&mut line, client_frame::Body::ClaimPrekeys(claim));
-        let Some(relay_frame::Body::Bundle(bundle)) = answer else { panic!("no bundle: {answer:?}") };
-        let bundle = Box::new(Unverified::new(bundle));
-        assert_eq!(self.handle(id, Input::Bundle { item, bundle }), []);
-        self.exchange.close(&line, self.now, self.rng.as_mut());
-    }
-
-    /// Lets what is next in a person's outbox fail for a reason that may pass.
-    pub fn postpone_next(&mut self, id: PersonId) {
-        let step = self.next_step(id).expect("something to send");
-        self.handle(id, Input::Postponed { item: step.item() });
-    }
-
-    /// Lets the relay refuse for good what is next in a person's outbox.
-    pub fn refuse_next(&mut self, id: PersonId) {
-        let step = self.next_step(id).expect("something to send");
-        assert!(matches!(step, Step::Deliver { .. }), "{step:?}");
-        self.handle(id, Input::Failed { item: step.item() });
-    }
-
-    /// Renews prekeys, takes over directory and mailbox, and looks after sessions; stops at a fault.
-    pub fn sync(&mut self, id: PersonId) {
-        let mut line = self.log_in(id);
-        if !self.sync_directory(id, &mut line) {
-            return;
-        }
-        for effect in self.handle(id, Input::Upkeep) {
-            let Effect::PublishPrekeys(upload) = effect else { panic!("unexpected {effect:?}") };
-            let body = &upload.batch.as_ref().expect("signed").body;
-            let sequence =
-                decode::<PrekeyBatchBody>(body, Limit::STATEMENT).expect("sound").unchecked().sequence;
-            if self.ask(&mut line, client_frame::Body::PublishPrekeys(upload)).is_none() {
-                return;
-            }
-            self.handle(id, Input::PrekeysPublished { sequence });
-        }
-        if self.ask(&mut line, client_frame::Body::Subscribe(Subscribe {})).is_none() {
-            return;
-        }
-        if self.read_mail(id, &mut line) {
-            self.handle(id, Input::SessionUpkeep);
-        }
-    }
-
-    /// Takes over what a line has pushed; `false` at a fault.
-    fn read_mail(&mut self, id: PersonId, line: &mut Line) -> bool {
-        while let Some(envelopes) = self.fated(id, line) {
-            for (envelope, is_last) in envelopes {
-                let input = Input::Received { sequence: envelope.sequence, envelope: &envelope.envelope };
-                let effects = self.handle(id, input);
-                if self.takes(Fault::DieAfterCommit) {
-                    return false;
-                }
-                let unread = |effect: &&Effect| **effect == Effect::Notify(Notice::Undecryptable);
-                self.people[id.0].undecryptable += effects.iter().filter(unread).count();
-                let acknowledges = effects.contains(&Effect::Acknowledge(envelope.sequence));
-                assert!(acknowledges, "whatever an envelope is, the relay may forget it");
-                if is_last && !self.acknowledge(line, envelope.sequence) {
-                    return false;
-                }
-            }
-        }
-        self.exchange.close(line, self.now, self.rng.as_mut());
-        true
-    }
-
-    /// Returns whether the connection lasted.
-    pub(crate) fn acknowledge(&mut self, line: &mut Line, sequence: u64) -> bool {
-        let body = client_frame::Body::Acknowledge(Acknowledge { sequences: vec![sequence] });
-        self.ask(line, body).is_some()
-    }
-
-    /// Returns whether the connection lasted.
-    fn sync_directory(&mut self, id: PersonId, line: &mut Line) -> bool {
-        let after = directory_cursor(&self.people[id.0].disk).expect("readable");
-        let request = client_frame::Body::SyncDirectory(SyncDirectory { after });
-        let Some(relay_frame::Body::DirectoryPage(page)) = self.ask(line, request) else { return false };
-        self.handle(id, Input::Directory(&page));
-        true
-    }
-
-    fn log_in(&mut self, id: PersonId) -> Line {
-        let mut line = self.exchange.connect(self.now, self.rng.as_mut());
-        self.people[id.0].start(self.now);
-        let device = self.people[id.0].engine.as_ref().expect("started").device();
-        let message = login_message(&line.challenge, &self.organisation.id(), &PIN);
-        let signature = device.keys().signing.sign(label::SIGN_RELAY_LOGIN, &message, self.rng.as_mut());
-        let who = Some(login::Who::Credential(device.credential().signed().clone()));
-        self.done(&mut line, client_frame::Body::Login(Login { who, signature }));
-        line
     }
 
     /// Puts an envelope into a person's mailbox, as anybody can who knows it.
@@ -384,7 +262,7 @@ impl World {
         self.faults.clear();
     }
 
-    fn has_mail(&self, id: PersonId) -> bool {
+    pub(crate) fn has_mail(&self, id: PersonId) -> bool {
         !self.mail(id).is_empty()
     }
 
@@ -422,10 +300,7 @@ impl World {
 
     /// Returns everything on a person's disk, to be compared or put back.
     #[must_use]
-    pub fn disk(
-        &self,
-        id: PersonId,
-    ) -> std::collections::BTreeMap<chancery_wire::records::RecordKey, Vec<u8>> {
+    pub fn disk(&self, id: PersonId) -> BTreeMap<chancery_wire::records::RecordKey, Vec<u8>> {
         self.people[id.0].disk.clone()
     }
 
@@ -434,17 +309,58 @@ impl World {
         *self.people[id.0].device_id.as_bytes()
     }
 
-    fn next_step(&self, id: PersonId) -> Option<Step> {
+    pub(crate) fn next_step(&self, id: PersonId) -> Option<Step> {
         next_step(&self.people[id.0].disk, &BTreeSet::new()).expect("readable")
     }
 
+    /// Returns the next step that may be taken: where nothing may be sealed, what was sealed before.
+    pub(crate) fn next_possible_step(&self, id: PersonId, blocked: &BTreeSet<[u8; 16]>) -> Option<Step> {
+        let may_seal = self.log_status(id).state.allows_sealing();
+        let mut blocked = blocked.clone();
+        loop {
+            match next_step(&self.people[id.0].disk, &blocked).expect("readable")? {
+                Step::Seal { device_id, .. } | Step::Claim { device_id, .. } if !may_seal => {
+                    blocked.insert(device_id);
+                }
+                step => return Some(step),
+            }
+        }
+    }
+
+    /// Sets a device's clock ahead by so many milliseconds, or back.
+    pub fn set_clock(&mut self, id: PersonId, skew: i64) {
+        self.people[id.0].skew = skew;
+    }
+
+    /// The time by a device's clock.
+    pub(crate) fn clock_of(&self, id: PersonId) -> Timestamp {
+        Timestamp::from_millis(self.now.as_millis().saturating_add_signed(self.people[id.0].skew))
+    }
+
+    /// The time by the relay's clock.
+    pub(crate) const fn relay_time(&self) -> Timestamp {
+        self.now
+    }
+
     pub(crate) fn handle(&mut self, id: PersonId, input: Input<'_>) -> Vec<Effect> {
+        self.try_handle(id, input).expect("handled")
+    }
+
+    /// Handles an input, which may be refused.
+    pub(crate) fn try_handle(&mut self, id: PersonId, input: Input<'_>) -> Result<Vec<Effect>, EngineError> {
+        let now = self.clock_of(id);
         let person = &mut self.people[id.0];
-        person.start(self.now);
-        let engine = person.engine.as_ref().expect("started");
-        let outcome = engine.handle(&person.disk, input, self.now, self.rng.as_mut()).expect("handled");
+        person.start(now);
+        let engine = person.engine.as_mut().expect("started");
+        engine.refresh(&person.disk).expect("readable");
+        let outcome = engine.handle(&person.disk, input, now, self.rng.as_mut())?;
         commit(&mut person.disk, outcome.batch);
-        outcome.effects
+        for effect in &outcome.effects {
+            if let Effect::Notify(notice) = effect {
+                person.notices.push(*notice);
+            }
+        }
+        Ok(outcome.effects)
     }
 
     /// Asks the relay; `None` when a fault swallowed the answer.
@@ -457,7 +373,7 @@ impl World {
         if self.takes(Fault::LoseAnswer) { None } else { Some(answer) }
     }
 
-    fn done(&mut self, line: &mut Line, body: client_frame::Body) {
+    pub(crate) fn done(&mut self, line: &mut Line, body: client_frame::Body) {
         let answer = self.exchange.request(line, body, self.now, self.rng.as_mut());
         assert!(matches!(answer, relay_frame::Body::Done(_)), "{answer:?}");
     }
@@ -478,6 +394,8 @@ impl World {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use chancery_wire::proto::PrekeyBatchBody;
+    use chancery_wire::{Limit, decode};
 
     #[test]
     fn one_seed_gives_one_world() {
@@ -497,12 +415,12 @@ mod tests {
     /// The sequences of the prekey batches that a device wants published, and when they expire.
     fn batches(effects: &[Effect]) -> Vec<(u64, u64)> {
         let batch = |effect: &Effect| {
-            let Effect::PublishPrekeys(upload) = effect else { panic!("unexpected {effect:?}") };
+            let Effect::PublishPrekeys(upload) = effect else { return None };
             let body = &upload.batch.as_ref().expect("signed").body;
             let body = decode::<PrekeyBatchBody>(body, Limit::STATEMENT).expect("sound").into_unchecked();
-            (body.sequence, body.expires)
+            Some((body.sequence, body.expires))
         };
-        effects.iter().map(batch).collect()
+        effects.iter().filter_map(batch).collect()
     }
 
     #[test]

@@ -1,0 +1,171 @@
+//! The organisation's log: brought up to date before anything is read or sent.
+
+use std::sync::Arc;
+
+use chancery_engine::{Effect, Input, LogStatus, Notice, log_size, log_status};
+use chancery_identity::Policy;
+use chancery_wire::encode;
+use chancery_wire::proto::{GetCheckpoint, LogPage, Revoked, SyncLog, client_frame, relay_frame};
+
+use crate::client::{Client, Shared};
+use crate::clock;
+use crate::connection::Connection;
+use crate::error::{Error, ErrorCode, stopped};
+use crate::mailbox::{Mailbox, announce};
+
+/// Pages taken before a checkpoint has to come: 400, of 256 KiB each; a million entries at once. They are kept in memory
+/// until the checkpoint of the last one vouches for all of them.
+const MAX_PAGES: usize = 400;
+
+impl Client {
+    /// Returns what this device knows of the organisation's log, the policy in force with it.
+    ///
+    /// # Errors
+    ///
+    /// Only if the store is not readable.
+    pub async fn log_status(&self) -> Result<LogStatus, Error> {
+        let read = |state: &mut crate::worker::State| state.read(|records| log_status(records, clock::now()));
+        self.shared().worker.call(read).await
+    }
+
+    /// Returns the organisation's policy, as far as the log is known here.
+    ///
+    /// # Errors
+    ///
+    /// Only if the store is not readable.
+    pub async fn policy(&self) -> Result<Policy, Error> {
+        Ok(self.log_status().await?.policy)
+    }
+
+    /// Returns the proof that the organisation's log is forked, for whoever has the organisation's document; `None` if there
+    /// is none.
+    ///
+    /// # Errors
+    ///
+    /// Only if the store is not readable.
+    pub async fn fork_proof(&self) -> Result<Option<Vec<u8>>, Error> {
+        let proof = self.shared().worker.call(|state| state.read(chancery_engine::fork_proof)).await?;
+        Ok(proof.as_ref().map(encode))
+    }
+}
+
+/// Takes over what the log has more than this device, over a mailbox connection.
+pub(crate) async fn sync(shared: &Shared, connection: &Connection) -> Result<(), Error> {
+    let from = shared.worker.call(|state| state.read(log_size)).await?;
+    let pages = fetch(connection, from).await?;
+    let effects = shared.worker.call(move |state| take(state, from, &pages)).await?;
+    obey(shared, &effects).await
+}
+
+async fn fetch(connection: &Connection, from: u64) -> Result<Vec<LogPage>, Error> {
+    let mut pages: Vec<LogPage> = Vec::new();
+    let mut at = from;
+    while pages.len() < MAX_PAGES {
+        let request = client_frame::Body::SyncLog(SyncLog { from: at });
+        let relay_frame::Body::LogPage(page) = connection.request(request).await? else {
+            return Err(ErrorCode::RelayProtocol.into());
+        };
+        at = at.saturating_add(page.entries.len() as u64);
+        let more = page.more && !page.entries.is_empty();
+        pages.push(page);
+        if !more {
+            return Ok(pages);
+        }
+    }
+    Err(ErrorCode::LogInvalid.into())
+}
+
+/// Takes over pages, each in a transaction of its own, once they are found to lead to their checkpoint (R-ENGINE-30).
+fn take(state: &mut crate::worker::State, from: u64, pages: &[LogPage]) -> Result<Vec<Effect>, Error> {
+    if pages.len() > 1 && state.read(log_size)? == from {
+        let checked = state.read_with(|engine, records| engine.check_log_pages(records, pages))?;
+        checked.map_err(|error| Error::with(ErrorCode::LogInvalid, error.to_string()))?;
+    }
+    let mut effects = Vec::new();
+    let mut at = from;
+    for page in pages {
+        effects.extend(state.handle(Input::Log { from: at, page })?);
+        at = at.saturating_add(page.entries.len() as u64);
+    }
+    Ok(effects)
+}
+
+/// Does what the log demands of the shell; an invalid log is an error.
+async fn obey(shared: &Shared, effects: &[Effect]) -> Result<(), Error> {
+    announce(shared, effects);
+    for effect in effects {
+        match effect {
+            Effect::Notify(Notice::Revoked) => {
+                destroy(shared).await?;
+                return Err(ErrorCode::Revoked.into());
+            }
+            Effect::Notify(Notice::LogInvalid(error)) => {
+                return Err(Error::with(ErrorCode::LogInvalid, error.to_string()));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// Asks what the log is, over any connection; returns whether it has more entries than this device.
+pub(crate) async fn check(shared: &Shared, connection: &Connection) -> Result<bool, Error> {
+    let from = shared.worker.call(|state| state.read(log_size)).await?;
+    // What this device knows is nobody's business on an anonymous connection; the proof is not needed, because every entry is
+    // taken over.
+    let request = client_frame::Body::GetCheckpoint(GetCheckpoint { from: 0 });
+    let relay_frame::Body::Checkpoint(answer) = connection.request(request).await? else {
+        return Err(ErrorCode::RelayProtocol.into());
+    };
+    let given =
+        move |state: &mut crate::worker::State| state.handle(Input::Checkpoint { from, note: &answer.note });
+    let effects = shared.worker.call(given).await?;
+    obey(shared, &effects).await?;
+    Ok(effects.contains(&Effect::SyncLog))
+}
+
+/// Makes sure, before anything is sealed or delivered, that the log is known to be current (R-ENGINE-32); returns why nothing
+/// may be sealed, if that is so. What was sealed before may go.
+pub(crate) async fn before_sending(
+    shared: &Arc<Shared>,
+    connection: &Connection,
+) -> Result<Option<Error>, Error> {
+    let brought_up = match check(shared, connection).await {
+        Ok(false) => Ok(()),
+        Ok(true) => match Mailbox::open(shared).await {
+            Ok(mailbox) => mailbox.sync_directory(shared).await,
+            Err(error) => Err(error),
+        },
+        Err(error) => Err(error),
+    };
+    match brought_up {
+        Err(error) if error.code() == ErrorCode::LogInvalid => return Ok(Some(error)),
+        Err(error) => return Err(error),
+        Ok(()) => {}
+    }
+    // The relay may have shown less than it has said.
+    let status = shared.worker.call(|state| state.read(|records| log_status(records, clock::now()))).await?;
+    Ok((!status.state.allows_sealing()).then(|| stopped(status.state).into()))
+}
+
+/// Obeys a relay that says the organisation has ended this device, if that is proved; a forged one changes nothing
+/// (R-ENGINE-37).
+pub(crate) async fn ended(shared: &Shared, revoked: Revoked) -> Error {
+    let verify = move |state: &mut crate::worker::State| {
+        state.read_with(|engine, records| chancery_engine::verify_revoked(engine, records, &revoked))
+    };
+    match shared.worker.call(verify).await {
+        Ok(Ok(())) => destroy(shared).await.err().unwrap_or_else(|| ErrorCode::Revoked.into()),
+        Ok(Err(error)) => {
+            tracing::warn!(%error, "the relay says that this device was ended, and cannot show it");
+            ErrorCode::RelayProtocol.into()
+        }
+        Err(error) => error,
+    }
+}
+
+async fn destroy(shared: &Shared) -> Result<(), Error> {
+    let home = shared.home.clone();
+    tracing::warn!(code = ErrorCode::Revoked.name(), "the organisation has ended this device");
+    shared.worker.call(move |state| state.destroy(&home)).await
+}

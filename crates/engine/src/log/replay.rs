@@ -1,0 +1,397 @@
+//! From pages of the log to what this device knows: all of a page, or nothing of it.
+
+use alloc::collections::BTreeSet;
+use alloc::vec::Vec;
+
+use chancery_crypto::merkle::Hash;
+use chancery_crypto::rng::CryptoRng;
+use chancery_identity::checkpoint::{Checkpoint, prove_fork};
+use chancery_identity::log::{Leaf, LogHead};
+use chancery_identity::{Authority, Change, DeviceId, LogError, MemberId};
+use chancery_wire::Timestamp;
+use chancery_wire::proto::{ForkProof, LogDeviceRecord, LogPage, LogRecord};
+use chancery_wire::records::{Overlay, Records};
+
+use crate::device::Device;
+use crate::directory;
+use crate::effect::{Effect, Notice};
+use crate::engine::Acting;
+use crate::error::EngineError;
+use crate::log::state::{self, FORKED, Note, ROLLED_BACK, SOUND, WITHHELD};
+use crate::log::{claims, ended, hashes};
+use crate::tables::{DIRECTORY_CURSOR, LOG_DEVICE, LOG_FORK, LOG_MEMBER, key, save, save_number};
+
+/// Why a page is not taken over.
+enum Bad {
+    /// The log is at fault: told by its name, and nothing has changed.
+    Log(LogError),
+    /// The store is.
+    Engine(EngineError),
+}
+
+impl From<LogError> for Bad {
+    fn from(error: LogError) -> Self {
+        Self::Log(error)
+    }
+}
+
+impl From<EngineError> for Bad {
+    fn from(error: EngineError) -> Self {
+        Self::Engine(error)
+    }
+}
+
+/// Takes over a page that follows on the first `from` entries; one that follows on others is for another process, and
+/// changes nothing (R-ENGINE-30).
+pub(crate) fn take_page(
+    me: &Acting<'_>,
+    records: &mut Overlay<'_>,
+    (from, page): (u64, &LogPage),
+    now: Timestamp,
+    rng: &mut dyn CryptoRng,
+) -> Result<Vec<Effect>, EngineError> {
+    if page.entries.is_empty() {
+        return take_checkpoint(me, records, (from, &page.checkpoint), now, rng);
+    }
+    if state::head(&state::record(records)?)?.size() != from {
+        return Ok(Vec::new());
+    }
+    // Nothing of a bad page may stay.
+    let mut trial = Overlay::new(records);
+    let taken = Replay::begin(me, &mut trial)?.take(me, page, now);
+    let batch = trial.into_batch();
+    match taken {
+        Ok(news) => {
+            records.absorb(batch);
+            carry_out(me, records, &news, now, rng)
+        }
+        Err(Bad::Log(error)) => Ok([Effect::Notify(Notice::LogInvalid(error))].into()),
+        Err(Bad::Engine(error)) => Err(error),
+    }
+}
+
+/// What a page has said that leads to something else.
+#[derive(Default)]
+struct News {
+    /// The first page of all.
+    is_first: bool,
+    authority: Option<Authority>,
+    devices: Vec<DeviceId>,
+    members: Vec<MemberId>,
+    entries: BTreeSet<MemberId>,
+    policy: bool,
+    checkpoint: Option<Checkpoint>,
+    proof: Option<ForkProof>,
+}
+
+/// A page on its way.
+struct Replay<'a, 'b> {
+    records: &'a mut Overlay<'b>,
+    log: LogRecord,
+    head: LogHead,
+    authority: Authority,
+    leaves: Vec<Hash>,
+    is_shown: bool,
+    groups: bool,
+    news: News,
+}
+
+impl<'a, 'b> Replay<'a, 'b> {
+    fn begin(me: &Acting<'_>, records: &'a mut Overlay<'b>) -> Result<Self, EngineError> {
+        let log = state::record(records)?;
+        Ok(Self {
+            head: state::head(&log)?,
+            log,
+            records,
+            authority: me.known.authority.clone(),
+            leaves: Vec::new(),
+            is_shown: false,
+            groups: false,
+            news: News::default(),
+        })
+    }
+
+    fn take(mut self, me: &Acting<'_>, page: &LogPage, now: Timestamp) -> Result<News, Bad> {
+        let before = self.head.size();
+        for entry in &page.entries {
+            let leaf = Leaf::from_bytes(&entry.leaf).ok_or(LogError::Malformed)?;
+            let index = self.head.size();
+            self.head.push(&leaf)?;
+            let change = self.authority.apply(index, &leaf, entry.content.as_ref())?;
+            self.is_shown |= leaf.kind.is_shown();
+            self.leaves.push(leaf.hash());
+            self.note(index, &leaf, change)?;
+        }
+        hashes::append(self.records, before, core::mem::take(&mut self.leaves))?;
+        self.log.head = self.head.to_bytes();
+        if self.is_shown || self.log.generation == 0 {
+            self.log.policy =
+                (self.authority.policy_sequence() > 0).then(|| self.authority.policy().to_proto());
+            state::save_authority(self.records, &mut self.log, &self.authority, self.groups);
+        }
+        if !page.more {
+            self.confirm(me.device, &page.checkpoint, now)?;
+        }
+        state::save_record(self.records, &self.log);
+        self.news.is_first = before == 0;
+        self.news.authority = Some(self.authority);
+        Ok(self.news)
+    }
+
+    /// Ends a page that goes as far as a checkpoint (R-LOG-7).
+    fn confirm(&mut self, device: &Device, note: &str, now: Timestamp) -> Result<(), Bad> {
+        let checkpoint = state::verify_note(device, &self.authority, note)?;
+        if checkpoint.size() != self.head.size() || *checkpoint.root() != self.head.root() {
+            return Err(LogError::NotAuthentic.into());
+        }
+        if checkpoint.time().as_millis() < self.log.time {
+            // More entries than before, and an earlier time.
+            self.news.proof = proof_with(device, &self.authority, self.records, &checkpoint)?;
+        }
+        adopt(self.records, &mut self.log, &checkpoint, now);
+        self.news.checkpoint = Some(checkpoint);
+        Ok(())
+    }
+
+    /// Stores what an entry says of devices, members and the directory.
+    fn note(&mut self, index: u64, leaf: &Leaf, change: Change) -> Result<(), Bad> {
+        let ended = index.saturating_add(1);
+        match change {
+            Change::Credential { device, member, hash } => {
+                if super::device(self.records, &device)?.is_some() {
+                    return Err(LogError::Duplicate.into());
+                }
+                if super::member(self.records, &member)?.ended != 0 {
+                    return Err(LogError::NotPermitted.into());
+                }
+                let row = LogDeviceRecord {
+                    member_id: member.as_bytes().to_vec(),
+                    commitment: hash.to_vec(),
+                    issuer: leaf.issuer.to_vec(),
+                    index,
+                    ended: 0,
+                };
+                save(self.records, key(LOG_DEVICE, &[device.as_bytes()]), &row);
+            }
+            Change::DeviceRevoked { device, member } => {
+                let of = member.as_bytes().to_vec();
+                let new = LogDeviceRecord { member_id: of, index, ..LogDeviceRecord::default() };
+                let mut row = super::device(self.records, &device)?.unwrap_or(new);
+                if row.ended == 0 {
+                    row.ended = ended;
+                    save(self.records, key(LOG_DEVICE, &[device.as_bytes()]), &row);
+                    self.news.devices.push(device);
+                }
+            }
+            Change::MemberRevoked(member) => {
+                let mut row = super::member(self.records, &member)?;
+                if row.ended == 0 {
+                    row.ended = ended;
+                    save(self.records, key(LOG_MEMBER, &[member.as_bytes()]), &row);
+                    self.news.members.push(member);
+                }
+            }
+            Change::Directory { member, hash } => {
+                let mut row = super::member(self.records, &member)?;
+                row.directory = hash.to_vec();
+                save(self.records, key(LOG_MEMBER, &[member.as_bytes()]), &row);
+                self.news.entries.insert(member);
+            }
+            Change::GroupSuccessor(_) => self.groups = true,
+            Change::Policy => self.news.policy = true,
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+/// Makes a checkpoint the newest.
+fn adopt(records: &mut Overlay<'_>, log: &mut LogRecord, checkpoint: &Checkpoint, now: Timestamp) {
+    log.size = checkpoint.size();
+    log.root = checkpoint.root().to_vec();
+    log.time = checkpoint.time().as_millis();
+    log.came_at = now.as_millis();
+    if log.condition == ROLLED_BACK {
+        log.condition = SOUND;
+    }
+    state::save_note(records, Note::Newest, Some(checkpoint.note()));
+}
+
+/// Does what a page that was taken over leads to.
+fn carry_out(
+    me: &Acting<'_>,
+    records: &mut Overlay<'_>,
+    news: &News,
+    now: Timestamp,
+    rng: &mut dyn CryptoRng,
+) -> Result<Vec<Effect>, EngineError> {
+    let mut effects = Vec::new();
+    if news.is_first {
+        // Entries that came before the log have to come again, to be compared with it (R-LOG-10).
+        save_number(records, key(DIRECTORY_CURSOR, &[]), 0);
+    }
+    effects.extend(ended::take(me.device, records, (&news.devices, &news.members))?);
+    if let Some(authority) = &news.authority
+        && state::record(records)?.entries_waiting > 0
+    {
+        for member in &news.entries {
+            effects.extend(directory::committed(me.device, authority.organisation(), records, member)?);
+        }
+    }
+    if news.policy {
+        effects.push(Effect::Notify(Notice::PolicyChanged));
+    }
+    if let Some(proof) = &news.proof {
+        effects.extend(forked(records, Some(proof))?);
+    }
+    if let (Some(checkpoint), Some(authority)) = (&news.checkpoint, &news.authority) {
+        effects.extend(confirmed(me.device, authority, records, checkpoint)?);
+        claims::settle(records, now, rng)?;
+    }
+    Ok(effects)
+}
+
+/// Compares a checkpoint that was taken over with the larger one that another device has shown (R-ENGINE-34).
+fn confirmed(
+    device: &Device,
+    authority: &Authority,
+    records: &mut Overlay<'_>,
+    newest: &Checkpoint,
+) -> Result<Vec<Effect>, EngineError> {
+    let Some(owed) = state::note(records, Note::Owed)? else { return Ok(Vec::new()) };
+    let Ok(owed) = state::verify_note(device, authority, &owed) else {
+        // Signed by a key that the log has replaced since.
+        state::save_note(records, Note::Owed, None);
+        return Ok(Vec::new());
+    };
+    let mut log = state::record(records)?;
+    if owed.size() > newest.size() {
+        if log.condition != SOUND {
+            return Ok(Vec::new());
+        }
+        log.condition = WITHHELD;
+        state::save_record(records, &log);
+        return Ok([Effect::Notify(Notice::LogWithheld)].into());
+    }
+    state::save_note(records, Note::Owed, None);
+    if log.condition == WITHHELD {
+        log.condition = SOUND;
+        state::save_record(records, &log);
+    }
+    contradicts(device, authority, records, &owed)
+}
+
+/// Compares a checkpoint with what this device has; if both cannot be of one log, that is proved and told.
+pub(crate) fn contradicts(
+    device: &Device,
+    authority: &Authority,
+    records: &mut Overlay<'_>,
+    other: &Checkpoint,
+) -> Result<Vec<Effect>, EngineError> {
+    match proof_with(device, authority, records, other)? {
+        Some(proof) => forked(records, Some(&proof)),
+        None => Ok(Vec::new()),
+    }
+}
+
+/// Returns the proof that a checkpoint contradicts the newest one that this device has, if it does and the entries are
+/// here.
+fn proof_with(
+    device: &Device,
+    authority: &Authority,
+    records: &dyn Records,
+    other: &Checkpoint,
+) -> Result<Option<ForkProof>, EngineError> {
+    let Some(note) = state::note(records, Note::Newest)? else { return Ok(None) };
+    let Ok(own) = state::verify_note(device, authority, &note) else { return Ok(None) };
+    if other.size() <= own.size() && hashes::root_at(records, other.size())? == *other.root() {
+        // They agree about entries; what is left are times.
+        return Ok(prove_fork(&own, other, &[]).filter(|proof| proof.root.is_empty()));
+    }
+    let leaves = if other.size() <= own.size() { hashes::leaves(records, own.size())? } else { Vec::new() };
+    Ok(prove_fork(&own, other, &leaves))
+}
+
+/// The log is forked: nothing is sealed any more (R-ENGINE-33).
+fn forked(records: &mut Overlay<'_>, proof: Option<&ForkProof>) -> Result<Vec<Effect>, EngineError> {
+    let mut log = state::record(records)?;
+    if let Some(proof) = proof
+        && records.get(&key(LOG_FORK, &[]))?.is_none()
+    {
+        save(records, key(LOG_FORK, &[]), proof);
+    }
+    if log.condition == FORKED {
+        return Ok(Vec::new());
+    }
+    log.condition = FORKED;
+    state::save_record(records, &log);
+    Ok([Effect::Notify(Notice::LogForked)].into())
+}
+
+/// Takes over what the relay says that the log is, asked by a device that had `from` entries.
+pub(crate) fn take_checkpoint(
+    me: &Acting<'_>,
+    records: &mut Overlay<'_>,
+    (from, note): (u64, &str),
+    now: Timestamp,
+    rng: &mut dyn CryptoRng,
+) -> Result<Vec<Effect>, EngineError> {
+    let authority = &me.known.authority;
+    let checkpoint = match state::verify_note(me.device, authority, note) {
+        Ok(checkpoint) => checkpoint,
+        Err(error) => return Ok([Effect::Notify(Notice::LogInvalid(error))].into()),
+    };
+    let mut log = state::record(records)?;
+    let size = state::head(&log)?.size();
+    if checkpoint.size() < from.min(size) {
+        return shrunk(me.device, authority, records, &checkpoint);
+    }
+    if checkpoint.size() < size {
+        // Another process has taken over more since this one asked.
+        return contradicts(me.device, authority, records, &checkpoint);
+    }
+    if checkpoint.size() > size {
+        let mut effects = contradicts(me.device, authority, records, &checkpoint)?;
+        effects.push(Effect::SyncLog);
+        return Ok(effects);
+    }
+    if hashes::root_at(records, size)? != *checkpoint.root() {
+        let effects = contradicts(me.device, authority, records, &checkpoint)?;
+        // Before the first checkpoint there is nothing that proves it.
+        return if effects.is_empty() { forked(records, None) } else { Ok(effects) };
+    }
+    let is_newer = checkpoint.time().as_millis() > log.time || log.size != size || log.root.is_empty();
+    if is_newer {
+        adopt(records, &mut log, &checkpoint, now);
+    } else if log.condition == ROLLED_BACK {
+        log.condition = SOUND;
+    }
+    state::save_record(records, &log);
+    let effects = confirmed(me.device, authority, records, &checkpoint)?;
+    claims::settle(records, now, rng)?;
+    Ok(effects)
+}
+
+/// The relay shows fewer entries than it has shown before.
+fn shrunk(
+    device: &Device,
+    authority: &Authority,
+    records: &mut Overlay<'_>,
+    shown: &Checkpoint,
+) -> Result<Vec<Effect>, EngineError> {
+    if hashes::root_at(records, shown.size())? != *shown.root() {
+        return contradicts(device, authority, records, shown);
+    }
+    if let Some(proof) = proof_with(device, authority, records, shown)?
+        && records.get(&key(LOG_FORK, &[]))?.is_none()
+    {
+        save(records, key(LOG_FORK, &[]), &proof);
+    }
+    let mut log = state::record(records)?;
+    if log.condition == ROLLED_BACK || log.condition == FORKED {
+        return Ok(Vec::new());
+    }
+    log.condition = ROLLED_BACK;
+    state::save_record(records, &log);
+    Ok([Effect::Notify(Notice::LogRolledBack)].into())
+}

@@ -1,0 +1,211 @@
+//! The records of the log, and the authority that they hold.
+
+use alloc::string::String;
+
+use chancery_crypto::signature::VerifyingKey;
+use chancery_identity::checkpoint::Checkpoint;
+use chancery_identity::log::{Leaf, LeafKind, LogHead};
+use chancery_identity::{Authority, LogError, MemberId, Organisation};
+use chancery_wire::proto::{AuthorityRecord, LogPage, LogRecord, RelayRecordBody};
+use chancery_wire::records::{Overlay, RecordKey, Records};
+use chancery_wire::{Limit, decode};
+
+use crate::device::Device;
+use crate::error::EngineError;
+use crate::tables::{LOG, LOG_AUTHORITY, LOG_ENTRY, LOG_NOTE, key, load, save};
+
+/// [`LogRecord::condition`]: nothing speaks against the log.
+pub(crate) const SOUND: u32 = 0;
+pub(crate) const FORKED: u32 = 1;
+pub(crate) const ROLLED_BACK: u32 = 2;
+pub(crate) const WITHHELD: u32 = 3;
+
+/// Statements about groups in one record: 128, of at most 4 KiB each, within the limit of a record.
+const SUCCESSORS_IN_RECORD: usize = 128;
+
+/// Which note.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Note {
+    /// The newest checkpoint.
+    Newest = 0,
+    /// A larger one, which another device has shown.
+    Owed = 1,
+}
+
+fn note_key(which: Note) -> RecordKey {
+    key(LOG_NOTE, &[&[which as u8]])
+}
+
+pub(crate) fn record(records: &dyn Records) -> Result<LogRecord, EngineError> {
+    Ok(load(records, &key(LOG, &[]))?.unwrap_or_default())
+}
+
+pub(crate) fn save_record(records: &mut Overlay<'_>, record: &LogRecord) {
+    save(records, key(LOG, &[]), record);
+}
+
+pub(crate) fn head(record: &LogRecord) -> Result<LogHead, EngineError> {
+    if record.head.is_empty() {
+        return Ok(LogHead::default());
+    }
+    LogHead::from_bytes(&record.head).ok_or(EngineError::DamagedRecord)
+}
+
+/// Whether the newest checkpoint is of exactly the entries that were taken over.
+pub(crate) fn is_confirmed(record: &LogRecord) -> bool {
+    !record.root.is_empty() && head(record).is_ok_and(|head| head.size() == record.size)
+}
+
+pub(crate) fn note(records: &dyn Records, which: Note) -> Result<Option<String>, EngineError> {
+    let bytes = records.get(&note_key(which))?;
+    bytes.map(|bytes| String::from_utf8(bytes).map_err(|_| EngineError::DamagedRecord)).transpose()
+}
+
+pub(crate) fn save_note(records: &mut Overlay<'_>, which: Note, note: Option<&str>) {
+    match note {
+        Some(note) => records.put(note_key(which), note.as_bytes().to_vec()),
+        None => records.delete(note_key(which)),
+    }
+}
+
+/// Returns the newest checkpoint's signed note; `None` before the first.
+///
+/// # Errors
+///
+/// [`EngineError`] if the store is not readable.
+pub fn newest_note(records: &dyn Records) -> Result<Option<String>, EngineError> {
+    note(records, Note::Newest)
+}
+
+/// Where a directory entry waits for the log to commit to it.
+pub(crate) fn waiting_entry_key(member: &MemberId) -> RecordKey {
+    key(LOG_ENTRY, &[member.as_bytes()])
+}
+
+/// Counts a directory entry that begins to wait, or waits no longer.
+pub(crate) fn count_waiting_entry(records: &mut Overlay<'_>, comes: bool) -> Result<(), EngineError> {
+    let mut record = record(records)?;
+    record.entries_waiting = if comes {
+        record.entries_waiting.saturating_add(1)
+    } else {
+        record.entries_waiting.saturating_sub(1)
+    };
+    save_record(records, &record);
+    Ok(())
+}
+
+/// The organisation as the log has it, kept as long as no process changes it.
+#[derive(Debug, Clone)]
+pub(crate) struct Known {
+    generation: u64,
+    pub(crate) authority: Authority,
+}
+
+impl Known {
+    /// Reads what the records have.
+    pub(crate) fn load(device: &Device, records: &dyn Records) -> Result<Self, EngineError> {
+        let log = record(records)?;
+        let Some(mut stored) = load::<AuthorityRecord>(records, &key(LOG_AUTHORITY, &[]))? else {
+            return Ok(Self { generation: log.generation, authority: Authority::new(device.organisation()) });
+        };
+        for number in 0..log.successor_records {
+            let more: AuthorityRecord =
+                load(records, &successors_key(number))?.ok_or(EngineError::DamagedRecord)?;
+            stored.group_successors.extend(more.group_successors);
+        }
+        let authority = Authority::from_record(stored).map_err(|_| EngineError::DamagedRecord)?;
+        Ok(Self { generation: log.generation, authority })
+    }
+
+    /// Whether no process has changed the records since.
+    pub(crate) fn is_current(&self, records: &dyn Records) -> Result<bool, EngineError> {
+        Ok(record(records)?.generation == self.generation)
+    }
+
+    /// Returns whose statements are believed: before the first entry those of the document that came with the enrolment.
+    pub(crate) fn organisation<'a>(&'a self, device: &'a Device) -> &'a Organisation {
+        if self.generation == 0 { device.organisation() } else { self.authority.organisation() }
+    }
+}
+
+fn successors_key(number: u64) -> RecordKey {
+    key(LOG_AUTHORITY, &[&number.to_be_bytes()])
+}
+
+/// Stores the authority; `groups` says whether who takes groups over has changed as well.
+pub(crate) fn save_authority(
+    records: &mut Overlay<'_>,
+    log: &mut LogRecord,
+    authority: &Authority,
+    groups: bool,
+) {
+    let mut stored = authority.to_record();
+    let successors = core::mem::take(&mut stored.group_successors);
+    if groups {
+        log.successor_records = 0;
+        for part in successors.chunks(SUCCESSORS_IN_RECORD) {
+            let part = AuthorityRecord { group_successors: part.to_vec(), ..AuthorityRecord::default() };
+            save(records, successors_key(log.successor_records), &part);
+            log.successor_records = log.successor_records.saturating_add(1);
+        }
+    }
+    save(records, key(LOG_AUTHORITY, &[]), &stored);
+    log.generation = log.generation.saturating_add(1);
+}
+
+/// Returns the key that signs checkpoints: the newest that the log has shown, before that the enrolment's.
+pub(crate) fn log_key<'a>(device: &'a Device, authority: &'a Authority) -> Option<&'a VerifyingKey> {
+    let shown = authority.organisation().relay();
+    shown.or_else(|| device.organisation().relay()).map(chancery_identity::RelayRecord::log_key)
+}
+
+/// Verifies a note of the organisation's log.
+pub(crate) fn verify_note(
+    device: &Device,
+    authority: &Authority,
+    note: &str,
+) -> Result<Checkpoint, LogError> {
+    let key = log_key(device, authority).ok_or(LogError::NotPermitted)?;
+    Checkpoint::verify(note, &device.organisation().id(), key)
+}
+
+/// Checks that pages which follow on what is stored lead to the checkpoint of the last one. Whether their statements hold
+/// is checked when they are taken over.
+pub(crate) fn check_pages(
+    device: &Device,
+    authority: &Authority,
+    records: &dyn Records,
+    pages: &[LogPage],
+) -> Result<Result<(), LogError>, EngineError> {
+    let head = head(&record(records)?)?;
+    Ok(lead_to_checkpoint(device, authority, head, pages))
+}
+
+fn lead_to_checkpoint(
+    device: &Device,
+    authority: &Authority,
+    mut head: LogHead,
+    pages: &[LogPage],
+) -> Result<(), LogError> {
+    let mut moved = None;
+    for entry in pages.iter().flat_map(|page| &page.entries) {
+        let leaf = Leaf::from_bytes(&entry.leaf).ok_or(LogError::Malformed)?;
+        head.push(&leaf)?;
+        if leaf.kind == LeafKind::Relay {
+            moved = entry.content.as_ref();
+        }
+    }
+    let note = pages.last().map_or("", |page| &page.checkpoint);
+    let checkpoint = match moved {
+        None => verify_note(device, authority, note)?,
+        Some(relay) => {
+            let body = decode::<RelayRecordBody>(&relay.body, Limit::STATEMENT);
+            let key = VerifyingKey::from_bytes(&body.map_err(|_| LogError::Malformed)?.unchecked().log_key);
+            let key = key.map_err(|_| LogError::Malformed)?;
+            Checkpoint::verify(note, &device.organisation().id(), &key)?
+        }
+    };
+    let is_of_these = checkpoint.size() == head.size() && *checkpoint.root() == head.root();
+    if is_of_these { Ok(()) } else { Err(LogError::NotAuthentic) }
+}

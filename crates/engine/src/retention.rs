@@ -1,0 +1,111 @@
+//! Messages that policy lets expire.
+
+use alloc::collections::BTreeSet;
+use core::time::Duration;
+
+use chancery_identity::{MemberId, Policy};
+use chancery_wire::Timestamp;
+use chancery_wire::proto::{ConversationIndex, HealState, MessageRecord};
+use chancery_wire::records::{Overlay, Records};
+
+use crate::error::EngineError;
+use crate::files;
+use crate::heal::{self, is_over};
+use crate::log;
+use crate::messages::{MessageState, message_key, save_message};
+use crate::peers;
+use crate::queue::Queue;
+use crate::tables::{CONVERSATION, CONVERSATIONS, MESSAGE, key, load, save};
+
+/// How often messages are looked for that have expired: hourly.
+const EXPIRY_CHECK: Duration = Duration::from_secs(60 * 60);
+
+fn index(records: &dyn Records) -> Result<ConversationIndex, EngineError> {
+    Ok(load(records, &key(CONVERSATIONS, &[]))?.unwrap_or_default())
+}
+
+/// Enters a conversation that begins among those that are looked through.
+pub(crate) fn enter(records: &mut Overlay<'_>, member: &[u8]) -> Result<(), EngineError> {
+    let mut index = index(records)?;
+    if !index.member_ids.iter().any(|known| known == member) {
+        index.member_ids.push(member.to_vec());
+        save(records, key(CONVERSATIONS, &[]), &index);
+    }
+    Ok(())
+}
+
+/// Returns how long a message is kept after it arrived; `None`: for ever.
+fn longest(policy: &Policy) -> Option<Duration> {
+    // When a message was read nobody notes: a disappearing one counts from when it arrived, which is not later.
+    policy.retention.into_iter().chain(policy.disappearing).min()
+}
+
+/// Deletes what has expired, if it is time to look (R-ENGINE-36).
+pub(crate) fn upkeep(
+    records: &mut Overlay<'_>,
+    times: &mut HealState,
+    now: Timestamp,
+) -> Result<(), EngineError> {
+    if !is_over(times.expired_at, EXPIRY_CHECK, now) {
+        return Ok(());
+    }
+    let Some(longest) = longest(&log::policy(records)?) else { return Ok(()) };
+    times.expired_at = now.as_millis();
+    heal::save_state(records, times);
+    let mut members: BTreeSet<_> = index(records)?.member_ids.into_iter().collect();
+    // Conversations of a version that kept no index.
+    for device in peers::all(records)? {
+        members.insert(peers::peer(records, &device)?.member_id);
+    }
+    for member in members {
+        expire_conversation(records, &member, longest, now)?;
+    }
+    Ok(())
+}
+
+fn expire_conversation(
+    records: &mut Overlay<'_>,
+    member: &[u8],
+    longest: Duration,
+    now: Timestamp,
+) -> Result<(), EngineError> {
+    let queue = Queue::new(CONVERSATION, member);
+    for number in queue.numbers(records)? {
+        let Some(reference) = records.get(&queue.item_key(number))? else { continue };
+        let name = key(MESSAGE, &[&reference]);
+        let message: MessageRecord = load(records, &name)?.ok_or(EngineError::DamagedRecord)?;
+        let stored_at = Timestamp::from_millis(message.stored_at);
+        if message.pending > 0 && message.state == MessageState::Queued as u32 {
+            continue;
+        }
+        if !is_over(message.stored_at, longest, now) {
+            // Those behind it came later.
+            return Ok(());
+        }
+        if stored_at > now {
+            // By a clock that was ahead: it gets its time from now on.
+            save_message(records, &MessageRecord { stored_at: now.as_millis(), ..message });
+            continue;
+        }
+        queue.remove(records, number)?;
+        forget(records, &message)?;
+    }
+    Ok(())
+}
+
+/// Leaves of a message what keeps it from coming again, and nothing else.
+fn forget(records: &mut Overlay<'_>, message: &MessageRecord) -> Result<(), EngineError> {
+    if let Some(from) = MemberId::from_bytes(&message.from) {
+        files::forget(records, &from, &message.id)?;
+    }
+    let left = MessageRecord {
+        id: message.id.clone(),
+        conversation: message.conversation.clone(),
+        from: message.from.clone(),
+        state: message.state,
+        expired: true,
+        ..MessageRecord::default()
+    };
+    save(records, message_key(&message.from, &message.id), &left);
+    Ok(())
+}

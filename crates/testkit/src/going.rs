@@ -1,0 +1,194 @@
+//! What people's devices do when they connect: sending, reading, and all of it until nothing is left to do.
+
+use std::collections::BTreeSet;
+
+use chancery_crypto::label;
+use chancery_engine::{Effect, Input, Notice, Step, directory_cursor};
+use chancery_identity::login_message;
+use chancery_wire::proto::{
+    Acknowledge, ClaimPrekeys, Login, PrekeyBatchBody, Subscribe, SyncDirectory, client_frame, login,
+    relay_frame,
+};
+use chancery_wire::{Limit, Unverified, decode};
+
+use crate::line::{Line, PIN};
+use crate::person::PersonId;
+use crate::world::{Fault, World};
+
+impl World {
+    /// Lets everybody send and receive until nothing is left to do.
+    pub fn run(&mut self) {
+        self.run_those((0..self.people.len()).map(PersonId).collect());
+    }
+
+    /// As [`Self::run`], for everybody but one.
+    pub fn run_but(&mut self, left_out: PersonId) {
+        self.run_those((0..self.people.len()).map(PersonId).filter(|id| *id != left_out).collect());
+    }
+
+    fn is_at_rest(&self, people: &[PersonId]) -> bool {
+        let is_idle = |id| self.next_possible_step(id, &BTreeSet::new()).is_none() && !self.has_mail(id);
+        people.iter().all(|id| is_idle(*id))
+    }
+
+    fn run_those(&mut self, people: Vec<PersonId>) {
+        for _ in 0..100 {
+            for id in &people {
+                self.flush(*id);
+                self.sync(*id);
+            }
+            if self.is_at_rest(&people) {
+                return;
+            }
+        }
+        panic!("the world does not come to rest");
+    }
+
+    /// Sends what a person's outbox holds; stops at a fault.
+    pub fn flush(&mut self, id: PersonId) {
+        self.check_log(id);
+        self.flush_blindly(id);
+    }
+
+    /// As [`Self::flush`], without asking what the log is.
+    pub fn flush_blindly(&mut self, id: PersonId) {
+        let mut blocked = BTreeSet::new();
+        let mut line = self.exchange.connect(self.now, self.rng.as_mut());
+        while let Some(step) = self.next_possible_step(id, &blocked) {
+            let item = step.item();
+            match step {
+                Step::Seal { .. } => drop(self.handle(id, Input::Seal { item })),
+                Step::Claim { device_id, .. } => {
+                    let claim = ClaimPrekeys { device_id: device_id.to_vec(), token: Vec::new() };
+                    let answer = self.ask(&mut line, client_frame::Body::ClaimPrekeys(claim));
+                    let Some(relay_frame::Body::Bundle(bundle)) = answer else { return };
+                    self.people[id.0].claims.push(self.now);
+                    let bundle = Box::new(Unverified::new(bundle));
+                    if !self.handle(id, Input::Bundle { item, bundle }).is_empty() {
+                        blocked.insert(device_id);
+                    }
+                }
+                Step::Deliver { deliver, .. } => {
+                    let begins = deliver.envelope.first() == Some(&0x11);
+                    self.people[id.0].handshakes += usize::from(begins);
+                    self.people[id.0].deliveries.push(self.now);
+                    let answer = self.ask(&mut line, client_frame::Body::Deliver(deliver));
+                    let Some(relay_frame::Body::Done(_)) = answer else { return };
+                    self.handle(id, Input::Done { item });
+                }
+                other => panic!("unexpected step {other:?}"),
+            }
+            if self.takes(Fault::DieAfterCommit) {
+                return;
+            }
+        }
+        self.exchange.close(&line, self.now, self.rng.as_mut());
+    }
+
+    /// Claims prekeys for what is next in a person's outbox, and seals it.
+    pub fn claim_next(&mut self, id: PersonId) {
+        let Some(Step::Claim { item, device_id }) = self.next_step(id) else {
+            panic!("nothing to claim for")
+        };
+        let mut line = self.exchange.connect(self.now, self.rng.as_mut());
+        let claim = ClaimPrekeys { device_id: device_id.to_vec(), token: Vec::new() };
+        let answer = self.ask(&mut line, client_frame::Body::ClaimPrekeys(claim));
+        let Some(relay_frame::Body::Bundle(bundle)) = answer else { panic!("no bundle: {answer:?}") };
+        let bundle = Box::new(Unverified::new(bundle));
+        assert_eq!(self.handle(id, Input::Bundle { item, bundle }), []);
+        self.exchange.close(&line, self.now, self.rng.as_mut());
+    }
+
+    /// Lets what is next in a person's outbox fail for a reason that may pass.
+    pub fn postpone_next(&mut self, id: PersonId) {
+        let step = self.next_step(id).expect("something to send");
+        self.handle(id, Input::Postponed { item: step.item() });
+    }
+
+    /// Lets the relay refuse for good what is next in a person's outbox.
+    pub fn refuse_next(&mut self, id: PersonId) {
+        let step = self.next_step(id).expect("something to send");
+        assert!(matches!(step, Step::Deliver { .. }), "{step:?}");
+        self.handle(id, Input::Failed { item: step.item() });
+    }
+
+    /// Renews prekeys, takes over directory and mailbox, and looks after sessions; stops at a fault.
+    pub fn sync(&mut self, id: PersonId) {
+        let mut line = self.log_in(id);
+        self.sync_log(id);
+        if !self.sync_directory(id, &mut line) {
+            return;
+        }
+        for effect in self.handle(id, Input::Upkeep) {
+            if matches!(effect, Effect::Notify(_)) {
+                continue;
+            }
+            let Effect::PublishPrekeys(upload) = effect else { panic!("unexpected {effect:?}") };
+            let body = &upload.batch.as_ref().expect("signed").body;
+            let sequence =
+                decode::<PrekeyBatchBody>(body, Limit::STATEMENT).expect("sound").unchecked().sequence;
+            if self.ask(&mut line, client_frame::Body::PublishPrekeys(upload)).is_none() {
+                return;
+            }
+            self.handle(id, Input::PrekeysPublished { sequence });
+        }
+        if self.ask(&mut line, client_frame::Body::Subscribe(Subscribe {})).is_none() {
+            return;
+        }
+        if self.read_mail(id, &mut line) {
+            self.handle(id, Input::CaughtUp);
+            self.handle(id, Input::SessionUpkeep);
+        }
+    }
+
+    /// Takes over what a line has pushed; `false` at a fault.
+    fn read_mail(&mut self, id: PersonId, line: &mut Line) -> bool {
+        while let Some(envelopes) = self.fated(id, line) {
+            for (envelope, is_last) in envelopes {
+                let input = Input::Received { sequence: envelope.sequence, envelope: &envelope.envelope };
+                let effects = self.handle(id, input);
+                if self.takes(Fault::DieAfterCommit) {
+                    return false;
+                }
+                if effects.contains(&Effect::SyncLog) {
+                    self.sync_log(id);
+                }
+                let unread = |effect: &&Effect| **effect == Effect::Notify(Notice::Undecryptable);
+                self.people[id.0].undecryptable += effects.iter().filter(unread).count();
+                let acknowledges = effects.contains(&Effect::Acknowledge(envelope.sequence));
+                assert!(acknowledges, "whatever an envelope is, the relay may forget it");
+                if is_last && !self.acknowledge(line, envelope.sequence) {
+                    return false;
+                }
+            }
+        }
+        self.exchange.close(line, self.now, self.rng.as_mut());
+        true
+    }
+
+    /// Returns whether the connection lasted.
+    pub(crate) fn acknowledge(&mut self, line: &mut Line, sequence: u64) -> bool {
+        let body = client_frame::Body::Acknowledge(Acknowledge { sequences: vec![sequence] });
+        self.ask(line, body).is_some()
+    }
+
+    /// Returns whether the connection lasted.
+    fn sync_directory(&mut self, id: PersonId, line: &mut Line) -> bool {
+        let after = directory_cursor(&self.people[id.0].disk).expect("readable");
+        let request = client_frame::Body::SyncDirectory(SyncDirectory { after });
+        let Some(relay_frame::Body::DirectoryPage(page)) = self.ask(line, request) else { return false };
+        self.handle(id, Input::Directory(&page));
+        true
+    }
+
+    fn log_in(&mut self, id: PersonId) -> Line {
+        let mut line = self.exchange.connect(self.now, self.rng.as_mut());
+        self.people[id.0].start(self.now);
+        let device = self.people[id.0].engine.as_ref().expect("started").device();
+        let message = login_message(&line.challenge, &self.organisation.id(), &PIN);
+        let signature = device.keys().signing.sign(label::SIGN_RELAY_LOGIN, &message, self.rng.as_mut());
+        let who = Some(login::Who::Credential(device.credential().signed().clone()));
+        self.done(&mut line, client_frame::Body::Login(Login { who, signature }));
+        line
+    }
+}
