@@ -85,6 +85,7 @@ mod code;
 mod connection;
 mod devices;
 mod enroll;
+mod errand;
 mod error;
 mod following;
 mod home;
