@@ -87,6 +87,7 @@ mod code;
 mod connection;
 mod devices;
 mod enroll;
+mod errand;
 mod error;
 mod following;
 mod home;

@@ -4,6 +4,7 @@ use chancery_identity::log::Leaf;
 
 use crate::client::Client;
 use crate::connection::Connection;
+use crate::errand::Errand;
 use crate::error::Error;
 use crate::mailbox::Mailbox;
 use crate::replay::{LogLine, Replayed, is_about_member, replay};
@@ -22,7 +23,8 @@ impl Client {
         // What this device itself has to say of the log, it says first.
         drop(Mailbox::open(shared).await?);
         let organisation = shared.worker.call(|state| Ok(state.device().organisation().clone())).await?;
-        let (connection, _pushes) = Connection::open(shared.connector.as_ref(), &shared.org).await?;
+        let (connection, pushes) = Connection::open(shared.connector.as_ref(), &shared.org).await?;
+        let connection = Errand::new(connection, pushes);
         let (keys, credential) = (&shared.device.keys, &shared.device.credential);
         connection.log_in(&shared.org, &shared.pin, keys, Some(credential)).await?;
         let Replayed { leaves, .. } = replay(&connection, &organisation, None).await?;

@@ -259,7 +259,7 @@ impl Administrator {
     /// [`ErrorCode::StatementRefused`]: the log does not take a statement, and what follows it waits. Errors of the
     /// connection: everything stays stored, and the desk hands it over when it connects.
     pub async fn send(&self) -> Result<(), Error> {
-        let (connection, ..) = self.office.connect().await?;
+        let connection = self.office.errand().await?;
         self.office.publish(&connection).await
     }
 
@@ -270,7 +270,7 @@ impl Administrator {
     /// [`ErrorCode::LogNotBelieved`]: the relay shows a log that is not honest, or another than before. Errors of the
     /// connection.
     pub async fn log(&self) -> Result<Log, Error> {
-        let (connection, ..) = self.office.connect().await?;
+        let connection = self.office.errand().await?;
         self.office.replay(&connection).await
     }
 

@@ -20,6 +20,7 @@ use super::queue::append;
 use super::{Folder, RelayAddress, address, org_error};
 use crate::clock;
 use crate::connection::{Connection, Push};
+use crate::errand::Errand;
 use crate::error::{Error, ErrorCode};
 use crate::following::Pauses;
 
@@ -107,7 +108,7 @@ impl Office {
     }
 
     /// Connects and logs in as the desk; returns what the relay says that it has.
-    pub(super) async fn connect(&self) -> Result<(Connection, mpsc::Receiver<Push>, Done), Error> {
+    async fn connect(&self) -> Result<(Connection, mpsc::Receiver<Push>, Done), Error> {
         let (keys, credential) = (self.desk.device_keys(), self.desk.credential().signed());
         match self.log_in(keys, credential).await {
             Err(error) if error.code() == ErrorCode::RelayNotAuthorised => {
@@ -118,13 +119,20 @@ impl Office {
         }
     }
 
+    /// Connects and logs in as the desk, for requests only.
+    pub(super) async fn errand(&self) -> Result<Errand, Error> {
+        let (connection, pushes, _) = self.connect().await?;
+        Ok(Errand::new(connection, pushes))
+    }
+
     /// Hands the log a renewed desk, with the login of the one before (R-ORG-45).
     async fn introduce(&self) -> Result<(), Error> {
         let former = self
             .store()
             .read(|records| chancery_org::former_desk(records).map_err(|error| org_error(&error)))?
             .ok_or(ErrorCode::RelayNotAuthorised)?;
-        let (connection, ..) = self.log_in(former.device(), former.credential()).await?;
+        let (connection, pushes, _) = self.log_in(former.device(), former.credential()).await?;
+        let connection = Errand::new(connection, pushes);
         self.append_all(&connection).await
     }
 

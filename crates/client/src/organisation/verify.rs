@@ -10,13 +10,14 @@ use super::desk::Office;
 use super::org_error;
 use crate::clock;
 use crate::connection::Connection;
+use crate::errand::Errand;
 use crate::error::{Error, ErrorCode};
 
 impl Office {
     /// Returns what speaks against the offboarding; nothing if it is verified.
     pub(super) async fn doubts(&self, report: &OffboardingReport) -> Result<Vec<String>, Error> {
         let plan = &report.plan;
-        let (connection, ..) = self.connect().await?;
+        let connection = self.errand().await?;
         let log = self.replay(&connection).await?;
         let entry = self.store().read(|records| {
             Desk::entry_commitment(records, &plan.member_id).map_err(|error| org_error(&error))
@@ -25,7 +26,8 @@ impl Office {
         if !report.is_complete() {
             doubts.push("statements or the directory entry still wait for the relay".to_owned());
         }
-        let (anonymous, _pushes) = self.open_connection().await?;
+        let (anonymous, pushes) = self.open_connection().await?;
+        let anonymous = Errand::new(anonymous, pushes);
         for device in &plan.device_ids {
             doubts.extend(relay_doubts(&anonymous, device).await?);
         }
