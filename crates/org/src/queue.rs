@@ -10,7 +10,7 @@ use chancery_wire::{Limit, Timestamp, decode, encode, proto};
 
 use crate::keys::IssuerKey;
 use crate::state::{self, damaged};
-use crate::{Desk, OrgError, audit, ceremony, offboard};
+use crate::{Desk, OrgError, audit, ceremony, log_view, offboard};
 
 const STATEMENTS: Table = Table(0x0220);
 const ENDS: Table = Table(0x0221);
@@ -82,6 +82,9 @@ impl Desk {
         let (Queued { kind, statement, .. }, act) = read(records, number)?;
         batch.delete(name(number));
         put_ends(&mut batch, proto::DeskQueue { first: number.saturating_add(1), ..ends });
+        if let Entered::At(index) = entered {
+            log_view::appended(records, &mut batch, index)?;
+        }
         match (kind, entered) {
             (_, Entered::Dropped) => {}
             (LeafKind::Audit, Entered::At(index)) => {

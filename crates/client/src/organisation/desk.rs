@@ -7,7 +7,7 @@ use std::time::Duration;
 use chancery_crypto::rng::{CryptoRng, random_bytes};
 use chancery_identity::log::LeafKind;
 use chancery_identity::{DeviceKeys, OrgId};
-use chancery_org::{Desk, ORDER_KIND, OrgError};
+use chancery_org::{Desk, DeskKeys, ORDER_KIND, OrgError};
 use chancery_store::{KeySource, Store};
 use chancery_transport::Connector;
 use chancery_transport_ws::WsConnector;
@@ -111,12 +111,16 @@ impl Office {
     async fn connect(&self) -> Result<(Connection, mpsc::Receiver<Push>, Done), Error> {
         let (keys, credential) = (self.desk.device_keys(), self.desk.credential().signed());
         match self.log_in(keys, credential).await {
-            Err(error) if error.code() == ErrorCode::RelayNotAuthorised => {
-                self.introduce().await.map_err(|_| error)?;
+            Err(error) if error.code() == ErrorCode::RelayNotAuthorised && self.former()?.is_some() => {
+                self.introduce().await?;
                 self.log_in(keys, credential).await
             }
             other => other,
         }
+    }
+
+    fn former(&self) -> Result<Option<DeskKeys>, Error> {
+        self.store().read(|records| chancery_org::former_desk(records).map_err(|error| org_error(&error)))
     }
 
     /// Connects and logs in as the desk, for requests only.
@@ -127,10 +131,7 @@ impl Office {
 
     /// Hands the log a renewed desk, with the login of the one before (R-ORG-45).
     async fn introduce(&self) -> Result<(), Error> {
-        let former = self
-            .store()
-            .read(|records| chancery_org::former_desk(records).map_err(|error| org_error(&error)))?
-            .ok_or(ErrorCode::RelayNotAuthorised)?;
+        let former = self.former()?.ok_or(ErrorCode::RelayNotAuthorised)?;
         let (connection, pushes, _) = self.log_in(former.device(), former.credential()).await?;
         let connection = Errand::new(connection, pushes);
         self.append_all(&connection).await
@@ -144,7 +145,19 @@ impl Office {
         let (connection, pushes) = self.open_connection().await?;
         let pin = self.relay()?.0.pin;
         let state = connection.log_in(&self.org, &pin, keys, Some(credential)).await?;
+        self.check_log_size(state.log_size)?;
         Ok((connection, pushes, state))
+    }
+
+    /// A log that has lost entries is not gone on with: it would be forked, and may let devices in that were ended (R-ORG-48).
+    fn check_log_size(&self, size: u64) -> Result<(), Error> {
+        let least =
+            self.store().read(|records| Desk::least_log_size(records).map_err(|error| org_error(&error)))?;
+        if size < least {
+            let text = format!("it has {size} entries, and had {least}");
+            return Err(Error::with(ErrorCode::LogNotBelieved, text));
+        }
+        Ok(())
     }
 
     /// Connects without saying who.

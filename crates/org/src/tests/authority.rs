@@ -539,13 +539,19 @@ fn two_acts_with_the_same_words_have_different_commitments_r_org_46() {
 
 #[test]
 fn the_desk_remembers_the_longest_log_it_has_verified_r_org_48() {
-    let world = World::new(134);
+    let mut world = World::new(134);
+    let mut log = Log::of(&world.public);
+    world.enrolled("alice");
+    world.flush(&mut log);
     let mut store = world.store.clone();
-    assert_eq!(Desk::log_view(&store), Ok(None));
+    assert_eq!(Desk::log_view(&store), Ok(None), "nobody has verified it");
+    assert_eq!(Desk::least_log_size(&store), Ok(log.head.size()), "but it has these");
+    let size = log.head.size();
     let view = |size| LogView { size, root: [7; 32], time: NOW };
-    for (size, kept) in [(3, 3), (5, 5), (4, 5)] {
+    for (size, kept) in [(3, 3), (size + 5, size + 5), (4, size + 5)] {
         let batch = Desk::log_verified(&store, &view(size)).unwrap();
         apply(&mut store, &batch);
         assert_eq!(Desk::log_view(&store), Ok(Some(view(kept))));
+        assert_eq!(Desk::least_log_size(&store), Ok(kept.max(log.head.size())));
     }
 }
