@@ -69,7 +69,7 @@ pub enum MemberState {
         /// When the newest invitation expires.
         expires: Timestamp,
     },
-    /// Has at least one device.
+    /// Has enrolled a device. An administrator may have ended the last one since.
     Enrolled,
     /// Was offboarded.
     Ended {
@@ -175,7 +175,7 @@ impl Desk {
         Ok(Invited { link, member_id, batch })
     }
 
-    /// Invites another device of somebody who has one already (R-ORG-22). The invitation is used like any other.
+    /// Invites another device of somebody who has or had one (R-ORG-22). The invitation is used like any other.
     ///
     /// # Errors
     ///
@@ -190,7 +190,7 @@ impl Desk {
         let member_id = state::member_of_handle(records, invite.handle)?.ok_or(OrgError::NotAMember)?;
         let mut member = state::member(records, &member_id)?.ok_or_else(damaged)?;
         match member.device_ids.len() {
-            0 => return Err(OrgError::NotAMember),
+            0 if member.entry_id.is_empty() => return Err(OrgError::NotAMember),
             MAX_DEVICES.. => return Err(OrgError::TooManyDevices),
             _ => {}
         }
@@ -214,7 +214,7 @@ impl Desk {
             let member = state::member(records, &member_id)?.ok_or_else(damaged)?;
             let state = if member.ended != 0 {
                 MemberState::Ended { at: Timestamp::from_millis(member.ended) }
-            } else if member.device_ids.is_empty() {
+            } else if member.entry_id.is_empty() {
                 let open = state::invitation(records, &member.invitation_id)?.ok_or_else(damaged)?;
                 MemberState::Open { expires: Timestamp::from_millis(open.expires) }
             } else {
@@ -295,7 +295,8 @@ impl Desk {
     ) -> Result<MemberId, OrgError> {
         let member = state::member(records, &id)?.ok_or_else(damaged)?;
         let old = state::invitation(records, &member.invitation_id)?.ok_or_else(damaged)?;
-        if !member.device_ids.is_empty() || now.as_millis() < old.expires {
+        // Who has an entry was a member: the identifier is theirs, also when they have no device any more.
+        if !member.entry_id.is_empty() || now.as_millis() < old.expires {
             return Err(OrgError::HandleTaken);
         }
         state::delete_invitation(batch, &member.invitation_id);

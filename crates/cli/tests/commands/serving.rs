@@ -88,7 +88,7 @@ fn a_desk_stops_at_a_relay_whose_log_lost_entries_and_goes_on_with_a_newer_copy_
     company.member("bob");
     company.relay.stop();
     copy(&data, &newer);
-    let mut put_back = |from: &Path, company: &mut Company| {
+    let put_back = |from: &Path, company: &mut Company| {
         std::fs::remove_dir_all(&data).unwrap();
         copy(from, &data);
         company.restart_relay();

@@ -171,6 +171,17 @@ fn a_removed_device_ends_in_the_log_before_the_directory_says_so_r_org_40() {
     let member = first.member_id();
     assert!(log.changes.contains(&Change::DeviceRevoked { device, member }));
     assert_eq!(world.pending_devices(), [[]]);
+    // It was the last one: the member is the member still, and gets another (R-ORG-22).
+    world.now = NOW.after(WEEK);
+    assert_eq!(world.try_invite("alice", WEEK).unwrap_err(), OrgError::HandleTaken);
+    let (shown, relay) = (name("Alice"), world.public.relay().unwrap());
+    let invite = Invite { handle: &alice, name: &shown, relay, lifetime: WEEK };
+    let invited = world.desk.invite_device(&world.store, invite, world.now, &mut *world.rng).unwrap();
+    apply(&mut world.store, &invited.batch);
+    let keys = world.device();
+    let again = world.enrol(&invited.link, &keys).unwrap().credential;
+    assert_eq!(again.member_id(), member);
+    world.flush(&mut log);
 }
 
 #[test]
