@@ -12,6 +12,7 @@ const SECRET: &[&str] = &[
     "DeskSettings",
     "DeskInvitation",
     "DeviceRecord",
+    "DirectoryKeysRecord",
     "PendingEnrolmentRecord",
     "OutboxItem",
     "OutboxItem.step",

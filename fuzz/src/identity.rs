@@ -1,9 +1,13 @@
 //! Signed statements, bundles, and what goes to and from the desk.
 
+use std::sync::LazyLock;
+
 use chancery_core::Bundle;
+use chancery_crypto::secret::Secret;
+use chancery_crypto::signature::SigningKey;
 use chancery_identity::prekey::VerifiedUpload;
-use chancery_identity::{Organisation, is_relay_url};
-use chancery_org::{DeviceLink, InvitationLink};
+use chancery_identity::{DirectoryKeyUpdate, Organisation, is_relay_url, sign};
+use chancery_org::{DeviceLink, InvitationLink, RootShare, join_root_key, split_root_key};
 use chancery_testkit::company::NOW;
 use chancery_wire::proto::{PrekeyBundle, PrekeyUpload, SealedDirectoryEntry, Signed};
 use chancery_wire::{Limit, Unverified, decode, encode, proto};
@@ -37,7 +41,7 @@ pub fn credential(data: &[u8]) {
 
 /// A directory entry out of its seal.
 pub fn directory_entry(data: &[u8]) {
-    let genuine = COMPANY.directory_key.open(&COMPANY.alice.entry).expect("sealed").into_unchecked();
+    let genuine = COMPANY.directory_keys.key().open(&COMPANY.alice.entry).expect("sealed").into_unchecked();
     let tried = tried(&encode(&genuine), data);
     let Some(statement) = signed(&tried.bytes) else { return };
     let same = *statement.unchecked() == genuine;
@@ -51,8 +55,56 @@ pub fn directory_sealed(data: &[u8]) {
     let tried = tried(&encode(genuine), data);
     let Ok(entry) = decode::<SealedDirectoryEntry>(&tried.bytes, Limit::FRAME) else { return };
     let entry = entry.into_unchecked();
-    let read = COMPANY.organisation.open_directory_entry(&COMPANY.directory_key, &entry);
+    let read = COMPANY.organisation.open_directory_entry(COMPANY.directory_keys.key(), &entry);
     assert_eq!(read.is_ok(), entry == *genuine, "exactly what was sealed opens");
+}
+
+/// What the desk publishes when alice leaves, and the key that it signs with.
+static REMOVAL: LazyLock<(SealedDirectoryEntry, SigningKey)> = LazyLock::new(|| {
+    let alice = COMPANY.alice.credential.member_id();
+    let removed = COMPANY.desk.remove_devices(&COMPANY.desk_disk, (&alice, None), NOW, &mut crate::rng());
+    let update = removed.expect("a member").entries.remove(0);
+    // Version (1), issuer (32), seed (64).
+    let seed = Secret::from_slice(&COMPANY.desk_keys.expose()[33..97]).expect("64 bytes");
+    (update, SigningKey::from_seed(seed))
+});
+
+/// An update of the directory key as a relay hands it out, at bob's device; with 2 in front, what is changed is the body, and
+/// the desk signs what came of it.
+pub fn directory_key_update(data: &[u8]) {
+    let (genuine, key) = &*REMOVAL;
+    let org = COMPANY.organisation.id();
+    let follow = |entry: &SealedDirectoryEntry| {
+        let _ = DirectoryKeyUpdate::epoch_of(&org, entry);
+        let update = COMPANY.organisation.open_directory_key_update(entry).ok()?;
+        Some((COMPANY.directory_keys.follow(&org, &update).is_ok(), update))
+    };
+    let (follows, sound) = follow(genuine).expect("the desk's");
+    assert!(follows, "bob stays");
+    if let [2, changes @ ..] = data {
+        let signed = &genuine.sealed[12..];
+        let length = u32::from_be_bytes(*genuine.sealed[8..].first_chunk().expect("a length"));
+        let signed = signed_bytes(&signed[..length as usize]);
+        let body = crate::patched(&signed.body, changes);
+        let Ok(body) = decode::<proto::DirectoryKeyUpdateBody>(&body, Limit::STATEMENT) else { return };
+        let body = body.into_unchecked();
+        let signed = sign::sign_directory_key_update(key, &body, &mut crate::rng());
+        let read = follow(&DirectoryKeyUpdate::publish(&org, body.epoch, &signed));
+        if let Some((true, update)) = read {
+            assert_eq!(update.directory_key(), sound.directory_key(), "no other key fits the one at hand");
+        }
+        return;
+    }
+    let tried = tried(&encode(genuine), data);
+    let Ok(entry) = decode::<SealedDirectoryEntry>(&tried.bytes, Limit::FRAME) else { return };
+    match follow(&entry.into_unchecked()) {
+        Some((follows, update)) => assert!(follows && update == sound, "exactly what was signed verifies"),
+        None => assert!(!tried.sound),
+    }
+}
+
+fn signed_bytes(bytes: &[u8]) -> Signed {
+    decode(bytes, Limit::ENVELOPE).expect("the desk's").into_unchecked()
 }
 
 /// A relay record that the desk publishes.
@@ -114,6 +166,22 @@ pub fn invitation_link(data: &[u8]) {
             );
             assert!(InvitationLink::parse(text).is_err(), "no link is of both kinds");
         }
+    }
+}
+
+/// A share of the root's key; what reads also writes, and only two genuine ones give the key.
+pub fn root_share(data: &[u8]) {
+    let key = Secret::from_bytes([4; 32]);
+    let organisation = COMPANY.organisation.id();
+    let genuine = split_root_key(&key, &organisation, (2, 3), &mut crate::rng()).expect("in range");
+    let own = genuine[0].encode();
+    let text = String::from_utf8_lossy(data);
+    for text in [text.as_ref(), &format!("chancery-share:{text}"), &patched_text(&own, data)] {
+        let Ok(share) = RootShare::parse(text) else { continue };
+        assert_eq!(share.encode(), text.trim());
+        let second = RootShare::parse(&genuine[1].encode()).expect("what it wrote");
+        let joined = join_root_key(&[share, second]).is_ok_and(|joined| joined.ct_eq(key.expose()));
+        assert_eq!(joined, text.trim() == own || text.trim() == genuine[2].encode());
     }
 }
 

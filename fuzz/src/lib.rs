@@ -28,16 +28,18 @@ use chancery_testkit::company::Company;
 mod devices;
 mod identity;
 mod local;
+mod log;
 mod messages;
 mod seeds;
 mod wire;
 
 pub use devices::{device_order, five_devices, heal, link_request};
 pub use identity::{
-    credential, directory_entry, directory_sealed, enrolment_answer, enrolment_request, invitation_link,
-    organisation, prekey_bundle, prekey_upload, relay_record,
+    credential, directory_entry, directory_key_update, directory_sealed, enrolment_answer, enrolment_request,
+    invitation_link, organisation, prekey_bundle, prekey_upload, relay_record, root_share,
 };
 pub use local::{merkle, sealed_file, session_record, stored_keys, stream, wrapped_key};
+pub use log::{checkpoint, fork_proof, log_entry};
 pub use messages::{content, envelope, initial_envelope, session_message, two_devices};
 pub use seeds::seeds;
 pub use wire::{client_frame, relay_frame};
@@ -47,26 +49,31 @@ pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target; `fuzz/targets` has a program for each.
 pub const TARGETS: &[Target] = &[
+    ("checkpoint", checkpoint),
     ("client_frame", client_frame),
     ("content", content),
     ("credential", credential),
     ("device_order", device_order),
     ("directory_entry", directory_entry),
+    ("directory_key_update", directory_key_update),
     ("directory_sealed", directory_sealed),
     ("enrolment_answer", enrolment_answer),
     ("enrolment_request", enrolment_request),
     ("envelope", envelope),
     ("five_devices", five_devices),
+    ("fork_proof", fork_proof),
     ("heal", heal),
     ("initial_envelope", initial_envelope),
     ("invitation_link", invitation_link),
     ("link_request", link_request),
+    ("log_entry", log_entry),
     ("merkle", merkle),
     ("organisation", organisation),
     ("prekey_bundle", prekey_bundle),
     ("prekey_upload", prekey_upload),
     ("relay_frame", relay_frame),
     ("relay_record", relay_record),
+    ("root_share", root_share),
     ("sealed_file", sealed_file),
     ("session_message", session_message),
     ("session_record", session_record),

@@ -65,7 +65,13 @@ fn own(target: &str) -> Vec<(&'static str, Vec<u8>)> {
             .map(|((_, kind), name)| (name, [vec![kind, 0, 1], vec![1; 509]].concat()))
             .collect(),
         "directory_sealed" => vec![("raw-sound", raw(encode(&COMPANY.alice.entry)))],
+        "directory_key_update" => key_updates(),
         "merkle" => trees(),
+        "root_share" => vec![
+            ("prefix", b"chancery-share:".to_vec()),
+            ("other-scheme", b"chancery:AAAAAAAA".to_vec()),
+            ("short", b"AAAAAAAA".to_vec()),
+        ],
         "link_request" => vec![
             ("inside-sound", vec![2]),
             ("inside-first-key", vec![2, 0, 4, 1]),
@@ -123,6 +129,18 @@ fn trees() -> Vec<(&'static str, Vec<u8>)> {
         ("state-empty", vec![0; 8]),
         ("state", state([0, 0, 0, 0, 0, 0, 0, 6], 3)),
         ("state-full", state([64, 0, 0, 0, 0, 0, 0, 0], 63)),
+    ]
+}
+
+fn key_updates() -> Vec<(&'static str, Vec<u8>)> {
+    vec![
+        ("inside-sound", vec![2]),
+        ("inside-epoch", vec![2, 0, 69, 1]),
+        ("inside-level", vec![2, 0, 73, 2]),
+        ("inside-index", vec![2, 0, 75, 1]),
+        ("inside-key", vec![2, 0, 90, 1]),
+        ("inside-cut", vec![2, 1, 0, 0]),
+        ("inside-last-byte", vec![2, 0x80, 0, 1]),
     ]
 }
 
@@ -206,7 +224,7 @@ fn entries() -> Vec<Submission> {
 fn log_page() -> LogPage {
     let entries = entries().into_iter();
     let entries = entries.map(|it| LogEntry { leaf: it.leaf.to_bytes().to_vec(), content: it.content });
-    LogPage { entries: entries.collect(), more: false, checkpoint: note() }
+    LogPage { entries: entries.collect(), more: false, checkpoint: note(), proof: Vec::new() }
 }
 
 fn note() -> String {

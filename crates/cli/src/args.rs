@@ -210,11 +210,28 @@ pub(crate) struct ServeArgs {
 The link stands alone on a line of stdout; whoever has it can become this member, once. On a terminal a QR
 code of it goes to stderr.
 
-Example:
-  chancery org invite alice --dir acme --name \"Alice Liddell\" --valid 48h")]
+With --csv, everybody of a list: UTF-8, one person a line, under a header line with the columns handle and name,
+and unit if you like, which is only repeated with --json. Each line of stdout is a handle, a tab and a link. All
+are invited or, if anything is wrong, nobody. Who is a member or has an open invitation is left alone, so the
+list may be given again and again.
+
+Examples:
+  chancery org invite alice --dir acme --name \"Alice Liddell\" --valid 48h
+  chancery org invite --csv people.csv --dir acme --dry-run")]
 pub(crate) struct InviteArgs {
     /// The handle: 1 to 64 of a-z 0-9 . _ -
-    pub(crate) handle: String,
+    #[arg(required_unless_present = "csv")]
+    pub(crate) handle: Option<String>,
+    /// Invite everybody of this list, `-` for stdin.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["handle", "name", "device"])]
+    pub(crate) csv: Option<PathBuf>,
+    /// Say for each line of the list whether it is invite, unchanged or conflict, and change nothing.
+    // Clap waives `requires` of what a handle rules out.
+    #[arg(long, requires = "csv", conflicts_with_all = ["handle", "reprint"])]
+    pub(crate) dry_run: bool,
+    /// Print the open invitations of people of the list again.
+    #[arg(long, requires = "csv", conflicts_with = "handle")]
+    pub(crate) reprint: bool,
     /// The person's name [default: the handle].
     #[arg(long)]
     pub(crate) name: Option<String>,
@@ -224,6 +241,46 @@ pub(crate) struct InviteArgs {
     /// How long the invitation holds, as in 90s, 30m, 12h, 7d.
     #[arg(long, value_name = "TIME", default_value = DEFAULT_VALID, value_parser = text::parse_duration)]
     pub(crate) valid: Duration,
+    #[command(flatten)]
+    pub(crate) org: OrgArgs,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Prints one share a line. Give each to another person, on paper; none says anything about the key, and as many
+as the threshold have all of it. DIR/root.shared is needed as well; copies of it do no harm. With --remove,
+DIR/root.key goes once all shares are printed; copies of it elsewhere still open with their passphrase.
+
+Example:
+  chancery org root split --dir acme --threshold 3 --shares 5 --remove")]
+pub(crate) struct RootSplitArgs {
+    /// How many shares are needed, from 2.
+    #[arg(long, value_name = "M")]
+    pub(crate) threshold: u8,
+    /// How many shares there are, up to 16.
+    #[arg(long, value_name = "N")]
+    pub(crate) shares: u8,
+    /// Remove root.key when the shares are printed.
+    #[arg(long)]
+    pub(crate) remove: bool,
+    /// Say what would be done, and change nothing.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    #[command(flatten)]
+    pub(crate) org: OrgArgs,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+The passphrase or key file protects the new root.key and need not be the old one; a --key-file that does not
+exist is created. root.shared stays, and its shares stay good.
+
+Example:
+  chancery org root join --dir acme --share-file ann.txt --share-file bob.txt --share-file -")]
+pub(crate) struct RootJoinArgs {
+    /// A file with one share, `-` for stdin with one share a line; may be given several times.
+    #[arg(long, value_name = "PATH", required = true)]
+    pub(crate) share_file: Vec<PathBuf>,
     #[command(flatten)]
     pub(crate) org: OrgArgs,
 }

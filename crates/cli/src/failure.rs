@@ -1,5 +1,6 @@
 //! Why a command ends other than well, and its exit code.
 
+use chancery::organisation::ListFault;
 use chancery::{Error, ErrorCode};
 use serde_json::{Value, json};
 
@@ -15,6 +16,8 @@ pub(crate) enum Failure {
     Queued(Error),
     /// A reason that was put into words already: by a child process, the relay's library or the argument parser.
     Reported(Report, u8),
+    /// A list of people is wrong in these lines.
+    List(Vec<ListFault>),
     /// A check of the demonstration failed; it has said which.
     DemoFailed,
     /// Nobody reads stdout any more: an end, not an error.
@@ -100,8 +103,14 @@ impl Failure {
                 Some(Report { code: queued.name().to_owned(), message, retry: false, cause })
             }
             Self::Reported(report, _) => Some(report.clone()),
+            Self::List(_) => Some(Report::of(&ErrorCode::ListInvalid.into())),
             Self::DemoFailed | Self::StdoutClosed | Self::Stopped => None,
         }
+    }
+
+    /// Returns what is wrong in single lines of what was read.
+    pub(crate) fn faults(&self) -> &[ListFault] {
+        if let Self::List(faults) = self { faults } else { &[] }
     }
 
     /// Returns the process's exit code.
@@ -110,6 +119,7 @@ impl Failure {
             Self::Error(error) => error.kind() as u8,
             Self::Queued(_) => chancery::ErrorKind::TryLater as u8,
             Self::Reported(_, code) => *code,
+            Self::List(_) => ErrorCode::ListInvalid.kind() as u8,
             Self::DemoFailed => 1,
             Self::StdoutClosed | Self::Stopped => 0,
         }

@@ -10,12 +10,14 @@ use qrcode::render::unicode::Dense1x2;
 use qrcode::{EcLevel, QrCode};
 use serde_json::json;
 
-use crate::args::{DeskCommand, InitArgs, InviteArgs, OrgCommand, OrgRelayArgs, RootCommand, ServeArgs};
+use crate::args::{DeskCommand, InitArgs, OrgCommand, OrgRelayArgs, RootCommand, ServeArgs};
 use crate::failure::Failure;
+use crate::invite;
 use crate::key::{Purpose, from_supervisor};
 use crate::output::Output;
+use crate::root;
 use crate::stop::Stop;
-use crate::text::{hex, rfc3339, short_time};
+use crate::text::hex;
 
 pub(crate) use log::monitor;
 
@@ -24,12 +26,14 @@ pub(crate) async fn run(command: OrgCommand, output: Output) -> Result<(), Failu
         OrgCommand::Init(args) => init(&args, output),
         OrgCommand::Relay(args) => relay(&args, output).await,
         OrgCommand::Serve(args) => serve(&args, output).await,
-        OrgCommand::Invite(args) => invite(&args, output),
+        OrgCommand::Invite(args) => invite::run(&args, output),
         OrgCommand::Offboard(args) => acts::offboard(&args, output).await,
         OrgCommand::VerifyOffboarded(args) => acts::verify_offboarded(&args, output).await,
         OrgCommand::RemoveDevice(args) => acts::remove_device(&args, output).await,
         OrgCommand::Issuer(command) => ceremonies::issuer(command, output).await,
         OrgCommand::Desk(DeskCommand::Renew(args)) => ceremonies::renew_desk(&args, output).await,
+        OrgCommand::Root(RootCommand::Split(args)) => root::split(&args, output),
+        OrgCommand::Root(RootCommand::Join(args)) => root::join(&args, output),
         OrgCommand::Root(RootCommand::Succeed(args)) => ceremonies::succeed(&args, output).await,
         OrgCommand::Policy(command) => acts::policy(command, output).await,
         OrgCommand::GroupSuccessor(command) => acts::group_successor(command, output).await,
@@ -84,35 +88,6 @@ fn print_ready(address: &RelayAddress, output: Output) -> Result<(), Failure> {
     let pin = hex(&address.pin);
     let object = json!({"event": "ready", "role": "desk", "listen": null, "url": address.url, "pin": pin});
     output.result(&object, || format!("desk ready: {} pin {pin}", address.url))
-}
-
-fn invite(args: &InviteArgs, output: Output) -> Result<(), Failure> {
-    let key = args.org.key.source(Purpose::Open)?;
-    let (dir, handle, valid) = (&args.org.dir, &args.handle, args.valid);
-    let invited = if args.device {
-        organisation::invite_device(dir, &key, handle, valid)?
-    } else {
-        organisation::invite(dir, &key, handle, args.name.as_deref(), valid)?
-    };
-    let expires = invited.expires.as_millis();
-    let object = json!({
-        "link": invited.link,
-        "member": invited.member.to_string(),
-        "handle": args.handle,
-        "expires": rfc3339(expires),
-    });
-    output.result(&object, || invited.link.clone())?;
-    if output.has_viewer() {
-        if let Some(code) = qr_code(&invited.link) {
-            output.note(&code);
-        }
-        output.note(&format!(
-            "For {}, once, until {} UTC. Hand it over in private: chancery enroll LINK",
-            args.handle,
-            short_time(expires)
-        ));
-    }
-    Ok(())
 }
 
 /// Draws the link in half blocks; light on dark, as most terminals are, and with its quiet zone.

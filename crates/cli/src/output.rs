@@ -1,5 +1,6 @@
 //! Results on stdout, everything else on stderr.
 
+use std::fmt::Write as _;
 use std::io::{ErrorKind, IsTerminal as _, Write as _};
 
 use chancery::Error;
@@ -50,11 +51,21 @@ impl Output {
     /// Prints why the command ends, unless there is nothing to say.
     pub(crate) fn failure(self, failure: &Failure) {
         let Some(report) = failure.report() else { return };
-        let line = if self.json {
-            json!({"error": report.object()}).to_string()
+        let faults = failure.faults();
+        let text = if self.json {
+            let mut object = report.object();
+            if let (false, Some(fields)) = (faults.is_empty(), object.as_object_mut()) {
+                let lines = faults.iter().map(|fault| json!({"line": fault.line, "message": fault.what}));
+                fields.insert("lines".to_owned(), lines.collect());
+            }
+            json!({"error": object}).to_string()
         } else {
-            format!("error: {}", report.message)
+            let mut text = format!("error: {}", report.message);
+            for fault in faults {
+                let _ = write!(text, "\n  line {}: {}", fault.line, fault.what);
+            }
+            text
         };
-        let _ = writeln!(std::io::stderr().lock(), "{line}");
+        let _ = writeln!(std::io::stderr().lock(), "{text}");
     }
 }

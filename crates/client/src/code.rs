@@ -214,6 +214,21 @@ codes! {
     StatementQueued = 614, "statement-queued", TryLater,
         "it is stored, and enters the log as soon as the relay can be reached";
 
+    /// The text is no share of a root's key.
+    ShareDamaged = 620, "share-damaged", NotAuthorised, "the share is damaged or incomplete; compare it with the paper";
+    /// The share is of a later version.
+    ShareVersion = 621, "share-version", Failed, "the share is of a newer version; update";
+    /// More shares are needed.
+    SharesTooFew = 622, "shares-too-few", NotAuthorised, "there are not enough shares";
+    /// The shares were not made together.
+    SharesMixed = 623, "shares-mixed", NotAuthorised, "the shares are of different splits or organisations";
+    /// A share was given twice.
+    ShareDoubled = 624, "share-doubled", NotAuthorised, "a share was given twice; bring another one";
+    /// The shares do not open the file that they are for.
+    SharesWrong = 625, "shares-wrong", NotAuthorised, "the shares do not open the root's file";
+    /// A list of people has faults; nobody was invited.
+    ListInvalid = 626, "list-invalid", Usage, "the list has faults; nobody was invited";
+
     /// Two signed checkpoints of the organisation's log contradict each other.
     LogForked = 700, "log-forked", NotAuthorised,
         "the organisation's log is forked, and nothing is sent any more; show the proof to your administrator";

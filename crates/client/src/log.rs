@@ -5,17 +5,14 @@ use std::sync::Arc;
 use chancery_engine::{Effect, Input, LogStatus, Notice, log_size, log_status};
 use chancery_identity::Policy;
 use chancery_wire::encode;
-use chancery_wire::proto::{GetCheckpoint, LogPage, Revoked, SyncLog, client_frame, relay_frame};
+use chancery_wire::proto::{GetCheckpoint, Revoked, SyncLog, client_frame, relay_frame};
 
 use crate::client::{Client, Shared};
 use crate::clock;
 use crate::connection::Connection;
 use crate::error::{Error, ErrorCode, stopped};
 use crate::mailbox::{Mailbox, announce};
-
-/// Pages taken before a checkpoint has to come: 400, of 256 KiB each; a million entries at once. They are kept in memory
-/// until the checkpoint of the last one vouches for all of them.
-const MAX_PAGES: usize = 400;
+use crate::worker::State;
 
 impl Client {
     /// Returns what this device knows of the organisation's log, the policy in force with it.
@@ -24,7 +21,7 @@ impl Client {
     ///
     /// Only if the store is not readable.
     pub async fn log_status(&self) -> Result<LogStatus, Error> {
-        let read = |state: &mut crate::worker::State| state.read(|records| log_status(records, clock::now()));
+        let read = |state: &mut State| state.read(|records| log_status(records, clock::now()));
         self.shared().worker.call(read).await
     }
 
@@ -51,43 +48,20 @@ impl Client {
 
 /// Takes over what the log has more than this device, over a mailbox connection.
 pub(crate) async fn sync(shared: &Shared, connection: &Connection) -> Result<(), Error> {
-    let from = shared.worker.call(|state| state.read(log_size)).await?;
-    let pages = fetch(connection, from).await?;
-    let effects = shared.worker.call(move |state| take(state, from, &pages)).await?;
-    obey(shared, &effects).await
-}
-
-async fn fetch(connection: &Connection, from: u64) -> Result<Vec<LogPage>, Error> {
-    let mut pages: Vec<LogPage> = Vec::new();
-    let mut at = from;
-    while pages.len() < MAX_PAGES {
-        let request = client_frame::Body::SyncLog(SyncLog { from: at });
+    loop {
+        let from = shared.worker.call(|state| state.read(log_size)).await?;
+        let request = client_frame::Body::SyncLog(SyncLog { from });
         let relay_frame::Body::LogPage(page) = connection.request(request).await? else {
             return Err(ErrorCode::RelayProtocol.into());
         };
-        at = at.saturating_add(page.entries.len() as u64);
         let more = page.more && !page.entries.is_empty();
-        pages.push(page);
+        let given = move |state: &mut State| state.handle(Input::Log { from, page: &page });
+        let effects = shared.worker.call(given).await?;
+        obey(shared, &effects).await?;
         if !more {
-            return Ok(pages);
+            return Ok(());
         }
     }
-    Err(ErrorCode::LogInvalid.into())
-}
-
-/// Takes over pages, each in a transaction of its own, once they are found to lead to their checkpoint (R-ENGINE-30).
-fn take(state: &mut crate::worker::State, from: u64, pages: &[LogPage]) -> Result<Vec<Effect>, Error> {
-    if pages.len() > 1 && state.read(log_size)? == from {
-        let checked = state.read_with(|engine, records| engine.check_log_pages(records, pages))?;
-        checked.map_err(|error| Error::with(ErrorCode::LogInvalid, error.to_string()))?;
-    }
-    let mut effects = Vec::new();
-    let mut at = from;
-    for page in pages {
-        effects.extend(state.handle(Input::Log { from: at, page })?);
-        at = at.saturating_add(page.entries.len() as u64);
-    }
-    Ok(effects)
 }
 
 /// Does what the log demands of the shell; an invalid log is an error.
@@ -117,8 +91,7 @@ pub(crate) async fn check(shared: &Shared, connection: &Connection) -> Result<bo
     let relay_frame::Body::Checkpoint(answer) = connection.request(request).await? else {
         return Err(ErrorCode::RelayProtocol.into());
     };
-    let given =
-        move |state: &mut crate::worker::State| state.handle(Input::Checkpoint { from, note: &answer.note });
+    let given = move |state: &mut State| state.handle(Input::Checkpoint { from, note: &answer.note });
     let effects = shared.worker.call(given).await?;
     obey(shared, &effects).await?;
     Ok(effects.contains(&Effect::SyncLog))
@@ -151,7 +124,7 @@ pub(crate) async fn before_sending(
 /// Obeys a relay that says the organisation has ended this device, if that is proved; a forged one changes nothing
 /// (R-ENGINE-37).
 pub(crate) async fn ended(shared: &Shared, revoked: Revoked) -> Error {
-    let verify = move |state: &mut crate::worker::State| {
+    let verify = move |state: &mut State| {
         state.read_with(|engine, records| chancery_engine::verify_revoked(engine, records, &revoked))
     };
     match shared.worker.call(verify).await {
@@ -169,3 +142,6 @@ async fn destroy(shared: &Shared) -> Result<(), Error> {
     tracing::warn!(code = ErrorCode::Revoked.name(), "the organisation has ended this device");
     shared.worker.call(move |state| state.destroy(&home)).await
 }
+
+#[cfg(test)]
+mod tests;

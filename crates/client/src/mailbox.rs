@@ -74,18 +74,26 @@ impl Mailbox {
         }
     }
 
+    #[cfg(test)]
+    pub(crate) const fn connection(&self) -> &Connection {
+        &self.connection
+    }
+
     /// Takes over directory changes that this device has not seen.
     pub(crate) async fn sync_directory(&self, shared: &Shared) -> Result<(), Error> {
+        let mut after = shared.worker.call(|state| state.read(directory_cursor)).await?;
         loop {
-            let after = shared.worker.call(|state| state.read(directory_cursor)).await?;
             let request = client_frame::Body::SyncDirectory(SyncDirectory { after });
             let relay_frame::Body::DirectoryPage(page) = self.connection.request(request).await? else {
                 return Err(ErrorCode::RelayProtocol.into());
             };
-            let more = page.more && !page.changes.is_empty();
-            if !page.changes.is_empty() {
+            let mut more = page.more && !page.changes.is_empty();
+            if let Some(end) = page.changes.last().map(|change| change.sequence) {
                 let effects = shared.worker.call(move |state| state.handle(Input::Directory(&page))).await?;
                 announce(shared, &effects);
+                after = shared.worker.call(|state| state.read(directory_cursor)).await?;
+                // A change of the directory key may have some of it read again (R-ENGINE-51).
+                more |= after < end;
             }
             if !more {
                 return shared.address_waiting().await;

@@ -1,13 +1,16 @@
 //! The organisation's side: founding it, inviting people, and the desk that answers their enrolments.
 //!
 //! One folder holds an organisation: `root.key`, `admin.key` and `desk.key` (sealed), `desk.db` (the desk's
-//! encrypted records), and `public/organisation.bin`, which is all that a relay needs.
+//! encrypted records), and `public/organisation.bin`, which is all that a relay needs. `root.shared` is the root
+//! once more, under a key that several people hold in shares.
 
 mod administrator;
 mod desk;
+mod list;
 mod log;
 mod log_key;
 mod queue;
+mod root;
 mod verify;
 
 use std::path::{Path, PathBuf};
@@ -33,9 +36,17 @@ pub use chancery_org::{
     RecordedAct, capability_names, parse_capabilities,
 };
 pub use desk::serve;
+pub use list::{
+    ListError, ListFault, Listed, ListedState, MAX_LIST_LEN, MAX_PEOPLE, PeopleList, compare_list, conflicts,
+    invite_list,
+};
 pub use log::Log;
 pub use log_key::{LogKey, fetch_log_key};
 pub use queue::Waiting;
+pub use root::{
+    ROOT_SHARED, RootShare, check_join, check_split, discard_shares, join_root, parse_share, remove_root,
+    split_root,
+};
 
 /// Name of the folder, inside an organisation's, that a relay is started with.
 pub const PUBLIC: &str = "public";
@@ -96,6 +107,10 @@ impl Folder {
 
     fn root(&self) -> PathBuf {
         self.0.join(ROOT_KEY)
+    }
+
+    fn shared(&self) -> PathBuf {
+        self.0.join(ROOT_SHARED)
     }
 
     fn admin(&self) -> PathBuf {

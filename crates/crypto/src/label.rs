@@ -59,6 +59,10 @@ labels! {
     HASH_ADMINISTRATIVE_ACT = "hash administrative act";
     /// Fingerprint of an envelope, by which a second delivery is noticed.
     HASH_ENVELOPE = "hash envelope";
+    /// One directory key out of the next.
+    HASH_DIRECTORY_CHAIN = "hash directory key chain";
+    /// Name under which an update of the directory key is published.
+    HASH_DIRECTORY_UPDATE = "hash directory key update id";
 
     /// Root signs an issuer's certificate.
     SIGN_ISSUER = "sign issuer";
@@ -86,6 +90,8 @@ labels! {
     SIGN_LOG_COMMITMENT = "sign log commitment";
     /// Log signs a checkpoint.
     SIGN_CHECKPOINT = "sign checkpoint";
+    /// Issuer signs an update of the directory key.
+    SIGN_DIRECTORY_UPDATE = "sign directory key update";
     /// Device signs the root of a prekey batch.
     SIGN_PREKEYS = "sign prekey batch";
     /// Initiator signs a handshake.
@@ -141,6 +147,8 @@ labels! {
     MAC_INVITATION = "mac invitation";
     /// Directory: one entry's key.
     KDF_DIRECTORY_ENTRY = "kdf directory entry";
+    /// Key tree: what seals a node's new key, or the new directory key, for one child.
+    KDF_KEY_TREE = "kdf key tree";
     /// Stream: encryption key and commitment of an attachment.
     KDF_STREAM = "kdf stream";
     /// Store: key that seals rows.

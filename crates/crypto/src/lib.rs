@@ -32,6 +32,7 @@ pub mod merkle;
 pub mod password;
 pub mod rng;
 pub mod secret;
+pub mod shamir;
 pub mod signature;
 pub mod stream;
 pub mod x25519;

@@ -1,16 +1,17 @@
-//! Who this device is: loaded once, since nothing but enrolment changes it.
+//! Who this device is: loaded once, since nothing but enrolment changes it. The directory keys, which change, are apart.
 
 use alloc::string::String;
 
 use chancery_core::Local;
-use chancery_crypto::secret::{Secret, SecretBytes};
-use chancery_identity::{Credential, DeviceId, DeviceKeys, DirectoryKey, MemberId, Organisation};
+use chancery_crypto::secret::SecretBytes;
+use chancery_identity::{Credential, DeviceId, DeviceKeys, MemberId, Organisation};
 use chancery_wire::proto::{CredentialBody, DeviceRecord, Signed};
 use chancery_wire::records::{Batch, Records};
 use chancery_wire::{Limit, Timestamp, Unverified, decode, encode};
 
+use crate::directory_keys;
 use crate::error::EngineError;
-use crate::tables::{DEVICE, key, load};
+use crate::tables::{DEVICE, DIRECTORY_KEYS, key, load};
 
 /// Version of the device record.
 const VERSION: u32 = 1;
@@ -21,7 +22,6 @@ pub struct Device {
     keys: DeviceKeys,
     credential: Credential,
     organisation: Organisation,
-    directory_key: DirectoryKey,
     handle: String,
     name: String,
     organisation_name: String,
@@ -56,12 +56,13 @@ impl Device {
             handle: new.enrolment.handle.as_str().into(),
             name: new.enrolment.name.as_str().into(),
             organisation_name: new.enrolment.organisation_name.as_str().into(),
-            directory_key: new.enrolment.directory_key.secret().expose().to_vec(),
             relay_url: new.relay_url.into(),
             relay_pin: new.relay_pin.to_vec(),
         };
         let mut batch = Batch::default();
         batch.put(key(DEVICE, &[]), encode(&record));
+        let keys = directory_keys::record(&new.enrolment.directory_keys, None);
+        batch.put(key(DIRECTORY_KEYS, &[]), encode(&keys));
         batch
     }
 
@@ -87,9 +88,6 @@ impl Device {
             keys: DeviceKeys::from_secret_bytes(SecretBytes::new(record.keys).expose())?,
             credential,
             organisation,
-            directory_key: DirectoryKey::new(Secret::from_slice(
-                SecretBytes::new(record.directory_key).expose(),
-            )?),
             handle: record.handle,
             name: record.name,
             organisation_name: record.organisation_name,
@@ -100,10 +98,6 @@ impl Device {
 
     pub(crate) const fn local(&self) -> Local<'_> {
         Local { credential: &self.credential, keys: &self.keys }
-    }
-
-    pub(crate) const fn directory_key(&self) -> &DirectoryKey {
-        &self.directory_key
     }
 
     /// Returns the member this device belongs to.

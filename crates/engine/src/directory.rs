@@ -6,11 +6,12 @@ use alloc::vec::Vec;
 use chancery_identity::log::{LeafKind, commitment};
 use chancery_identity::{Credential, DeviceId, DirectoryEntry, MemberId, Organisation};
 use chancery_org::CLOCK_TOLERANCE;
-use chancery_wire::Unverified;
-use chancery_wire::proto::{DirectoryPage, DirectoryRecord, SealedDirectoryEntry, Signed};
+use chancery_wire::proto::{DirectoryEntryBody, DirectoryPage, DirectoryRecord, Signed};
 use chancery_wire::records::{Overlay, Records};
+use chancery_wire::{Limit, Unverified, decode};
 
 use crate::device::Device;
+use crate::directory_keys::{Reader, Reading};
 use crate::effect::{Effect, Notice};
 use crate::ending;
 use crate::engine::Acting;
@@ -106,46 +107,67 @@ pub fn is_outdated(records: &dyn Records, member_id: &MemberId) -> Result<bool, 
 }
 
 /// Takes over one page of changes. An entry that does not verify is skipped and reported; one that the log does not commit
-/// to waits until it does (R-LOG-10).
+/// to waits until it does (R-LOG-10). After a change of the key the
+/// cursor may lie below the page's end: what could not be read without that key comes again (R-ENGINE-51).
 pub(crate) fn take_page(
     me: &Acting<'_>,
     records: &mut Overlay<'_>,
     page: &DirectoryPage,
 ) -> Result<Vec<Effect>, EngineError> {
     let mut effects = Vec::new();
+    if page.changes.is_empty() {
+        return Ok(effects);
+    }
+    let mut reader = Reader::new(me.believed(), records, page)?;
+    let mut cursor = directory_cursor(records)?;
     for change in &page.changes {
-        match change.entry.as_ref().and_then(|entry| open(me, entry)) {
-            Some((entry, signed)) => {
-                let name = log::waiting_entry_key(&entry.member_id());
-                let waits = records.get(&name)?.is_some();
-                let is_committed = is_committed(records, &entry, &signed)?;
-                if is_committed == waits {
-                    // It waits no longer, or one more begins to.
-                    log::count_waiting_entry(records, !waits)?;
-                }
-                if is_committed {
-                    records.delete(name);
-                    effects.extend(take_entry(me.device, records, (&entry, &signed))?);
-                } else {
-                    save(records, name, &signed);
+        let reading = change.entry.as_ref().map_or(Reading::Bad, |entry| reader.read(entry, cursor));
+        cursor = change.sequence;
+        match reading {
+            Reading::Entry(entry, signed) => effects.extend(offer(me.device, records, (&entry, &signed))?),
+            Reading::Bad => effects.push(Effect::Notify(Notice::DirectoryEntryRejected)),
+            Reading::Known | Reading::Early => {}
+            Reading::Changed => {
+                if let Some(after) = reader.read_again() {
+                    cursor = after;
+                    break;
                 }
             }
-            None => effects.push(Effect::Notify(Notice::DirectoryEntryRejected)),
         }
-        save_number(records, key(DIRECTORY_CURSOR, &[]), change.sequence);
     }
+    save_number(records, key(DIRECTORY_CURSOR, &[]), cursor);
+    reader.save(records);
     Ok(effects)
 }
 
-/// Opens and verifies an entry, and returns the statement with it.
-fn open(me: &Acting<'_>, sealed: &SealedDirectoryEntry) -> Option<(DirectoryEntry, Signed)> {
-    let signed = me.directory_key().open(sealed).ok()?.into_unchecked();
-    let entry = me.believed().verify_directory_entry(Unverified::new(signed.clone())).ok()?;
-    (entry.version() == sealed.version).then_some((entry, signed))
+/// Takes over an entry that the log commits to; another waits for that (R-LOG-10).
+fn offer(
+    device: &Device,
+    records: &mut Overlay<'_>,
+    (entry, signed): (&DirectoryEntry, &Signed),
+) -> Result<Vec<Effect>, EngineError> {
+    let name = log::waiting_entry_key(&entry.member_id());
+    let waits = records.get(&name)?.is_some();
+    let is_committed = is_committed(records, entry, signed)?;
+    if is_committed == waits {
+        // It waits no longer, or one more begins to.
+        log::count_waiting_entry(records, !waits)?;
+    }
+    if !is_committed {
+        save(records, name, signed);
+        return Ok(Vec::new());
+    }
+    records.delete(name);
+    take_entry(device, records, (entry, signed))
 }
 
 fn is_committed(records: &dyn Records, entry: &DirectoryEntry, signed: &Signed) -> Result<bool, EngineError> {
-    Ok(log::member(records, &entry.member_id())?.directory == commitment(LeafKind::Directory, signed))
+    let body = decode::<DirectoryEntryBody>(&signed.body, Limit::STATEMENT);
+    let issuer = body.map_err(|_| EngineError::DamagedRecord)?.into_unchecked().issuer_id;
+    let said = log::member(records, &entry.member_id())?;
+    Ok(said.directory == commitment(LeafKind::Directory, signed)
+        && said.version == entry.version()
+        && said.issuer == issuer)
 }
 
 /// The log commits to another entry of a member: the one that has waited for that is taken over.

@@ -27,7 +27,7 @@ pub enum Input<'a> {
     },
     /// A directory page arrived.
     Directory(&'a DirectoryPage),
-    /// A page of the log arrived. Of several, only after [`crate::Engine::check_log_pages`].
+    /// A page of the log arrived.
     Log {
         /// How many entries this device had, by [`crate::log_size`], when it asked for the page.
         from: u64,

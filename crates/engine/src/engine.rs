@@ -4,9 +4,8 @@ use alloc::sync::Arc;
 use core::ops::Deref;
 
 use chancery_crypto::rng::CryptoRng;
-use chancery_identity::{LogError, Organisation};
+use chancery_identity::Organisation;
 use chancery_wire::Timestamp;
-use chancery_wire::proto::LogPage;
 use chancery_wire::records::{Overlay, Records};
 
 use crate::device::Device;
@@ -64,20 +63,6 @@ impl Engine {
     /// [`EngineError`] if the store is not readable.
     pub fn organisation(&self, records: &dyn Records) -> Result<Organisation, EngineError> {
         Ok(self.known(records)?.organisation(&self.device).clone())
-    }
-
-    /// Checks that pages of the log, which follow on what is stored, lead to the checkpoint of the last one. To be called
-    /// before the first of several pages is given as [`Input::Log`]: a page that has more behind it carries no checkpoint.
-    ///
-    /// # Errors
-    ///
-    /// [`EngineError`] if the store is not readable; the inner error: give none of them.
-    pub fn check_log_pages(
-        &self,
-        records: &dyn Records,
-        pages: &[LogPage],
-    ) -> Result<Result<(), LogError>, EngineError> {
-        log::check_pages(&self.device, &self.known(records)?.authority, records, pages)
     }
 
     /// Reads the organisation anew if a process has changed it. Whoever calls this before [`Self::handle`], on the same

@@ -18,6 +18,7 @@ pub mod content;
 mod device;
 mod devices;
 mod directory;
+mod directory_keys;
 mod effect;
 mod ending;
 mod engine;

@@ -24,7 +24,7 @@ pub(crate) use ended::{caught_up, is_ending};
 pub(crate) use replay::{take_checkpoint, take_page};
 pub use revoked::verify_revoked;
 pub use state::newest_note;
-pub(crate) use state::{Known, check_pages, count_waiting_entry, record, waiting_entry_key};
+pub(crate) use state::{Known, count_waiting_entry, record, waiting_entry_key};
 
 /// What the log lets this device do. The earlier a state stands here, the more it outweighs the others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 use chancery_crypto::label;
 use chancery_wire::{Limit, Timestamp, Unverified, WireMessage, decode, proto};
 
-use crate::log::{Leaf, LeafKind, commitment, short_issuer};
+use crate::log::{self, Leaf, LeafKind, commitment, short_issuer};
 use crate::organisation::check_org;
 use crate::{
     Capabilities, DeviceId, IdentityError, Issuer, IssuerId, LogError, MemberId, Organisation, Policy,
@@ -34,6 +34,8 @@ pub enum Change {
         device: DeviceId,
         /// Whose it is.
         member: MemberId,
+        /// Who vouched.
+        issuer: IssuerId,
         /// [`crate::Credential::hash`] of its credential.
         hash: [u8; 32],
     },
@@ -50,10 +52,15 @@ pub enum Change {
     Policy,
     /// Somebody else takes a group over: [`Authority::group_successors`].
     GroupSuccessor([u8; 16]),
-    /// A directory entry was committed to; the newest of a member counts.
+    /// A directory entry was committed to; the newest of a member counts. The caller refuses one whose version is
+    /// not above the last.
     Directory {
         /// Whose entry.
         member: MemberId,
+        /// Who signed it.
+        issuer: IssuerId,
+        /// Its version.
+        version: u64,
         /// [`commitment`] of the signed entry.
         hash: [u8; 32],
     },
@@ -160,11 +167,11 @@ impl Authority {
                     self.organisation.verify_credential(Unverified::new(statement.clone()), now)?;
                 leaf.subject = *credential.device_id().as_bytes();
                 leaf.object = *credential.member_id().as_bytes();
-                leaf.issuer = self.active(&credential.issuer_id())?;
+                leaf.issuer = self.active(&credential.issuer_id(), now)?;
             }
             LeafKind::Directory | LeafKind::Audit => {
                 let body: proto::LogCommitmentBody = read(statement)?;
-                let (issuer, short) = self.issuer(&body.org_id, &body.issuer_id)?;
+                let (issuer, short) = self.issuer(&body.org_id, &body.issuer_id, now)?;
                 let may = kind == LeafKind::Audit || issuer.capabilities().contains(Capabilities::ENROL);
                 issuer.key().verify(label::SIGN_LOG_COMMITMENT, &statement.body, &statement.signature)?;
                 if !may || body.kind != u32::from(kind.number()) {
@@ -172,11 +179,14 @@ impl Authority {
                 }
                 leaf.subject = id(&body.subject)?;
                 leaf.object = id(&body.object)?;
+                if kind == LeafKind::Directory {
+                    directory_version(&leaf.object)?;
+                }
                 leaf.issuer = short;
                 leaf.commitment = body.commitment.try_into().map_err(|_| LogError::Malformed)?;
             }
             _ => {
-                let shown = self.check(kind, statement)?;
+                let shown = self.check(kind, statement, now)?;
                 (leaf.subject, leaf.object, leaf.issuer) = (shown.subject, shown.object, shown.issuer);
             }
         }
@@ -199,33 +209,39 @@ impl Authority {
             if commitment(leaf.kind, statement) != leaf.commitment {
                 return Err(LogError::NotAuthentic);
             }
-            let shown = self.check(leaf.kind, statement)?;
+            let shown = self.check(leaf.kind, statement, leaf.time)?;
             if (shown.subject, shown.object, shown.issuer) != (leaf.subject, leaf.object, leaf.issuer) {
                 return Err(LogError::NotAuthentic);
             }
             self.take(index, shown.step, statement);
             return Ok(shown.change);
         }
-        let issuer = self
-            .standings
-            .iter()
-            .find(|it| short_issuer(&it.id) == leaf.issuer && it.revoked.is_none())
-            .and_then(|it| self.organisation.issuer(&it.id))
-            .ok_or(LogError::NotPermitted)?;
+        if content.is_some() {
+            return Err(LogError::Malformed);
+        }
+        let named = self.standings.iter().find(|it| short_issuer(&it.id) == leaf.issuer);
+        let issuer = named.and_then(|it| self.organisation.issuer(&it.id)).ok_or(LogError::NotPermitted)?;
+        self.active(&issuer.id(), leaf.time)?;
         if leaf.kind != LeafKind::Audit && !issuer.capabilities().contains(Capabilities::ENROL) {
             return Err(LogError::NotPermitted);
         }
         Ok(match leaf.kind {
             LeafKind::Credential => {
-                Change::Credential { device: leaf.device(), member: leaf.member(), hash: leaf.commitment }
+                let (device, member) = (leaf.device(), leaf.member());
+                Change::Credential { device, member, issuer: issuer.id(), hash: leaf.commitment }
             }
-            LeafKind::Directory => Change::Directory { member: leaf.member(), hash: leaf.commitment },
+            LeafKind::Directory => Change::Directory {
+                member: leaf.member(),
+                issuer: issuer.id(),
+                version: directory_version(&leaf.object)?,
+                hash: leaf.commitment,
+            },
             _ => Change::Audit,
         })
     }
 
     /// Checks a statement that everybody is shown; nothing changes yet.
-    fn check(&self, kind: LeafKind, signed: &proto::Signed) -> Result<Shown, LogError> {
+    fn check(&self, kind: LeafKind, signed: &proto::Signed, time: Timestamp) -> Result<Shown, LogError> {
         match kind {
             LeafKind::Root => {
                 let mut organisation = self.organisation.clone();
@@ -243,14 +259,18 @@ impl Authority {
                 Ok(Shown::new(short_issuer(&id), [0; 16], Change::Document, step))
             }
             LeafKind::IssuerRevoked => self.check_end_of_issuer(signed),
-            LeafKind::DeviceRevoked | LeafKind::MemberRevoked => self.check_revocation(kind, signed),
-            LeafKind::Policy => self.check_policy(signed),
-            LeafKind::GroupSuccessor => self.check_group_successor(signed),
+            LeafKind::DeviceRevoked | LeafKind::MemberRevoked => self.check_revocation(kind, signed, time),
+            LeafKind::Policy => self.check_policy(signed, time),
+            LeafKind::GroupSuccessor => self.check_group_successor(signed, time),
             LeafKind::Desk => {
                 let mut organisation = self.organisation.clone();
                 organisation.set_desk(signed.clone())?;
                 let desk = organisation.desk().ok_or(LogError::Malformed)?;
-                let (issuer, subject) = (self.active(&desk.issuer_id())?, *desk.device_id().as_bytes());
+                // So that nobody puts an earlier desk, whose keys may be stolen, in its place again.
+                if self.organisation.desk().is_some_and(|old| desk.not_before() <= old.not_before()) {
+                    return Err(LogError::OutOfOrder);
+                }
+                let (issuer, subject) = (self.active(&desk.issuer_id(), time)?, *desk.device_id().as_bytes());
                 Ok(Shown::new(subject, issuer, Change::Document, Step::document(organisation)))
             }
             LeafKind::Relay => {
@@ -261,7 +281,7 @@ impl Authority {
                 if relay.sequence() <= before {
                     return Err(LogError::OutOfOrder);
                 }
-                let issuer = self.active(&relay.issuer_id())?;
+                let issuer = self.active(&relay.issuer_id(), time)?;
                 Ok(Shown::new([0; 16], issuer, Change::Document, Step::document(organisation)))
             }
             LeafKind::Credential | LeafKind::Directory | LeafKind::Audit => Err(LogError::Malformed),
@@ -281,9 +301,14 @@ impl Authority {
         Ok(Shown::new(short_issuer(&id), [0; 16], Change::IssuerRevoked(id), Step::EndOfIssuer(at)))
     }
 
-    fn check_revocation(&self, kind: LeafKind, signed: &proto::Signed) -> Result<Shown, LogError> {
+    fn check_revocation(
+        &self,
+        kind: LeafKind,
+        signed: &proto::Signed,
+        time: Timestamp,
+    ) -> Result<Shown, LogError> {
         let body: proto::RevocationBody = read(signed)?;
-        let (issuer, short) = self.issuer(&body.org_id, &body.issuer_id)?;
+        let (issuer, short) = self.issuer(&body.org_id, &body.issuer_id, time)?;
         issuer.key().verify(label::SIGN_REVOCATION, &signed.body, &signed.signature)?;
         let (may, member) = (issuer.capabilities(), id(&body.member_id)?);
         let offboards = may.contains(Capabilities::OFFBOARD);
@@ -304,9 +329,9 @@ impl Authority {
         Ok(Shown { object: member, ..Shown::new(device, short, change, Step::Nothing) })
     }
 
-    fn check_policy(&self, signed: &proto::Signed) -> Result<Shown, LogError> {
+    fn check_policy(&self, signed: &proto::Signed, time: Timestamp) -> Result<Shown, LogError> {
         let body: proto::PolicyBody = read(signed)?;
-        let (issuer, short) = self.issuer(&body.org_id, &body.issuer_id)?;
+        let (issuer, short) = self.issuer(&body.org_id, &body.issuer_id, time)?;
         issuer.key().verify(label::SIGN_POLICY, &signed.body, &signed.signature)?;
         if !issuer.capabilities().contains(Capabilities::POLICY) {
             return Err(LogError::NotPermitted);
@@ -318,9 +343,9 @@ impl Authority {
         Ok(Shown::new([0; 16], short, Change::Policy, Step::Policy(policy, body.sequence)))
     }
 
-    fn check_group_successor(&self, signed: &proto::Signed) -> Result<Shown, LogError> {
+    fn check_group_successor(&self, signed: &proto::Signed, time: Timestamp) -> Result<Shown, LogError> {
         let body: proto::GroupSuccessorBody = read(signed)?;
-        let (issuer, short) = self.issuer(&body.org_id, &body.issuer_id)?;
+        let (issuer, short) = self.issuer(&body.org_id, &body.issuer_id, time)?;
         issuer.key().verify(label::SIGN_GROUP_SUCCESSOR, &signed.body, &signed.signature)?;
         if !issuer.capabilities().contains(Capabilities::GROUPS) {
             return Err(LogError::NotPermitted);
@@ -363,15 +388,18 @@ impl Authority {
         }
     }
 
-    fn issuer(&self, org: &[u8], issuer: &[u8]) -> Result<(&Issuer, [u8; 16]), LogError> {
+    fn issuer(&self, org: &[u8], issuer: &[u8], time: Timestamp) -> Result<(&Issuer, [u8; 16]), LogError> {
         check_org(org, &self.organisation.id())?;
         let id = IssuerId::from_bytes(issuer).ok_or(LogError::Malformed)?;
-        let short = self.active(&id)?;
+        let short = self.active(&id, time)?;
         Ok((self.organisation.issuer(&id).ok_or(LogError::NotPermitted)?, short))
     }
 
-    fn active(&self, issuer: &IssuerId) -> Result<[u8; 16], LogError> {
-        if self.is_active(issuer) { Ok(short_issuer(issuer)) } else { Err(LogError::NotPermitted) }
+    /// Whether an issuer may have signed what entered the log at `time`; returns its short name.
+    fn active(&self, issuer: &IssuerId, time: Timestamp) -> Result<[u8; 16], LogError> {
+        let dates = self.organisation.issuer(issuer).map(Issuer::validity).filter(|_| self.is_active(issuer));
+        dates.ok_or(LogError::NotPermitted)?.check(time)?;
+        Ok(short_issuer(issuer))
     }
 
     /// Returns the state for a store.
@@ -451,6 +479,15 @@ impl Step {
 
 fn read<T: WireMessage>(signed: &proto::Signed) -> Result<T, LogError> {
     Ok(decode::<T>(&signed.body, Limit::STATEMENT).map_err(IdentityError::from)?.into_unchecked())
+}
+
+/// Reads the object of a leaf about a directory entry: `version (8, big-endian) || zeros`.
+fn directory_version(object: &[u8; 16]) -> Result<u64, LogError> {
+    let version = object.split_first_chunk::<8>().map_or(0, |(head, _)| u64::from_be_bytes(*head));
+    if version == 0 || *object != log::directory_object(version) {
+        return Err(LogError::Malformed);
+    }
+    Ok(version)
 }
 
 fn id(bytes: &[u8]) -> Result<[u8; 16], LogError> {

@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use chancery_crypto::aead::OneTimeKey;
+use chancery_crypto::hash::{hash, hash16};
 use chancery_crypto::kdf::derive;
 use chancery_crypto::rng::{CryptoRng, random_bytes};
 use chancery_crypto::secret::{Secret, SecretBytes};
@@ -12,7 +13,7 @@ use chancery_crypto::{NotAuthentic, label};
 use chancery_wire::{Limit, Unverified, decode, encode, proto};
 
 use crate::organisation::check_org;
-use crate::{Capabilities, DeviceId, IdentityError, MemberId, Organisation};
+use crate::{Capabilities, DeviceId, IdentityError, MemberId, OrgId, Organisation};
 
 /// Longest handle, in characters. As long as the local part of an e-mail address may be.
 pub const MAX_HANDLE_LEN: usize = 64;
@@ -23,8 +24,13 @@ pub const MAX_NAME_LEN: usize = 128;
 pub const MAX_DEVICES: usize = 16;
 /// Step to which an entry is padded before it is sealed, in bytes. An entry with few devices fits into one.
 pub const PADDING_STEP: usize = 4096;
+/// Last epoch of a directory key: 65,536. The key can change 65,535 times, five times a day for 35 years, and whoever
+/// holds the newest finds the first one in a hundredth of a second.
+pub const LAST_KEY_EPOCH: u64 = 65_536;
 
 const SALT_LEN: usize = 32;
+/// Version of every update of the directory key: each is published under a name of its own, once.
+const UPDATE_VERSION: u64 = 1;
 
 /// Text that is no handle or no name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -198,28 +204,53 @@ impl DirectoryEntry {
     }
 }
 
-/// The key under which directory entries are sealed. Every member device has it.
+/// The key under which directory entries are sealed in one epoch. Every member device has the newest.
 ///
-/// It hides the directory from the relay; it authenticates nothing, the issuer's signature does.
+/// Each key follows from the one after it and from none before it (R-ID-18): who holds one reads all that was sealed
+/// in its epoch and earlier. It hides the directory from the relay and from those who left; it authenticates nothing,
+/// the issuer's signature does.
 #[derive(Debug)]
-pub struct DirectoryKey(Secret<32>);
+pub struct DirectoryKey {
+    epoch: u64,
+    key: Secret<32>,
+}
 
 impl DirectoryKey {
-    /// Makes a key.
+    /// Makes the key of the last epoch, [`LAST_KEY_EPOCH`], from which all others follow.
     pub fn generate(rng: &mut dyn CryptoRng) -> Self {
-        Self(Secret::random(rng))
+        Self { epoch: LAST_KEY_EPOCH, key: Secret::random(rng) }
     }
 
-    /// Takes over a key.
+    /// Takes over the key of an epoch; `None` unless there is one, from 1 to [`LAST_KEY_EPOCH`].
     #[must_use]
-    pub const fn new(key: Secret<32>) -> Self {
-        Self(key)
+    pub fn new(epoch: u64, key: Secret<32>) -> Option<Self> {
+        (1..=LAST_KEY_EPOCH).contains(&epoch).then_some(Self { epoch, key })
+    }
+
+    /// Returns the epoch, from 1.
+    #[must_use]
+    pub const fn epoch(&self) -> u64 {
+        self.epoch
     }
 
     /// Returns the key, for the store and for enrolment answers.
     #[must_use]
     pub const fn secret(&self) -> &Secret<32> {
-        &self.0
+        &self.key
+    }
+
+    /// Returns the key of this or an earlier epoch; `None` for a later one and for 0. It costs a hash for each epoch
+    /// between them.
+    #[must_use]
+    pub fn at(&self, epoch: u64) -> Option<Self> {
+        if epoch == 0 || epoch > self.epoch {
+            return None;
+        }
+        let mut key = Secret::init_with(|own| own.copy_from_slice(self.key.expose()));
+        for _ in epoch..self.epoch {
+            key = Secret::from_bytes(hash(label::HASH_DIRECTORY_CHAIN, &[key.expose()]));
+        }
+        Some(Self { epoch, key })
     }
 
     /// Seals a signed entry for the relay, under a key of its own (R-ID-13).
@@ -231,14 +262,16 @@ impl DirectoryKey {
         rng: &mut dyn CryptoRng,
     ) -> proto::SealedDirectoryEntry {
         let salt: [u8; SALT_LEN] = random_bytes(rng);
-        let aad = associated_data(entry_id, version);
+        let aad = associated_data(entry_id, version, self.epoch);
         let plaintext = pad(&encode(signed));
-        let mut sealed = salt.to_vec();
+        let mut sealed = self.epoch.to_be_bytes().to_vec();
+        sealed.extend_from_slice(&salt);
         sealed.extend_from_slice(&self.entry_key(&salt, &aad).seal(&aad, plaintext.expose()));
         proto::SealedDirectoryEntry { entry_id: entry_id.to_vec(), version, sealed, removed: Vec::new() }
     }
 
-    /// Opens what [`Self::seal`] made. [`Organisation::open_directory_entry`] does this and the rest.
+    /// Opens what [`Self::seal`] made, in this epoch or an earlier one. [`Organisation::open_directory_entry`] does this
+    /// and the rest.
     ///
     /// # Errors
     ///
@@ -248,21 +281,111 @@ impl DirectoryKey {
         entry: &proto::SealedDirectoryEntry,
     ) -> Result<Unverified<proto::Signed>, NotAuthentic> {
         let entry_id: &[u8; 16] = entry.entry_id.as_slice().try_into().map_err(|_| NotAuthentic)?;
-        let aad = associated_data(entry_id, entry.version);
-        let (salt, sealed) = entry.sealed.split_first_chunk::<SALT_LEN>().ok_or(NotAuthentic)?;
-        let plaintext = self.entry_key(salt, &aad).open(&aad, sealed)?;
+        let (epoch, rest) = entry.sealed.split_first_chunk().ok_or(NotAuthentic)?;
+        let key = self.at(u64::from_be_bytes(*epoch)).ok_or(NotAuthentic)?;
+        let aad = associated_data(entry_id, entry.version, key.epoch);
+        let (salt, sealed) = rest.split_first_chunk::<SALT_LEN>().ok_or(NotAuthentic)?;
+        let plaintext = key.entry_key(salt, &aad).open(&aad, sealed)?;
         decode(unpad(plaintext.expose()).ok_or(NotAuthentic)?, Limit::STATEMENT).map_err(|_| NotAuthentic)
     }
 
-    fn entry_key(&self, salt: &[u8; SALT_LEN], context: &[u8; 24]) -> OneTimeKey {
-        OneTimeKey::new(derive(label::KDF_DIRECTORY_ENTRY, salt, &[self.0.expose()], context))
+    fn entry_key(&self, salt: &[u8; SALT_LEN], context: &[u8; 32]) -> OneTimeKey {
+        OneTimeKey::new(derive(label::KDF_DIRECTORY_ENTRY, salt, &[self.key.expose()], context))
     }
 }
 
-/// `entry_id || version (8, big-endian)`.
-fn associated_data(entry_id: &[u8; 16], version: u64) -> [u8; 24] {
-    let mut out = [0; 24];
-    let bytes = entry_id.iter().copied().chain(version.to_be_bytes());
+/// Returns in which epoch an entry was sealed, as it says itself: 0 for an update of the key, `None` for what is neither.
+#[must_use]
+pub fn key_epoch(entry: &proto::SealedDirectoryEntry) -> Option<u64> {
+    let epoch = u64::from_be_bytes(*entry.sealed.first_chunk()?);
+    (epoch <= LAST_KEY_EPOCH).then_some(epoch)
+}
+
+/// A change of the directory key, as an issuer signed it (R-ID-19). What it holds is sealed for the key tree of
+/// `chancery-org`, which also opens it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DirectoryKeyUpdate(proto::DirectoryKeyUpdateBody);
+
+impl DirectoryKeyUpdate {
+    /// Returns the signed update as the relay stores it.
+    #[must_use]
+    pub fn publish(org: &OrgId, epoch: u64, signed: &proto::Signed) -> proto::SealedDirectoryEntry {
+        let mut sealed = 0_u64.to_be_bytes().to_vec();
+        sealed.extend_from_slice(pad(&encode(signed)).expose());
+        let entry_id = update_id(org, epoch).to_vec();
+        proto::SealedDirectoryEntry { entry_id, version: UPDATE_VERSION, sealed, removed: Vec::new() }
+    }
+
+    /// Returns the epoch of the key that a published update brings, if it stands under the name of that update. Nothing
+    /// of it is verified.
+    #[must_use]
+    pub fn epoch_of(org: &OrgId, entry: &proto::SealedDirectoryEntry) -> Option<u64> {
+        let (_, body) = unpack(entry)?;
+        (entry.entry_id == update_id(org, body.epoch)).then_some(body.epoch)
+    }
+
+    /// Returns the epoch of the key that it brings.
+    #[must_use]
+    pub const fn epoch(&self) -> u64 {
+        self.0.epoch
+    }
+
+    /// Returns the new keys of the tree, sealed, in the order of the statement.
+    #[must_use]
+    pub fn nodes(&self) -> &[proto::NodeKey] {
+        &self.0.nodes
+    }
+
+    /// Returns the directory key, sealed under the root of the tree.
+    #[must_use]
+    pub fn directory_key(&self) -> &[u8] {
+        &self.0.directory_key
+    }
+}
+
+impl Organisation {
+    /// Verifies a published update of the directory key: name, version, issuer and signature (R-ID-19).
+    ///
+    /// # Errors
+    ///
+    /// [`IdentityError`]: ignore it.
+    pub fn open_directory_key_update(
+        &self,
+        entry: &proto::SealedDirectoryEntry,
+    ) -> Result<DirectoryKeyUpdate, IdentityError> {
+        let (signed, body) = unpack(entry).ok_or(IdentityError::Malformed)?;
+        check_org(&body.org_id, &self.id())?;
+        let issuer = self.permitted(&body.issuer_id, Capabilities::ENROL)?;
+        issuer.key().verify(label::SIGN_DIRECTORY_UPDATE, &signed.body, &signed.signature)?;
+        if !(2..=LAST_KEY_EPOCH).contains(&body.epoch) || entry.version != UPDATE_VERSION {
+            return Err(IdentityError::Malformed);
+        }
+        if entry.entry_id != update_id(&self.id(), body.epoch) {
+            return Err(IdentityError::Malformed);
+        }
+        Ok(DirectoryKeyUpdate(body))
+    }
+}
+
+fn unpack(entry: &proto::SealedDirectoryEntry) -> Option<(proto::Signed, proto::DirectoryKeyUpdateBody)> {
+    let (epoch, padded) = entry.sealed.split_first_chunk()?;
+    if u64::from_be_bytes(*epoch) != 0 {
+        return None;
+    }
+    // A body longer than a statement may be is refused with its signature around it.
+    let signed: proto::Signed = decode(unpad(padded)?, Limit::ENVELOPE).ok()?.into_unchecked();
+    let body = decode(&signed.body, Limit::STATEMENT).ok()?.into_unchecked();
+    Some((signed, body))
+}
+
+fn update_id(org: &OrgId, epoch: u64) -> [u8; 16] {
+    hash16(label::HASH_DIRECTORY_UPDATE, &[org.as_bytes(), &epoch.to_be_bytes()])
+}
+
+/// `entry_id || version (8, big-endian) || epoch (8, big-endian)`.
+fn associated_data(entry_id: &[u8; 16], version: u64, epoch: u64) -> [u8; 32] {
+    let mut out = [0; 32];
+    let bytes = entry_id.iter().copied().chain(version.to_be_bytes()).chain(epoch.to_be_bytes());
     out.iter_mut().zip(bytes).for_each(|(to, from)| *to = from);
     out
 }

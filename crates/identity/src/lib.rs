@@ -50,8 +50,8 @@ pub use authority::{Authority, Change, MAX_GROUP_SUCCESSORS, MAX_SUCCESSOR_MEMBE
 pub use capability::Capabilities;
 pub use credential::{Credential, DeviceKeys};
 pub use directory::{
-    DirectoryEntry, DirectoryKey, DisplayName, Handle, MAX_DEVICES, MAX_HANDLE_LEN, MAX_NAME_LEN, NameError,
-    PADDING_STEP,
+    DirectoryEntry, DirectoryKey, DirectoryKeyUpdate, DisplayName, Handle, LAST_KEY_EPOCH, MAX_DEVICES,
+    MAX_HANDLE_LEN, MAX_NAME_LEN, NameError, PADDING_STEP, key_epoch,
 };
 pub use error::{IdentityError, LogError};
 pub use id::{DeviceId, IssuerId, MemberId, OrgId};

@@ -237,6 +237,14 @@ pub fn commitment(kind: LeafKind, statement: &proto::Signed) -> [u8; 32] {
     hash(label, &[&statement.body, &statement.signature])
 }
 
+/// Returns the object of a leaf about a directory entry of this version (R-LOG-2).
+#[must_use]
+pub fn directory_object(version: u64) -> [u8; 16] {
+    let mut object = [0; 16];
+    object.iter_mut().zip(version.to_be_bytes()).for_each(|(to, from)| *to = from);
+    object
+}
+
 /// Returns the first half of an issuer's identifier, by which leaves name it.
 #[must_use]
 pub fn short_issuer(id: &IssuerId) -> [u8; 16] {

@@ -364,6 +364,12 @@ impl Organisation {
         self.former_roots.first().unwrap_or(&self.root)
     }
 
+    /// Whether a key is that of one of the roots, of the newest or of one before it.
+    #[must_use]
+    pub fn has_root(&self, key: &VerifyingKey) -> bool {
+        self.root == *key || self.former_roots.contains(key)
+    }
+
     /// Returns all issuers, expired ones too.
     #[must_use]
     pub fn issuers(&self) -> &[Issuer] {

@@ -97,6 +97,15 @@ pub fn sign_log_commitment(
     sign(issuer, label::SIGN_LOG_COMMITMENT, encode(body), rng)
 }
 
+/// Signs an update of the directory key with an issuer's key (R-ID-19).
+pub fn sign_directory_key_update(
+    issuer: &SigningKey,
+    body: &proto::DirectoryKeyUpdateBody,
+    rng: &mut dyn CryptoRng,
+) -> Signed {
+    sign(issuer, label::SIGN_DIRECTORY_UPDATE, encode(body), rng)
+}
+
 /// Signs a prekey batch with a device's key (R-PREKEY-2).
 pub fn sign_prekey_batch(
     device: &SigningKey,

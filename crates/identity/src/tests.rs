@@ -4,15 +4,20 @@ use alloc::string::String;
 use alloc::vec;
 use alloc::vec::Vec;
 
+use chancery_crypto::hash::hash;
 use chancery_crypto::kem::KemSecret;
+use chancery_crypto::label;
 use chancery_crypto::rng::{CryptoRng, seeded};
+use chancery_crypto::secret::Secret;
 use chancery_crypto::signature::SigningKey;
 use chancery_wire::{Timestamp, Unverified, encode, proto};
 
 use crate::{
-    Capabilities, Credential, DeviceId, DeviceKeys, DirectoryKey, Handle, IdentityError, Issuer, MemberId,
-    OrgId, Organisation, sign,
+    Capabilities, Credential, DeviceId, DeviceKeys, DirectoryKey, DirectoryKeyUpdate, Handle, IdentityError,
+    Issuer, LAST_KEY_EPOCH, MemberId, OrgId, Organisation, key_epoch, sign,
 };
+
+mod log;
 
 pub(crate) const NOW: Timestamp = Timestamp::from_millis(1_000_000);
 const FROM: u64 = 500_000;
@@ -179,7 +184,7 @@ fn a_statement_of_one_kind_does_not_pass_for_another() {
     let mut rng = seeded([4; 32]);
     let world = World::new(&mut rng);
     let body = issuer_body(&world.root, &SigningKey::generate(&mut rng), Capabilities::ENROL);
-    let signature = world.root.sign(chancery_crypto::label::SIGN_DESK, &encode(&body), &mut rng);
+    let signature = world.root.sign(label::SIGN_DESK, &encode(&body), &mut rng);
     let mut document = world.document.clone();
     document.issuers.push(proto::Signed { body: encode(&body), signature });
     assert_eq!(verify(&document).unwrap_err(), IdentityError::NotAuthentic);
@@ -335,7 +340,7 @@ fn an_entry_opens_only_under_its_name_version_and_key() {
     let key = DirectoryKey::generate(&mut rng);
     let signed = sign::sign_directory_entry(&world.enrol, &world.entry_body(), &mut rng);
     let sealed = key.seal(&signed, &[6; 16], 7, &mut rng);
-    assert_eq!(sealed.sealed.len(), 32 + 4096 + 16);
+    assert_eq!(sealed.sealed.len(), 8 + 32 + 4096 + 16);
     let entry = world.organisation.open_directory_entry(&key, &sealed).unwrap();
     assert_eq!(entry.handle(), &Handle::parse("alice").unwrap());
     assert_eq!((entry.device_ids().len(), entry.version()), (2, 7));
@@ -349,7 +354,7 @@ fn an_entry_opens_only_under_its_name_version_and_key() {
     refused(&proto::SealedDirectoryEntry { entry_id: vec![7; 16], ..sealed.clone() });
     refused(&proto::SealedDirectoryEntry { entry_id: vec![6; 15], ..sealed.clone() });
     refused(&proto::SealedDirectoryEntry { version: 8, ..sealed.clone() });
-    for position in [0, 31, 32, 100, sealed.sealed.len() - 1] {
+    for position in [0, 6, 7, 8, 39, 40, 100, sealed.sealed.len() - 1] {
         let mut bad = sealed.clone();
         bad.sealed[position] ^= 1;
         refused(&bad);
@@ -359,6 +364,78 @@ fn an_entry_opens_only_under_its_name_version_and_key() {
     assert!(other.open(&sealed).is_err());
     // A member, who has the key, cannot pass an old entry off as a new version.
     refused(&key.seal(&signed, &[6; 16], 8, &mut rng));
+}
+
+#[test]
+fn a_directory_key_opens_its_epoch_and_the_earlier_ones_alone() {
+    // R-ID-13, R-ID-18
+    let mut rng = seeded([15; 32]);
+    let world = World::new(&mut rng);
+    let last = DirectoryKey::generate(&mut rng);
+    let [one, two, three] = [1, 2, 3].map(|epoch| last.at(epoch).unwrap());
+    let chained = |key: &DirectoryKey| hash(label::HASH_DIRECTORY_CHAIN, &[key.secret().expose()]);
+    assert_eq!((last.epoch(), two.secret().expose()), (LAST_KEY_EPOCH, &chained(&three)));
+    assert_eq!((three.at(2).unwrap().secret().expose(), one.epoch()), (two.secret().expose(), 1));
+    assert!(two.at(3).is_none() && two.at(0).is_none());
+    for epoch in [0, LAST_KEY_EPOCH + 1] {
+        assert!(DirectoryKey::new(epoch, Secret::from_bytes([1; 32])).is_none());
+    }
+    let signed = sign::sign_directory_entry(&world.enrol, &world.entry_body(), &mut rng);
+    let sealed = two.seal(&signed, &[6; 16], 7, &mut rng);
+    assert_eq!(key_epoch(&sealed), Some(2));
+    assert!(one.open(&sealed).is_err(), "a key gives none after it");
+    for key in [&two, &three, &last] {
+        assert_eq!(world.organisation.open_directory_entry(key, &sealed).unwrap().version(), 7);
+    }
+    // Said to be of another epoch, it opens under no key.
+    let mut moved = sealed;
+    moved.sealed[7] = 3;
+    assert!(three.open(&moved).is_err() && last.open(&moved).is_err());
+}
+
+#[test]
+fn an_update_of_the_directory_key_is_an_enrolling_issuers_under_its_name() {
+    // R-ID-19
+    let mut rng = seeded([16; 32]);
+    let world = World::new(&mut rng);
+    let org = world.organisation.id();
+    let entry = world.entry_body();
+    let body = |epoch| proto::DirectoryKeyUpdateBody {
+        org_id: entry.org_id.clone(),
+        issuer_id: entry.issuer_id.clone(),
+        epoch,
+        nodes: Vec::from([proto::NodeKey { level: 1, index: 5, for_left: vec![1; 48], for_right: vec![] }]),
+        directory_key: vec![2; 48],
+    };
+    let mut publish = |body: &proto::DirectoryKeyUpdateBody, key: &SigningKey| {
+        DirectoryKeyUpdate::publish(&org, body.epoch, &sign::sign_directory_key_update(key, body, &mut rng))
+    };
+    let good = publish(&body(2), &world.enrol);
+    assert_eq!((good.sealed.len(), key_epoch(&good)), (8 + 4096, Some(0)));
+    let update = world.organisation.open_directory_key_update(&good).unwrap();
+    assert_eq!((update.epoch(), update.nodes(), update.directory_key()), (2, &*body(2).nodes, &[2; 48][..]));
+    assert_eq!(DirectoryKeyUpdate::epoch_of(&org, &good), Some(2));
+
+    let open = |entry: &proto::SealedDirectoryEntry| world.organisation.open_directory_key_update(entry);
+    let member = DeviceKeys::generate(&mut seeded([12; 32]));
+    for key in [&member.signing, &world.policy] {
+        assert_eq!(open(&publish(&body(2), key)).unwrap_err(), IdentityError::NotAuthentic);
+    }
+    for epoch in [0, 1, LAST_KEY_EPOCH + 1] {
+        assert_eq!(open(&publish(&body(epoch), &world.enrol)).unwrap_err(), IdentityError::Malformed);
+    }
+    let foreign = proto::DirectoryKeyUpdateBody { org_id: vec![1; 32], ..body(2) };
+    assert_eq!(open(&publish(&foreign, &world.enrol)).unwrap_err(), IdentityError::WrongOrganisation);
+    // Under the name or version of another, or cut.
+    let name = publish(&body(3), &world.enrol).entry_id;
+    let renamed = proto::SealedDirectoryEntry { entry_id: name, ..good.clone() };
+    assert_eq!(DirectoryKeyUpdate::epoch_of(&org, &renamed), None);
+    assert_eq!(open(&renamed).unwrap_err(), IdentityError::Malformed);
+    let again = proto::SealedDirectoryEntry { version: 2, ..good.clone() };
+    assert_eq!(open(&again).unwrap_err(), IdentityError::Malformed);
+    let cut = proto::SealedDirectoryEntry { sealed: good.sealed[..7].to_vec(), ..good };
+    assert_eq!(open(&cut).unwrap_err(), IdentityError::Malformed);
+    assert_eq!((key_epoch(&cut), DirectoryKeyUpdate::epoch_of(&org, &cut)), (None, None));
 }
 
 #[test]

@@ -19,9 +19,10 @@ use proto::enrolment_answer::Outcome;
 
 use crate::channel::{Answering, Form, REQUEST, RequestedKeys, seal_answer, unpad};
 use crate::found::Dates;
+use crate::places;
 use crate::refusal::Refusal;
 use crate::state::{self, Invitation, InvitationState, Settings, damaged};
-use crate::{Desk, OrgError, queue};
+use crate::{Desk, DirectoryKeys, OrgError, queue};
 
 /// How long a device credential is valid, at most until its issuer's end: two years.
 pub const CREDENTIAL_VALIDITY: Duration = Duration::from_secs(730 * 24 * 60 * 60);
@@ -101,7 +102,7 @@ impl Desk {
         }
         match &invitation.state {
             InvitationState::Used { by, device_id } if *by == request.keys.fingerprint() => {
-                repeat(records, &invitation.member_id, device_id).map(Ok)
+                repeat(work, &invitation.member_id, device_id)
             }
             InvitationState::Used { .. } => Ok(Err(Refusal::Used)),
             InvitationState::Open(secret)
@@ -132,10 +133,17 @@ impl Desk {
         if member.device_ids.len() >= MAX_DEVICES {
             return Ok(Err(Refusal::TooManyDevices));
         }
+        let directory_key = &settings.directory_key;
         let device_id = DeviceId::random(*rng);
         if device_id == self.credential().device_id() || state::credential(*records, &device_id)?.is_some() {
             return Err(OrgError::IdentifierTaken);
         }
+        let others = (member.device_ids.as_slice(), &device_id);
+        let Some((slot, path)) = places::join(*records, batch, others, *rng)? else {
+            return Ok(Err(Refusal::NoPlace));
+        };
+        let current = directory_key.at(directory_key.epoch()).ok_or_else(damaged)?;
+        let keys = DirectoryKeys::new(current, slot, path);
         // A clock that was ahead has dated the last entry: to whoever holds that one the device is newer (R-ENGINE-15).
         let issued = Timestamp::from_millis(member.entry_version).min(now.after(MOST_AHEAD)).max(*now);
         let credential = self.sign_credential(request.keys, (member_id, device_id), issued, *rng)?;
@@ -149,10 +157,9 @@ impl Desk {
         let used = InvitationState::Used { by: request.keys.fingerprint(), device_id };
         let used = Invitation { member_id, expires, state: used };
         state::put_invitation(batch, &request.invitation_id, &used);
-        let key = &settings.directory_key;
-        let entry = self.make_entry(batch, key, (&member_id, &mut member), (*now, *rng))?;
+        let entry = self.make_entry(batch, directory_key, (&member_id, &mut member), (*now, *rng))?;
         state::add_pending(*records, batch, core::slice::from_ref(&entry.entry_id))?;
-        Ok(Ok(Granted { credential, device_id, member, directory: Some(entry) }))
+        Ok(Ok(Granted { credential, device_id, member, keys, directory: Some(entry) }))
     }
 
     /// Notes a member's new devices, and signs and keeps the directory entry that says so (R-ORG-12); it is still
@@ -246,7 +253,10 @@ impl Work<'_> {
             handle: granted.member.handle,
             name: granted.member.name,
             organisation_name: self.settings.organisation_name.to_string(),
-            directory_key: self.settings.directory_key.secret().expose().to_vec(),
+            directory_key: granted.keys.key().secret().expose().to_vec(),
+            key_epoch: granted.keys.key().epoch(),
+            slot: granted.keys.slot(),
+            key_path: granted.keys.path().expose().to_vec(),
         })
     }
 }
@@ -256,19 +266,27 @@ pub(crate) struct Granted {
     pub(crate) credential: proto::Signed,
     pub(crate) device_id: DeviceId,
     pub(crate) member: proto::DeskMember,
+    pub(crate) keys: DirectoryKeys,
     pub(crate) directory: Option<proto::SealedDirectoryEntry>,
 }
 
-/// What the desk granted to a device before.
+/// What the desk granted to a device before, with the directory keys of now. A device that was removed since gets nothing:
+/// the keys would open what it was shut out of.
 pub(crate) fn repeat(
-    records: &dyn Records,
+    work: &Work<'_>,
     member_id: &MemberId,
     device_id: &DeviceId,
-) -> Result<Granted, OrgError> {
+) -> Result<Result<Granted, Refusal>, OrgError> {
+    let records = work.records;
     let credential = state::credential(records, device_id)?.ok_or_else(damaged)?;
     let member = state::member(records, member_id)?.ok_or_else(damaged)?;
+    if !member.device_ids.iter().any(|id| id.as_slice() == device_id.as_bytes()) {
+        return Ok(Err(Refusal::Used));
+    }
+    let key = &work.settings.directory_key;
+    let keys = places::keys_of(records, device_id, key.at(key.epoch()).ok_or_else(damaged)?)?;
     let directory = state::pending(records, &member.entry_id)?;
-    Ok(Granted { credential, device_id: *device_id, member, directory })
+    Ok(Ok(Granted { credential, device_id: *device_id, member, keys, directory }))
 }
 
 /// Seals an outcome for whoever opened the channel.

@@ -16,10 +16,6 @@ use crate::refusal::Refusal;
 use crate::state::{self, InvitationState, damaged};
 use crate::{Desk, OrgError};
 
-/// Removed devices of a member that the relay is told of with each entry: the newest 64, as many as it takes
-/// (R-RELAY-43). It has dropped older ones long ago.
-pub(crate) const REMOVED_KEPT: usize = 64;
-
 /// What came of an order. Commit the batch before anything is sent.
 #[derive(Debug)]
 pub struct CarriedOut {
@@ -27,8 +23,12 @@ pub struct CarriedOut {
     pub batch: Batch,
     /// To the device that ordered, and with an approval to the new device.
     pub replies: Vec<Reply>,
-    /// The member's directory entry, if it is still to be published.
+    /// The member's directory entry, if it is still to be published; after a removal the update of the directory key
+    /// goes before it, see [`Desk::pending_directory`].
     pub directory: Option<proto::SealedDirectoryEntry>,
+    /// Whether a device was removed and the directory key could not change because it is the last, as
+    /// [`crate::Removed::key_stays`].
+    pub key_stays: bool,
 }
 
 /// A sealed answer and where it goes.
@@ -53,6 +53,7 @@ struct Decision {
     outcome: Result<DeviceId, Refusal>,
     newcomer: Option<Reply>,
     directory: Option<proto::SealedDirectoryEntry>,
+    key_stays: bool,
 }
 
 impl Desk {
@@ -72,7 +73,7 @@ impl Desk {
         let order = self.verify_order(envelope, now)?;
         let settings = state::settings(records)?;
         let mut work = Work { records, settings, batch: Batch::default(), now, rng };
-        let Decision { outcome, newcomer, directory } = self.decide_order(&mut work, &order)?;
+        let Decision { outcome, newcomer, directory, key_stays } = self.decide_order(&mut work, &order)?;
         let outcome = match outcome {
             Ok(device) => Outcome::Done(proto::DeviceOrderDone { device_id: device.as_bytes().to_vec() }),
             Err(refusal) => refused(refusal),
@@ -80,7 +81,7 @@ impl Desk {
         let mailbox = reply_mailbox(order.credential.signing_key());
         let mut replies = Vec::from([Reply { mailbox, envelope: seal(&order.channel, outcome, work.rng)? }]);
         replies.extend(newcomer);
-        Ok(CarriedOut { batch: work.batch, replies, directory })
+        Ok(CarriedOut { batch: work.batch, replies, directory, key_stays })
     }
 
     /// Opens an order; only who holds the key of a valid credential is answered.
@@ -138,7 +139,7 @@ impl Desk {
                 InvitationState::Used { by, device_id }
                     if by == request.keys.fingerprint() && link.member_id == member_id =>
                 {
-                    Ok(repeat(work.records, &member_id, &device_id)?)
+                    repeat(work, &member_id, &device_id)?
                 }
                 _ => Err(Refusal::Used),
             },
@@ -155,12 +156,14 @@ impl Desk {
                 let Granted { device_id, ref directory, .. } = granted;
                 let directory = directory.clone();
                 let envelope = seal(&channel, work.welcome(granted), work.rng)?;
-                Decision { outcome: Ok(device_id), newcomer: Some(Reply { mailbox, envelope }), directory }
+                let newcomer = Some(Reply { mailbox, envelope });
+                Decision { outcome: Ok(device_id), newcomer, directory, key_stays: false }
             }
         })
     }
 
-    /// Takes a device out of the member's directory entry, and has the relay drop it (R-ORG-21).
+    /// Takes a device out of the member's directory entry, changes the directory key, and has the relay drop the device
+    /// (R-ORG-21).
     fn remove_device(
         &self,
         work: &mut Work<'_>,
@@ -172,31 +175,25 @@ impl Desk {
             _ => return Ok(Decision::refuse(Refusal::Malformed)),
         };
         let member_id = by.member_id();
-        let mut member = state::member(work.records, &member_id)?.ok_or_else(damaged)?;
-        let before = member.device_ids.len();
-        member.device_ids.retain(|id| id.as_slice() != device_id.as_bytes());
-        if member.device_ids.len() == before {
+        let member = state::member(work.records, &member_id)?.ok_or_else(damaged)?;
+        if !member.device_ids.iter().any(|id| id.as_slice() == device_id.as_bytes()) {
             // An order whose answer was lost comes again; what is no device of this member's is unknown.
             let was = owner_of(work.records, &device_id)? == Some(member_id);
             let directory = state::pending(work.records, &member.entry_id)?.filter(|_| was);
             let outcome = if was { Ok(device_id) } else { Err(Refusal::Unknown) };
-            return Ok(Decision { outcome, newcomer: None, directory });
+            return Ok(Decision { outcome, newcomer: None, directory, key_stays: false });
         }
-        let Work { records, settings, batch, now, rng } = work;
-        let key = &settings.directory_key;
+        let Work { records, batch, rng, .. } = &mut *work;
         self.queue_end_of_device(*records, batch, (&member_id, &device_id), *rng)?;
-        member.removed_ids.push(device_id.as_bytes().to_vec());
-        let surplus = member.removed_ids.len().saturating_sub(REMOVED_KEPT);
-        member.removed_ids.drain(..surplus);
-        let entry = self.make_entry(batch, key, (&member_id, &mut member), (*now, *rng))?;
-        state::add_pending(*records, batch, core::slice::from_ref(&entry.entry_id))?;
-        Ok(Decision { outcome: Ok(device_id), newcomer: None, directory: Some(entry) })
+        let taken = self.take_out(work, (&member_id, member), &[device_id])?;
+        let (directory, key_stays) = (Some(taken.entry), taken.update.is_none());
+        Ok(Decision { outcome: Ok(device_id), newcomer: None, directory, key_stays })
     }
 }
 
 impl Decision {
     const fn refuse(refusal: Refusal) -> Self {
-        Self { outcome: Err(refusal), newcomer: None, directory: None }
+        Self { outcome: Err(refusal), newcomer: None, directory: None, key_stays: false }
     }
 }
 

@@ -7,8 +7,8 @@ use chancery_crypto::rng::CryptoRng;
 use chancery_crypto::secret::{Secret, SecretBytes};
 use chancery_crypto::{NotAuthentic, label};
 use chancery_identity::{
-    Capabilities, Credential, DeviceKeys, DirectoryKey, DisplayName, Handle, IdentityError, OrgId,
-    Organisation, reply_mailbox,
+    Capabilities, Credential, DeviceKeys, DisplayName, Handle, IdentityError, OrgId, Organisation,
+    reply_mailbox,
 };
 use chancery_wire::{Limit, Timestamp, Unverified, decode, encode, proto};
 use proto::enrolment_answer::Outcome;
@@ -17,7 +17,7 @@ use crate::channel::{
     ANSWER_PLAINTEXT_LEN, REQUEST, REQUEST_LEN, RequestedKeys, open_answer, public_keys, unpad,
 };
 use crate::refusal::Refusal;
-use crate::{DeviceLink, InvitationLink};
+use crate::{DeviceLink, DirectoryKeys, InvitationLink};
 
 /// First byte of a stored [`PendingEnrolment`].
 const VERSION: u8 = 1;
@@ -72,8 +72,8 @@ pub struct Enrolment {
     pub name: DisplayName,
     /// The organisation's name.
     pub organisation_name: DisplayName,
-    /// The key that opens the directory.
-    pub directory_key: DirectoryKey,
+    /// The keys that open the directory, and those that come.
+    pub directory_keys: DirectoryKeys,
 }
 
 /// A request that has been made and not yet answered.
@@ -200,7 +200,9 @@ impl PendingEnrolment {
                 Some(Refusal::Used) => EnrolError::InvitationUsed,
                 Some(Refusal::Expired) => EnrolError::InvitationExpired,
                 Some(Refusal::TooManyDevices) => EnrolError::TooManyDevices,
-                Some(Refusal::Malformed | Refusal::NotADevice) | None => EnrolError::Refused,
+                Some(Refusal::Malformed | Refusal::NotADevice | Refusal::NoPlace) | None => {
+                    EnrolError::Refused
+                }
             }),
             Some(Outcome::Done(_)) | None => Err(EnrolError::Refused),
         }
@@ -240,7 +242,10 @@ fn accept(
     keys: &DeviceKeys,
     now: Timestamp,
 ) -> Result<Enrolment, EnrolError> {
-    let directory_key = SecretBytes::new(enrolled.directory_key);
+    let keys_of_directory = DirectoryKeys::from_parts(
+        (enrolled.key_epoch, SecretBytes::new(enrolled.directory_key).expose()),
+        (enrolled.slot, SecretBytes::new(enrolled.key_path).expose()),
+    );
     let credential = enrolled.credential.ok_or(EnrolError::NotAuthentic)?;
     let credential =
         organisation.verify_credential(Unverified::new(credential), now).map_err(|error| match error {
@@ -256,8 +261,6 @@ fn accept(
         handle: Handle::parse(&enrolled.handle).map_err(|_| EnrolError::NotAuthentic)?,
         name: name(&enrolled.name)?,
         organisation_name: name(&enrolled.organisation_name)?,
-        directory_key: Secret::from_slice(directory_key.expose())
-            .map(DirectoryKey::new)
-            .ok_or(EnrolError::NotAuthentic)?,
+        directory_keys: keys_of_directory.ok_or(EnrolError::NotAuthentic)?,
     })
 }

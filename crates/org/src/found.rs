@@ -14,7 +14,7 @@ use chancery_wire::records::Batch;
 use chancery_wire::{Timestamp, proto};
 
 use crate::keys::{AdminKeys, DeskKeys, IssuerKey, Root};
-use crate::state;
+use crate::state::{self, Settings};
 
 /// How long an issuer's certificate and the desk's keys are valid: two years. The root has to be fetched from
 /// its safe that often.
@@ -35,7 +35,7 @@ pub struct NewOrganisation {
     pub admin: AdminKeys,
     /// The public document. It holds no name.
     pub public: proto::Organisation,
-    /// The desk's first records: the organisation's name and the directory key.
+    /// The desk's first records: the organisation's name and the directory keys.
     pub records: Batch,
 }
 
@@ -60,7 +60,11 @@ pub fn found(name: &DisplayName, now: Timestamp, rng: &mut dyn CryptoRng) -> New
         ..Default::default()
     };
     let mut records = Batch::default();
-    state::put_settings(&mut records, name, &DirectoryKey::generate(rng));
+    let last_key = DirectoryKey::generate(rng);
+    if let Some(directory_key) = last_key.at(1) {
+        let settings = Settings { organisation_name: name.clone(), directory_key, last_key };
+        state::put_settings(&mut records, &settings);
+    }
     NewOrganisation { root, desk, admin: AdminKeys::new(admin), public, records }
 }
 

@@ -52,6 +52,12 @@ impl Root {
         &self.0
     }
 
+    /// Returns the public half.
+    #[must_use]
+    pub const fn verifying_key(&self) -> &VerifyingKey {
+        self.0.verifying_key()
+    }
+
     /// Returns the root for its encrypted file: version (1), seed (64).
     #[must_use]
     pub fn to_secret_bytes(&self) -> SecretBytes {

@@ -57,11 +57,16 @@ mod link;
 mod log_view;
 mod offboard;
 mod order;
+mod places;
 mod policy;
 mod publication;
 mod queue;
 mod refusal;
+mod removal;
+mod root_share;
+mod standing;
 mod state;
+mod tree;
 
 #[cfg(test)]
 mod tests;
@@ -86,3 +91,7 @@ pub use log_view::LogView;
 pub use offboard::{OffboardingPlan, OffboardingReport, OffboardingStep};
 pub use order::{ORDER_LIFETIME, OrderError, Orderer, PendingOrder, approve, remove};
 pub use queue::{Entered, Queued};
+pub use removal::Removed;
+pub use root_share::{RootShare, SHARE_LEN, SHARE_PREFIX, ShareError, join_root_key, split_root_key};
+pub use standing::Standing;
+pub use tree::DirectoryKeys;

@@ -12,9 +12,9 @@ use chancery_identity::{Capabilities, DeviceId, Handle, IssuerId, MemberId, Orga
 use chancery_wire::records::{Batch, RecordKey, Records, Table};
 use chancery_wire::{Timestamp, encode, proto};
 
+use crate::answer::Work;
 use crate::audit::Act;
 use crate::ceremony;
-use crate::devices::REMOVED_KEPT;
 use crate::state::{self, InvitationState, damaged};
 use crate::{AdminKeys, Desk, OrgError, queue};
 
@@ -156,19 +156,17 @@ impl Desk {
     ) -> Result<Batch, OrgError> {
         let mut batch = Batch::default();
         let member_id = state::member_of_handle(records, handle)?.ok_or(OrgError::NotAMember)?;
-        let mut member = state::member(records, &member_id)?.ok_or_else(damaged)?;
+        let member = state::member(records, &member_id)?.ok_or_else(damaged)?;
         let is_it = |id: &Vec<u8>| id.as_slice() == device_id.as_bytes();
         if !member.device_ids.iter().any(is_it) {
             let was = member.removed_ids.iter().any(is_it);
             return if was { Ok(batch) } else { Err(OrgError::UnknownDevice) };
         }
-        let settings = state::settings(records)?;
         self.queue_end_of_device(records, &mut batch, (&member_id, device_id), rng)?;
-        member.device_ids.retain(|id| !is_it(id));
-        note_removed(&mut member, [device_id.as_bytes().to_vec()].into());
-        let key = &settings.directory_key;
-        let entry = self.make_entry(&mut batch, key, (&member_id, &mut member), (now, rng))?;
-        state::add_pending(records, &mut batch, core::slice::from_ref(&entry.entry_id))?;
+        let settings = state::settings(records)?;
+        let mut work = Work { records, settings, batch, now, rng };
+        self.take_out(&mut work, (&member_id, member), &[*device_id])?;
+        let Work { mut batch, rng, .. } = work;
         let device = alloc::string::ToString::to_string(device_id);
         let act = Act {
             action: "remove device",
@@ -233,16 +231,15 @@ impl Desk {
         state::delete_handle(batch, &plan.handle);
         member.ended = now.as_millis().max(1);
         member.open_invitations.clear();
-        let gone = core::mem::take(&mut member.device_ids);
-        note_removed(&mut member, gone);
         if member.entry_id.is_empty() {
             state::put_member(batch, &plan.member_id, &member);
             return Ok(None);
         }
-        let key = &settings.directory_key;
-        let entry = self.make_entry(batch, key, (&plan.member_id, &mut member), (now, rng))?;
-        state::add_pending(records, batch, core::slice::from_ref(&entry.entry_id))?;
-        Ok(Some(entry))
+        let mut work = Work { records, settings, batch: core::mem::take(batch), now, rng };
+        // Also for a member whose last device was ended before: the entry's number rises, and with it the log's commitment.
+        let taken = self.take_out(&mut work, (&plan.member_id, member), &plan.device_ids)?;
+        *batch = work.batch;
+        Ok(Some(taken.entry))
     }
 
     /// Notes the offboarding itself, and the act.
@@ -330,13 +327,6 @@ impl Desk {
     }
 }
 
-/// Notes devices that the relay is told of as removed.
-fn note_removed(member: &mut proto::DeskMember, mut gone: Vec<Vec<u8>>) {
-    member.removed_ids.append(&mut gone);
-    let surplus = member.removed_ids.len().saturating_sub(REMOVED_KEPT);
-    member.removed_ids.drain(..surplus);
-}
-
 /// Notes what the log said to a member's end.
 pub(crate) fn revoked(
     records: &dyn Records,
@@ -357,7 +347,7 @@ pub(crate) fn committed(
     body: &proto::LogCommitmentBody,
     step: proto::DeskStep,
 ) -> Result<(), OrgError> {
-    let version = body.object.last_chunk::<8>().map(|version| u64::from_be_bytes(*version));
+    let version = body.object.first_chunk::<8>().map(|version| u64::from_be_bytes(*version));
     match read(records, &body.subject)? {
         Some(record) if version.is_some_and(|version| version >= record.entry_version) => {
             put(batch, &body.subject, &proto::DeskOffboarding { directory: Some(step), ..record });

@@ -164,7 +164,7 @@ impl PendingOrder {
                 Some(Refusal::Expired) => OrderError::Expired,
                 Some(Refusal::TooManyDevices) => OrderError::TooManyDevices,
                 Some(Refusal::NotADevice) => OrderError::Removed,
-                Some(Refusal::Malformed) | None => OrderError::Refused,
+                Some(Refusal::Malformed | Refusal::NoPlace) | None => OrderError::Refused,
             }),
             Some(Outcome::Enrolled(_)) | None => Err(OrderError::Refused),
         }

@@ -12,21 +12,33 @@ use crate::{Desk, OrgError};
 /// Members whose entries are published again at a time: 64. A fraction of a second, after which whoever enrols
 /// has a turn.
 const CATCH_UP: usize = 64;
+/// Updates of the directory key that are handed out for publication at a time: 64, half a megabyte.
+const UPDATES_AT_A_TIME: u64 = 64;
 
 impl Desk {
-    /// Returns the directory entries that the relay has yet to be given, oldest first (R-ORG-12).
+    /// Returns what the relay has yet to be given (R-ORG-12, R-ORG-37): updates of the directory key, in the order of their
+    /// epochs and at most 64; if there are none, directory entries, oldest first. So ask again after updates, and publish
+    /// nothing else while the relay does not take one: what is sealed under a key must come after it.
     ///
     /// # Errors
     ///
     /// [`OrgError::Records`] when the store cannot answer.
     pub fn pending_directory(records: &dyn Records) -> Result<Vec<proto::SealedDirectoryEntry>, OrgError> {
+        let newest = state::settings(records)?.directory_key.epoch();
+        let next = next_update(&state::publication(records)?);
+        if next <= newest {
+            let last = newest.min(next.saturating_add(UPDATES_AT_A_TIME.saturating_sub(1)));
+            return (next..=last)
+                .map(|epoch| state::key_update(records, epoch)?.ok_or_else(damaged))
+                .collect();
+        }
         state::pending_index(records)?
             .iter()
             .map(|id| state::entry(records, id)?.ok_or_else(damaged))
             .collect()
     }
 
-    /// Notes that the relay has an entry durably, and with `directory` what its directory ends with since. The
+    /// Notes that the relay has an entry or update durably, and with `directory` what its directory ends with since. The
     /// entry itself is kept. A newer version that came up meanwhile stays pending.
     ///
     /// # Errors
@@ -38,10 +50,12 @@ impl Desk {
         version: u64,
         directory: u64,
     ) -> Result<Batch, OrgError> {
-        let mut batch = Self::directory_superseded(records, entry_id, version)?;
-        let publication = state::publication(records)?;
-        if publication.directory != directory {
-            state::put_publication(&mut batch, &proto::DeskPublication { directory, ..publication });
+        let mut batch = Batch::default();
+        let before = state::publication(records)?;
+        let publication = settled(records, (&mut batch, &before), (entry_id, version))?;
+        let publication = proto::DeskPublication { directory, ..publication };
+        if publication != before {
+            state::put_publication(&mut batch, &publication);
         }
         Ok(batch)
     }
@@ -61,8 +75,10 @@ impl Desk {
         version: u64,
     ) -> Result<Batch, OrgError> {
         let mut batch = Batch::default();
-        if state::pending(records, entry_id)?.is_some_and(|pending| pending.version <= version) {
-            state::remove_pending(records, &mut batch, entry_id)?;
+        let before = state::publication(records)?;
+        let publication = settled(records, (&mut batch, &before), (entry_id, version))?;
+        if publication != before {
+            state::put_publication(&mut batch, &publication);
         }
         Ok(batch)
     }
@@ -78,7 +94,7 @@ impl Desk {
         if state::publication(records)?.directory != directory {
             let members = state::member_ids(records)?.len();
             let behind = u32::try_from(members).map_err(|_| damaged())?;
-            state::put_publication(&mut batch, &proto::DeskPublication { directory, behind });
+            state::put_publication(&mut batch, &proto::DeskPublication { directory, behind, key_epoch: 0 });
         }
         Ok(batch)
     }
@@ -118,4 +134,25 @@ impl Desk {
         state::put_publication(&mut batch, &proto::DeskPublication { behind, ..publication });
         Ok(Some(batch))
     }
+}
+
+/// The epoch of the first update that the relay may lack; the first key had none.
+fn next_update(publication: &proto::DeskPublication) -> u64 {
+    publication.key_epoch.max(1).saturating_add(1)
+}
+
+/// Notes that an entry or update waits no longer.
+fn settled(
+    records: &dyn Records,
+    (batch, publication): (&mut Batch, &proto::DeskPublication),
+    (entry_id, version): (&[u8], u64),
+) -> Result<proto::DeskPublication, OrgError> {
+    let next = next_update(publication);
+    if state::key_update(records, next)?.is_some_and(|update| update.entry_id == entry_id) {
+        return Ok(proto::DeskPublication { key_epoch: next, ..*publication });
+    }
+    if state::pending(records, entry_id)?.is_some_and(|pending| pending.version <= version) {
+        state::remove_pending(records, batch, entry_id)?;
+    }
+    Ok(*publication)
 }

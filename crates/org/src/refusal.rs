@@ -15,6 +15,8 @@ pub(crate) enum Refusal {
     TooManyDevices = 5,
     /// The device that orders is no longer one of the member's.
     NotADevice = 6,
+    /// As many members have devices as the key tree has places for.
+    NoPlace = 7,
 }
 
 impl Refusal {
@@ -30,6 +32,7 @@ impl Refusal {
             4 => Some(Self::Malformed),
             5 => Some(Self::TooManyDevices),
             6 => Some(Self::NotADevice),
+            7 => Some(Self::NoPlace),
             _ => None,
         }
     }

@@ -12,6 +12,10 @@
 //! 0x0207  (empty)                entry ids that are still to be published, 16 bytes each
 //! 0x0208  reply mailbox (16)     device id: whose signing key names this mailbox
 //! 0x0209  (empty)                DeskPublication
+//! 0x020a  level (1), index (4)   key of a node of the key tree (32)
+//! 0x020b  device id (16)         the device's place in the key tree (4)
+//! 0x020c  (empty)                member numbers that are taken: bit n % 8 of byte n / 8
+//! 0x020d  epoch (8)              SealedDirectoryEntry, the update that brought its directory key
 //! 0x0220  number (8, be)         DeskStatement, in `queue`
 //! 0x0221  (empty)                DeskQueue, in `queue`
 //! 0x0222  entry id (16)          Signed commitment to the newest entry, in `queue`
@@ -29,10 +33,11 @@
 use alloc::vec::Vec;
 
 use chancery_crypto::secret::{Secret, SecretBytes};
-use chancery_identity::{DeviceId, DirectoryKey, DisplayName, Handle, MemberId};
+use chancery_identity::{DeviceId, DirectoryKey, DisplayName, Handle, LAST_KEY_EPOCH, MemberId};
 use chancery_wire::records::{Batch, RecordKey, Records, RecordsError, Table};
 use chancery_wire::{Limit, WireMessage, decode, encode, proto};
 
+use crate::tree::Node;
 use crate::{OrgError, queue};
 
 const SETTINGS: Table = Table(0x0200);
@@ -45,21 +50,35 @@ const ENTRIES: Table = Table(0x0206);
 const PENDING_INDEX: Table = Table(0x0207);
 const USED_KEYS: Table = Table(0x0208);
 const PUBLICATION: Table = Table(0x0209);
+const NODES: Table = Table(0x020a);
+const SLOTS: Table = Table(0x020b);
+const MEMBER_NUMBERS: Table = Table(0x020c);
+const KEY_UPDATES: Table = Table(0x020d);
 
 /// Member identifiers in one record of the index: 16 KiB, so that an invitation rewrites little.
 const IDS_PER_CHUNK: usize = 1024;
 const ID_LEN: usize = 16;
 
-/// The organisation's name and the directory key.
+/// The organisation's name and its directory keys: that of this epoch, and the last, from which all follow.
 pub(crate) struct Settings {
     pub(crate) organisation_name: DisplayName,
     pub(crate) directory_key: DirectoryKey,
+    pub(crate) last_key: DirectoryKey,
 }
 
-pub(crate) fn put_settings(batch: &mut Batch, name: &DisplayName, key: &DirectoryKey) {
+impl Settings {
+    /// Returns the directory key of the next epoch; `None` in the last.
+    pub(crate) fn next_key(&self) -> Option<DirectoryKey> {
+        self.last_key.at(self.directory_key.epoch().checked_add(1)?)
+    }
+}
+
+pub(crate) fn put_settings(batch: &mut Batch, settings: &Settings) {
     let value = proto::DeskSettings {
-        organisation_name: name.as_str().into(),
-        directory_key: key.secret().expose().to_vec(),
+        organisation_name: settings.organisation_name.as_str().into(),
+        directory_key: settings.directory_key.secret().expose().to_vec(),
+        key_epoch: settings.directory_key.epoch(),
+        last_key: settings.last_key.secret().expose().to_vec(),
     };
     batch.put(RecordKey::new(SETTINGS, []), encode(&value));
 }
@@ -67,10 +86,14 @@ pub(crate) fn put_settings(batch: &mut Batch, name: &DisplayName, key: &Director
 pub(crate) fn settings(records: &dyn Records) -> Result<Settings, OrgError> {
     let value: proto::DeskSettings =
         read(records, &RecordKey::new(SETTINGS, []))?.ok_or(OrgError::NotFounded)?;
-    let key = SecretBytes::new(value.directory_key);
+    let key = |epoch, bytes: Vec<u8>| {
+        let secret = Secret::from_slice(SecretBytes::new(bytes).expose());
+        secret.and_then(|secret| DirectoryKey::new(epoch, secret)).ok_or_else(damaged)
+    };
     Ok(Settings {
         organisation_name: DisplayName::parse(&value.organisation_name).map_err(|_| damaged())?,
-        directory_key: DirectoryKey::new(Secret::from_slice(key.expose()).ok_or_else(damaged)?),
+        directory_key: key(value.key_epoch, value.directory_key)?,
+        last_key: key(LAST_KEY_EPOCH, value.last_key)?,
     })
 }
 
@@ -269,6 +292,61 @@ pub(crate) fn publication(records: &dyn Records) -> Result<proto::DeskPublicatio
 
 pub(crate) fn put_publication(batch: &mut Batch, publication: &proto::DeskPublication) {
     batch.put(RecordKey::new(PUBLICATION, []), encode(publication));
+}
+
+fn node_name(node: Node) -> RecordKey {
+    let level = u8::try_from(node.level).unwrap_or(u8::MAX);
+    RecordKey::new(NODES, [[level].as_slice(), &node.index.to_be_bytes()].concat())
+}
+
+/// Returns the key of a node that is above a device.
+pub(crate) fn node(records: &dyn Records, node: Node) -> Result<Option<Secret<32>>, OrgError> {
+    let Some(key) = records.get(&node_name(node))?.map(SecretBytes::new) else { return Ok(None) };
+    Secret::from_slice(key.expose()).map(Some).ok_or_else(damaged)
+}
+
+pub(crate) fn put_node(batch: &mut Batch, node: Node, key: &Secret<32>) {
+    batch.put(node_name(node), key.expose().to_vec());
+}
+
+pub(crate) fn delete_node(batch: &mut Batch, node: Node) {
+    batch.delete(node_name(node));
+}
+
+/// Returns a device's place in the key tree.
+pub(crate) fn slot(records: &dyn Records, device: &[u8]) -> Result<Option<u32>, OrgError> {
+    let Some(bytes) = records.get(&RecordKey::new(SLOTS, device))? else { return Ok(None) };
+    bytes.try_into().map(|bytes| Some(u32::from_be_bytes(bytes))).map_err(|_: Vec<u8>| damaged())
+}
+
+pub(crate) fn put_slot(batch: &mut Batch, device: &DeviceId, slot: u32) {
+    batch.put(RecordKey::new(SLOTS, *device.as_bytes()), slot.to_be_bytes().to_vec());
+}
+
+pub(crate) fn delete_slot(batch: &mut Batch, device: &DeviceId) {
+    batch.delete(RecordKey::new(SLOTS, *device.as_bytes()));
+}
+
+/// Returns which member numbers are taken, a bit for each.
+pub(crate) fn member_numbers(records: &dyn Records) -> Result<Vec<u8>, OrgError> {
+    Ok(records.get(&RecordKey::new(MEMBER_NUMBERS, []))?.unwrap_or_default())
+}
+
+pub(crate) fn put_member_numbers(batch: &mut Batch, taken: &[u8]) {
+    batch.put(RecordKey::new(MEMBER_NUMBERS, []), taken.to_vec());
+}
+
+/// Keeps the update that brought the directory key of an epoch.
+pub(crate) fn put_key_update(batch: &mut Batch, epoch: u64, update: &proto::SealedDirectoryEntry) {
+    batch.put(RecordKey::new(KEY_UPDATES, epoch.to_be_bytes()), encode(update));
+}
+
+/// Returns the update that brought the directory key of an epoch; the first has none.
+pub(crate) fn key_update(
+    records: &dyn Records,
+    epoch: u64,
+) -> Result<Option<proto::SealedDirectoryEntry>, OrgError> {
+    read(records, &RecordKey::new(KEY_UPDATES, epoch.to_be_bytes()))
 }
 
 pub(crate) fn read<T: WireMessage>(records: &dyn Records, key: &RecordKey) -> Result<Option<T>, OrgError> {

@@ -7,7 +7,7 @@ use core::time::Duration;
 
 use chancery_crypto::rng::{CryptoRng, seeded};
 use chancery_crypto::signature::{SigningKey, VerifyingKey};
-use chancery_identity::{DeviceKeys, DisplayName, Handle, Organisation};
+use chancery_identity::{DeviceKeys, DisplayName, Handle, Organisation, key_epoch};
 use chancery_wire::records::{Batch, RecordKey};
 use chancery_wire::{Timestamp, Unverified, proto};
 
@@ -22,6 +22,8 @@ mod books;
 mod devices;
 mod enrol;
 mod founding;
+mod standing;
+mod tree;
 
 const NOW: Timestamp = Timestamp::from_millis(1_700_000_000_000);
 const WEEK: Duration = DEFAULT_INVITATION_LIFETIME;
@@ -47,6 +49,21 @@ fn name(text: &str) -> DisplayName {
 
 fn handle(text: &str) -> Handle {
     Handle::parse(text).unwrap()
+}
+
+/// The directory entries that are to be published once the relay has all updates of the key.
+fn pending_entries(store: &Store) -> Vec<proto::SealedDirectoryEntry> {
+    let mut store = store.clone();
+    loop {
+        let pending = Desk::pending_directory(&store).unwrap();
+        if pending.first().is_none_or(|entry| key_epoch(entry) != Some(0)) {
+            return pending;
+        }
+        for update in pending {
+            let batch = Desk::directory_published(&store, &update.entry_id, update.version, 0).unwrap();
+            apply(&mut store, &batch);
+        }
+    }
 }
 
 struct World {

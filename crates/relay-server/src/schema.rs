@@ -70,7 +70,7 @@ CREATE TABLE log_note (
 
 // Questions to the log, each served by an index; the terms are those of the indexes, character by character.
 pub(crate) const LOG_ABOUT: &str = "SELECT position FROM log
-    WHERE substr(leaf, 2, 1) = ?1 AND substr(leaf, 11, 16) = ?2 ORDER BY position LIMIT 1";
+    WHERE substr(leaf, 2, 1) = ?1 AND substr(leaf, 11, 16) = ?2 ORDER BY position DESC LIMIT 1";
 pub(crate) const LOG_COMMITMENT: &str = "SELECT position FROM log
     WHERE substr(leaf, 59, 32) = ?2 AND substr(leaf, 2, 1) = ?1 ORDER BY position LIMIT 1";
 pub(crate) const LOG_DEVICES: &str = "SELECT substr(leaf, 11, 16) FROM log

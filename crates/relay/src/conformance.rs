@@ -277,7 +277,7 @@ fn log(storage: &mut dyn Storage) -> Result<(), Failure> {
     law(storage.log_page(3, 1_000)? == [two] && storage.log_page(4, 1)?.is_empty(), "the log ends")?;
     let about = |kind, subject| storage.log_about(kind, &[subject; 16]);
     let found = [about(LeafKind::Credential, 2)?, about(LeafKind::DeviceRevoked, 1)?];
-    law(found == [Some(1), Some(2)], "the first entry about a subject is found")?;
+    law(found == [Some(3), Some(2)], "the newest entry about a subject is found")?;
     law(about(LeafKind::DeviceRevoked, 2)?.is_none(), "under its kind only")?;
     let committed = storage.log_commitment(LeafKind::Credential, &[2; 32])?;
     law(committed == Some(1), "the first entry with a commitment is found")?;

@@ -71,6 +71,11 @@ impl Log {
         Ok(())
     }
 
+    /// When the newest checkpoint was signed.
+    fn signed_at(&self) -> Timestamp {
+        self.checkpoint.as_ref().map_or(Timestamp::default(), Checkpoint::time)
+    }
+
     /// The checkpoint for exactly the entries that there are, if it has been signed.
     fn signed(&self) -> Option<&Checkpoint> {
         self.checkpoint.as_ref().filter(|checkpoint| checkpoint.size() == self.head.size())
@@ -108,7 +113,8 @@ impl Step<'_> {
             return Ok(index);
         }
         let log = &self.relay.log;
-        let now = self.now.max(log.head.time());
+        // No leaf is older than a checkpoint without it (R-LOG-5).
+        let now = self.now.max(log.head.time()).max(log.signed_at());
         let submission = log.authority.prepare(kind, statement, now).map_err(refusal)?;
         self.may_enter(&submission.leaf)?;
         self.append(&submission)
@@ -157,6 +163,10 @@ impl Step<'_> {
                 of_another || ended(&leaf.subject)?
             }
             LeafKind::MemberRevoked => about(LeafKind::MemberRevoked, member.as_bytes())?.is_some(),
+            LeafKind::Directory => match about(LeafKind::Directory, &leaf.subject)? {
+                Some(last) => self.leaf(last)?.object >= leaf.object,
+                None => false,
+            },
             _ => false,
         };
         if conflicts { Err(RefusalCode::Conflict.into()) } else { Ok(()) }
@@ -287,9 +297,8 @@ impl Step<'_> {
             next = next.saturating_add(1);
         }
         page.more = next < size;
-        if !page.more {
-            page.checkpoint = self.checkpoint()?;
-        }
+        page.checkpoint = self.checkpoint()?;
+        page.proof = hashes(Tree(self.storage).consistency(next, size)?);
         Ok(Body::LogPage(page))
     }
 
@@ -320,8 +329,7 @@ impl Step<'_> {
     /// R-RELAY-53. What is signed is stored in the transaction of the entries, and leaves after it.
     fn sign_checkpoint(&mut self) -> Result<String, StorageError> {
         let log = &self.relay.log;
-        let last = log.checkpoint.as_ref().map_or(Timestamp::default(), Checkpoint::time);
-        let time = self.now.max(last).max(log.head.time());
+        let time = self.now.max(log.signed_at()).max(log.head.time());
         let (org, what) = (log.authority.organisation().id(), (log.head.size(), log.head.root()));
         let checkpoint = Checkpoint::sign(&self.relay.log_key, &org, what, time, self.rng);
         let note = checkpoint.note().to_string();

@@ -303,7 +303,7 @@ impl Storage for MemoryStorage {
     }
 
     fn log_about(&self, kind: LeafKind, subject: &[u8; 16]) -> Result<Option<u64>, StorageError> {
-        Ok(self.leaves(kind).find(|(_, leaf)| leaf.subject == *subject).map(|(index, _)| index))
+        Ok(self.leaves(kind).filter(|(_, leaf)| leaf.subject == *subject).map(|(index, _)| index).last())
     }
 
     fn log_commitment(&self, kind: LeafKind, commitment: &[u8; 32]) -> Result<Option<u64>, StorageError> {

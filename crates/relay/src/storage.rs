@@ -273,7 +273,7 @@ pub trait Storage {
     /// contents have `bytes` bytes or more.
     fn log_page(&self, from: u64, bytes: usize) -> Result<Vec<LogEntry>, StorageError>;
 
-    /// Returns the index of the first entry of a kind about a subject.
+    /// Returns the index of the newest entry of a kind about a subject.
     fn log_about(&self, kind: LeafKind, subject: &[u8; 16]) -> Result<Option<u64>, StorageError>;
 
     /// Returns the index of the first entry of a kind with a commitment.

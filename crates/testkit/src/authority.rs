@@ -6,13 +6,14 @@ use chancery_crypto::signature::SigningKey;
 use chancery_engine::{Draft, Effect, Input, LogStatus, Notice, fork_proof, log_size, log_status};
 use chancery_identity::log::{Leaf, LeafKind, short_issuer};
 use chancery_identity::{
-    Capabilities, DirectoryKey, Issuer, IssuerId, LogError, MemberId, OrgId, Policy, SUITE, sign,
+    Capabilities, DirectoryKey, Issuer, IssuerId, MemberId, OrgId, Policy, SUITE, key_epoch, sign,
 };
-use chancery_wire::Timestamp;
 use chancery_wire::proto::{
-    ForkProof, IssuerBody, IssuerRevocationBody, LogPage, PolicyBody, RevocationBody, Revoked,
+    DeskSettings, ForkProof, IssuerBody, IssuerRevocationBody, LogPage, PolicyBody, RevocationBody, Revoked,
     SealedDirectoryEntry, Signed,
 };
+use chancery_wire::records::{RecordKey, Table};
+use chancery_wire::{Limit, Timestamp, decode};
 
 use crate::log::OrgLog;
 use crate::person::PersonId;
@@ -57,7 +58,7 @@ impl World {
     pub fn append(&mut self, kind: LeafKind, statement: &Signed) -> u64 {
         let index = self.log.append(kind, statement, self.now);
         if matches!(kind, LeafKind::Root | LeafKind::Issuer) {
-            self.exchange.know(self.log.authority().organisation().clone());
+            self.exchange.append(&self.desk, kind, statement, self.now);
         }
         index
     }
@@ -77,8 +78,17 @@ impl World {
 
     /// Commits to a directory entry in the log.
     pub fn commit_to(&mut self, sealed: &SealedDirectoryEntry) {
-        let key = DirectoryKey::new(Secret::from_slice(&self.directory_key).expect("32 bytes"));
-        let signed = key.open(sealed).expect("sealed for the directory").into_unchecked();
+        let Some(epoch) = key_epoch(sealed).filter(|epoch| *epoch != 0) else {
+            // An update of the directory key, which the log says nothing of.
+            return;
+        };
+        let signed = self
+            .desk_directory_key()
+            .at(epoch)
+            .expect("a past epoch")
+            .open(sealed)
+            .expect("sealed for the directory")
+            .into_unchecked();
         let entry = self
             .log
             .authority()
@@ -88,6 +98,15 @@ impl World {
         let signer = (self.authority.issuer_id(), self.authority.key());
         let what = (&entry.member_id(), sealed.version, &signed);
         self.log.commit(signer, what, self.now, self.rng.as_mut());
+    }
+
+    /// The directory's key of this epoch, as the desk has it.
+    fn desk_directory_key(&self) -> DirectoryKey {
+        const SETTINGS: Table = Table(0x0200);
+        let bytes = &self.desk_disk[&RecordKey::new(SETTINGS, [])];
+        let settings = decode::<DeskSettings>(bytes, Limit::RECORD).expect("sound").into_unchecked();
+        let key = Secret::from_slice(&settings.directory_key).expect("32 bytes");
+        DirectoryKey::new(settings.key_epoch, key).expect("an epoch")
     }
 
     /// Makes the statement that ends a device, or with `whole` its member.
@@ -190,35 +209,15 @@ impl World {
         page.more
     }
 
-    /// Returns the pages that a device lacks.
-    pub fn pages(&mut self, id: PersonId) -> Vec<LogPage> {
-        let mut at = log_size(&self.people[id.0].disk).expect("readable");
-        let mut pages: Vec<LogPage> = Vec::new();
-        while pages.last().is_none_or(|page| page.more) {
-            let page = self.log.page(at, PAGE, self.now, self.rng.as_mut());
-            at += page.entries.len() as u64;
-            pages.push(page);
-        }
-        pages
-    }
-
-    /// Has a device look at pages before it takes any of them over.
-    ///
-    /// # Errors
-    ///
-    /// What it finds.
-    pub fn check_pages(&mut self, id: PersonId, pages: &[LogPage]) -> Result<(), LogError> {
-        let now = self.clock_of(id);
-        let person = &mut self.people[id.0];
-        person.start(now);
-        let engine = person.engine.as_ref().expect("started");
-        engine.check_log_pages(&person.disk, pages).expect("readable")
-    }
-
     /// Returns by what leaves name the issuer that enrols.
     #[must_use]
     pub fn enrolling_issuer(&self) -> [u8; 16] {
         short_issuer(&self.authority.issuer_id())
+    }
+
+    /// Returns a page of at most `most` entries.
+    pub fn page_of(&mut self, from: u64, most: usize) -> LogPage {
+        self.log.page(from, most, self.now, self.rng.as_mut())
     }
 
     /// Returns the page that the log has from `from` on.

@@ -14,9 +14,10 @@ use chancery_crypto::signature::SigningKey;
 use chancery_engine::{Engine, Input};
 use chancery_identity::log::LeafKind;
 use chancery_identity::prekey::VerifiedUpload;
-use chancery_identity::{Credential, DeviceKeys, DirectoryKey, DisplayName, Handle, IssuerId, Organisation};
+use chancery_identity::{Credential, DeviceKeys, DisplayName, Handle, IssuerId, Organisation};
 use chancery_org::{
-    Answered, Desk, DeskKeys, InvitationLink, Invite, PendingEnrolment, RelayPlace, found, request,
+    Answered, Desk, DeskKeys, DirectoryKeys, InvitationLink, Invite, PendingEnrolment, RelayPlace, found,
+    request,
 };
 use chancery_wire::records::Batch;
 use chancery_wire::{Timestamp, Unverified, proto};
@@ -35,8 +36,8 @@ pub const RELAY_PIN: [u8; 32] = [0x70; 32];
 pub struct Company {
     /// The verified public document.
     pub organisation: Organisation,
-    /// What the directory is sealed under.
-    pub directory_key: DirectoryKey,
+    /// What bob's device holds of the directory's keys.
+    pub directory_keys: DirectoryKeys,
     /// The enrolment desk.
     pub desk: Desk,
     /// What the desk has on its disk.
@@ -99,7 +100,7 @@ impl Company {
         let mut disk = Disk::new();
         commit(&mut disk, new.records);
         let (alice, _) = Member::enrol("alice", &desk, &mut disk, rng);
-        let (bob, directory_key) = Member::enrol("bob", &desk, &mut disk, rng);
+        let (bob, directory_keys) = Member::enrol("bob", &desk, &mut disk, rng);
         // With randomness of its own, so that nothing that follows depends on how long the log is.
         let mut own = seeded([seed ^ 0x55; 32]);
         let mut log = OrgLog::new(&organisation, log_key, NOW);
@@ -108,12 +109,13 @@ impl Company {
         let signer = (issuer, &SigningKey::from_seed(key));
         for member in [&alice, &bob] {
             log.append(LeafKind::Credential, member.credential.signed(), NOW);
-            let entry = directory_key.open(&member.entry).expect("sealed for the directory").into_unchecked();
+            let entry =
+                directory_keys.key().open(&member.entry).expect("sealed for the directory").into_unchecked();
             let what = (&member.credential.member_id(), member.entry.version, &entry);
             log.commit(signer, what, NOW, &mut own);
         }
         let log = log.page(0, usize::MAX, NOW, &mut own);
-        Self { organisation, directory_key, desk, desk_disk: disk, desk_keys, alice, bob, log }
+        Self { organisation, directory_keys, desk, desk_disk: disk, desk_keys, alice, bob, log }
     }
 
     /// Has an enrolled device take over the log.
@@ -152,7 +154,7 @@ impl Company {
 }
 
 impl Member {
-    fn enrol(handle: &str, desk: &Desk, disk: &mut Disk, rng: &mut dyn CryptoRng) -> (Self, DirectoryKey) {
+    fn enrol(handle: &str, desk: &Desk, disk: &mut Disk, rng: &mut dyn CryptoRng) -> (Self, DirectoryKeys) {
         let organisation = desk.organisation();
         let (link, batch) = invite(handle, desk, disk, rng);
         commit(disk, batch);
@@ -185,7 +187,7 @@ impl Member {
             answer: answered.reply,
             entry: answered.directory.expect("a new member"),
         };
-        (member, enrolment.directory_key)
+        (member, enrolment.directory_keys)
     }
 
     /// What the device proves itself with.

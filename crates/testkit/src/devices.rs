@@ -10,17 +10,18 @@ use chancery_crypto::signature::SigningKey;
 use chancery_engine::{Event, events};
 use chancery_identity::log::{Leaf, LeafKind, short_issuer};
 use chancery_identity::{
-    Capabilities, DeviceId, DeviceKeys, DirectoryKey, DisplayName, Handle, IssuerId, MemberId, SUITE, sign,
+    Capabilities, DeviceId, DeviceKeys, DisplayName, Handle, IssuerId, MemberId, SUITE, sign,
 };
-use chancery_org::{CLOCK_TOLERANCE, DeskKeys, Enrolment};
+use chancery_org::{CLOCK_TOLERANCE, Desk, DeskKeys, DirectoryKeys, Enrolment};
 use chancery_relay::Storage as _;
 use chancery_wire::proto::{
-    CredentialBody, DirectoryEntryBody, OutboxTarget, PeerRecord, SealedDirectoryEntry, SentRecord, Signed,
+    CredentialBody, DirectoryEntryBody, DirectoryKeysRecord, OutboxTarget, PeerRecord, SealedDirectoryEntry,
+    SentRecord, Signed,
 };
 use chancery_wire::records::{RecordKey, Table};
 use chancery_wire::{Timestamp, Unverified};
 
-use crate::person::{Disk, PersonId};
+use crate::person::{Disk, PersonId, commit};
 use crate::world::World;
 
 /// How long a credential lasts.
@@ -158,7 +159,7 @@ impl World {
             handle: Handle::parse(&handle).expect("a good handle"),
             name: DisplayName::parse(&handle).expect("a good name"),
             organisation_name: DisplayName::parse("Acme").expect("a good name"),
-            directory_key: self.directory_key(),
+            directory_keys: self.directory_keys(of),
         };
         self.install(&keys, &enrolment)
     }
@@ -168,6 +169,30 @@ impl World {
         let member_id = self.people[id.0].member_id;
         self.people[id.0].handle.clear();
         self.publish_devices(member_id);
+    }
+
+    /// Has the desk remove all devices of a member whom it enrolled: it changes the directory key. They hear of it, or
+    /// not, as the directory tells.
+    pub fn offboard(&mut self, id: PersonId) {
+        let member = (&self.people[id.0].member_id, None);
+        let removed = self.desk.remove_devices(&self.desk_disk, member, self.now, self.rng.as_mut());
+        commit(&mut self.desk_disk, removed.expect("a member").batch);
+        self.publish_directory();
+    }
+
+    /// Publishes what the desk has made since.
+    pub(crate) fn publish_directory(&mut self) {
+        loop {
+            let entries = Desk::pending_directory(&self.desk_disk).expect("readable");
+            if entries.is_empty() {
+                return;
+            }
+            self.publish(&entries);
+            for entry in entries {
+                let batch = Desk::directory_published(&self.desk_disk, &entry.entry_id, entry.version, 0);
+                commit(&mut self.desk_disk, batch.expect("readable"));
+            }
+        }
     }
 
     /// Publishes which devices a member has.
@@ -219,12 +244,19 @@ impl World {
         };
         let signed = sign::sign_directory_entry(&self.authority.key, &body, self.rng.as_mut());
         let entry_id = random_bytes(self.rng.as_mut());
-        self.directory_key().seal(&signed, &entry_id, version, self.rng.as_mut())
+        let keys = self.directory_keys(PersonId(0));
+        keys.key().seal(&signed, &entry_id, version, self.rng.as_mut())
     }
 
-    /// The directory's key, which every device has.
-    fn directory_key(&self) -> DirectoryKey {
-        DirectoryKey::new(Secret::from_slice(&self.directory_key).expect("32 bytes"))
+    /// The directory keys of a device. A device that is added here has those of another, place in the key tree included.
+    #[must_use]
+    pub fn directory_keys(&self, of: PersonId) -> DirectoryKeys {
+        const DIRECTORY_KEYS: Table = Table(0x0113);
+        let bytes = &self.people[of.0].disk[&RecordKey::new(DIRECTORY_KEYS, [])];
+        let record = chancery_wire::decode::<DirectoryKeysRecord>(bytes, chancery_wire::Limit::RECORD);
+        let record = record.expect("sound").into_unchecked();
+        let (key, path) = ((record.epoch, &*record.directory_key), (record.slot, &*record.key_path));
+        DirectoryKeys::from_parts(key, path).expect("sound")
     }
 
     /// Puts back what was on a device's disk at an earlier time.

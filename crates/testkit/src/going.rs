@@ -174,11 +174,16 @@ impl World {
 
     /// Returns whether the connection lasted.
     fn sync_directory(&mut self, id: PersonId, line: &mut Line) -> bool {
-        let after = directory_cursor(&self.people[id.0].disk).expect("readable");
-        let request = client_frame::Body::SyncDirectory(SyncDirectory { after });
-        let Some(relay_frame::Body::DirectoryPage(page)) = self.ask(line, request) else { return false };
-        self.handle(id, Input::Directory(&page));
-        true
+        loop {
+            let after = directory_cursor(&self.people[id.0].disk).expect("readable");
+            let request = client_frame::Body::SyncDirectory(SyncDirectory { after });
+            let Some(relay_frame::Body::DirectoryPage(page)) = self.ask(line, request) else { return false };
+            self.handle(id, Input::Directory(&page));
+            let cursor = directory_cursor(&self.people[id.0].disk).expect("readable");
+            if !page.more && page.changes.last().is_none_or(|change| cursor >= change.sequence) {
+                return true;
+            }
+        }
     }
 
     fn log_in(&mut self, id: PersonId) -> Line {

@@ -38,11 +38,6 @@ impl Exchange {
         Self { relay, storage, next_connection: 1 }
     }
 
-    /// Has the relay know what the log has of the organisation.
-    pub(crate) fn know(&mut self, organisation: Organisation) {
-        self.relay = Relay::new(organisation, PIN, Limits::default());
-    }
-
     /// Kills the relay: whatever it did not commit is gone, and so are all connections.
     pub(crate) fn restart(&mut self) {
         let organisation = self.relay.organisation().clone();
@@ -68,6 +63,12 @@ impl Exchange {
 
     /// Puts a device's credential into the relay's log, as the desk.
     pub(crate) fn vouch(&mut self, desk: &Desk, credential: &Signed, now: Timestamp) {
+        self.append(desk, LeafKind::Credential, credential, now);
+    }
+
+    /// Puts a statement into the relay's log, as the desk. The relay lets in whom its own log has, whatever log devices are
+    /// shown.
+    pub(crate) fn append(&mut self, desk: &Desk, kind: LeafKind, statement: &Signed, now: Timestamp) {
         // Not the world's: what else happens in it does not depend on this.
         let rng = &mut seeded([0x73; 32]);
         let mut line = self.connect(now, rng);
@@ -76,7 +77,7 @@ impl Exchange {
         let who = Some(login::Who::Credential(desk.credential().signed().clone()));
         let done = self.request(&mut line, client_frame::Body::Login(Login { who, signature }), now, rng);
         assert!(matches!(done, relay_frame::Body::Done(_)), "{done:?}");
-        let (kind, statement) = (LeafKind::Credential.number().into(), Some(credential.clone()));
+        let (kind, statement) = (kind.number().into(), Some(statement.clone()));
         let append = client_frame::Body::AppendLog(AppendLog { kind, statement });
         let appended = self.request(&mut line, append, now, rng);
         assert!(matches!(appended, relay_frame::Body::Appended(_)), "{appended:?}");

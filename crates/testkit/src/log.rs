@@ -7,7 +7,7 @@ use chancery_crypto::merkle::{self, Hash};
 use chancery_crypto::rng::CryptoRng;
 use chancery_crypto::signature::SigningKey;
 use chancery_identity::checkpoint::Checkpoint;
-use chancery_identity::log::{Leaf, LeafKind, LogHead, commitment};
+use chancery_identity::log::{Leaf, LeafKind, LogHead, commitment, directory_object};
 use chancery_identity::{Authority, IssuerId, MemberId, Organisation, sign};
 use chancery_wire::Timestamp;
 use chancery_wire::proto::{self, LogEntry, LogPage, Revoked};
@@ -76,7 +76,7 @@ impl OrgLog {
             issuer_id: issuer.as_bytes().to_vec(),
             kind: LeafKind::Directory.number().into(),
             subject: member.as_bytes().to_vec(),
-            object: [[0; 8], version.to_be_bytes()].concat(),
+            object: directory_object(version).to_vec(),
             commitment: commitment(LeafKind::Directory, entry).to_vec(),
         };
         let statement = sign::sign_log_commitment(key, &body, rng);
@@ -133,9 +133,16 @@ impl OrgLog {
     pub fn page(&mut self, from: u64, most: usize, now: Timestamp, rng: &mut dyn CryptoRng) -> LogPage {
         let from = usize::try_from(from).expect("small").min(self.entries.len());
         let entries: Vec<_> = self.entries[from..].iter().take(most).cloned().collect();
-        let more = from + entries.len() < self.entries.len();
-        let checkpoint = if more { String::new() } else { self.checkpoint(now, rng) };
-        LogPage { entries, more, checkpoint }
+        let end = from + entries.len();
+        let more = end < self.entries.len();
+        let proof = if more && end > 0 { self.consistency(end) } else { Vec::new() };
+        LogPage { entries, more, checkpoint: self.checkpoint(now, rng), proof }
+    }
+
+    /// Proves that the first entries are the beginning of all.
+    fn consistency(&self, of: usize) -> Vec<Vec<u8>> {
+        let proof = merkle::consistency_proof(&self.leaves, of).expect("fewer than all");
+        proof.iter().map(|hash| hash.to_vec()).collect()
     }
 
     /// Returns the newest checkpoint; the log signs anew when it has grown, and every ten minutes.

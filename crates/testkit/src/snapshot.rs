@@ -23,7 +23,6 @@ pub struct Snapshot {
     authority: Authority,
     offices: Offices,
     log: OrgLog,
-    directory_key: Vec<u8>,
     devices: Vec<Stored>,
     directory: Vec<DirectoryRow>,
     /// The relay's log, and its newest checkpoint.
@@ -74,7 +73,6 @@ impl World {
             authority: self.authority,
             offices: self.offices,
             log: self.log,
-            directory_key: self.directory_key,
             devices,
             directory,
             relay_log,
@@ -111,7 +109,6 @@ impl Snapshot {
             offices: self.offices.clone(),
             log: self.log.clone(),
             shown: std::collections::BTreeMap::new(),
-            directory_key: self.directory_key.clone(),
             weather: crate::weather::Weather::default(),
         }
     }

@@ -54,7 +54,6 @@ pub struct World {
     pub(crate) log: OrgLog,
     /// To whom the relay shows another one.
     pub(crate) shown: BTreeMap<PersonId, OrgLog>,
-    pub(crate) directory_key: Vec<u8>,
     pub(crate) weather: Weather,
 }
 
@@ -97,7 +96,6 @@ impl World {
             offices,
             log,
             shown: BTreeMap::new(),
-            directory_key: Vec::new(),
             weather: Weather::default(),
         }
     }
@@ -136,7 +134,6 @@ impl World {
         commit(&mut self.desk_disk, answered.batch);
         let enrolment =
             pending.complete(&self.organisation, &keys, &answered.reply, self.now).expect("an honest answer");
-        self.directory_key = enrolment.directory_key.secret().expose().to_vec();
         self.append(LeafKind::Credential, &enrolment.credential.signed().clone());
         self.publish_directory();
         self.install(&keys, &enrolment)
@@ -169,15 +166,6 @@ impl World {
             self.desk.invite(&self.desk_disk, invite, self.now, self.rng.as_mut()).expect("a free handle");
         commit(&mut self.desk_disk, invited.batch);
         invited.link
-    }
-
-    fn publish_directory(&mut self) {
-        let entries = Desk::pending_directory(&self.desk_disk).expect("readable");
-        self.publish(&entries);
-        for entry in entries {
-            let batch = Desk::directory_published(&self.desk_disk, &entry.entry_id, entry.version, 0);
-            commit(&mut self.desk_disk, batch.expect("readable"));
-        }
     }
 
     /// Publishes directory entries as the desk, which commits to them in the log before.

@@ -60,28 +60,46 @@ fn a_hundred_thousand_devices_are_taken_over_page_by_page_r_engine_30() {
 }
 
 #[test]
-fn pages_that_do_not_lead_to_their_checkpoint_are_given_to_nobody_r_engine_30() {
+fn a_page_that_does_not_begin_what_is_signed_is_dropped_r_log_7() {
     let (mut world, alice, _) = World::pair(2);
     vouch(&mut world, 2 * PAGE);
-    let good = world.pages(alice);
-    assert_eq!(good.len(), 2);
-    assert_eq!(world.check_pages(alice, &good), Ok(()));
+    let (from, before) = (log_size(&world.disk(alice)).unwrap(), world.disk(alice));
+    let good = world.page_of(from, 2800);
+    assert!(good.more && !good.proof.is_empty());
+    let mut cases = Vec::new();
     let mut bad = good.clone();
-    bad[0].entries.swap(0, 1);
-    assert_eq!(world.check_pages(alice, &bad), Err(LogError::NotAuthentic));
-    assert_eq!(world.check_pages(alice, &good[..1]), Err(LogError::Malformed));
-    let before = world.disk(alice);
+    bad.entries.swap(0, 1);
+    cases.push((bad, LogError::NotAuthentic));
+    let mut bad = good.clone();
+    bad.proof[0][0] ^= 1;
+    cases.push((bad, LogError::NotAuthentic));
+    let mut bad = good.clone();
+    bad.proof[0].pop();
+    cases.push((bad, LogError::Malformed));
+    let mut bad = good.clone();
+    bad.proof.clear();
+    cases.push((bad, LogError::NotAuthentic));
+    let mut bad = good.clone();
+    bad.entries.truncate(100);
+    cases.push((bad, LogError::NotAuthentic));
+    let mut bad = good.clone();
+    bad.checkpoint.clear();
+    cases.push((bad, LogError::Malformed));
+    for (number, (bad, error)) in cases.iter().enumerate() {
+        world.give_page(alice, from, bad);
+        assert_eq!(world.notices(alice).last(), Some(&Notice::LogInvalid(*error)), "{number}");
+        assert!(world.disk(alice) == before, "{number}");
+    }
     // A device twice: no honest log says so, whoever has signed it.
-    let from = log_size(&before).unwrap();
-    let twice = good[0].entries[0].clone();
-    let leaf = Leaf::from_bytes(&twice.leaf).unwrap();
+    let leaf = Leaf::from_bytes(&good.entries[0].leaf).unwrap();
     world.log().append_leaf(&leaf, None);
     let mut page = world.page(from);
-    assert_eq!(page.entries.len() as u64, 2 * PAGE + 1);
     world.give_page(alice, from, &page);
     assert_eq!(world.notices(alice).last(), Some(&Notice::LogInvalid(LogError::Duplicate)));
     assert!(world.disk(alice) == before);
     page.entries.clear();
     world.give_page(alice, from, &page);
     assert_eq!(world.log_status(alice).size, from, "a checkpoint alone brings no entries");
+    world.give_page(alice, from, &good);
+    assert_eq!(world.log_status(alice).size, from + PAGE, "the control");
 }

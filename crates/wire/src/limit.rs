@@ -11,8 +11,8 @@ impl Limit {
     pub const ENVELOPE: Self = Self(96 * 1024);
     /// A signed statement about an identity: 16 KiB. Three times a credential.
     pub const STATEMENT: Self = Self(16 * 1024);
-    /// An organisation's public document: 256 KiB. Forty issuers.
-    pub const ORGANISATION: Self = Self(256 * 1024);
+    /// An organisation's public document: 320 KiB. Forty issuers and eight successors of the root.
+    pub const ORGANISATION: Self = Self(320 * 1024);
     /// A prekey bundle: 32 KiB. Twice its size.
     pub const BUNDLE: Self = Self(32 * 1024);
     /// A decrypted content: 64 KiB, the largest bucket.

@@ -33,6 +33,7 @@ print_name_only! {
     proto::DeskSettings => "DeskSettings",
     proto::DeskInvitation => "DeskInvitation",
     proto::DeviceRecord => "DeviceRecord",
+    proto::DirectoryKeysRecord => "DirectoryKeysRecord",
     proto::PendingEnrolmentRecord => "PendingEnrolmentRecord",
     proto::OutboxItem => "OutboxItem",
     proto::SessionRecord => "SessionRecord",

@@ -6,7 +6,7 @@ use std::time::Duration;
 use chancery::organisation::{self, Capabilities};
 use clap::{Args, Subcommand};
 
-use super::{HomeArgs, OrgArgs};
+use super::{HomeArgs, OrgArgs, RootJoinArgs, RootSplitArgs};
 use crate::text;
 
 /// The organisation, and who works in it.
@@ -167,6 +167,10 @@ pub(crate) struct DeskRenewArgs {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum RootCommand {
+    /// Write root.shared, which opens with a number of shares, and print the shares.
+    Split(RootSplitArgs),
+    /// Write root.key again from root.shared and enough shares.
+    Join(RootJoinArgs),
     /// Let the root name its successor, whose key replaces the root's file.
     Succeed(RootSucceedArgs),
 }

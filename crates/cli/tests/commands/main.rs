@@ -7,11 +7,15 @@ mod conversation;
 #[cfg(test)]
 mod devices;
 #[cfg(test)]
+mod invite_list;
+#[cfg(test)]
 mod obstacles;
 #[cfg(test)]
 mod offboarding;
 #[cfg(test)]
 mod refusals;
+#[cfg(test)]
+mod root;
 #[cfg(test)]
 mod serving;
 #[cfg(test)]

@@ -6,12 +6,14 @@ use std::time::Duration;
 
 use chancery_crypto::rng::{CryptoRng, random_bytes};
 use chancery_identity::log::LeafKind;
-use chancery_identity::{DeviceKeys, OrgId};
+use chancery_identity::{DeviceKeys, OrgId, key_epoch};
 use chancery_org::{Desk, DeskKeys, ORDER_KIND, OrgError};
 use chancery_store::{KeySource, Store};
 use chancery_transport::Connector;
 use chancery_transport_ws::WsConnector;
-use chancery_wire::proto::{Acknowledge, Done, Reply, Signed, StoredEnvelope, Subscribe, client_frame};
+use chancery_wire::proto::{
+    Acknowledge, Done, Reply, SealedDirectoryEntry, Signed, StoredEnvelope, Subscribe, client_frame,
+};
 use chancery_wire::records::{Batch, Records};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -258,6 +260,9 @@ impl Office {
     ) -> Result<(Batch, Vec<chancery_org::Reply>), OrgError> {
         if envelope.first() == Some(&ORDER_KIND) {
             let done = self.desk.carry_out(records, envelope, clock::now(), rng)?;
+            if done.key_stays {
+                tracing::warn!("a device was removed, but the directory key has changed as often as it can");
+            }
             return Ok((done.batch, done.replies));
         }
         let answered = self.desk.answer(records, envelope, clock::now(), rng)?;
@@ -291,35 +296,53 @@ impl Office {
         }
     }
 
-    /// Hands the log what waits for it, and then publishes directory entries that the relay does not have yet (R-ORG-41).
+    /// Hands the log what waits for it (R-ORG-41), and then publishes what the relay does not have yet: updates of the
+    /// directory key, and then entries (R-ORG-37).
     pub(super) async fn publish(&self, connection: &Connection) -> Result<(), Error> {
         self.append_all(connection).await?;
-        let pending = self
-            .store()
-            .read(|records| Desk::pending_directory(records).map_err(|error| org_error(&error)))?;
-        for entry in pending {
-            let (entry_id, version) = (entry.entry_id.clone(), entry.version);
-            let state = match connection.state(client_frame::Body::PublishDirectory(entry)).await {
-                Ok(state) => state,
-                Err(error) if error.code() == ErrorCode::RelayConflict => {
-                    let code = error.code().name();
-                    tracing::warn!(
-                        code,
-                        "the relay has a newer directory entry: the desk's store looks as if it was put back from an old copy"
-                    );
-                    self.change(|records| Desk::directory_superseded(records, &entry_id, version))?;
-                    continue;
+        loop {
+            let pending = self
+                .store()
+                .read(|records| Desk::pending_directory(records).map_err(|error| org_error(&error)))?;
+            let updates = pending.first().is_some_and(|entry| key_epoch(entry) == Some(0));
+            for entry in pending {
+                let settled = self.publish_one(connection, entry).await?;
+                // What is sealed under a key must not come before the key. A refused entry holds up nothing.
+                if updates && !settled {
+                    return Ok(());
                 }
-                // It stays to be published; neither other entries nor enrolments wait for it.
-                Err(error) if is_refusal(error.code()) => {
-                    tracing::warn!(code = error.code().name(), "a directory entry was refused");
-                    continue;
-                }
-                Err(error) => return Err(error),
-            };
-            self.change(|records| Desk::directory_published(records, &entry_id, version, state.directory))?;
+            }
+            if !updates {
+                return Ok(());
+            }
         }
-        Ok(())
+    }
+
+    /// Publishes one entry or update; returns whether it waits no longer.
+    async fn publish_one(&self, connection: &Connection, entry: SealedDirectoryEntry) -> Result<bool, Error> {
+        let (entry_id, version) = (entry.entry_id.clone(), entry.version);
+        match connection.state(client_frame::Body::PublishDirectory(entry)).await {
+            Ok(state) => {
+                let directory = state.directory;
+                self.change(|records| Desk::directory_published(records, &entry_id, version, directory))?;
+                Ok(true)
+            }
+            Err(error) if error.code() == ErrorCode::RelayConflict => {
+                let code = error.code().name();
+                tracing::warn!(
+                    code,
+                    "the relay has a newer directory entry: the desk's store looks as if it was put back from an old copy"
+                );
+                self.change(|records| Desk::directory_superseded(records, &entry_id, version))?;
+                Ok(true)
+            }
+            // It stays to be published; enrolments do not wait for it.
+            Err(error) if is_refusal(error.code()) => {
+                tracing::warn!(code = error.code().name(), "a directory entry was refused");
+                Ok(false)
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// Commits what the desk makes of its records.

@@ -3,11 +3,11 @@
 use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 
-use chancery_crypto::merkle::Hash;
+use chancery_crypto::merkle::{Hash, verify_consistency};
 use chancery_crypto::rng::CryptoRng;
 use chancery_identity::checkpoint::{Checkpoint, prove_fork};
 use chancery_identity::log::{Leaf, LogHead};
-use chancery_identity::{Authority, Change, DeviceId, LogError, MemberId};
+use chancery_identity::{Authority, Change, DeviceId, LogError, MemberId, RelayRecord};
 use chancery_wire::Timestamp;
 use chancery_wire::proto::{ForkProof, LogDeviceRecord, LogPage, LogRecord};
 use chancery_wire::records::{Overlay, Records};
@@ -20,6 +20,9 @@ use crate::error::EngineError;
 use crate::log::state::{self, FORKED, Note, ROLLED_BACK, SOUND, WITHHELD};
 use crate::log::{claims, ended, hashes};
 use crate::tables::{DIRECTORY_CURSOR, LOG_DEVICE, LOG_FORK, LOG_MEMBER, key, save, save_number};
+
+/// Longest consistency proof: 128 hashes, two for each level of the largest log.
+const MAX_PROOF: usize = 128;
 
 /// Why a page is not taken over.
 enum Bad {
@@ -117,7 +120,11 @@ impl<'a, 'b> Replay<'a, 'b> {
             let leaf = Leaf::from_bytes(&entry.leaf).ok_or(LogError::Malformed)?;
             let index = self.head.size();
             self.head.push(&leaf)?;
+            let is_placed = self.authority.organisation().relay().is_some();
             let change = self.authority.apply(index, &leaf, entry.content.as_ref())?;
+            if !is_placed {
+                self.check_first_relay(me.device)?;
+            }
             self.is_shown |= leaf.kind.is_shown();
             self.leaves.push(leaf.hash());
             self.note(index, &leaf, change)?;
@@ -129,35 +136,46 @@ impl<'a, 'b> Replay<'a, 'b> {
                 (self.authority.policy_sequence() > 0).then(|| self.authority.policy().to_proto());
             state::save_authority(self.records, &mut self.log, &self.authority, self.groups);
         }
-        if !page.more {
-            self.confirm(me.device, &page.checkpoint, now)?;
-        }
+        self.confirm(me.device, page, now)?;
         state::save_record(self.records, &self.log);
         self.news.is_first = before == 0;
         self.news.authority = Some(self.authority);
         Ok(self.news)
     }
 
-    /// Ends a page that goes as far as a checkpoint (R-LOG-7).
-    fn confirm(&mut self, device: &Device, note: &str, now: Timestamp) -> Result<(), Bad> {
-        let checkpoint = state::verify_note(device, &self.authority, note)?;
-        if checkpoint.size() != self.head.size() || *checkpoint.root() != self.head.root() {
+    /// Ends a page: its checkpoint must be of what was taken over, or prove that it begins what it is of (R-LOG-7).
+    fn confirm(&mut self, device: &Device, page: &LogPage, now: Timestamp) -> Result<(), Bad> {
+        let checkpoint = state::verify_note(device, &self.authority, &page.checkpoint)?;
+        if !begins(&self.head, &checkpoint, &page.proof)? {
             return Err(LogError::NotAuthentic.into());
         }
-        if checkpoint.time().as_millis() < self.log.time {
+        let is_of_more = !self.log.root.is_empty() && checkpoint.size() > self.log.size;
+        if is_of_more && checkpoint.time().as_millis() < self.log.time {
             // More entries than before, and an earlier time.
             self.news.proof = proof_with(device, &self.authority, self.records, &checkpoint)?;
+        } else if checkpoint.size() >= self.log.size && checkpoint.time().as_millis() >= self.log.time {
+            adopt(self.records, &mut self.log, &checkpoint, now);
         }
-        adopt(self.records, &mut self.log, &checkpoint, now);
-        self.news.checkpoint = Some(checkpoint);
+        if checkpoint.size() == self.head.size() {
+            self.news.checkpoint = Some(checkpoint);
+        }
         Ok(())
+    }
+
+    /// The first relay record must name the key of the relay by which this device connected (R-LOG-7).
+    fn check_first_relay(&self, device: &Device) -> Result<(), LogError> {
+        let known = device.organisation().relay().map(RelayRecord::log_key);
+        match (self.authority.organisation().relay(), known) {
+            (Some(first), Some(known)) if first.log_key() != known => Err(LogError::NotAuthentic),
+            _ => Ok(()),
+        }
     }
 
     /// Stores what an entry says of devices, members and the directory.
     fn note(&mut self, index: u64, leaf: &Leaf, change: Change) -> Result<(), Bad> {
         let ended = index.saturating_add(1);
         match change {
-            Change::Credential { device, member, hash } => {
+            Change::Credential { device, member, issuer: _, hash } => {
                 if super::device(self.records, &device)?.is_some() {
                     return Err(LogError::Duplicate.into());
                 }
@@ -175,25 +193,35 @@ impl<'a, 'b> Replay<'a, 'b> {
             }
             Change::DeviceRevoked { device, member } => {
                 let of = member.as_bytes().to_vec();
-                let new = LogDeviceRecord { member_id: of, index, ..LogDeviceRecord::default() };
+                let new = LogDeviceRecord { member_id: of.clone(), index, ..LogDeviceRecord::default() };
                 let mut row = super::device(self.records, &device)?.unwrap_or(new);
-                if row.ended == 0 {
-                    row.ended = ended;
-                    save(self.records, key(LOG_DEVICE, &[device.as_bytes()]), &row);
-                    self.news.devices.push(device);
+                if row.member_id != of {
+                    return Err(LogError::NotPermitted.into());
                 }
+                if row.ended != 0 {
+                    return Err(LogError::Duplicate.into());
+                }
+                row.ended = ended;
+                save(self.records, key(LOG_DEVICE, &[device.as_bytes()]), &row);
+                self.news.devices.push(device);
             }
             Change::MemberRevoked(member) => {
                 let mut row = super::member(self.records, &member)?;
-                if row.ended == 0 {
-                    row.ended = ended;
-                    save(self.records, key(LOG_MEMBER, &[member.as_bytes()]), &row);
-                    self.news.members.push(member);
+                if row.ended != 0 {
+                    return Err(LogError::Duplicate.into());
                 }
+                row.ended = ended;
+                save(self.records, key(LOG_MEMBER, &[member.as_bytes()]), &row);
+                self.news.members.push(member);
             }
-            Change::Directory { member, hash } => {
+            Change::Directory { member, issuer, version, hash } => {
                 let mut row = super::member(self.records, &member)?;
+                if version <= row.version {
+                    return Err(LogError::OutOfOrder.into());
+                }
                 row.directory = hash.to_vec();
+                row.version = version;
+                row.issuer = issuer.as_bytes().to_vec();
                 save(self.records, key(LOG_MEMBER, &[member.as_bytes()]), &row);
                 self.news.entries.insert(member);
             }
@@ -203,6 +231,19 @@ impl<'a, 'b> Replay<'a, 'b> {
         }
         Ok(())
     }
+}
+
+/// Whether what was taken over is the beginning of what a checkpoint is of.
+fn begins(head: &LogHead, checkpoint: &Checkpoint, proof: &[Vec<u8>]) -> Result<bool, LogError> {
+    if checkpoint.size() == head.size() {
+        return Ok(*checkpoint.root() == head.root());
+    }
+    if proof.len() > MAX_PROOF || checkpoint.size() < head.size() {
+        return Ok(false);
+    }
+    let hashes: Option<Vec<Hash>> = proof.iter().map(|hash| hash.as_slice().try_into().ok()).collect();
+    let path = hashes.ok_or(LogError::Malformed)?;
+    Ok(verify_consistency(head.size(), &head.root(), checkpoint.size(), checkpoint.root(), &path))
 }
 
 /// Makes a checkpoint the newest.

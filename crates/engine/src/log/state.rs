@@ -4,11 +4,10 @@ use alloc::string::String;
 
 use chancery_crypto::signature::VerifyingKey;
 use chancery_identity::checkpoint::Checkpoint;
-use chancery_identity::log::{Leaf, LeafKind, LogHead};
+use chancery_identity::log::LogHead;
 use chancery_identity::{Authority, LogError, MemberId, Organisation};
-use chancery_wire::proto::{AuthorityRecord, LogPage, LogRecord, RelayRecordBody};
+use chancery_wire::proto::{AuthorityRecord, LogRecord};
 use chancery_wire::records::{Overlay, RecordKey, Records};
-use chancery_wire::{Limit, decode};
 
 use crate::device::Device;
 use crate::error::EngineError;
@@ -168,44 +167,4 @@ pub(crate) fn verify_note(
 ) -> Result<Checkpoint, LogError> {
     let key = log_key(device, authority).ok_or(LogError::NotPermitted)?;
     Checkpoint::verify(note, &device.organisation().id(), key)
-}
-
-/// Checks that pages which follow on what is stored lead to the checkpoint of the last one. Whether their statements hold
-/// is checked when they are taken over.
-pub(crate) fn check_pages(
-    device: &Device,
-    authority: &Authority,
-    records: &dyn Records,
-    pages: &[LogPage],
-) -> Result<Result<(), LogError>, EngineError> {
-    let head = head(&record(records)?)?;
-    Ok(lead_to_checkpoint(device, authority, head, pages))
-}
-
-fn lead_to_checkpoint(
-    device: &Device,
-    authority: &Authority,
-    mut head: LogHead,
-    pages: &[LogPage],
-) -> Result<(), LogError> {
-    let mut moved = None;
-    for entry in pages.iter().flat_map(|page| &page.entries) {
-        let leaf = Leaf::from_bytes(&entry.leaf).ok_or(LogError::Malformed)?;
-        head.push(&leaf)?;
-        if leaf.kind == LeafKind::Relay {
-            moved = entry.content.as_ref();
-        }
-    }
-    let note = pages.last().map_or("", |page| &page.checkpoint);
-    let checkpoint = match moved {
-        None => verify_note(device, authority, note)?,
-        Some(relay) => {
-            let body = decode::<RelayRecordBody>(&relay.body, Limit::STATEMENT);
-            let key = VerifyingKey::from_bytes(&body.map_err(|_| LogError::Malformed)?.unchecked().log_key);
-            let key = key.map_err(|_| LogError::Malformed)?;
-            Checkpoint::verify(note, &device.organisation().id(), &key)?
-        }
-    };
-    let is_of_these = checkpoint.size() == head.size() && *checkpoint.root() == head.root();
-    if is_of_these { Ok(()) } else { Err(LogError::NotAuthentic) }
 }

@@ -6,6 +6,7 @@ use chancery_crypto::kdf::mac;
 use chancery_crypto::label;
 use chancery_crypto::secret::{Secret, SecretBytes};
 use chancery_crypto::x25519::DhSecret;
+use chancery_identity::LAST_KEY_EPOCH;
 use chancery_wire::encode;
 use proto::enrolment_answer::Outcome;
 
@@ -218,6 +219,9 @@ fn a_device_takes_no_credential_that_is_not_for_its_keys() {
         name: "Alice".into(),
         organisation_name: "Acme".into(),
         directory_key: [1; 32].to_vec(),
+        key_epoch: 1,
+        slot: (1 << 21) - 1,
+        key_path: [2; 22 * 32].to_vec(),
     };
     let mut check = |change: &dyn Fn(&mut proto::Enrolled)| {
         let pending = world.request(&link, &keys);
@@ -230,7 +234,7 @@ fn a_device_takes_no_credential_that_is_not_for_its_keys() {
         pending.complete(&world.public, &keys, &reply, NOW).map(|_| ())
     };
     assert_eq!(check(&|_| {}), Ok(()));
-    let bad: [&dyn Fn(&mut proto::Enrolled); 8] = [
+    let bad: [&dyn Fn(&mut proto::Enrolled); 14] = [
         &|enrolled| enrolled.credential = Some(bob.signed().clone()),
         &|enrolled| enrolled.credential = Some(foreign.signed().clone()),
         &|enrolled| enrolled.credential = None,
@@ -239,6 +243,12 @@ fn a_device_takes_no_credential_that_is_not_for_its_keys() {
         &|enrolled| enrolled.organisation_name.clear(),
         &|enrolled| enrolled.directory_key.push(0),
         &|enrolled| enrolled.directory_key.clear(),
+        &|enrolled| enrolled.key_epoch = 0,
+        &|enrolled| enrolled.key_epoch = LAST_KEY_EPOCH + 1,
+        &|enrolled| enrolled.slot = 1 << 21,
+        &|enrolled| enrolled.slot = u32::MAX,
+        &|enrolled| enrolled.key_path.truncate(21 * 32),
+        &|enrolled| enrolled.key_path.push(0),
     ];
     for (index, change) in bad.into_iter().enumerate() {
         assert_eq!(check(change), Err(EnrolError::NotAuthentic), "case {index}");

@@ -77,9 +77,16 @@ impl World {
     }
 
     fn publish(&mut self) {
-        for entry in Desk::pending_directory(&self.store).unwrap() {
-            let batch = Desk::directory_published(&self.store, &entry.entry_id, entry.version, 1).unwrap();
-            apply(&mut self.store, &batch);
+        loop {
+            let pending = Desk::pending_directory(&self.store).unwrap();
+            if pending.is_empty() {
+                return;
+            }
+            for entry in pending {
+                let batch =
+                    Desk::directory_published(&self.store, &entry.entry_id, entry.version, 1).unwrap();
+                apply(&mut self.store, &batch);
+            }
         }
     }
 
@@ -100,8 +107,11 @@ impl World {
     /// The devices in the newest entry that waits for publication.
     fn pending_devices(&self) -> Vec<Vec<DeviceId>> {
         let key = state::settings(&self.store).unwrap().directory_key;
-        let pending = Desk::pending_directory(&self.store).unwrap();
-        let open = |entry| self.public.open_directory_entry(&key, entry).unwrap().device_ids().to_vec();
+        let pending = state::pending_index(&self.store).unwrap();
+        let open = |id: &[u8; 16]| {
+            let entry = state::entry(&self.store, id).unwrap().unwrap();
+            self.public.open_directory_entry(&key, &entry).unwrap().device_ids().to_vec()
+        };
         pending.iter().map(open).collect()
     }
 }
@@ -115,11 +125,13 @@ fn an_enrolment_enters_the_log_device_first_and_then_the_directory_r_org_40() {
     world.flush(&mut log);
     assert_eq!(next(&world), None);
     let (device, member) = (credential.device_id(), credential.member_id());
-    let expected = Change::Credential { device, member, hash: credential.hash() };
+    let issuer = credential.issuer_id();
+    let expected = Change::Credential { device, member, issuer, hash: credential.hash() };
     let [audit, vouched, listed] = &log.changes[log.changes.len() - 3..] else { panic!("three") };
     assert_eq!((audit, vouched), (&Change::Audit, &expected));
     let hash = Desk::entry_commitment(&world.store, &member).unwrap().unwrap();
-    assert_eq!(listed, &Change::Directory { member, hash }, "R-LOG-10");
+    let version = Desk::pending_directory(&world.store).unwrap()[0].version;
+    assert_eq!(listed, &Change::Directory { member, issuer, version, hash }, "R-LOG-10");
 }
 
 #[test]

@@ -92,8 +92,7 @@ impl World {
     /// The newest directory entry of a member: version and devices.
     fn listed(&self, device: &Device) -> (u64, Vec<DeviceId>) {
         let key = crate::state::settings(&self.store).unwrap().directory_key;
-        let entries = Desk::pending_directory(&self.store).unwrap();
-        entries
+        pending_entries(&self.store)
             .iter()
             .map(|entry| self.public.open_directory_entry(&key, entry).unwrap())
             .find(|entry| entry.member_id() == device.credential.member_id())
@@ -286,7 +285,7 @@ fn world_device(seed: u8) -> DeviceKeys {
 
 /// The removed devices that the relay is told of.
 fn told(world: &World) -> Vec<Vec<u8>> {
-    let pending = Desk::pending_directory(&world.store).unwrap();
+    let pending = pending_entries(&world.store);
     pending.into_iter().flat_map(|entry| entry.removed).collect()
 }
 

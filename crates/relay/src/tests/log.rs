@@ -5,7 +5,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use chancery_crypto::merkle::{self, Hash};
+use chancery_crypto::merkle::{self, Hash, verify_consistency};
 use chancery_crypto::signature::SigningKey;
 use chancery_identity::log::{Leaf, LeafKind, LogHead};
 use chancery_identity::{Authority, Capabilities, LogError, MemberId, Organisation, sign};
@@ -302,7 +302,7 @@ fn a_checkpoint_is_signed_without_entries_after_ten_minutes_r_relay_53() {
 }
 
 #[test]
-fn a_page_ends_when_it_is_full_and_only_the_last_has_a_checkpoint_r_relay_51() {
+fn a_page_ends_when_it_is_full_and_proves_that_it_begins_what_is_signed_r_relay_51() {
     let mut world = World::new();
     for sequence in 1..=90 {
         let policy = policy(&mut world, sequence);
@@ -311,7 +311,7 @@ fn a_page_ends_when_it_is_full_and_only_the_last_has_a_checkpoint_r_relay_51() {
     let desk = world.desk();
     let desks = world.login(&desk);
     let first = page(&mut world, desks, 0);
-    assert!(first.more && first.checkpoint.is_empty(), "R-RELAY-51");
+    assert!(first.more, "R-RELAY-51");
     let bytes =
         |entry: &proto::LogEntry| entry.leaf.len() + entry.content.as_ref().map_or(0, |it| encode(it).len());
     let total: usize = first.entries.iter().map(bytes).sum();
@@ -319,9 +319,14 @@ fn a_page_ends_when_it_is_full_and_only_the_last_has_a_checkpoint_r_relay_51() {
     assert!(without_last < 256 * 1024 && total >= 256 * 1024, "{total}");
     let rest = page(&mut world, desks, first.entries.len() as u64);
     assert!(!rest.more);
+    assert_eq!((&first.checkpoint, rest.proof.len()), (&rest.checkpoint, 0));
+    let checkpoint = world.verified(&rest.checkpoint);
+    let (_, begun) = replay(&world, &first.entries);
+    let proof: Vec<Hash> = first.proof.iter().map(|hash| hash.as_slice().try_into().unwrap()).collect();
+    let begins = |root| verify_consistency(begun.size(), &root, checkpoint.size(), checkpoint.root(), &proof);
+    assert!(begins(begun.root()) && !begins([0; 32]));
     let all = [first.entries, rest.entries].concat();
     let (authority, head) = replay(&world, &all);
-    let checkpoint = world.verified(&rest.checkpoint);
     assert_eq!((checkpoint.size(), *checkpoint.root()), (92, head.root()));
     assert_eq!(authority.policy_sequence(), 90);
     // Somebody who has more than there is sees that by the checkpoint.
@@ -349,10 +354,7 @@ fn strangers_get_checkpoints_with_proofs_and_no_entries_r_relay_52() {
             let now = world.verified(&answer.note);
             let proof: Vec<Hash> =
                 answer.proof.iter().map(|hash| hash.as_slice().try_into().unwrap()).collect();
-            assert!(
-                merkle::verify_consistency(*size, root, now.size(), now.root(), &proof),
-                "R-RELAY-52: {size}"
-            );
+            assert!(verify_consistency(*size, root, now.size(), now.root(), &proof), "R-RELAY-52: {size}");
         }
         for from in [12, 13, u64::MAX] {
             let get = Request::GetCheckpoint(proto::GetCheckpoint { from });

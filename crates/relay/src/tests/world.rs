@@ -12,7 +12,7 @@ use chancery_crypto::rng::{CryptoRng, random_bytes, seeded};
 use chancery_crypto::secret::Secret;
 use chancery_crypto::signature::SigningKey;
 use chancery_identity::checkpoint::Checkpoint;
-use chancery_identity::log::LeafKind;
+use chancery_identity::log::{LeafKind, directory_object};
 use chancery_identity::{
     Capabilities, DeviceId, DeviceKeys, Issuer, MemberId, OrgId, Organisation, login_message, sign,
 };
@@ -244,12 +244,14 @@ impl World {
 
     /// Signs a commitment to something that the log does not show.
     pub(crate) fn committed(&mut self, kind: LeafKind, commitment: [u8; 32]) -> proto::Signed {
+        let version = u64::from(commitment[0]).saturating_add(1);
+        let object = if kind == LeafKind::Directory { directory_object(version) } else { [2; 16] };
         let body = proto::LogCommitmentBody {
             org_id: self.org_id().as_bytes().to_vec(),
             issuer_id: self.issuer_id(),
             kind: kind.number().into(),
             subject: vec![1; 16],
-            object: vec![2; 16],
+            object: object.to_vec(),
             commitment: commitment.to_vec(),
         };
         sign::sign_log_commitment(&self.issuer, &body, &mut *self.rng)

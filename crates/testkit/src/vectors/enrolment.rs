@@ -275,6 +275,10 @@ fn compute_answer(inputs: &Inputs<'_>) -> Computation {
     computed.out("handle", json!(done.handle.as_str()));
     computed.out("name", json!(done.name.as_str()));
     computed.out("organisation_name", json!(done.organisation_name.as_str()));
-    computed.out("directory_key", done.directory_key.secret().expose());
+    let keys = done.directory_keys;
+    computed.out("directory_key", keys.key().secret().expose());
+    computed.out("key_epoch", json!(keys.key().epoch()));
+    computed.out("slot", json!(keys.slot()));
+    computed.out("key_path", keys.path().expose());
     Ok(computed)
 }

@@ -235,7 +235,7 @@ fn directory_entry() -> Vec<Draft> {
             "issuer_seed": sample_hex("enrolling issuer", 64), "org_id": sample_hex("org id", 32),
             "issuer_id": sample_hex("issuer id", 32), "member_id": sample_hex("member alice", 16),
             "handle": "alice", "name": name, "device_ids": devices, "version": version,
-            "directory_key": sample_hex("directory key", 32), "entry_id": sample_hex("entry id", 16),
+            "directory_key": sample_hex("directory key", 32), "key_epoch": 258, "entry_id": sample_hex("entry id", 16),
             "rng_seed": sample_hex("hedge directory", 32),
         })
     };
@@ -261,17 +261,20 @@ fn compute_directory_entry(inputs: &Inputs<'_>) -> Computation {
     };
     let mut draws = Draws::new(inputs.array("rng_seed")?);
     let signed = sign::sign_directory_entry(&book::signer(&issuer_seed)?, &body, draws.rng());
-    let entry = DirectoryKey::new(Secret::from_bytes(key)).seal(&signed, &entry_id, version, draws.rng());
+    let epoch = inputs.number("key_epoch")?;
+    let directory_key = DirectoryKey::new(epoch, Secret::from_bytes(key)).ok_or("key_epoch: none")?;
+    let entry = directory_key.seal(&signed, &entry_id, version, draws.rng());
     let mut computed = Computed::default();
     let signed = statement(&mut computed, inputs, (label::SIGN_DIRECTORY, signed), &issuer_seed)?;
 
     let mut draws = Draws::new(inputs.array("rng_seed")?);
     let (_, salt) = (draws.next::<32>(), draws.next::<32>());
-    let aad = [entry_id.as_slice(), &version.to_be_bytes()].concat();
+    let aad = [entry_id.as_slice(), &version.to_be_bytes(), &epoch.to_be_bytes()].concat();
     let entry_key = book::derive(label::KDF_DIRECTORY_ENTRY, &salt, &[&key], &aad, 32);
     let signed = encode(&signed);
     let plain = book::padded(&signed, (signed.len() + 4).next_multiple_of(4096));
-    let sealed = [salt.to_vec(), book::seal(&entry_key, &aad, &plain)?].concat();
+    let sealed =
+        [epoch.to_be_bytes().to_vec(), salt.to_vec(), book::seal(&entry_key, &aad, &plain)?].concat();
     same("sealed", &entry.sealed, &sealed)?;
     computed.via("aad", &aad);
     computed.via("salt", &salt);

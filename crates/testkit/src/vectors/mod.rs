@@ -10,12 +10,15 @@ use serde_json::{Map, Value, json};
 mod book;
 mod braid;
 mod devices;
+mod directory_keys;
 mod enrolment;
 mod erasure;
 mod identity;
+mod log;
 mod primitives;
 mod run;
 mod sessions;
+mod shares;
 mod storage;
 
 /// Version of the files' format.
@@ -55,8 +58,11 @@ fn plans() -> Vec<Plan> {
     [
         primitives::PLANS,
         identity::PLANS,
+        log::PLANS,
         enrolment::PLANS,
+        shares::PLANS,
         devices::PLANS,
+        directory_keys::PLANS,
         sessions::PLANS,
         run::PLANS,
         erasure::PLANS,
@@ -69,8 +75,11 @@ fn kind(name: &str) -> Option<&'static Kind> {
     let all = [
         primitives::KINDS,
         identity::KINDS,
+        log::KINDS,
         enrolment::KINDS,
+        shares::KINDS,
         devices::KINDS,
+        directory_keys::KINDS,
         sessions::KINDS,
         run::KINDS,
         erasure::KINDS,

@@ -179,7 +179,7 @@ fn what_waits_in_the_mailbox_is_read_before_it_is_given_up_r_engine_29() {
 
 #[test]
 fn a_search_goes_on_where_the_last_one_ended_r_engine_19() {
-    let mut world = World::new(40);
+    let mut world = World::new(23);
     let victim = world.enrol("victim");
     // More sessions than an hour's searches reach, and one behind them.
     let peers: Vec<_> = (0..104).map(|n| world.enrol(&format!("p{n}"))).collect();
