@@ -357,7 +357,7 @@ pub(crate) fn committed(
     body: &proto::LogCommitmentBody,
     step: proto::DeskStep,
 ) -> Result<(), OrgError> {
-    let version = body.object.last_chunk::<8>().map(|version| u64::from_be_bytes(*version));
+    let version = body.object.first_chunk::<8>().map(|version| u64::from_be_bytes(*version));
     match read(records, &body.subject)? {
         Some(record) if version.is_some_and(|version| version >= record.entry_version) => {
             put(batch, &body.subject, &proto::DeskOffboarding { directory: Some(step), ..record });

@@ -140,8 +140,7 @@ pub(crate) fn commit_to_entry(
     (org, member_id, version): (&[u8; 32], &MemberId, u64),
     rng: &mut dyn CryptoRng,
 ) {
-    let mut object = Vec::from([0; 8]);
-    object.extend_from_slice(&version.to_be_bytes());
+    let object = [version.to_be_bytes(), [0; 8]].concat();
     let body = proto::LogCommitmentBody {
         org_id: org.to_vec(),
         issuer_id: issuer.id().as_bytes().to_vec(),

@@ -77,9 +77,16 @@ impl World {
     }
 
     fn publish(&mut self) {
-        for entry in Desk::pending_directory(&self.store).unwrap() {
-            let batch = Desk::directory_published(&self.store, &entry.entry_id, entry.version, 1).unwrap();
-            apply(&mut self.store, &batch);
+        loop {
+            let pending = Desk::pending_directory(&self.store).unwrap();
+            if pending.is_empty() {
+                return;
+            }
+            for entry in pending {
+                let batch =
+                    Desk::directory_published(&self.store, &entry.entry_id, entry.version, 1).unwrap();
+                apply(&mut self.store, &batch);
+            }
         }
     }
 
@@ -100,8 +107,11 @@ impl World {
     /// The devices in the newest entry that waits for publication.
     fn pending_devices(&self) -> Vec<Vec<DeviceId>> {
         let key = state::settings(&self.store).unwrap().directory_key;
-        let pending = Desk::pending_directory(&self.store).unwrap();
-        let open = |entry| self.public.open_directory_entry(&key, entry).unwrap().device_ids().to_vec();
+        let pending = state::pending_index(&self.store).unwrap();
+        let open = |id: &[u8; 16]| {
+            let entry = state::entry(&self.store, id).unwrap().unwrap();
+            self.public.open_directory_entry(&key, &entry).unwrap().device_ids().to_vec()
+        };
         pending.iter().map(open).collect()
     }
 }
