@@ -63,6 +63,9 @@
 //!   [`Client::send`], [`Client::sync`], [`Client::events`] and [`Client::history`] use it. An application that
 //!   stays open awaits [`Client::follow`] in a task, and [`Client::changes`] says when there are new events.
 //! - Whoever is named by a `&str` is named by handle, or by the text of a [`MemberId`].
+//! - [`Client::log_status`] and [`Client::policy`] say what the organisation's log and policy allow. When it is forked, stale,
+//!   rolled back or withheld, messages wait ([`Sent::waiting`]) and reading goes on. A device that the organisation has ended
+//!   destroys its home: [`ErrorCode::Revoked`].
 //! - [`organisation`] founds an organisation, invites people and answers their enrolments.
 //! - [`KeySource`] opens a home or an organisation: a passphrase, the bytes of a system's key store
 //!   ([`Secret::from_slice`]), or a key file ([`read_or_create_key_file`], [`read_key_file`]).

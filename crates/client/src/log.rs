@@ -103,18 +103,8 @@ pub(crate) async fn before_sending(
     shared: &Arc<Shared>,
     connection: &Connection,
 ) -> Result<Option<Error>, Error> {
-    let brought_up = match check(shared, connection).await {
-        Ok(false) => Ok(()),
-        Ok(true) => match Mailbox::open(shared).await {
-            Ok(mailbox) => mailbox.sync_directory(shared).await,
-            Err(error) => Err(error),
-        },
-        Err(error) => Err(error),
-    };
-    match brought_up {
-        Err(error) if error.code() == ErrorCode::LogInvalid => return Ok(Some(error)),
-        Err(error) => return Err(error),
-        Ok(()) => {}
+    if check(shared, connection).await? {
+        Mailbox::open(shared).await?.sync_directory(shared).await?;
     }
     // The relay may have shown less than it has said.
     let status = shared.worker.call(|state| state.read(|records| log_status(records, clock::now()))).await?;

@@ -111,6 +111,22 @@ impl OrgLog {
         cut
     }
 
+    /// Returns the first entries as a log of their own, which nobody checks.
+    #[must_use]
+    pub fn cut_leaves(&self, size: usize) -> Self {
+        let mut cut = Self {
+            head: LogHead::default(),
+            entries: Vec::new(),
+            leaves: Vec::new(),
+            newest: None,
+            ..self.clone()
+        };
+        for entry in &self.entries[..size] {
+            cut.append_leaf(&Leaf::from_bytes(&entry.leaf).expect("own leaf"), entry.content.clone());
+        }
+        cut
+    }
+
     /// Returns how many entries there are.
     #[must_use]
     pub fn size(&self) -> u64 {

@@ -103,3 +103,23 @@ fn a_page_that_does_not_begin_what_is_signed_is_dropped_r_log_7() {
     world.give_page(alice, from, &good);
     assert_eq!(world.log_status(alice).size, from + PAGE, "the control");
 }
+
+#[test]
+fn a_checkpoint_in_the_middle_of_many_pages_leads_to_the_rest_of_them_r_engine_30() {
+    let (mut world, alice, bob) = World::pair(3);
+    vouch(&mut world, 2 * PAGE + 7);
+    assert!(world.sync_log_page(alice));
+    let half = world.disk(alice);
+    assert!(world.check_log(alice));
+    assert_eq!(world.log_status(alice).size, world.log().size());
+    // The same with a relay that shows fewer entries than its own page has promised.
+    world.restore(alice, half);
+    let cut = world.log().cut_leaves(usize::try_from(PAGE).unwrap() + 100);
+    world.show(alice, Some(cut));
+    world.check_log(alice);
+    assert!(!world.log_status(alice).state.allows_sealing());
+    world.show(alice, None);
+    world.say(bob, alice, "all is there again");
+    world.run();
+    assert_eq!(world.log_status(alice).state, LogState::Current);
+}

@@ -149,14 +149,14 @@ impl<'a, 'b> Replay<'a, 'b> {
         if !begins(&self.head, &checkpoint, &page.proof)? {
             return Err(LogError::NotAuthentic.into());
         }
-        let is_of_more = !self.log.root.is_empty() && checkpoint.size() > self.log.size;
-        if is_of_more && checkpoint.time().as_millis() < self.log.time {
-            // More entries than before, and an earlier time.
-            self.news.proof = proof_with(device, &self.authority, self.records, &checkpoint)?;
-        } else if checkpoint.size() >= self.log.size && checkpoint.time().as_millis() >= self.log.time {
+        let (size, time) = (checkpoint.size(), checkpoint.time().as_millis());
+        if size >= self.log.size && time >= self.log.time {
             adopt(self.records, &mut self.log, &checkpoint, now);
+        } else if size != self.log.size {
+            // More entries and an earlier time, or fewer and a later one, contradict what was signed before.
+            self.news.proof = proof_with(device, &self.authority, self.records, &checkpoint)?;
         }
-        if checkpoint.size() == self.head.size() {
+        if size == self.head.size() {
             self.news.checkpoint = Some(checkpoint);
         }
         Ok(())
@@ -345,11 +345,14 @@ fn proof_with(
 ) -> Result<Option<ForkProof>, EngineError> {
     let Some(note) = state::note(records, Note::Newest)? else { return Ok(None) };
     let Ok(own) = state::verify_note(device, authority, &note) else { return Ok(None) };
-    if other.size() <= own.size() && hashes::root_at(records, other.size())? == *other.root() {
+    // The newest checkpoint may be of more entries than were taken over so far.
+    let here = state::head(&state::record(records)?)?.size();
+    if other.size() <= here && hashes::root_at(records, other.size())? == *other.root() {
         // They agree about entries; what is left are times.
         return Ok(prove_fork(&own, other, &[]).filter(|proof| proof.root.is_empty()));
     }
-    let leaves = if other.size() <= own.size() { hashes::leaves(records, own.size())? } else { Vec::new() };
+    let larger = own.size().max(other.size());
+    let leaves = if larger <= here { hashes::leaves(records, larger)? } else { Vec::new() };
     Ok(prove_fork(&own, other, &leaves))
 }
 

@@ -285,6 +285,8 @@ fn nothing_is_sealed_for_a_member_once_the_page_came_that_ends_them_r_engine_35(
         world.flush(alice);
         // The control: with the end ignored, all of it would be readable.
         assert_eq!(world.mail(bob).len() == mail, known);
+        world.sync(bob);
+        assert_eq!(world.heard(bob).contains(&"after the page".to_owned()), !known);
         assert_eq!(world.session(alice, bob).0.is_none(), known, "sessions went once the mailbox was read");
         let left = Notice::MemberLeft { member: world.member_id(bob) };
         assert_eq!(told(&world, alice, left), usize::from(known));
@@ -292,8 +294,7 @@ fn nothing_is_sealed_for_a_member_once_the_page_came_that_ends_them_r_engine_35(
         let events = events(&world.disk(alice), usize::MAX).unwrap();
         let is_left = |event: &Event| *event == Event::MemberLeft { member };
         assert_eq!(events.iter().any(|(_, event)| is_left(event)), known);
-        assert_eq!(told(&world, bob, Notice::Revoked), 0);
-        world.sync_log(bob);
+        assert_eq!(told(&world, bob, Notice::Revoked), 1, "and bob's own device knows");
         assert_eq!(world.log_status(bob).state, LogState::Revoked);
     }
 }
