@@ -335,11 +335,14 @@ pub(crate) fn held_by(
 pub(crate) fn check_may_sign(
     records: &dyn Records,
     organisation: &Organisation,
-    admin: &AdminKeys,
-    capability: Capabilities,
+    (admin, capability): (&AdminKeys, Capabilities),
+    now: Timestamp,
 ) -> Result<(), OrgError> {
-    let ended = issuer(records, admin.issuer().id().as_bytes())?.is_some_and(|note| note.ended != 0);
-    if ended || !admin.issuer().is_issuer_of(organisation, capability) {
+    let id = admin.issuer().id();
+    let ended = issuer(records, id.as_bytes())?.is_some_and(|note| note.ended != 0);
+    let is_valid =
+        organisation.issuer(&id).is_some_and(|issuer| issuer.not_before() <= now && now < issuer.not_after());
+    if ended || !is_valid || !admin.issuer().is_issuer_of(organisation, capability) {
         return Err(OrgError::WrongKeys);
     }
     Ok(())

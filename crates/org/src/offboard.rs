@@ -126,7 +126,7 @@ impl Desk {
         rng: &mut dyn CryptoRng,
     ) -> Result<Batch, OrgError> {
         let mut batch = Batch::default();
-        ceremony::check_may_sign(records, &self.organisation, admin, Capabilities::OFFBOARD)?;
+        ceremony::check_may_sign(records, &self.organisation, (admin, Capabilities::OFFBOARD), now)?;
         if let (None, Some(last)) = (state::member_of_handle(records, handle)?, last_of(records, handle)?) {
             if is_given_up(records, &last)? {
                 self.queue_end_of_member(admin, (records, &mut batch), &last, rng)?;

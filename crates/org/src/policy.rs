@@ -47,7 +47,7 @@ impl Desk {
         if Policy::from_proto(&policy.to_proto()) != Ok(*policy) {
             return Err(OrgError::PolicyOutOfRange);
         }
-        ceremony::check_may_sign(records, &self.organisation, admin, Capabilities::POLICY)?;
+        ceremony::check_may_sign(records, &self.organisation, (admin, Capabilities::POLICY), now)?;
         if before == *policy {
             return Ok(batch);
         }
@@ -104,7 +104,7 @@ impl Desk {
         if members.len() > MAX_SUCCESSOR_MEMBERS {
             return Err(OrgError::TooManySuccessors);
         }
-        ceremony::check_may_sign(records, &self.organisation, admin, Capabilities::GROUPS)?;
+        ceremony::check_may_sign(records, &self.organisation, (admin, Capabilities::GROUPS), now)?;
         let key = RecordKey::new(GROUP_SUCCESSORS, *group);
         let before: Option<proto::Signed> = state::read(records, &key)?;
         let before = before.map(|signed| queue::body::<proto::GroupSuccessorBody>(&signed)).transpose()?;

@@ -112,13 +112,23 @@ impl Office {
     /// Connects and logs in as the desk; returns what the relay says that it has.
     async fn connect(&self) -> Result<(Connection, mpsc::Receiver<Push>, Done), Error> {
         let (keys, credential) = (self.desk.device_keys(), self.desk.credential().signed());
-        match self.log_in(keys, credential).await {
+        let logged_in = match self.log_in(keys, credential).await {
             Err(error) if error.code() == ErrorCode::RelayNotAuthorised && self.former()?.is_some() => {
-                self.introduce().await?;
-                self.log_in(keys, credential).await
+                match self.introduce().await {
+                    Ok(()) => self.log_in(keys, credential).await,
+                    Err(error) => Err(error),
+                }
             }
             other => other,
-        }
+        };
+        logged_in.map_err(|error| match error.code() {
+            // Its log lacks the desk's issuer, and nobody who may log in is left to append it.
+            ErrorCode::RelayNotAuthorised => {
+                let text = "start the relay again with the organisation's public folder as it is now";
+                Error::with(ErrorCode::RelayNotAuthorised, text)
+            }
+            _ => error,
+        })
     }
 
     fn former(&self) -> Result<Option<DeskKeys>, Error> {

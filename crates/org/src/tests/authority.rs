@@ -348,6 +348,10 @@ fn only_keys_that_may_offboard_do_r_org_42() {
     let alice = handle("alice");
     let refused = world.desk.offboard(&keys, (&world.store, &alice), NOW, &mut *world.rng);
     assert_eq!(refused.unwrap_err(), OrgError::WrongKeys);
+    // Nor do those whose time is over: the log would refuse what they sign.
+    let late = NOW.after(crate::ISSUER_VALIDITY);
+    let refused = world.desk.offboard(&world.admin, (&world.store, &alice), late, &mut *world.rng);
+    assert_eq!(refused.unwrap_err(), OrgError::WrongKeys);
 }
 
 /// The default policy with a change.
