@@ -1,5 +1,7 @@
 //! The command line: what can be typed, and what `--help` teaches.
 
+mod authority;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -8,6 +10,8 @@ use clap::{Args, Parser, Subcommand};
 use tracing_subscriber::filter::LevelFilter;
 
 use crate::text;
+
+pub(crate) use authority::*;
 
 /// How long an invitation holds unless told otherwise.
 const DEFAULT_VALID: &str = "7d";
@@ -98,6 +102,8 @@ pub(crate) enum Command {
     Receive(ReceiveArgs),
     /// Print the conversation with a member.
     History(HistoryArgs),
+    /// Print what the organisation's log says of you.
+    Monitor(MonitorArgs),
     /// Watch an organisation, three members and a relay at work on this machine.
     Demo,
 }
@@ -112,17 +118,31 @@ pub(crate) enum OrgCommand {
     Serve(ServeArgs),
     /// Invite somebody: prints a link that works once.
     Invite(InviteArgs),
-    /// Put the root's key into the hands of several people.
+    /// End a member: every device, for ever.
+    Offboard(OffboardArgs),
+    /// Check, by the log and the relay, that somebody who was offboarded is gone.
+    VerifyOffboarded(VerifyOffboardedArgs),
+    /// End one device of a member.
+    RemoveDevice(OrgRemoveDeviceArgs),
+    /// Name, list and end issuers.
+    #[command(subcommand)]
+    Issuer(IssuerCommand),
+    /// Look after the desk's keys.
+    #[command(subcommand)]
+    Desk(DeskCommand),
+    /// Look after the root's key.
     #[command(subcommand)]
     Root(RootCommand),
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum RootCommand {
-    /// Write root.shared, which opens with a number of shares, and print the shares.
-    Split(RootSplitArgs),
-    /// Write root.key again from root.shared and enough shares.
-    Join(RootJoinArgs),
+    /// Show and set what every client enforces.
+    #[command(subcommand)]
+    Policy(PolicyCommand),
+    /// Say who takes groups over when their last administrator is gone.
+    #[command(subcommand)]
+    GroupSuccessor(GroupSuccessorCommand),
+    /// Print the records of administrative acts, each checked against its commitment.
+    Audit(AuditArgs),
+    /// Say what the log is, and what waits for it.
+    Log(LogArgs),
 }
 
 /// The organisation's folder and its key.

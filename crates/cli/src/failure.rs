@@ -65,6 +65,23 @@ const fn hint(code: ErrorCode) -> Option<&'static str> {
         ErrorCode::StoreNotFound => Some("run `chancery enroll` or `chancery org init` first"),
         ErrorCode::NotApproved => Some("approve its code, then run the same command again"),
         ErrorCode::RelayNotRecorded => Some("use `chancery org relay`"),
+        ErrorCode::StatementRefused => {
+            Some("see `chancery org log`, which can drop it, and `chancery org issuer list`")
+        }
+        ErrorCode::StatementQueued => {
+            Some("start the relay; `chancery org serve` or `chancery org log` hands it over")
+        }
+        ErrorCode::DeskExpired => Some("use `chancery org desk renew` with the root's key"),
+        ErrorCode::KeysNotPermitted => {
+            Some("name another issuer's file with --admin; see `chancery org issuer list`")
+        }
+        ErrorCode::RootNotNewest => Some("bring the newest root.key with --root"),
+        ErrorCode::IssuerUnknown => Some("see `chancery org issuer list`"),
+        ErrorCode::IssuerInUse => Some("use `chancery org desk renew`"),
+        ErrorCode::NotOffboarded => Some("run `chancery org offboard` again, with the relay running"),
+        ErrorCode::LogNotBelieved => {
+            Some("do not trust this relay: find out whether its data was put back from an old copy")
+        }
         _ => None,
     }
 }

@@ -81,6 +81,7 @@ async fn dispatch(cli: Cli, output: Output) -> Result<(), Failure> {
         Command::Send(args) => send::run(&args, output).await,
         Command::Receive(args) => receive::run(&args, output).await,
         Command::History(args) => history::run(&args, output).await,
+        Command::Monitor(args) => org::monitor(&args, output).await,
         Command::Demo => match demo::run(output.is_json()).await? {
             true => Ok(()),
             false => Err(Failure::DemoFailed),

@@ -1,12 +1,16 @@
 //! `chancery org`: founding an organisation, inviting people, answering enrolments.
 
+mod acts;
+mod ceremonies;
+mod log;
+
 use chancery::organisation::{self, RelayAddress};
 use chancery::{Error, ErrorCode};
 use qrcode::render::unicode::Dense1x2;
 use qrcode::{EcLevel, QrCode};
 use serde_json::json;
 
-use crate::args::{InitArgs, OrgCommand, OrgRelayArgs, ServeArgs};
+use crate::args::{DeskCommand, InitArgs, OrgCommand, OrgRelayArgs, RootCommand, ServeArgs};
 use crate::failure::Failure;
 use crate::invite;
 use crate::key::{Purpose, from_supervisor};
@@ -15,13 +19,26 @@ use crate::root;
 use crate::stop::Stop;
 use crate::text::hex;
 
+pub(crate) use log::monitor;
+
 pub(crate) async fn run(command: OrgCommand, output: Output) -> Result<(), Failure> {
     match command {
         OrgCommand::Init(args) => init(&args, output),
         OrgCommand::Relay(args) => relay(&args, output).await,
         OrgCommand::Serve(args) => serve(&args, output).await,
         OrgCommand::Invite(args) => invite::run(&args, output),
-        OrgCommand::Root(command) => root::run(&command, output),
+        OrgCommand::Offboard(args) => acts::offboard(&args, output).await,
+        OrgCommand::VerifyOffboarded(args) => acts::verify_offboarded(&args, output).await,
+        OrgCommand::RemoveDevice(args) => acts::remove_device(&args, output).await,
+        OrgCommand::Issuer(command) => ceremonies::issuer(command, output).await,
+        OrgCommand::Desk(DeskCommand::Renew(args)) => ceremonies::renew_desk(&args, output).await,
+        OrgCommand::Root(RootCommand::Split(args)) => root::split(&args, output),
+        OrgCommand::Root(RootCommand::Join(args)) => root::join(&args, output),
+        OrgCommand::Root(RootCommand::Succeed(args)) => ceremonies::succeed(&args, output).await,
+        OrgCommand::Policy(command) => acts::policy(command, output).await,
+        OrgCommand::GroupSuccessor(command) => acts::group_successor(command, output).await,
+        OrgCommand::Audit(args) => log::audit(&args, output).await,
+        OrgCommand::Log(args) => log::status(&args, output).await,
     }
 }
 

@@ -8,7 +8,7 @@ use chancery::{Error, ErrorCode};
 use chancery_crypto::secret::SecretBytes;
 use serde_json::json;
 
-use crate::args::{RootCommand, RootJoinArgs, RootSplitArgs};
+use crate::args::{RootJoinArgs, RootSplitArgs};
 use crate::failure::{Failure, system};
 use crate::key::Purpose;
 use crate::output::Output;
@@ -17,14 +17,7 @@ use crate::text::hex;
 /// Longest share file, or stdin with shares, in bytes: 16 shares with room to spare. More is a wrong file.
 const MAX_SHARE_FILE: usize = 16 * 1024;
 
-pub(crate) fn run(command: &RootCommand, output: Output) -> Result<(), Failure> {
-    match command {
-        RootCommand::Split(args) => split(args, output),
-        RootCommand::Join(args) => join(args, output),
-    }
-}
-
-fn split(args: &RootSplitArgs, output: Output) -> Result<(), Failure> {
+pub(crate) fn split(args: &RootSplitArgs, output: Output) -> Result<(), Failure> {
     let dir = &args.org.dir;
     let (threshold, count) = (args.threshold, args.shares);
     let (root, shared) = (dir.join(organisation::ROOT_KEY), dir.join(organisation::ROOT_SHARED));
@@ -80,7 +73,7 @@ fn print(shares: &[RootShare], output: Output) -> Result<(), Failure> {
     Ok(())
 }
 
-fn join(args: &RootJoinArgs, output: Output) -> Result<(), Failure> {
+pub(crate) fn join(args: &RootJoinArgs, output: Output) -> Result<(), Failure> {
     let stdin = Path::new("-");
     let passphrase = args.org.key.passphrase_file.as_deref();
     let readers = args.share_file.iter().map(|path| path.as_path()).chain(passphrase);

@@ -186,6 +186,33 @@ codes! {
     /// It was not recorded where the relay is.
     RelayNotRecorded = 602, "relay-not-recorded", Failed,
         "it is not recorded where the relay is; record that first";
+    /// The log refuses a statement, and with it everything that waits behind it.
+    StatementRefused = 603, "statement-refused", Failed,
+        "the relay's log refuses a statement of the organisation; what follows it waits";
+    /// The desk's keys or its issuer's are over, or not yet valid.
+    DeskExpired = 604, "desk-expired", Failed, "the desk's keys are not valid now; renew the desk, or set the clock";
+    /// The keys are not those that this takes.
+    KeysNotPermitted = 605, "keys-not-permitted", NotAuthorised, "these keys may not sign this";
+    /// The root has a successor, or is another organisation's.
+    RootNotNewest = 606, "root-not-newest", NotAuthorised, "this is not the organisation's newest root";
+    /// There is no such issuer.
+    IssuerUnknown = 607, "issuer-unknown", NotFound, "the organisation has no such issuer";
+    /// The desk signs with this issuer.
+    IssuerInUse = 608, "issuer-in-use", Failed, "the desk signs with this issuer; renew the desk first";
+    /// There are as many issuers or roots as there may be.
+    TooManyIssuers = 609, "too-many-issuers", Failed, "the organisation has as many of these as it may have";
+    /// A value of the policy is out of range.
+    PolicyOutOfRange = 610, "policy-out-of-range", Usage,
+        "a policy has a freshness and an offline time of at least 1h and 1 to 16 devices";
+    /// Something of somebody who was offboarded is still there.
+    NotOffboarded = 611, "not-offboarded", Failed, "the offboarding is not verified";
+    /// A record of an administrative act is not what was committed to.
+    ActChanged = 612, "act-changed", Failed, "a record of an administrative act was changed";
+    /// The log is not the one that was verified before.
+    LogNotBelieved = 613, "log-not-believed", NotAuthorised, "the relay's log does not verify";
+    /// It is stored and waits for the log.
+    StatementQueued = 614, "statement-queued", TryLater,
+        "it is stored, and enters the log as soon as the relay can be reached";
 
     /// The text is no share of a root's key.
     ShareDamaged = 620, "share-damaged", NotAuthorised, "the share is damaged or incomplete; compare it with the paper";

@@ -4,19 +4,23 @@
 //! encrypted records), and `public/organisation.bin`, which is all that a relay needs. `root.shared` is the root
 //! once more, under a key that several people hold in shares.
 
+mod administrator;
 mod desk;
 mod list;
+mod log;
 mod log_key;
+mod queue;
 mod root;
+mod verify;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use chancery_crypto::kdf::derive;
-use chancery_crypto::label;
 use chancery_crypto::secret::SecretBytes;
 use chancery_identity::{DisplayName, Handle, MemberId, OrgId, Organisation, RelayRecord};
-use chancery_org::{AdminError, AdminKeys, Desk, DeskKeys, MAX_INVITATION_LIFETIME, OrgError, RelayPlace};
+use chancery_org::{
+    AdminError, AdminKeys, Desk, DeskKeys, MAX_INVITATION_LIFETIME, OrgError, RelayPlace, Unfinished,
+};
 use chancery_store::{KeySource, Store, sealed_file};
 use chancery_wire::records::Records;
 use chancery_wire::{Limit, Timestamp, Unverified, decode, encode, proto};
@@ -25,13 +29,20 @@ use crate::clock;
 use crate::error::{Error, ErrorCode, file};
 use crate::home::{create_private_dir, hex};
 
-pub use chancery_org::DEFAULT_INVITATION_LIFETIME;
+pub use administrator::{Administrator, NewIssuer, RootFile, SignedWith};
+pub use chancery_identity::{Capabilities, IssuerId, Policy};
+pub use chancery_org::{
+    ActFault, DEFAULT_INVITATION_LIFETIME, IssuerInfo, OffboardingPlan, OffboardingReport, OffboardingStep,
+    RecordedAct, capability_names, parse_capabilities,
+};
 pub use desk::serve;
 pub use list::{
     ListError, ListFault, Listed, ListedState, MAX_LIST_LEN, MAX_PEOPLE, PeopleList, compare_list, conflicts,
     invite_list,
 };
+pub use log::Log;
 pub use log_key::{LogKey, fetch_log_key};
+pub use queue::Waiting;
 pub use root::{
     ROOT_SHARED, RootShare, check_join, check_split, discard_shares, join_root, parse_share, remove_root,
     split_root,
@@ -146,12 +157,45 @@ impl Folder {
     }
 
     fn open_desk(&self, key: &KeySource) -> Result<(Organisation, Desk, Store), Error> {
+        // Before a passphrase is stretched for nothing.
+        self.organisation()?;
+        let (secret, store) = self.open_records(key)?;
+        // Opening may have finished what changes it.
         let organisation = self.organisation()?;
-        let secret = sealed_file::read(self.desk(), key)?;
-        let records = records_key(&secret);
         let keys = DeskKeys::from_secret_bytes(secret.expose()).ok_or(ErrorCode::StoreDamaged)?;
         let desk = Desk::new(keys, organisation.clone(), clock::now()).map_err(|error| org_error(&error))?;
-        Ok((organisation, desk, Store::open(self.records(), &records)?))
+        Ok((organisation, desk.with_actor(&who()), store))
+    }
+
+    /// Opens the desk's records, also with keys whose time is over, and returns the contents of the desk's file.
+    fn open_records(&self, key: &KeySource) -> Result<(SecretBytes, Store), Error> {
+        let secret = sealed_file::read(self.desk(), key)?;
+        let mut store = Store::open(self.records(), &records_key(&secret)?)?;
+        match self.finish(&mut store, key)? {
+            Some(renewed) => Ok((renewed, store)),
+            None => Ok((secret, store)),
+        }
+    }
+
+    /// Writes the files that a ceremony has changed and that a crash, or this process, has not written yet; returns
+    /// the contents of the desk's file if that is among them (R-ORG-45).
+    fn finish(&self, store: &mut Store, key: &KeySource) -> Result<Option<SecretBytes>, Error> {
+        let read =
+            |records: &dyn Records| chancery_org::unfinished(records).map_err(|error| org_error(&error));
+        let Unfinished { desk: None, document: None } = store.read(read)? else {
+            // While nobody else can hold a ceremony: the files of an older one must not come after its.
+            return store.transaction(|records| {
+                let Unfinished { desk, document } = read(records)?;
+                if let Some(contents) = &desk {
+                    sealed_file::write(self.desk(), key, contents.expose(), &mut clock::rng()?)?;
+                }
+                if let Some(document) = &document {
+                    self.write_document(document)?;
+                }
+                Ok::<_, Error>((chancery_org::finished(), desk))
+            });
+        };
+        Ok(None)
     }
 }
 
@@ -180,7 +224,7 @@ pub fn found(dir: &Path, name: &str, key: &KeySource) -> Result<Founded, Error> 
     seal(folder.admin(), &new.admin.to_secret_bytes())?;
     let desk = new.desk.to_secret_bytes();
     seal(folder.desk(), &desk)?;
-    let mut store = Store::create(folder.records(), &records_key(&desk), &mut clock::rng()?)?;
+    let mut store = Store::create(folder.records(), &records_key(&desk)?, &mut clock::rng()?)?;
     store.transaction(|_| Ok::<_, Error>((new.records, ())))?;
     folder.write_document(&new.public)?;
     let org_id = new.root.org_id();
@@ -189,8 +233,14 @@ pub fn found(dir: &Path, name: &str, key: &KeySource) -> Result<Founded, Error> 
 
 /// The key of the desk's records follows from the desk's keys: whoever can open those can enrol anyway, and a
 /// passphrase is stretched once and not twice (R-ORG-14).
-fn records_key(desk: &SecretBytes) -> KeySource {
-    KeySource::KeyFile(derive(label::KDF_DESK_RECORDS, &[], &[desk.expose()], &[]))
+fn records_key(desk: &SecretBytes) -> Result<KeySource, Error> {
+    Ok(KeySource::KeyFile(DeskKeys::records_key(desk.expose()).ok_or(ErrorCode::StoreDamaged)?))
+}
+
+/// Who works here, as the environment says: a claim for the records of administrative acts, and no proof.
+fn who() -> String {
+    let names = ["USER", "LOGNAME", "USERNAME"].into_iter().filter_map(|name| std::env::var(name).ok());
+    names.into_iter().find(|name| !name.is_empty()).unwrap_or_else(|| "unknown".to_owned())
 }
 
 /// Returns an organisation's identifier for people to compare, as [`Founded::fingerprint`] has it.
@@ -224,7 +274,24 @@ pub fn record_relay(
         })?;
     Organisation::verify(Unverified::new(document.clone()), Some(organisation.id()))
         .map_err(|_| ErrorCode::Internal)?;
+    note_relay(&folder, key, &document)?;
     folder.write_document(&document)
+}
+
+/// Queues a new relay record for the log, and records the act.
+fn note_relay(folder: &Folder, key: &KeySource, document: &proto::Organisation) -> Result<(), Error> {
+    let (organisation, desk, mut store) = folder.open_desk(key)?;
+    let Some(record) = document.relay.as_ref().filter(|_| document.relay != organisation.as_proto().relay)
+    else {
+        return Ok(());
+    };
+    let body = decode::<proto::RelayRecordBody>(&record.body, Limit::STATEMENT);
+    let place = body.map_err(|_| ErrorCode::Internal)?.into_unchecked().url;
+    let mut rng = clock::rng()?;
+    store.transaction(|records| {
+        let batch = desk.relay_recorded(records, (record, &place), clock::now(), &mut rng);
+        Ok((batch.map_err(|error| org_error(&error))?, ()))
+    })
 }
 
 /// Returns where the relay was recorded to be; needs no key.
@@ -310,6 +377,10 @@ fn org_error(error: &OrgError) -> Error {
         }
         OrgError::TooManyDevices => ErrorCode::TooManyDevices.into(),
         OrgError::WrongKeys => ErrorCode::StoreDamaged.into(),
+        OrgError::OutsideValidity => ErrorCode::DeskExpired.into(),
+        OrgError::PolicyOutOfRange => ErrorCode::PolicyOutOfRange.into(),
+        OrgError::NotAMember => ErrorCode::UnknownRecipient.into(),
+        OrgError::UnknownDevice => ErrorCode::DeviceUnknown.into(),
         _ => Error::with(ErrorCode::Internal, error.to_string()),
     }
 }

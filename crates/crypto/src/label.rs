@@ -55,6 +55,8 @@ labels! {
     HASH_PREKEY = "hash prekey";
     /// Statement that an entry of the log commits to.
     HASH_LOG_STATEMENT = "hash log statement";
+    /// Administrative act that an entry of the log commits to.
+    HASH_ADMINISTRATIVE_ACT = "hash administrative act";
     /// Fingerprint of an envelope, by which a second delivery is noticed.
     HASH_ENVELOPE = "hash envelope";
     /// One directory key out of the next.

@@ -9,6 +9,7 @@ use chancery_crypto::label;
 use chancery_crypto::rng::{CryptoRng, random_bytes};
 use chancery_crypto::secret::SecretBytes;
 use chancery_crypto::signature::VerifyingKey;
+use chancery_identity::log::LeafKind;
 use chancery_identity::{
     Capabilities, DeviceId, DirectoryKey, MAX_DEVICES, MemberId, SUITE, reply_mailbox, sign,
 };
@@ -21,7 +22,7 @@ use crate::found::Dates;
 use crate::places;
 use crate::refusal::Refusal;
 use crate::state::{self, Invitation, InvitationState, Settings, damaged};
-use crate::{Desk, DirectoryKeys, OrgError};
+use crate::{Desk, DirectoryKeys, OrgError, queue};
 
 /// How long a device credential is valid, at most until its issuer's end: two years.
 pub const CREDENTIAL_VALIDITY: Duration = Duration::from_secs(730 * 24 * 60 * 60);
@@ -95,6 +96,10 @@ impl Desk {
         let Some(invitation) = state::invitation(records, &request.invitation_id)? else {
             return Ok(Err(Refusal::Unknown));
         };
+        // Whoever was offboarded has no invitation any more, used or not (R-ORG-42).
+        if state::member(records, &invitation.member_id)?.is_some_and(|member| member.ended != 0) {
+            return Ok(Err(Refusal::Unknown));
+        }
         match &invitation.state {
             InvitationState::Used { by, device_id } if *by == request.keys.fingerprint() => {
                 repeat(work, &invitation.member_id, device_id)
@@ -144,8 +149,11 @@ impl Desk {
         let credential = self.sign_credential(request.keys, (member_id, device_id), issued, *rng)?;
         state::put_credential(batch, &device_id, &credential);
         state::put_used_key(batch, &request.reply_mailbox, &device_id);
+        // Before the directory entry: a reader of the log hears of the device first (R-ORG-40).
+        queue::push(*records, batch, LeafKind::Credential, credential.clone())?;
 
         member.device_ids.push(device_id.as_bytes().to_vec());
+        member.open_invitations.retain(|id| id.as_slice() != request.invitation_id);
         let used = InvitationState::Used { by: request.keys.fingerprint(), device_id };
         let used = Invitation { member_id, expires, state: used };
         state::put_invitation(batch, &request.invitation_id, &used);
@@ -167,7 +175,7 @@ impl Desk {
             member.entry_id = random_bytes::<16>(rng).to_vec();
         }
         member.entry_version = member.entry_version.checked_add(1).ok_or_else(damaged)?.max(now.as_millis());
-        let mut entry = self.seal_entry(key, *member_id, member, rng)?;
+        let mut entry = self.seal_entry(batch, key, (*member_id, member), rng)?;
         entry.removed.clone_from(&member.removed_ids);
         state::put_entry(batch, &entry);
         state::put_member(batch, member_id, member);
@@ -205,9 +213,9 @@ impl Desk {
 
     fn seal_entry(
         &self,
+        batch: &mut Batch,
         key: &DirectoryKey,
-        member_id: MemberId,
-        member: &proto::DeskMember,
+        (member_id, member): (MemberId, &proto::DeskMember),
         rng: &mut dyn CryptoRng,
     ) -> Result<proto::SealedDirectoryEntry, OrgError> {
         let body = proto::DirectoryEntryBody {
@@ -220,7 +228,10 @@ impl Desk {
             version: member.entry_version,
         };
         let signed = sign::sign_directory_entry(self.keys.issuer.signing(), &body, rng);
-        let entry_id = member.entry_id.as_slice().try_into().map_err(|_| damaged())?;
+        let entry_id: &[u8; 16] = member.entry_id.as_slice().try_into().map_err(|_| damaged())?;
+        let org = self.organisation.id();
+        let about = (org.as_bytes(), &member_id, member.entry_version);
+        queue::commit_to_entry(batch, &self.keys.issuer, (entry_id, &signed), about, rng);
         Ok(key.seal(&signed, entry_id, member.entry_version, rng))
     }
 }

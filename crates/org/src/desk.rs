@@ -1,6 +1,6 @@
 //! The enrolment desk and its books: invitations, members, and the directory to publish.
 
-use alloc::string::ToString;
+use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::time::Duration;
 
@@ -13,9 +13,10 @@ use chancery_identity::{
 use chancery_wire::records::{Batch, Records};
 use chancery_wire::{Timestamp, Unverified, proto};
 
+use crate::audit::Act;
 use crate::keys::DeskKeys;
 use crate::state::{self, Invitation, InvitationState, damaged};
-use crate::{InvitationLink, OrgError};
+use crate::{InvitationLink, OrgError, offboard};
 
 /// How long an invitation lives if nobody says otherwise: a week.
 pub const DEFAULT_INVITATION_LIFETIME: Duration = Duration::from_secs(7 * 24 * 60 * 60);
@@ -68,8 +69,13 @@ pub enum MemberState {
         /// When the newest invitation expires.
         expires: Timestamp,
     },
-    /// Has at least one device.
+    /// Has enrolled a device. An administrator may have ended the last one since.
     Enrolled,
+    /// Was offboarded.
+    Ended {
+        /// When.
+        at: Timestamp,
+    },
 }
 
 /// The enrolment desk of one organisation.
@@ -81,6 +87,8 @@ pub struct Desk {
     pub(crate) keys: DeskKeys,
     pub(crate) organisation: Organisation,
     credential: Credential,
+    /// Who works with it, for the records of what they do.
+    pub(crate) actor: String,
 }
 
 impl Desk {
@@ -110,7 +118,13 @@ impl Desk {
         if credential.device_id() != desk.device_id() || !keys.device.match_credential(&credential) {
             return Err(OrgError::WrongKeys);
         }
-        Ok(Self { keys, organisation, credential })
+        Ok(Self { keys, organisation, credential, actor: String::new() })
+    }
+
+    /// Says who works with the desk, for the records of administrative acts (R-ORG-46).
+    #[must_use]
+    pub fn with_actor(self, actor: &str) -> Self {
+        Self { actor: actor.into(), ..self }
     }
 
     /// Returns the desk's own credential, with which it logs in at the relay.
@@ -153,13 +167,15 @@ impl Desk {
             handle: invite.handle.to_string(),
             name: invite.name.to_string(),
             invitation_id: link.invitation_id.to_vec(),
+            open_invitations: [link.invitation_id.to_vec()].into(),
             ..Default::default()
         };
         state::put_member(&mut batch, &member_id, &member);
+        self.record_invitation((records, &mut batch), ("invite", invite, member_id), now, rng)?;
         Ok(Invited { link, member_id, batch })
     }
 
-    /// Invites another device of somebody who has one already (R-ORG-22). The invitation is used like any other.
+    /// Invites another device of somebody who has or had one (R-ORG-22). The invitation is used like any other.
     ///
     /// # Errors
     ///
@@ -172,14 +188,18 @@ impl Desk {
         rng: &mut dyn CryptoRng,
     ) -> Result<Invited, OrgError> {
         let member_id = state::member_of_handle(records, invite.handle)?.ok_or(OrgError::NotAMember)?;
-        let member = state::member(records, &member_id)?.ok_or_else(damaged)?;
+        let mut member = state::member(records, &member_id)?.ok_or_else(damaged)?;
         match member.device_ids.len() {
-            0 => return Err(OrgError::NotAMember),
+            0 if member.entry_id.is_empty() => return Err(OrgError::NotAMember),
             MAX_DEVICES.. => return Err(OrgError::TooManyDevices),
             _ => {}
         }
         let mut batch = Batch::default();
         let link = self.open_invitation((records, &mut batch), (invite, member_id), now, rng)?;
+        member.open_invitations = offboard::open_invitations(records, (&member_id, &member), now)?;
+        member.open_invitations.push(link.invitation_id.to_vec());
+        state::put_member(&mut batch, &member_id, &member);
+        self.record_invitation((records, &mut batch), ("invite device", invite, member_id), now, rng)?;
         Ok(Invited { link, member_id, batch })
     }
 
@@ -192,7 +212,9 @@ impl Desk {
         let mut members = Vec::new();
         for member_id in state::member_ids(records)? {
             let member = state::member(records, &member_id)?.ok_or_else(damaged)?;
-            let state = if member.device_ids.is_empty() {
+            let state = if member.ended != 0 {
+                MemberState::Ended { at: Timestamp::from_millis(member.ended) }
+            } else if member.entry_id.is_empty() {
                 let open = state::invitation(records, &member.invitation_id)?.ok_or_else(damaged)?;
                 MemberState::Open { expires: Timestamp::from_millis(open.expires) }
             } else {
@@ -248,6 +270,19 @@ impl Desk {
         };
         state::put_invitation(batch, &link.invitation_id, &invitation);
         Ok(link)
+    }
+
+    /// Records that somebody was invited (R-ORG-46).
+    fn record_invitation(
+        &self,
+        to: (&dyn Records, &mut Batch),
+        (action, invite, member_id): (&str, Invite<'_>, MemberId),
+        now: Timestamp,
+        rng: &mut dyn CryptoRng,
+    ) -> Result<(), OrgError> {
+        let (target, after) = (invite.handle.as_str(), invite.name.as_str());
+        let act = Act { action, target, after, member: Some(member_id), ..Act::default() };
+        self.record_act(to, &act, now, rng)
     }
 
     /// Gives a handle whose invitation expired unused its member back, and ends the old invitation.

@@ -183,6 +183,8 @@ impl Desk {
             let outcome = if was { Ok(device_id) } else { Err(Refusal::Unknown) };
             return Ok(Decision { outcome, newcomer: None, directory, key_stays: false });
         }
+        let Work { records, batch, rng, .. } = &mut *work;
+        self.queue_end_of_device(*records, batch, (&member_id, &device_id), *rng)?;
         let taken = self.take_out(work, (&member_id, member), &[device_id])?;
         let (directory, key_stays) = (Some(taken.entry), taken.update.is_none());
         Ok(Decision { outcome: Ok(device_id), newcomer: None, directory, key_stays })

@@ -30,6 +30,15 @@ pub enum OrgError {
     /// A new random identifier exists already: the source of randomness is broken; stop.
     #[error("a random identifier was drawn twice")]
     IdentifierTaken,
+    /// A value of the policy is one that no client takes; choose another.
+    #[error("policy is out of range")]
+    PolicyOutOfRange,
+    /// More members are to succeed than a statement may name; name fewer.
+    #[error("too many successors of a group")]
+    TooManySuccessors,
+    /// The device is none of this member's; look at the list.
+    #[error("device is none of this member's")]
+    UnknownDevice,
     /// The store holds no organisation; commit what [`crate::found()`] returned first.
     #[error("the store holds no organisation")]
     NotFounded,
@@ -63,4 +72,16 @@ pub enum AdminError {
     /// The last possible sequence number has been used; nothing can follow it.
     #[error("sequence numbers are used up")]
     SequenceExhausted,
+    /// The document has as many issuers or roots as it may have.
+    #[error("the organisation has too many of these")]
+    TooMany,
+    /// No capability was named, or no time; name some.
+    #[error("an issuer needs a capability and a time")]
+    Malformed,
+    /// There is no such issuer; look at the list.
+    #[error("issuer is not known")]
+    UnknownIssuer,
+    /// The desk signs with this issuer; renew the desk first.
+    #[error("the desk signs with this issuer")]
+    DesksIssuer,
 }

@@ -8,7 +8,7 @@ use chancery_crypto::rng::CryptoRng;
 use chancery_crypto::signature::{SigningKey, VerifyingKey};
 use chancery_crypto::x25519::DhSecret;
 use chancery_identity::{
-    Capabilities, DeviceId, DeviceKeys, DirectoryKey, DisplayName, Issuer, MemberId, SUITE, sign,
+    Capabilities, DeviceId, DeviceKeys, DirectoryKey, DisplayName, Issuer, MemberId, OrgId, SUITE, sign,
 };
 use chancery_wire::records::Batch;
 use chancery_wire::{Timestamp, proto};
@@ -49,9 +49,10 @@ pub fn found(name: &DisplayName, now: Timestamp, rng: &mut dyn CryptoRng) -> New
         [Capabilities::GROUPS, Capabilities::POLICY, Capabilities::LOG, Capabilities::ARCHIVE]
             .into_iter()
             .fold(Capabilities::OFFBOARD, Capabilities::union);
-    let (enrol, enrol_certificate) = issuer(&root, Capabilities::ENROL, validity, rng);
-    let (admin, admin_certificate) = issuer(&root, admin_capabilities, validity, rng);
-    let (desk, desk_statement) = desk(&root, enrol, validity, rng);
+    let org = root.org_id();
+    let (enrol, enrol_certificate) = issuer(&root, (&org, Capabilities::ENROL), validity, rng);
+    let (admin, admin_certificate) = issuer(&root, (&org, admin_capabilities), validity, rng);
+    let (desk, desk_statement) = desk(&org, enrol, validity, rng);
     let public = proto::Organisation {
         root_key: key_bytes(root.signing().verifying_key()),
         issuers: [enrol_certificate, admin_certificate].into(),
@@ -93,16 +94,17 @@ impl Dates {
     }
 }
 
-fn issuer(
+/// Makes an issuer of an organisation, of which this is the newest root.
+pub(crate) fn issuer(
     root: &Root,
-    capabilities: Capabilities,
+    (org, capabilities): (&OrgId, Capabilities),
     dates: Dates,
     rng: &mut dyn CryptoRng,
 ) -> (IssuerKey, proto::Signed) {
     let key = SigningKey::generate(rng);
     let body = proto::IssuerBody {
         suite: SUITE,
-        org_id: root.org_id().as_bytes().to_vec(),
+        org_id: org.as_bytes().to_vec(),
         key: key_bytes(key.verifying_key()),
         capabilities: capabilities.bits(),
         not_before: dates.not_before,
@@ -112,13 +114,19 @@ fn issuer(
     (IssuerKey::new(Issuer::id_of(&certificate), key), certificate)
 }
 
-fn desk(root: &Root, issuer: IssuerKey, dates: Dates, rng: &mut dyn CryptoRng) -> (DeskKeys, proto::Signed) {
+/// Makes a desk that signs as `issuer`: keys, statement and credential.
+pub(crate) fn desk(
+    org: &OrgId,
+    issuer: IssuerKey,
+    dates: Dates,
+    rng: &mut dyn CryptoRng,
+) -> (DeskKeys, proto::Signed) {
     let device = DeviceKeys::generate(rng);
     let (dh, kem) = (DhSecret::generate(rng), KemSecret::generate(rng));
     let device_id = DeviceId::random(rng);
     let body = proto::DeskBody {
         suite: SUITE,
-        org_id: root.org_id().as_bytes().to_vec(),
+        org_id: org.as_bytes().to_vec(),
         issuer_id: issuer.id().as_bytes().to_vec(),
         device_id: device_id.as_bytes().to_vec(),
         dh_key: dh.public().as_bytes().to_vec(),
@@ -141,7 +149,7 @@ fn desk(root: &Root, issuer: IssuerKey, dates: Dates, rng: &mut dyn CryptoRng) -
         not_after: dates.not_after,
     };
     let credential = sign::sign_credential(issuer.signing(), &body, rng);
-    (DeskKeys { issuer, device, dh, kem, credential }, statement)
+    (DeskKeys { issuer, device, dh, kem, credential, records_key: None }, statement)
 }
 
 fn key_bytes(key: &VerifyingKey) -> Vec<u8> {

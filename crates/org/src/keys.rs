@@ -2,7 +2,9 @@
 
 use alloc::vec::Vec;
 
+use chancery_crypto::kdf::derive;
 use chancery_crypto::kem::KemSecret;
+use chancery_crypto::label;
 use chancery_crypto::rng::CryptoRng;
 use chancery_crypto::secret::{Secret, SecretBytes};
 use chancery_crypto::signature::{SEED_LEN, SigningKey, VerifyingKey};
@@ -14,6 +16,8 @@ use crate::AdminError;
 
 /// First byte of every kind of stored keys.
 const VERSION: u8 = 1;
+/// First byte of the keys of a desk that was renewed, which name the key of its records.
+const RENEWED: u8 = 2;
 
 /// The organisation's root key. It signs issuers and nothing else, and is kept away from every running machine.
 #[derive(Debug)]
@@ -186,15 +190,50 @@ pub struct DeskKeys {
     pub(crate) dh: DhSecret,
     pub(crate) kem: KemSecret,
     pub(crate) credential: proto::Signed,
+    /// Of a desk that was renewed.
+    pub(crate) records_key: Option<Secret<32>>,
 }
 
 impl DeskKeys {
+    /// Returns the key of the desk's records, from the contents of its file (R-ORG-14); `None` for anything else.
+    #[must_use]
+    pub fn records_key(contents: &[u8]) -> Option<Secret<32>> {
+        match contents.split_first() {
+            Some((&VERSION, _)) => Some(derive(label::KDF_DESK_RECORDS, &[], &[contents], &[])),
+            Some((&RENEWED, rest)) => Secret::from_slice(rest.first_chunk::<32>()?),
+            _ => None,
+        }
+    }
+
+    /// Returns the keys of the desk's device, with which it logs in at the relay.
+    #[must_use]
+    pub const fn device(&self) -> &DeviceKeys {
+        &self.device
+    }
+
+    /// Returns the desk's credential, not verified.
+    #[must_use]
+    pub const fn credential(&self) -> &proto::Signed {
+        &self.credential
+    }
+
+    /// Lets the keys of a renewed desk open the records of the one before.
+    pub(crate) fn with_records_key(self, key: Secret<32>) -> Self {
+        Self { records_key: Some(key), ..self }
+    }
+
     /// Returns the keys for their encrypted file: version (1), issuer identifier (32), issuer seed (64), device
-    /// keys (128), X25519 secret (32), ML-KEM seed (64), then the encoded credential.
+    /// keys (128), X25519 secret (32), ML-KEM seed (64), then the encoded credential. The keys of a renewed desk have
+    /// version 2, and after it the key of the records (32).
     #[must_use]
     pub fn to_secret_bytes(&self) -> SecretBytes {
+        let (version, records_key) = match &self.records_key {
+            Some(key) => (RENEWED, key.expose().as_slice()),
+            None => (VERSION, [].as_slice()),
+        };
         concat(&[
-            &[VERSION],
+            &[version],
+            records_key,
             self.issuer.id.as_bytes(),
             self.issuer.key.seed().expose(),
             self.device.to_secret_bytes().expose(),
@@ -207,7 +246,15 @@ impl DeskKeys {
     /// Reads what [`Self::to_secret_bytes`] wrote; `None` for anything else.
     #[must_use]
     pub fn from_secret_bytes(bytes: &[u8]) -> Option<Self> {
-        let (issuer, rest) = take_issuer(versioned(bytes)?)?;
+        let (records_key, rest) = match bytes.split_first() {
+            Some((&VERSION, rest)) => (None, rest),
+            Some((&RENEWED, rest)) => {
+                let (key, rest) = rest.split_first_chunk::<32>()?;
+                (Some(Secret::from_slice(key)?), rest)
+            }
+            _ => return None,
+        };
+        let (issuer, rest) = take_issuer(rest)?;
         let (device, rest) = rest.split_first_chunk::<{ DeviceKeys::SECRET_LEN }>()?;
         let (dh, rest) = rest.split_first_chunk::<32>()?;
         let (kem, credential) = rest.split_first_chunk::<64>()?;
@@ -218,6 +265,7 @@ impl DeskKeys {
             kem: KemSecret::from_seed(Secret::from_slice(kem)?),
             // Believed only once the desk has verified it against the organisation.
             credential: decode(credential, Limit::STATEMENT).ok()?.into_unchecked(),
+            records_key,
         })
     }
 }

@@ -43,6 +43,8 @@
 extern crate alloc;
 
 mod answer;
+mod audit;
+mod ceremony;
 mod channel;
 mod desk;
 mod device_link;
@@ -52,9 +54,13 @@ mod error;
 mod found;
 mod keys;
 mod link;
+mod log_view;
+mod offboard;
 mod order;
 mod places;
+mod policy;
 mod publication;
+mod queue;
 mod refusal;
 mod removal;
 mod root_share;
@@ -66,6 +72,10 @@ mod tree;
 mod tests;
 
 pub use answer::{Answered, CREDENTIAL_VALIDITY};
+pub use audit::{Act, ActFault, MAX_ACT_TEXT, RecordedAct};
+pub use ceremony::{
+    Ceremony, IssuerInfo, Unfinished, capability_names, finished, former_desk, parse_capabilities, unfinished,
+};
 pub use channel::{ANSWER_KIND, ANSWER_LEN, ORDER_KIND, ORDER_LEN, REQUEST_KIND, REQUEST_LEN};
 pub use desk::{
     DEFAULT_INVITATION_LIFETIME, Desk, Invite, Invited, MAX_INVITATION_LIFETIME, Member, MemberState,
@@ -77,7 +87,10 @@ pub use error::{AdminError, OrgError};
 pub use found::{CLOCK_TOLERANCE, ISSUER_VALIDITY, NewOrganisation, found};
 pub use keys::{AdminKeys, DeskKeys, IssuerKey, RelayPlace, Root};
 pub use link::{InvitationLink, LINK_PREFIX, Link, LinkError, MAX_LINK_LEN};
+pub use log_view::LogView;
+pub use offboard::{OffboardingPlan, OffboardingReport, OffboardingStep};
 pub use order::{ORDER_LIFETIME, OrderError, Orderer, PendingOrder, approve, remove};
+pub use queue::{Entered, Queued};
 pub use removal::Removed;
 pub use root_share::{RootShare, SHARE_LEN, SHARE_PREFIX, ShareError, join_root_key, split_root_key};
 pub use standing::Standing;

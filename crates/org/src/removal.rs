@@ -38,7 +38,7 @@ pub(crate) struct TakenOut {
 }
 
 impl Desk {
-    /// Removes devices of a member, or with `None` all of them, and changes the directory key (R-ORG-35). Removing what is
+    /// Removes devices of a member, or with `None` all of them, in the log too (R-ORG-40), and changes the directory key (R-ORG-35). Removing what is
     /// no device of the member's, or no more, changes nothing.
     ///
     /// # Errors
@@ -64,6 +64,10 @@ impl Desk {
         let mut work = Work { records, settings, batch: Batch::default(), now, rng };
         if gone.is_empty() {
             return Ok(Removed { batch: work.batch, entries: Vec::new(), key_stays: false });
+        }
+        for device in &gone {
+            let Work { records, batch, rng, .. } = &mut work;
+            self.queue_end_of_device(*records, batch, (member_id, device), *rng)?;
         }
         let TakenOut { update, entry } = self.take_out(&mut work, (member_id, member), &gone)?;
         let key_stays = update.is_none();

@@ -16,6 +16,18 @@
 //! 0x020b  device id (16)         the device's place in the key tree (4)
 //! 0x020c  (empty)                member numbers that are taken: bit n % 8 of byte n / 8
 //! 0x020d  epoch (8)              SealedDirectoryEntry, the update that brought its directory key
+//! 0x0220  number (8, be)         DeskStatement, in `queue`
+//! 0x0221  (empty)                DeskQueue, in `queue`
+//! 0x0222  entry id (16)          Signed commitment to the newest entry, in `queue`
+//! 0x0223  number (8, be)         DeskAct, in `audit`
+//! 0x0224  (empty)                number of acts (8), in `audit`
+//! 0x0225  member id (16)         DeskOffboarding, in `offboard`
+//! 0x0226  handle                 member id of the newest offboarding, in `offboard`
+//! 0x0227  issuer id (32)         DeskIssuer, in `ceremony`
+//! 0x0228  (empty)                DeskLogView, in `log_view`
+//! 0x0229  (empty)                Signed policy, in `policy`
+//! 0x022a  group id (16)          Signed successor of a group's administrators, in `policy`
+//! 0x022b  `desk`, `document`, `former`  files to be written, and the desk before, in `ceremony`
 //! ```
 
 use alloc::vec::Vec;
@@ -25,8 +37,8 @@ use chancery_identity::{DeviceId, DirectoryKey, DisplayName, Handle, LAST_KEY_EP
 use chancery_wire::records::{Batch, RecordKey, Records, RecordsError, Table};
 use chancery_wire::{Limit, WireMessage, decode, encode, proto};
 
-use crate::OrgError;
 use crate::tree::Node;
+use crate::{OrgError, queue};
 
 const SETTINGS: Table = Table(0x0200);
 const INVITATIONS: Table = Table(0x0201);
@@ -142,6 +154,10 @@ pub(crate) fn put_handle(batch: &mut Batch, handle: &Handle, member: &MemberId) 
     batch.put(RecordKey::new(HANDLES, handle.as_str()), member.as_bytes().to_vec());
 }
 
+pub(crate) fn delete_handle(batch: &mut Batch, handle: &str) {
+    batch.delete(RecordKey::new(HANDLES, handle));
+}
+
 pub(crate) fn member_of_handle(records: &dyn Records, handle: &Handle) -> Result<Option<MemberId>, OrgError> {
     match records.get(&RecordKey::new(HANDLES, handle.as_str()))? {
         None => Ok(None),
@@ -223,10 +239,12 @@ pub(crate) fn entry(
     read(records, &RecordKey::new(ENTRIES, entry_id))
 }
 
-/// Notes entries that the relay has yet to be given. Once in a batch: it starts from what is stored.
+/// Notes entries that the relay has yet to be given, and queues what commits to those that were made in this batch. Once in
+/// a batch: it starts from what is stored.
 pub(crate) fn add_pending(records: &dyn Records, batch: &mut Batch, ids: &[Vec<u8>]) -> Result<(), OrgError> {
     let mut index = pending_index(records)?;
     for id in ids {
+        queue::push_commitment(records, batch, id)?;
         let id: [u8; ID_LEN] = id.as_slice().try_into().map_err(|_| damaged())?;
         if !index.contains(&id) {
             index.push(id);
@@ -331,7 +349,7 @@ pub(crate) fn key_update(
     read(records, &RecordKey::new(KEY_UPDATES, epoch.to_be_bytes()))
 }
 
-fn read<T: WireMessage>(records: &dyn Records, key: &RecordKey) -> Result<Option<T>, OrgError> {
+pub(crate) fn read<T: WireMessage>(records: &dyn Records, key: &RecordKey) -> Result<Option<T>, OrgError> {
     let Some(bytes) = records.get(key)?.map(SecretBytes::new) else { return Ok(None) };
     match decode(bytes.expose(), Limit::RECORD) {
         Ok(value) => Ok(Some(value.into_unchecked())),

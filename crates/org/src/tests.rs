@@ -17,6 +17,7 @@ use crate::{
 };
 
 mod attack;
+mod authority;
 mod books;
 mod devices;
 mod enrol;

@@ -1,6 +1,8 @@
 //! The `chancery` command as people and scripts use it: processes, exit codes, and what they print.
 
 #[cfg(test)]
+mod authority;
+#[cfg(test)]
 mod conversation;
 #[cfg(test)]
 mod devices;
@@ -8,6 +10,8 @@ mod devices;
 mod invite_list;
 #[cfg(test)]
 mod obstacles;
+#[cfg(test)]
+mod offboarding;
 #[cfg(test)]
 mod refusals;
 #[cfg(test)]

@@ -6,21 +6,23 @@ use std::time::Duration;
 
 use chancery_crypto::rng::{CryptoRng, random_bytes};
 use chancery_identity::log::LeafKind;
-use chancery_identity::{OrgId, key_epoch};
-use chancery_org::{Desk, ORDER_KIND, OrgError};
+use chancery_identity::{DeviceKeys, OrgId, key_epoch};
+use chancery_org::{Desk, DeskKeys, ORDER_KIND, OrgError};
 use chancery_store::{KeySource, Store};
 use chancery_transport::Connector;
 use chancery_transport_ws::WsConnector;
 use chancery_wire::proto::{
-    Acknowledge, AppendLog, Reply, SealedDirectoryEntry, StoredEnvelope, Subscribe, client_frame,
+    Acknowledge, Done, Reply, SealedDirectoryEntry, Signed, StoredEnvelope, Subscribe, client_frame,
 };
 use chancery_wire::records::{Batch, Records};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
+use super::queue::append;
 use super::{Folder, RelayAddress, address, org_error};
 use crate::clock;
 use crate::connection::{Connection, Push};
+use crate::errand::Errand;
 use crate::error::{Error, ErrorCode};
 use crate::following::Pauses;
 
@@ -40,35 +42,139 @@ pub async fn serve(
     on_ready: impl FnOnce(&RelayAddress),
     stop: impl Future<Output = ()>,
 ) -> Result<(), Error> {
-    let (organisation, desk, store) = Folder::new(dir).open_desk(key)?;
-    let relay = address(&organisation).ok_or(ErrorCode::RelayNotRecorded)?;
-    let connector: Arc<dyn Connector> =
-        Arc::new(WsConnector::new(&relay.url, relay.pin).map_err(|_| ErrorCode::RelayUrl)?);
-    let office = Office { org: organisation.id(), desk, store: Mutex::new(store), relay, connector };
-    tokio::select! {
-        () = stop => Ok(()),
-        ended = office.keep_working(on_ready) => ended,
+    let mut on_ready = Some(on_ready);
+    let mut stop = std::pin::pin!(stop);
+    loop {
+        let office = Office::open(dir, key)?;
+        tokio::select! {
+            () = &mut stop => return Ok(()),
+            ended = office.keep_working(&mut on_ready) => ended?,
+        }
+        tracing::info!("the organisation's document has changed: the desk opens again");
     }
 }
 
-struct Office {
+/// The desk at work: its keys, its records, and the way to the relay.
+pub(super) struct Office {
+    folder: Folder,
     org: OrgId,
-    desk: Desk,
+    pub(super) desk: Desk,
     // Enrolments are few; a commit on the runtime's thread delays nobody but the next enrolment.
     store: Mutex<Store>,
-    relay: RelayAddress,
-    connector: Arc<dyn Connector>,
+    relay: Option<(RelayAddress, Arc<dyn Connector>)>,
 }
 
 impl Office {
-    async fn keep_working(&self, on_ready: impl FnOnce(&RelayAddress)) -> Result<(), Error> {
-        let mut on_ready = Some(on_ready);
+    fn open(dir: &Path, key: &KeySource) -> Result<Self, Error> {
+        let folder = Folder::new(dir);
+        let (_, desk, store) = folder.open_desk(key)?;
+        let office = Self::new(folder, desk, store)?;
+        office.relay()?;
+        Ok(office)
+    }
+
+    /// Takes an open desk to work.
+    pub(super) fn new(folder: Folder, desk: Desk, store: Store) -> Result<Self, Error> {
+        let relay = match address(desk.organisation()) {
+            Some(relay) => {
+                let connector = WsConnector::new(&relay.url, relay.pin).map_err(|_| ErrorCode::RelayUrl)?;
+                Some((relay, Arc::new(connector) as Arc<dyn Connector>))
+            }
+            None => None,
+        };
+        let (org, store) = (desk.organisation().id(), Mutex::new(store));
+        Ok(Self { folder, org, desk, store, relay })
+    }
+
+    fn relay(&self) -> Result<&(RelayAddress, Arc<dyn Connector>), Error> {
+        self.relay.as_ref().ok_or_else(|| ErrorCode::RelayNotRecorded.into())
+    }
+
+    /// Answers and publishes until the organisation's document is another one.
+    async fn keep_working<F: FnOnce(&RelayAddress)>(&self, on_ready: &mut Option<F>) -> Result<(), Error> {
         let mut pauses = Pauses::default();
         loop {
             let mut connected = None;
-            let outcome = self.work(&mut connected, &mut on_ready).await;
+            let outcome = self.work(&mut connected, on_ready).await;
+            if self.is_outdated() {
+                return Ok(());
+            }
             pauses.pause(outcome, connected).await?;
         }
+    }
+
+    /// Whether another command has changed the public document, as a renewal of the desk does.
+    fn is_outdated(&self) -> bool {
+        let now = self.folder.organisation();
+        now.is_ok_and(|now| now.as_proto() != self.desk.organisation().as_proto())
+    }
+
+    /// Connects and logs in as the desk; returns what the relay says that it has.
+    async fn connect(&self) -> Result<(Connection, mpsc::Receiver<Push>, Done), Error> {
+        let (keys, credential) = (self.desk.device_keys(), self.desk.credential().signed());
+        let logged_in = match self.log_in(keys, credential).await {
+            Err(error) if error.code() == ErrorCode::RelayNotAuthorised && self.former()?.is_some() => {
+                match self.introduce().await {
+                    Ok(()) => self.log_in(keys, credential).await,
+                    Err(error) => Err(error),
+                }
+            }
+            other => other,
+        };
+        logged_in.map_err(|error| match error.code() {
+            // Its log lacks the desk's issuer, and nobody who may log in is left to append it.
+            ErrorCode::RelayNotAuthorised => {
+                let text = "start the relay again with the organisation's public folder as it is now";
+                Error::with(ErrorCode::RelayNotAuthorised, text)
+            }
+            _ => error,
+        })
+    }
+
+    fn former(&self) -> Result<Option<DeskKeys>, Error> {
+        self.store().read(|records| chancery_org::former_desk(records).map_err(|error| org_error(&error)))
+    }
+
+    /// Connects and logs in as the desk, for requests only.
+    pub(super) async fn errand(&self) -> Result<Errand, Error> {
+        let (connection, pushes, _) = self.connect().await?;
+        Ok(Errand::new(connection, pushes))
+    }
+
+    /// Hands the log a renewed desk, with the login of the one before (R-ORG-45).
+    async fn introduce(&self) -> Result<(), Error> {
+        let former = self.former()?.ok_or(ErrorCode::RelayNotAuthorised)?;
+        let (connection, pushes, _) = self.log_in(former.device(), former.credential()).await?;
+        let connection = Errand::new(connection, pushes);
+        self.append_all(&connection).await
+    }
+
+    async fn log_in(
+        &self,
+        keys: &DeviceKeys,
+        credential: &Signed,
+    ) -> Result<(Connection, mpsc::Receiver<Push>, Done), Error> {
+        let (connection, pushes) = self.open_connection().await?;
+        let pin = self.relay()?.0.pin;
+        let state = connection.log_in(&self.org, &pin, keys, Some(credential)).await?;
+        self.check_log_size(state.log_size)?;
+        Ok((connection, pushes, state))
+    }
+
+    /// A log that has lost entries is not gone on with: it would be forked, and may let devices in that were ended (R-ORG-48).
+    fn check_log_size(&self, size: u64) -> Result<(), Error> {
+        let least =
+            self.store().read(|records| Desk::least_log_size(records).map_err(|error| org_error(&error)))?;
+        if size < least {
+            let text = format!("it has {size} entries, and had {least}");
+            return Err(Error::with(ErrorCode::LogNotBelieved, text));
+        }
+        Ok(())
+    }
+
+    /// Connects without saying who.
+    pub(super) async fn open_connection(&self) -> Result<(Connection, mpsc::Receiver<Push>), Error> {
+        Connection::open(self.relay()?.1.as_ref(), &self.org).await
     }
 
     async fn work<F: FnOnce(&RelayAddress)>(
@@ -76,17 +182,15 @@ impl Office {
         connected: &mut Option<Instant>,
         on_ready: &mut Option<F>,
     ) -> Result<(), Error> {
-        let (connection, mut pushes) = Connection::open(self.connector.as_ref(), &self.org).await?;
-        let credential = self.desk.credential().signed();
-        let keys = self.desk.device_keys();
-        let state = connection.log_in(&self.org, &self.relay.pin, keys, Some(credential)).await?;
+        let (connection, mut pushes, state) = self.connect().await?;
         *connected = Some(Instant::now());
-        self.publish_relay_record(&connection).await?;
+        self.append_all(&connection).await?;
+        self.append_relay_record(&connection).await?;
         self.change(|records| Desk::compare_directory(records, state.directory))?;
         self.publish(&connection).await?;
         connection.done(client_frame::Body::Subscribe(Subscribe {})).await?;
         if let Some(on_ready) = on_ready.take() {
-            on_ready(&self.relay);
+            on_ready(&self.relay()?.0);
         }
         tracing::info!("the desk is connected");
         self.answer_all(&connection, &mut pushes).await
@@ -104,10 +208,15 @@ impl Office {
             tokio::select! {
                 push = pushes.recv() => match push {
                     Some(Push::Envelope(stored)) => self.answer(connection, stored).await?,
-                    Some(Push::CaughtUp | Push::LogGrown | Push::Revoked(_)) => {}
+                    Some(_) => {}
                     None => return Err(ErrorCode::RelayUnreachable.into()),
                 },
-                _ = interval.tick() => self.publish(connection).await?,
+                _ = interval.tick() => {
+                    if self.is_outdated() {
+                        return Ok(());
+                    }
+                    self.publish(connection).await?;
+                }
                 // Enrolments come in between.
                 () = std::future::ready(()), if behind => behind = self.catch_up(connection).await?,
             }
@@ -130,7 +239,7 @@ impl Office {
         Ok(behind)
     }
 
-    /// Answers one request: commit, publish the directory entry, reply, and only then acknowledge.
+    /// Answers one request: commit, hand to the log, publish the directory entry, reply, and only then acknowledge.
     async fn answer(&self, connection: &Connection, stored: StoredEnvelope) -> Result<(), Error> {
         let mut rng = clock::rng()?;
         let replies =
@@ -185,21 +294,22 @@ impl Office {
         Ok(())
     }
 
-    /// Hands the relay the record of where it is, which its copy of the document may be older than.
-    async fn publish_relay_record(&self, connection: &Connection) -> Result<(), Error> {
-        let statement = self.desk.organisation().as_proto().relay.clone();
-        let append = AppendLog { kind: LeafKind::Relay.number().into(), statement };
-        match connection.request(client_frame::Body::AppendLog(append)).await.map(drop) {
+    /// Hands the log the record of where the relay is, which its copy of the document may be older than.
+    async fn append_relay_record(&self, connection: &Connection) -> Result<(), Error> {
+        let Some(record) = self.desk.organisation().as_proto().relay.clone() else { return Ok(()) };
+        match append(connection, LeafKind::Relay, record).await {
             Err(error) if is_refusal(error.code()) || error.code() == ErrorCode::RelayNotAuthorised => {
-                tracing::info!(code = error.code().name(), "the relay keeps its own record");
+                tracing::info!(code = error.code().name(), "the log keeps its own record of the relay");
                 Ok(())
             }
-            other => other,
+            other => other.map(drop),
         }
     }
 
-    /// Publishes what the relay does not have yet: updates of the directory key, and then entries (R-ORG-37).
-    async fn publish(&self, connection: &Connection) -> Result<(), Error> {
+    /// Hands the log what waits for it (R-ORG-41), and then publishes what the relay does not have yet: updates of the
+    /// directory key, and then entries (R-ORG-37).
+    pub(super) async fn publish(&self, connection: &Connection) -> Result<(), Error> {
+        self.append_all(connection).await?;
         loop {
             let pending = self
                 .store()
@@ -246,11 +356,14 @@ impl Office {
     }
 
     /// Commits what the desk makes of its records.
-    fn change(&self, work: impl FnOnce(&dyn Records) -> Result<Batch, OrgError>) -> Result<(), Error> {
+    pub(super) fn change(
+        &self,
+        work: impl FnOnce(&dyn Records) -> Result<Batch, OrgError>,
+    ) -> Result<(), Error> {
         self.store().transaction(|records| Ok((work(records).map_err(|error| org_error(&error))?, ())))
     }
 
-    fn store(&self) -> std::sync::MutexGuard<'_, Store> {
+    pub(super) fn store(&self) -> std::sync::MutexGuard<'_, Store> {
         self.store.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

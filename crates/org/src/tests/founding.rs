@@ -48,7 +48,7 @@ fn keys_survive_their_files_and_nothing_else_is_read() {
 
     for bytes in [root.expose(), admin.expose(), desk.expose()] {
         let mut newer = bytes.to_vec();
-        newer[0] = 2;
+        newer[0] = 3;
         for bad in [&newer, &bytes[..bytes.len() - 1], &[]] {
             assert!(Root::from_secret_bytes(bad).is_none());
             assert!(AdminKeys::from_secret_bytes(bad).is_none());

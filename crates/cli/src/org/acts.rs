@@ -1,0 +1,323 @@
+//! What an administrator does with keys that are at hand: ends, policy, successions.
+
+use chancery::organisation::{
+    Administrator, OffboardingPlan, OffboardingReport, OffboardingStep, Policy, SignedWith,
+};
+use chancery::{Error, ErrorCode, KeySource};
+use serde_json::{Value, json};
+
+use crate::args::{
+    ActorArgs, AdminArgs, GroupSuccessorArgs, GroupSuccessorCommand, OffboardArgs, OrgRemoveDeviceArgs,
+    PolicyCommand, PolicySetArgs, PolicyShowArgs, VerifyOffboardedArgs,
+};
+use crate::failure::Failure;
+use crate::key::Purpose;
+use crate::output::Output;
+use crate::text::{hex, rfc3339, short_time};
+
+/// Why nobody can say that a device has wiped itself.
+const NOT_CONFIRMED: &str =
+    "the relay does not tell whether the device has heard of its end; it wipes itself when it does";
+
+impl ActorArgs {
+    /// Opens the organisation, and returns what opened it.
+    pub(super) fn open(&self) -> Result<(Administrator, KeySource), Failure> {
+        let key = self.org.key.source(Purpose::Open)?;
+        Ok((Administrator::open(&self.org.dir, &key, self.actor.as_deref())?, key))
+    }
+}
+
+impl AdminArgs {
+    fn with<'a>(&'a self, key: &'a KeySource) -> SignedWith<'a> {
+        SignedWith { file: self.admin.as_deref(), key }
+    }
+}
+
+/// Hands over what was stored; without a relay it waits, which is exit code 5.
+pub(super) async fn hand_over(administrator: &Administrator) -> Result<(), Failure> {
+    match administrator.send().await {
+        Err(error) if error.is_retryable() || error.code() == ErrorCode::RelayNotRecorded => {
+            Err(Error::with(ErrorCode::StatementQueued, error.code().name()).into())
+        }
+        other => Ok(other?),
+    }
+}
+
+pub(super) async fn offboard(args: &OffboardArgs, output: Output) -> Result<(), Failure> {
+    let (administrator, key) = args.admin.by.open()?;
+    if args.dry_run {
+        let plan = administrator.plan_offboarding(&args.handle)?;
+        let object = json!({"dry_run": true, "would_end": plan_object(&plan)});
+        return output.result(&object, || {
+            format!(
+                "would end {} ({}): {} devices, {} open invitations; the handle becomes free{}",
+                plan.handle,
+                plan.member_id,
+                plan.device_ids.len(),
+                plan.invitations,
+                issuers_text(&plan)
+            )
+        });
+    }
+    administrator.offboard(args.admin.with(&key), &args.handle)?;
+    let sent = hand_over(&administrator).await;
+    let report = administrator.offboarding(&args.handle)?;
+    output.result(&report_object(&report), || report_text(&report))?;
+    sent
+}
+
+pub(super) async fn verify_offboarded(args: &VerifyOffboardedArgs, output: Output) -> Result<(), Failure> {
+    let key = args.org.key.source(Purpose::Open)?;
+    let administrator = Administrator::open(&args.org.dir, &key, None)?;
+    let report = administrator.offboarding(&args.handle)?;
+    let doubts = administrator.verify_offboarded(&args.handle).await?;
+    let verified = doubts.is_empty();
+    let object = json!({
+        "handle": args.handle,
+        "member": report.plan.member_id.to_string(),
+        "verified": verified,
+        "doubts": doubts,
+        "devices": devices_object(&report.plan),
+    });
+    output.result(&object, || {
+        let heading = if verified { "verified: is gone" } else { "NOT verified" };
+        let doubts: String = doubts.iter().map(|doubt| format!("\n  {doubt}")).collect();
+        format!("{} ({}): {heading}{doubts}", args.handle, report.plan.member_id)
+    })?;
+    if verified { Ok(()) } else { Err(Error::with(ErrorCode::NotOffboarded, args.handle.as_str()).into()) }
+}
+
+pub(super) async fn remove_device(args: &OrgRemoveDeviceArgs, output: Output) -> Result<(), Failure> {
+    let (administrator, _) = args.by.open()?;
+    let device = administrator.remove_device(&args.handle, &args.device)?;
+    let sent = hand_over(&administrator).await;
+    let state = if sent.is_ok() { "ended" } else { "queued" };
+    let object = json!({"handle": args.handle, "device": device.to_string(), "state": state});
+    output.result(&object, || format!("{state}: device {device} of {}", args.handle))?;
+    sent
+}
+
+pub(super) async fn policy(command: PolicyCommand, output: Output) -> Result<(), Failure> {
+    match command {
+        PolicyCommand::Show(args) => show_policy(&args, output),
+        PolicyCommand::Set(args) => set_policy(&args, output).await,
+    }
+}
+
+fn show_policy(args: &PolicyShowArgs, output: Output) -> Result<(), Failure> {
+    let key = args.org.key.source(Purpose::Open)?;
+    let policy = Administrator::open(&args.org.dir, &key, None)?.policy()?;
+    output.result(&policy_object(&policy), || policy_text(&policy))
+}
+
+async fn set_policy(args: &PolicySetArgs, output: Output) -> Result<(), Failure> {
+    let (administrator, key) = args.admin.by.open()?;
+    let before = administrator.policy()?;
+    let after = changed(before, args);
+    let mut sent = Ok(());
+    let mut state = "dry-run";
+    if !args.dry_run {
+        administrator.set_policy(args.admin.with(&key), &after)?;
+        sent = hand_over(&administrator).await;
+        state = if sent.is_ok() { "in-log" } else { "queued" };
+    }
+    let object = json!({"before": policy_object(&before), "after": policy_object(&after), "state": state});
+    output
+        .result(&object, || format!("before: {}\nafter:  {}", policy_text(&before), policy_text(&after)))?;
+    sent
+}
+
+/// The policy with what was typed.
+fn changed(mut policy: Policy, args: &PolicySetArgs) -> Policy {
+    policy.freshness = args.freshness.unwrap_or(policy.freshness);
+    policy.retention = args.retention.map_or(policy.retention, |limit| limit.0);
+    policy.disappearing = args.disappearing.map_or(policy.disappearing, |limit| limit.0);
+    policy.max_offline = args.max_offline.map_or(policy.max_offline, |limit| limit.0);
+    policy.may_export = (policy.may_export || args.export) && !args.no_export;
+    policy.may_save_attachments = (policy.may_save_attachments || args.saving) && !args.no_saving;
+    policy.device_limit = args.device_limit.unwrap_or(policy.device_limit);
+    policy
+}
+
+fn policy_object(policy: &Policy) -> Value {
+    json!({
+        "minimum_suite": policy.minimum_suite,
+        "freshness_s": policy.freshness.as_secs(),
+        "retention_s": policy.retention.map(|time| time.as_secs()),
+        "disappearing_s": policy.disappearing.map(|time| time.as_secs()),
+        "max_offline_s": policy.max_offline.map(|time| time.as_secs()),
+        "export": policy.may_export,
+        "saving_attachments": policy.may_save_attachments,
+        "device_limit": policy.device_limit,
+    })
+}
+
+fn policy_text(policy: &Policy) -> String {
+    let time = |time: Option<std::time::Duration>| time.map_or_else(|| "none".to_owned(), span);
+    let may = |may: bool| if may { "yes" } else { "no" };
+    format!(
+        "freshness {}, retention {}, disappearing {}, offline {}, export {}, saving attachments {}, devices {}",
+        span(policy.freshness),
+        time(policy.retention),
+        time(policy.disappearing),
+        time(policy.max_offline),
+        may(policy.may_export),
+        may(policy.may_save_attachments),
+        policy.device_limit
+    )
+}
+
+/// A time in the largest unit that it is a whole number of.
+fn span(time: std::time::Duration) -> String {
+    let seconds = time.as_secs();
+    let units = [(86_400, "d"), (3_600, "h"), (60, "m")];
+    let unit = units.into_iter().find(|(unit, _)| seconds >= *unit && seconds.is_multiple_of(*unit));
+    match unit {
+        Some((unit, name)) => format!("{}{name}", seconds.checked_div(unit).unwrap_or_default()),
+        None => format!("{seconds}s"),
+    }
+}
+
+pub(super) async fn group_successor(command: GroupSuccessorCommand, output: Output) -> Result<(), Failure> {
+    let GroupSuccessorCommand::Set(args) = command;
+    let (administrator, key) = args.admin.by.open()?;
+    let mut sent = Ok(());
+    let (members, state) = if args.dry_run {
+        let members: Result<Vec<_>, Error> =
+            args.handles.iter().map(|handle| administrator.member(handle)).collect();
+        (members?, "dry-run")
+    } else {
+        let with = args.admin.with(&key);
+        let members = administrator.set_group_successors(with, args.group, &args.handles)?;
+        sent = hand_over(&administrator).await;
+        (members, if sent.is_ok() { "in-log" } else { "queued" })
+    };
+    print_successors(&args, &members, state, output)?;
+    sent
+}
+
+fn print_successors(
+    args: &GroupSuccessorArgs,
+    members: &[chancery::MemberId],
+    state: &str,
+    output: Output,
+) -> Result<(), Failure> {
+    let members: Vec<String> = members.iter().map(ToString::to_string).collect();
+    let group = args.group.map(|group| hex(&group));
+    let object = json!({"group": group, "members": members, "state": state});
+    output.result(&object, || {
+        let group = group.clone().unwrap_or_else(|| "every group".to_owned());
+        let names = if args.handles.is_empty() { "nobody".to_owned() } else { args.handles.join(", ") };
+        format!("{state}: {group} goes to {names}")
+    })
+}
+
+fn plan_object(plan: &OffboardingPlan) -> Value {
+    json!({
+        "handle": plan.handle,
+        "name": plan.name,
+        "member": plan.member_id.to_string(),
+        "devices": plan.device_ids.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "invitations": plan.invitations,
+        "issuers": plan.issuer_ids.iter().map(ToString::to_string).collect::<Vec<_>>(),
+    })
+}
+
+fn devices_object(plan: &OffboardingPlan) -> Value {
+    let device = |id: &chancery::DeviceId| json!({"device": id.to_string(), "wiped": "not-confirmed", "reason": NOT_CONFIRMED});
+    plan.device_ids.iter().map(device).collect()
+}
+
+fn report_object(report: &OffboardingReport) -> Value {
+    let plan = &report.plan;
+    json!({
+        "handle": plan.handle,
+        "name": plan.name,
+        "member": plan.member_id.to_string(),
+        "started": rfc3339(report.started.as_millis()),
+        "handle_free": true,
+        "invitations_ended": plan.invitations,
+        "device_links": "ended",
+        "revocation": step_object(report.revocation),
+        "relay": if report.revocation == OffboardingStep::Queued { "not-cut" } else { "cut" },
+        "directory": step_object(report.directory),
+        "directory_published": report.is_published,
+        "devices": devices_object(plan),
+        "issuers": plan.issuer_ids.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "complete": report.is_complete(),
+    })
+}
+
+fn step_object(step: OffboardingStep) -> Value {
+    match step {
+        OffboardingStep::NotNeeded => json!({"state": "not-needed"}),
+        OffboardingStep::Queued => json!({"state": "queued"}),
+        OffboardingStep::Logged { entry, time } => {
+            json!({"state": "logged", "entry": entry, "time": rfc3339(time.as_millis())})
+        }
+        OffboardingStep::Refused { time } => {
+            json!({"state": "ended-before", "time": rfc3339(time.as_millis())})
+        }
+    }
+}
+
+fn report_text(report: &OffboardingReport) -> String {
+    let plan = &report.plan;
+    let mut lines = vec![
+        format!(
+            "{} ({}) is offboarded since {}",
+            plan.handle,
+            plan.member_id,
+            short_time(report.started.as_millis())
+        ),
+        format!("  invitations: {} ended; device links ended; the handle is free", plan.invitations),
+        format!("  log: {}", step_text(report.revocation)),
+        format!("  relay: {}", relay_text(report.revocation)),
+        format!(
+            "  directory: {}{}",
+            step_text(report.directory),
+            if report.is_published { "" } else { ", not published yet" }
+        ),
+    ];
+    for device in &plan.device_ids {
+        lines.push(format!("  device {device}: wiping is not confirmed: {NOT_CONFIRMED}"));
+    }
+    lines.join("\n") + &issuers_text(plan)
+}
+
+fn step_text(step: OffboardingStep) -> String {
+    match step {
+        OffboardingStep::NotNeeded => "nothing to do".to_owned(),
+        OffboardingStep::Queued => "waits for the relay".to_owned(),
+        OffboardingStep::Logged { entry, time } => {
+            format!("entry {entry}, {}", short_time(time.as_millis()))
+        }
+        OffboardingStep::Refused { time } => {
+            format!("had it before, as of {}", short_time(time.as_millis()))
+        }
+    }
+}
+
+fn relay_text(revocation: OffboardingStep) -> &'static str {
+    match revocation {
+        OffboardingStep::Queued => "still lets the devices in",
+        _ => "logins, mailboxes and prekeys of every device are cut with that entry",
+    }
+}
+
+fn issuers_text(plan: &OffboardingPlan) -> String {
+    let line = |id| format!("\n  holds issuer {id}: end it with `chancery org issuer revoke {id}`");
+    plan.issuer_ids.iter().map(line).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn times_have_the_largest_whole_unit() {
+        let text = |seconds| span(Duration::from_secs(seconds));
+        assert_eq!([text(604_800), text(5_400), text(61), text(0)], ["7d", "90m", "61s", "0s"]);
+    }
+}

@@ -1,0 +1,264 @@
+//! Administrators with a relay: what is signed enters the log, and whoever is offboarded is cut off.
+
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::support::{Company, Daemon, string};
+
+impl Company {
+    fn log(&self) -> Value {
+        self.org(&["log"]).ok()
+    }
+
+    /// The kinds of the log's entries.
+    fn kinds(&self) -> Vec<String> {
+        self.entries().iter().map(|entry| string(&entry["kind"])).collect()
+    }
+
+    fn entries(&self) -> Vec<Value> {
+        let (org, key) = (self.at("org"), self.at("org.key"));
+        let monitor = crate::support::run(&["monitor", "--dir", &org, "--key-file", &key, "--json"]);
+        assert_eq!(monitor.code, 0, "{monitor:?}");
+        monitor.lines
+    }
+
+    fn restart_desk(&mut self) {
+        self.desk().stop();
+        self.start_desk();
+    }
+}
+
+fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
+    let begun = Instant::now();
+    while !is_so() {
+        assert!(begun.elapsed() < Duration::from_secs(45), "{what}");
+        std::thread::sleep(Duration::from_millis(200));
+    }
+}
+
+#[test]
+fn an_enrolment_is_in_the_log_before_its_answer_r_org_40_r_org_41() {
+    let company = Company::open();
+    let alice = company.member("alice");
+    let entries = company.entries();
+    let of_alice: Vec<&Value> = entries.iter().filter(|entry| entry["handle"] == "alice").collect();
+    let kinds: Vec<&str> = of_alice.iter().filter_map(|entry| entry["kind"].as_str()).collect();
+    assert_eq!(kinds, ["administrative act", "device", "directory entry"]);
+    assert_eq!(of_alice[1]["object"], alice["member"]);
+    let log = company.log();
+    assert_eq!((&log["size"], &log["waiting"]), (&entries.len().into(), &Value::Array(Vec::new())));
+    // Every act is where its record says.
+    let audit = company.org(&["audit"]);
+    assert_eq!(audit.code, 0, "{audit:?}");
+    for act in &audit.lines {
+        let entry = usize::try_from(act["entry"].as_u64().unwrap()).unwrap();
+        assert_eq!((&entries[entry]["commitment"], &act["fault"]), (&act["commitment"], &Value::Null));
+    }
+}
+
+#[test]
+fn whoever_is_offboarded_is_cut_off_and_that_is_verified_r_org_42_r_org_44() {
+    let company = Company::open();
+    let alice = company.member("alice");
+    company.member("bob");
+    company.org(&["verify-offboarded", "alice"]).fails(3, "unknown-recipient", false);
+    let report = company.org(&["offboard", "alice"]).ok();
+    assert_eq!((&report["complete"], &report["relay"]), (&true.into(), &"cut".into()));
+    assert_eq!(
+        (&report["revocation"]["state"], &report["directory"]["state"]),
+        (&"logged".into(), &"logged".into())
+    );
+    assert_eq!(report["devices"][0]["wiped"], "not-confirmed");
+    let entry = usize::try_from(report["revocation"]["entry"].as_u64().unwrap()).unwrap();
+    assert_eq!(
+        (&company.entries()[entry]["kind"], &company.entries()[entry]["subject"]),
+        (&"member ended".into(), &alice["member"])
+    );
+    let verified = company.org(&["verify-offboarded", "alice"]).ok();
+    assert_eq!((&verified["verified"], &verified["member"]), (&true.into(), &alice["member"]));
+    assert_ne!(company.command("alice", &["receive"]).code, 0, "the relay lets her in no more");
+    // Again is the same, and the handle is somebody else's from then on.
+    assert_eq!(company.org(&["offboard", "alice"]).ok(), report);
+    let size = company.log()["size"].clone();
+    company.org(&["offboard", "alice"]).ok();
+    assert_eq!(company.log()["size"], size);
+    let link = company.invite("alice");
+    let second = company.enroll("alice2", &link).ok();
+    assert_ne!(second["member"], alice["member"]);
+    assert_eq!(company.command("alice2", &["receive"]).code, 0);
+    assert_eq!(company.org(&["verify-offboarded", "alice"]).ok()["member"], alice["member"]);
+}
+
+#[test]
+fn an_offboarding_without_a_relay_is_finished_by_the_desk_r_org_43() {
+    let mut company = Company::open();
+    company.member("alice");
+    company.relay.stop();
+    let report = company.org(&["offboard", "alice"]);
+    report.fails(5, "statement-queued", true);
+    assert_eq!(report.lines[0]["relay"], "not-cut");
+    company.restart_relay();
+    // Nobody repeats the command: the desk that serves hands it over.
+    eventually("the desk hands it over", || company.kinds().contains(&"member ended".to_owned()));
+    eventually("and publishes", || company.org(&["verify-offboarded", "alice"]).code == 0);
+    assert_eq!(company.org(&["offboard", "alice"]).ok()["complete"], true);
+}
+
+#[test]
+fn an_offboarding_that_is_killed_at_any_moment_is_finished_by_the_next_r_org_43() {
+    let mut company = Company::open();
+    let delays = [0, 10, 25, 50, 100];
+    let names: Vec<String> = delays.iter().map(|delay| format!("member{delay}")).collect();
+    for name in &names {
+        company.member(name);
+    }
+    company.desk().kill();
+    let (org, key) = (company.at("org"), company.at("org.key"));
+    for (name, delay) in names.iter().zip(delays) {
+        let mut offboarding =
+            Daemon::start(&["org", "offboard", name, "--dir", &org, "--key-file", &key, "--json"]);
+        std::thread::sleep(Duration::from_millis(delay));
+        offboarding.kill();
+    }
+    for name in &names {
+        let report = company.org(&["offboard", name]).ok();
+        assert_eq!(report["complete"], true);
+        company.org(&["verify-offboarded", name]).ok();
+    }
+    let ends = company.kinds().iter().filter(|kind| *kind == "member ended").count();
+    assert_eq!(ends, names.len(), "each of them once");
+    assert_eq!(company.org(&["audit"]).code, 0);
+}
+
+#[test]
+fn an_offboarding_that_is_not_finished_is_not_verified_r_org_44() {
+    let mut company = Company::open();
+    company.member("alice");
+    company.desk().stop();
+    company.relay.stop();
+    company.org(&["offboard", "alice"]).fails(5, "statement-queued", true);
+    company.restart_relay();
+    let doubts = company.org(&["verify-offboarded", "alice"]);
+    doubts.fails(1, "not-offboarded", false);
+    let line = &doubts.lines[0];
+    assert_eq!(line["verified"], false);
+    let text = line["doubts"].to_string();
+    for doubt in
+        ["no end of the member", "without devices", "hands out prekeys", "takes envelopes", "still wait"]
+    {
+        assert!(text.contains(doubt), "{text}");
+    }
+    company.org(&["offboard", "alice"]).ok();
+    company.org(&["verify-offboarded", "alice"]).ok();
+}
+
+#[test]
+fn policy_and_successions_reach_the_log_at_once_r_org_47() {
+    let company = Company::open();
+    company.member("ann");
+    let set = company.org(&["policy", "set", "--freshness", "2d", "--no-export"]).ok();
+    assert_eq!(set["state"], "in-log");
+    assert_eq!(company.org(&["group-successor", "set", "ann"]).ok()["state"], "in-log");
+    let kinds = company.kinds();
+    assert!(kinds.contains(&"policy".to_owned()) && kinds.contains(&"group successors".to_owned()));
+}
+
+#[test]
+fn ceremonies_reach_the_log_while_the_desk_serves_r_org_45() {
+    let mut company = Company::open();
+    let alice = company.member("alice");
+    let added = company.org(&["issuer", "add", "--capabilities", "offboard"]).ok();
+    let (issuer, file) = (string(&added["issuer"]), string(&added["file"]));
+    assert_eq!(added["state"], "in-log");
+    company.org(&["root", "succeed"]).ok();
+    let before = company.org(&["issuer", "list"]).lines;
+    let renewed = company.org(&["desk", "renew"]).ok();
+    assert_eq!(renewed["state"], "in-log", "with the login of the desk before");
+    company.org(&["issuer", "revoke", &string(&before[0]["issuer"])]).ok();
+    // The desk that was serving goes on with the new keys; so does one that is started.
+    company.member("bob");
+    company.restart_desk();
+    company.member("carol");
+    assert_eq!(company.command("alice", &["receive"]).code, 0, "what the old issuer signed stands");
+    company.org(&["offboard", "alice", "--admin", &file]).ok();
+    assert_eq!(company.org(&["verify-offboarded", "alice"]).ok()["member"], alice["member"]);
+    company.org(&["issuer", "revoke", &issuer]).ok();
+    let refused = company.org(&["offboard", "bob", "--admin", &file]);
+    refused.fails(2, "keys-not-permitted", false);
+}
+
+#[test]
+fn a_device_that_an_administrator_removes_is_cut_off_r_org_40() {
+    let company = Company::open();
+    let alice = company.member("alice");
+    let device = string(&alice["device"]);
+    company.org(&["remove-device", "alice", &"0".repeat(32)]).fails(3, "device-unknown", false);
+    let removed = company.org(&["remove-device", "alice", &device]).ok();
+    assert_eq!(removed["state"], "ended");
+    assert!(company.kinds().contains(&"device ended".to_owned()));
+    assert_ne!(company.command("alice", &["receive"]).code, 0);
+}
+
+#[test]
+fn a_relay_that_lost_part_of_its_log_is_not_believed_r_org_48() {
+    let mut company = Company::open();
+    company.desk().stop();
+    company.relay.stop();
+    let (data, backup) = (company.path("data"), company.path("backup"));
+    crate::serving::copy(&data, &backup);
+    company.restart_relay();
+    company.org(&["policy", "set", "--device-limit", "5"]).ok();
+    company.log();
+    company.relay.stop();
+    std::fs::remove_dir_all(&data).unwrap();
+    crate::serving::copy(&backup, &data);
+    company.restart_relay();
+    let (org, key) = (company.at("org"), company.at("org.key"));
+    let monitor = crate::support::run(&["monitor", "--dir", &org, "--key-file", &key, "--json"]);
+    monitor.fails(2, "log-not-believed", false);
+}
+
+#[test]
+fn a_member_sees_what_the_log_says_of_them_and_of_nobody_else_r_log_6() {
+    let company = Company::open();
+    let alice = company.member("alice");
+    company.member("bob");
+    let seen = company.command("alice", &["monitor"]);
+    let kinds: Vec<&str> = seen.lines.iter().filter_map(|line| line["kind"].as_str()).collect();
+    assert_eq!(kinds, ["administrative act", "device", "directory entry"]);
+    assert_eq!((&seen.lines[1]["subject"], &seen.lines[1]["object"]), (&alice["device"], &alice["member"]));
+    company.org(&["invite", "alice", "--device"]).ok();
+    let mut monitor = company.daemon("alice", &["monitor", "--follow"]);
+    let entries: Vec<Value> = (0..3).map(|_| monitor.line()).collect();
+    assert_eq!(entries, seen.lines);
+    company.log();
+    assert_eq!(monitor.line()["kind"], "administrative act", "the invitation of another device");
+    monitor.stop();
+}
+
+#[test]
+fn an_act_whose_record_is_gone_is_missed_r_org_46() {
+    let mut company = Company::open();
+    company.desk().stop();
+    let (books, copy) = (company.path("org/desk.db"), company.path("desk.db.old"));
+    std::fs::copy(&books, &copy).unwrap();
+    company.org(&["policy", "set", "--device-limit", "5"]).ok();
+    assert_eq!(company.org(&["audit"]).code, 0);
+    std::fs::copy(&copy, &books).unwrap();
+    let audit = company.org(&["audit"]);
+    audit.fails(1, "act-changed", false);
+    assert_eq!(audit.lines[0]["fault"], "missing");
+    assert_eq!(company.org(&["audit", "--offline"]).code, 0, "the books alone do not tell");
+}
+
+#[test]
+fn a_monitor_that_follows_prints_what_comes() {
+    let company = Company::open();
+    let (org, key) = (company.at("org"), company.at("org.key"));
+    let mut monitor = Daemon::start(&["monitor", "--follow", "--dir", &org, "--key-file", &key, "--json"]);
+    assert_eq!(monitor.line()["kind"], "issuer");
+    company.org(&["policy", "set", "--device-limit", "5"]).ok();
+    while monitor.line()["kind"] != "policy" {}
+    monitor.stop();
+}

@@ -1,0 +1,169 @@
+//! Policy, the succession in groups, and where the relay is, as an administrator signs them (R-ORG-47).
+
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use chancery_crypto::rng::CryptoRng;
+use chancery_identity::log::LeafKind;
+use chancery_identity::{Capabilities, MAX_SUCCESSOR_MEMBERS, MemberId, Policy, sign};
+use chancery_wire::records::{Batch, RecordKey, Records, Table};
+use chancery_wire::{Timestamp, encode, proto};
+
+use crate::audit::Act;
+use crate::state::{self, damaged};
+use crate::{AdminKeys, Desk, OrgError, ceremony, queue};
+
+const POLICY: Table = Table(0x0229);
+const GROUP_SUCCESSORS: Table = Table(0x022a);
+
+impl Desk {
+    /// Returns the policy that was signed last; the default if none was.
+    ///
+    /// # Errors
+    ///
+    /// [`OrgError::Records`] when the store cannot answer.
+    pub fn policy(records: &dyn Records) -> Result<Policy, OrgError> {
+        let Some(body) = policy_body(records)? else { return Ok(Policy::default()) };
+        Policy::from_proto(&body.policy.ok_or_else(damaged)?).map_err(|_| damaged())
+    }
+
+    /// Signs a policy, queues it and records the act. If it is the one in force the batch is empty.
+    ///
+    /// # Errors
+    ///
+    /// [`OrgError::WrongKeys`]: the administrator's keys are no issuer's with POLICY. [`OrgError::PolicyOutOfRange`]: a value
+    /// is one that no client takes.
+    pub fn set_policy(
+        &self,
+        admin: &AdminKeys,
+        (records, policy): (&dyn Records, &Policy),
+        now: Timestamp,
+        rng: &mut dyn CryptoRng,
+    ) -> Result<Batch, OrgError> {
+        let mut batch = Batch::default();
+        let before = Self::policy(records)?;
+        if Policy::from_proto(&policy.to_proto()) != Ok(*policy) {
+            return Err(OrgError::PolicyOutOfRange);
+        }
+        ceremony::check_may_sign(records, &self.organisation, (admin, Capabilities::POLICY), now)?;
+        if before == *policy {
+            return Ok(batch);
+        }
+        let last = policy_body(records)?.map_or(0, |body| body.sequence);
+        let body = proto::PolicyBody {
+            org_id: self.organisation.id().as_bytes().to_vec(),
+            issuer_id: admin.issuer().id().as_bytes().to_vec(),
+            sequence: last.checked_add(1).ok_or_else(damaged)?,
+            policy: Some(policy.to_proto()),
+        };
+        let signed = sign::sign_policy(admin.issuer().signing(), &body, rng);
+        batch.put(RecordKey::new(POLICY, []), encode(&signed));
+        queue::push(records, &mut batch, LeafKind::Policy, signed)?;
+        let (before, after) = (describe(&before), describe(policy));
+        let act = Act { action: "policy", before: &before, after: &after, ..Act::default() };
+        self.record_act((records, &mut batch), &act, now, rng)?;
+        Ok(batch)
+    }
+
+    /// Queues a relay record that an administrator has signed, and records the act.
+    ///
+    /// # Errors
+    ///
+    /// [`OrgError::Records`] when the store cannot answer.
+    pub fn relay_recorded(
+        &self,
+        records: &dyn Records,
+        (record, place): (&proto::Signed, &str),
+        now: Timestamp,
+        rng: &mut dyn CryptoRng,
+    ) -> Result<Batch, OrgError> {
+        let mut batch = Batch::default();
+        queue::push(records, &mut batch, LeafKind::Relay, record.clone())?;
+        let before = self.organisation.relay().map_or("", chancery_identity::RelayRecord::url);
+        let act = Act { action: "relay", before, after: place, ..Act::default() };
+        self.record_act((records, &mut batch), &act, now, rng)?;
+        Ok(batch)
+    }
+
+    /// Signs who takes a group over, or with zeros every group that has no statement of its own; queues it and records the
+    /// act.
+    ///
+    /// # Errors
+    ///
+    /// [`OrgError::WrongKeys`]: the administrator's keys are no issuer's with GROUPS. [`OrgError::TooManySuccessors`]: above
+    /// [`MAX_SUCCESSOR_MEMBERS`].
+    pub fn set_group_successors(
+        &self,
+        admin: &AdminKeys,
+        records: &dyn Records,
+        (group, members): (&[u8; 16], &[MemberId]),
+        (now, rng): (Timestamp, &mut dyn CryptoRng),
+    ) -> Result<Batch, OrgError> {
+        if members.len() > MAX_SUCCESSOR_MEMBERS {
+            return Err(OrgError::TooManySuccessors);
+        }
+        ceremony::check_may_sign(records, &self.organisation, (admin, Capabilities::GROUPS), now)?;
+        let key = RecordKey::new(GROUP_SUCCESSORS, *group);
+        let before: Option<proto::Signed> = state::read(records, &key)?;
+        let before = before.map(|signed| queue::body::<proto::GroupSuccessorBody>(&signed)).transpose()?;
+        let last = before.as_ref().map_or(0, |body| body.sequence);
+        let body = proto::GroupSuccessorBody {
+            org_id: self.organisation.id().as_bytes().to_vec(),
+            issuer_id: admin.issuer().id().as_bytes().to_vec(),
+            group_id: group.to_vec(),
+            member_ids: members.iter().map(|id| id.as_bytes().to_vec()).collect(),
+            sequence: last.checked_add(1).ok_or_else(damaged)?,
+        };
+        let signed = sign::sign_group_successor(admin.issuer().signing(), &body, rng);
+        let mut batch = Batch::default();
+        batch.put(key, encode(&signed));
+        queue::push(records, &mut batch, LeafKind::GroupSuccessor, signed)?;
+        let group = hex(group);
+        let before = names(&before.unwrap_or_default().member_ids);
+        let after = names(&body.member_ids);
+        let act = Act {
+            action: "group successors",
+            target: &group,
+            before: &before,
+            after: &after,
+            ..Act::default()
+        };
+        self.record_act((records, &mut batch), &act, now, rng)?;
+        Ok(batch)
+    }
+}
+
+fn policy_body(records: &dyn Records) -> Result<Option<proto::PolicyBody>, OrgError> {
+    let signed: Option<proto::Signed> = state::read(records, &RecordKey::new(POLICY, []))?;
+    signed.map(|signed| queue::body(&signed)).transpose()
+}
+
+/// A policy in one line, for the record of the act.
+fn describe(policy: &Policy) -> String {
+    let span = |span: Option<Duration>| match span {
+        Some(span) => format!("{}s", span.as_secs()),
+        None => "none".into(),
+    };
+    format!(
+        "suite {}, freshness {}, retention {}, disappearing {}, export {}, saving {}, offline {}, devices {}",
+        policy.minimum_suite,
+        span(Some(policy.freshness)),
+        span(policy.retention),
+        span(policy.disappearing),
+        policy.may_export,
+        policy.may_save_attachments,
+        span(policy.max_offline),
+        policy.device_limit,
+    )
+}
+
+fn names(ids: &[Vec<u8>]) -> String {
+    let names: Vec<String> = ids.iter().map(|id| hex(id)).collect();
+    names.join(" ")
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
