@@ -10,9 +10,7 @@ use chancery_crypto::rng::{CryptoRng, random_bytes};
 use chancery_crypto::secret::SecretBytes;
 use chancery_crypto::signature::VerifyingKey;
 use chancery_identity::log::LeafKind;
-use chancery_identity::{
-    Capabilities, DeviceId, DirectoryKey, MAX_DEVICES, MemberId, SUITE, reply_mailbox, sign,
-};
+use chancery_identity::{Capabilities, DeviceId, DirectoryKey, MemberId, SUITE, reply_mailbox, sign};
 use chancery_wire::records::{Batch, Records};
 use chancery_wire::{Limit, Timestamp, decode, encode, proto};
 use proto::enrolment_answer::Outcome;
@@ -130,7 +128,7 @@ impl Desk {
         if state::is_key_used(*records, &request.reply_mailbox)? {
             return Ok(Err(Refusal::Malformed));
         }
-        if member.device_ids.len() >= MAX_DEVICES {
+        if Self::is_full(*records, member.device_ids.len())? {
             return Ok(Err(Refusal::TooManyDevices));
         }
         let directory_key = &settings.directory_key;

@@ -7,8 +7,8 @@ use core::time::Duration;
 use chancery_crypto::rng::{CryptoRng, random_bytes};
 use chancery_crypto::secret::Secret;
 use chancery_identity::{
-    Capabilities, Credential, DeviceKeys, DisplayName, Handle, IdentityError, MAX_DEVICES, MemberId,
-    Organisation, RelayRecord,
+    Capabilities, Credential, DeviceKeys, DisplayName, Handle, IdentityError, MemberId, Organisation,
+    RelayRecord,
 };
 use chancery_wire::records::{Batch, Records};
 use chancery_wire::{Timestamp, Unverified, proto};
@@ -189,10 +189,12 @@ impl Desk {
     ) -> Result<Invited, OrgError> {
         let member_id = state::member_of_handle(records, invite.handle)?.ok_or(OrgError::NotAMember)?;
         let mut member = state::member(records, &member_id)?.ok_or_else(damaged)?;
-        match member.device_ids.len() {
-            0 if member.entry_id.is_empty() => return Err(OrgError::NotAMember),
-            MAX_DEVICES.. => return Err(OrgError::TooManyDevices),
-            _ => {}
+        let devices = member.device_ids.len();
+        if devices == 0 && member.entry_id.is_empty() {
+            return Err(OrgError::NotAMember);
+        }
+        if Self::is_full(records, devices)? {
+            return Err(OrgError::TooManyDevices);
         }
         let mut batch = Batch::default();
         let link = self.open_invitation((records, &mut batch), (invite, member_id), now, rng)?;

@@ -29,6 +29,12 @@ impl Desk {
         Policy::from_proto(&body.policy.ok_or_else(damaged)?).map_err(|_| damaged())
     }
 
+    /// Whether a member with so many devices can have no other: the policy's limit is reached (R-ORG-10).
+    pub(crate) fn is_full(records: &dyn Records, devices: usize) -> Result<bool, OrgError> {
+        let limit = Self::policy(records)?.device_limit;
+        Ok(usize::try_from(limit).is_ok_and(|limit| devices >= limit))
+    }
+
     /// Signs a policy, queues it and records the act. If it is the one in force the batch is empty.
     ///
     /// # Errors

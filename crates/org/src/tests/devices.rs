@@ -255,6 +255,19 @@ fn a_member_has_at_most_sixteen_devices() {
 }
 
 #[test]
+fn policy_may_allow_fewer_devices_and_takes_none_away_r_org_10() {
+    let mut world = World::new(96);
+    let old = world.member("alice");
+    world.second(&old).unwrap();
+    let mut strict = Desk::policy(&world.store).unwrap();
+    strict.device_limit = 1;
+    let batch = world.desk.set_policy(&world.admin, (&world.store, &strict), NOW, &mut *world.rng);
+    apply(&mut world.store, &batch.unwrap());
+    assert_eq!(world.listed(&old).1.len(), 2);
+    assert_eq!(world.second(&old).err(), Some(OrderError::TooManyDevices));
+}
+
+#[test]
 fn the_organisation_invites_another_device() {
     // R-ORG-22
     let mut world = World::new(96);
