@@ -47,6 +47,7 @@ pub use root::{
     ROOT_SHARED, RootShare, check_join, check_split, discard_shares, join_root, parse_share, remove_root,
     split_root,
 };
+pub use verify::OffboardingCheck;
 
 /// Name of the folder, inside an organisation's, that a relay is started with.
 pub const PUBLIC: &str = "public";

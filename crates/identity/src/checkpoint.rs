@@ -71,17 +71,12 @@ impl Checkpoint {
         let name = origin(org);
         let checkpoint = read(text, &name, note).ok_or(LogError::Malformed)?;
         let expected = key_id(&name, key);
-        let mut lines = signatures.strip_suffix('\n').ok_or(LogError::Malformed)?.split('\n');
-        let signature = lines
-            .by_ref()
-            .take(MAX_NOTE_SIGNATURES)
-            .find_map(|line| {
-                let (by, encoded) = line.strip_prefix("\u{2014} ")?.split_once(' ')?;
-                let bytes = STANDARD.decode(encoded).ok().filter(|_| by == name)?;
-                let (id, signature) = bytes.split_first_chunk::<4>()?;
-                (*id == expected).then(|| signature.to_vec())
-            })
-            .ok_or(LogError::NotAuthentic)?;
+        // Every line is read, so that all readers refuse the same notes: one of them may be evidence.
+        let lines = signatures.strip_suffix('\n').ok_or(LogError::Malformed)?.split('\n');
+        let read: Option<Vec<_>> = lines.map(signature_line).collect();
+        let read = read.filter(|lines| lines.len() <= MAX_NOTE_SIGNATURES).ok_or(LogError::Malformed)?;
+        let own = read.into_iter().find(|(by, id, _)| *by == name && *id == expected);
+        let (_, _, signature) = own.ok_or(LogError::NotAuthentic)?;
         // What is signed ends with the line feed before the empty line.
         key.verify(label::SIGN_CHECKPOINT, format!("{text}\n").as_bytes(), &signature)?;
         Ok(checkpoint)
@@ -123,6 +118,14 @@ fn key_id(name: &str, key: &VerifyingKey) -> [u8; 4] {
     let mut id = [0; 4];
     id.iter_mut().zip(hash).for_each(|(to, from)| *to = from);
     id
+}
+
+/// Reads a line of a signature: name, key id, signature.
+fn signature_line(line: &str) -> Option<(&str, [u8; 4], Vec<u8>)> {
+    let (by, encoded) = line.strip_prefix("\u{2014} ")?.split_once(' ')?;
+    let bytes = STANDARD.decode(encoded).ok()?;
+    let (id, signature) = bytes.split_first_chunk::<4>()?;
+    (!by.is_empty() && !signature.is_empty()).then(|| (by, *id, signature.to_vec()))
 }
 
 /// Reads the four lines, each in the one way that there is to write it.

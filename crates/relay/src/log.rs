@@ -116,8 +116,17 @@ impl Step<'_> {
         // No leaf is older than a checkpoint without it (R-LOG-5).
         let now = self.now.max(log.head.time()).max(log.signed_at());
         let submission = log.authority.prepare(kind, statement, now).map_err(refusal)?;
+        if kind == LeafKind::Relay && !self.is_own_record(statement) {
+            return Err(RefusalCode::Conflict.into());
+        }
         self.may_enter(&submission.leaf)?;
         self.append(&submission)
+    }
+
+    /// Whether a relay record names the key that signs this log (R-RELAY-47).
+    fn is_own_record(&self, statement: &proto::Signed) -> bool {
+        decode::<proto::RelayRecordBody>(&statement.body, Limit::STATEMENT)
+            .is_ok_and(|body| body.unchecked().log_key == self.relay.log_key.verifying_key().as_bytes())
     }
 
     /// Where a statement stands in the log.

@@ -69,20 +69,22 @@ pub(super) async fn offboard(args: &OffboardArgs, output: Output) -> Result<(), 
 pub(super) async fn verify_offboarded(args: &VerifyOffboardedArgs, output: Output) -> Result<(), Failure> {
     let key = args.org.key.source(Purpose::Open)?;
     let administrator = Administrator::open(&args.org.dir, &key, None)?;
-    let report = administrator.offboarding(&args.handle)?;
-    let doubts = administrator.verify_offboarded(&args.handle).await?;
-    let verified = doubts.is_empty();
+    let check = administrator.verify_offboarded(&args.handle).await?;
+    let verified = check.doubts.is_empty();
+    let other = check.holder.filter(|holder| *holder != check.member);
     let object = json!({
         "handle": args.handle,
-        "member": report.plan.member_id.to_string(),
+        "member": check.member.to_string(),
         "verified": verified,
-        "doubts": doubts,
-        "devices": devices_object(&report.plan),
+        "doubts": check.doubts,
+        "devices": devices_object(&check.devices),
+        "handle_now_of": other.map(|member| member.to_string()),
     });
     output.result(&object, || {
-        let heading = if verified { "verified: is gone" } else { "NOT verified" };
-        let doubts: String = doubts.iter().map(|doubt| format!("\n  {doubt}")).collect();
-        format!("{} ({}): {heading}{doubts}", args.handle, report.plan.member_id)
+        let heading = if verified { "verified: is out" } else { "NOT out" };
+        let doubts: String = check.doubts.iter().map(|doubt| format!("\n  {doubt}")).collect();
+        let now = other.map(|member| format!("\n  the handle belongs to somebody else now ({member})"));
+        format!("{} ({}): {heading}{doubts}{}", args.handle, check.member, now.unwrap_or_default())
     })?;
     if verified { Ok(()) } else { Err(Error::with(ErrorCode::NotOffboarded, args.handle.as_str()).into()) }
 }
@@ -223,9 +225,9 @@ fn plan_object(plan: &OffboardingPlan) -> Value {
     })
 }
 
-fn devices_object(plan: &OffboardingPlan) -> Value {
+fn devices_object(devices: &[chancery::DeviceId]) -> Value {
     let device = |id: &chancery::DeviceId| json!({"device": id.to_string(), "wiped": "not-confirmed", "reason": NOT_CONFIRMED});
-    plan.device_ids.iter().map(device).collect()
+    devices.iter().map(device).collect()
 }
 
 fn report_object(report: &OffboardingReport) -> Value {
@@ -242,7 +244,7 @@ fn report_object(report: &OffboardingReport) -> Value {
         "relay": if report.revocation == OffboardingStep::Queued { "not-cut" } else { "cut" },
         "directory": step_object(report.directory),
         "directory_published": report.is_published,
-        "devices": devices_object(plan),
+        "devices": devices_object(&plan.device_ids),
         "issuers": plan.issuer_ids.iter().map(ToString::to_string).collect::<Vec<_>>(),
         "complete": report.is_complete(),
     })

@@ -62,7 +62,14 @@ fn whoever_is_offboarded_is_cut_off_and_that_is_verified_r_org_42_r_org_44() {
     let company = Company::open();
     let alice = company.member("alice");
     company.member("bob");
-    company.org(&["verify-offboarded", "alice"]).fails(3, "unknown-recipient", false);
+    let not_out = company.org(&["verify-offboarded", "alice"]);
+    not_out.fails(1, "not-offboarded", false);
+    assert_eq!(
+        (&not_out.lines[0]["verified"], &not_out.lines[0]["member"]),
+        (&false.into(), &alice["member"])
+    );
+    assert!(not_out.lines[0]["doubts"].as_array().unwrap().len() > 2, "{:?}", not_out.lines);
+    company.org(&["verify-offboarded", "nobody"]).fails(3, "unknown-recipient", false);
     let report = company.org(&["offboard", "alice"]).ok();
     assert_eq!((&report["complete"], &report["relay"]), (&true.into(), &"cut".into()));
     assert_eq!(
@@ -87,7 +94,8 @@ fn whoever_is_offboarded_is_cut_off_and_that_is_verified_r_org_42_r_org_44() {
     let second = company.enroll("alice2", &link).ok();
     assert_ne!(second["member"], alice["member"]);
     assert_eq!(company.command("alice2", &["receive"]).code, 0);
-    assert_eq!(company.org(&["verify-offboarded", "alice"]).ok()["member"], alice["member"]);
+    let verified = company.org(&["verify-offboarded", "alice"]).ok();
+    assert_eq!((&verified["member"], &verified["handle_now_of"]), (&alice["member"], &second["member"]));
 }
 
 #[test]

@@ -19,6 +19,7 @@ use chancery_wire::records::{Batch, Records};
 use super::desk::Office;
 use super::log::Log;
 use super::queue::Waiting;
+use super::verify::OffboardingCheck;
 use super::{Folder, org_error, who};
 use crate::clock;
 use crate::error::{Error, ErrorCode};
@@ -115,16 +116,27 @@ impl Administrator {
         report.ok_or_else(|| Error::with(ErrorCode::UnknownRecipient, format!("{handle} was not offboarded")))
     }
 
-    /// Returns what speaks against the last offboarding under this handle, by the replayed log and by what the relay answers
-    /// anybody (R-ORG-44); nothing if it is verified.
+    /// Says whether who was offboarded last under this handle is out, by the replayed log and by what the relay answers
+    /// anybody (R-ORG-44); of somebody who has the handle and was never offboarded, what shows that they are not.
     ///
     /// # Errors
     ///
-    /// [`ErrorCode::UnknownRecipient`]: nobody of this handle was offboarded. [`ErrorCode::LogNotBelieved`]: the relay's
+    /// [`ErrorCode::UnknownRecipient`]: nobody has or had this handle. [`ErrorCode::LogNotBelieved`]: the relay's
     /// log does not verify. Errors of the connection.
-    pub async fn verify_offboarded(&self, handle: &str) -> Result<Vec<String>, Error> {
-        let report = self.offboarding(handle)?;
-        self.office.doubts(&report).await
+    pub async fn verify_offboarded(&self, handle: &str) -> Result<OffboardingCheck, Error> {
+        let holder = match self.plan_offboarding(handle) {
+            Ok(plan) => Some(plan),
+            Err(error) if error.code() == ErrorCode::UnknownRecipient => None,
+            Err(error) => return Err(error),
+        };
+        let (plan, is_complete) = match (self.offboarding(handle), &holder) {
+            (Ok(report), _) => (report.plan.clone(), Some(report.is_complete())),
+            (Err(error), Some(plan)) if error.code() == ErrorCode::UnknownRecipient => (plan.clone(), None),
+            (Err(error), _) => return Err(error),
+        };
+        let (devices, doubts) = self.office.check(&plan, is_complete).await?;
+        let holder = holder.map(|plan| plan.member_id);
+        Ok(OffboardingCheck { member: plan.member_id, devices, doubts, holder })
     }
 
     /// Ends a device of a member, as the member could; for one that was removed before it changes nothing.

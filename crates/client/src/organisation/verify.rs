@@ -3,7 +3,7 @@
 use chancery_crypto::rng::random_bytes;
 use chancery_identity::log::{Leaf, LeafKind};
 use chancery_identity::{DeviceId, MemberId};
-use chancery_org::{Desk, OffboardingReport};
+use chancery_org::{Desk, OffboardingPlan};
 use chancery_wire::proto::{ClaimPrekeys, Deliver, client_frame};
 
 use super::desk::Office;
@@ -13,25 +13,53 @@ use crate::connection::Connection;
 use crate::errand::Errand;
 use crate::error::{Error, ErrorCode};
 
+/// Whether somebody is out, as the log and the relay have it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct OffboardingCheck {
+    /// Who was looked at: who was offboarded last under the handle, else who has it.
+    pub member: MemberId,
+    /// Their devices, those included that only the log knows.
+    pub devices: Vec<DeviceId>,
+    /// What speaks against it, in words; empty if they are out.
+    pub doubts: Vec<String>,
+    /// The member who has the handle now, if somebody does.
+    pub holder: Option<MemberId>,
+}
+
 impl Office {
-    /// Returns what speaks against the offboarding; nothing if it is verified.
-    pub(super) async fn doubts(&self, report: &OffboardingReport) -> Result<Vec<String>, Error> {
-        let plan = &report.plan;
+    /// Returns what speaks against somebody's being out. `is_complete` says whether everything was handed over; `None` that
+    /// nobody has offboarded them.
+    pub(super) async fn check(
+        &self,
+        plan: &OffboardingPlan,
+        is_complete: Option<bool>,
+    ) -> Result<(Vec<DeviceId>, Vec<String>), Error> {
         let connection = self.errand().await?;
         let log = self.replay(&connection).await?;
         let entry = self.store().read(|records| {
             Desk::entry_commitment(records, &plan.member_id).map_err(|error| org_error(&error))
         })?;
-        let mut doubts = log_doubts(&log.leaves, &plan.member_id, &plan.device_ids, entry);
-        if !report.is_complete() {
-            doubts.push("statements or the directory entry still wait for the relay".to_owned());
+        // A device that the log has and the desk's records have not would be the one that nobody thought of.
+        let logged = log.leaves.iter().filter(|leaf| leaf.kind == LeafKind::Credential);
+        let mut devices = plan.device_ids.clone();
+        devices.extend(logged.filter(|leaf| leaf.member() == plan.member_id).map(Leaf::device));
+        devices.sort_unstable();
+        devices.dedup();
+        let mut doubts = log_doubts(&log.leaves, &plan.member_id, &devices, entry);
+        match is_complete {
+            None => doubts.insert(0, "nobody has offboarded this member".to_owned()),
+            Some(false) => {
+                doubts.push("statements or the directory entry still wait for the relay".to_owned())
+            }
+            Some(true) => {}
         }
         let (anonymous, pushes) = self.open_connection().await?;
         let anonymous = Errand::new(anonymous, pushes);
-        for device in &plan.device_ids {
+        for device in &devices {
             doubts.extend(relay_doubts(&anonymous, device).await?);
         }
-        Ok(doubts)
+        Ok((devices, doubts))
     }
 }
 

@@ -349,6 +349,11 @@ fn a_checkpoint_is_a_signed_note_and_nothing_else_is_r_log_5() {
         assert_eq!(verify(&note.replacen(from, to, 1)), Err(LogError::Malformed), "{from:?}");
     }
     assert!(verify(note.trim_end()).is_err());
+    for line in ["no signature", "\u{2014} w AAAA", "\u{2014} w AAAAAAB", "\u{2014}  AAAAAAAA", ""] {
+        assert_eq!(verify(&alloc::format!("{note}{line}\n")), Err(LogError::Malformed), "{line:?}");
+    }
+    let many = alloc::format!("{note}{}", "\u{2014} w AAAAAAAA\n".repeat(17));
+    assert_eq!(verify(&many), Err(LogError::Malformed));
     let long = alloc::format!("{note}{}", "\u{2014} w AAAAAAAA\n".repeat(2_000));
     assert_eq!(verify(&long), Err(LogError::Malformed));
 }
