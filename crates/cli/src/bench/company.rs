@@ -234,13 +234,6 @@ impl Company {
         Ok(())
     }
 
-    /// Ends everybody's followers.
-    pub(super) fn end_followers(&mut self) {
-        for member in &mut self.members {
-            member.follower = None;
-        }
-    }
-
     /// Ends the desk and the relay, so that the relay's data can be looked at.
     pub(super) fn close(&mut self) {
         self.desk = None;

@@ -18,9 +18,9 @@ const STORE: &str = "store.db";
 /// Steps that an outbox is asked for before a control is given up: what waited in a home that received everything is little.
 const STEPS: usize = 100;
 
-/// Whether there is still something of a home.
+/// Whether there is still a file of a home.
 pub(super) fn is_there(home: &Path) -> bool {
-    home.join(STORE).exists()
+    std::fs::read_dir(home).is_ok_and(|mut entries| entries.next().is_some())
 }
 
 /// Copies a home, whose processes must have ended.

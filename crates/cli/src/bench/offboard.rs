@@ -72,7 +72,6 @@ pub(super) async fn play(company: &mut Company, members: usize, output: Output) 
     let mut missing = Vec::new();
     let cut = offboard(company, &cast, &mut missing).await?;
     output.note("the member is offboarded");
-    company.end_followers();
     check_login(company, &cast, &mut missing).await?;
     let sent_after = send_afterwards(company, &cast, &mut missing).await?;
     let leaver = company.member(cast.leaver)?.handle.clone();
@@ -147,7 +146,8 @@ struct Cut {
     command: Duration,
 }
 
-/// Offboards the leaver, and waits until the relay has closed the leaver's connection and everybody online was told.
+/// Offboards the leaver, and waits until the relay has closed the leaver's connection and everybody online was told. Then
+/// nobody is online any more: the followers end with this call.
 async fn offboard(company: &mut Company, cast: &Cast, missing: &mut Vec<String>) -> Result<Cut, Failure> {
     let (leaver, handle) = {
         let member = company.member(cast.leaver)?;
@@ -161,13 +161,11 @@ async fn offboard(company: &mut Company, cast: &Cast, missing: &mut Vec<String>)
     let follower = online.pop().ok_or_else(|| Failure::new("the leaver is not online"))?;
     let began = Instant::now();
     let command = company.start_org(&["org", "offboard", &handle])?;
-    let (command, relay, clients) =
-        tokio::join!(ended(command, began), ended(follower, began), told(&mut online, &leaver, began));
-    let ((command_end, command), (relay_end, relay), clients) = (command?, relay?, clients?);
-    if command_end.code != OK {
-        let (code, error) = (command_end.code, command_end.error);
-        return Err(Failure::new(format!("`org offboard` ended with {code} {error}")));
-    }
+    let (command, (relay_end, relay), clients) = tokio::try_join!(
+        succeeded(command, began),
+        ended(follower, began),
+        told(&mut online, &leaver, began)
+    )?;
     if !is_revoked(&relay_end) {
         let (code, error) = (relay_end.code, relay_end.error);
         missing.push(format!("the leaver's process ended with {code} {error} and not as {REVOKED}"));
@@ -176,6 +174,15 @@ async fn offboard(company: &mut Company, cast: &Cast, missing: &mut Vec<String>)
         missing.push("the leaver's home was not destroyed".to_owned());
     }
     Ok(Cut { relay, clients, command })
+}
+
+/// Waits for the end of a command, which must be a good one.
+async fn succeeded(command: Running, began: Instant) -> Result<Duration, Failure> {
+    let (finished, took) = ended(command, began).await?;
+    match finished.code {
+        OK => Ok(took),
+        code => Err(Failure::new(format!("`org offboard` ended with {code} {}", finished.error))),
+    }
 }
 
 async fn ended(process: Running, began: Instant) -> Result<(Finished, Duration), Failure> {
