@@ -1,6 +1,7 @@
 //! The command line: what can be typed, and what `--help` teaches.
 
 mod authority;
+mod bench;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -12,6 +13,7 @@ use tracing_subscriber::filter::LevelFilter;
 use crate::text;
 
 pub(crate) use authority::*;
+pub(crate) use bench::*;
 
 /// How long an invitation holds unless told otherwise.
 const DEFAULT_VALID: &str = "7d";
@@ -106,6 +108,9 @@ pub(crate) enum Command {
     Monitor(MonitorArgs),
     /// Watch an organisation, three members and a relay at work on this machine.
     Demo,
+    /// Measure, with processes of its own on this machine, and check what is measured.
+    #[command(subcommand)]
+    Bench(BenchCommand),
 }
 
 #[derive(Debug, Subcommand)]
@@ -463,7 +468,7 @@ With --save, a file that cannot be saved has an error beside its name and no pat
 tried again by the next `receive --save`, and every few minutes with --follow; then a line of its own says where it
 is. Without --follow the exit code says that a file still waits; one that is damaged or gone has only its error.
 
-JSON events: message, file, device-added, lost, device-request.
+JSON events: message, file, device-added, lost, member-left, device-request.
 
 Examples:
   chancery receive

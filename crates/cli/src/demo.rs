@@ -7,7 +7,6 @@ mod checks;
 #[cfg(target_os = "linux")]
 mod memory;
 mod picture;
-mod process;
 mod relay_view;
 mod search;
 mod stage;
@@ -18,8 +17,10 @@ use std::time::{Duration, Instant};
 
 use chancery::{Error, ErrorCode};
 
-use process::Failure;
 use stage::Stage;
+
+use crate::process::Failure;
+use crate::stop::interrupted;
 
 /// The demo ends by then, whatever happens.
 const LIMIT: Duration = Duration::from_secs(110);
@@ -47,23 +48,4 @@ pub(crate) async fn run(json: bool) -> Result<bool, Error> {
     // A reader that has gone away has seen no table, and so no success.
     let told = told.and_then(|()| stage.transcript.summary(&stage.checks, began.elapsed()));
     Ok(stage.checks.passed() && told.is_ok())
-}
-
-/// Waits until somebody wants the demo to end.
-async fn interrupted() {
-    #[cfg(unix)]
-    {
-        use tokio::signal::unix::{SignalKind, signal};
-        if let (Ok(mut terminate), Ok(mut hang_up)) =
-            (signal(SignalKind::terminate()), signal(SignalKind::hangup()))
-        {
-            tokio::select! {
-                _ = terminate.recv() => {}
-                _ = hang_up.recv() => {}
-                _ = tokio::signal::ctrl_c() => {}
-            }
-            return;
-        }
-    }
-    let _ = tokio::signal::ctrl_c().await;
 }

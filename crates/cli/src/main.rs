@@ -4,9 +4,11 @@
 //! ([`output`]); every failure has a stable code and an exit code ([`failure`]); a passphrase that nobody can
 //! be asked for is an error at once ([`key`]); and a signal is a clean end ([`stop`]).
 //!
-//! What this crate does not do: it knows no protocol and no file format; those are the library's.
+//! What this crate does not do: it knows no protocol and no file format; those are the library's. Only [`bench`] looks
+//! below the library, as somebody does who has stolen a disk.
 
 mod args;
+mod bench;
 mod demo;
 mod device;
 mod enroll;
@@ -17,6 +19,7 @@ mod key;
 mod message;
 mod org;
 mod output;
+mod process;
 mod progress;
 mod receive;
 mod relay;
@@ -82,6 +85,7 @@ async fn dispatch(cli: Cli, output: Output) -> Result<(), Failure> {
         Command::Receive(args) => receive::run(&args, output).await,
         Command::History(args) => history::run(&args, output).await,
         Command::Monitor(args) => org::monitor(&args, output).await,
+        Command::Bench(command) => bench::run(&command, output).await,
         Command::Demo => match demo::run(output.is_json()).await? {
             true => Ok(()),
             false => Err(Failure::DemoFailed),

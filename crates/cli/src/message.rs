@@ -142,6 +142,16 @@ pub(crate) fn lost_text(member: &str, handle: &str, count: u64) -> String {
     format!("* {what} of {} could not be recovered", called(member, handle))
 }
 
+/// Returns the object that says that a member has left the organisation.
+pub(crate) fn member_left(member: &str, handle: &str) -> Value {
+    json!({"event": "member-left", "member": member, "handle": handle})
+}
+
+/// Returns the line that says so to people.
+pub(crate) fn member_left_text(member: &str, handle: &str) -> String {
+    format!("* {} has left the organisation", called(member, handle))
+}
+
 const fn state(state: MessageState) -> &'static str {
     match state {
         MessageState::Received => "received",
@@ -160,6 +170,7 @@ mod tests {
         let member = "0123456789abcdef0123456789abcdef";
         assert_eq!(lost_text(member, "", 1), "* 1 message of 01234567 could not be recovered");
         assert_eq!(lost_text(member, "bob", 2), "* 2 messages of bob could not be recovered");
+        assert_eq!(member_left_text(member, ""), "* 01234567 has left the organisation");
         assert_eq!(device_added_text(member, "", "fe"), "* 01234567 has a new device: fe");
         assert_eq!(device_added_text(member, "bob\u{1b}", "fe"), "* bob\u{fffd} has a new device: fe");
     }

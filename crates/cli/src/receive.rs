@@ -178,6 +178,12 @@ impl Printer {
                     self.bar.clear();
                     self.output.result(&object, || message::lost_text(&member, handle, *count))?;
                 }
+                Happening::MemberLeft { member, handle } => {
+                    let member = member.to_string();
+                    self.bar.clear();
+                    let object = message::member_left(&member, handle);
+                    self.output.result(&object, || message::member_left_text(&member, handle))?;
+                }
                 _ => {}
             }
             *printed = Some(event.number);

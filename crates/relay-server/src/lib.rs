@@ -31,6 +31,7 @@
 mod blob_files;
 mod client;
 mod error;
+mod held;
 mod log_key;
 mod machine;
 mod organisation;
@@ -44,4 +45,5 @@ mod tests;
 
 pub use chancery_relay::Limits;
 pub use error::ServerError;
+pub use held::held_envelopes;
 pub use server::{Config, Ready, run};

@@ -179,7 +179,7 @@ async fn tick(jobs: &mpsc::Sender<Job>) {
 }
 
 /// Makes the data directory and keeps every other relay out of it for as long as the file is held.
-fn lock(data: &Path) -> Result<File, ServerError> {
+pub(crate) fn lock(data: &Path) -> Result<File, ServerError> {
     let unusable = |error: std::io::Error| ServerError::Data(error.kind());
     let mut builder = fs::DirBuilder::new();
     builder.recursive(true);

@@ -113,7 +113,7 @@ impl SqliteStorage {
         statement.execute(params).map_err(|error| failure(&error))
     }
 
-    fn rows<T>(
+    pub(crate) fn rows<T>(
         &self,
         sql: &str,
         params: impl Params,

@@ -6,9 +6,9 @@ use std::path::Path;
 use chancery_crypto::hash::sha256;
 use serde_json::{Value, json};
 
-use super::process::{Failure, field};
 use super::search::Found;
 use super::stage::{Letter, Outcome, Stage, Who};
+use crate::process::{Failure, field};
 
 /// One line of the table.
 #[derive(Debug, Clone)]
@@ -245,7 +245,7 @@ pub(super) fn secrecy(stage: &mut Stage, while_waiting: Found) -> Result<(), Fai
 /// Looks into the environment of the running relay, and of the desk, which does have the passphrase.
 #[cfg(target_os = "linux")]
 pub(super) fn environment(stage: &mut Stage) -> Result<(), Failure> {
-    use super::process::{PASSPHRASE, Running};
+    use crate::process::{PASSPHRASE, Running};
 
     let has_passphrase = |running: &Option<Running>| {
         let Some(running) = running else { return Err(Failure::new("relay or desk does not run")) };

@@ -4,8 +4,8 @@ use std::fs::File;
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
-use super::process::Failure;
 use super::search::{Found, LONGEST, Markers};
+use crate::process::Failure;
 
 /// Bytes that are read at once.
 const BLOCK: usize = 4 << 20;

@@ -4,9 +4,9 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::process::Failure;
 use super::stage::Stage;
 use super::transcript::bytes;
+use crate::process::Failure;
 use crate::text::hex;
 
 /// Files that are listed; the rest is counted.

@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
 
-use super::process::Failure;
+use crate::process::Failure;
 use crate::text::hex;
 
 /// Shortest needle, in bytes: eight bytes do not occur by chance in some megabytes of ciphertext.

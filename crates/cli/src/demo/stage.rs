@@ -9,9 +9,9 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use super::checks::Checks;
-use super::process::{Call, Failure, Running, field, run, within};
 use super::search::{Found, Markers};
 use super::transcript::{Shown, Transcript};
+use crate::process::{Call, Failure, Running, field, run, within};
 use crate::text::hex;
 
 /// Time until a relay or desk says that it is ready.

@@ -5,12 +5,12 @@ use std::time::Duration;
 use chancery_crypto::rng::{random_bytes, seeded};
 use tokio::time::sleep;
 
-use super::process::{Call, Failure, field};
 use super::search::Found;
 use super::stage::Who::{Alice, Bob, Carol};
 use super::stage::{Address, Letter, Stage, Who, text};
 use super::transcript::bytes;
 use super::{checks, picture, relay_view};
+use crate::process::{Call, Failure, field};
 
 const ORGANISATION: &str = "Meridian Instruments";
 const README: &str = include_str!("../../../../README.md");

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::checks::{Check, Checks};
-use super::process::{Failure, field};
+use crate::process::{Failure, field};
 
 /// Where names end and what they do begins, in columns.
 const INDENT: usize = 9;

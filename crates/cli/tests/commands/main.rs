@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod authority;
 #[cfg(test)]
+mod bench;
+#[cfg(test)]
 mod conversation;
 #[cfg(test)]
 mod devices;

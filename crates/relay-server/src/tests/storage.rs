@@ -41,6 +41,22 @@ fn the_database_obeys_the_laws_of_storages() {
 }
 
 #[test]
+fn whoever_examines_the_data_sees_the_envelopes_of_all_mailboxes() {
+    let directory = tempfile::tempdir().unwrap();
+    for (mailbox, envelope) in [(2, b"later"), (1, b"first")] {
+        let mailbox = MailboxId::new([mailbox; 16]);
+        transaction(&mut open(directory.path()), |storage| {
+            storage.create_mailbox(&mailbox, 0, None)?;
+            storage.append(&mailbox, envelope, LATE)
+        });
+    }
+    let held = crate::held_envelopes(directory.path(), &ORG).unwrap();
+    assert_eq!(held, [b"first".to_vec(), b"later".to_vec()]);
+    let other = crate::held_envelopes(directory.path(), &OrgId::new([2; 32]));
+    assert!(matches!(other, Err(ServerError::OtherOrganisation)));
+}
+
+#[test]
 fn sequences_are_never_used_again_after_deletion_and_reopening() {
     let directory = tempfile::tempdir().unwrap();
     let (mailbox, mut last) = (MailboxId::new([1; 16]), 0);

@@ -1,5 +1,6 @@
 //! Child processes: the very command that runs, with a time limit on all that is waited for, ended on drop.
 
+use std::collections::VecDeque;
 use std::ffi::OsString;
 use std::fmt;
 use std::fs::File;
@@ -14,7 +15,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 /// How often a child is asked whether it has ended.
 const POLL: Duration = Duration::from_millis(5);
-/// Time that one command may take.
+/// Time that one command may take: it is a person who would wait for it.
 const COMMAND: Duration = Duration::from_secs(30);
 /// Stands for the exit code of a process that ended by a signal.
 const SIGNALLED: i32 = -1;
@@ -23,19 +24,19 @@ const ERROR_TAIL: usize = 600;
 /// Variables of ours that no child inherits: each gets what its call names and nothing else.
 const OUR_VARIABLES: &str = "CHANCERY_";
 /// The variable that carries the passphrase of the organisation's folder.
-pub(super) const PASSPHRASE: &str = "CHANCERY_PASSPHRASE";
+pub(crate) const PASSPHRASE: &str = "CHANCERY_PASSPHRASE";
 
 /// Why the story stopped, in words for a person.
 #[derive(Debug)]
-pub(super) struct Failure(String);
+pub(crate) struct Failure(String);
 
 impl Failure {
-    pub(super) fn new(what: impl Into<String>) -> Self {
+    pub(crate) fn new(what: impl Into<String>) -> Self {
         Self(what.into())
     }
 
     /// Names the thing that an operation on a file or process failed on.
-    pub(super) fn io(what: impl fmt::Display, error: &std::io::Error) -> Self {
+    pub(crate) fn io(what: impl fmt::Display, error: &std::io::Error) -> Self {
         Self(format!("{what}: {error}"))
     }
 }
@@ -48,49 +49,49 @@ impl fmt::Display for Failure {
 
 /// A call of the command: what is executed, and how it is written in the transcript.
 #[derive(Debug, Default)]
-pub(super) struct Call {
+pub(crate) struct Call {
     args: Vec<OsString>,
     shown: Vec<String>,
     passphrase: Option<String>,
 }
 
 impl Call {
-    pub(super) fn new(words: &[&str]) -> Self {
+    pub(crate) fn new(words: &[&str]) -> Self {
         words.iter().fold(Self::default(), |call, word| call.arg(word))
     }
 
     /// Adds an argument.
-    pub(super) fn arg(mut self, word: &str) -> Self {
+    pub(crate) fn arg(mut self, word: &str) -> Self {
         self.shown.push(quoted(word));
         self.quiet(word)
     }
 
     /// Adds an argument that the transcript leaves out.
-    pub(super) fn quiet(mut self, word: impl Into<OsString>) -> Self {
+    pub(crate) fn quiet(mut self, word: impl Into<OsString>) -> Self {
         self.args.push(word.into());
         self
     }
 
     /// Adds an option with a path, which the transcript shows by `name`.
-    pub(super) fn path(mut self, option: &str, path: &Path, name: &str) -> Self {
+    pub(crate) fn path(mut self, option: &str, path: &Path, name: &str) -> Self {
         self.shown.push(option.into());
         self.shown.push(quoted(name));
         self.quiet(option).quiet(path)
     }
 
     /// Adds an option with a path that the transcript leaves out.
-    pub(super) fn quiet_path(self, option: &str, path: &Path) -> Self {
+    pub(crate) fn quiet_path(self, option: &str, path: &Path) -> Self {
         self.quiet(option).quiet(path)
     }
 
     /// Gives the child the passphrase of the organisation's folder, in its environment.
-    pub(super) fn passphrase(mut self, passphrase: &str) -> Self {
+    pub(crate) fn passphrase(mut self, passphrase: &str) -> Self {
         self.passphrase = Some(passphrase.into());
         self
     }
 
     /// The line that somebody would type.
-    pub(super) fn shown(&self) -> String {
+    pub(crate) fn shown(&self) -> String {
         let mut line = String::from("chancery");
         for word in &self.shown {
             line.push(' ');
@@ -123,7 +124,7 @@ fn quoted(word: &str) -> String {
 
 /// A running child; dropping it kills it.
 #[derive(Debug)]
-pub(super) struct Running {
+pub(crate) struct Running {
     child: Child,
     lines: mpsc::UnboundedReceiver<String>,
     shown: String,
@@ -133,15 +134,17 @@ pub(super) struct Running {
 
 /// What an ended child printed.
 #[derive(Debug)]
-pub(super) struct Finished {
+pub(crate) struct Finished {
     /// The exit code; [`SIGNALLED`] if it was killed.
-    pub(super) code: i32,
-    pub(super) lines: Vec<Value>,
+    pub(crate) code: i32,
+    pub(crate) lines: Vec<Value>,
+    /// The code in the error object that it printed with `--json`; empty if there is none.
+    pub(crate) error: String,
 }
 
 impl Running {
     /// Starts a child; its standard error is appended to `log`.
-    pub(super) fn start(program: &Path, call: &Call, log: &Path) -> Result<Self, Failure> {
+    pub(crate) fn start(program: &Path, call: &Call, log: &Path) -> Result<Self, Failure> {
         let log_from = std::fs::metadata(log).map_or(0, |data| data.len());
         let mut child = call.start(program, log)?;
         let (sender, lines) = mpsc::unbounded_channel();
@@ -161,18 +164,32 @@ impl Running {
         Ok(running)
     }
 
-    pub(super) fn id(&self) -> u32 {
+    /// Waits for a line of which `is_it` holds; lines before it are dropped.
+    pub(crate) async fn line_with(
+        &mut self,
+        is_it: impl Fn(&Value) -> bool,
+        deadline: Instant,
+    ) -> Result<Value, Failure> {
+        loop {
+            let line = self.line(deadline).await?;
+            if is_it(&line) {
+                return Ok(line);
+            }
+        }
+    }
+
+    pub(crate) fn id(&self) -> u32 {
         self.child.id()
     }
 
     /// Kills it as `kill -9` does and waits until it is gone.
-    pub(super) fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 
     /// Returns the next line that it prints, which must come before `deadline`.
-    pub(super) async fn line(&mut self, deadline: Instant) -> Result<Value, Failure> {
+    pub(crate) async fn line(&mut self, deadline: Instant) -> Result<Value, Failure> {
         match timeout_at(deadline, self.lines.recv()).await {
             Ok(Some(line)) => self.parse(&line),
             Ok(None) => Err(Failure::new(format!("`{}` ended too early{}", self.shown, self.complaint()))),
@@ -181,7 +198,7 @@ impl Running {
     }
 
     /// Waits for its end.
-    pub(super) async fn finish(mut self, deadline: Instant) -> Result<Finished, Failure> {
+    pub(crate) async fn finish(mut self, deadline: Instant) -> Result<Finished, Failure> {
         let mut lines = Vec::new();
         loop {
             match timeout_at(deadline, self.lines.recv()).await {
@@ -191,7 +208,19 @@ impl Running {
             }
         }
         let status = self.status(deadline).await?;
-        Ok(Finished { code: status.code().unwrap_or(SIGNALLED), lines })
+        let error = error_code(&self.log, self.log_from);
+        Ok(Finished { code: status.code().unwrap_or(SIGNALLED), lines, error })
+    }
+
+    /// Waits for its end, which must come within [`COMMAND`] and with one of the exit codes `codes`.
+    async fn finish_with(self, codes: &[i32]) -> Result<Finished, Failure> {
+        let (shown, log, log_from) = (self.shown.clone(), self.log.clone(), self.log_from);
+        let finished = self.finish(within(COMMAND)).await?;
+        if codes.contains(&finished.code) {
+            return Ok(finished);
+        }
+        let code = finished.code;
+        Err(Failure::new(format!("`{shown}` ended with {code}{}", complaint(&log, log_from))))
     }
 
     async fn status(&mut self, deadline: Instant) -> Result<ExitStatus, Failure> {
@@ -229,25 +258,41 @@ impl Drop for Running {
 }
 
 /// Runs a call to its end, which must come in time and with one of the exit codes `codes`.
-pub(super) async fn run(program: &Path, call: &Call, log: &Path, codes: &[i32]) -> Result<Finished, Failure> {
-    let running = Running::start(program, call, log)?;
-    let log_from = running.log_from;
-    let finished = running.finish(within(COMMAND)).await?;
-    if codes.contains(&finished.code) {
-        return Ok(finished);
+pub(crate) async fn run(program: &Path, call: &Call, log: &Path, codes: &[i32]) -> Result<Finished, Failure> {
+    Running::start(program, call, log)?.finish_with(codes).await
+}
+
+/// Runs calls, each with its log, as [`run`] does, `at_once` of them at the same time; the results are in their order.
+pub(crate) async fn run_all(
+    program: &Path,
+    calls: &[(Call, PathBuf)],
+    codes: &[i32],
+    at_once: usize,
+) -> Result<Vec<Finished>, Failure> {
+    let mut running = VecDeque::new();
+    let mut finished = Vec::with_capacity(calls.len());
+    for (call, log) in calls {
+        if running.len() >= at_once
+            && let Some(first) = running.pop_front()
+        {
+            finished.push(Running::finish_with(first, codes).await?);
+        }
+        running.push_back(Running::start(program, call, log)?);
     }
-    let (shown, code) = (call.shown(), finished.code);
-    Err(Failure::new(format!("`{shown}` ended with {code}{}", complaint(log, log_from))))
+    for last in running {
+        finished.push(last.finish_with(codes).await?);
+    }
+    Ok(finished)
 }
 
 /// The moment at which a wait of this length ends.
-pub(super) fn within(wait: Duration) -> Instant {
+pub(crate) fn within(wait: Duration) -> Instant {
     let now = Instant::now();
     now.checked_add(wait).unwrap_or(now)
 }
 
 /// A field of an object that a child printed; null if there is none.
-pub(super) fn field<'a>(object: &'a Value, key: &str) -> &'a Value {
+pub(crate) fn field<'a>(object: &'a Value, key: &str) -> &'a Value {
     object.get(key).unwrap_or(&Value::Null)
 }
 
@@ -256,6 +301,15 @@ fn complaint(log: &Path, from: u64) -> String {
     let tail = written.get(written.len().saturating_sub(ERROR_TAIL)..).unwrap_or_default();
     let text = String::from_utf8_lossy(tail);
     if text.trim().is_empty() { String::new() } else { format!("; it said: {}", text.trim()) }
+}
+
+/// The code of the last error object in what it wrote to standard error.
+fn error_code(log: &Path, from: u64) -> String {
+    let written = read_from(log, from).unwrap_or_default();
+    let objects =
+        written.split(|&byte| byte == b'\n').rev().filter_map(|line| serde_json::from_slice(line).ok());
+    let code = |object: Value| object.pointer("/error/code").and_then(Value::as_str).map(str::to_owned);
+    objects.filter_map(code).next().unwrap_or_default()
 }
 
 fn read_from(path: &Path, from: u64) -> std::io::Result<Vec<u8>> {
