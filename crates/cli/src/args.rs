@@ -468,7 +468,7 @@ With --save, a file that cannot be saved has an error beside its name and no pat
 tried again by the next `receive --save`, and every few minutes with --follow; then a line of its own says where it
 is. Without --follow the exit code says that a file still waits; one that is damaged or gone has only its error.
 
-JSON events: message, file, device-added, lost, member-left, device-request.
+JSON events: message, file, device-added, lost, member-left, handle-reassigned, device-request.
 
 Examples:
   chancery receive

@@ -152,6 +152,19 @@ pub(crate) fn member_left_text(member: &str, handle: &str) -> String {
     format!("* {} has left the organisation", called(member, handle))
 }
 
+/// Returns the object that says that a handle belongs to somebody else now.
+pub(crate) fn handle_reassigned(old: &str, new: &str, handle: &str) -> Value {
+    json!({"event": "handle-reassigned", "handle": handle, "old": old, "new": new})
+}
+
+/// Returns the line that says so to people.
+pub(crate) fn handle_reassigned_text(handle: &str) -> String {
+    let handle = tame_line(handle);
+    format!(
+        "* {handle} is somebody else from now on; what {handle} wrote before was written by another person"
+    )
+}
+
 const fn state(state: MessageState) -> &'static str {
     match state {
         MessageState::Received => "received",

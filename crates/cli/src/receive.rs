@@ -184,6 +184,11 @@ impl Printer {
                     let object = message::member_left(&member, handle);
                     self.output.result(&object, || message::member_left_text(&member, handle))?;
                 }
+                Happening::HandleReassigned { old, new, handle } => {
+                    self.bar.clear();
+                    let object = message::handle_reassigned(&old.to_string(), &new.to_string(), handle);
+                    self.output.result(&object, || message::handle_reassigned_text(handle))?;
+                }
                 _ => {}
             }
             *printed = Some(event.number);

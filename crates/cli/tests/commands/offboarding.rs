@@ -270,3 +270,34 @@ fn a_monitor_that_follows_prints_what_comes() {
     while monitor.line()["kind"] != "policy" {}
     monitor.stop();
 }
+
+#[test]
+fn a_handle_given_again_is_a_stranger_of_whom_every_contact_is_told_r_engine_36() {
+    let company = Company::open();
+    let old = company.member("alice");
+    company.member("bob");
+    company.command("alice", &["send", "bob", "from the first"]).ok();
+    assert_eq!(company.command("bob", &["receive"]).ok()["text"], "from the first");
+    company.org(&["offboard", "alice"]).ok();
+    let link = company.invite("alice");
+    let new = company.enroll("second", &link).ok();
+    assert_ne!(new["member"], old["member"]);
+    company.command("second", &["send", "bob", "from the second"]).ok();
+    let mut told = Vec::new();
+    eventually("bob is told", || {
+        told.extend(company.command("bob", &["receive"]).lines);
+        let event = |name: &str| told.iter().any(|line| line["event"] == name);
+        event("member-left") && event("handle-reassigned") && event("message")
+    });
+    let reassigned = told.iter().find(|line| line["event"] == "handle-reassigned").unwrap();
+    assert_eq!((&reassigned["old"], &reassigned["new"]), (&old["member"], &new["member"]));
+    let history = company.command("bob", &["history", "alice"]);
+    assert_eq!(history.lines.len(), 1, "nothing of the first one: {:?}", history.lines);
+    assert_eq!(history.lines[0]["text"], "from the second");
+    let earlier = company.command("bob", &["history", old["member"].as_str().unwrap()]);
+    assert_eq!(earlier.lines.last().unwrap()["text"], "from the first");
+    assert!(
+        company.command("second", &["history", "bob"]).lines.len() == 1,
+        "it has no history of the first"
+    );
+}
