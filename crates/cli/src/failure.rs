@@ -78,7 +78,9 @@ const fn hint(code: ErrorCode) -> Option<&'static str> {
         ErrorCode::RootNotNewest => Some("bring the newest root.key with --root"),
         ErrorCode::IssuerUnknown => Some("see `chancery org issuer list`"),
         ErrorCode::IssuerInUse => Some("use `chancery org desk renew`"),
-        ErrorCode::NotOffboarded => Some("run `chancery org offboard` again, with the relay running"),
+        ErrorCode::NotOffboarded => Some(
+            "what waits for the relay is handed over by `chancery org log` or the desk; look at the reasons",
+        ),
         ErrorCode::LogNotBelieved => {
             Some("do not trust this relay: find out whether its data was put back from an old copy")
         }

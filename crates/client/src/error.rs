@@ -49,10 +49,11 @@ impl Error {
     }
 
     /// Whether the same call may succeed later without anybody changing anything. What is queued is sent without it;
-    /// the same call again would send it twice.
+    /// the same call again would send or sign it twice.
     #[must_use]
     pub const fn is_retryable(&self) -> bool {
-        matches!(self.kind(), ErrorKind::TryLater) && !matches!(self.code, ErrorCode::Queued)
+        matches!(self.kind(), ErrorKind::TryLater)
+            && !matches!(self.code, ErrorCode::Queued | ErrorCode::StatementQueued)
     }
 }
 

@@ -264,6 +264,8 @@ pub fn record_relay(
     log_key: &LogKey,
 ) -> Result<(), Error> {
     let folder = Folder::new(dir);
+    // Whatever an interrupted ceremony left is finished first, so that its document is not overwritten.
+    drop(folder.open_desk(key)?);
     let organisation = folder.organisation()?;
     let secret = sealed_file::read(folder.admin(), key)?;
     let admin = AdminKeys::from_secret_bytes(secret.expose()).ok_or(ErrorCode::StoreDamaged)?;
@@ -271,17 +273,27 @@ pub fn record_relay(
         .record_relay(&organisation, RelayPlace { url, pin, log_key: &log_key.0 }, &mut clock::rng()?)
         .map_err(|error| match error {
             AdminError::RelayUrl => ErrorCode::RelayUrl,
+            AdminError::WrongKeys => ErrorCode::KeysNotPermitted,
             _ => ErrorCode::StoreDamaged,
         })?;
     Organisation::verify(Unverified::new(document.clone()), Some(organisation.id()))
         .map_err(|_| ErrorCode::Internal)?;
-    note_relay(&folder, key, &document)?;
+    note_relay(&folder, key, (&document, &admin))?;
     folder.write_document(&document)
 }
 
 /// Queues a new relay record for the log, and records the act.
-fn note_relay(folder: &Folder, key: &KeySource, document: &proto::Organisation) -> Result<(), Error> {
+fn note_relay(
+    folder: &Folder,
+    key: &KeySource,
+    (document, admin): (&proto::Organisation, &AdminKeys),
+) -> Result<(), Error> {
     let (organisation, desk, mut store) = folder.open_desk(key)?;
+    // Somebody else has changed the document meanwhile.
+    let relay = document.relay.clone();
+    if (proto::Organisation { relay, ..organisation.as_proto().clone() }) != *document {
+        return Err(ErrorCode::StoreBusy.into());
+    }
     let Some(record) = document.relay.as_ref().filter(|_| document.relay != organisation.as_proto().relay)
     else {
         return Ok(());
@@ -290,8 +302,12 @@ fn note_relay(folder: &Folder, key: &KeySource, document: &proto::Organisation) 
     let place = body.map_err(|_| ErrorCode::Internal)?.into_unchecked().url;
     let mut rng = clock::rng()?;
     store.transaction(|records| {
-        let batch = desk.relay_recorded(records, (record, &place), clock::now(), &mut rng);
-        Ok((batch.map_err(|error| org_error(&error))?, ()))
+        let batch = desk.relay_recorded(admin, (records, record, &place), clock::now(), &mut rng);
+        let batch = batch.map_err(|error| match error {
+            OrgError::WrongKeys => ErrorCode::KeysNotPermitted.into(),
+            error => org_error(&error),
+        });
+        Ok((batch?, ()))
     })
 }
 

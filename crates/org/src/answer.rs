@@ -128,7 +128,7 @@ impl Desk {
         if state::is_key_used(*records, &request.reply_mailbox)? {
             return Ok(Err(Refusal::Malformed));
         }
-        if Self::is_full(*records, member.device_ids.len())? {
+        if Self::is_full(*records, &member)? {
             return Ok(Err(Refusal::TooManyDevices));
         }
         let directory_key = &settings.directory_key;
@@ -151,6 +151,7 @@ impl Desk {
         queue::push(*records, batch, LeafKind::Credential, credential.clone())?;
 
         member.device_ids.push(device_id.as_bytes().to_vec());
+        member.issued = member.issued.saturating_add(1);
         member.open_invitations.retain(|id| id.as_slice() != request.invitation_id);
         let used = InvitationState::Used { by: request.keys.fingerprint(), device_id };
         let used = Invitation { member_id, expires, state: used };

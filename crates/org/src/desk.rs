@@ -189,11 +189,10 @@ impl Desk {
     ) -> Result<Invited, OrgError> {
         let member_id = state::member_of_handle(records, invite.handle)?.ok_or(OrgError::NotAMember)?;
         let mut member = state::member(records, &member_id)?.ok_or_else(damaged)?;
-        let devices = member.device_ids.len();
-        if devices == 0 && member.entry_id.is_empty() {
+        if member.device_ids.is_empty() && member.entry_id.is_empty() {
             return Err(OrgError::NotAMember);
         }
-        if Self::is_full(records, devices)? {
+        if Self::is_full(records, &member)? {
             return Err(OrgError::TooManyDevices);
         }
         let mut batch = Batch::default();

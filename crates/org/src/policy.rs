@@ -15,6 +15,10 @@ use crate::audit::Act;
 use crate::state::{self, damaged};
 use crate::{AdminKeys, Desk, OrgError, ceremony, queue};
 
+/// Most devices that a member has in all time: 500, half of what a log takes of one member (R-RELAY-20). With a device more
+/// than that the queue would stand still, and the ends of others would wait behind it.
+const MAX_ISSUED_DEVICES: u32 = 500;
+
 const POLICY: Table = Table(0x0229);
 const GROUP_SUCCESSORS: Table = Table(0x022a);
 
@@ -29,10 +33,11 @@ impl Desk {
         Policy::from_proto(&body.policy.ok_or_else(damaged)?).map_err(|_| damaged())
     }
 
-    /// Whether a member with so many devices can have no other: the policy's limit is reached (R-ORG-10).
-    pub(crate) fn is_full(records: &dyn Records, devices: usize) -> Result<bool, OrgError> {
+    /// Whether a member can have no other device: the policy's limit is reached, or that of all time (R-ORG-10).
+    pub(crate) fn is_full(records: &dyn Records, member: &proto::DeskMember) -> Result<bool, OrgError> {
         let limit = Self::policy(records)?.device_limit;
-        Ok(usize::try_from(limit).is_ok_and(|limit| devices >= limit))
+        let is_many = usize::try_from(limit).is_ok_and(|limit| member.device_ids.len() >= limit);
+        Ok(is_many || member.issued >= MAX_ISSUED_DEVICES)
     }
 
     /// Signs a policy, queues it and records the act. If it is the one in force the batch is empty.
@@ -77,15 +82,16 @@ impl Desk {
     ///
     /// # Errors
     ///
-    /// [`OrgError::Records`] when the store cannot answer.
+    /// [`OrgError::WrongKeys`]: the administrator's issuer was ended or may not; nothing is queued. [`OrgError::Records`] when the store cannot answer.
     pub fn relay_recorded(
         &self,
-        records: &dyn Records,
-        (record, place): (&proto::Signed, &str),
+        admin: &AdminKeys,
+        (records, record, place): (&dyn Records, &proto::Signed, &str),
         now: Timestamp,
         rng: &mut dyn CryptoRng,
     ) -> Result<Batch, OrgError> {
         let mut batch = Batch::default();
+        ceremony::check_may_sign(records, &self.organisation, (admin, Capabilities::POLICY), now)?;
         queue::push(records, &mut batch, LeafKind::Relay, record.clone())?;
         let before = self.organisation.relay().map_or("", chancery_identity::RelayRecord::url);
         let act = Act { action: "relay", before, after: place, ..Act::default() };

@@ -48,7 +48,8 @@ impl Desk {
         let Some(member_id) = state::member_of_handle(records, handle)? else { return Ok(Standing::Free) };
         let member = state::member(records, &member_id)?.ok_or_else(damaged)?;
         let name = DisplayName::parse(&member.name).map_err(|_| damaged())?;
-        if !member.device_ids.is_empty() {
+        // Whoever has or had a device is a member; another device is another matter (R-ORG-22).
+        if !member.entry_id.is_empty() {
             return Ok(Standing::Enrolled { member_id, name });
         }
         let open = state::invitation(records, &member.invitation_id)?.ok_or_else(damaged)?;

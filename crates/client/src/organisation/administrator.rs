@@ -116,8 +116,8 @@ impl Administrator {
         report.ok_or_else(|| Error::with(ErrorCode::UnknownRecipient, format!("{handle} was not offboarded")))
     }
 
-    /// Says whether who was offboarded last under this handle is out, by the replayed log and by what the relay answers
-    /// anybody (R-ORG-44); of somebody who has the handle and was never offboarded, what shows that they are not.
+    /// Says whether who has this handle is out, by the replayed log and by what the relay answers anybody (R-ORG-44): who
+    /// has it now with a device, and is not; else who was offboarded last under it.
     ///
     /// # Errors
     ///
@@ -130,6 +130,12 @@ impl Administrator {
             Err(error) => return Err(error),
         };
         let (plan, is_complete) = match (self.offboarding(handle), &holder) {
+            // Whoever has the handle now, with devices, is whom it means, and is not out.
+            (Ok(report), Some(plan))
+                if plan.member_id != report.plan.member_id && !plan.device_ids.is_empty() =>
+            {
+                (plan.clone(), None)
+            }
             (Ok(report), _) => (report.plan.clone(), Some(report.is_complete())),
             (Err(error), Some(plan)) if error.code() == ErrorCode::UnknownRecipient => (plan.clone(), None),
             (Err(error), _) => return Err(error),

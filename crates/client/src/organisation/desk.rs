@@ -156,20 +156,17 @@ impl Office {
     ) -> Result<(Connection, mpsc::Receiver<Push>, Done), Error> {
         let (connection, pushes) = self.open_connection().await?;
         let pin = self.relay()?.0.pin;
-        let state = connection.log_in(&self.org, &pin, keys, Some(credential)).await?;
-        self.check_log_size(state.log_size)?;
-        Ok((connection, pushes, state))
-    }
-
-    /// A log that has lost entries is not gone on with: it would be forked, and may let devices in that were ended (R-ORG-48).
-    fn check_log_size(&self, size: u64) -> Result<(), Error> {
+        // Before the relay says what it has: another process may hand it more in between.
         let least =
             self.store().read(|records| Desk::least_log_size(records).map_err(|error| org_error(&error)))?;
-        if size < least {
-            let text = format!("it has {size} entries, and had {least}");
+        let state = connection.log_in(&self.org, &pin, keys, Some(credential)).await?;
+        // A log that has lost entries is not gone on with: it would be forked, and may let devices in that were ended
+        // (R-ORG-48).
+        if state.log_size < least {
+            let text = format!("it has {} entries, and had {least}", state.log_size);
             return Err(Error::with(ErrorCode::LogNotBelieved, text));
         }
-        Ok(())
+        Ok((connection, pushes, state))
     }
 
     /// Connects without saying who.

@@ -80,5 +80,6 @@ const fn is_final(code: ErrorCode) -> bool {
             | ErrorCode::RelayRefused
             | ErrorCode::RelayNotFound
             | ErrorCode::MessageTooLarge
+            | ErrorCode::QuotaExceeded
     )
 }

@@ -17,7 +17,7 @@ use crate::error::{Error, ErrorCode};
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct OffboardingCheck {
-    /// Who was looked at: who was offboarded last under the handle, else who has it.
+    /// Who was looked at: who has the handle now with a device, else who was offboarded last under it.
     pub member: MemberId,
     /// Their devices, those included that only the log knows.
     pub devices: Vec<DeviceId>,
@@ -53,6 +53,9 @@ impl Office {
                 doubts.push("statements or the directory entry still wait for the relay".to_owned())
             }
             Some(true) => {}
+        }
+        for issuer in &plan.issuer_ids {
+            doubts.push(format!("they hold the key of issuer {issuer}, which only the root can end"));
         }
         let (anonymous, pushes) = self.open_connection().await?;
         let anonymous = Errand::new(anonymous, pushes);

@@ -1,6 +1,7 @@
 //! Another device of a member: link, request, approval, removal, and everybody who should not have one.
 
 use super::*;
+use crate::state;
 use crate::{
     CarriedOut, DEVICE_LINK_LIFETIME, DeviceLink, LINK_REQUEST_LEN, Link, LinkError, LinkRequest, ORDER_LEN,
     ORDER_LIFETIME, OrderError, Orderer, PendingOrder, approve, remove, request_by_link,
@@ -265,6 +266,21 @@ fn policy_may_allow_fewer_devices_and_takes_none_away_r_org_10() {
     apply(&mut world.store, &batch.unwrap());
     assert_eq!(world.listed(&old).1.len(), 2);
     assert_eq!(world.second(&old).err(), Some(OrderError::TooManyDevices));
+}
+
+#[test]
+fn a_member_has_at_most_five_hundred_devices_in_all_time_r_org_10() {
+    let mut world = World::new(97);
+    let old = world.member("alice");
+    let id = old.credential.member_id();
+    for (issued, is_full) in [(499, false), (500, true)] {
+        let mut member = state::member(&world.store, &id).unwrap().unwrap();
+        let mut batch = Batch::default();
+        member.issued = issued;
+        state::put_member(&mut batch, &id, &member);
+        apply(&mut world.store, &batch);
+        assert_eq!(world.second(&old).is_err(), is_full, "{issued}");
+    }
 }
 
 #[test]

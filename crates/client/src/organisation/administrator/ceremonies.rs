@@ -129,7 +129,8 @@ impl Administrator {
         };
         let (before, new) = (name(&organisation), name(desk.organisation()));
         let act = Act { action: "desk renew", before: &before, after: &new, ..Act::default() };
-        commit(&mut store, &desk, (&ceremony, Some([&contents, &former])), &act)?;
+        let from = (&folder, organisation.as_proto());
+        commit((&mut store, &desk), from, (&ceremony, Some([&contents, &former])), &act)?;
         folder.finish(&mut store, key)?;
         drop(store);
         Self::open(dir, key, Some(&actor))
@@ -188,7 +189,8 @@ impl Administrator {
         let Self { folder, office, actor } = self;
         {
             let mut store = office.store();
-            commit(&mut store, &office.desk, (ceremony, None), act)?;
+            let from = (&folder, office.desk.organisation().as_proto());
+            commit((&mut store, &office.desk), from, (ceremony, None), act)?;
             folder.finish(&mut store, key)?;
         }
         drop(office);
@@ -196,14 +198,20 @@ impl Administrator {
     }
 }
 
+/// Commits a ceremony that began from a document; refuses it if another one has changed that meanwhile.
 fn commit(
-    store: &mut Store,
-    desk: &Desk,
+    (store, desk): (&mut Store, &Desk),
+    (folder, from): (&Folder, &proto::Organisation),
     held: (&Ceremony, Option<[&SecretBytes; 2]>),
     act: &Act<'_>,
 ) -> Result<(), Error> {
     let mut rng = clock::rng()?;
     store.transaction(|records| {
+        let unfinished = chancery_org::unfinished(records).map_err(|error| acts_error(&error))?;
+        let is_other = folder.organisation()?.as_proto() != from;
+        if is_other || unfinished.document.is_some() || unfinished.desk.is_some() {
+            return Err(ErrorCode::StoreBusy.into());
+        }
         let mut batch = Batch::default();
         desk.carry_out_ceremony((records, &mut batch), held, act, (clock::now(), &mut rng))
             .map_err(|error| acts_error(&error))?;
