@@ -68,7 +68,15 @@ pub(crate) fn take_page(
             records.absorb(batch);
             carry_out(me, records, &news, now, rng)
         }
-        Err(Bad::Log(error)) => Ok([Effect::Notify(Notice::LogInvalid(error))].into()),
+        Err(Bad::Log(error)) => {
+            let mut effects = Vec::from([Effect::Notify(Notice::LogInvalid(error))]);
+            // What the log signed for it may contradict what it signed before.
+            let authority = &me.known.authority;
+            if let Ok(checkpoint) = state::verify_note(me.device, authority, &page.checkpoint) {
+                effects.extend(contradicts(me.device, authority, records, &checkpoint)?);
+            }
+            Ok(effects)
+        }
         Err(Bad::Engine(error)) => Err(error),
     }
 }
@@ -121,6 +129,10 @@ impl<'a, 'b> Replay<'a, 'b> {
             let index = self.head.size();
             self.head.push(&leaf)?;
             let is_placed = self.authority.organisation().relay().is_some();
+            // No entry is older than a checkpoint without it (R-LOG-5).
+            if index >= self.log.size && leaf.time.as_millis() < self.log.time {
+                return Err(LogError::OutOfOrder.into());
+            }
             let change = self.authority.apply(index, &leaf, entry.content.as_ref())?;
             if !is_placed {
                 self.check_first_relay(me.device)?;

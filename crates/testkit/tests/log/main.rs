@@ -9,6 +9,7 @@ use chancery_identity::log::{Leaf, LeafKind};
 use chancery_identity::{LogError, Policy};
 use chancery_testkit::{PersonId, World};
 
+mod agreement;
 mod policy;
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
