@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use chancery_crypto::merkle::{Hash, verify_consistency};
 use chancery_crypto::rng::CryptoRng;
 use chancery_identity::checkpoint::{Checkpoint, prove_fork};
-use chancery_identity::log::{Leaf, LogHead};
+use chancery_identity::log::{Leaf, LeafKind, LogHead};
 use chancery_identity::{Authority, Change, DeviceId, LogError, MemberId, RelayRecord};
 use chancery_wire::Timestamp;
 use chancery_wire::proto::{ForkProof, LogDeviceRecord, LogPage, LogRecord};
@@ -84,8 +84,8 @@ pub(crate) fn take_page(
 /// What a page has said that leads to something else.
 #[derive(Default)]
 struct News {
-    /// The first page of all.
-    is_first: bool,
+    /// The first page of all, or one with another issuer.
+    is_anew: bool,
     authority: Option<Authority>,
     devices: Vec<DeviceId>,
     members: Vec<MemberId>,
@@ -140,6 +140,7 @@ impl<'a, 'b> Replay<'a, 'b> {
                 self.check_first_relay(me.device)?;
             }
             self.is_shown |= leaf.kind.is_shown();
+            self.news.is_anew |= leaf.kind == LeafKind::Issuer;
             self.leaves.push(leaf.hash());
             self.note(index, &leaf, change)?;
         }
@@ -154,7 +155,7 @@ impl<'a, 'b> Replay<'a, 'b> {
         state::save_record(self.records, &self.log);
         self.confirm(me.device, page, now)?;
         state::save_record(self.records, &self.log);
-        self.news.is_first = before == 0;
+        self.news.is_anew |= before == 0;
         self.news.authority = Some(self.authority);
         Ok(self.news)
     }
@@ -290,8 +291,9 @@ fn carry_out(
     rng: &mut dyn CryptoRng,
 ) -> Result<Vec<Effect>, EngineError> {
     let mut effects = Vec::new();
-    if news.is_first {
-        // Entries that came before the log have to come again, to be compared with it (R-LOG-10).
+    if news.is_anew {
+        // Entries that came before the log have to come again, to be compared with it (R-LOG-10), and so have those that came
+        // before their issuer did, which nobody believed.
         save_number(records, key(DIRECTORY_CURSOR, &[]), 0);
     }
     effects.extend(ended::take(me.device, records, (&news.devices, &news.members))?);
