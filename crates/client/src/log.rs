@@ -128,9 +128,7 @@ pub(crate) async fn ended(shared: &Shared, revoked: Revoked) -> Error {
 }
 
 async fn destroy(shared: &Shared) -> Result<(), Error> {
-    let home = shared.home.clone();
-    tracing::warn!(code = ErrorCode::Revoked.name(), "the organisation has ended this device");
-    shared.worker.call(move |state| state.destroy(&home)).await
+    shared.worker.call(State::destroy).await
 }
 
 #[cfg(test)]
