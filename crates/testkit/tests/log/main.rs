@@ -11,6 +11,7 @@ use chancery_testkit::{PersonId, World};
 
 mod agreement;
 mod policy;
+mod waiting;
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 const YEAR: i64 = 365 * 24 * 3_600_000;
