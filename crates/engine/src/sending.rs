@@ -118,7 +118,8 @@ fn recipients(
         let Some(member) = directory::member(records, &member_id)? else { continue };
         // Only whom both the entry that counts and the log name (R-ENGINE-32).
         if !directory::counts(records, &member_id)? {
-            if member_id == *to && !log::is_ended(records, to)? {
+            // One's own other devices must not miss it either (R-CONTENT-8).
+            if !log::is_ended(records, &member_id)? {
                 return Err(EngineError::OutdatedRecipient);
             }
             continue;

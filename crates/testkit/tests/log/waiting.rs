@@ -25,3 +25,22 @@ fn a_letter_that_waits_for_somebody_who_is_ended_has_failed_r_engine_35() {
         }
     }
 }
+
+#[test]
+fn a_message_waits_while_one_s_own_entry_does_not_count_r_engine_32() {
+    let (mut world, alice, bob) = pair(27);
+    let tablet = world.add_device(alice);
+    world.run();
+    let newer = world.sign_newer_entry(alice);
+    world.commit_to(&newer);
+    world.sync_log(alice);
+    world.say_by_name(alice, "bob", "also for the tablet");
+    assert_eq!(unaddressed(&world.disk(alice)).unwrap().len(), 1);
+    world.list_devices(alice);
+    world.run();
+    world.address(alice);
+    world.run();
+    assert_eq!(unaddressed(&world.disk(alice)).unwrap().len(), 0);
+    assert_eq!(world.heard(bob).last().unwrap(), "also for the tablet");
+    assert!(world.heard(tablet).contains(&"also for the tablet".to_owned()));
+}
