@@ -44,3 +44,27 @@ fn a_message_waits_while_one_s_own_entry_does_not_count_r_engine_32() {
     assert_eq!(world.heard(bob).last().unwrap(), "also for the tablet");
     assert!(world.heard(tablet).contains(&"also for the tablet".to_owned()));
 }
+
+#[test]
+fn a_note_overtakes_what_may_not_be_sealed_r_engine_33() {
+    let (mut world, alice, bob) = pair(28);
+    split(&mut world, bob);
+    world.sync(alice);
+    world.sync(bob);
+    let size = world.log().size();
+    let cut = world.log().cut(size - 1);
+    world.show(alice, Some(cut));
+    world.sync(alice);
+    assert_eq!(world.log_status(alice).state, LogState::RolledBack);
+    world.say(alice, bob, "may not be sealed");
+    world.flush(alice);
+    let mail = world.mail(bob).len();
+    world.say(bob, alice, "with a claim that is wrong");
+    world.flush(bob);
+    world.sync(alice);
+    world.flush(alice);
+    assert_eq!(world.mail(bob).len(), mail + 1, "the note alone");
+    world.sync(bob);
+    assert_eq!(world.log_status(bob).state, LogState::Forked);
+    assert!(!world.heard(bob).contains(&"may not be sealed".to_owned()));
+}
