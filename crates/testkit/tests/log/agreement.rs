@@ -34,7 +34,7 @@ fn pages(world: &mut World, from: u64, time: u64, grown: bool) -> [LogPage; 2] {
         world.sign_checkpoint(&mut log, time);
         *world.log() = log;
     }
-    [first, world.page(from + 1)]
+    [first, world.page(from.saturating_add(1))]
 }
 
 #[test]
