@@ -19,7 +19,7 @@ use crate::error::{Error, ErrorCode};
 use crate::home::Home;
 use crate::mailbox::Mailbox;
 use crate::outbox::Holds;
-use crate::worker::Worker;
+use crate::worker::{Worker, destroy, is_revoked};
 
 /// What all parts of a client share.
 pub(crate) struct Shared {
@@ -109,7 +109,8 @@ impl Client {
     /// # Errors
     ///
     /// [`ErrorCode::StoreNotFound`] or [`ErrorCode::NotEnrolled`]: enrol first. [`ErrorCode::WrongPassphrase`]:
-    /// ask again. [`ErrorCode::StoreNewer`], [`ErrorCode::StoreDamaged`]: see their texts.
+    /// ask again. [`ErrorCode::Revoked`]: the organisation has ended the device, and nothing of it is left.
+    /// [`ErrorCode::StoreNewer`], [`ErrorCode::StoreDamaged`]: see their texts.
     pub fn open(home: &Path, key: &KeySource) -> Result<Self, Error> {
         Self::open_with(home, key, None)
     }
@@ -129,6 +130,11 @@ impl Client {
     }
 
     pub(crate) fn start(home: Home, mut store: Store, progress: Option<ProgressFn>) -> Result<Self, Error> {
+        if store.read(|records| is_revoked(records).map_err(Error::from))? {
+            // Whoever wrote that down was stopped before the store was gone (R-ENGINE-37).
+            destroy(store, &home)?;
+            return Err(ErrorCode::Revoked.into());
+        }
         let engine = store.read(|records| Engine::load(records, clock::now()).map_err(Error::from))?;
         let device = engine.device();
         let me = Me {
@@ -147,7 +153,7 @@ impl Client {
             credential: device.credential().signed().clone(),
         };
         let shared = Shared {
-            worker: Worker::spawn(store, engine)?,
+            worker: Worker::spawn(store, engine, home.clone())?,
             home,
             connector: Arc::new(connector),
             org: me.org_id,

@@ -104,7 +104,15 @@ pub(crate) async fn before_sending(
     connection: &Connection,
 ) -> Result<Option<Error>, Error> {
     if check(shared, connection).await? {
-        Mailbox::open(shared).await?.sync_directory(shared).await?;
+        let mailbox = Mailbox::open(shared).await?;
+        mailbox.sync_directory(shared).await?;
+        if check(shared, connection).await? {
+            // It has grown again; or it is not valid, which is told by the error; or the relay does not show what it says.
+            sync(shared, mailbox.connection()).await?;
+            if check(shared, connection).await? {
+                return Err(ErrorCode::LogWithheld.into());
+            }
+        }
     }
     // The relay may have shown less than it has said.
     let status = shared.worker.call(|state| state.read(|records| log_status(records, clock::now()))).await?;
@@ -128,9 +136,7 @@ pub(crate) async fn ended(shared: &Shared, revoked: Revoked) -> Error {
 }
 
 async fn destroy(shared: &Shared) -> Result<(), Error> {
-    let home = shared.home.clone();
-    tracing::warn!(code = ErrorCode::Revoked.name(), "the organisation has ended this device");
-    shared.worker.call(move |state| state.destroy(&home)).await
+    shared.worker.call(State::destroy).await
 }
 
 #[cfg(test)]

@@ -74,7 +74,7 @@ impl Mailbox {
         }
     }
 
-    #[cfg(test)]
+    /// The connection, for what is asked of the relay besides.
     pub(crate) const fn connection(&self) -> &Connection {
         &self.connection
     }

@@ -156,7 +156,8 @@ fn send(
     to: MemberId,
     (message_id, text, attachments): ([u8; 16], &str, Vec<Attachment>),
 ) -> Result<Vec<Effect>, Error> {
-    if state.read(|records| is_outdated(records, &to))? {
+    let own = state.device().member_id();
+    if state.read(|records| Ok(is_outdated(records, &to)? || is_outdated(records, &own)?))? {
         let to = &to.to_string();
         return state.handle(Input::SendLater(Letter { to, message_id, text, attachments }));
     }

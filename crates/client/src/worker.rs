@@ -3,7 +3,7 @@
 use std::sync::{Arc, mpsc};
 use std::thread;
 
-use chancery_engine::{Device, Effect, Engine, Input, Notice};
+use chancery_engine::{Device, Effect, Engine, Input, LogState, Notice, log_status};
 use chancery_store::Store;
 use chancery_wire::records::{Overlay, Records};
 use tokio::sync::{oneshot, watch};
@@ -22,19 +22,25 @@ pub(crate) struct State {
     /// Gone once the organisation has ended this device.
     store: Option<Store>,
     engine: Engine,
+    home: Home,
 }
 
 impl State {
     fn parts(&mut self) -> Result<(&mut Store, &mut Engine), Error> {
-        let Self { store, engine } = self;
+        let Self { store, engine, .. } = self;
         Ok((store.as_mut().ok_or(ErrorCode::Revoked)?, engine))
     }
 
-    /// Reads what is shown to a person, unless policy locks it (R-ENGINE-36).
+    /// Reads what is shown to a person, unless policy locks it (R-ENGINE-36), or the organisation has ended this device and
+    /// another process was stopped before it could destroy the store (R-ENGINE-37).
     pub(crate) fn read_shown<T>(
         &mut self,
         f: impl FnOnce(&dyn Records) -> Result<T, chancery_engine::EngineError>,
     ) -> Result<T, Error> {
+        if self.read(is_revoked)? {
+            self.destroy()?;
+            return Err(ErrorCode::Revoked.into());
+        }
         self.read(|records| {
             chancery_engine::check_unlocked(records, clock::now())?;
             f(records)
@@ -50,12 +56,9 @@ impl State {
         store.read(|records| f(engine, records).map_err(Error::from))
     }
 
-    /// Destroys the store that lies in `home`, and the home's other files (R-ENGINE-37). Nothing can be read afterwards.
-    pub(crate) fn destroy(&mut self, home: &Home) -> Result<(), Error> {
-        let Some(store) = self.store.take() else { return Ok(()) };
-        let destroyed = store.destroy(home.store(), &mut clock::rng()?);
-        home.remove_files();
-        Ok(destroyed?)
+    /// Destroys the store, and the other files of its home (R-ENGINE-37). Nothing can be read afterwards.
+    pub(crate) fn destroy(&mut self) -> Result<(), Error> {
+        self.store.take().map_or(Ok(()), |store| destroy(store, &self.home))
     }
 
     /// Handles one input in one transaction and returns the effects to carry out.
@@ -105,6 +108,19 @@ impl State {
     ) -> Result<T, Error> {
         self.parts()?.0.read(|records| f(records).map_err(Error::from))
     }
+}
+
+/// Whether the organisation has ended this device, by what it has of the log.
+pub(crate) fn is_revoked(records: &dyn Records) -> Result<bool, chancery_engine::EngineError> {
+    Ok(log_status(records, clock::now())?.state == LogState::Revoked)
+}
+
+/// Destroys the store that lies in `home`, and the home's other files (R-ENGINE-37).
+pub(crate) fn destroy(store: Store, home: &Home) -> Result<(), Error> {
+    tracing::warn!(code = ErrorCode::Revoked.name(), "the organisation has ended this device");
+    let destroyed = store.destroy(home.store(), &mut clock::rng()?);
+    home.remove_files();
+    Ok(destroyed?)
 }
 
 /// Runs what takes long on the disk or the processor, and does not need the store, off the async runtime. If the
@@ -177,9 +193,9 @@ pub(crate) struct Worker {
 
 impl Worker {
     /// Starts the thread.
-    pub(crate) fn spawn(store: Store, engine: Engine) -> Result<Self, Error> {
+    pub(crate) fn spawn(store: Store, engine: Engine, home: Home) -> Result<Self, Error> {
         let (jobs, queue) = mpsc::sync_channel::<Job>(QUEUE);
-        let mut state = State { store: Some(store), engine };
+        let mut state = State { store: Some(store), engine, home };
         thread::Builder::new()
             .name("chancery-store".into())
             .spawn(move || {

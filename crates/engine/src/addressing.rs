@@ -13,6 +13,8 @@ use crate::device::Device;
 use crate::directory::resolve;
 use crate::effect::{Draft, Letter};
 use crate::error::EngineError;
+use crate::log;
+use crate::messages::{MessageState, append_message};
 use crate::queue::Queue;
 use crate::sending;
 use crate::tables::UNADDRESSED;
@@ -66,6 +68,7 @@ pub(crate) fn address_all(
     now: Timestamp,
     rng: &mut dyn CryptoRng,
 ) -> Result<(), EngineError> {
+    end_for_ended(device, records)?;
     for (number, waiting) in all(records)? {
         let Some(member) = resolve(records, &waiting.to)? else { continue };
         let draft = Draft {
@@ -88,6 +91,27 @@ pub(crate) fn address_all(
             Err(EngineError::UnknownRecipient | EngineError::OutdatedRecipient | EngineError::QueueFull) => {}
             Err(error) => return Err(error),
         }
+    }
+    Ok(())
+}
+
+/// Ends the messages whose recipient the log has ended: they have failed, and stand in the conversation as such (R-ENGINE-35).
+pub(crate) fn end_for_ended(device: &Device, records: &mut Overlay<'_>) -> Result<(), EngineError> {
+    for (number, waiting) in all(records)? {
+        let Some(member) = resolve(records, &waiting.to)? else { continue };
+        if !log::is_ended(records, &member.member_id)? {
+            continue;
+        }
+        let draft = Draft {
+            to: member.member_id,
+            message_id: waiting.message_id,
+            text: &waiting.text.text,
+            attachments: waiting.text.attachments,
+        };
+        let mut record = content::from_draft(&draft, &device.member_id(), waiting.written_at)?;
+        record.state = MessageState::Failed as u32;
+        append_message(records, &record)?;
+        queue().remove(records, number)?;
     }
     Ok(())
 }

@@ -118,7 +118,8 @@ fn recipients(
         let Some(member) = directory::member(records, &member_id)? else { continue };
         // Only whom both the entry that counts and the log name (R-ENGINE-32).
         if !directory::counts(records, &member_id)? {
-            if member_id == *to && !log::is_ended(records, to)? {
+            // One's own other devices must not miss it either (R-CONTENT-8).
+            if !log::is_ended(records, &member_id)? {
                 return Err(EngineError::OutdatedRecipient);
             }
             continue;
@@ -155,7 +156,8 @@ pub(crate) fn seal_or_wait(
     rng: &mut dyn CryptoRng,
 ) -> Result<outbox_item::Step, EngineError> {
     let mut peer = peers::peer(records, recipient)?;
-    if peer.unsealed == 0
+    // A note has no number, and must not wait for what the log keeps from being sealed (R-ENGINE-33).
+    if (peer.unsealed == 0 || is_note(content))
         && let Some(mut session) = peers::active_session(records, recipient)?
         && may_seal(records, (member_id, recipient), content, now)?
     {
@@ -176,8 +178,12 @@ fn may_seal(
     content: &Content,
     now: Timestamp,
 ) -> Result<bool, EngineError> {
-    let is_note = matches!(content.body, Some(Body::LogNote(_)));
-    Ok((is_note || log::state_now(records, now)?.allows_sealing()) && log::vouches_for(records, recipient)?)
+    Ok((is_note(content) || log::state_now(records, now)?.allows_sealing())
+        && log::vouches_for(records, recipient)?)
+}
+
+const fn is_note(content: &Content) -> bool {
+    matches!(content.body, Some(Body::LogNote(_)))
 }
 
 fn seal(
@@ -252,24 +258,46 @@ pub fn next_step(records: &dyn Records, blocked: &BTreeSet<[u8; 16]>) -> Result<
             }
             Some(outbox_item::Step::Unsealed(_)) => {
                 let recipient = DeviceId::new(device_id);
-                if usable_session(records, &recipient, stored.healing_since)?.is_some() {
+                if let Some(step) = note_behind(records, item, &recipient)? {
+                    step
+                } else if usable_session(records, &recipient, stored.healing_since)?.is_some() {
                     Step::Seal { item, device_id }
                 } else {
                     Step::Claim { item, device_id }
                 }
             }
-            Some(outbox_item::Step::Sealed(sealed)) => Step::Deliver {
-                item,
-                deliver: Deliver {
-                    mailbox: stored.device_id,
-                    delivery_id: sealed.delivery_id,
-                    token: Vec::new(),
-                    envelope: sealed.envelope,
-                },
-            },
+            Some(outbox_item::Step::Sealed(sealed)) => deliver(item, stored.device_id, sealed),
             None => return Err(EngineError::DamagedRecord),
         };
         return Ok(Some(step));
+    }
+    Ok(None)
+}
+
+fn deliver(item: u64, mailbox: Vec<u8>, sealed: SealedStep) -> Step {
+    let (delivery_id, envelope) = (sealed.delivery_id, sealed.envelope);
+    Step::Deliver { item, deliver: Deliver { mailbox, delivery_id, token: Vec::new(), envelope } }
+}
+
+/// Returns the delivery of what is no message and was sealed for a device though an earlier item waits to be sealed: a note
+/// overtakes that (R-ENGINE-33).
+fn note_behind(
+    records: &dyn Records,
+    waiting: u64,
+    recipient: &DeviceId,
+) -> Result<Option<Step>, EngineError> {
+    if target::waiting(records, recipient.as_bytes())? < 2 {
+        return Ok(None);
+    }
+    for item in outbox().numbers(records)?.filter(|item| *item > waiting) {
+        let Some(stored) = outbox_item(records, item)? else { continue };
+        let may_be_note = stored.message_id.is_empty() && stored.healing_since == 0;
+        if let Some(outbox_item::Step::Sealed(sealed)) = stored.step
+            && may_be_note
+            && stored.device_id == recipient.as_bytes()
+        {
+            return Ok(Some(deliver(item, stored.device_id, sealed)));
+        }
     }
     Ok(None)
 }

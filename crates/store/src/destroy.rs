@@ -32,17 +32,21 @@ impl Store {
         let _overwritten = connection.execute("UPDATE meta SET wrapped = ?1", [garbage.as_slice()]);
         let _moved = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
         drop(connection);
-        for end in ["-wal", "-journal", "-shm", ""] {
+        // The file with the key first: whatever keeps the rest from being removed, it is gone.
+        let mut result = Ok(());
+        for end in ["", "-wal", "-journal", "-shm"] {
             let part = with_suffix(path, end);
-            overwrite(&part)?;
-            match std::fs::remove_file(&part) {
-                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                    return Err(StoreError::from_io(&error));
-                }
-                _ => {}
-            }
+            result = result.and(overwrite(&part)).and(remove(&part));
         }
-        sync_directory(path)
+        result.and(sync_directory(path))
+    }
+}
+
+/// Removes a file, if there is one.
+fn remove(path: &Path) -> Result<(), StoreError> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(StoreError::from_io(&error)),
+        _ => Ok(()),
     }
 }
 
@@ -96,5 +100,19 @@ mod tests {
         assert!(front.iter().take(4096 * 4).all(|byte| *byte == 0));
         // A new store may lie in its place.
         Store::create(&path, &source, &mut rng).unwrap();
+    }
+    #[test]
+    fn the_file_with_the_key_goes_though_another_cannot_r_engine_37() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("store.db");
+        let source = KeySource::KeyFile(Secret::from_bytes([5; 32]));
+        let mut rng = seeded([1; 32]);
+        let store = Store::create(&path, &source, &mut rng).unwrap();
+        // A folder in a file's place can be neither overwritten nor removed as a file.
+        std::fs::create_dir(with_suffix(&path, "-journal")).unwrap();
+        assert!(store.destroy(&path, &mut rng).is_err(), "it is told");
+        for end in ["", "-wal", "-shm"] {
+            assert!(!with_suffix(&path, end).exists(), "{end:?}");
+        }
     }
 }

@@ -233,3 +233,36 @@ async fn what_policy_forbids_is_refused_with_its_code_r_engine_36() {
     assert_eq!((refused.code(), refused.kind() as u8), (ErrorCode::PolicyForbids, 4));
     assert_eq!(bob.fork_proof().await.unwrap(), None);
 }
+
+#[tokio::test]
+async fn a_device_that_was_stopped_before_it_destroyed_its_store_does_so_when_it_is_next_used_r_engine_37() {
+    for is_opened_anew in [true, false] {
+        end_and_stop(is_opened_anew).await;
+    }
+}
+
+/// Has a device take over its end, and nothing more; then it is opened anew, or somebody reads in the process that has it open.
+async fn end_and_stop(is_opened_anew: bool) {
+    let (acme, alice, bob) = pair().await;
+    let home = acme.home("bob");
+    acme.end(&alice, &bob).await;
+    // The page is taken over, as by a process that is stopped right after that.
+    let size = alice.shared().worker.call(|state| state.read(log_size)).await.unwrap();
+    let mailbox = Mailbox::open(alice.shared()).await.unwrap();
+    let request = client_frame::Body::SyncLog(SyncLog { from: size });
+    let relay_frame::Body::LogPage(page) = mailbox.connection().request(request).await.unwrap() else {
+        panic!("no page")
+    };
+    let from = bob.shared().worker.call(|state| state.read(log_size)).await.unwrap();
+    assert_eq!(from, size, "both have the same");
+    let take = move |state: &mut State| state.handle(Input::Log { from, page: &page });
+    bob.shared().worker.call(take).await.unwrap();
+    assert!(has_store(&home.0), "the control");
+    let refused = if is_opened_anew {
+        Client::open(&home.0, &home.1).unwrap_err()
+    } else {
+        bob.history("alice", 0).await.unwrap_err()
+    };
+    assert_eq!(refused.code(), ErrorCode::Revoked);
+    assert!(!has_store(&home.0));
+}

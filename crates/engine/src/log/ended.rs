@@ -7,6 +7,7 @@ use chancery_identity::{DeviceId, MemberId};
 use chancery_wire::proto::LogEndingRecord;
 use chancery_wire::records::{Overlay, Records};
 
+use crate::addressing;
 use crate::device::Device;
 use crate::directory;
 use crate::effect::{Effect, Notice};
@@ -61,6 +62,9 @@ pub(crate) fn take(
             waiting.device_ids.push(id.as_bytes().to_vec());
             save(records, key(LOG_ENDING, &[]), &waiting);
         }
+    }
+    if !members.is_empty() {
+        addressing::end_for_ended(device, records)?;
     }
     Ok(effects)
 }

@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use chancery_crypto::merkle::{Hash, verify_consistency};
 use chancery_crypto::rng::CryptoRng;
 use chancery_identity::checkpoint::{Checkpoint, prove_fork};
-use chancery_identity::log::{Leaf, LogHead};
+use chancery_identity::log::{Leaf, LeafKind, LogHead};
 use chancery_identity::{Authority, Change, DeviceId, LogError, MemberId, RelayRecord};
 use chancery_wire::Timestamp;
 use chancery_wire::proto::{ForkProof, LogDeviceRecord, LogPage, LogRecord};
@@ -68,7 +68,15 @@ pub(crate) fn take_page(
             records.absorb(batch);
             carry_out(me, records, &news, now, rng)
         }
-        Err(Bad::Log(error)) => Ok([Effect::Notify(Notice::LogInvalid(error))].into()),
+        Err(Bad::Log(error)) => {
+            let mut effects = Vec::from([Effect::Notify(Notice::LogInvalid(error))]);
+            // What the log signed for it may contradict what it signed before.
+            let authority = &me.known.authority;
+            if let Ok(checkpoint) = state::verify_note(me.device, authority, &page.checkpoint) {
+                effects.extend(contradicts(me.device, authority, records, &checkpoint)?);
+            }
+            Ok(effects)
+        }
         Err(Bad::Engine(error)) => Err(error),
     }
 }
@@ -76,14 +84,16 @@ pub(crate) fn take_page(
 /// What a page has said that leads to something else.
 #[derive(Default)]
 struct News {
-    /// The first page of all.
-    is_first: bool,
+    /// The first page of all, or one with another issuer.
+    is_anew: bool,
     authority: Option<Authority>,
     devices: Vec<DeviceId>,
     members: Vec<MemberId>,
     entries: BTreeSet<MemberId>,
     policy: bool,
     checkpoint: Option<Checkpoint>,
+    /// The log contradicts what was signed before.
+    is_forked: bool,
     proof: Option<ForkProof>,
 }
 
@@ -119,6 +129,10 @@ impl<'a, 'b> Replay<'a, 'b> {
         for entry in &page.entries {
             let leaf = Leaf::from_bytes(&entry.leaf).ok_or(LogError::Malformed)?;
             let index = self.head.size();
+            // No entry is older than a checkpoint without it (R-LOG-5).
+            if index >= self.log.size && leaf.time.as_millis() < self.log.time {
+                return Err(LogError::OutOfOrder.into());
+            }
             self.head.push(&leaf)?;
             let is_placed = self.authority.organisation().relay().is_some();
             let change = self.authority.apply(index, &leaf, entry.content.as_ref())?;
@@ -126,6 +140,7 @@ impl<'a, 'b> Replay<'a, 'b> {
                 self.check_first_relay(me.device)?;
             }
             self.is_shown |= leaf.kind.is_shown();
+            self.news.is_anew |= leaf.kind == LeafKind::Issuer;
             self.leaves.push(leaf.hash());
             self.note(index, &leaf, change)?;
         }
@@ -136,9 +151,11 @@ impl<'a, 'b> Replay<'a, 'b> {
                 (self.authority.policy_sequence() > 0).then(|| self.authority.policy().to_proto());
             state::save_authority(self.records, &mut self.log, &self.authority, self.groups);
         }
+        // What is compared next is compared with all of it.
+        state::save_record(self.records, &self.log);
         self.confirm(me.device, page, now)?;
         state::save_record(self.records, &self.log);
-        self.news.is_first = before == 0;
+        self.news.is_anew |= before == 0;
         self.news.authority = Some(self.authority);
         Ok(self.news)
     }
@@ -150,11 +167,18 @@ impl<'a, 'b> Replay<'a, 'b> {
             return Err(LogError::NotAuthentic.into());
         }
         let (size, time) = (checkpoint.size(), checkpoint.time().as_millis());
-        if size >= self.log.size && time >= self.log.time {
+        let is_newer = size >= self.log.size && time >= self.log.time;
+        // Until the entries reach the newest checkpoint nobody knows whether it is of them: it stays.
+        let is_reached = self.log.root.is_empty() || self.log.size <= self.head.size();
+        let is_of_them = self.log.root.is_empty()
+            || !is_reached
+            || hashes::root_at(self.records, self.log.size)?.as_slice() == self.log.root;
+        if is_newer && is_reached && is_of_them {
             adopt(self.records, &mut self.log, &checkpoint, now);
-        } else if size != self.log.size {
-            // More entries and an earlier time, or fewer and a later one, contradict what was signed before.
+        } else if !is_of_them || (!is_newer && size != self.log.size) {
+            // Other entries than were signed before; more and an earlier time; or fewer and a later one.
             self.news.proof = proof_with(device, &self.authority, self.records, &checkpoint)?;
+            self.news.is_forked = !is_of_them || self.news.proof.is_some();
         }
         if size == self.head.size() {
             self.news.checkpoint = Some(checkpoint);
@@ -267,8 +291,9 @@ fn carry_out(
     rng: &mut dyn CryptoRng,
 ) -> Result<Vec<Effect>, EngineError> {
     let mut effects = Vec::new();
-    if news.is_first {
-        // Entries that came before the log have to come again, to be compared with it (R-LOG-10).
+    if news.is_anew {
+        // Entries that came before the log have to come again, to be compared with it (R-LOG-10), and so have those that came
+        // before their issuer did, which nobody believed.
         save_number(records, key(DIRECTORY_CURSOR, &[]), 0);
     }
     effects.extend(ended::take(me.device, records, (&news.devices, &news.members))?);
@@ -282,8 +307,8 @@ fn carry_out(
     if news.policy {
         effects.push(Effect::Notify(Notice::PolicyChanged));
     }
-    if let Some(proof) = &news.proof {
-        effects.extend(forked(records, Some(proof))?);
+    if news.is_forked {
+        effects.extend(forked(records, news.proof.as_ref())?);
     }
     if let (Some(checkpoint), Some(authority)) = (&news.checkpoint, &news.authority) {
         effects.extend(confirmed(me.device, authority, records, checkpoint)?);
@@ -347,7 +372,9 @@ fn proof_with(
     let Ok(own) = state::verify_note(device, authority, &note) else { return Ok(None) };
     // The newest checkpoint may be of more entries than were taken over so far.
     let here = state::head(&state::record(records)?)?.size();
-    if other.size() <= here && hashes::root_at(records, other.size())? == *other.root() {
+    let is_of_ours =
+        |it: &Checkpoint| Ok::<_, EngineError>(hashes::root_at(records, it.size())? == *it.root());
+    if other.size() <= here && is_of_ours(other)? && (own.size() > here || is_of_ours(&own)?) {
         // They agree about entries; what is left are times.
         return Ok(prove_fork(&own, other, &[]).filter(|proof| proof.root.is_empty()));
     }
@@ -387,12 +414,13 @@ pub(crate) fn take_checkpoint(
     };
     let mut log = state::record(records)?;
     let size = state::head(&log)?.size();
-    if checkpoint.size() < from.min(size) {
-        return shrunk(me.device, authority, records, &checkpoint);
-    }
-    if checkpoint.size() < size {
-        // Another process has taken over more since this one asked.
-        return contradicts(me.device, authority, records, &checkpoint);
+    if checkpoint.size() < size.max(log.size) {
+        return if from < size && checkpoint.size() >= from {
+            // Another process has taken over more since this one asked.
+            contradicts(me.device, authority, records, &checkpoint)
+        } else {
+            shrunk(me.device, authority, records, &checkpoint)
+        };
     }
     if checkpoint.size() > size {
         let mut effects = contradicts(me.device, authority, records, &checkpoint)?;
@@ -423,7 +451,8 @@ fn shrunk(
     records: &mut Overlay<'_>,
     shown: &Checkpoint,
 ) -> Result<Vec<Effect>, EngineError> {
-    if hashes::root_at(records, shown.size())? != *shown.root() {
+    let here = state::head(&state::record(records)?)?.size();
+    if shown.size() <= here && hashes::root_at(records, shown.size())? != *shown.root() {
         return contradicts(device, authority, records, shown);
     }
     if let Some(proof) = proof_with(device, authority, records, shown)?

@@ -51,9 +51,10 @@ pub(crate) fn head(record: &LogRecord) -> Result<LogHead, EngineError> {
     LogHead::from_bytes(&record.head).ok_or(EngineError::DamagedRecord)
 }
 
-/// Whether the newest checkpoint is of exactly the entries that were taken over.
+/// Whether the newest checkpoint is of exactly the entries that were taken over: as many, and the same (R-ENGINE-32).
 pub(crate) fn is_confirmed(record: &LogRecord) -> bool {
-    !record.root.is_empty() && head(record).is_ok_and(|head| head.size() == record.size)
+    !record.root.is_empty()
+        && head(record).is_ok_and(|head| head.size() == record.size && head.root().as_slice() == record.root)
 }
 
 pub(crate) fn note(records: &dyn Records, which: Note) -> Result<Option<String>, EngineError> {

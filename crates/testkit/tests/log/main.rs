@@ -9,7 +9,9 @@ use chancery_identity::log::{Leaf, LeafKind};
 use chancery_identity::{LogError, Policy};
 use chancery_testkit::{PersonId, World};
 
+mod agreement;
 mod policy;
+mod waiting;
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 const YEAR: i64 = 365 * 24 * 3_600_000;

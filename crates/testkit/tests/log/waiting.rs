@@ -1,0 +1,70 @@
+//! What waits for the log or the directory, and what becomes of it.
+
+use chancery_engine::unaddressed;
+
+use super::*;
+
+#[test]
+fn a_letter_that_waits_for_somebody_who_is_ended_has_failed_r_engine_35() {
+    for ended in [true, false] {
+        let (mut world, alice, bob) = pair(26);
+        // The log is ahead of the directory: the letter waits for the entry.
+        let newer = world.sign_newer_entry(bob);
+        world.commit_to(&newer);
+        world.sync_log(alice);
+        let id = world.say_by_name(alice, "bob", "waits for the entry");
+        assert_eq!(unaddressed(&world.disk(alice)).unwrap().len(), 1, "the control");
+        if ended {
+            world.revoke(bob, true);
+        }
+        world.sync_log(alice);
+        assert_eq!(unaddressed(&world.disk(alice)).unwrap().len(), usize::from(!ended));
+        if ended {
+            assert_eq!(world.state(alice, id), chancery_engine::MessageState::Failed as u32);
+            assert_eq!(world.history(alice, bob).last().unwrap(), "waits for the entry");
+        }
+    }
+}
+
+#[test]
+fn a_message_waits_while_one_s_own_entry_does_not_count_r_engine_32() {
+    let (mut world, alice, bob) = pair(27);
+    let tablet = world.add_device(alice);
+    world.run();
+    let newer = world.sign_newer_entry(alice);
+    world.commit_to(&newer);
+    world.sync_log(alice);
+    world.say_by_name(alice, "bob", "also for the tablet");
+    assert_eq!(unaddressed(&world.disk(alice)).unwrap().len(), 1);
+    world.list_devices(alice);
+    world.run();
+    world.address(alice);
+    world.run();
+    assert_eq!(unaddressed(&world.disk(alice)).unwrap().len(), 0);
+    assert_eq!(world.heard(bob).last().unwrap(), "also for the tablet");
+    assert!(world.heard(tablet).contains(&"also for the tablet".to_owned()));
+}
+
+#[test]
+fn a_note_overtakes_what_may_not_be_sealed_r_engine_33() {
+    let (mut world, alice, bob) = pair(28);
+    split(&mut world, bob);
+    world.sync(alice);
+    world.sync(bob);
+    let size = world.log().size();
+    let cut = world.log().cut(size - 1);
+    world.show(alice, Some(cut));
+    world.sync(alice);
+    assert_eq!(world.log_status(alice).state, LogState::RolledBack);
+    world.say(alice, bob, "may not be sealed");
+    world.flush(alice);
+    let mail = world.mail(bob).len();
+    world.say(bob, alice, "with a claim that is wrong");
+    world.flush(bob);
+    world.sync(alice);
+    world.flush(alice);
+    assert_eq!(world.mail(bob).len(), mail + 1, "the note alone");
+    world.sync(bob);
+    assert_eq!(world.log_status(bob).state, LogState::Forked);
+    assert!(!world.heard(bob).contains(&"may not be sealed".to_owned()));
+}
