@@ -92,7 +92,7 @@ impl World {
 
     /// The newest directory entry of a member: version and devices.
     fn listed(&self, device: &Device) -> (u64, Vec<DeviceId>) {
-        let key = crate::state::settings(&self.store).unwrap().directory_key;
+        let key = state::settings(&self.store).unwrap().directory_key;
         pending_entries(&self.store)
             .iter()
             .map(|entry| self.public.open_directory_entry(&key, entry).unwrap())
@@ -325,10 +325,10 @@ fn the_relay_is_told_of_the_newest_removed_devices_only() {
     let old = world.member("alice");
     let new = world.second(&old).unwrap();
     let (member_id, new_id) = (old.credential.member_id(), new.credential.device_id());
-    let mut member = crate::state::member(&world.store, &member_id).unwrap().unwrap();
+    let mut member = state::member(&world.store, &member_id).unwrap().unwrap();
     member.removed_ids = (0..64).map(|id| [id; 16].to_vec()).collect();
     let mut batch = Batch::default();
-    crate::state::put_member(&mut batch, &member_id, &member);
+    state::put_member(&mut batch, &member_id, &member);
     apply(&mut world.store, &batch);
     world.remove(&old, &new_id).unwrap();
     let told = told(&world);

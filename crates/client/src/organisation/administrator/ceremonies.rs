@@ -292,7 +292,11 @@ mod tests {
         let contents = keys.to_secret_bytes();
         let desk = Desk::new(keys, verified(&ceremony.document, &before).unwrap(), clock::now()).unwrap();
         let act = Act { action: "desk renew", ..Act::default() };
-        commit(&mut store, &desk, (&ceremony, Some([&contents, &former])), &act).unwrap();
+        let (held, from) = ((&ceremony, Some([&contents, &former])), (&folder, before.as_proto()));
+        commit((&mut store, &desk), from, held, &act).unwrap();
+        // Another ceremony that began from the same document comes too late.
+        let late = commit((&mut store, &desk), from, held, &act).unwrap_err();
+        assert_eq!(late.code(), ErrorCode::StoreBusy);
         drop(store);
         // Nothing written, then only the first of the two files.
         for written in [false, true] {
