@@ -92,14 +92,14 @@ impl Acme {
     }
 
     /// Signs where the relay is.
-    pub(crate) fn relay_record(&mut self, sequence: u64) -> proto::Signed {
+    pub(crate) fn relay_record(&mut self, sequence: u64, log_key: Vec<u8>) -> proto::Signed {
         let body = proto::RelayRecordBody {
             org_id: self.org_id.as_bytes().to_vec(),
             issuer_id: Issuer::id_of(&self.document.issuers[0]).as_bytes().to_vec(),
             url: "wss://relay.example:443".into(),
             pin: vec![4; 32],
             sequence,
-            log_key: self.issuer.verifying_key().as_bytes().to_vec(),
+            log_key,
         };
         sign::sign_relay_record(&self.issuer, &body, &mut *self.rng)
     }

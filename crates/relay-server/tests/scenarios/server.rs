@@ -8,7 +8,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use chancery_crypto::hash::sha256;
-use chancery_crypto::signature::VerifyingKey;
+use chancery_crypto::rng::seeded;
+use chancery_crypto::signature::{SigningKey, VerifyingKey};
 use chancery_identity::checkpoint::Checkpoint;
 use chancery_identity::log::Leaf;
 use chancery_relay_server::{Config, Limits, Ready, ServerError, run};
@@ -288,7 +289,17 @@ async fn a_new_public_file_is_used_without_a_restart() {
     let mut client = Client::anonymous(&acme, &server.ready.url, server.ready.pin).await;
     let get = || Request::GetOrganisation(proto::GetOrganisation {});
     assert_eq!(client.ask(get()).await, Body::Organisation(acme.document.clone()));
-    acme.document.relay = Some(acme.relay_record(1));
+    let Body::LogKey(log) = client.ask(Request::GetLogKey(proto::GetLogKey {})).await else {
+        panic!("R-RELAY-54");
+    };
+    // A record of another log's key is left out.
+    let unlogged = acme.document.clone();
+    let foreign = SigningKey::generate(&mut seeded([9; 32])).verifying_key().as_bytes().to_vec();
+    acme.document.relay = Some(acme.relay_record(1, foreign));
+    acme.write(&place.path().join("public"));
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert_eq!(client.ask(get()).await, Body::Organisation(unlogged), "R-RELAY-47");
+    acme.document.relay = Some(acme.relay_record(1, log.key));
     acme.write(&place.path().join("public"));
     let expected = Body::Organisation(acme.document.clone());
     let changed = async {
