@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use chancery_core::Session;
 use chancery_engine::{
-    Draft, Effect, Input, MAX_ARCHIVED, MAX_FOR_DEVICE, Notice, Step, member, message, next_step, resolve,
+    Draft, Effect, Input, MAX_ARCHIVED, MAX_FOR_DEVICE, Notice, Step, log_size, member, message, newest_note,
+    next_step, resolve,
 };
 use chancery_wire::proto::content::Body;
 use chancery_wire::proto::{
@@ -316,4 +317,23 @@ fn of_two_first_messages_with_one_one_time_key_the_second_is_refused_r_handshake
     assert_eq!(secrets(&world), before - 2, "the pair is gone");
     assert_eq!((world.heard(bob), world.undecryptable(bob)), (vec!["from alice".to_owned()], 1));
     assert_eq!(world.session(bob, carol), (None, 0), "nothing is left of the second");
+}
+
+#[test]
+fn a_checkpoint_that_is_known_costs_no_commit_r_engine_32() {
+    let (mut world, [alice, ..]) = three(71);
+    assert!(world.check_log(alice));
+    let now = world.clock_of(alice);
+    let known = newest_note(&world.people[alice.0].disk).unwrap().expect("confirmed");
+    let damaged = known.replacen("time 1", "time 2", 1);
+    assert_ne!(known, damaged);
+    let person = &world.people[alice.0];
+    let from = log_size(&person.disk).unwrap();
+    let mut given = |note: &str| {
+        let engine = person.engine.as_ref().expect("started");
+        engine.handle(&person.disk, Input::Checkpoint { from, note }, now, world.rng.as_mut()).unwrap()
+    };
+    let again = given(&known);
+    assert!(again.batch.is_empty() && again.effects.is_empty());
+    assert!(matches!(given(&damaged).effects.as_slice(), [Effect::Notify(Notice::LogInvalid(_))]));
 }

@@ -101,6 +101,11 @@ fn claims(records: &dyn Records) -> Result<LogClaimsRecord, EngineError> {
     Ok(load(records, &key(LOG_CLAIMS, &[]))?.unwrap_or_default())
 }
 
+/// Whether nobody has said anything of a larger log.
+pub(crate) fn none_wait(records: &dyn Records) -> Result<bool, EngineError> {
+    Ok(claims(records)?.claims.is_empty())
+}
+
 /// Compares what waited for a larger log; whoever still says that there is more is asked for a checkpoint of it.
 pub(crate) fn settle(
     records: &mut Overlay<'_>,
