@@ -147,6 +147,10 @@ labels! {
     MAC_INVITATION = "mac invitation";
     /// Directory: one entry's key.
     KDF_DIRECTORY_ENTRY = "kdf directory entry";
+    /// Delivery: key from which the tokens of one epoch follow.
+    KDF_DELIVERY = "kdf delivery";
+    /// Delivery: token of one mailbox.
+    MAC_DELIVERY = "mac delivery";
     /// Key tree: what seals a node's new key, or the new directory key, for one child.
     KDF_KEY_TREE = "kdf key tree";
     /// Stream: encryption key and commitment of an attachment.

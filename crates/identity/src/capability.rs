@@ -24,6 +24,12 @@ impl Capabilities {
     /// Device: the enrolment desk's, which answers enrolments and publishes the directory at the relay.
     pub const DESK: Self = Self(1 << 9);
 
+    /// Device: a guest's, who reaches and is reached by the members that its directory entry names, and holds no key of
+    /// the directory. Instead of MEMBER.
+    pub const GUEST: Self = Self(1 << 10);
+    /// Device: a program's, not a person's; with MEMBER, or with GUEST.
+    pub const BOT: Self = Self(1 << 11);
+
     /// The bits that only issuers may have.
     const ISSUER_BITS: u32 = 0xFF;
     /// The bits that only devices may have.

@@ -267,7 +267,13 @@ impl DirectoryKey {
         let mut sealed = self.epoch.to_be_bytes().to_vec();
         sealed.extend_from_slice(&salt);
         sealed.extend_from_slice(&self.entry_key(&salt, &aad).seal(&aad, plaintext.expose()));
-        proto::SealedDirectoryEntry { entry_id: entry_id.to_vec(), version, sealed, removed: Vec::new() }
+        proto::SealedDirectoryEntry {
+            entry_id: entry_id.to_vec(),
+            version,
+            sealed,
+            removed: Vec::new(),
+            reader: Vec::new(),
+        }
     }
 
     /// Opens what [`Self::seal`] made, in this epoch or an earlier one. [`Organisation::open_directory_entry`] does this
@@ -313,7 +319,13 @@ impl DirectoryKeyUpdate {
         let mut sealed = 0_u64.to_be_bytes().to_vec();
         sealed.extend_from_slice(pad(&encode(signed)).expose());
         let entry_id = update_id(org, epoch).to_vec();
-        proto::SealedDirectoryEntry { entry_id, version: UPDATE_VERSION, sealed, removed: Vec::new() }
+        proto::SealedDirectoryEntry {
+            entry_id,
+            version: UPDATE_VERSION,
+            sealed,
+            removed: Vec::new(),
+            reader: Vec::new(),
+        }
     }
 
     /// Returns the epoch of the key that a published update brings, if it stands under the name of that update. Nothing

@@ -32,6 +32,7 @@ mod authority;
 mod capability;
 pub mod checkpoint;
 mod credential;
+pub mod delivery;
 mod directory;
 mod error;
 mod id;

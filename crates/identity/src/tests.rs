@@ -126,6 +126,7 @@ impl World {
             name: "Alice Ångström".into(),
             device_ids: vec![vec![2; 16], vec![5; 16]],
             version: 7,
+            ..Default::default()
         }
     }
 }

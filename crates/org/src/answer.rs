@@ -225,6 +225,7 @@ impl Desk {
             name: member.name.clone(),
             device_ids: member.device_ids.clone(),
             version: member.entry_version,
+            ..Default::default()
         };
         let signed = sign::sign_directory_entry(self.keys.issuer.signing(), &body, rng);
         let entry_id: &[u8; 16] = member.entry_id.as_slice().try_into().map_err(|_| damaged())?;
@@ -256,6 +257,7 @@ impl Work<'_> {
             key_epoch: granted.keys.key().epoch(),
             slot: granted.keys.slot(),
             key_path: granted.keys.path().expose().to_vec(),
+            guest_key: Vec::new(),
         })
     }
 }

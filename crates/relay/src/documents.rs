@@ -100,6 +100,7 @@ fn change(row: DirectoryRow) -> proto::DirectoryChange {
         version: row.version,
         sealed: row.sealed,
         removed: Vec::new(),
+        reader: Vec::new(),
     };
     proto::DirectoryChange { sequence: row.sequence, entry: Some(entry) }
 }

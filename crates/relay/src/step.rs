@@ -124,6 +124,10 @@ impl<'a> Step<'a> {
             Request::AppendLog(append) => self.append_log(id, append),
             Request::SyncLog(sync) => self.sync_log(id, &sync),
             Request::GetCheckpoint(get) => self.get_checkpoint(id, &get),
+            Request::SetDeliveryKey(_)
+            | Request::AddCosignature(_)
+            | Request::ConfirmEnd(_)
+            | Request::GetConfirmations(_) => Err(RefusalCode::BadRequest.into()),
             Request::Deliver(_)
             | Request::ClaimPrekeys(_)
             | Request::PutBlob(_)

@@ -241,6 +241,7 @@ impl World {
             name: handle.to_owned(),
             device_ids,
             version,
+            ..Default::default()
         };
         let signed = sign::sign_directory_entry(&self.authority.key, &body, self.rng.as_mut());
         let entry_id = random_bytes(self.rng.as_mut());

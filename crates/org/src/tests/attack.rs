@@ -222,6 +222,7 @@ fn a_device_takes_no_credential_that_is_not_for_its_keys() {
         key_epoch: 1,
         slot: (1 << 21) - 1,
         key_path: [2; 22 * 32].to_vec(),
+        guest_key: [].to_vec(),
     };
     let mut check = |change: &dyn Fn(&mut proto::Enrolled)| {
         let pending = world.request(&link, &keys);

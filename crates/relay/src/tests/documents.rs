@@ -13,7 +13,13 @@ use crate::{ConnectionId, Limits, Storage as _};
 
 fn entry(id: u8, version: u64, sealed: &[u8]) -> Request {
     let (entry_id, sealed) = (vec![id; 16], sealed.to_vec());
-    Request::PublishDirectory(proto::SealedDirectoryEntry { entry_id, version, sealed, removed: vec![] })
+    Request::PublishDirectory(proto::SealedDirectoryEntry {
+        entry_id,
+        version,
+        sealed,
+        removed: vec![],
+        reader: vec![],
+    })
 }
 
 /// Publishes an entry; the sequence in the answer is the directory's newest.
@@ -107,7 +113,13 @@ fn a_large_directory_comes_in_pages() {
 fn removing(version: u64, devices: &[[u8; 16]]) -> Request {
     let removed = devices.iter().map(|device| device.to_vec()).collect();
     let (entry_id, sealed) = (vec![1; 16], b"sealed".to_vec());
-    Request::PublishDirectory(proto::SealedDirectoryEntry { entry_id, version, sealed, removed })
+    Request::PublishDirectory(proto::SealedDirectoryEntry {
+        entry_id,
+        version,
+        sealed,
+        removed,
+        reader: vec![],
+    })
 }
 
 #[test]

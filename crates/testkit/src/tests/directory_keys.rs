@@ -24,6 +24,7 @@ fn directory(world: &World) -> Vec<SealedDirectoryEntry> {
             version: row.version,
             sealed: row.sealed,
             removed: vec![],
+            reader: vec![],
         });
     }
     entries

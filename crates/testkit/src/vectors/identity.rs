@@ -258,6 +258,7 @@ fn compute_directory_entry(inputs: &Inputs<'_>) -> Computation {
         name: inputs.text("name")?.to_owned(),
         device_ids: inputs.list("device_ids")?,
         version,
+        ..Default::default()
     };
     let mut draws = Draws::new(inputs.array("rng_seed")?);
     let signed = sign::sign_directory_entry(&book::signer(&issuer_seed)?, &body, draws.rng());

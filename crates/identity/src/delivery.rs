@@ -1,0 +1,90 @@
+//! Delivery tokens: who may put something into a mailbox, claim prekeys or store a blob, without saying who it is.
+
+use chancery_crypto::kdf::{derive, mac};
+use chancery_crypto::label;
+use chancery_crypto::secret::{Secret, ct_eq};
+
+use crate::{DirectoryKey, OrgId};
+
+/// Length of a delivery token, in bytes.
+pub const DELIVERY_TOKEN_LEN: usize = 16;
+/// What a blob is stored with has the token of this name: blobs have no recipient.
+pub const BLOB_TOKEN_NAME: [u8; 16] = [0; 16];
+
+/// The key from which one epoch's delivery tokens follow (R-ID-20).
+///
+/// Every member device derives it from the directory key of the epoch, and the relay is given it by the desk. It is
+/// the same for every sender, so a token names nobody; it changes with the directory key, so whoever was removed
+/// has none for what comes after. From it follows nothing about the directory key.
+#[derive(Debug)]
+pub struct DeliveryKey {
+    epoch: u64,
+    key: Secret<32>,
+}
+
+impl DeliveryKey {
+    /// Derives the delivery key of a directory key's epoch.
+    #[must_use]
+    pub fn of(org: &OrgId, directory: &DirectoryKey) -> Self {
+        let epoch = directory.epoch();
+        let key =
+            derive(label::KDF_DELIVERY, org.as_bytes(), &[directory.secret().expose()], &epoch.to_be_bytes());
+        Self { epoch, key }
+    }
+
+    /// Takes over a key that the desk gave the relay.
+    #[must_use]
+    pub const fn new(epoch: u64, key: Secret<32>) -> Self {
+        Self { epoch, key }
+    }
+
+    /// Returns the epoch of the directory key that it belongs to.
+    #[must_use]
+    pub const fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
+    /// Returns the key, for the relay.
+    #[must_use]
+    pub const fn secret(&self) -> &Secret<32> {
+        &self.key
+    }
+
+    /// Returns the token for a mailbox, which is also that for claiming its prekeys; for blobs that of
+    /// [`BLOB_TOKEN_NAME`].
+    #[must_use]
+    pub fn token(&self, name: &[u8; 16]) -> [u8; DELIVERY_TOKEN_LEN] {
+        let tag = mac(label::MAC_DELIVERY, &self.key, &[name]);
+        let mut token = [0; DELIVERY_TOKEN_LEN];
+        token.iter_mut().zip(tag.expose()).for_each(|(to, from)| *to = *from);
+        token
+    }
+
+    /// Whether `token` is that of `name`, compared in constant time.
+    #[must_use]
+    pub fn admits(&self, name: &[u8; 16], token: &[u8]) -> bool {
+        ct_eq(&self.token(name), token)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use chancery_crypto::rng::seeded;
+
+    #[test]
+    fn a_token_is_for_one_mailbox_one_epoch_and_one_organisation_r_id_20() {
+        let newest = DirectoryKey::generate(&mut seeded([1; 32]));
+        let org = OrgId::new([1; 32]);
+        let key =
+            |org: &OrgId, epoch| newest.at(epoch).map(|directory| DeliveryKey::of(org, &directory)).unwrap();
+        let token = key(&org, 5).token(&[7; 16]);
+        assert!(key(&org, 5).admits(&[7; 16], &token));
+        assert!(!key(&org, 5).admits(&[8; 16], &token));
+        assert!(!key(&org, 6).admits(&[7; 16], &token));
+        assert!(!key(&org, 4).admits(&[7; 16], &token));
+        assert!(!key(&OrgId::new([2; 32]), 5).admits(&[7; 16], &token));
+        assert!(!key(&org, 5).admits(&[7; 16], &token[..15]));
+        assert!(!key(&org, 5).admits(&[7; 16], &[]));
+    }
+}
