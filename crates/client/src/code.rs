@@ -153,6 +153,9 @@ codes! {
     RelayUnavailable = 314, "relay-unavailable", TryLater, "the relay cannot do this at the moment; try again later";
     /// The patience that was given ended first.
     TimedOut = 315, "timed-out", TryLater, "there was not enough time; what was done stays";
+    /// The relay does not take the delivery token that this device has.
+    TokenRefused = 316, "token-refused", TryLater,
+        "the relay asks for a newer delivery token than this device has; it is sent as soon as that is here";
     /// The relay signs the log with another key than was named.
     WrongLogKey = 330, "wrong-log-key", Failed, "the relay signs the log with another key than was named";
 

@@ -65,6 +65,9 @@ impl Client {
                 let names = (device.organisation().id(), device.device_id());
                 let relay = (device.relay_url(), *device.relay_pin());
                 let link = DeviceLink::new(names, relay, clock::now(), &mut clock::rng()?);
+                let mailbox = *link.mailbox.as_bytes();
+                let token = state.read_with(|engine, records| engine.delivery_token(records, &mailbox))?;
+                let link = link.with_token(token);
                 state.handle(Input::DeviceLinkMade(&link))?;
                 Ok(NewDeviceLink { link: link.encode(), expires: link.expires })
             })
@@ -207,7 +210,7 @@ impl Client {
             mailbox.log_in(&shared.org, &shared.pin, &shared.device.keys, None).await?;
             mailbox.done(client_frame::Body::Subscribe(Subscribe {})).await?;
             let (anonymous, _) = Connection::open(shared.connector.as_ref(), &shared.org).await?;
-            let delivered = deliver(&anonymous, &desk, order.envelope().to_vec()).await;
+            let delivered = deliver(&anonymous, (&desk, &[]), order.envelope().to_vec()).await;
             not_found(delivered, ErrorCode::DeskUnavailable)?;
             loop {
                 let push = pushes.recv().await.ok_or(ErrorCode::RelayUnreachable)?;

@@ -313,26 +313,30 @@ impl Attempt {
     ) -> Result<(), Error> {
         let desk = organisation.desk().ok_or(ErrorCode::DeskUnavailable)?;
         let (anonymous, _) = self.connect().await?;
-        let asked = deliver(&anonymous, &desk.device_id(), pending.envelope().to_vec()).await;
+        let asked = deliver(&anonymous, (&desk.device_id(), &[]), pending.envelope().to_vec()).await;
         not_found(asked, ErrorCode::DeskUnavailable)?;
         let Link::Device(link) = &self.way else { return Ok(()) };
         let envelope = link.seal_request(keys, pending.envelope(), &mut clock::rng()?);
         let envelope = envelope.map_err(|_| ErrorCode::Internal)?;
-        let asked = deliver(&anonymous, &link.mailbox, envelope).await;
-        not_found(asked, ErrorCode::InvitationUnknown)
+        let asked = deliver(&anonymous, (&link.mailbox, &link.token), envelope).await;
+        match not_found(asked, ErrorCode::InvitationUnknown) {
+            // Somebody was removed since the link was made.
+            Err(error) if error.code() == ErrorCode::TokenRefused => Err(ErrorCode::InvitationExpired.into()),
+            other => other,
+        }
     }
 }
 
-/// Hands an envelope to the relay for a mailbox.
+/// Hands an envelope to the relay for a mailbox, with its delivery token; the desk's needs none.
 pub(crate) async fn deliver(
     anonymous: &Connection,
-    mailbox: &DeviceId,
+    (mailbox, token): (&DeviceId, &[u8]),
     envelope: Vec<u8>,
 ) -> Result<(), Error> {
     let deliver = Deliver {
         mailbox: mailbox.as_bytes().to_vec(),
         delivery_id: random_bytes::<16>(&mut clock::rng()?).to_vec(),
-        token: Vec::new(),
+        token: token.to_vec(),
         envelope,
     };
     anonymous.done(client_frame::Body::Deliver(deliver)).await

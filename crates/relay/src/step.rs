@@ -124,8 +124,8 @@ impl<'a> Step<'a> {
             Request::AppendLog(append) => self.append_log(id, append),
             Request::SyncLog(sync) => self.sync_log(id, &sync),
             Request::GetCheckpoint(get) => self.get_checkpoint(id, &get),
-            Request::SetDeliveryKey(_)
-            | Request::AddCosignature(_)
+            Request::SetDeliveryKey(key) => self.set_delivery_key(id, key),
+            Request::AddCosignature(_)
             | Request::ConfirmEnd(_)
             | Request::GetConfirmations(_) => Err(RefusalCode::BadRequest.into()),
             Request::Deliver(_)
