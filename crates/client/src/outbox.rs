@@ -86,8 +86,10 @@ pub(crate) async fn flush(shared: &Arc<Shared>, deadline: Instant) -> Result<Opt
     let mut stopped: Option<Option<Error>> = None;
     loop {
         let blocked = pass.blocked.union(&pass.postponed).copied().collect();
-        let step =
-            shared.worker.call(move |state| state.read_with(|engine, records| next(engine, records, &blocked))).await?;
+        let step = shared
+            .worker
+            .call(move |state| state.read_with(|engine, records| next(engine, records, &blocked)))
+            .await?;
         let Some((step, token)) = step else {
             if pass.postponed.is_empty() {
                 if shared.has_unaddressed().await? {
@@ -264,12 +266,7 @@ impl Pass<'_> {
         Ok(())
     }
 
-    async fn deliver(
-        &mut self,
-        connection: &Connection,
-        item: u64,
-        deliver: Deliver,
-    ) -> Result<(), Error> {
+    async fn deliver(&mut self, connection: &Connection, item: u64, deliver: Deliver) -> Result<(), Error> {
         match connection.done(client_frame::Body::Deliver(deliver)).await {
             Err(error) if error.code() == ErrorCode::RelayNotFound => {
                 Err(ErrorCode::RecipientNotReady.into())
@@ -333,10 +330,7 @@ const fn is_temporary(code: ErrorCode) -> bool {
 const fn is_of_target(code: ErrorCode) -> bool {
     !matches!(
         code,
-        ErrorCode::RelayFull
-            | ErrorCode::RateLimited
-            | ErrorCode::RelayUnavailable
-            | ErrorCode::TokenRefused
+        ErrorCode::RelayFull | ErrorCode::RateLimited | ErrorCode::RelayUnavailable | ErrorCode::TokenRefused
     )
 }
 

@@ -125,9 +125,9 @@ impl<'a> Step<'a> {
             Request::SyncLog(sync) => self.sync_log(id, &sync),
             Request::GetCheckpoint(get) => self.get_checkpoint(id, &get),
             Request::SetDeliveryKey(key) => self.set_delivery_key(id, key),
-            Request::AddCosignature(_)
-            | Request::ConfirmEnd(_)
-            | Request::GetConfirmations(_) => Err(RefusalCode::BadRequest.into()),
+            Request::AddCosignature(_) | Request::ConfirmEnd(_) | Request::GetConfirmations(_) => {
+                Err(RefusalCode::BadRequest.into())
+            }
             Request::Deliver(_)
             | Request::ClaimPrekeys(_)
             | Request::PutBlob(_)

@@ -6,8 +6,8 @@ use chancery_crypto::label;
 use chancery_engine::{Effect, Input, Notice, Step, directory_cursor};
 use chancery_identity::login_message;
 use chancery_wire::proto::{
-    Acknowledge, ClaimPrekeys, Deliver, Login, PrekeyBatchBody, Subscribe, SyncDirectory, client_frame, login,
-    relay_frame,
+    Acknowledge, ClaimPrekeys, Deliver, Login, PrekeyBatchBody, Subscribe, SyncDirectory, client_frame,
+    login, relay_frame,
 };
 use chancery_wire::{Limit, RefusalCode, Unverified, decode};
 

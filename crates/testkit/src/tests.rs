@@ -10,14 +10,15 @@ use chancery_engine::{
 };
 use chancery_wire::proto::content::Body;
 use chancery_wire::proto::{
-    Attachment, Content, DeviceRecord, DirectoryChange, DirectoryPage, DirectoryRecord, Heal,
-    MessageRecord, NumberRange, PeerRecord, Text, client_frame, relay_frame,
+    Attachment, Content, DeviceRecord, DirectoryChange, DirectoryPage, DirectoryRecord, Heal, MessageRecord,
+    NumberRange, PeerRecord, Text, client_frame, relay_frame,
 };
 use chancery_wire::records::{RecordKey, Table};
 use chancery_wire::{Limit, Unverified, decode, encode};
 
 use crate::{Fault, PersonId, World};
 
+mod delivery;
 mod directory_keys;
 
 fn three(seed: u64) -> (World, [PersonId; 3]) {

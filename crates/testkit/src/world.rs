@@ -15,7 +15,9 @@ use chancery_identity::delivery::DeliveryKey;
 use chancery_identity::log::LeafKind;
 use chancery_identity::{DeviceKeys, DisplayName, Handle, Organisation, login_message};
 use chancery_org::{Desk, Enrolment, InvitationLink, Invite, RelayPlace, found, request};
-use chancery_wire::proto::{self, ClaimPrekeys, Login, SealedDirectoryEntry, client_frame, login, relay_frame};
+use chancery_wire::proto::{
+    self, ClaimPrekeys, Login, SealedDirectoryEntry, client_frame, login, relay_frame,
+};
 use chancery_wire::{Timestamp, Unverified};
 
 use crate::authority::Offices;
@@ -219,7 +221,7 @@ impl World {
         let mailbox = self.people[to.0].device_id.as_bytes().to_vec();
         let delivery_id = random_bytes::<16>(self.rng.as_mut()).to_vec();
         let token = self.delivery_key().token(self.people[to.0].device_id.as_bytes()).to_vec();
-        let deliver = chancery_wire::proto::Deliver { mailbox, delivery_id, token, envelope };
+        let deliver = proto::Deliver { mailbox, delivery_id, token, envelope };
         let mut line = self.exchange.connect(self.now, self.rng.as_mut());
         self.done(&mut line, client_frame::Body::Deliver(deliver));
         self.exchange.close(&line, self.now, self.rng.as_mut());
@@ -499,7 +501,7 @@ mod tests {
         let mut world = World::new(3);
         let (alice, bob, carol) = (world.enrol("alice"), world.enrol("bob"), world.enrol("carol"));
         world.run();
-        let attachment = |number| chancery_wire::proto::Attachment {
+        let attachment = |number| proto::Attachment {
             blob_id: vec![number; 16],
             key: vec![0; 32],
             size: 1,

@@ -69,6 +69,8 @@ fn whoever_is_offboarded_is_cut_off_and_that_is_verified_r_org_42_r_org_44() {
         (&false.into(), &alice["member"])
     );
     assert!(not_out.lines[0]["doubts"].as_array().unwrap().len() > 2, "{:?}", not_out.lines);
+    let doubts = not_out.lines[0]["doubts"].to_string();
+    assert!(doubts.contains("hands out prekeys") && doubts.contains("takes envelopes"), "{doubts}");
     company.org(&["verify-offboarded", "nobody"]).fails(3, "unknown-recipient", false);
     let report = company.org(&["offboard", "alice"]).ok();
     assert_eq!((&report["complete"], &report["relay"]), (&true.into(), &"cut".into()));
@@ -100,6 +102,33 @@ fn whoever_is_offboarded_is_cut_off_and_that_is_verified_r_org_42_r_org_44() {
     assert_eq!(not_out.lines[0]["member"], second["member"]);
     company.org(&["offboard", "alice"]).ok();
     assert_eq!(company.org(&["verify-offboarded", "alice"]).ok()["member"], second["member"]);
+}
+
+#[test]
+fn who_was_offline_through_two_removals_sends_again_by_itself_r_engine_54() {
+    let mut company = Company::open();
+    for who in ["alice", "bob", "carol", "dave"] {
+        company.member(who);
+    }
+    company.learn_directory("alice");
+    company.command("alice", &["send", "bob", "before"]).ok();
+    let file = company.at("note.txt");
+    std::fs::write(&file, b"a note").unwrap();
+    // What is sealed now has waited through both, and so has the file.
+    company.relay.stop();
+    let queued = company.command("alice", &["send", "bob", "while offline", "--file", &file]);
+    queued.is_queued("relay-unreachable");
+    company.restart_relay();
+    for who in ["carol", "dave"] {
+        company.org(&["offboard", who]).ok();
+    }
+    assert_eq!(company.command("alice", &["receive"]).code, 0);
+    let heard = company.command("bob", &["receive", "--save", &company.at("downloads")]);
+    assert_eq!(heard.code, 0, "{heard:?}");
+    let texts: Vec<&Value> =
+        heard.lines.iter().map(|line| &line["text"]).filter(|text| !text.is_null()).collect();
+    assert_eq!(texts, ["before", "while offline"]);
+    assert_eq!(std::fs::read(string(&heard.lines[1]["files"][0]["path"])).unwrap(), b"a note");
 }
 
 #[test]
@@ -156,9 +185,7 @@ fn an_offboarding_that_is_not_finished_is_not_verified_r_org_44() {
     let line = &doubts.lines[0];
     assert_eq!(line["verified"], false);
     let text = line["doubts"].to_string();
-    for doubt in
-        ["no end of the member", "without devices", "hands out prekeys", "takes envelopes", "still wait"]
-    {
+    for doubt in ["no end of the member", "without devices", "takes old delivery tokens", "still wait"] {
         assert!(text.contains(doubt), "{text}");
     }
     company.org(&["offboard", "alice"]).ok();

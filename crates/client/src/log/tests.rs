@@ -21,6 +21,8 @@ use super::*;
 use crate::organisation;
 use crate::{Happening, read_or_create_key_file};
 
+mod tokens;
+
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// An organisation whose desk answers enrolments, and the keys that sign for its log.

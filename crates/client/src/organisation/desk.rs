@@ -12,7 +12,8 @@ use chancery_store::{KeySource, Store};
 use chancery_transport::Connector;
 use chancery_transport_ws::WsConnector;
 use chancery_wire::proto::{
-    Acknowledge, DeliveryKey, Done, Reply, SealedDirectoryEntry, Signed, StoredEnvelope, Subscribe, client_frame,
+    Acknowledge, DeliveryKey, Done, Reply, SealedDirectoryEntry, Signed, StoredEnvelope, Subscribe,
+    client_frame,
 };
 use chancery_wire::records::{Batch, Records};
 use tokio::sync::mpsc;

@@ -128,7 +128,10 @@ async fn relay_doubts(
             Ok(_) => doubts.push(format!("the relay {what} device {device}")),
             Err(error) if error.code() == ErrorCode::RelayNotFound => {}
             Err(error) if error.code() == ErrorCode::TokenRefused => {
-                doubts.push(format!("the relay checks delivery tokens for {device} by an old key"));
+                let doubt = format!("the relay takes old delivery tokens for device {device}");
+                if !doubts.contains(&doubt) {
+                    doubts.push(doubt);
+                }
             }
             Err(error) if error.is_retryable() => return Err(error),
             Err(error) => {

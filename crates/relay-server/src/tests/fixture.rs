@@ -7,7 +7,7 @@ use chancery_crypto::label;
 use chancery_crypto::rng::{CryptoRng, seeded};
 use chancery_crypto::secret::Secret;
 use chancery_crypto::signature::SigningKey;
-use chancery_identity::delivery::DeliveryKey;
+use chancery_identity::delivery::{BLOB_TOKEN_NAME, DeliveryKey};
 use chancery_identity::{Capabilities, DeviceKeys, Issuer, OrgId, login_message, sign};
 use chancery_wire::{Limit, decode, encode, proto};
 use proto::client_frame::Body as Request;
@@ -132,6 +132,11 @@ impl Acme {
 /// The delivery key of the organisation.
 pub(crate) fn key() -> DeliveryKey {
     DeliveryKey::new(1, Secret::from_bytes([0x4D; 32]))
+}
+
+/// The token for blobs.
+pub(crate) fn blob_token() -> Vec<u8> {
+    key().token(&BLOB_TOKEN_NAME).to_vec()
 }
 
 /// Gives the delivery key, as the desk.

@@ -11,7 +11,6 @@ use chancery_crypto::hash::sha256;
 use chancery_crypto::rng::seeded;
 use chancery_crypto::signature::{SigningKey, VerifyingKey};
 use chancery_identity::checkpoint::Checkpoint;
-use chancery_identity::delivery::BLOB_TOKEN_NAME;
 use chancery_identity::log::Leaf;
 use chancery_relay_server::{Config, Limits, Ready, ServerError, run};
 use chancery_transport::{Connector as _, Link};
@@ -23,7 +22,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use crate::fixture::{Acme, Device, append, deliver, frame, key, read, set_key};
+use crate::fixture::{Acme, Device, append, blob_token, deliver, frame, read, set_key};
 
 /// A directory with an organisation's public export and the relay's data.
 struct Place {
@@ -227,8 +226,10 @@ async fn a_blob_goes_up_and_comes_down() {
     let mut offset = 0;
     for (i, part) in parts.iter().enumerate() {
         let last = i + 1 == parts.len();
-        let put = proto::PutBlob { blob_id: vec![1; 16], offset, part: part.to_vec(), last, token: key().token(&BLOB_TOKEN_NAME).to_vec() };
-        offset += part.len() as u64;
+        let (blob_id, part) = (vec![1; 16], part.to_vec());
+        let (len, token) = (part.len() as u64, blob_token());
+        let put = proto::PutBlob { blob_id, offset, part, last, token };
+        offset += len;
         let status = proto::BlobStatus { length: offset, complete: last };
         assert_eq!(client.ask(Request::PutBlob(put)).await, Body::BlobStatus(status), "R-RELAY-30");
     }
@@ -522,7 +523,7 @@ async fn memory_stays_small_when_idle_and_while_a_large_blob_passes() {
             offset: i.wrapping_mul(256 * 1024),
             part: part.clone(),
             last: i.wrapping_add(1) == count,
-            token: key().token(&BLOB_TOKEN_NAME).to_vec(),
+            token: blob_token(),
         };
         assert!(matches!(client.ask(Request::PutBlob(put)).await, Body::BlobStatus(_)));
     }

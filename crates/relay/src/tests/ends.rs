@@ -47,7 +47,8 @@ fn is_gone(world: &mut World, device: &Device) {
     let sending = world.anonymous();
     let not_found = refusal(RefusalCode::NotFound);
     assert_eq!(world.deliver(sending, device.mailbox(), 9, b"late"), not_found, "R-RELAY-50");
-    let claim = proto::ClaimPrekeys { device_id: device.id.as_bytes().to_vec(), token: token(device.id.as_bytes()) };
+    let claim =
+        proto::ClaimPrekeys { device_id: device.id.as_bytes().to_vec(), token: token(device.id.as_bytes()) };
     assert_eq!(world.ask(sending, Request::ClaimPrekeys(claim)), not_found, "R-RELAY-50");
     assert_eq!(world.storage.envelopes(&device.mailbox()).count(), 0, "R-RELAY-50");
     assert_eq!(world.storage.prekey_batch(&device.id), Ok(None), "R-RELAY-50");

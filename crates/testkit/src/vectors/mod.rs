@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 
 mod book;
 mod braid;
+mod delivery;
 mod devices;
 mod directory_keys;
 mod enrolment;
@@ -63,6 +64,7 @@ fn plans() -> Vec<Plan> {
         shares::PLANS,
         devices::PLANS,
         directory_keys::PLANS,
+        delivery::PLANS,
         sessions::PLANS,
         run::PLANS,
         erasure::PLANS,
@@ -80,6 +82,7 @@ fn kind(name: &str) -> Option<&'static Kind> {
         shares::KINDS,
         devices::KINDS,
         directory_keys::KINDS,
+        delivery::KINDS,
         sessions::KINDS,
         run::KINDS,
         erasure::KINDS,
