@@ -120,14 +120,23 @@ pub(crate) async fn before_sending(
 }
 
 /// Obeys a relay that says the organisation has ended this device, if that is proved; a forged one changes nothing
-/// (R-ENGINE-37).
-pub(crate) async fn ended(shared: &Shared, revoked: Revoked) -> Error {
+/// (R-ENGINE-37). What does not hold by what this device has of the log may hold by the entries that it lacks: the relay
+/// shows them on the same connection, up to the end itself, which then counts by this device's own replay (R-ENGINE-66).
+pub(crate) async fn ended(shared: &Shared, connection: &Connection, revoked: Revoked) -> Error {
     let verify = move |state: &mut State| {
         state.read_with(|engine, records| chancery_engine::verify_revoked(engine, records, &revoked))
     };
     match shared.worker.call(verify).await {
         Ok(Ok(())) => destroy(shared).await.err().unwrap_or_else(|| ErrorCode::Revoked.into()),
         Ok(Err(error)) => {
+            match sync(shared, connection).await {
+                Err(error)
+                    if !matches!(error.code(), ErrorCode::LogInvalid | ErrorCode::RelayNotAuthorised) =>
+                {
+                    return error;
+                }
+                _ => {}
+            }
             tracing::warn!(%error, "the relay says that this device was ended, and cannot show it");
             ErrorCode::RelayProtocol.into()
         }

@@ -294,18 +294,26 @@ impl Step<'_> {
         Leaf::from_bytes(&entry.leaf).ok_or(StorageError::Io)
     }
 
-    /// R-RELAY-51.
+    /// R-RELAY-51. A device that was ended is shown no entry behind its end (R-RELAY-67).
     pub(crate) fn sync_log(&mut self, id: ConnectionId, sync: &proto::SyncLog) -> Answer {
-        self.device(id)?;
         let size = self.relay.log.head.size();
+        let end = if let Some(Stage::Ended { index, .. }) = self.stage(id) {
+            index.saturating_add(1)
+        } else {
+            self.device(id)?;
+            size
+        };
         let from = sync.from.min(size);
         let (mut page, mut next) = (proto::LogPage::default(), from);
         for entry in self.storage.log_page(from, LOG_PAGE)? {
+            if next >= end {
+                break;
+            }
             let content = entry.content.as_deref().map(statement).transpose()?;
             page.entries.push(proto::LogEntry { leaf: entry.leaf.to_vec(), content });
             next = next.saturating_add(1);
         }
-        page.more = next < size;
+        page.more = next < end;
         page.checkpoint = self.checkpoint()?;
         page.proof = hashes(Tree(self.storage).consistency(next, size)?);
         Ok(Body::LogPage(page))

@@ -7,17 +7,19 @@ use std::time::Duration;
 use chancery_crypto::secret::Secret;
 use chancery_crypto::signature::SigningKey;
 use chancery_identity::log::{LeafKind, commitment, directory_object};
-use chancery_identity::{DirectoryKey, IssuerId, sign};
+use chancery_identity::{DirectoryKey, Issuer, IssuerId, sign};
 use chancery_org::DeskKeys;
 use chancery_relay_server::{Config, Limits, run};
 use chancery_store::{KeySource, sealed_file};
 use chancery_wire::proto::{
-    AppendLog, DirectoryKeysRecord, LogCommitmentBody, PolicyBody, RevocationBody, Signed, SyncDirectory,
+    AppendLog, DirectoryKeysRecord, IssuerBody, LogCommitmentBody, PolicyBody, RevocationBody, Signed,
+    SyncDirectory,
 };
 use chancery_wire::records::{RecordKey, Table};
 use chancery_wire::{Limit, decode};
 
 use super::*;
+use crate::connection::LoggedIn;
 use crate::organisation;
 use crate::{Happening, read_or_create_key_file};
 
@@ -138,6 +140,26 @@ impl Acme {
         }
     }
 
+    /// Has the root make another issuer, who administers from now on.
+    async fn new_administrator(&mut self, by: &Client) {
+        let acme = self.folder.path().join("acme");
+        let key = read_or_create_key_file(self.folder.path().join("key")).unwrap();
+        let root = sealed_file::read(acme.join(organisation::ROOT_KEY), &key).unwrap();
+        let root = SigningKey::from_seed(Secret::from_slice(&root.expose()[1..]).unwrap());
+        let issuer = SigningKey::generate(&mut clock::rng().unwrap());
+        let body = IssuerBody {
+            suite: 1,
+            org_id: by.me().org_id.as_bytes().to_vec(),
+            key: issuer.verifying_key().as_bytes().to_vec(),
+            capabilities: 0x1F,
+            not_before: 0,
+            not_after: 1 << 50,
+        };
+        let statement = sign::sign_issuer(&root, &body, &mut clock::rng().unwrap());
+        self.append(by, LeafKind::Issuer, &statement).await;
+        self.administering = (Issuer::id_of(&statement), issuer);
+    }
+
     /// Ends a member.
     async fn end(&self, by: &Client, who: &Client) {
         let body = RevocationBody {
@@ -183,7 +205,9 @@ async fn a_device_that_was_ended_destroys_what_it_has_and_a_forged_word_destroys
     bob.sync(PATIENCE).await.unwrap();
     assert_eq!(bob.history("alice", 0).await.unwrap().len(), 1, "the control");
     let forged = Revoked { leaf: vec![1; 90], ..Revoked::default() };
-    assert_eq!(ended(bob.shared(), forged).await.code(), ErrorCode::RelayProtocol);
+    let mailbox = Mailbox::open(bob.shared()).await.unwrap();
+    let error = ended(bob.shared(), mailbox.connection(), forged).await;
+    assert_eq!(error.code(), ErrorCode::RelayProtocol);
     assert_eq!(bob.history("alice", 0).await.unwrap().len(), 1, "nothing has changed");
     let home = acme.home("bob");
     assert!(has_store(&home.0));
@@ -264,5 +288,27 @@ async fn end_and_stop(is_opened_anew: bool) {
         bob.history("alice", 0).await.unwrap_err()
     };
     assert_eq!(refused.code(), ErrorCode::Revoked);
+    assert!(!has_store(&home.0));
+}
+
+#[tokio::test]
+async fn an_end_by_an_issuer_that_the_device_has_not_heard_of_reaches_it_r_engine_66() {
+    let (mut acme, alice, bob) = pair().await;
+    let home = acme.home("bob");
+    acme.new_administrator(&alice).await;
+    acme.end(&alice, &bob).await;
+    // The control: by what the device has of the log the word does not hold.
+    let (connection, _pushes) =
+        Connection::open(bob.shared().connector.as_ref(), &bob.shared().org).await.unwrap();
+    let login = &bob.shared().device;
+    let (org, pin) = (bob.shared().org, bob.shared().pin);
+    let answer = connection.log_in_member(&org, &pin, &login.keys, &login.credential).await.unwrap();
+    let LoggedIn::Ended(revoked) = answer else { panic!("not ended") };
+    let verify = move |state: &mut State| {
+        state.read_with(|engine, records| chancery_engine::verify_revoked(engine, records, &revoked))
+    };
+    assert!(bob.shared().worker.call(verify).await.unwrap().is_err());
+    assert!(has_store(&home.0));
+    assert_eq!(bob.sync(PATIENCE).await.unwrap_err().code(), ErrorCode::Revoked);
     assert!(!has_store(&home.0));
 }
