@@ -68,3 +68,33 @@ fn a_note_overtakes_what_may_not_be_sealed_r_engine_33() {
     assert_eq!(world.log_status(bob).state, LogState::Forked);
     assert!(!world.heard(bob).contains(&"may not be sealed".to_owned()));
 }
+
+#[test]
+fn what_waits_is_sealed_only_while_the_recipient_s_entry_counts_r_engine_32() {
+    for is_outdated in [false, true] {
+        let (mut world, alice, bob) = pair(29);
+        let heard = world.heard(bob).len();
+        let size = world.log().size();
+        let whole = world.log().clone();
+        let cut = world.log().cut(size - 1);
+        // Nothing may be sealed when it is written: it waits in the outbox, addressed already.
+        world.show(alice, Some(cut));
+        world.check_log(alice);
+        world.say(alice, bob, "waits to be sealed");
+        *world.log() = whole;
+        world.show(alice, None);
+        if is_outdated {
+            let newer = world.sign_newer_entry(bob);
+            world.commit_to(&newer);
+        }
+        world.sync_log(alice);
+        assert_eq!(world.log_status(alice).state, LogState::Current);
+        world.flush(alice);
+        world.sync(bob);
+        assert_eq!(world.heard(bob).len(), heard + usize::from(!is_outdated));
+        world.list_devices(bob);
+        world.run();
+        assert_eq!(world.heard(bob).last().unwrap(), "waits to be sealed");
+        assert_eq!(world.heard(bob).len(), heard + 1);
+    }
+}
