@@ -18,6 +18,7 @@ use crate::connection::Connection;
 use crate::error::{Error, ErrorCode};
 use crate::log;
 use crate::mailbox::Mailbox;
+use crate::sending::REFUSED;
 
 /// How often to look whether another process has finished with the outbox.
 const LOCK_POLL: Duration = Duration::from_millis(5);
@@ -173,7 +174,7 @@ impl Pass<'_> {
             Err(error) if is_temporary(error.code()) => self.block(target, item, error).await,
             Err(error) if is_final(error.code()) => {
                 tracing::warn!(code = error.code().name(), "a message cannot be sent");
-                self.left = Some(ErrorCode::SendFailed.into());
+                self.left = Some(Error::with(ErrorCode::SendFailed, REFUSED));
                 self.handle(move || Input::Failed { item }).await?;
                 sweep(self.shared).await;
                 Ok(())

@@ -115,7 +115,7 @@ pub(crate) fn is_recipient(
 ///
 /// [`EngineError`] if the store is not readable.
 pub fn is_outdated(records: &dyn Records, member_id: &MemberId) -> Result<bool, EngineError> {
-    let is_known = member(records, member_id)?.is_some() && !log::is_ended(records, member_id)?;
+    let is_known = member(records, member_id)?.is_some() && !log::has_left(records, member_id)?;
     Ok(is_known && !counts(records, member_id)?)
 }
 

@@ -203,8 +203,12 @@ pub(crate) fn member(records: &dyn Records, id: &MemberId) -> Result<LogMemberRe
     Ok(load(records, &key(LOG_MEMBER, &[id.as_bytes()]))?.unwrap_or_default())
 }
 
-/// Whether the log has ended a member.
-pub(crate) fn is_ended(records: &dyn Records, id: &MemberId) -> Result<bool, EngineError> {
+/// Whether a member has left the organisation, as far as the log is known here: the log has ended the member.
+///
+/// # Errors
+///
+/// [`EngineError`] if the store is not readable.
+pub fn has_left(records: &dyn Records, id: &MemberId) -> Result<bool, EngineError> {
     Ok(member(records, id)?.ended != 0)
 }
 

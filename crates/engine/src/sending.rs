@@ -119,7 +119,7 @@ fn recipients(
         // Only whom both the entry that counts and the log name (R-ENGINE-32).
         if !directory::counts(records, &member_id)? {
             // One's own other devices must not miss it either (R-CONTENT-8).
-            if !log::is_ended(records, &member_id)? {
+            if !log::has_left(records, &member_id)? {
                 return Err(EngineError::OutdatedRecipient);
             }
             continue;

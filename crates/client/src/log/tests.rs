@@ -216,6 +216,7 @@ async fn a_device_that_was_ended_destroys_what_it_has_and_a_forged_word_destroys
     // Alice has not heard of it, and asks before she delivers.
     let refused = alice.send("bob", "after", &[], PATIENCE).await.unwrap_err();
     assert_eq!(refused.code(), ErrorCode::SendFailed);
+    assert_eq!(refused.to_string(), "the message cannot be sent: the recipient has left the organisation");
     let events = alice.events().await.unwrap();
     let left =
         |happening: &Happening| matches!(happening, Happening::MemberLeft { handle, .. } if handle == "bob");
