@@ -110,7 +110,9 @@ impl Engine {
         let known = self.known(records)?;
         let me = &Acting { device, known: &known };
         let mut effects = alloc::vec::Vec::new();
+        log::note_time(view, now)?;
         match input {
+            Input::TimePasses => {}
             Input::Send(draft) => {
                 sending::send(device, view, (&draft, now), now, rng)?;
                 effects = upkeep::warn(view, now)?;
@@ -118,6 +120,7 @@ impl Engine {
             Input::SendLater(letter) => addressing::keep(device, view, letter, now, rng)?,
             Input::Address => addressing::address_all(device, view, now, rng)?,
             Input::Received { sequence, envelope } => {
+                log::overdue(device, view, now)?;
                 effects = receiving::receive(me, view, (sequence, envelope), now, rng)?;
             }
             Input::Directory(page) => effects = directory::take_page(me, view, page)?,
@@ -136,6 +139,7 @@ impl Engine {
             Input::DeviceLinkMade(link) => devices::remember(view, link, now)?,
             Input::DeviceLinkUsed { link_id } => devices::forget(view, &link_id, now)?,
             Input::Upkeep => {
+                log::overdue(device, view, now)?;
                 effects = prekeys::upkeep(device, view, now, rng)?;
                 effects.extend(upkeep::warn(view, now)?);
             }

@@ -50,8 +50,8 @@ pub use enrolment::PendingDevice;
 pub use error::EngineError;
 pub use files::waiting_files;
 pub use log::{
-    LogState, LogStatus, check_unlocked, fork_proof, has_left, log_size, log_status, log_time, newest_note,
-    policy, verify_revoked,
+    LogState, LogStatus, check_unlocked, fork_proof, has_left, is_time_due, log_size, log_status, log_time,
+    newest_note, policy, verify_revoked,
 };
 pub use messages::{Event, MessageState, conversation, events, message};
 pub use peers::MAX_ARCHIVED;

@@ -255,6 +255,23 @@ impl World {
         let _ = self.try_handle(from, Input::Send(Draft { to, message_id, text, attachments: Vec::new() }));
     }
 
+    /// Gives a device what lies in its mailbox, and never says that this was all.
+    pub fn give_mail(&mut self, id: PersonId) {
+        for (sequence, envelope) in (1..).zip(self.mail(id)) {
+            self.handle(id, Input::Received { sequence, envelope: &envelope });
+        }
+    }
+
+    /// Has a device do what its own prekeys demand, which it does as long as it runs.
+    pub fn pass_upkeep(&mut self, id: PersonId) {
+        self.handle(id, Input::Upkeep);
+    }
+
+    /// Has a device note how much time has passed.
+    pub fn pass_time(&mut self, id: PersonId) {
+        self.handle(id, Input::TimePasses);
+    }
+
     /// Returns the organisation's identifier.
     #[must_use]
     pub fn org_id(&self) -> OrgId {

@@ -275,7 +275,7 @@ fn adopt(records: &mut Overlay<'_>, log: &mut LogRecord, checkpoint: &Checkpoint
     log.size = checkpoint.size();
     log.root = checkpoint.root().to_vec();
     log.time = checkpoint.time().as_millis();
-    log.came_at = now.as_millis();
+    (log.came_at, log.elapsed_ms) = (now.as_millis(), 0);
     if log.condition == ROLLED_BACK {
         log.condition = SOUND;
     }
@@ -296,7 +296,7 @@ fn carry_out(
         // before their issuer did, which nobody believed.
         save_number(records, key(DIRECTORY_CURSOR, &[]), 0);
     }
-    effects.extend(ended::take(me.device, records, (&news.devices, &news.members))?);
+    effects.extend(ended::take(me.device, records, (&news.devices, &news.members), now)?);
     if let Some(authority) = &news.authority
         && state::record(records)?.entries_waiting > 0
     {
