@@ -47,10 +47,9 @@ struct Pushed {
 impl Mailbox {
     /// Connects, proves the device, and brings the log up to date, before anything else is believed (R-ENGINE-32).
     pub(crate) async fn open(shared: &Shared) -> Result<Self, Error> {
-        let (connection, pushes) = Connection::open(shared.connector.as_ref(), &shared.org).await?;
+        let (connection, pushes, pin) = shared.connect().await?;
         let device = &shared.device;
-        let answer =
-            connection.log_in_member(&shared.org, &shared.pin, &device.keys, &device.credential).await?;
+        let answer = connection.log_in_member(&shared.org, &pin, &device.keys, &device.credential).await?;
         let has = match answer {
             LoggedIn::In(has) => has,
             LoggedIn::Ended(revoked) => return Err(log::ended(shared, &connection, *revoked).await),

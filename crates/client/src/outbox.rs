@@ -101,7 +101,7 @@ pub(crate) async fn flush(shared: &Arc<Shared>, deadline: Instant) -> Result<Opt
         // Taken out, so that a step that fails or is given up half way leaves no connection that may be dead.
         let open = match connection.take().filter(Connection::is_open) {
             Some(open) => open,
-            None => Connection::open(shared.connector.as_ref(), &shared.org).await?.0,
+            None => shared.connect().await?.0,
         };
         // Once in each go, before the first step of any kind.
         let Some(stop) = &stopped else {

@@ -13,7 +13,9 @@ use crate::effect::{Input, Outcome};
 use crate::ending::End;
 use crate::error::EngineError;
 use crate::log::{self, Known};
-use crate::{addressing, devices, directory, ending, files, messages, prekeys, receiving, sending, upkeep};
+use crate::{
+    addressing, devices, directory, ending, files, messages, prekeys, receiving, relays, sending, upkeep,
+};
 
 /// The state machine of one device. It holds only who the device is; everything else is read from the
 /// records in each call, so that several processes may share one store. (The organisation is kept in memory, see
@@ -113,6 +115,7 @@ impl Engine {
         log::note_time(view, now)?;
         match input {
             Input::TimePasses => {}
+            Input::RelayReached(place) => relays::reached(me, view, place)?,
             Input::Send(draft) => {
                 sending::send(device, view, (&draft, now), now, rng)?;
                 effects = upkeep::warn(view, now)?;

@@ -33,6 +33,7 @@ mod peers;
 mod prekeys;
 mod queue;
 mod receiving;
+mod relays;
 mod retention;
 mod seen;
 mod sending;
@@ -56,6 +57,7 @@ pub use log::{
 pub use messages::{Event, MessageState, conversation, events, message};
 pub use peers::MAX_ARCHIVED;
 pub use prekeys::ONE_TIME_PAIRS;
+pub use relays::{RelayPlace, relay_places};
 pub use sending::{MAX_FOR_DEVICE, next_step, waiting_uploads};
 pub use target::MAX_WAIT;
 pub use upkeep::next_upkeep;

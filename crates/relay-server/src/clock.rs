@@ -79,8 +79,10 @@ mod tests {
 
     /// Reads the clock when so many seconds have passed and the system is so far ahead of them.
     fn read(clock: &mut Steady, seconds: u64, ahead: u64) -> u64 {
-        let system = Timestamp::from_millis(START + seconds * 1000 + ahead);
-        clock.now(system, Duration::from_secs(seconds)).as_millis() - START - seconds * 1000
+        let elapsed = Duration::from_secs(seconds);
+        let right = Timestamp::from_millis(START).after(elapsed);
+        let told = clock.now(right.after(Duration::from_millis(ahead)), elapsed);
+        u64::try_from(told.since(right).as_millis()).unwrap()
     }
 
     #[test]

@@ -12,8 +12,8 @@ use chancery_org::DeskKeys;
 use chancery_relay_server::{Config, Limits, run};
 use chancery_store::{KeySource, sealed_file};
 use chancery_wire::proto::{
-    AppendLog, DirectoryKeysRecord, IssuerBody, LogCommitmentBody, PolicyBody, RevocationBody, Signed,
-    SyncDirectory,
+    AppendLog, DirectoryKeysRecord, IssuerBody, LogCommitmentBody, PolicyBody, RelayRecordBody,
+    RevocationBody, Signed, SyncDirectory,
 };
 use chancery_wire::records::{RecordKey, Table};
 use chancery_wire::{Limit, decode};
@@ -93,9 +93,9 @@ impl Acme {
     /// Appends a statement as the desk, over a connection of its own.
     async fn append(&self, client: &Client, kind: LeafKind, statement: &Signed) {
         let shared = client.shared();
-        let (connection, _pushes) = Connection::open(shared.connector.as_ref(), &shared.org).await.unwrap();
+        let (connection, _pushes, pin) = shared.connect().await.unwrap();
         let (keys, credential) = self.desk_device();
-        connection.log_in(&shared.org, &shared.pin, &keys, Some(&credential)).await.unwrap();
+        connection.log_in(&shared.org, &pin, &keys, Some(&credential)).await.unwrap();
         let (kind, statement) = (kind.number().into(), Some(statement.clone()));
         let append = client_frame::Body::AppendLog(AppendLog { kind, statement });
         let answer = connection.request(append).await.unwrap();
@@ -299,11 +299,10 @@ async fn an_end_by_an_issuer_that_the_device_has_not_heard_of_reaches_it_r_engin
     acme.new_administrator(&alice).await;
     acme.end(&alice, &bob).await;
     // The control: by what the device has of the log the word does not hold.
-    let (connection, _pushes) =
-        Connection::open(bob.shared().connector.as_ref(), &bob.shared().org).await.unwrap();
+    let (connection, _pushes, pin) = bob.shared().connect().await.unwrap();
     let login = &bob.shared().device;
-    let (org, pin) = (bob.shared().org, bob.shared().pin);
-    let answer = connection.log_in_member(&org, &pin, &login.keys, &login.credential).await.unwrap();
+    let answer =
+        connection.log_in_member(&bob.shared().org, &pin, &login.keys, &login.credential).await.unwrap();
     let LoggedIn::Ended(revoked) = answer else { panic!("not ended") };
     let verify = move |state: &mut State| {
         state.read_with(|engine, records| chancery_engine::verify_revoked(engine, records, &revoked))
@@ -312,4 +311,65 @@ async fn an_end_by_an_issuer_that_the_device_has_not_heard_of_reaches_it_r_engin
     assert!(has_store(&home.0));
     assert_eq!(bob.sync(PATIENCE).await.unwrap_err().code(), ErrorCode::Revoked);
     assert!(!has_store(&home.0));
+}
+
+/// Forwards what comes in at a new port to the relay, until the task is aborted with all its connections.
+async fn forward(port: &tokio::net::TcpListener, relay: &str) {
+    let mut open = tokio::task::JoinSet::new();
+    loop {
+        let (mut from, _) = port.accept().await.unwrap();
+        let mut to = tokio::net::TcpStream::connect(relay).await.unwrap();
+        open.spawn(async move { tokio::io::copy_bidirectional(&mut from, &mut to).await.map(drop) });
+    }
+}
+
+#[tokio::test]
+async fn a_device_follows_the_relay_to_its_new_place_and_not_back_r_engine_69() {
+    let (acme, alice, bob) = pair().await;
+    let at = |client: &Client| {
+        let shared = Arc::clone(client.shared());
+        async move {
+            let places = shared.worker.call(|state| state.read_with(chancery_engine::relay_places)).await;
+            places.unwrap().into_iter().map(|place| place.url).collect::<Vec<_>>()
+        }
+    };
+    let old = at(&bob).await.remove(0);
+    let port = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let new = format!("wss://{}", port.local_addr().unwrap());
+    let organisation =
+        bob.shared().worker.call(|state| state.read_with(chancery_engine::Engine::organisation));
+    let record = organisation.await.unwrap().relay().unwrap().clone();
+    let body = RelayRecordBody {
+        org_id: bob.me().org_id.as_bytes().to_vec(),
+        issuer_id: acme.administering.0.as_bytes().to_vec(),
+        sequence: record.sequence() + 1,
+        url: new.clone(),
+        pin: record.pin().to_vec(),
+        log_key: record.log_key().as_bytes().to_vec(),
+    };
+    let statement = sign::sign_relay_record(&acme.administering.1, &body, &mut clock::rng().unwrap());
+    acme.append(&alice, LeafKind::Relay, &statement).await;
+    bob.sync(PATIENCE).await.unwrap();
+    assert_eq!(at(&bob).await, [new.clone(), old.clone()]);
+    // Nobody speaks TLS there yet: the device goes on at the old place.
+    let address = port.local_addr().unwrap();
+    drop(port);
+    bob.sync(PATIENCE).await.unwrap();
+    assert_eq!(at(&bob).await.len(), 2);
+    let port = tokio::net::TcpListener::bind(address).await.unwrap();
+    let relay = old.trim_start_matches("wss://").to_owned();
+    let forwarding = tokio::spawn(async move { forward(&port, &relay).await });
+    drop(bob);
+    let (home, key) = acme.home("bob");
+    let bob = Client::open(&home, &key).unwrap();
+    bob.sync(PATIENCE).await.unwrap();
+    assert_eq!(at(&bob).await, [new.clone()]);
+    forwarding.abort();
+    let _ = forwarding.await;
+    let lost = bob.sync(PATIENCE).await.unwrap_err();
+    assert_eq!(lost.code(), ErrorCode::RelayUnreachable, "it does not go back");
+    // The control: somebody who was not there yet finds the old place open still.
+    alice.sync(PATIENCE).await.unwrap();
+    alice.sync(PATIENCE).await.unwrap();
+    assert_eq!(at(&alice).await, [new, old]);
 }
