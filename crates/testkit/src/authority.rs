@@ -9,8 +9,8 @@ use chancery_identity::{
     Capabilities, DirectoryKey, Issuer, IssuerId, MemberId, OrgId, Policy, SUITE, key_epoch, sign,
 };
 use chancery_wire::proto::{
-    DeskSettings, ForkProof, IssuerBody, IssuerRevocationBody, LogPage, PolicyBody, RevocationBody, Revoked,
-    SealedDirectoryEntry, Signed,
+    DeskSettings, ForkProof, IssuerBody, IssuerRevocationBody, LogPage, PolicyBody, RelayRecordBody,
+    RevocationBody, Revoked, SealedDirectoryEntry, Signed,
 };
 use chancery_wire::records::{RecordKey, Table};
 use chancery_wire::{Limit, Timestamp, decode};
@@ -138,6 +138,23 @@ impl World {
         };
         let statement = sign::sign_policy(&self.offices.admin.key, &body, self.rng.as_mut());
         self.append(LeafKind::Policy, &statement);
+    }
+
+    /// Records another log key, with which the log signs from now on.
+    pub fn replace_log_key(&mut self) {
+        let key = SigningKey::generate(self.rng.as_mut());
+        let before = self.log.authority().organisation().relay().expect("recorded");
+        let body = RelayRecordBody {
+            org_id: self.organisation.id().as_bytes().to_vec(),
+            issuer_id: self.offices.admin.id.as_bytes().to_vec(),
+            url: before.url().into(),
+            pin: before.pin().to_vec(),
+            sequence: before.sequence() + 1,
+            log_key: key.verifying_key().as_bytes().to_vec(),
+        };
+        let statement = sign::sign_relay_record(&self.offices.admin.key, &body, self.rng.as_mut());
+        self.append(LeafKind::Relay, &statement);
+        self.log.replace_key(key);
     }
 
     /// Replaces the issuer that enrols: the root names another one and ends the old one. From now on the new one signs.

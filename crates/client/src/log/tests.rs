@@ -363,7 +363,7 @@ async fn a_device_follows_the_relay_to_its_new_place_and_not_back_r_engine_69() 
     let (home, key) = acme.home("bob");
     let bob = Client::open(&home, &key).unwrap();
     bob.sync(PATIENCE).await.unwrap();
-    assert_eq!(at(&bob).await, [new.clone()]);
+    assert_eq!(at(&bob).await, std::slice::from_ref(&new));
     forwarding.abort();
     let _ = forwarding.await;
     let lost = bob.sync(PATIENCE).await.unwrap_err();
