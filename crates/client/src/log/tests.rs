@@ -11,9 +11,10 @@ use chancery_identity::{DirectoryKey, Issuer, IssuerId, sign};
 use chancery_org::DeskKeys;
 use chancery_relay_server::{Config, Limits, run};
 use chancery_store::{KeySource, sealed_file};
+use chancery_transport::{BoxFuture, ConnectError, Connector, Link, memory};
 use chancery_wire::proto::{
-    AppendLog, DirectoryKeysRecord, IssuerBody, LogCommitmentBody, PolicyBody, RelayRecordBody,
-    RevocationBody, Signed, SyncDirectory,
+    AppendLog, ClientFrame, DirectoryKeysRecord, IssuerBody, LogCommitmentBody, LogEntry, PolicyBody,
+    RelayFrame, RelayRecordBody, RevocationBody, Signed, SyncDirectory, Welcome,
 };
 use chancery_wire::records::{RecordKey, Table};
 use chancery_wire::{Limit, decode};
@@ -372,4 +373,49 @@ async fn a_device_follows_the_relay_to_its_new_place_and_not_back_r_engine_69() 
     alice.sync(PATIENCE).await.unwrap();
     alice.sync(PATIENCE).await.unwrap();
     assert_eq!(at(&alice).await, [new, old]);
+}
+
+/// A relay of which nothing is there but pages of two entries, up to the ninth, each with its own checkpoint.
+struct Pages;
+
+impl Connector for Pages {
+    fn connect(&self) -> BoxFuture<'_, Result<Box<dyn Link>, ConnectError>> {
+        let (here, there) = memory::pair(memory::Faults::none());
+        tokio::spawn(async move {
+            let (mut sender, mut receiver) = (Box::new(there) as Box<dyn Link>).split();
+            while let Ok(Some(frame)) = receiver.receive().await {
+                let frame = decode::<ClientFrame>(&frame, Limit::FRAME).unwrap().into_unchecked();
+                let body = match frame.body.unwrap() {
+                    client_frame::Body::SyncLog(sync) => {
+                        let end = (sync.from + 2).min(9);
+                        let entry = |n: u64| LogEntry { leaf: n.to_be_bytes().to_vec(), content: None };
+                        relay_frame::Body::LogPage(LogPage {
+                            entries: (sync.from..end).map(entry).collect(),
+                            more: end < 9,
+                            checkpoint: format!("of {end}"),
+                            proof: vec![end.to_be_bytes().to_vec()],
+                        })
+                    }
+                    _ => relay_frame::Body::Welcome(Welcome { challenge: vec![0; 32], time: 0 }),
+                };
+                let answer = encode(&RelayFrame { request: frame.request, body: Some(body) });
+                sender.send(answer).await.unwrap();
+            }
+        });
+        Box::pin(async move { Ok(Box::new(here) as Box<dyn Link>) })
+    }
+}
+
+#[tokio::test]
+async fn pages_become_one_with_the_checkpoint_and_proof_of_the_last_r_engine_70() {
+    let (connection, _pushes) =
+        Connection::open(&Pages, &chancery_identity::OrgId::new([1; 32])).await.unwrap();
+    let mut page = fetch(&connection, 3).await.unwrap();
+    for (end, more) in [(7_u64, true), (9, false), (9, false)] {
+        join(&connection, 3, &mut page).await.unwrap();
+        let numbers = page.entries.iter().map(|entry| entry.leaf.clone());
+        assert!(numbers.eq((3..end).map(|n| n.to_be_bytes().to_vec())), "{end}");
+        assert_eq!((page.more, page.checkpoint.as_str()), (more, format!("of {end}").as_str()));
+        assert_eq!(page.proof, [end.to_be_bytes().to_vec()]);
+    }
 }

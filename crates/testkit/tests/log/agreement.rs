@@ -109,10 +109,10 @@ fn an_entry_is_no_older_than_a_checkpoint_without_it_r_log_6() {
 
 /// Replaces the log's key twice, with something before and after.
 fn replace_keys(world: &mut World) {
-    for round in 0..2 {
-        grow(world, round * 2 + 1);
+    for sequences in [[1, 2], [3, 4]] {
+        grow(world, sequences[0]);
         world.replace_log_key();
-        grow(world, round * 2 + 2);
+        grow(world, sequences[1]);
     }
 }
 
