@@ -343,7 +343,7 @@ async fn a_device_follows_the_relay_to_its_new_place_and_not_back_r_engine_69() 
     let body = RelayRecordBody {
         org_id: bob.me().org_id.as_bytes().to_vec(),
         issuer_id: acme.administering.0.as_bytes().to_vec(),
-        sequence: record.sequence() + 1,
+        sequence: record.sequence().saturating_add(1),
         url: new.clone(),
         pin: record.pin().to_vec(),
         log_key: record.log_key().as_bytes().to_vec(),
@@ -387,7 +387,7 @@ impl Connector for Pages {
                 let frame = decode::<ClientFrame>(&frame, Limit::FRAME).unwrap().into_unchecked();
                 let body = match frame.body.unwrap() {
                     client_frame::Body::SyncLog(sync) => {
-                        let end = (sync.from + 2).min(9);
+                        let end = sync.from.saturating_add(2).min(9);
                         let entry = |n: u64| LogEntry { leaf: n.to_be_bytes().to_vec(), content: None };
                         relay_frame::Body::LogPage(LogPage {
                             entries: (sync.from..end).map(entry).collect(),
