@@ -167,8 +167,8 @@ codes! {
     QueueFull = 402, "queue-full", TryLater, "too many messages wait for the relay";
     /// The message is stored and waits for the relay.
     Queued = 403, "queued", TryLater, "the message is stored and will be sent as soon as that is possible";
-    /// The relay refuses the message for good.
-    SendFailed = 404, "send-failed", Failed, "the relay refuses the message";
+    /// The message was refused for good, or its recipient has left; the text says which.
+    SendFailed = 404, "send-failed", Failed, "the message cannot be sent";
     /// A recipient's device has published no prekeys, or they do not verify.
     RecipientNotReady = 405, "recipient-not-ready", TryLater, "the recipient's device cannot be written to yet";
 

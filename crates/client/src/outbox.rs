@@ -19,6 +19,7 @@ use crate::connection::Connection;
 use crate::error::{Error, ErrorCode};
 use crate::log;
 use crate::mailbox::Mailbox;
+use crate::sending::REFUSED;
 
 /// How often to look whether another process has finished with the outbox.
 const LOCK_POLL: Duration = Duration::from_millis(5);
@@ -103,7 +104,7 @@ pub(crate) async fn flush(shared: &Arc<Shared>, deadline: Instant) -> Result<Opt
         // Taken out, so that a step that fails or is given up half way leaves no connection that may be dead.
         let open = match connection.take().filter(Connection::is_open) {
             Some(open) => open,
-            None => Connection::open(shared.connector.as_ref(), &shared.org).await?.0,
+            None => shared.connect().await?.0,
         };
         // Once in each go, before the first step of any kind.
         let Some(stop) = &stopped else {
@@ -193,7 +194,7 @@ impl Pass<'_> {
             Err(error) if is_temporary(error.code()) => self.block(target, item, error).await,
             Err(error) if is_final(error.code()) => {
                 tracing::warn!(code = error.code().name(), "a message cannot be sent");
-                self.left = Some(ErrorCode::SendFailed.into());
+                self.left = Some(Error::with(ErrorCode::SendFailed, REFUSED));
                 self.handle(move || Input::Failed { item }).await?;
                 sweep(self.shared).await;
                 Ok(())

@@ -43,6 +43,10 @@ pub enum Input<'a> {
     },
     /// Everything that waited in the mailbox was read: what the log has ended goes for good.
     CaughtUp,
+    /// The relay was reached at a place that [`crate::relay_places`] has named.
+    RelayReached(&'a crate::relays::RelayPlace),
+    /// Nothing has happened; how much time has passed is noted, as with every input: [`crate::is_time_due`].
+    TimePasses,
     /// A bundle arrived for an outbox item that waits for a session.
     Bundle {
         /// The outbox item.

@@ -34,6 +34,7 @@ mod peers;
 mod prekeys;
 mod queue;
 mod receiving;
+mod relays;
 mod retention;
 mod seen;
 mod sending;
@@ -51,12 +52,13 @@ pub use enrolment::PendingDevice;
 pub use error::EngineError;
 pub use files::waiting_files;
 pub use log::{
-    LogState, LogStatus, check_unlocked, fork_proof, log_size, log_status, log_time, newest_note, policy,
-    verify_revoked,
+    LogState, LogStatus, check_unlocked, fork_proof, has_left, is_time_due, log_size, log_status, log_time,
+    newest_note, policy, verify_revoked,
 };
 pub use messages::{Event, MessageState, conversation, events, message};
 pub use peers::MAX_ARCHIVED;
 pub use prekeys::ONE_TIME_PAIRS;
+pub use relays::{RelayPlace, relay_places};
 pub use sending::{MAX_FOR_DEVICE, next_step, waiting_uploads};
 pub use target::MAX_WAIT;
 pub use upkeep::next_upkeep;

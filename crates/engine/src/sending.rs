@@ -119,15 +119,13 @@ fn recipients(
         // Only whom both the entry that counts and the log name (R-ENGINE-32).
         if !directory::counts(records, &member_id)? {
             // One's own other devices must not miss it either (R-CONTENT-8).
-            if !log::is_ended(records, &member_id)? {
+            if !log::has_left(records, &member_id)? {
                 return Err(EngineError::OutdatedRecipient);
             }
             continue;
         }
         for id in member.device_ids {
-            let is_usable =
-                peers::may_be_of(records, &id, &member_id)? && log::vouches_for(records, (&member_id, &id))?;
-            if id != device.device_id() && is_usable {
+            if id != device.device_id() && directory::is_recipient(records, (&member_id, &id))? {
                 recipients.push((id, member_id == own));
             }
         }
@@ -169,17 +167,20 @@ pub(crate) fn seal_or_wait(
     Ok(outbox_item::Step::Unsealed(encode(content)))
 }
 
-/// Whether a content may be sealed for a device: what the log is now, and whether it vouches for the device (R-ENGINE-32).
+/// Whether a content may be sealed for a device: what the log is now, and whether the device may be written to (R-ENGINE-32).
 ///
-/// Checkpoints go to it whatever the log is, so that the other side gets the proof of what is wrong.
+/// Checkpoints go to it whatever the log is, and whatever entry is missing here, so that the other side gets the proof of what
+/// is wrong.
 fn may_seal(
     records: &dyn Records,
     recipient: (&MemberId, &DeviceId),
     content: &Content,
     now: Timestamp,
 ) -> Result<bool, EngineError> {
-    Ok((is_note(content) || log::state_now(records, now)?.allows_sealing())
-        && log::vouches_for(records, recipient)?)
+    if is_note(content) {
+        return log::vouches_for(records, recipient);
+    }
+    Ok(log::state_now(records, now)?.allows_sealing() && directory::is_recipient(records, recipient)?)
 }
 
 const fn is_note(content: &Content) -> bool {
@@ -399,6 +400,9 @@ pub(crate) fn take_bundle(
     if !log::counts(records, bundle.credential())? {
         let unlogged = Notice::UnloggedCredential { device: recipient, member };
         return Ok([Effect::Notify(unlogged), Effect::Notify(Notice::BundleRejected)].into());
+    }
+    if !directory::is_recipient(records, (&member, &recipient))? {
+        return Err(EngineError::NotVouched);
     }
     if bundle.is_recorded() && peers::peer(records, &recipient)?.guessing && stored.healing_since != 0 {
         put_off(records, (item, &stored), &recipient, now)?;

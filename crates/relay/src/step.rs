@@ -10,7 +10,7 @@ use proto::client_frame::Body as Request;
 use proto::relay_frame::Body;
 
 use crate::connection::{Answer, Fault, Stage};
-use crate::limits::EXPIRED_PER_TICK;
+use crate::limits::{ENDED_WITHIN, EXPIRED_PER_TICK};
 use crate::relay::{ConnectionId, Effect, Input, Relay, refused, send};
 use crate::storage::{MailboxId, Storage, StorageError};
 
@@ -171,7 +171,7 @@ impl<'a> Step<'a> {
                 self.set_stage(id, Stage::Anonymous);
                 Ok(())
             }
-            Some(Stage::Mailbox(_)) => Err(RefusalCode::NotAuthorised.into()),
+            Some(Stage::Mailbox(_) | Stage::Ended { .. }) => Err(RefusalCode::NotAuthorised.into()),
             Some(Stage::Fresh) | None => Err(Fault::Fatal(RefusalCode::BadRequest)),
         }
     }
@@ -180,7 +180,9 @@ impl<'a> Step<'a> {
     pub(crate) fn reader(&self, id: ConnectionId) -> Result<(MailboxId, Option<Arc<Credential>>), Fault> {
         match self.stage(id) {
             Some(Stage::Mailbox(reader)) => Ok((reader.mailbox, reader.credential.clone())),
-            Some(Stage::Greeted { .. } | Stage::Anonymous) => Err(RefusalCode::NotAuthorised.into()),
+            Some(Stage::Greeted { .. } | Stage::Anonymous | Stage::Ended { .. }) => {
+                Err(RefusalCode::NotAuthorised.into())
+            }
             Some(Stage::Fresh) | None => Err(Fault::Fatal(RefusalCode::BadRequest)),
         }
     }
@@ -206,6 +208,7 @@ impl<'a> Step<'a> {
                 reader.credential.as_ref().is_some_and(|credential| now >= credential.not_after())
             }
             Stage::Greeted { .. } => now.since(opened) >= within.saturating_mul(GREETED_FACTOR),
+            Stage::Ended { since, .. } => now.since(*since) >= ENDED_WITHIN,
             Stage::Anonymous => false,
         };
         let late: Vec<ConnectionId> = self

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use chancery_crypto::label;
-use chancery_engine::{Effect, Input, Notice, Step, directory_cursor};
+use chancery_engine::{Effect, EngineError, Input, Notice, Step, directory_cursor};
 use chancery_identity::login_message;
 use chancery_wire::proto::{
     Acknowledge, ClaimPrekeys, Deliver, Login, PrekeyBatchBody, Subscribe, SyncDirectory, client_frame,
@@ -63,7 +63,10 @@ impl World {
         while let Some(step) = self.next_possible_step(id, &blocked) {
             let (item, token) = (step.item(), self.token_of(id, &step));
             match step {
-                Step::Seal { .. } => drop(self.handle(id, Input::Seal { item })),
+                Step::Seal { device_id, .. } => match self.try_handle(id, Input::Seal { item }) {
+                    Err(EngineError::NotVouched) => drop(blocked.insert(device_id)),
+                    sealed => drop(sealed.expect("sealed")),
+                },
                 Step::Claim { device_id, .. } => {
                     let claim = ClaimPrekeys { device_id: device_id.to_vec(), token };
                     let answer = self.ask(&mut line, client_frame::Body::ClaimPrekeys(claim));
@@ -74,8 +77,10 @@ impl World {
                     let Some(relay_frame::Body::Bundle(bundle)) = answer else { return };
                     self.people[id.0].claims.push(self.now);
                     let bundle = Box::new(Unverified::new(bundle));
-                    if !self.handle(id, Input::Bundle { item, bundle }).is_empty() {
-                        blocked.insert(device_id);
+                    match self.try_handle(id, Input::Bundle { item, bundle }) {
+                        Ok(effects) if effects.is_empty() => {}
+                        Ok(_) | Err(EngineError::NotVouched) => drop(blocked.insert(device_id)),
+                        Err(error) => panic!("{error}"),
                     }
                 }
                 Step::Deliver { deliver, .. } => {
