@@ -74,7 +74,8 @@ mod tests;
 pub use answer::{Answered, CREDENTIAL_VALIDITY};
 pub use audit::{Act, ActFault, MAX_ACT_TEXT, RecordedAct};
 pub use ceremony::{
-    Ceremony, IssuerInfo, Unfinished, capability_names, finished, former_desk, parse_capabilities, unfinished,
+    Ceremony, IssuerInfo, Unfinished, capability_names, finished, former_desk, parse_capabilities,
+    sole_capabilities, unfinished,
 };
 pub use channel::{ANSWER_KIND, ANSWER_LEN, ORDER_KIND, ORDER_LEN, REQUEST_KIND, REQUEST_LEN};
 pub use desk::{

@@ -52,8 +52,11 @@ pub(crate) struct RootArgs {
 #[command(after_help = "\
 Ends the member in the log, and with that every device at the relay: no login, no mailbox, no prekeys. Their open
 invitations end, the directory lists no device of theirs, and the handle is free for somebody else. Given again, it goes
-on where it was and says how far it has come. Without a relay it is stored, the exit code is 5, and `chancery org serve`
-or the next command hands it over.
+on where it was and says how far it has come; what was dropped from the queue meanwhile is signed anew.
+
+Exit codes: 0 if everything is cut; 5 if it is stored and waits for the relay, and `chancery org serve` or the next
+command hands it over; 1 if the log or the relay refuses something of it, as the report says, and 2 if the keys may
+not sign it. A dry run checks the same and prints the report as it would begin.
 
 Examples:
   chancery org offboard alice --dir acme --dry-run
@@ -61,7 +64,7 @@ Examples:
 pub(crate) struct OffboardArgs {
     /// The member's handle.
     pub(crate) handle: String,
-    /// Say what would end, and change nothing.
+    /// Check everything, print the report as it would begin, and change nothing.
     #[arg(long)]
     pub(crate) dry_run: bool,
     #[command(flatten)]
@@ -138,11 +141,16 @@ pub(crate) struct IssuerListArgs {
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
+The last issuer that may offboard, or enrol, is ended with --force only: name another one first.
+
 Example:
   chancery org issuer revoke 0123456789abcdef --dir acme")]
 pub(crate) struct IssuerRevokeArgs {
     /// Its identifier, or at least 8 digits of it, as `chancery org issuer list` prints it.
     pub(crate) issuer: String,
+    /// End it even if nobody could offboard, or enrol, any more.
+    #[arg(long)]
+    pub(crate) force: bool,
     #[command(flatten)]
     pub(crate) root: RootArgs,
 }
@@ -178,7 +186,8 @@ pub(crate) enum RootCommand {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 The organisation keeps its identifier, and what the old root signed stands. The old key stays beside the new one
-under the name root.key.old; put it away or destroy it.
+under the name root.key.old; put it away or destroy it. The same holds for root.shared, whose shares are worth nothing
+any more: split the new root.
 
 Example:
   chancery org root succeed --dir acme")]

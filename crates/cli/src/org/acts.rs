@@ -28,7 +28,7 @@ impl ActorArgs {
 }
 
 impl AdminArgs {
-    fn with<'a>(&'a self, key: &'a KeySource) -> SignedWith<'a> {
+    pub(super) fn with<'a>(&'a self, key: &'a KeySource) -> SignedWith<'a> {
         SignedWith { file: self.admin.as_deref(), key }
     }
 }
@@ -46,24 +46,21 @@ pub(super) async fn hand_over(administrator: &Administrator) -> Result<(), Failu
 pub(super) async fn offboard(args: &OffboardArgs, output: Output) -> Result<(), Failure> {
     let (administrator, key) = args.admin.by.open()?;
     if args.dry_run {
-        let plan = administrator.plan_offboarding(&args.handle)?;
-        let object = json!({"dry_run": true, "would_end": plan_object(&plan)});
-        return output.result(&object, || {
-            format!(
-                "would end {} ({}): {} devices, {} open invitations; the handle becomes free{}",
-                plan.handle,
-                plan.member_id,
-                plan.device_ids.len(),
-                plan.invitations,
-                issuers_text(&plan)
-            )
-        });
+        let report = administrator.preview_offboarding(args.admin.with(&key), &args.handle)?;
+        let mut object = report_object(&report);
+        object["dry_run"] = true.into();
+        return output.result(&object, || format!("nothing is changed; {}", report_text(&report)));
     }
     administrator.offboard(args.admin.with(&key), &args.handle)?;
     let sent = hand_over(&administrator).await;
     let report = administrator.offboarding(&args.handle)?;
     output.result(&report_object(&report), || report_text(&report))?;
-    sent
+    sent?;
+    // Nothing waits for the relay any more, so what is not done was refused.
+    match report.is_complete() {
+        true => Ok(()),
+        false => Err(Error::with(ErrorCode::OffboardingIncomplete, args.handle.as_str()).into()),
+    }
 }
 
 pub(super) async fn verify_offboarded(args: &VerifyOffboardedArgs, output: Output) -> Result<(), Failure> {
@@ -114,15 +111,16 @@ fn show_policy(args: &PolicyShowArgs, output: Output) -> Result<(), Failure> {
 
 async fn set_policy(args: &PolicySetArgs, output: Output) -> Result<(), Failure> {
     let (administrator, key) = args.admin.by.open()?;
-    let before = administrator.policy()?;
-    let after = changed(before, args);
     let mut sent = Ok(());
-    let mut state = "dry-run";
-    if !args.dry_run {
-        administrator.set_policy(args.admin.with(&key), &after)?;
+    let (before, after, state) = if args.dry_run {
+        let before = administrator.policy()?;
+        (before, changed(before, args), "dry-run")
+    } else {
+        let change = |policy| changed(policy, args);
+        let (before, after) = administrator.change_policy(args.admin.with(&key), change)?;
         sent = hand_over(&administrator).await;
-        state = if sent.is_ok() { "in-log" } else { "queued" };
-    }
+        (before, after, if sent.is_ok() { "in-log" } else { "queued" })
+    };
     let object = json!({"before": policy_object(&before), "after": policy_object(&after), "state": state});
     output
         .result(&object, || format!("before: {}\nafter:  {}", policy_text(&before), policy_text(&after)))?;
@@ -211,17 +209,6 @@ fn print_successors(
         let group = group.clone().unwrap_or_else(|| "every group".to_owned());
         let names = if args.handles.is_empty() { "nobody".to_owned() } else { args.handles.join(", ") };
         format!("{state}: {group} goes to {names}")
-    })
-}
-
-fn plan_object(plan: &OffboardingPlan) -> Value {
-    json!({
-        "handle": plan.handle,
-        "name": plan.name,
-        "member": plan.member_id.to_string(),
-        "devices": plan.device_ids.iter().map(ToString::to_string).collect::<Vec<_>>(),
-        "invitations": plan.invitations,
-        "issuers": plan.issuer_ids.iter().map(ToString::to_string).collect::<Vec<_>>(),
     })
 }
 

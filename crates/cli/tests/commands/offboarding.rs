@@ -177,6 +177,27 @@ fn policy_and_successions_reach_the_log_at_once_r_org_47() {
 }
 
 #[test]
+fn a_relay_is_recorded_with_the_keys_and_in_the_name_that_are_given_r_org_46() {
+    let company = Company::open();
+    let added = company.org(&["issuer", "add", "--capabilities", "policy"]).ok();
+    let wrong = company.org(&["issuer", "add", "--capabilities", "offboard"]).ok();
+    let url = company.url.replace("127.0.0.1", "localhost");
+    let relay = ["relay", &url, "--pin", &company.pin, "--actor", "ann", "--admin"];
+    let refused = company.org(&[&relay[..], &[&string(&wrong["file"])]].concat());
+    refused.fails(2, "keys-not-permitted", false);
+    company.org(&[&relay[..], &[&company.at("nowhere.key")]].concat()).fails(3, "file-not-found", false);
+    std::fs::remove_file(company.path("org/admin.key")).unwrap();
+    let recorded = company.org(&[&relay[..], &[&string(&added["file"])]].concat()).ok();
+    assert_eq!(recorded["url"], url);
+    let acts = company.acts();
+    let last = acts.last().unwrap();
+    assert_eq!(
+        (&last["actor"], &last["action"], &last["after"]),
+        (&"ann".into(), &"relay".into(), &url.into())
+    );
+}
+
+#[test]
 fn ceremonies_reach_the_log_while_the_desk_serves_r_org_45() {
     let mut company = Company::open();
     let alice = company.member("alice");

@@ -4,6 +4,8 @@
 //! it waits, and whatever process of the desk connects next hands it over.
 
 mod ceremonies;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -14,7 +16,7 @@ use chancery_org::{
     Act, AdminKeys, Desk, Entered, IssuerInfo, OffboardingPlan, OffboardingReport, OrgError, RecordedAct,
 };
 use chancery_store::{KeySource, Store, sealed_file};
-use chancery_wire::records::{Batch, Records};
+use chancery_wire::records::{Batch, Overlay, Records};
 
 use super::desk::Office;
 use super::log::Log;
@@ -34,6 +36,19 @@ pub struct SignedWith<'a> {
     pub file: Option<&'a Path>,
     /// What opens it.
     pub key: &'a KeySource,
+}
+
+impl SignedWith<'_> {
+    pub(super) fn open(&self, folder: &Folder) -> Result<AdminKeys, Error> {
+        let path: PathBuf = self.file.map_or_else(|| folder.admin(), Path::to_path_buf);
+        let secret = sealed_file::read(&path, self.key).map_err(|error| match Error::from(error) {
+            error if error.code() == ErrorCode::StoreNotFound => {
+                Error::with(ErrorCode::FileNotFound, path.display().to_string())
+            }
+            error => error,
+        })?;
+        AdminKeys::from_secret_bytes(secret.expose()).ok_or_else(|| ErrorCode::StoreDamaged.into())
+    }
 }
 
 /// An administrator at work in an organisation's folder.
@@ -104,6 +119,27 @@ impl Administrator {
         self.offboarding(handle)
     }
 
+    /// Checks all that [`Self::offboard`] does and returns the report as it would begin; nothing is changed (R-ORG-62).
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Self::offboard`].
+    pub fn preview_offboarding(
+        &self,
+        with: SignedWith<'_>,
+        handle: &str,
+    ) -> Result<OffboardingReport, Error> {
+        let (admin, parsed) = (self.admin(with)?, parse(handle)?);
+        let mut rng = clock::rng()?;
+        let (desk, now) = (&self.office.desk, clock::now());
+        let report = self.read(|records| {
+            let mut after = Overlay::new(records);
+            after.absorb(desk.offboard(&admin, (records, &parsed), now, &mut rng)?);
+            Desk::offboarding(&after, desk.organisation(), &parsed)
+        });
+        report.map_err(|error| named(error, handle))?.ok_or_else(|| ErrorCode::Internal.into())
+    }
+
     /// Says how far the last offboarding under this handle has come.
     ///
     /// # Errors
@@ -169,16 +205,27 @@ impl Administrator {
         self.read(Desk::policy)
     }
 
-    /// Signs a policy. One that changes nothing is not signed.
+    /// Changes the policy, and returns it as it was and as it is. What was signed last is read, changed and signed in one
+    /// transaction, so that the change of another administrator at the same time stays (R-ORG-60). A change of nothing is
+    /// not signed.
     ///
     /// # Errors
     ///
     /// [`ErrorCode::PolicyOutOfRange`], [`ErrorCode::KeysNotPermitted`]: nothing has changed.
-    pub fn set_policy(&self, with: SignedWith<'_>, policy: &Policy) -> Result<(), Error> {
+    pub fn change_policy(
+        &self,
+        with: SignedWith<'_>,
+        change: impl FnOnce(Policy) -> Policy,
+    ) -> Result<(Policy, Policy), Error> {
         let admin = self.admin(with)?;
         let mut rng = clock::rng()?;
         let (desk, now) = (&self.office.desk, clock::now());
-        self.commit(|records| desk.set_policy(&admin, (records, policy), now, &mut rng))
+        self.office.store().transaction(|records| {
+            let before = Desk::policy(records).map_err(|error| acts_error(&error))?;
+            let after = change(before);
+            let batch = desk.set_policy(&admin, (records, &after), now, &mut rng);
+            Ok((batch.map_err(|error| acts_error(&error))?, (before, after)))
+        })
     }
 
     /// Signs who takes a group over when its last administrator is gone, in the order of precedence; `None` is every group that
@@ -308,14 +355,7 @@ impl Administrator {
     }
 
     fn admin(&self, with: SignedWith<'_>) -> Result<AdminKeys, Error> {
-        let path: PathBuf = with.file.map_or_else(|| self.folder.admin(), Path::to_path_buf);
-        let secret = sealed_file::read(&path, with.key).map_err(|error| match Error::from(error) {
-            error if error.code() == ErrorCode::StoreNotFound => {
-                Error::with(ErrorCode::FileNotFound, path.display().to_string())
-            }
-            error => error,
-        })?;
-        AdminKeys::from_secret_bytes(secret.expose()).ok_or_else(|| ErrorCode::StoreDamaged.into())
+        with.open(&self.folder)
     }
 
     fn read<T>(&self, work: impl FnOnce(&dyn Records) -> Result<T, OrgError>) -> Result<T, Error> {
