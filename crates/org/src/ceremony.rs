@@ -338,6 +338,25 @@ fn note_issuer(
     Ok(())
 }
 
+/// Notes that the statement that named or ended an issuer was dropped: one that the log never heard of signs nothing, and one
+/// whose end it never heard of may be ended again.
+pub(crate) fn dropped(
+    records: &dyn Records,
+    batch: &mut Batch,
+    (kind, signed): (LeafKind, &proto::Signed),
+    now: Timestamp,
+) -> Result<(), OrgError> {
+    let (id, ended) = match kind {
+        LeafKind::Issuer => {
+            (chancery_identity::Issuer::id_of(signed).as_bytes().to_vec(), now.as_millis().max(1))
+        }
+        _ => (queue::body::<proto::IssuerRevocationBody>(signed)?.issuer_id, 0),
+    };
+    let before = issuer(records, &id)?.unwrap_or_default();
+    put_issuer(batch, &id, &proto::DeskIssuer { ended, ..before });
+    Ok(())
+}
+
 /// The issuers that a member holds and that were not ended.
 pub(crate) fn held_by(
     records: &dyn Records,

@@ -49,6 +49,7 @@ mod channel;
 mod desk;
 mod device_link;
 mod devices;
+mod dropping;
 mod enrolment;
 mod error;
 mod found;

@@ -303,6 +303,9 @@ pub(crate) struct AuditArgs {
 #[command(after_help = "\
 Hands over what waits, then fetches the log, replays and verifies it.
 
+What a dropped statement belonged to is undone or marked: a policy as before, a device removed, an end to be signed anew
+by `chancery org offboard` or `remove-device`. A new root, a new desk and its issuer cannot be dropped.
+
 Examples:
   chancery org log --dir acme
   chancery org log --dir acme --drop 12      (a statement that the log refuses, for good)")]

@@ -228,7 +228,7 @@ fn report_object(report: &OffboardingReport) -> Value {
         "invitations_ended": plan.invitations,
         "device_links": "ended",
         "revocation": step_object(report.revocation),
-        "relay": if report.revocation == OffboardingStep::Queued { "not-cut" } else { "cut" },
+        "relay": if report.is_cut() { "cut" } else { "not-cut" },
         "directory": step_object(report.directory),
         "directory_published": report.is_published,
         "devices": devices_object(&plan.device_ids),
@@ -247,6 +247,9 @@ fn step_object(step: OffboardingStep) -> Value {
         OffboardingStep::Refused { time } => {
             json!({"state": "ended-before", "time": rfc3339(time.as_millis())})
         }
+        OffboardingStep::Dropped { time } => {
+            json!({"state": "dropped", "time": rfc3339(time.as_millis())})
+        }
     }
 }
 
@@ -261,7 +264,7 @@ fn report_text(report: &OffboardingReport) -> String {
         ),
         format!("  invitations: {} ended; device links ended; the handle is free", plan.invitations),
         format!("  log: {}", step_text(report.revocation)),
-        format!("  relay: {}", relay_text(report.revocation)),
+        format!("  relay: {}", relay_text(report.is_cut())),
         format!(
             "  directory: {}{}",
             step_text(report.directory),
@@ -284,13 +287,16 @@ fn step_text(step: OffboardingStep) -> String {
         OffboardingStep::Refused { time } => {
             format!("had it before, as of {}", short_time(time.as_millis()))
         }
+        OffboardingStep::Dropped { time } => {
+            format!("dropped {}; offboard again", short_time(time.as_millis()))
+        }
     }
 }
 
-fn relay_text(revocation: OffboardingStep) -> &'static str {
-    match revocation {
-        OffboardingStep::Queued => "still lets the devices in",
-        _ => "logins, mailboxes and prekeys of every device are cut with that entry",
+const fn relay_text(is_cut: bool) -> &'static str {
+    match is_cut {
+        false => "still lets the devices in",
+        true => "logins, mailboxes and prekeys of every device are cut with that entry",
     }
 }
 

@@ -90,12 +90,13 @@ fn print_act(act: &RecordedAct, fault: Option<&'static str>, output: Output) -> 
         "before": act.before,
         "after": act.after,
         "entry": act.entry,
+        "dropped": act.is_dropped,
         "commitment": hex(&act.commitment),
         "fault": fault,
     });
     output.result(&object, || {
-        let entry =
-            act.entry.map_or_else(|| "waits for the log".to_owned(), |entry| format!("entry {entry}"));
+        let without_entry = if act.is_dropped { "dropped, without an entry" } else { "waits for the log" };
+        let entry = act.entry.map_or_else(|| without_entry.to_owned(), |entry| format!("entry {entry}"));
         let fault = fault.map_or_else(String::new, |fault| format!(" [{fault}]"));
         let change = match (act.before.as_str(), act.after.as_str()) {
             ("", "") => String::new(),

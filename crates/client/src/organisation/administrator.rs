@@ -12,9 +12,7 @@ use std::path::{Path, PathBuf};
 
 use chancery_identity::log::LeafKind;
 use chancery_identity::{DeviceId, Handle, MemberId, OrgId, Policy};
-use chancery_org::{
-    Act, AdminKeys, Desk, Entered, IssuerInfo, OffboardingPlan, OffboardingReport, OrgError, RecordedAct,
-};
+use chancery_org::{AdminKeys, Desk, IssuerInfo, OffboardingPlan, OffboardingReport, OrgError, RecordedAct};
 use chancery_store::{KeySource, Store, sealed_file};
 use chancery_wire::records::{Batch, Overlay, Records};
 
@@ -293,28 +291,20 @@ impl Administrator {
         Ok(self.read(Desk::queued_statements)?.iter().map(Waiting::from).collect())
     }
 
-    /// Takes the statement that is next out of the queue, for good, and records that: for one that the log refuses. An
-    /// end that was dropped is signed anew by [`Self::offboard`].
+    /// Takes the statement that is next out of the queue, for good, undoes or marks what it belonged to, and records that:
+    /// for one that the log refuses (R-ORG-59). An end that was dropped is signed anew by [`Self::offboard`] or
+    /// [`Self::remove_device`].
     ///
     /// # Errors
     ///
-    /// [`ErrorCode::Usage`] if another is next.
+    /// [`ErrorCode::Usage`] if another is next. [`ErrorCode::NotDroppable`]: it is a root, a desk or its issuer, which the
+    /// organisation's document names already; find out why the log refuses it.
     pub fn drop_statement(&self, number: u64) -> Result<(), Error> {
-        let mut rng = clock::rng()?;
-        let mut store = self.office.store();
-        store.transaction(|records| {
-            let next = Desk::next_statement(records).map_err(|error| acts_error(&error))?;
-            let Some(next) = next.filter(|next| next.number == number) else {
-                return Err(Error::with(ErrorCode::Usage, "only the statement that is next can be dropped"));
-            };
-            let (now, target) = (clock::now(), format!("{number}, {}", Waiting::from(&next).kind));
-            let act = Act { action: "drop statement", target: &target, ..Act::default() };
-            let batch = Desk::entered(records, number, Entered::Dropped, now);
-            let mut batch = batch.map_err(|error| acts_error(&error))?;
-            let recorded = self.office.desk.record_act((records, &mut batch), &act, now, &mut rng);
-            recorded.map_err(|error| acts_error(&error))?;
-            Ok((batch, ()))
-        })
+        let next = self.read(Desk::next_statement)?.filter(|next| next.number == number);
+        let name =
+            next.map(|next| Waiting::from(&next).kind).ok_or_else(|| acts_error(&OrgError::NotNext))?;
+        let (mut rng, desk) = (clock::rng()?, &self.office.desk);
+        self.commit(|records| desk.drop_statement(records, (number, name), clock::now(), &mut rng))
     }
 
     /// Hands the log everything that waits for it, and the relay the directory entries that it lacks.
@@ -372,6 +362,8 @@ impl Administrator {
 fn acts_error(error: &OrgError) -> Error {
     match error {
         OrgError::WrongKeys => ErrorCode::KeysNotPermitted.into(),
+        OrgError::NotNext => Error::with(ErrorCode::Usage, error.to_string()),
+        OrgError::NotDroppable => Error::with(ErrorCode::NotDroppable, error.to_string()),
         OrgError::TooManySuccessors => {
             let most = chancery_identity::MAX_SUCCESSOR_MEMBERS;
             Error::with(ErrorCode::Usage, format!("at most {most} members can be named"))

@@ -28,17 +28,30 @@ fn of_two_policies_at_once_the_second_changes_what_the_first_has_signed_r_org_60
     std::thread::scope(|scope| {
         scope.spawn(|| {
             for days in 1..=5 {
-                ann.change_policy(with, |policy| Policy { freshness: DAY * days, ..policy }).unwrap();
+                ann.change_policy(with, |mut policy| {
+                    policy.freshness = DAY * days;
+                    policy
+                })
+                .unwrap();
             }
         });
         for days in 1..=5 {
-            ben.change_policy(with, |policy| Policy { retention: Some(DAY * days), ..policy }).unwrap();
+            ben.change_policy(with, |mut policy| {
+                policy.retention = Some(DAY * days);
+                policy
+            })
+            .unwrap();
         }
     });
     let policy = ann.policy().unwrap();
     assert_eq!((policy.freshness, policy.retention), (DAY * 5, Some(DAY * 5)));
-    let (before, after) = ben.change_policy(with, |policy| Policy { may_export: false, ..policy }).unwrap();
-    assert_eq!((before, after), (policy, Policy { may_export: false, ..policy }));
+    let (before, after) = ben
+        .change_policy(with, |mut policy| {
+            policy.may_export = false;
+            policy
+        })
+        .unwrap();
+    assert_eq!((before, after.may_export, after.freshness), (policy, false, DAY * 5));
     let mut last = 0;
     for queued in ann.read(Desk::queued_statements).unwrap() {
         if queued.kind == LeafKind::Policy {
