@@ -80,6 +80,9 @@ Example:
 pub(crate) struct VerifyOffboardedArgs {
     /// The handle that the member had.
     pub(crate) handle: String,
+    /// Replay the log from its first entry, and not from where the last replay ended.
+    #[arg(long)]
+    pub(crate) full: bool,
     #[command(flatten)]
     pub(crate) org: OrgArgs,
 }
@@ -297,6 +300,9 @@ pub(crate) struct AuditArgs {
     /// Do not compare with the log, only with the signed commitments.
     #[arg(long)]
     pub(crate) offline: bool,
+    /// Replay the log from its first entry, and not from where the last replay ended.
+    #[arg(long, conflicts_with = "offline")]
+    pub(crate) full: bool,
 }
 
 #[derive(Debug, Args)]
@@ -315,6 +321,9 @@ pub(crate) struct LogArgs {
     /// Drop the statement with this number, which must be the next that waits.
     #[arg(long, value_name = "N")]
     pub(crate) drop: Option<u64>,
+    /// Replay the log from its first entry, and not from where the last replay ended.
+    #[arg(long)]
+    pub(crate) full: bool,
 }
 
 #[derive(Debug, Args)]
@@ -334,6 +343,10 @@ pub(crate) struct MonitorArgs {
     /// Stay and print entries as they come, until SIGINT or SIGTERM.
     #[arg(long)]
     pub(crate) follow: bool,
+    /// With --dir, replay the log from its first entry, and not from where the last replay ended. A member's device always
+    /// does.
+    #[arg(long)]
+    pub(crate) full: bool,
 }
 
 /// A time, or none.

@@ -65,7 +65,7 @@ pub(super) async fn offboard(args: &OffboardArgs, output: Output) -> Result<(), 
 
 pub(super) async fn verify_offboarded(args: &VerifyOffboardedArgs, output: Output) -> Result<(), Failure> {
     let key = args.org.key.source(Purpose::Open)?;
-    let administrator = Administrator::open(&args.org.dir, &key, None)?;
+    let administrator = Administrator::open(&args.org.dir, &key, None)?.replaying_all(args.full);
     let check = administrator.verify_offboarded(&args.handle).await?;
     let verified = check.doubts.is_empty();
     let other = check.holder.filter(|holder| *holder != check.member);

@@ -19,7 +19,7 @@ const FOLLOW_INTERVAL: Duration = Duration::from_secs(10);
 
 pub(super) async fn audit(args: &AuditArgs, output: Output) -> Result<(), Failure> {
     let key = args.org.key.source(Purpose::Open)?;
-    let administrator = Administrator::open(&args.org.dir, &key, None)?;
+    let administrator = Administrator::open(&args.org.dir, &key, None)?.replaying_all(args.full);
     let log = if args.offline { None } else { reachable_log(&administrator).await? };
     let mut changed = Vec::new();
     let acts = administrator.acts()?;
@@ -109,6 +109,7 @@ fn print_act(act: &RecordedAct, fault: Option<&'static str>, output: Output) -> 
 
 pub(super) async fn status(args: &LogArgs, output: Output) -> Result<(), Failure> {
     let (administrator, _) = args.by.open()?;
+    let administrator = administrator.replaying_all(args.full);
     if let Some(number) = args.drop {
         administrator.drop_statement(number)?;
     }
@@ -150,7 +151,9 @@ impl Watcher {
     fn open(args: &MonitorArgs) -> Result<Self, Failure> {
         let key = args.home.key.source(Purpose::Open)?;
         Ok(match &args.dir {
-            Some(dir) => Self::Administrator(Administrator::open(dir, &key, None)?.into()),
+            Some(dir) => {
+                Self::Administrator(Administrator::open(dir, &key, None)?.replaying_all(args.full).into())
+            }
             None => Self::Member(Client::open(&args.home.folder()?, &key)?),
         })
     }

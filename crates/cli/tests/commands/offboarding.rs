@@ -253,6 +253,31 @@ fn a_relay_that_lost_part_of_its_log_is_not_believed_r_org_48() {
 }
 
 #[test]
+fn the_log_is_replayed_from_where_the_last_replay_ended_and_wholly_on_demand_r_org_48() {
+    let company = Company::open();
+    company.member("alice");
+    let first = company.log();
+    company.org(&["policy", "set", "--device-limit", "5"]).ok();
+    company.org(&["group-successor", "set", "alice"]).ok();
+    let further = company.log();
+    assert!(further["size"].as_u64() > first["size"].as_u64());
+    let whole = company.org(&["log", "--full"]).ok();
+    assert_eq!(
+        (&whole["size"], &whole["root"], &further["root"]),
+        (&further["size"], &further["root"], &whole["root"])
+    );
+    let entries = company.entries();
+    let (org, key) = (company.at("org"), company.at("org.key"));
+    let full = ["monitor", "--dir", &org, "--full", "--key-file", &key, "--json"];
+    assert_eq!(crate::support::run(&full).lines, entries);
+    // After that it goes on from there again.
+    company.org(&["offboard", "alice"]).ok();
+    company.org(&["verify-offboarded", "alice"]).ok();
+    company.org(&["verify-offboarded", "alice", "--full"]).ok();
+    assert_eq!((company.org(&["audit"]).code, company.org(&["audit", "--full"]).code), (0, 0));
+}
+
+#[test]
 fn a_member_sees_what_the_log_says_of_them_and_of_nobody_else_r_log_6() {
     let company = Company::open();
     let alice = company.member("alice");

@@ -84,6 +84,13 @@ impl Administrator {
         Ok(Self { folder, office, actor })
     }
 
+    /// Has the log replayed from its first entry each time, and not from where the last replay ended.
+    #[must_use]
+    pub fn replaying_all(mut self, all: bool) -> Self {
+        self.office.replays_all = all;
+        self
+    }
+
     /// Returns the organisation's identifier.
     #[must_use]
     pub fn org_id(&self) -> OrgId {
@@ -318,7 +325,7 @@ impl Administrator {
         self.office.publish(&connection).await
     }
 
-    /// Fetches, replays and verifies the whole log.
+    /// Fetches, replays and verifies the log, from where the last replay ended, and returns all of it.
     ///
     /// # Errors
     ///
