@@ -51,7 +51,7 @@ fn log_replay() -> Vec<Draft> {
 
 /// Everything that a replay refuses beside what it takes.
 fn small_log() -> Value {
-    let issuer = |capabilities: Capabilities, not_after: u64| json!({ "capabilities": capabilities.bits(), "not_before": TIME - 1000, "not_after": not_after });
+    let issuer = |name: &str, capabilities: Capabilities, not_after: u64| json!({ "seed": sample_hex(&format!("seed of {name}"), 64), "capabilities": capabilities.bits(), "not_before": TIME - 1000, "not_after": not_after });
     let (one, two) = (sample_hex("member one", 16), sample_hex("member two", 16));
     let device = |name: &str| sample_hex(&format!("device {name}"), 16);
     let commit = |name: &str| sample_hex(&format!("commitment {name}"), 32);
@@ -114,10 +114,10 @@ fn small_log() -> Value {
     json!({
         "root_seed": sample_hex("root", 64),
         "issuers": {
-            "desk": issuer(Capabilities::ENROL, TIME + 1_000_000),
-            "admin": issuer(all, TIME + 1_000_000),
-            "short": issuer(Capabilities::ENROL, TIME + 500),
-            "stranger": issuer(Capabilities::ENROL.union(all), TIME + 1_000_000),
+            "desk": issuer("desk", Capabilities::ENROL, TIME + 1_000_000),
+            "admin": issuer("admin", all, TIME + 1_000_000),
+            "short": issuer("short", Capabilities::ENROL, TIME + 500),
+            "stranger": issuer("stranger", Capabilities::ENROL.union(all), TIME + 1_000_000),
         },
         "entries": entries.to_vec(),
         "rng_seed": sample_hex("hedge replay", 32),
@@ -223,8 +223,8 @@ impl Small {
         let mut draws = Draws::new(inputs.array("rng_seed")?);
         let mut issuers = BTreeMap::new();
         for (name, fields) in object(inputs.0.get("issuers"), "inputs.issuers")? {
-            let seed = book::sample(&format!("seed of {name}"), 64);
             let fields = Inputs(object(Some(fields), name)?);
+            let seed = fields.bytes("seed")?;
             issuers.insert(name.clone(), certify((&root, &org), &seed, &fields, draws.rng())?);
         }
         Ok(Self { root, org, issuers, draws })
