@@ -47,14 +47,14 @@ pub(super) async fn offboard(args: &OffboardArgs, output: Output) -> Result<(), 
     let (administrator, key) = args.admin.by.open()?;
     if args.dry_run {
         let report = administrator.preview_offboarding(args.admin.with(&key), &args.handle)?;
-        let mut object = report_object(&report);
-        object["dry_run"] = true.into();
-        return output.result(&object, || format!("nothing is changed; {}", report_text(&report)));
+        return output.result(&report_object(&report, true), || {
+            format!("nothing is changed; {}", report_text(&report))
+        });
     }
     administrator.offboard(args.admin.with(&key), &args.handle)?;
     let sent = hand_over(&administrator).await;
     let report = administrator.offboarding(&args.handle)?;
-    output.result(&report_object(&report), || report_text(&report))?;
+    output.result(&report_object(&report, false), || report_text(&report))?;
     sent?;
     // Nothing waits for the relay any more, so what is not done was refused.
     match report.is_complete() {
@@ -217,9 +217,10 @@ fn devices_object(devices: &[chancery::DeviceId]) -> Value {
     devices.iter().map(device).collect()
 }
 
-fn report_object(report: &OffboardingReport) -> Value {
+fn report_object(report: &OffboardingReport, dry_run: bool) -> Value {
     let plan = &report.plan;
     json!({
+        "dry_run": dry_run,
         "handle": plan.handle,
         "name": plan.name,
         "member": plan.member_id.to_string(),

@@ -51,7 +51,6 @@ fn log_replay() -> Vec<Draft> {
 
 /// Everything that a replay refuses beside what it takes.
 fn small_log() -> Value {
-    let issuer = |name: &str, capabilities: Capabilities, not_after: u64| json!({ "seed": sample_hex(&format!("seed of {name}"), 64), "capabilities": capabilities.bits(), "not_before": TIME - 1000, "not_after": not_after });
     let (one, two) = (sample_hex("member one", 16), sample_hex("member two", 16));
     let device = |name: &str| sample_hex(&format!("device {name}"), 16);
     let commit = |name: &str| sample_hex(&format!("commitment {name}"), 32);
@@ -110,6 +109,12 @@ fn small_log() -> Value {
         about(2, "root", 1008, "admin"),
         entry(1009, 7),
     ];
+    with_issuers(&entries)
+}
+
+/// The whole of a small log's inputs.
+fn with_issuers(entries: &[Value]) -> Value {
+    let issuer = |name: &str, capabilities: Capabilities, not_after: u64| json!({ "seed": sample_hex(&format!("seed of {name}"), 64), "capabilities": capabilities.bits(), "not_before": TIME - 1000, "not_after": not_after });
     let all = Capabilities::OFFBOARD.union(Capabilities::POLICY);
     json!({
         "root_seed": sample_hex("root", 64),
@@ -119,7 +124,7 @@ fn small_log() -> Value {
             "short": issuer("short", Capabilities::ENROL, TIME + 500),
             "stranger": issuer("stranger", Capabilities::ENROL.union(all), TIME + 1_000_000),
         },
-        "entries": entries.to_vec(),
+        "entries": entries,
         "rng_seed": sample_hex("hedge replay", 32),
     })
 }
