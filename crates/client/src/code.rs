@@ -231,6 +231,13 @@ codes! {
     SharesWrong = 625, "shares-wrong", NotAuthorised, "the shares do not open the root's file";
     /// A list of people has faults; nobody was invited.
     ListInvalid = 626, "list-invalid", Usage, "the list has faults; nobody was invited";
+    /// Nobody could sign something any more.
+    LastIssuer = 640, "last-issuer", Failed,
+        "no other issuer could sign this; name another one first, or confirm that nobody shall";
+    /// What depends on the statement cannot be undone.
+    NotDroppable = 641, "not-droppable", Failed, "the statement cannot be dropped";
+    /// Something of an offboarding was refused, and not everything is cut.
+    OffboardingIncomplete = 642, "offboarding-incomplete", Failed, "the offboarding is not complete";
 
     /// Two signed checkpoints of the organisation's log contradict each other.
     LogForked = 700, "log-forked", NotAuthorised,

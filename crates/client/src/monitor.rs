@@ -26,10 +26,10 @@ impl Client {
         let connection = Errand::new(connection, pushes);
         let (keys, credential) = (&shared.device.keys, &shared.device.credential);
         connection.log_in(&shared.org, &pin, keys, Some(credential)).await?;
-        let Replayed { leaves, .. } = replay(&connection, &organisation, None).await?;
+        let Replayed { log, .. } = replay(&connection, &organisation, (None, None)).await?;
         let me = self.me();
         let is_mine = |leaf: &Leaf| is_about_member(leaf.kind) && leaf.member() == me.member_id;
-        let mine = (0..).zip(&leaves).filter(|(_, leaf)| is_mine(leaf));
+        let mine = (0..).zip(&log.leaves).filter(|(_, leaf)| is_mine(leaf));
         Ok(mine.map(|(index, leaf)| LogLine::new(index, leaf, Some(me.handle.clone()))).collect())
     }
 }

@@ -183,7 +183,7 @@ fn may_seal(
     Ok(log::state_now(records, now)?.allows_sealing() && directory::is_recipient(records, recipient)?)
 }
 
-const fn is_note(content: &Content) -> bool {
+pub(crate) const fn is_note(content: &Content) -> bool {
     matches!(content.body, Some(Body::LogNote(_)))
 }
 
@@ -280,8 +280,8 @@ fn deliver(item: u64, mailbox: Vec<u8>, sealed: SealedStep) -> Step {
     Step::Deliver { item, deliver: Deliver { mailbox, delivery_id, token: Vec::new(), envelope } }
 }
 
-/// Returns the delivery of what is no message and was sealed for a device though an earlier item waits to be sealed: a note
-/// overtakes that (R-ENGINE-33).
+/// Returns the delivery of a note that was sealed for a device though an earlier item waits to be sealed: it overtakes that
+/// (R-ENGINE-33), and nothing else does, such as what was sealed before an earlier item was taken back.
 fn note_behind(
     records: &dyn Records,
     waiting: u64,
@@ -292,9 +292,8 @@ fn note_behind(
     }
     for item in outbox().numbers(records)?.filter(|item| *item > waiting) {
         let Some(stored) = outbox_item(records, item)? else { continue };
-        let may_be_note = stored.message_id.is_empty() && stored.healing_since == 0;
         if let Some(outbox_item::Step::Sealed(sealed)) = stored.step
-            && may_be_note
+            && stored.note
             && stored.device_id == recipient.as_bytes()
         {
             return Ok(Some(deliver(item, stored.device_id, sealed)));
@@ -500,4 +499,38 @@ pub(crate) fn no_longer_waits(
     }
     peers::save_peer(records, recipient, &peer);
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::collections::BTreeMap;
+    use alloc::vec;
+
+    use chancery_wire::records::RecordKey;
+
+    use super::*;
+
+    #[test]
+    fn a_note_overtakes_what_waits_to_be_sealed_and_nothing_else_does_r_engine_3_r_engine_33() {
+        let disk: BTreeMap<RecordKey, Vec<u8>> = BTreeMap::new();
+        let mut records = Overlay::new(&disk);
+        let (device, other) = ([7; 16], [8; 16]);
+        let unsealed = outbox_item::Step::Unsealed(vec![1]);
+        let sealed = outbox_item::Step::Sealed(SealedStep { envelope: vec![2], ..SealedStep::default() });
+        let item = |device: [u8; 16], step: &outbox_item::Step, note| OutboxItem {
+            device_id: device.to_vec(),
+            step: Some(step.clone()),
+            note,
+            ..OutboxItem::default()
+        };
+        // A message that was taken back, and behind it an acknowledgement that was sealed before.
+        push(&mut records, &item(device, &unsealed, false)).unwrap();
+        push(&mut records, &item(device, &sealed, false)).unwrap();
+        push(&mut records, &item(other, &sealed, true)).unwrap();
+        let next = next_step(&records, &BTreeSet::new()).unwrap();
+        assert!(matches!(&next, Some(Step::Claim { device_id, .. }) if *device_id == device), "{next:?}");
+        push(&mut records, &item(device, &sealed, true)).unwrap();
+        let next = next_step(&records, &BTreeSet::new()).unwrap();
+        assert!(matches!(&next, Some(Step::Deliver { item: 3, .. })), "{next:?}");
+    }
 }

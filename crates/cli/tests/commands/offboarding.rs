@@ -204,6 +204,27 @@ fn policy_and_successions_reach_the_log_at_once_r_org_47() {
 }
 
 #[test]
+fn a_relay_is_recorded_with_the_keys_and_in_the_name_that_are_given_r_org_46() {
+    let company = Company::open();
+    let added = company.org(&["issuer", "add", "--capabilities", "policy"]).ok();
+    let wrong = company.org(&["issuer", "add", "--capabilities", "offboard"]).ok();
+    let url = company.url.replace("127.0.0.1", "localhost");
+    let relay = ["relay", &url, "--pin", &company.pin, "--actor", "ann", "--admin"];
+    let refused = company.org(&[&relay[..], &[&string(&wrong["file"])]].concat());
+    refused.fails(2, "keys-not-permitted", false);
+    company.org(&[&relay[..], &[&company.at("nowhere.key")]].concat()).fails(3, "file-not-found", false);
+    std::fs::remove_file(company.path("org/admin.key")).unwrap();
+    let recorded = company.org(&[&relay[..], &[&string(&added["file"])]].concat()).ok();
+    assert_eq!(recorded["url"], url);
+    let acts = company.acts();
+    let last = acts.last().unwrap();
+    assert_eq!(
+        (&last["actor"], &last["action"], &last["after"]),
+        (&"ann".into(), &"relay".into(), &url.into())
+    );
+}
+
+#[test]
 fn ceremonies_reach_the_log_while_the_desk_serves_r_org_45() {
     let mut company = Company::open();
     let alice = company.member("alice");
@@ -256,6 +277,31 @@ fn a_relay_that_lost_part_of_its_log_is_not_believed_r_org_48() {
     let (org, key) = (company.at("org"), company.at("org.key"));
     let monitor = crate::support::run(&["monitor", "--dir", &org, "--key-file", &key, "--json"]);
     monitor.fails(2, "log-not-believed", false);
+}
+
+#[test]
+fn the_log_is_replayed_from_where_the_last_replay_ended_and_wholly_on_demand_r_org_48() {
+    let company = Company::open();
+    company.member("alice");
+    let first = company.log();
+    company.org(&["policy", "set", "--device-limit", "5"]).ok();
+    company.org(&["group-successor", "set", "alice"]).ok();
+    let further = company.log();
+    assert!(further["size"].as_u64() > first["size"].as_u64());
+    let whole = company.org(&["log", "--full"]).ok();
+    assert_eq!(
+        (&whole["size"], &whole["root"], &further["root"]),
+        (&further["size"], &further["root"], &whole["root"])
+    );
+    let entries = company.entries();
+    let (org, key) = (company.at("org"), company.at("org.key"));
+    let full = ["monitor", "--dir", &org, "--full", "--key-file", &key, "--json"];
+    assert_eq!(crate::support::run(&full).lines, entries);
+    // After that it goes on from there again.
+    company.org(&["offboard", "alice"]).ok();
+    company.org(&["verify-offboarded", "alice"]).ok();
+    company.org(&["verify-offboarded", "alice", "--full"]).ok();
+    assert_eq!((company.org(&["audit"]).code, company.org(&["audit", "--full"]).code), (0, 0));
 }
 
 #[test]

@@ -63,6 +63,8 @@ pub(super) struct Office {
     // Enrolments are few; a commit on the runtime's thread delays nobody but the next enrolment.
     store: Mutex<Store>,
     relay: Option<(RelayAddress, Arc<dyn Connector>)>,
+    /// Whether the log is replayed from its first entry, and not from where the last replay ended.
+    pub(super) replays_all: bool,
 }
 
 impl Office {
@@ -84,7 +86,7 @@ impl Office {
             None => None,
         };
         let (org, store) = (desk.organisation().id(), Mutex::new(store));
-        Ok(Self { folder, org, desk, store, relay })
+        Ok(Self { folder, org, desk, store, relay, replays_all: false })
     }
 
     fn relay(&self) -> Result<&(RelayAddress, Arc<dyn Connector>), Error> {

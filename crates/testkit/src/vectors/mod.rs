@@ -17,6 +17,7 @@ mod erasure;
 mod identity;
 mod log;
 mod primitives;
+mod replay;
 mod run;
 mod sessions;
 mod shares;
@@ -60,6 +61,7 @@ fn plans() -> Vec<Plan> {
         primitives::PLANS,
         identity::PLANS,
         log::PLANS,
+        replay::PLANS,
         enrolment::PLANS,
         shares::PLANS,
         devices::PLANS,
@@ -78,6 +80,7 @@ fn kind(name: &str) -> Option<&'static Kind> {
         primitives::KINDS,
         identity::KINDS,
         log::KINDS,
+        replay::KINDS,
         enrolment::KINDS,
         shares::KINDS,
         devices::KINDS,

@@ -19,9 +19,9 @@ impl Acme {
     /// Gives the relay a delivery key that the desk does not have.
     async fn give_key(&self, client: &Client, epoch: u64) {
         let shared = client.shared();
-        let (connection, _pushes) = Connection::open(shared.connector.as_ref(), &shared.org).await.unwrap();
+        let (connection, _pushes, pin) = shared.connect().await.unwrap();
         let (keys, credential) = self.desk_device();
-        connection.log_in(&shared.org, &shared.pin, &keys, Some(&credential)).await.unwrap();
+        connection.log_in(&shared.org, &pin, &keys, Some(&credential)).await.unwrap();
         let key = proto::DeliveryKey { epoch, key: vec![9; 32] };
         connection.done(client_frame::Body::SetDeliveryKey(key)).await.unwrap();
     }
@@ -48,7 +48,7 @@ async fn sealed(client: &Client) -> (Vec<u8>, Vec<u8>) {
 
 async fn anonymous(client: &Client) -> Connection {
     let shared = client.shared();
-    Connection::open(shared.connector.as_ref(), &shared.org).await.unwrap().0
+    shared.connect().await.unwrap().0
 }
 
 #[tokio::test]
@@ -79,9 +79,9 @@ async fn a_refused_token_is_renewed_once_and_what_was_sealed_is_sent_as_it_is_r_
     assert_eq!((left, epoch(&alice).await), (None, 2), "R-ENGINE-54");
     // What the relay has for bob is what was sealed before the removal.
     let shared = bob.shared();
-    let (connection, mut pushes) = Connection::open(shared.connector.as_ref(), &shared.org).await.unwrap();
+    let (connection, mut pushes, pin) = shared.connect().await.unwrap();
     let device = &shared.device;
-    connection.log_in_member(&shared.org, &shared.pin, &device.keys, &device.credential).await.unwrap();
+    connection.log_in_member(&shared.org, &pin, &device.keys, &device.credential).await.unwrap();
     connection.done(client_frame::Body::Subscribe(Subscribe {})).await.unwrap();
     let Some(Push::Envelope(stored)) = pushes.recv().await else { panic!("nothing came") };
     assert_eq!(stored.envelope, envelope, "R-ENGINE-53");
