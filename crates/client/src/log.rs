@@ -1,11 +1,14 @@
 //! The organisation's log: brought up to date before anything is read or sent.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use chancery_engine::{Effect, Input, LogStatus, Notice, log_size, log_status};
-use chancery_identity::Policy;
+use chancery_identity::log::Leaf;
+use chancery_identity::{Policy, confirm_end};
 use chancery_wire::encode;
 use chancery_wire::proto::{GetCheckpoint, Revoked, SyncLog, client_frame, relay_frame};
+use tokio::time::timeout;
 
 use crate::client::{Client, Shared};
 use crate::clock;
@@ -119,20 +122,43 @@ pub(crate) async fn before_sending(
     Ok((!status.state.allows_sealing()).then(|| stopped(status.state).into()))
 }
 
+/// How long an ended device waits for the relay to take its confirmation: 2 s. What is to be destroyed must not wait
+/// for a relay.
+const CONFIRMATION_TIMEOUT: Duration = Duration::from_secs(2);
+
 /// Obeys a relay that says the organisation has ended this device, if that is proved; a forged one changes nothing
-/// (R-ENGINE-37).
-pub(crate) async fn ended(shared: &Shared, revoked: Revoked) -> Error {
+/// (R-ENGINE-37). Before the store goes, the device confirms its end on the same connection (R-ENGINE-62).
+pub(crate) async fn ended(shared: &Shared, connection: &Connection, revoked: Revoked) -> Error {
+    let told = revoked.clone();
     let verify = move |state: &mut State| {
-        state.read_with(|engine, records| chancery_engine::verify_revoked(engine, records, &revoked))
+        state.read_with(|engine, records| chancery_engine::verify_revoked(engine, records, &told))
     };
     match shared.worker.call(verify).await {
-        Ok(Ok(())) => destroy(shared).await.err().unwrap_or_else(|| ErrorCode::Revoked.into()),
+        Ok(Ok(())) => {
+            match timeout(CONFIRMATION_TIMEOUT, confirm(shared, connection, &revoked)).await {
+                Ok(Ok(())) => tracing::info!("the end of this device is confirmed"),
+                Ok(Err(error)) => {
+                    tracing::info!(code = error.code().name(), "the end of this device is not confirmed");
+                }
+                Err(_) => tracing::info!("the end of this device is not confirmed: the relay did not answer"),
+            }
+            destroy(shared).await.err().unwrap_or_else(|| ErrorCode::Revoked.into())
+        }
         Ok(Err(error)) => {
             tracing::warn!(%error, "the relay says that this device was ended, and cannot show it");
             ErrorCode::RelayProtocol.into()
         }
         Err(error) => error,
     }
+}
+
+/// Tells the relay that this device has verified its end (R-LOG-12).
+async fn confirm(shared: &Shared, connection: &Connection, revoked: &Revoked) -> Result<(), Error> {
+    let leaf = Leaf::from_bytes(&revoked.leaf).ok_or(ErrorCode::RelayProtocol)?;
+    let device = shared.worker.call(|state| Ok(state.device().device_id())).await?;
+    let (key, mut rng) = (&shared.device.keys.signing, clock::rng()?);
+    let confirmation = confirm_end(key, (&shared.org, &device), &leaf, clock::now(), &mut rng);
+    connection.done(client_frame::Body::ConfirmEnd(confirmation)).await
 }
 
 async fn destroy(shared: &Shared) -> Result<(), Error> {

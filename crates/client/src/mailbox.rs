@@ -53,7 +53,7 @@ impl Mailbox {
             connection.log_in_member(&shared.org, &shared.pin, &device.keys, &device.credential).await?;
         let has = match answer {
             LoggedIn::In(has) => has,
-            LoggedIn::Ended(revoked) => return Err(log::ended(shared, *revoked).await),
+            LoggedIn::Ended(revoked) => return Err(log::ended(shared, &connection, *revoked).await),
         };
         let (sequence, pairs) = (has.prekeys, has.pairs);
         // What is made is kept, and published by the upkeep that follows.
@@ -227,7 +227,7 @@ impl Mailbox {
     async fn take_pushed(&self, shared: &Arc<Shared>, pushed: Pushed) -> Result<(), Error> {
         self.take(shared, pushed.envelopes).await?;
         if let Some(revoked) = pushed.revoked {
-            return Err(log::ended(shared, *revoked).await);
+            return Err(log::ended(shared, &self.connection, *revoked).await);
         }
         if pushed.log_grown {
             self.sync_log(shared).await?;

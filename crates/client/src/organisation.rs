@@ -32,8 +32,8 @@ use crate::home::{create_private_dir, hex};
 pub use administrator::{Administrator, NewIssuer, RootFile, SignedWith};
 pub use chancery_identity::{Capabilities, IssuerId, Policy};
 pub use chancery_org::{
-    ActFault, DEFAULT_INVITATION_LIFETIME, IssuerInfo, OffboardingPlan, OffboardingReport, OffboardingStep,
-    RecordedAct, capability_names, parse_capabilities,
+    ActFault, ConfirmedEnd, DEFAULT_INVITATION_LIFETIME, IssuerInfo, OffboardingPlan, OffboardingReport,
+    OffboardingStep, RecordedAct, capability_names, parse_capabilities,
 };
 pub use desk::serve;
 pub use list::{

@@ -34,6 +34,7 @@ pub mod checkpoint;
 mod credential;
 pub mod delivery;
 mod directory;
+mod ending;
 mod error;
 mod id;
 pub mod log;
@@ -54,6 +55,7 @@ pub use directory::{
     DirectoryEntry, DirectoryKey, DirectoryKeyUpdate, DisplayName, Handle, LAST_KEY_EPOCH, MAX_DEVICES,
     MAX_HANDLE_LEN, MAX_NAME_LEN, NameError, PADDING_STEP, key_epoch,
 };
+pub use ending::{confirm_end, verify_end_confirmation};
 pub use error::{IdentityError, LogError};
 pub use id::{DeviceId, IssuerId, MemberId, OrgId};
 pub use login::{login_message, reply_mailbox};

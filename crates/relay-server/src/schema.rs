@@ -8,7 +8,7 @@ use rusqlite::{Connection, Transaction};
 use crate::ServerError;
 
 /// The format of the database, in `PRAGMA user_version`.
-const FORMAT: i64 = 3;
+const FORMAT: i64 = 4;
 /// `PRAGMA application_id`: "ChRy".
 const APPLICATION: i64 = 0x4368_5279;
 /// How long a commit waits for somebody who looks at the database with another program.
@@ -68,6 +68,13 @@ CREATE TABLE log_note (
 ) STRICT;
 ";
 
+/// What ended devices have confirmed.
+const CONFIRMATIONS: &str = "
+CREATE TABLE end_confirmations (
+    device BLOB PRIMARY KEY NOT NULL, confirmation BLOB NOT NULL
+) STRICT, WITHOUT ROWID;
+";
+
 // Questions to the log, each served by an index; the terms are those of the indexes, character by character.
 pub(crate) const LOG_ABOUT: &str = "SELECT position FROM log
     WHERE substr(leaf, 2, 1) = ?1 AND substr(leaf, 11, 16) = ?2 ORDER BY position DESC LIMIT 1";
@@ -97,6 +104,7 @@ pub(crate) fn prepare(connection: &mut Connection, organisation: &OrgId) -> Resu
             transaction
                 .execute_batch(SCHEMA)
                 .and_then(|()| transaction.execute_batch(LOG))
+                .and_then(|()| transaction.execute_batch(CONFIRMATIONS))
                 .map_err(broken)?;
             let insert = "INSERT INTO organisation (id, org_id) VALUES (1, ?1)";
             transaction.execute(insert, [organisation.as_bytes()]).map_err(broken)?;
@@ -116,6 +124,9 @@ pub(crate) fn prepare(connection: &mut Connection, organisation: &OrgId) -> Resu
             if found < 3 {
                 from_second(&transaction).map_err(broken)?;
             }
+            if found < 4 {
+                from_third(&transaction).map_err(broken)?;
+            }
         }
         _ => return Err(ServerError::NewerFormat { found, supported: FORMAT }),
     }
@@ -131,6 +142,11 @@ fn from_first(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
 /// From format 2: the log. The relay record is an entry of it, and those from before name no log key.
 fn from_second(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
     transaction.execute_batch("DROP TABLE relay_record;")?;
-    transaction.execute_batch(LOG)?;
+    transaction.execute_batch(LOG)
+}
+
+/// From format 3: what ended devices have confirmed.
+fn from_third(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
+    transaction.execute_batch(CONFIRMATIONS)?;
     transaction.pragma_update(None, "user_version", FORMAT)
 }

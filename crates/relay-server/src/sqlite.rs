@@ -518,6 +518,16 @@ impl Storage for SqliteStorage {
         self.change("INSERT OR REPLACE INTO log_note (id, note) VALUES (1, ?1)", [note]).map(drop)
     }
 
+    fn end_confirmation(&self, device: &DeviceId) -> Result<Option<Vec<u8>>, StorageError> {
+        let sql = "SELECT confirmation FROM end_confirmations WHERE device = ?1";
+        self.row(sql, [device.as_bytes()], |row| row.get(0))
+    }
+
+    fn put_end_confirmation(&mut self, device: &DeviceId, confirmation: &[u8]) -> Result<(), StorageError> {
+        let sql = "INSERT OR REPLACE INTO end_confirmations (device, confirmation) VALUES (?1, ?2)";
+        self.change(sql, params![device.as_bytes(), confirmation]).map(drop)
+    }
+
     fn expire(&mut self, now: Timestamp, most: u32) -> Result<(), StorageError> {
         let now = millis(now);
         let sql = "SELECT mailbox, sequence FROM envelopes WHERE expires <= ?1 LIMIT ?2";

@@ -2,6 +2,7 @@
 
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 
 use chancery_identity::Credential;
 use chancery_wire::{RefusalCode, Timestamp, proto::Done, proto::relay_frame::Body};
@@ -28,6 +29,16 @@ pub(crate) enum Stage {
     Anonymous,
     /// Reads a mailbox.
     Mailbox(Reader),
+    /// Of a device that was ended and told so: waits for its confirmation, and for nothing else (R-RELAY-62).
+    Ended(Ended),
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct Ended {
+    pub(crate) credential: Arc<Credential>,
+    /// The leaf that ended the device, as it was told.
+    pub(crate) leaf: Vec<u8>,
+    pub(crate) since: Timestamp,
 }
 
 #[derive(Debug, Clone)]

@@ -37,6 +37,7 @@
 extern crate alloc;
 
 mod blobs;
+mod confirmations;
 pub mod conformance;
 mod connection;
 mod documents;

@@ -29,6 +29,10 @@ pub const MAX_MEMBER_DEVICES: usize = 1_000;
 /// A checkpoint is signed anew after this time also if the log has not grown: 10 minutes, a sixth of the least age at
 /// which clients may be told to stop (R-LOG-8).
 pub const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(600);
+/// How long a connection of an ended device stays open for its confirmation: 5 s. The device waits 2 s for the answer.
+pub const CONFIRMATION_WITHIN: Duration = Duration::from_secs(5);
+/// Most devices whose confirmations are asked for in one request: 128. One has 3.5 KiB, and all must fit a frame.
+pub const MAX_CONFIRMATIONS: usize = 128;
 /// Least time between two tellings of everybody that the log has grown by entries whose content is not shown: 1 s.
 /// Ten thousand people who are enrolled one after another would otherwise have every device sync as often.
 pub const GROWN_INTERVAL: Duration = Duration::from_secs(1);

@@ -228,10 +228,13 @@ impl Step<'_> {
             return Ok(());
         }
         let revoked = self.revoked(index)?;
-        for id in ended.iter().copied() {
+        for id in ended {
             self.effects.push(send(id, 0, Body::Revoked(revoked.clone())));
+            let Some(Stage::Mailbox(reader)) = self.stage(id) else { continue };
+            if let Some(credential) = reader.credential.clone() {
+                self.await_confirmation(id, credential, &revoked);
+            }
         }
-        self.to_close.extend(ended);
         Ok(())
     }
 

@@ -10,7 +10,7 @@ use proto::client_frame::Body as Request;
 use proto::relay_frame::Body;
 
 use crate::connection::{Answer, Fault, Stage};
-use crate::limits::EXPIRED_PER_TICK;
+use crate::limits::{CONFIRMATION_WITHIN, EXPIRED_PER_TICK};
 use crate::relay::{ConnectionId, Effect, Input, Relay, refused, send};
 use crate::storage::{MailboxId, Storage, StorageError};
 
@@ -67,11 +67,18 @@ impl<'a> Step<'a> {
         // A frame that was under way when the connection was closed.
         let Some(connection) = self.relay.connection_mut(id) else { return Ok(()) };
         let within_rate = connection.frames.take(rate, now);
+        let is_ended = matches!(connection.stage, Stage::Ended(_));
         let (request, answer) = match decode::<proto::ClientFrame>(bytes, Limit::FRAME) {
             Err(DecodeError::TooLong { .. }) => (0, Err(Fault::Fatal(RefusalCode::TooLarge))),
             Err(_) => (0, Err(Fault::Fatal(RefusalCode::BadRequest))),
             Ok(frame) => match frame.into_unchecked() {
                 proto::ClientFrame { request: 0, .. } => (0, Err(Fault::Fatal(RefusalCode::BadRequest))),
+                // What was under way when the device was ended gets no answer (R-RELAY-62).
+                proto::ClientFrame { body, .. }
+                    if is_ended && !matches!(body, Some(Request::ConfirmEnd(_))) =>
+                {
+                    return Ok(());
+                }
                 proto::ClientFrame { request, body } => (
                     request,
                     match (within_rate, body) {
@@ -124,10 +131,9 @@ impl<'a> Step<'a> {
             Request::AppendLog(append) => self.append_log(id, append),
             Request::SyncLog(sync) => self.sync_log(id, &sync),
             Request::GetCheckpoint(get) => self.get_checkpoint(id, &get),
-            Request::SetDeliveryKey(_)
-            | Request::AddCosignature(_)
-            | Request::ConfirmEnd(_)
-            | Request::GetConfirmations(_) => Err(RefusalCode::BadRequest.into()),
+            Request::ConfirmEnd(confirmation) => self.confirm_end(id, &confirmation),
+            Request::GetConfirmations(get) => self.get_confirmations(id, &get),
+            Request::SetDeliveryKey(_) | Request::AddCosignature(_) => Err(RefusalCode::BadRequest.into()),
             Request::Deliver(_)
             | Request::ClaimPrekeys(_)
             | Request::PutBlob(_)
@@ -171,7 +177,7 @@ impl<'a> Step<'a> {
                 self.set_stage(id, Stage::Anonymous);
                 Ok(())
             }
-            Some(Stage::Mailbox(_)) => Err(RefusalCode::NotAuthorised.into()),
+            Some(Stage::Mailbox(_) | Stage::Ended(_)) => Err(RefusalCode::NotAuthorised.into()),
             Some(Stage::Fresh) | None => Err(Fault::Fatal(RefusalCode::BadRequest)),
         }
     }
@@ -180,7 +186,9 @@ impl<'a> Step<'a> {
     pub(crate) fn reader(&self, id: ConnectionId) -> Result<(MailboxId, Option<Arc<Credential>>), Fault> {
         match self.stage(id) {
             Some(Stage::Mailbox(reader)) => Ok((reader.mailbox, reader.credential.clone())),
-            Some(Stage::Greeted { .. } | Stage::Anonymous) => Err(RefusalCode::NotAuthorised.into()),
+            Some(Stage::Greeted { .. } | Stage::Anonymous | Stage::Ended(_)) => {
+                Err(RefusalCode::NotAuthorised.into())
+            }
             Some(Stage::Fresh) | None => Err(Fault::Fatal(RefusalCode::BadRequest)),
         }
     }
@@ -206,6 +214,7 @@ impl<'a> Step<'a> {
                 reader.credential.as_ref().is_some_and(|credential| now >= credential.not_after())
             }
             Stage::Greeted { .. } => now.since(opened) >= within.saturating_mul(GREETED_FACTOR),
+            Stage::Ended(ended) => now.since(ended.since) >= CONFIRMATION_WITHIN,
             Stage::Anonymous => false,
         };
         let late: Vec<ConnectionId> = self

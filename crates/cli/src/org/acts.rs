@@ -1,7 +1,7 @@
 //! What an administrator does with keys that are at hand: ends, policy, successions.
 
 use chancery::organisation::{
-    Administrator, OffboardingPlan, OffboardingReport, OffboardingStep, Policy, SignedWith,
+    Administrator, ConfirmedEnd, OffboardingPlan, OffboardingReport, OffboardingStep, Policy, SignedWith,
 };
 use chancery::{Error, ErrorCode, KeySource};
 use serde_json::{Value, json};
@@ -15,9 +15,10 @@ use crate::key::Purpose;
 use crate::output::Output;
 use crate::text::{hex, rfc3339, short_time};
 
-/// Why nobody can say that a device has wiped itself.
-const NOT_CONFIRMED: &str =
-    "the relay does not tell whether the device has heard of its end; it wipes itself when it does";
+/// What a device does that has not confirmed its end.
+const PENDING: &str = "the device has not confirmed; it wipes itself once it hears of its end";
+/// What is known without a relay.
+const NOT_ASKED: &str = "the relay was not reached; the device wipes itself once it hears of its end";
 
 impl ActorArgs {
     /// Opens the organisation, and returns what opened it.
@@ -62,8 +63,60 @@ pub(super) async fn offboard(args: &OffboardArgs, output: Output) -> Result<(), 
     administrator.offboard(args.admin.with(&key), &args.handle)?;
     let sent = hand_over(&administrator).await;
     let report = administrator.offboarding(&args.handle)?;
-    output.result(&report_object(&report), || report_text(&report))?;
+    let devices = Devices::of(&administrator, &report.plan, sent.is_ok()).await?;
+    output.result(&report_object(&report, &devices), || report_text(&report, &devices))?;
     sent
+}
+
+/// What is known of the devices of somebody who was offboarded.
+struct Devices {
+    ends: Vec<ConfirmedEnd>,
+    /// Of those that have not confirmed.
+    reason: &'static str,
+}
+
+impl Devices {
+    /// Asks the relay, if it was there a moment ago.
+    async fn of(
+        administrator: &Administrator,
+        plan: &OffboardingPlan,
+        is_reached: bool,
+    ) -> Result<Self, Failure> {
+        let asked = if is_reached { Some(administrator.confirmed_ends(plan).await) } else { None };
+        match asked {
+            Some(Ok(ends)) => Ok(Self { ends, reason: PENDING }),
+            Some(Err(error)) if !error.is_retryable() => Err(error.into()),
+            _ => {
+                let unknown = |device: &chancery::DeviceId| ConfirmedEnd { device: *device, confirmed: None };
+                Ok(Self { ends: plan.device_ids.iter().map(unknown).collect(), reason: NOT_ASKED })
+            }
+        }
+    }
+
+    fn object(&self) -> Value {
+        let device = |end: &ConfirmedEnd| match end.confirmed {
+            Some(at) => json!({
+                "device": end.device.to_string(),
+                "wiped": "confirmed",
+                "confirmed_at": rfc3339(at.as_millis()),
+            }),
+            None => {
+                json!({"device": end.device.to_string(), "wiped": "pending", "reason": self.reason})
+            }
+        };
+        self.ends.iter().map(device).collect()
+    }
+
+    fn text(&self) -> String {
+        let device = |end: &ConfirmedEnd| match end.confirmed {
+            Some(at) => {
+                let at = short_time(at.as_millis());
+                format!("\n  device {}: confirmed its end at {at}, by its own clock", end.device)
+            }
+            None => format!("\n  device {}: pending: {}", end.device, self.reason),
+        };
+        self.ends.iter().map(device).collect()
+    }
 }
 
 pub(super) async fn verify_offboarded(args: &VerifyOffboardedArgs, output: Output) -> Result<(), Failure> {
@@ -71,20 +124,22 @@ pub(super) async fn verify_offboarded(args: &VerifyOffboardedArgs, output: Outpu
     let administrator = Administrator::open(&args.org.dir, &key, None)?;
     let check = administrator.verify_offboarded(&args.handle).await?;
     let verified = check.doubts.is_empty();
+    let devices = Devices { ends: check.devices, reason: PENDING };
     let other = check.holder.filter(|holder| *holder != check.member);
     let object = json!({
         "handle": args.handle,
         "member": check.member.to_string(),
         "verified": verified,
         "doubts": check.doubts,
-        "devices": devices_object(&check.devices),
+        "devices": devices.object(),
         "handle_now_of": other.map(|member| member.to_string()),
     });
     output.result(&object, || {
         let heading = if verified { "verified: is out" } else { "NOT out" };
         let doubts: String = check.doubts.iter().map(|doubt| format!("\n  {doubt}")).collect();
         let now = other.map(|member| format!("\n  the handle belongs to somebody else now ({member})"));
-        format!("{} ({}): {heading}{doubts}{}", args.handle, check.member, now.unwrap_or_default())
+        let (devices, now) = (devices.text(), now.unwrap_or_default());
+        format!("{} ({}): {heading}{doubts}{devices}{now}", args.handle, check.member)
     })?;
     if verified { Ok(()) } else { Err(Error::with(ErrorCode::NotOffboarded, args.handle.as_str()).into()) }
 }
@@ -225,12 +280,7 @@ fn plan_object(plan: &OffboardingPlan) -> Value {
     })
 }
 
-fn devices_object(devices: &[chancery::DeviceId]) -> Value {
-    let device = |id: &chancery::DeviceId| json!({"device": id.to_string(), "wiped": "not-confirmed", "reason": NOT_CONFIRMED});
-    devices.iter().map(device).collect()
-}
-
-fn report_object(report: &OffboardingReport) -> Value {
+fn report_object(report: &OffboardingReport, devices: &Devices) -> Value {
     let plan = &report.plan;
     json!({
         "handle": plan.handle,
@@ -244,7 +294,7 @@ fn report_object(report: &OffboardingReport) -> Value {
         "relay": if report.revocation == OffboardingStep::Queued { "not-cut" } else { "cut" },
         "directory": step_object(report.directory),
         "directory_published": report.is_published,
-        "devices": devices_object(&plan.device_ids),
+        "devices": devices.object(),
         "issuers": plan.issuer_ids.iter().map(ToString::to_string).collect::<Vec<_>>(),
         "complete": report.is_complete(),
     })
@@ -263,9 +313,9 @@ fn step_object(step: OffboardingStep) -> Value {
     }
 }
 
-fn report_text(report: &OffboardingReport) -> String {
+fn report_text(report: &OffboardingReport, devices: &Devices) -> String {
     let plan = &report.plan;
-    let mut lines = vec![
+    let lines = [
         format!(
             "{} ({}) is offboarded since {}",
             plan.handle,
@@ -281,10 +331,7 @@ fn report_text(report: &OffboardingReport) -> String {
             if report.is_published { "" } else { ", not published yet" }
         ),
     ];
-    for device in &plan.device_ids {
-        lines.push(format!("  device {device}: wiping is not confirmed: {NOT_CONFIRMED}"));
-    }
-    lines.join("\n") + &issuers_text(plan)
+    lines.join("\n") + &devices.text() + &issuers_text(plan)
 }
 
 fn step_text(step: OffboardingStep) -> String {

@@ -5,6 +5,8 @@ mod authority;
 #[cfg(test)]
 mod bench;
 #[cfg(test)]
+mod confirmations;
+#[cfg(test)]
 mod conversation;
 #[cfg(test)]
 mod devices;

@@ -183,7 +183,9 @@ async fn a_device_that_was_ended_destroys_what_it_has_and_a_forged_word_destroys
     bob.sync(PATIENCE).await.unwrap();
     assert_eq!(bob.history("alice", 0).await.unwrap().len(), 1, "the control");
     let forged = Revoked { leaf: vec![1; 90], ..Revoked::default() };
-    assert_eq!(ended(bob.shared(), forged).await.code(), ErrorCode::RelayProtocol);
+    let (connection, _pushes) =
+        Connection::open(bob.shared().connector.as_ref(), &bob.shared().org).await.unwrap();
+    assert_eq!(ended(bob.shared(), &connection, forged).await.code(), ErrorCode::RelayProtocol);
     assert_eq!(bob.history("alice", 0).await.unwrap().len(), 1, "nothing has changed");
     let home = acme.home("bob");
     assert!(has_store(&home.0));

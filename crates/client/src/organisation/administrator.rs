@@ -11,7 +11,8 @@ use std::path::{Path, PathBuf};
 use chancery_identity::log::LeafKind;
 use chancery_identity::{DeviceId, Handle, MemberId, OrgId, Policy};
 use chancery_org::{
-    Act, AdminKeys, Desk, Entered, IssuerInfo, OffboardingPlan, OffboardingReport, OrgError, RecordedAct,
+    Act, AdminKeys, ConfirmedEnd, Desk, Entered, IssuerInfo, OffboardingPlan, OffboardingReport, OrgError,
+    RecordedAct,
 };
 use chancery_store::{KeySource, Store, sealed_file};
 use chancery_wire::records::{Batch, Records};
@@ -143,6 +144,16 @@ impl Administrator {
         let (devices, doubts) = self.office.check(&plan, is_complete).await?;
         let holder = holder.map(|plan| plan.member_id);
         Ok(OffboardingCheck { member: plan.member_id, devices, doubts, holder })
+    }
+
+    /// Asks the relay which devices of an offboarding have confirmed their end (R-ORG-57).
+    ///
+    /// # Errors
+    ///
+    /// Errors of the connection.
+    pub async fn confirmed_ends(&self, plan: &OffboardingPlan) -> Result<Vec<ConfirmedEnd>, Error> {
+        let connection = self.office.errand().await?;
+        self.office.confirmed_ends(&connection, &plan.member_id, &plan.device_ids).await
     }
 
     /// Ends a device of a member, as the member could; for one that was removed before it changes nothing.
