@@ -13,6 +13,7 @@ use chancery_wire::proto::Signed;
 use tokio::sync::{Mutex, Notify};
 
 use crate::attachment::ProgressFn;
+use crate::checkpoint;
 use crate::clock;
 use crate::connection::Connection;
 use crate::error::{Error, ErrorCode};
@@ -136,6 +137,7 @@ impl Client {
             return Err(ErrorCode::Revoked.into());
         }
         let engine = store.read(|records| Engine::load(records, clock::now()).map_err(Error::from))?;
+        let checkpoint = checkpoint::compare(&home, &mut store, &engine)?;
         let device = engine.device();
         let me = Me {
             org_id: device.organisation().id(),
@@ -153,7 +155,7 @@ impl Client {
             credential: device.credential().signed().clone(),
         };
         let shared = Shared {
-            worker: Worker::spawn(store, engine, home.clone())?,
+            worker: Worker::spawn(store, engine, (home.clone(), checkpoint))?,
             home,
             connector: Arc::new(connector),
             org: me.org_id,

@@ -21,7 +21,7 @@ use crate::tables::{LOG_DEVICE, LOG_FORK, LOG_MEMBER, key, load};
 
 pub(crate) use claims::{add as add_claim, hear as hear_claim, take_note};
 pub(crate) use ended::{caught_up, is_ending};
-pub(crate) use replay::{take_checkpoint, take_page};
+pub(crate) use replay::{take_checkpoint, take_floor, take_page};
 pub use revoked::verify_revoked;
 pub use state::newest_note;
 pub(crate) use state::{Known, count_waiting_entry, record, waiting_entry_key};

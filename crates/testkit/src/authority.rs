@@ -200,6 +200,11 @@ impl World {
         while self.sync_log_page(id) {}
     }
 
+    /// Hands a device a checkpoint from beside its store, or from elsewhere.
+    pub fn give_floor(&mut self, id: PersonId, note: &str) {
+        self.handle(id, Input::Floor { note });
+    }
+
     /// Has a device take over one page; returns whether there are more.
     pub fn sync_log_page(&mut self, id: PersonId) -> bool {
         let from = log_size(&self.people[id.0].disk).expect("readable");

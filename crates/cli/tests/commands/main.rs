@@ -19,6 +19,8 @@ mod offboarding;
 #[cfg(test)]
 mod refusals;
 #[cfg(test)]
+mod restored;
+#[cfg(test)]
 mod root;
 #[cfg(test)]
 mod serving;

@@ -268,3 +268,20 @@ async fn end_and_stop(is_opened_anew: bool) {
     assert_eq!(refused.code(), ErrorCode::Revoked);
     assert!(!has_store(&home.0));
 }
+
+#[tokio::test]
+async fn a_checkpoint_from_elsewhere_is_taken_if_it_is_of_this_log_r_engine_64() {
+    let (acme, alice, bob) = pair().await;
+    let note = alice.checkpoint().await.unwrap().unwrap();
+    let beside = std::fs::read_to_string(acme.home("alice").0.join("checkpoint")).unwrap();
+    assert_eq!(beside, note, "R-ENGINE-63");
+    bob.raise_checkpoint(&note).await.unwrap();
+    assert!(bob.log_status().await.unwrap().state.allows_sealing());
+    let wrong = bob.raise_checkpoint(&note.replacen("time 1", "time 2", 1)).await.unwrap_err();
+    assert_eq!(wrong.code(), ErrorCode::LogInvalid);
+    // A log that has grown where bob does not look yet.
+    acme.end(&alice, &alice).await;
+    acme.commit(&bob).await;
+    bob.sync(PATIENCE).await.unwrap();
+    assert_ne!(bob.checkpoint().await.unwrap().unwrap(), note);
+}

@@ -311,6 +311,10 @@ fn carry_out(
         effects.extend(forked(records, news.proof.as_ref())?);
     }
     if let (Some(checkpoint), Some(authority)) = (&news.checkpoint, &news.authority) {
+        if checkpoint.size() < state::record(records)?.size {
+            // All that the relay has is less than it has shown before.
+            effects.extend(shrunk(me.device, authority, records, checkpoint)?);
+        }
         effects.extend(confirmed(me.device, authority, records, checkpoint)?);
         claims::settle(records, now, rng)?;
     }
@@ -444,6 +448,29 @@ pub(crate) fn take_checkpoint(
     state::save_record(records, &log);
     let effects = confirmed(me.device, authority, records, &checkpoint)?;
     claims::settle(records, now, rng)?;
+    Ok(effects)
+}
+
+/// Takes a checkpoint that was known before as the least that the log may be (R-ENGINE-64). Of time it says nothing: when a
+/// checkpoint came last is what it was, and nothing is sealed until the relay has shown this one's entries.
+pub(crate) fn take_floor(
+    me: &Acting<'_>,
+    records: &mut Overlay<'_>,
+    note: &str,
+) -> Result<Vec<Effect>, EngineError> {
+    let authority = &me.known.authority;
+    let floor = match state::verify_note(me.device, authority, note) {
+        Ok(floor) => floor,
+        Err(error) => return Ok([Effect::Notify(Notice::LogInvalid(error))].into()),
+    };
+    let effects = contradicts(me.device, authority, records, &floor)?;
+    let mut log = state::record(records)?;
+    if floor.size() > log.size && effects.is_empty() {
+        log.size = floor.size();
+        log.root = floor.root().to_vec();
+        state::save_record(records, &log);
+        state::save_note(records, Note::Newest, Some(floor.note()));
+    }
     Ok(effects)
 }
 

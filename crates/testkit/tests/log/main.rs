@@ -10,6 +10,7 @@ use chancery_identity::{LogError, Policy};
 use chancery_testkit::{PersonId, World};
 
 mod agreement;
+mod floor;
 mod policy;
 mod waiting;
 
