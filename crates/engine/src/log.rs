@@ -170,13 +170,22 @@ fn age(record: &LogRecord, now: Timestamp) -> core::time::Duration {
     now.since(Timestamp::from_millis(record.came_at))
 }
 
+/// How old what is known is: since the newest checkpoint came, and, if policy names witnesses, since enough of them had seen
+/// one (R-ENGINE-65).
+fn freshness(record: &LogRecord, policy: &Policy, now: Timestamp) -> core::time::Duration {
+    match policy.witnesses.quorum() {
+        0 => age(record, now),
+        _ => age(record, now).max(now.since(Timestamp::from_millis(record.witnessed_at))),
+    }
+}
+
 fn policy_of(record: &LogRecord) -> Result<Policy, EngineError> {
     let policy = record.policy.as_ref().map(Policy::from_proto);
     policy.unwrap_or_else(|| Ok(Policy::default())).map_err(|_| EngineError::DamagedRecord)
 }
 
 fn state_of(record: &LogRecord, policy: &Policy, now: Timestamp) -> LogState {
-    let age = age(record, now);
+    let age = freshness(record, policy, now);
     match record.condition {
         _ if record.revoked => LogState::Revoked,
         state::FORKED => LogState::Forked,

@@ -31,6 +31,7 @@ extern crate alloc;
 mod authority;
 mod capability;
 pub mod checkpoint;
+mod cosignature;
 mod credential;
 pub mod delivery;
 mod directory;
@@ -50,6 +51,7 @@ mod tests;
 
 pub use authority::{Authority, Change, MAX_GROUP_SUCCESSORS, MAX_SUCCESSOR_MEMBERS, Submission};
 pub use capability::Capabilities;
+pub use cosignature::{Cosignature, MAX_WITNESS_NAME, is_witness_name};
 pub use credential::{Credential, DeviceKeys};
 pub use directory::{
     DirectoryEntry, DirectoryKey, DirectoryKeyUpdate, DisplayName, Handle, LAST_KEY_EPOCH, MAX_DEVICES,
@@ -63,4 +65,4 @@ pub use organisation::{
     Desk, Issuer, MAX_ISSUERS, MAX_RELAY_URL_LEN, MAX_SUCCESSORS, Organisation, RelayRecord, SUITE,
     is_relay_url,
 };
-pub use policy::{DEFAULT_FRESHNESS, LEAST_FRESHNESS, Policy};
+pub use policy::{DEFAULT_FRESHNESS, LEAST_FRESHNESS, MAX_WITNESSES, Policy, Witnesses};

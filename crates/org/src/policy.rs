@@ -159,7 +159,7 @@ fn describe(policy: &Policy) -> String {
         None => "none".into(),
     };
     format!(
-        "suite {}, freshness {}, retention {}, disappearing {}, export {}, saving {}, offline {}, devices {}",
+        "suite {}, freshness {}, retention {}, disappearing {}, export {}, saving {}, offline {}, devices {}, witnesses {} of {}",
         policy.minimum_suite,
         span(Some(policy.freshness)),
         span(policy.retention),
@@ -168,7 +168,16 @@ fn describe(policy: &Policy) -> String {
         policy.may_save_attachments,
         span(policy.max_offline),
         policy.device_limit,
+        policy.witnesses.quorum(),
+        witnesses(policy),
     )
+}
+
+/// The witnesses of a policy by the beginnings of their keys.
+fn witnesses(policy: &Policy) -> String {
+    let short: Vec<String> =
+        policy.witnesses.keys().iter().filter_map(|key| Some(hex(key.get(..4)?))).collect();
+    if short.is_empty() { "none".into() } else { short.join(" ") }
 }
 
 fn names(ids: &[Vec<u8>]) -> String {

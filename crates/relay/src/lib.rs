@@ -51,6 +51,7 @@ mod relay;
 mod step;
 mod storage;
 mod tree;
+mod witnesses;
 
 #[cfg(test)]
 mod tests;

@@ -28,8 +28,8 @@ pub(crate) struct Log {
     /// Shared with what a transaction that fails goes back to.
     pub(crate) authority: Arc<Authority>,
     pub(crate) head: LogHead,
-    /// The newest that was signed.
-    checkpoint: Option<Checkpoint>,
+    /// The newest that was signed, with what witnesses have said of it.
+    pub(crate) checkpoint: Option<Checkpoint>,
     /// Whether there are connections that have not been told of all entries.
     untold: bool,
     /// Whether one of the entries that they have not been told of is not to wait.
@@ -331,7 +331,7 @@ impl Step<'_> {
     }
 
     /// The checkpoint for exactly the entries that there are now; signs one if there is none.
-    fn checkpoint(&mut self) -> Result<String, StorageError> {
+    pub(crate) fn checkpoint(&mut self) -> Result<String, StorageError> {
         match self.relay.log.signed() {
             Some(checkpoint) => Ok(checkpoint.note().into()),
             None => self.sign_checkpoint(),

@@ -133,12 +133,13 @@ impl<'a> Step<'a> {
             Request::GetCheckpoint(get) => self.get_checkpoint(id, &get),
             Request::ConfirmEnd(confirmation) => self.confirm_end(id, &confirmation),
             Request::GetConfirmations(get) => self.get_confirmations(id, &get),
-            Request::SetDeliveryKey(_) | Request::AddCosignature(_) => Err(RefusalCode::BadRequest.into()),
+            Request::SetDeliveryKey(_) => Err(RefusalCode::BadRequest.into()),
             Request::Deliver(_)
             | Request::ClaimPrekeys(_)
             | Request::PutBlob(_)
             | Request::GetBlob(_)
             | Request::GetOrganisation(_)
+            | Request::AddCosignature(_)
             | Request::GetLogKey(_) => {
                 self.be_anonymous(id)?;
                 match request {
@@ -146,6 +147,7 @@ impl<'a> Step<'a> {
                     Request::ClaimPrekeys(claim) => self.claim_prekeys(&claim),
                     Request::PutBlob(put) => self.put_blob(id, &put),
                     Request::GetBlob(get) => self.get_blob(&get),
+                    Request::AddCosignature(add) => self.add_cosignature(&add),
                     Request::GetLogKey(_) => self.log_key(),
                     _ => self.organisation_document(),
                 }

@@ -2,6 +2,7 @@
 
 use chancery::organisation::{
     Administrator, ConfirmedEnd, OffboardingPlan, OffboardingReport, OffboardingStep, Policy, SignedWith,
+    Witnesses,
 };
 use chancery::{Error, ErrorCode, KeySource};
 use serde_json::{Value, json};
@@ -170,7 +171,7 @@ fn show_policy(args: &PolicyShowArgs, output: Output) -> Result<(), Failure> {
 async fn set_policy(args: &PolicySetArgs, output: Output) -> Result<(), Failure> {
     let (administrator, key) = args.admin.by.open()?;
     let before = administrator.policy()?;
-    let after = changed(before, args);
+    let after = changed(before, args)?;
     let mut sent = Ok(());
     let mut state = "dry-run";
     if !args.dry_run {
@@ -185,7 +186,7 @@ async fn set_policy(args: &PolicySetArgs, output: Output) -> Result<(), Failure>
 }
 
 /// The policy with what was typed.
-fn changed(mut policy: Policy, args: &PolicySetArgs) -> Policy {
+fn changed(mut policy: Policy, args: &PolicySetArgs) -> Result<Policy, Error> {
     policy.freshness = args.freshness.unwrap_or(policy.freshness);
     policy.retention = args.retention.map_or(policy.retention, |limit| limit.0);
     policy.disappearing = args.disappearing.map_or(policy.disappearing, |limit| limit.0);
@@ -193,7 +194,11 @@ fn changed(mut policy: Policy, args: &PolicySetArgs) -> Policy {
     policy.may_export = (policy.may_export || args.export) && !args.no_export;
     policy.may_save_attachments = (policy.may_save_attachments || args.saving) && !args.no_saving;
     policy.device_limit = args.device_limit.unwrap_or(policy.device_limit);
-    policy
+    let keys = if args.witnesses.is_empty() { policy.witnesses.keys() } else { &args.witnesses };
+    let quorum = args.witness_quorum.unwrap_or_else(|| policy.witnesses.quorum());
+    let witnesses = if args.no_witness { Some(Witnesses::default()) } else { Witnesses::new(keys, quorum) };
+    policy.witnesses = witnesses.ok_or(ErrorCode::PolicyOutOfRange)?;
+    Ok(policy)
 }
 
 fn policy_object(policy: &Policy) -> Value {
@@ -206,6 +211,8 @@ fn policy_object(policy: &Policy) -> Value {
         "export": policy.may_export,
         "saving_attachments": policy.may_save_attachments,
         "device_limit": policy.device_limit,
+        "witnesses": policy.witnesses.keys().iter().map(|key| hex(key)).collect::<Vec<_>>(),
+        "witness_quorum": policy.witnesses.quorum(),
     })
 }
 
@@ -213,14 +220,17 @@ fn policy_text(policy: &Policy) -> String {
     let time = |time: Option<std::time::Duration>| time.map_or_else(|| "none".to_owned(), span);
     let may = |may: bool| if may { "yes" } else { "no" };
     format!(
-        "freshness {}, retention {}, disappearing {}, offline {}, export {}, saving attachments {}, devices {}",
+        "freshness {}, retention {}, disappearing {}, offline {}, export {}, saving attachments {}, devices {}, \
+         witnesses {} of {}",
         span(policy.freshness),
         time(policy.retention),
         time(policy.disappearing),
         time(policy.max_offline),
         may(policy.may_export),
         may(policy.may_save_attachments),
-        policy.device_limit
+        policy.device_limit,
+        policy.witnesses.quorum(),
+        policy.witnesses.keys().len()
     )
 }
 

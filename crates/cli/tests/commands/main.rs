@@ -26,3 +26,5 @@ mod root;
 mod serving;
 #[cfg(test)]
 mod support;
+#[cfg(test)]
+mod witness;

@@ -7,7 +7,7 @@ use chancery_crypto::merkle::{Hash, verify_consistency};
 use chancery_crypto::rng::CryptoRng;
 use chancery_identity::checkpoint::{Checkpoint, prove_fork};
 use chancery_identity::log::{Leaf, LeafKind, LogHead};
-use chancery_identity::{Authority, Change, DeviceId, LogError, MemberId, RelayRecord};
+use chancery_identity::{Authority, Change, DeviceId, LogError, MemberId, Policy, RelayRecord};
 use chancery_wire::Timestamp;
 use chancery_wire::proto::{ForkProof, LogDeviceRecord, LogPage, LogRecord};
 use chancery_wire::records::{Overlay, Records};
@@ -149,6 +149,12 @@ impl<'a, 'b> Replay<'a, 'b> {
         if self.is_shown || self.log.generation == 0 {
             self.log.policy =
                 (self.authority.policy_sequence() > 0).then(|| self.authority.policy().to_proto());
+            // Witnesses have as long as policy allows from when it names them, or whoever enrols could send nothing.
+            match (self.authority.policy().witnesses.quorum(), self.log.witnessed_at) {
+                (0, _) => self.log.witnessed_at = 0,
+                (_, 0) => self.log.witnessed_at = now.as_millis().max(1),
+                _ => {}
+            }
             state::save_authority(self.records, &mut self.log, &self.authority, self.groups);
         }
         // What is compared next is compared with all of it.
@@ -175,6 +181,7 @@ impl<'a, 'b> Replay<'a, 'b> {
             || hashes::root_at(self.records, self.log.size)?.as_slice() == self.log.root;
         if is_newer && is_reached && is_of_them {
             adopt(self.records, &mut self.log, &checkpoint, now);
+            hear_witnesses(&mut self.log, self.authority.policy(), &checkpoint, now);
         } else if !is_of_them || (!is_newer && size != self.log.size) {
             // Other entries than were signed before; more and an earlier time; or fewer and a later one.
             self.news.proof = proof_with(device, &self.authority, self.records, &checkpoint)?;
@@ -280,6 +287,16 @@ fn adopt(records: &mut Overlay<'_>, log: &mut LogRecord, checkpoint: &Checkpoint
         log.condition = SOUND;
     }
     state::save_note(records, Note::Newest, Some(checkpoint.note()));
+}
+
+/// Notes when as many witnesses as policy demands had seen a checkpoint, and returns whether that is news. It is by the witnesses'
+/// clocks, because a relay can keep what they have signed and show it one by one; never later than now (R-ENGINE-65).
+fn hear_witnesses(log: &mut LogRecord, policy: &Policy, checkpoint: &Checkpoint, now: Timestamp) -> bool {
+    let Some(seen) = policy.witnesses.seen_at(checkpoint) else { return false };
+    let seen = seen.min(now).as_millis();
+    let is_news = seen > log.witnessed_at;
+    log.witnessed_at = log.witnessed_at.max(seen);
+    is_news
 }
 
 /// Does what a page that was taken over leads to.
@@ -444,6 +461,11 @@ pub(crate) fn take_checkpoint(
         adopt(records, &mut log, &checkpoint, now);
     } else if log.condition == ROLLED_BACK {
         log.condition = SOUND;
+    }
+    let is_seen = hear_witnesses(&mut log, authority.policy(), &checkpoint, now);
+    if is_seen && checkpoint.time().as_millis() == log.time {
+        // The one that is known, with lines of witnesses more.
+        state::save_note(records, Note::Newest, Some(checkpoint.note()));
     }
     state::save_record(records, &log);
     let effects = confirmed(me.device, authority, records, &checkpoint)?;

@@ -13,6 +13,7 @@ mod agreement;
 mod floor;
 mod policy;
 mod waiting;
+mod witnesses;
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 const YEAR: i64 = 365 * 24 * 3_600_000;
