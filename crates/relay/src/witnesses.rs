@@ -1,7 +1,5 @@
 //! What witnesses say of the newest checkpoint (R-RELAY-64).
 
-use alloc::string::ToString as _;
-
 use chancery_identity::LogError;
 use chancery_identity::checkpoint::MAX_NOTE_LEN;
 use chancery_wire::{RefusalCode, proto};
@@ -20,7 +18,7 @@ impl Step<'_> {
         match newest.add_cosignatures(&add.note, &witnesses) {
             Ok(None) => done(),
             Ok(Some(cosigned)) => {
-                self.storage.put_note(&cosigned.note().to_string())?;
+                self.storage.put_note(cosigned.note())?;
                 self.relay.log_mut().checkpoint = Some(cosigned);
                 done()
             }
