@@ -152,7 +152,7 @@ fn policy_body(records: &dyn Records) -> Result<Option<proto::PolicyBody>, OrgEr
     signed.map(|signed| queue::body(&signed)).transpose()
 }
 
-/// A policy in one line, for the record of the act.
+/// A policy in one line, for the record of the act (R-ORG-58).
 fn describe(policy: &Policy) -> String {
     let span = |span: Option<Duration>| match span {
         Some(span) => format!("{}s", span.as_secs()),

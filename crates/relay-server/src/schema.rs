@@ -75,6 +75,10 @@ CREATE TABLE end_confirmations (
 ) STRICT, WITHOUT ROWID;
 ";
 
+pub(crate) const END_CONFIRMATION: &str = "SELECT confirmation FROM end_confirmations WHERE device = ?1";
+pub(crate) const PUT_END_CONFIRMATION: &str =
+    "INSERT OR REPLACE INTO end_confirmations (device, confirmation) VALUES (?1, ?2)";
+
 // Questions to the log, each served by an index; the terms are those of the indexes, character by character.
 pub(crate) const LOG_ABOUT: &str = "SELECT position FROM log
     WHERE substr(leaf, 2, 1) = ?1 AND substr(leaf, 11, 16) = ?2 ORDER BY position DESC LIMIT 1";

@@ -14,7 +14,7 @@ use rusqlite::{Connection, ErrorCode, OptionalExtension as _, Params, Row, param
 
 use crate::ServerError;
 use crate::blob_files::BlobFiles;
-use crate::schema::{LOG_ABOUT, LOG_COMMITMENT, LOG_DEVICES, LOG_PAGE, prepare};
+use crate::schema::{self, LOG_ABOUT, LOG_COMMITMENT, LOG_DEVICES, LOG_PAGE, prepare};
 
 /// An incomplete blob is made durable each time it has grown by this much: 8 MiB. What a crash can take.
 const SYNC_EVERY: u64 = 8 << 20;
@@ -519,13 +519,10 @@ impl Storage for SqliteStorage {
     }
 
     fn end_confirmation(&self, device: &DeviceId) -> Result<Option<Vec<u8>>, StorageError> {
-        let sql = "SELECT confirmation FROM end_confirmations WHERE device = ?1";
-        self.row(sql, [device.as_bytes()], |row| row.get(0))
+        self.row(schema::END_CONFIRMATION, [device.as_bytes()], |row| row.get(0))
     }
-
     fn put_end_confirmation(&mut self, device: &DeviceId, confirmation: &[u8]) -> Result<(), StorageError> {
-        let sql = "INSERT OR REPLACE INTO end_confirmations (device, confirmation) VALUES (?1, ?2)";
-        self.change(sql, params![device.as_bytes(), confirmation]).map(drop)
+        self.change(schema::PUT_END_CONFIRMATION, params![device.as_bytes(), confirmation]).map(drop)
     }
 
     fn expire(&mut self, now: Timestamp, most: u32) -> Result<(), StorageError> {

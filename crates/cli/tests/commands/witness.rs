@@ -30,7 +30,7 @@ impl Company {
 }
 
 #[test]
-fn a_witness_cosigns_once_and_clients_hear_of_it_r_log_15() {
+fn a_witness_cosigns_once_and_clients_hear_of_it_r_log_15_r_org_58() {
     let company = Company::open();
     company.member("alice");
     let made = company.witness("witness", &["init", "--org", &company.at("org/public")]).ok();
