@@ -106,6 +106,9 @@ pub(crate) enum Command {
     History(HistoryArgs),
     /// Print what the organisation's log says of you.
     Monitor(MonitorArgs),
+    /// Watch an organisation's log as a witness, who cosigns what it has seen grow.
+    #[command(subcommand)]
+    Witness(WitnessCommand),
     /// Watch an organisation, three members and a relay at work on this machine.
     Demo,
     /// Measure, with processes of its own on this machine, and check what is measured.

@@ -84,6 +84,7 @@
 //! Source: `docs/PROTOCOL.md`.
 
 mod attachment;
+mod checkpoint;
 mod client;
 mod clock;
 mod code;

@@ -12,6 +12,7 @@ mod log_key;
 mod queue;
 mod root;
 mod verify;
+mod witness;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -30,10 +31,10 @@ use crate::error::{Error, ErrorCode, file};
 use crate::home::{create_private_dir, hex};
 
 pub use administrator::{Administrator, NewIssuer, RootFile, SignedWith};
-pub use chancery_identity::{Capabilities, IssuerId, Policy};
+pub use chancery_identity::{Capabilities, IssuerId, Policy, Witnesses};
 pub use chancery_org::{
-    ActFault, DEFAULT_INVITATION_LIFETIME, IssuerInfo, OffboardingPlan, OffboardingReport, OffboardingStep,
-    RecordedAct, capability_names, parse_capabilities,
+    ActFault, ConfirmedEnd, DEFAULT_INVITATION_LIFETIME, IssuerInfo, OffboardingPlan, OffboardingReport,
+    OffboardingStep, RecordedAct, capability_names, parse_capabilities,
 };
 pub use desk::serve;
 pub use list::{
@@ -48,6 +49,7 @@ pub use root::{
     split_root,
 };
 pub use verify::OffboardingCheck;
+pub use witness::{Witness, Witnessed};
 
 /// Name of the folder, inside an organisation's, that a relay is started with.
 pub const PUBLIC: &str = "public";

@@ -90,6 +90,8 @@ labels! {
     SIGN_LOG_COMMITMENT = "sign log commitment";
     /// Log signs a checkpoint.
     SIGN_CHECKPOINT = "sign checkpoint";
+    /// Ended device confirms that it has verified its end.
+    SIGN_END_CONFIRMATION = "sign end confirmation";
     /// Issuer signs an update of the directory key.
     SIGN_DIRECTORY_UPDATE = "sign directory key update";
     /// Device signs the root of a prekey batch.

@@ -41,6 +41,12 @@ pub enum Input<'a> {
         /// The signed note.
         note: &'a str,
     },
+    /// A checkpoint that this device, or another of the organisation, is known to have had: from beside a store that may
+    /// have been restored from an old copy, or from elsewhere. The log must not be shown with fewer entries.
+    Floor {
+        /// The signed note.
+        note: &'a str,
+    },
     /// Everything that waited in the mailbox was read: what the log has ended goes for good.
     CaughtUp,
     /// The relay was reached at a place that [`crate::relay_places`] has named.

@@ -50,6 +50,7 @@ mod desk;
 mod device_link;
 mod devices;
 mod dropping;
+mod ended;
 mod enrolment;
 mod error;
 mod found;
@@ -85,6 +86,7 @@ pub use desk::{
 };
 pub use device_link::{DEVICE_LINK_LIFETIME, DeviceLink, LINK_REQUEST_KIND, LINK_REQUEST_LEN, LinkRequest};
 pub use devices::{CarriedOut, Reply};
+pub use ended::ConfirmedEnd;
 pub use enrolment::{EnrolError, Enrolment, PendingEnrolment, request, request_by_link};
 pub use error::{AdminError, OrgError};
 pub use found::{CLOCK_TOLERANCE, ISSUER_VALIDITY, NewOrganisation, found};

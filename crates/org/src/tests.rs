@@ -20,6 +20,7 @@ mod attack;
 mod authority;
 mod books;
 mod devices;
+mod ended;
 mod enrol;
 mod founding;
 mod standing;

@@ -10,7 +10,7 @@ use crate::ServerError;
 use crate::sqlite::number;
 
 /// The format of the database, in `PRAGMA user_version`.
-const FORMAT: i64 = 4;
+const FORMAT: i64 = 5;
 /// `PRAGMA application_id`: "ChRy".
 const APPLICATION: i64 = 0x4368_5279;
 /// How long a commit waits for somebody who looks at the database with another program.
@@ -77,6 +77,17 @@ CREATE TABLE delivery_key (
 ) STRICT;
 ";
 
+/// What ended devices have confirmed.
+const CONFIRMATIONS: &str = "
+CREATE TABLE end_confirmations (
+    device BLOB PRIMARY KEY NOT NULL, confirmation BLOB NOT NULL
+) STRICT, WITHOUT ROWID;
+";
+
+pub(crate) const END_CONFIRMATION: &str = "SELECT confirmation FROM end_confirmations WHERE device = ?1";
+pub(crate) const PUT_END_CONFIRMATION: &str =
+    "INSERT OR REPLACE INTO end_confirmations (device, confirmation) VALUES (?1, ?2)";
+
 // Questions to the log, each served by an index; the terms are those of the indexes, character by character.
 pub(crate) const LOG_ABOUT: &str = "SELECT position FROM log
     WHERE substr(leaf, 2, 1) = ?1 AND substr(leaf, 11, 16) = ?2 ORDER BY position DESC LIMIT 1";
@@ -107,6 +118,7 @@ pub(crate) fn prepare(connection: &mut Connection, organisation: &OrgId) -> Resu
                 .execute_batch(SCHEMA)
                 .and_then(|()| transaction.execute_batch(LOG))
                 .and_then(|()| transaction.execute_batch(DELIVERY_KEY))
+                .and_then(|()| transaction.execute_batch(CONFIRMATIONS))
                 .map_err(broken)?;
             let insert = "INSERT INTO organisation (id, org_id) VALUES (1, ?1)";
             transaction.execute(insert, [organisation.as_bytes()]).map_err(broken)?;
@@ -129,6 +141,9 @@ pub(crate) fn prepare(connection: &mut Connection, organisation: &OrgId) -> Resu
             if found < 4 {
                 from_third(&transaction).map_err(broken)?;
             }
+            if found < 5 {
+                from_fourth(&transaction).map_err(broken)?;
+            }
         }
         _ => return Err(ServerError::NewerFormat { found, supported: FORMAT }),
     }
@@ -149,7 +164,12 @@ fn from_second(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
 
 /// From format 3: delivery tokens. The desk gives the key when it connects; until then what needs one is refused.
 fn from_third(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
-    transaction.execute_batch(DELIVERY_KEY)?;
+    transaction.execute_batch(DELIVERY_KEY)
+}
+
+/// From format 4: what ended devices have confirmed.
+fn from_fourth(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
+    transaction.execute_batch(CONFIRMATIONS)?;
     transaction.pragma_update(None, "user_version", FORMAT)
 }
 

@@ -16,7 +16,7 @@ use rusqlite::{Connection, ErrorCode, OptionalExtension as _, Params, Row, param
 
 use crate::ServerError;
 use crate::blob_files::BlobFiles;
-use crate::schema::{LOG_ABOUT, LOG_COMMITMENT, LOG_DEVICES, LOG_PAGE, prepare, totals};
+use crate::schema::{self, LOG_ABOUT, LOG_COMMITMENT, LOG_DEVICES, LOG_PAGE, prepare, totals};
 
 /// An incomplete blob is made durable each time it has grown by this much: 8 MiB. What a crash can take.
 const SYNC_EVERY: u64 = 8 << 20;
@@ -529,6 +529,13 @@ impl Storage for SqliteStorage {
 
     fn put_note(&mut self, note: &str) -> Result<(), StorageError> {
         self.change("INSERT OR REPLACE INTO log_note (id, note) VALUES (1, ?1)", [note]).map(drop)
+    }
+
+    fn end_confirmation(&self, device: &DeviceId) -> Result<Option<Vec<u8>>, StorageError> {
+        self.row(schema::END_CONFIRMATION, [device.as_bytes()], |row| row.get(0))
+    }
+    fn put_end_confirmation(&mut self, device: &DeviceId, confirmation: &[u8]) -> Result<(), StorageError> {
+        self.change(schema::PUT_END_CONFIRMATION, params![device.as_bytes(), confirmation]).map(drop)
     }
 
     fn expire(&mut self, now: Timestamp, most: u32) -> Result<(), StorageError> {

@@ -44,7 +44,20 @@ pub fn check(storage: &mut dyn Storage) -> Result<(), Failure> {
     directory(storage)?;
     delivery_key(storage)?;
     log(storage)?;
+    confirmations(storage)?;
     expiry(storage)
+}
+
+fn confirmations(storage: &mut dyn Storage) -> Result<(), Failure> {
+    let (one, two) = (DeviceId::new([1; 16]), DeviceId::new([2; 16]));
+    storage.begin()?;
+    storage.put_end_confirmation(&one, b"one")?;
+    storage.commit()?;
+    storage.begin()?;
+    storage.put_end_confirmation(&two, b"two")?;
+    storage.rollback();
+    law(storage.end_confirmation(&one)?.as_deref() == Some(b"one"), "a confirmation comes back as it was")?;
+    law(storage.end_confirmation(&two)?.is_none(), "and one that was not committed does not")
 }
 
 fn law(holds: bool, name: &'static str) -> Result<(), Failure> {

@@ -37,6 +37,7 @@
 extern crate alloc;
 
 mod blobs;
+mod confirmations;
 pub mod conformance;
 mod connection;
 mod delivery;
@@ -51,6 +52,7 @@ mod relay;
 mod step;
 mod storage;
 mod tree;
+mod witnesses;
 
 #[cfg(test)]
 mod tests;

@@ -29,11 +29,13 @@ pub const MAX_MEMBER_DEVICES: usize = 1_000;
 /// A checkpoint is signed anew after this time also if the log has not grown: 10 minutes, a sixth of the least age at
 /// which clients may be told to stop (R-LOG-8).
 pub const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(600);
+/// Most devices whose confirmations are asked for in one request: 128. One has 3.5 KiB, and all must fit a frame.
+pub const MAX_CONFIRMATIONS: usize = 128;
 /// Least time between two tellings of everybody that the log has grown by entries whose content is not shown: 1 s.
 /// Ten thousand people who are enrolled one after another would otherwise have every device sync as often.
 pub const GROWN_INTERVAL: Duration = Duration::from_secs(1);
-/// How long a device that was ended has, from the answer to its login on, to read how that came about: 30 s, some hundred
-/// pages of the log. What it took over stays with it, so that the next login goes on from there (R-RELAY-67).
+/// How long a device that was ended has, from when it is told on, to read how that came about and to confirm it: 30 s, some
+/// hundred pages of the log. What it took over stays with it, so that the next login goes on from there (R-RELAY-67).
 pub const ENDED_WITHIN: Duration = Duration::from_secs(30);
 /// Most bytes in the field of a delivery token: 64. A token has 16; later ones may be longer.
 pub const MAX_TOKEN: usize = 64;

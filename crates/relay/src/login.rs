@@ -20,7 +20,7 @@ impl Step<'_> {
     pub(crate) fn login(&mut self, id: ConnectionId, login: proto::Login) -> Answer {
         let challenge = match self.stage(id) {
             Some(Stage::Greeted { challenge }) => *challenge,
-            Some(Stage::Anonymous | Stage::Mailbox(_) | Stage::Ended { .. }) => {
+            Some(Stage::Anonymous | Stage::Mailbox(_) | Stage::Ended(_)) => {
                 return Err(RefusalCode::NotAuthorised.into());
             }
             Some(Stage::Fresh) | None => return Err(Fault::Fatal(RefusalCode::BadRequest)),
@@ -50,7 +50,7 @@ impl Step<'_> {
             // Only who has the device's key is told that it was ended.
             if let Some(index) = self.end_of(credential)? {
                 let revoked = self.revoked(index)?;
-                self.set_stage(id, Stage::Ended { index, since: self.now });
+                self.await_confirmation(id, Arc::new(credential.clone()), &revoked);
                 return Ok(Body::Revoked(revoked));
             }
             if !self.may_log_in(credential)? {

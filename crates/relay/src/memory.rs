@@ -31,6 +31,7 @@ pub struct MemoryStorage {
     log: Table<u64, LogEntry>,
     note: Table<(), String>,
     delivery_key: Table<(), Arc<DeliveryKey>>,
+    confirmations: Table<DeviceId, Vec<u8>>,
     failing_commits: u32,
     failure: Option<StorageError>,
 }
@@ -74,6 +75,7 @@ impl MemoryStorage {
         self.log.end(end);
         self.note.end(end);
         self.delivery_key.end(end);
+        self.confirmations.end(end);
     }
 
     fn leaves(&self, kind: LeafKind) -> impl Iterator<Item = (u64, Leaf)> {
@@ -340,6 +342,15 @@ impl Storage for MemoryStorage {
 
     fn put_note(&mut self, note: &str) -> Result<(), StorageError> {
         self.note.put((), note.into());
+        Ok(())
+    }
+
+    fn end_confirmation(&self, device: &DeviceId) -> Result<Option<Vec<u8>>, StorageError> {
+        Ok(self.confirmations.get(device).cloned())
+    }
+
+    fn put_end_confirmation(&mut self, device: &DeviceId, confirmation: &[u8]) -> Result<(), StorageError> {
+        self.confirmations.put(*device, confirmation.to_vec());
         Ok(())
     }
 

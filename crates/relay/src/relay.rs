@@ -291,15 +291,20 @@ impl Relay {
     /// Forgets a connection.
     pub(crate) fn forget(&mut self, id: ConnectionId) {
         let Some(connection) = self.connections.remove(&id) else { return };
-        if let Stage::Mailbox(reader) = &connection.stage
-            && let Some(ids) = self.readers.get_mut(&reader.mailbox)
-        {
-            ids.remove(&id);
-            if ids.is_empty() {
-                self.readers.remove(&reader.mailbox);
-            }
+        if let Stage::Mailbox(reader) = &connection.stage {
+            self.reads_no_more(&reader.mailbox, id);
         }
         self.undo.entry(id).or_insert(Some(connection));
+    }
+
+    /// Takes a connection out of those that read a mailbox.
+    pub(crate) fn reads_no_more(&mut self, mailbox: &MailboxId, id: ConnectionId) {
+        if let Some(ids) = self.readers.get_mut(mailbox) {
+            ids.remove(&id);
+            if ids.is_empty() {
+                self.readers.remove(mailbox);
+            }
+        }
     }
 
     pub(crate) fn connection(&self, id: ConnectionId) -> Option<&Connection> {

@@ -124,15 +124,15 @@ impl<'a> Step<'a> {
             Request::AppendLog(append) => self.append_log(id, append),
             Request::SyncLog(sync) => self.sync_log(id, &sync),
             Request::GetCheckpoint(get) => self.get_checkpoint(id, &get),
+            Request::ConfirmEnd(confirmation) => self.confirm_end(id, &confirmation),
+            Request::GetConfirmations(get) => self.get_confirmations(id, &get),
             Request::SetDeliveryKey(key) => self.set_delivery_key(id, key),
-            Request::AddCosignature(_) | Request::ConfirmEnd(_) | Request::GetConfirmations(_) => {
-                Err(RefusalCode::BadRequest.into())
-            }
             Request::Deliver(_)
             | Request::ClaimPrekeys(_)
             | Request::PutBlob(_)
             | Request::GetBlob(_)
             | Request::GetOrganisation(_)
+            | Request::AddCosignature(_)
             | Request::GetLogKey(_) => {
                 self.be_anonymous(id)?;
                 match request {
@@ -140,6 +140,7 @@ impl<'a> Step<'a> {
                     Request::ClaimPrekeys(claim) => self.claim_prekeys(&claim),
                     Request::PutBlob(put) => self.put_blob(id, &put),
                     Request::GetBlob(get) => self.get_blob(&get),
+                    Request::AddCosignature(add) => self.add_cosignature(&add),
                     Request::GetLogKey(_) => self.log_key(),
                     _ => self.organisation_document(),
                 }
@@ -171,7 +172,7 @@ impl<'a> Step<'a> {
                 self.set_stage(id, Stage::Anonymous);
                 Ok(())
             }
-            Some(Stage::Mailbox(_) | Stage::Ended { .. }) => Err(RefusalCode::NotAuthorised.into()),
+            Some(Stage::Mailbox(_) | Stage::Ended(_)) => Err(RefusalCode::NotAuthorised.into()),
             Some(Stage::Fresh) | None => Err(Fault::Fatal(RefusalCode::BadRequest)),
         }
     }
@@ -180,7 +181,7 @@ impl<'a> Step<'a> {
     pub(crate) fn reader(&self, id: ConnectionId) -> Result<(MailboxId, Option<Arc<Credential>>), Fault> {
         match self.stage(id) {
             Some(Stage::Mailbox(reader)) => Ok((reader.mailbox, reader.credential.clone())),
-            Some(Stage::Greeted { .. } | Stage::Anonymous | Stage::Ended { .. }) => {
+            Some(Stage::Greeted { .. } | Stage::Anonymous | Stage::Ended(_)) => {
                 Err(RefusalCode::NotAuthorised.into())
             }
             Some(Stage::Fresh) | None => Err(Fault::Fatal(RefusalCode::BadRequest)),
@@ -208,7 +209,7 @@ impl<'a> Step<'a> {
                 reader.credential.as_ref().is_some_and(|credential| now >= credential.not_after())
             }
             Stage::Greeted { .. } => now.since(opened) >= within.saturating_mul(GREETED_FACTOR),
-            Stage::Ended { since, .. } => now.since(*since) >= ENDED_WITHIN,
+            Stage::Ended(ended) => now.since(ended.since) >= ENDED_WITHIN,
             Stage::Anonymous => false,
         };
         let late: Vec<ConnectionId> = self

@@ -294,6 +294,12 @@ pub trait Storage {
     /// Replaces the newest checkpoint.
     fn put_note(&mut self, note: &str) -> Result<(), StorageError>;
 
+    /// Returns what a device has confirmed of its end, as it was put.
+    fn end_confirmation(&self, device: &DeviceId) -> Result<Option<Vec<u8>>, StorageError>;
+
+    /// Keeps what a device has confirmed of its end, for ever; it is called once for a device.
+    fn put_end_confirmation(&mut self, device: &DeviceId, confirmation: &[u8]) -> Result<(), StorageError>;
+
     /// Deletes up to `most` envelopes, delivery ids, blobs and reply mailboxes (with what is in them) each
     /// whose end is not after `now`.
     fn expire(&mut self, now: Timestamp, most: u32) -> Result<(), StorageError>;

@@ -8,4 +8,5 @@ mod log;
 mod login;
 mod mailboxes;
 mod prekeys;
+mod witnesses;
 mod world;

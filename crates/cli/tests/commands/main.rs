@@ -5,6 +5,8 @@ mod authority;
 #[cfg(test)]
 mod bench;
 #[cfg(test)]
+mod confirmations;
+#[cfg(test)]
 mod conversation;
 #[cfg(test)]
 mod devices;
@@ -17,8 +19,12 @@ mod offboarding;
 #[cfg(test)]
 mod refusals;
 #[cfg(test)]
+mod restored;
+#[cfg(test)]
 mod root;
 #[cfg(test)]
 mod serving;
 #[cfg(test)]
 mod support;
+#[cfg(test)]
+mod witness;

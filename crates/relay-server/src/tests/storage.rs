@@ -5,7 +5,7 @@ use std::path::Path;
 
 use chancery_crypto::signature::SigningKey;
 use chancery_identity::log::LeafKind;
-use chancery_identity::{OrgId, Organisation};
+use chancery_identity::{DeviceId, OrgId, Organisation};
 use chancery_relay::{
     BlobId, BlobState, ConnectionId, DeliveryId, Effect, Input, Limits, LogEntry, MailboxId, Relay, Setup,
     Storage, StorageError, conformance,
@@ -139,9 +139,9 @@ fn newer_formats_and_other_organisations_are_refused() {
     let other = SqliteStorage::open(directory.path(), &OrgId::new([2; 32]));
     assert_eq!(other.err(), Some(ServerError::OtherOrganisation));
     let database = rusqlite::Connection::open(directory.path().join("relay.db")).unwrap();
-    database.pragma_update(None, "user_version", 5).unwrap();
+    database.pragma_update(None, "user_version", 6).unwrap();
     let newer = SqliteStorage::open(directory.path(), &ORG);
-    assert_eq!(newer.err(), Some(ServerError::NewerFormat { found: 5, supported: 4 }));
+    assert_eq!(newer.err(), Some(ServerError::NewerFormat { found: 6, supported: 5 }));
     drop(database);
     fs::write(directory.path().join("relay.db"), b"this is no database, it is some text").unwrap();
     let _ = fs::remove_file(directory.path().join("relay.db-wal"));
@@ -155,6 +155,7 @@ fn a_database_of_the_first_format_is_taken_over_and_forgets_the_oldest_deliverie
     transaction(&mut open(directory.path()), |storage| storage.create_mailbox(&mailbox, 6, None));
     let database = rusqlite::Connection::open(directory.path().join("relay.db")).unwrap();
     let first = "ALTER TABLE mailboxes DROP COLUMN removed; DROP TABLE log; DROP TABLE log_note; DROP TABLE delivery_key;
+        DROP TABLE end_confirmations;
         CREATE TABLE relay_record (id INTEGER PRIMARY KEY CHECK (id = 1), sequence INTEGER NOT NULL, record BLOB NOT NULL) STRICT;";
     database.execute_batch(first).unwrap();
     database.pragma_update(None, "user_version", 1).unwrap();
@@ -179,8 +180,12 @@ fn a_database_of_the_first_format_is_taken_over_and_forgets_the_oldest_deliverie
         "R-RELAY-44: a database without a log gets an empty one"
     );
     assert!(storage.delivery_key().unwrap().is_none(), "R-RELAY-59: the desk gives it when it connects");
+    let device = DeviceId::new([1; 16]);
+    transaction(&mut storage, |storage| storage.put_end_confirmation(&device, b"heard"));
     drop(storage);
-    assert!(open(directory.path()).has_delivery(&mailbox, &new).unwrap(), "and opens again");
+    let storage = open(directory.path());
+    assert!(storage.has_delivery(&mailbox, &new).unwrap(), "and opens again");
+    assert_eq!(storage.end_confirmation(&device), Ok(Some(b"heard".to_vec())), "R-RELAY-62");
 }
 
 #[test]
