@@ -68,6 +68,8 @@ pub(crate) fn object(message: &Message, files: &[File]) -> Value {
         "id": hex(&message.id),
         "from": message.from.to_string(),
         "handle": message.handle,
+        "unit": message.unit,
+        "kind": message.kind.name(),
         "conversation": message.conversation.to_string(),
         "sent_at": rfc3339(message.sent_at.as_millis()),
         "text": message.text,

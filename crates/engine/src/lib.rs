@@ -25,6 +25,7 @@ mod engine;
 mod enrolment;
 mod error;
 mod files;
+mod guest;
 mod heal;
 mod log;
 mod messages;
@@ -32,6 +33,7 @@ mod numbers;
 mod peers;
 mod prekeys;
 mod queue;
+mod reach;
 mod receiving;
 mod retention;
 mod seen;
@@ -49,6 +51,7 @@ pub use engine::Engine;
 pub use enrolment::PendingDevice;
 pub use error::EngineError;
 pub use files::waiting_files;
+pub use guest::guest_token;
 pub use log::{
     LogState, LogStatus, check_unlocked, fork_proof, log_size, log_status, log_time, newest_note, policy,
     verify_revoked,

@@ -35,6 +35,7 @@ mod credential;
 pub mod delivery;
 mod directory;
 mod error;
+pub mod guest;
 mod id;
 pub mod log;
 mod login;
@@ -55,6 +56,7 @@ pub use directory::{
     MAX_HANDLE_LEN, MAX_NAME_LEN, NameError, PADDING_STEP, key_epoch,
 };
 pub use error::{IdentityError, LogError};
+pub use guest::{GuestKey, Kind, MAX_REACH};
 pub use id::{DeviceId, IssuerId, MemberId, OrgId};
 pub use login::{login_message, reply_mailbox};
 pub use organisation::{

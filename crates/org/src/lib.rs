@@ -19,7 +19,8 @@
 //!
 //! let desk = Desk::new(acme.desk, public.clone(), now)?;
 //! let (handle, relay) = (Handle::parse("alice")?, public.relay().ok_or("no relay")?);
-//! let invite = Invite { handle: &handle, name: &(&handle).into(), relay, lifetime: DEFAULT_INVITATION_LIFETIME };
+//! let (terms, lifetime) = (Terms::default(), DEFAULT_INVITATION_LIFETIME);
+//! let invite = Invite { handle: &handle, name: &(&handle).into(), relay, lifetime, terms };
 //! let invited = desk.invite(&records, invite, now, &mut rng)?;
 //! records.extend(invited.batch.into_iter().filter_map(|(k, v)| Some((k, v?))));
 //!
@@ -52,6 +53,7 @@ mod devices;
 mod enrolment;
 mod error;
 mod found;
+mod guests;
 mod keys;
 mod link;
 mod log_view;
@@ -85,6 +87,7 @@ pub use devices::{CarriedOut, Reply};
 pub use enrolment::{EnrolError, Enrolment, PendingEnrolment, request, request_by_link};
 pub use error::{AdminError, OrgError};
 pub use found::{CLOCK_TOLERANCE, ISSUER_VALIDITY, NewOrganisation, found};
+pub use guests::{DEFAULT_LIMITED_VALIDITY, DirectoryAccess, Issued, MAX_LIMITED, Terms};
 pub use keys::{AdminKeys, DeskKeys, IssuerKey, RelayPlace, Root};
 pub use link::{InvitationLink, LINK_PREFIX, Link, LinkError, MAX_LINK_LEN};
 pub use log_view::LogView;

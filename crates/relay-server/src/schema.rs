@@ -8,7 +8,7 @@ use rusqlite::{Connection, Transaction};
 use crate::ServerError;
 
 /// The format of the database, in `PRAGMA user_version`.
-const FORMAT: i64 = 3;
+const FORMAT: i64 = 4;
 /// `PRAGMA application_id`: "ChRy".
 const APPLICATION: i64 = 0x4368_5279;
 /// How long a commit waits for somebody who looks at the database with another program.
@@ -51,8 +51,9 @@ CREATE TABLE blobs (
 CREATE INDEX blobs_end ON blobs (expires);
 CREATE TABLE directory (
     entry_id BLOB PRIMARY KEY NOT NULL, version INTEGER NOT NULL, sealed BLOB NOT NULL,
-    sequence INTEGER NOT NULL UNIQUE
+    sequence INTEGER NOT NULL UNIQUE, reader BLOB
 ) STRICT, WITHOUT ROWID;
+CREATE INDEX directory_reader ON directory (reader, sequence);
 ";
 
 /// The organisation's log. What is in a leaf is found at its place in it: kind, subject, object, commitment (R-LOG-2).
@@ -116,6 +117,9 @@ pub(crate) fn prepare(connection: &mut Connection, organisation: &OrgId) -> Resu
             if found < 3 {
                 from_second(&transaction).map_err(broken)?;
             }
+            if found < 4 {
+                from_third(&transaction).map_err(broken)?;
+            }
         }
         _ => return Err(ServerError::NewerFormat { found, supported: FORMAT }),
     }
@@ -131,6 +135,14 @@ fn from_first(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
 /// From format 2: the log. The relay record is an entry of it, and those from before name no log key.
 fn from_second(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
     transaction.execute_batch("DROP TABLE relay_record;")?;
-    transaction.execute_batch(LOG)?;
+    transaction.execute_batch(LOG)
+}
+
+/// From format 3: an entry may be for one guest's device alone.
+fn from_third(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
+    transaction.execute_batch(
+        "ALTER TABLE directory ADD COLUMN reader BLOB;
+        CREATE INDEX directory_reader ON directory (reader, sequence);",
+    )?;
     transaction.pragma_update(None, "user_version", FORMAT)
 }

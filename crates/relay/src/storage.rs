@@ -153,6 +153,19 @@ pub struct DirectoryRow {
     pub sealed: Vec<u8>,
     /// The change that put it there: higher is later.
     pub sequence: u64,
+    /// The guest's device that alone gets it; `None` for what members get.
+    pub reader: Option<DeviceId>,
+}
+
+/// A directory entry to be kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NewEntry<'a> {
+    /// Its version.
+    pub version: u64,
+    /// The ciphertext.
+    pub sealed: &'a [u8],
+    /// The guest's device that alone gets it; `None` for what members get.
+    pub reader: Option<DeviceId>,
 }
 
 /// An entry of the log as it is kept.
@@ -256,12 +269,15 @@ pub trait Storage {
     fn put_directory_entry(
         &mut self,
         entry: &EntryId,
-        version: u64,
-        sealed: &[u8],
+        new: &NewEntry<'_>,
         least: u64,
     ) -> Result<(), StorageError>;
-    /// Returns the entry whose sequence is the lowest above `after`.
-    fn next_directory_entry(&self, after: u64) -> Result<Option<DirectoryRow>, StorageError>;
+    /// Returns, of the entries for this reader, the one whose sequence is the lowest above `after`.
+    fn next_directory_entry(
+        &self,
+        after: u64,
+        reader: Option<&DeviceId>,
+    ) -> Result<Option<DirectoryRow>, StorageError>;
 
     /// Puts an entry at the end of the log; `index` is the number of entries before it.
     fn log_append(&mut self, index: u64, entry: &LogEntry) -> Result<(), StorageError>;

@@ -161,7 +161,13 @@ impl World {
         let handle = Handle::parse(handle).expect("a good handle");
         let name = DisplayName::parse(handle.as_str()).expect("a good name");
         let relay = self.organisation.relay().expect("recorded");
-        let invite = Invite { handle: &handle, name: &name, relay, lifetime: Duration::from_secs(3600) };
+        let invite = Invite {
+            handle: &handle,
+            name: &name,
+            relay,
+            lifetime: Duration::from_secs(3600),
+            terms: chancery_org::Terms::default(),
+        };
         let invited =
             self.desk.invite(&self.desk_disk, invite, self.now, self.rng.as_mut()).expect("a free handle");
         commit(&mut self.desk_disk, invited.batch);

@@ -1,7 +1,7 @@
 //! What an administrator does with keys that are at hand: ends, policy, successions.
 
 use chancery::organisation::{
-    Administrator, OffboardingPlan, OffboardingReport, OffboardingStep, Policy, SignedWith,
+    Administrator, Issued, OffboardingPlan, OffboardingReport, OffboardingStep, Policy, SignedWith,
 };
 use chancery::{Error, ErrorCode, KeySource};
 use serde_json::{Value, json};
@@ -50,12 +50,13 @@ pub(super) async fn offboard(args: &OffboardArgs, output: Output) -> Result<(), 
         let object = json!({"dry_run": true, "would_end": plan_object(&plan)});
         return output.result(&object, || {
             format!(
-                "would end {} ({}): {} devices, {} open invitations; the handle becomes free{}",
+                "would end {} ({}): {} devices, {} open invitations; the handle becomes free{}{}",
                 plan.handle,
                 plan.member_id,
                 plan.device_ids.len(),
                 plan.invitations,
-                issuers_text(&plan)
+                issuers_text(&plan),
+                issued_text(&plan)
             )
         });
     }
@@ -222,7 +223,27 @@ fn plan_object(plan: &OffboardingPlan) -> Value {
         "devices": plan.device_ids.iter().map(ToString::to_string).collect::<Vec<_>>(),
         "invitations": plan.invitations,
         "issuers": plan.issuer_ids.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "issued": issued_object(plan),
     })
+}
+
+/// Guests and bots that end with the member.
+fn issued_object(plan: &OffboardingPlan) -> Value {
+    let one = |issued: &Issued| {
+        json!({
+            "handle": issued.handle,
+            "member": issued.member_id.to_string(),
+            "kind": issued.kind.name(),
+        })
+    };
+    plan.issued.iter().map(one).collect()
+}
+
+fn issued_text(plan: &OffboardingPlan) -> String {
+    let line = |issued: &Issued| {
+        format!("\n  {} {}: ends with them, nobody else is within reach", issued.kind.name(), issued.handle)
+    };
+    plan.issued.iter().map(line).collect()
 }
 
 fn devices_object(devices: &[chancery::DeviceId]) -> Value {
@@ -246,6 +267,7 @@ fn report_object(report: &OffboardingReport) -> Value {
         "directory_published": report.is_published,
         "devices": devices_object(&plan.device_ids),
         "issuers": plan.issuer_ids.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "issued": issued_object(plan),
         "complete": report.is_complete(),
     })
 }
@@ -284,7 +306,7 @@ fn report_text(report: &OffboardingReport) -> String {
     for device in &plan.device_ids {
         lines.push(format!("  device {device}: wiping is not confirmed: {NOT_CONFIRMED}"));
     }
-    lines.join("\n") + &issuers_text(plan)
+    lines.join("\n") + &issuers_text(plan) + &issued_text(plan)
 }
 
 fn step_text(step: OffboardingStep) -> String {
