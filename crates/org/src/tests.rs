@@ -22,6 +22,7 @@ mod books;
 mod devices;
 mod enrol;
 mod founding;
+mod guests;
 mod standing;
 mod tree;
 
