@@ -249,9 +249,8 @@ type ListedTerms = (Kind, Vec<String>, Option<Duration>);
 /// Reads kind, reach and days of a line.
 fn terms(kind: &str, reach: &str, days: &str) -> Result<ListedTerms, String> {
     let kinds = [Kind::Person, Kind::Guest, Kind::Bot, Kind::GuestBot];
-    let kind = match kinds.into_iter().find(|known| known.name() == kind || kind.is_empty()) {
-        Some(kind) => kind,
-        None => return Err(format!("{} is no kind: member, guest, bot or guest-bot", shown(kind))),
+    let Some(kind) = kinds.into_iter().find(|known| known.name() == kind || kind.is_empty()) else {
+        return Err(format!("{} is no kind: member, guest, bot or guest-bot", shown(kind)));
     };
     let reach: Vec<String> = reach.split_whitespace().map(str::to_owned).collect();
     if let Some(bad) = reach.iter().find(|handle| Handle::parse(handle).is_err()) {

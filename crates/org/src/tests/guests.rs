@@ -4,9 +4,11 @@ use super::*;
 use crate::guests::{DEFAULT_LIMITED_VALIDITY, DirectoryAccess};
 use crate::{CREDENTIAL_VALIDITY, OffboardingPlan, Terms};
 use alloc::string::String;
+use chancery_crypto::secret::{Secret, SecretBytes};
 use chancery_identity::delivery::{BLOB_TOKEN_NAME, DeliveryKey};
 use chancery_identity::guest::{GuestPart, part_id};
 use chancery_identity::{Capabilities, DeviceId, Kind, MemberId};
+use chancery_wire::encode;
 use chancery_wire::records::Records;
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
@@ -243,4 +245,48 @@ fn a_relay_that_lost_it_gets_what_guests_were_told_again_r_org_53() {
     let again = world.desk.catch_up(&world.store, world.now, &mut *world.rng).unwrap().unwrap();
     apply(&mut world.store, &again);
     assert_eq!(world.handles(&carol), ["alice", "carol"]);
+}
+
+#[test]
+fn a_guest_takes_no_key_of_the_directory_and_a_member_none_of_a_guest_r_org_11() {
+    let mut world = World::new(158);
+    let alice = world.person("alice");
+    let terms = Terms { kind: Kind::Guest, reach: &[alice], ..Terms::default() };
+    let link = world.try_invite_as("carol", terms).unwrap();
+    apply(&mut world.store, &link.batch);
+    let (link, keys) = (link.link, world.device());
+    let guest = world.enrol(&link, &keys).unwrap().credential.signed().clone();
+    let (bob_link, bob_keys) = (world.invite("bob"), world.device());
+    let bob = world.enrol(&bob_link, &bob_keys).unwrap().credential.signed().clone();
+    let of_guest = proto::Enrolled {
+        credential: Some(guest),
+        handle: "carol".into(),
+        name: "Carol".into(),
+        organisation_name: "Acme".into(),
+        guest_key: [1; 32].to_vec(),
+        ..Default::default()
+    };
+    let tree = proto::Enrolled {
+        directory_key: [1; 32].to_vec(),
+        key_epoch: 1,
+        key_path: [2; 22 * 32].to_vec(),
+        ..of_guest.clone()
+    };
+    let of_member = proto::Enrolled { credential: Some(bob), guest_key: Vec::new(), ..tree.clone() };
+    let mut takes = |enrolled: proto::Enrolled, by_guest: bool| {
+        let (link, keys) = if by_guest { (&link, &keys) } else { (&bob_link, &bob_keys) };
+        let pending = world.request(link, keys);
+        let outcome = Some(proto::enrolment_answer::Outcome::Enrolled(enrolled));
+        let content = SecretBytes::new(encode(&proto::EnrolmentAnswer { outcome }));
+        let key = Secret::from_slice(&pending.to_secret_bytes().expose()[17..49]).unwrap();
+        let reply = crate::channel::seal_answer(&key, &content, &mut *world.rng).unwrap();
+        pending.complete(&world.public, keys, &reply, NOW).is_ok()
+    };
+    assert!(takes(of_guest.clone(), true));
+    assert!(takes(of_member.clone(), false));
+    assert!(!takes(tree, true));
+    assert!(!takes(proto::Enrolled { slot: 1, ..of_guest.clone() }, true));
+    assert!(!takes(proto::Enrolled { guest_key: [1; 31].to_vec(), ..of_guest.clone() }, true));
+    assert!(!takes(proto::Enrolled { guest_key: Vec::new(), ..of_guest }, true));
+    assert!(!takes(proto::Enrolled { guest_key: [1; 32].to_vec(), ..of_member }, false));
 }

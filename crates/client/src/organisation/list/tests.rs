@@ -20,7 +20,7 @@ fn people(text: &str) -> Vec<String> {
             "{} {}|{name}|{}",
             person.line,
             person.handle,
-            person.unit.as_ref().map(chancery_identity::DisplayName::as_str).unwrap_or("-")
+            person.unit.as_ref().map_or("-", DisplayName::as_str)
         )
     };
     list.0.iter().map(shown).collect()
