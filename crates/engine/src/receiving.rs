@@ -114,7 +114,7 @@ enum Unread {
     Expired { device: DeviceId, member: MemberId },
 }
 
-/// Refuses what may not be taken from a device, by what is known of it (R-ENGINE-57, R-ENGINE-58).
+/// Refuses what may not be taken from a device, by what is known of it (R-ENGINE-56, R-ENGINE-59).
 const fn refused(relation: Relation, member: MemberId) -> Option<Unread> {
     match relation {
         Relation::Within => None,

@@ -77,7 +77,8 @@ pub(crate) fn leave(
 ) -> Result<Refreshed, OrgError> {
     let mut changed = BTreeSet::new();
     for device in devices {
-        // A guest's device has no place: the directory key changes all the same, and with it all delivery tokens.
+        // A guest's device has no place: the directory key changes all the same, and with it all delivery tokens
+        // (R-ORG-55).
         let Some(slot) = state::slot(records, device.as_bytes())? else { continue };
         state::delete_slot(batch, device);
         state::delete_node(batch, Node::above(slot, 0));

@@ -25,7 +25,7 @@ fn message(outcome: Outcome) -> Value {
 }
 
 #[test]
-fn a_guest_and_bots_join_write_within_their_reach_and_go_r_org_50_r_org_54() {
+fn a_guest_and_bots_join_write_within_their_reach_and_go_r_org_54_r_engine_61() {
     let company = Company::open();
     company.member("alice");
     company.member("bob");
