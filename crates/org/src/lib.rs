@@ -4,7 +4,7 @@
 //! use std::collections::BTreeMap;
 //! use chancery_crypto::{rng::seeded, signature::SigningKey};
 //! use chancery_identity::{DeviceKeys, DisplayName, Handle, Organisation};
-//! use chancery_org::{DEFAULT_INVITATION_LIFETIME, Desk, Invite, RelayPlace, found, request};
+//! use chancery_org::{DEFAULT_INVITATION_LIFETIME, Desk, Invite, RelayPlace, Terms, found, request};
 //! use chancery_wire::{Timestamp, Unverified};
 //!
 //! let (now, mut rng) = (Timestamp::from_millis(1_700_000_000_000), seeded([1; 32]));
