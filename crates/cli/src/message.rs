@@ -1,7 +1,6 @@
 //! A message as it is printed: one JSON object, or a line for people.
 
-use chancery::organisation::Kind;
-use chancery::{Error, Message, MessageState};
+use chancery::{Error, Kind, Message, MessageState};
 use indicatif::HumanBytes;
 use serde_json::{Value, json};
 

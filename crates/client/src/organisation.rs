@@ -31,8 +31,7 @@ use crate::error::{Error, ErrorCode, file};
 use crate::home::{create_private_dir, hex};
 
 pub use administrator::{Administrator, NewIssuer, RootFile, SignedWith};
-pub use chancery_identity::Kind;
-pub use chancery_identity::{Capabilities, IssuerId, Policy};
+pub use chancery_identity::{Capabilities, IssuerId, Kind, Policy};
 pub use chancery_org::{
     ActFault, DEFAULT_INVITATION_LIFETIME, Issued, IssuerInfo, OffboardingPlan, OffboardingReport,
     OffboardingStep, RecordedAct, capability_names, parse_capabilities,

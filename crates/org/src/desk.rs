@@ -182,7 +182,13 @@ impl Desk {
             ..terms
         };
         state::put_member(&mut batch, &member_id, &member);
-        self.record_invitation((records, &mut batch), ("invite", invite, member_id), now, rng)?;
+        let action = match invite.terms.kind {
+            Kind::Person => "invite",
+            Kind::Guest => "invite guest",
+            Kind::Bot => "invite bot",
+            Kind::GuestBot => "invite guest bot",
+        };
+        self.record_invitation((records, &mut batch), (action, invite, member_id), now, rng)?;
         Ok(Invited { link, member_id, batch })
     }
 

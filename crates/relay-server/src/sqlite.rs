@@ -473,7 +473,6 @@ impl Storage for SqliteStorage {
         after: u64,
         reader: Option<&DeviceId>,
     ) -> Result<Option<DirectoryRow>, StorageError> {
-        // `IS` also where there is no reader; each way is served by an index.
         let sql = "SELECT entry_id, version, sealed, sequence, reader FROM directory
             WHERE reader IS ?2 AND sequence > ?1 ORDER BY sequence LIMIT 1";
         self.row(sql, params![integer(after), reader.map(DeviceId::as_bytes)], directory_row)

@@ -69,6 +69,12 @@ fn a_guest_and_bots_join_write_within_their_reach_and_go_r_org_54_r_engine_61() 
     let heard = company.command("alice", &["receive"]).lines;
     assert_eq!((&heard[0]["event"], &heard[1]["text"]), (&"device-added".into(), &"from my phone".into()));
 
+    crate::devices::second(&company, "carol", "carol3");
+    company.command("carol3", &["send", "bob", "hello"]).fails(3, "unknown-recipient", false);
+    company.command("carol3", &["send", "alice", "from my tablet"]).ok();
+    let heard = company.command("alice", &["receive"]).lines;
+    assert_eq!((&heard[1]["text"], &heard[1]["kind"]), (&"from my tablet".into(), &"guest".into()));
+
     let (org, key) = (company.at("org"), company.at("org.key"));
     let offboard = |more: &[&str]| {
         let fixed = ["org", "offboard", "alice", "--dir", &org, "--key-file", &key, "--json"];
