@@ -6,6 +6,7 @@
 
 mod administrator;
 mod desk;
+mod inviting;
 mod list;
 mod log;
 mod log_key;
@@ -31,12 +32,13 @@ use crate::error::{Error, ErrorCode, file};
 use crate::home::{create_private_dir, hex};
 
 pub use administrator::{Administrator, NewIssuer, RootFile, SignedWith};
-pub use chancery_identity::{Capabilities, IssuerId, Policy, Witnesses};
+pub use chancery_identity::{Capabilities, IssuerId, Kind, Policy, Witnesses};
 pub use chancery_org::{
-    ActFault, ConfirmedEnd, DEFAULT_INVITATION_LIFETIME, IssuerInfo, OffboardingPlan, OffboardingReport,
-    OffboardingStep, RecordedAct, capability_names, parse_capabilities,
+    ActFault, ConfirmedEnd, DEFAULT_INVITATION_LIFETIME, Issued, IssuerInfo, OffboardingPlan,
+    OffboardingReport, OffboardingStep, RecordedAct, capability_names, parse_capabilities,
 };
 pub use desk::serve;
+pub use inviting::{MAX_DAYS, Wanted, invite_as};
 pub use list::{
     ListError, ListFault, Listed, ListedState, MAX_LIST_LEN, MAX_PEOPLE, PeopleList, compare_list, conflicts,
     invite_list,
@@ -377,12 +379,7 @@ pub fn invite(
     name: Option<&str>,
     valid: Duration,
 ) -> Result<Invited, Error> {
-    let handle = Handle::parse(handle).map_err(|_| ErrorCode::NameNotAllowed)?;
-    let name = DisplayName::parse(name.unwrap_or(handle.as_str())).map_err(|_| ErrorCode::NameNotAllowed)?;
-    with_desk(dir, key, |desk, records, relay| {
-        let wanted = chancery_org::Invite { handle: &handle, name: &name, relay, lifetime: valid };
-        desk.invite(records, wanted, clock::now(), &mut clock::rng()?).map_err(|error| org_error(&error))
-    })
+    invite_as(dir, key, &Wanted { handle, name, ..Wanted::default() }, valid)
 }
 
 /// Invites another device of a member: a link that works once, for `valid`.
@@ -395,7 +392,8 @@ pub fn invite_device(dir: &Path, key: &KeySource, handle: &str, valid: Duration)
     let handle = Handle::parse(handle).map_err(|_| ErrorCode::NameNotAllowed)?;
     let name = DisplayName::from(&handle);
     with_desk(dir, key, |desk, records, relay| {
-        let wanted = chancery_org::Invite { handle: &handle, name: &name, relay, lifetime: valid };
+        let terms = chancery_org::Terms::default();
+        let wanted = chancery_org::Invite { handle: &handle, name: &name, relay, lifetime: valid, terms };
         desk.invite_device(records, wanted, clock::now(), &mut clock::rng()?).map_err(|error| match error {
             OrgError::NotAMember => Error::with(ErrorCode::UnknownRecipient, handle.as_str()),
             error => org_error(&error),
@@ -433,6 +431,9 @@ fn org_error(error: &OrgError) -> Error {
         OrgError::PolicyOutOfRange => ErrorCode::PolicyOutOfRange.into(),
         OrgError::NotAMember => ErrorCode::UnknownRecipient.into(),
         OrgError::UnknownDevice => ErrorCode::DeviceUnknown.into(),
+        OrgError::ReachOutOfRange => ErrorCode::ReachNotAllowed.into(),
+        OrgError::ValidityOutOfRange => ErrorCode::ValidityNotAllowed.into(),
+        OrgError::TooManyLimited => ErrorCode::TooManyGuests.into(),
         _ => Error::with(ErrorCode::Internal, error.to_string()),
     }
 }

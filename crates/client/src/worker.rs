@@ -204,6 +204,16 @@ fn write_down(notice: Notice) {
             tracing::warn!(code, %member, %device, "a device showed a credential that is not in the log");
             return;
         }
+        Notice::OutOfReach { member } => {
+            let code = ErrorCode::OutOfReach.name();
+            tracing::warn!(code, %member, "a message from somebody out of reach was dropped");
+            return;
+        }
+        Notice::CredentialExpired { member, device } => {
+            let code = ErrorCode::CredentialExpired.name();
+            tracing::warn!(code, %member, %device, "a message of a device whose credential has expired was dropped");
+            return;
+        }
         Notice::LogAging => {
             tracing::warn!("the organisation's log was not heard of for long");
             return;

@@ -63,6 +63,8 @@ labels! {
     HASH_DIRECTORY_CHAIN = "hash directory key chain";
     /// Name under which an update of the directory key is published.
     HASH_DIRECTORY_UPDATE = "hash directory key update id";
+    /// Directory: name of what a guest's device is told of one member.
+    HASH_GUEST_DIRECTORY = "hash guest directory";
 
     /// Root signs an issuer's certificate.
     SIGN_ISSUER = "sign issuer";

@@ -227,6 +227,19 @@ pub enum Notice {
         /// The member whom the credential names.
         member: MemberId,
     },
+    /// Somebody wrote who is out of reach, or showed a credential of another kind than the directory says: nothing was
+    /// taken from them.
+    OutOfReach {
+        /// The member.
+        member: MemberId,
+    },
+    /// A device wrote whose credential has expired: nothing was taken from it.
+    CredentialExpired {
+        /// The device.
+        device: DeviceId,
+        /// Its member.
+        member: MemberId,
+    },
     /// The log has ended a member. What waited for them has failed.
     MemberLeft {
         /// The member.

@@ -26,6 +26,7 @@ mod engine;
 mod enrolment;
 mod error;
 mod files;
+mod guest;
 mod heal;
 mod log;
 mod messages;
@@ -33,6 +34,7 @@ mod numbers;
 mod peers;
 mod prekeys;
 mod queue;
+mod reach;
 mod receiving;
 mod relays;
 mod retention;
@@ -51,6 +53,7 @@ pub use engine::Engine;
 pub use enrolment::PendingDevice;
 pub use error::EngineError;
 pub use files::waiting_files;
+pub use guest::guest_token;
 pub use log::{
     LogState, LogStatus, check_unlocked, fork_proof, has_left, is_time_due, log_size, log_status, log_time,
     newest_note, policy, verify_revoked,

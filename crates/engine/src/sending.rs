@@ -25,6 +25,7 @@ use crate::messages::append_message;
 use crate::numbers;
 use crate::peers::{self, Origin};
 use crate::queue::Queue;
+use crate::reach::{self, Relation};
 use crate::tables::{OUTBOX, save};
 use crate::target;
 
@@ -70,7 +71,7 @@ pub(crate) fn send(
     rng: &mut dyn CryptoRng,
 ) -> Result<(), EngineError> {
     let own = device.member_id();
-    let recipients = recipients(device, records, &draft.to)?;
+    let recipients = recipients(device, records, &draft.to, now)?;
     if is_full(records)? {
         return Err(EngineError::QueueFull);
     }
@@ -111,8 +112,19 @@ fn recipients(
     device: &Device,
     records: &dyn Records,
     to: &MemberId,
+    now: Timestamp,
 ) -> Result<Vec<(DeviceId, bool)>, EngineError> {
     let own = device.member_id();
+    match reach::with_member(device, records, to)? {
+        Relation::Within => {}
+        Relation::Outside => return Err(EngineError::OutOfReach),
+        Relation::Unknown if directory::member(records, to)?.is_none() => {
+            return Err(EngineError::UnknownRecipient);
+        }
+        // One's own entry has not come yet.
+        Relation::Unknown => return Err(EngineError::OutdatedRecipient),
+    }
+    let mut has_expired = false;
     let mut recipients = Vec::new();
     for member_id in [Some(*to), (*to != own).then_some(own)].into_iter().flatten() {
         let Some(member) = directory::member(records, &member_id)? else { continue };
@@ -125,7 +137,12 @@ fn recipients(
             continue;
         }
         for id in member.device_ids {
-            if id != device.device_id() && directory::is_recipient(records, (&member_id, &id))? {
+            if id == device.device_id() || !directory::is_recipient(records, (&member_id, &id))? {
+                continue;
+            }
+            if peers::is_expired(records, &id, now)? {
+                has_expired = true;
+            } else {
                 recipients.push((id, member_id == own));
             }
         }
@@ -134,7 +151,7 @@ fn recipients(
         }
     }
     if recipients.is_empty() || (*to != own && recipients.iter().all(|(_, copy)| *copy)) {
-        return Err(EngineError::UnknownRecipient);
+        return Err(if has_expired { EngineError::Expired } else { EngineError::UnknownRecipient });
     }
     Ok(recipients)
 }
@@ -177,6 +194,9 @@ fn may_seal(
     content: &Content,
     now: Timestamp,
 ) -> Result<bool, EngineError> {
+    if peers::is_expired(records, recipient.1, now)? {
+        return Ok(false);
+    }
     if is_note(content) {
         return log::vouches_for(records, recipient);
     }
@@ -349,6 +369,7 @@ fn usable_session(
 
 /// Seals a waiting item with the session that exists by now.
 pub(crate) fn seal_waiting(
+    device: &Device,
     records: &mut Overlay<'_>,
     item: u64,
     now: Timestamp,
@@ -360,7 +381,14 @@ pub(crate) fn seal_waiting(
         return Ok(());
     };
     let content = content_of(records, &stored, &recipient)?;
-    if !may_seal(records, (&peers::peer_member(records, &recipient)?, &recipient), &content, now)? {
+    let member = peers::peer_member(records, &recipient)?;
+    if reach::with_member(device, records, &member)? == Relation::Outside {
+        return Err(EngineError::OutOfReach);
+    }
+    if peers::is_expired(records, &recipient, now)? {
+        return Err(EngineError::Expired);
+    }
+    if !may_seal(records, (&member, &recipient), &content, now)? {
         let state = log::state_now(records, now)?;
         return Err(if state.allows_sealing() { EngineError::NotVouched } else { EngineError::Log(state) });
     }
@@ -379,7 +407,7 @@ pub(crate) fn take_bundle(
 ) -> Result<Vec<Effect>, EngineError> {
     let Some((mut stored, recipient)) = waiting(records, item)? else { return Ok(Vec::new()) };
     if usable_session(records, &recipient, stored.healing_since)?.is_some() {
-        seal_waiting(records, item, now, rng)?;
+        seal_waiting(me.device, records, item, now, rng)?;
         return Ok(Vec::new());
     }
     let state = log::state_now(records, now)?;
@@ -403,6 +431,11 @@ pub(crate) fn take_bundle(
     if !directory::is_recipient(records, (&member, &recipient))? {
         return Err(EngineError::NotVouched);
     }
+    if reach::with_credential(me.device, records, bundle.credential())? != Relation::Within {
+        return Ok(
+            [Effect::Notify(Notice::OutOfReach { member }), Effect::Notify(Notice::BundleRejected)].into()
+        );
+    }
     if bundle.is_recorded() && peers::peer(records, &recipient)?.guessing && stored.healing_since != 0 {
         put_off(records, (item, &stored), &recipient, now)?;
         return Ok(Vec::new());
@@ -421,6 +454,7 @@ pub(crate) fn take_bundle(
     let (healing, begun_at) = (stored.healing_since != 0, content.begun_at);
     let origin = Origin { began_here: true, healing, begun_at };
     peers::add_session(records, &initiated.session, (&member, origin), now)?;
+    peers::holds_until(records, &recipient, bundle.credential().not_after())?;
     stored.step = Some(sealed(initiated.envelope, &initiated.session, rng));
     store_sealed(records, item, &recipient, &stored)?;
     Ok(Vec::new())

@@ -37,6 +37,7 @@ pub mod delivery;
 mod directory;
 mod ending;
 mod error;
+pub mod guest;
 mod id;
 pub mod log;
 mod login;
@@ -59,6 +60,7 @@ pub use directory::{
 };
 pub use ending::{confirm_end, verify_end_confirmation};
 pub use error::{IdentityError, LogError};
+pub use guest::{GuestKey, Kind, MAX_REACH};
 pub use id::{DeviceId, IssuerId, MemberId, OrgId};
 pub use login::{login_message, reply_mailbox};
 pub use organisation::{

@@ -10,7 +10,7 @@ use crate::ServerError;
 use crate::sqlite::number;
 
 /// The format of the database, in `PRAGMA user_version`.
-const FORMAT: i64 = 5;
+const FORMAT: i64 = 6;
 /// `PRAGMA application_id`: "ChRy".
 const APPLICATION: i64 = 0x4368_5279;
 /// How long a commit waits for somebody who looks at the database with another program.
@@ -53,8 +53,9 @@ CREATE TABLE blobs (
 CREATE INDEX blobs_end ON blobs (expires);
 CREATE TABLE directory (
     entry_id BLOB PRIMARY KEY NOT NULL, version INTEGER NOT NULL, sealed BLOB NOT NULL,
-    sequence INTEGER NOT NULL UNIQUE
+    sequence INTEGER NOT NULL UNIQUE, reader BLOB
 ) STRICT, WITHOUT ROWID;
+CREATE INDEX directory_reader ON directory (reader, sequence);
 ";
 
 /// The organisation's log. What is in a leaf is found at its place in it: kind, subject, object, commitment (R-LOG-2).
@@ -144,6 +145,9 @@ pub(crate) fn prepare(connection: &mut Connection, organisation: &OrgId) -> Resu
             if found < 5 {
                 from_fourth(&transaction).map_err(broken)?;
             }
+            if found < 6 {
+                from_fifth(&transaction).map_err(broken)?;
+            }
         }
         _ => return Err(ServerError::NewerFormat { found, supported: FORMAT }),
     }
@@ -169,7 +173,15 @@ fn from_third(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
 
 /// From format 4: what ended devices have confirmed.
 fn from_fourth(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
-    transaction.execute_batch(CONFIRMATIONS)?;
+    transaction.execute_batch(CONFIRMATIONS)
+}
+
+/// From format 5: an entry may be for one guest's device alone.
+fn from_fifth(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
+    transaction.execute_batch(
+        "ALTER TABLE directory ADD COLUMN reader BLOB;
+        CREATE INDEX directory_reader ON directory (reader, sequence);",
+    )?;
     transaction.pragma_update(None, "user_version", FORMAT)
 }
 

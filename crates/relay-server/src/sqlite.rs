@@ -8,8 +8,8 @@ use chancery_identity::delivery::DeliveryKey;
 use chancery_identity::log::LeafKind;
 use chancery_identity::{DeviceId, MemberId, OrgId};
 use chancery_relay::{
-    BlobId, BlobState, DeliveryId, DirectoryRow, EntryId, LogEntry, Mailbox, MailboxId, PrekeyBatch,
-    PrekeyPair, Storage, StorageError, Totals,
+    BlobId, BlobState, DeliveryId, DirectoryRow, EntryId, LogEntry, Mailbox, MailboxId, NewEntry,
+    PrekeyBatch, PrekeyPair, Storage, StorageError, Totals,
 };
 use chancery_wire::Timestamp;
 use rusqlite::{Connection, ErrorCode, OptionalExtension as _, Params, Row, params};
@@ -442,7 +442,7 @@ impl Storage for SqliteStorage {
     }
 
     fn directory_entry(&self, entry: &EntryId) -> Result<Option<DirectoryRow>, StorageError> {
-        let sql = "SELECT entry_id, version, sealed, sequence FROM directory WHERE entry_id = ?1";
+        let sql = "SELECT entry_id, version, sealed, sequence, reader FROM directory WHERE entry_id = ?1";
         self.row(sql, [entry.as_bytes()], directory_row)
     }
 
@@ -454,25 +454,30 @@ impl Storage for SqliteStorage {
     fn put_directory_entry(
         &mut self,
         entry: &EntryId,
-        version: u64,
-        sealed: &[u8],
+        new: &NewEntry<'_>,
         least: u64,
     ) -> Result<(), StorageError> {
+        let reader = new.reader.map(|reader| *reader.as_bytes());
         let held = "SELECT 1 FROM directory WHERE entry_id = ?1";
         let is_new = self.row(held, [entry.as_bytes()], |_| Ok(()))?.is_none();
-        let sql = "INSERT INTO directory (entry_id, version, sealed, sequence)
-            VALUES (?1, ?2, ?3, max((SELECT coalesce(max(sequence), 0) + 1 FROM directory), ?4))
+        let sql = "INSERT INTO directory (entry_id, version, sealed, reader, sequence)
+            VALUES (?1, ?2, ?3, ?4, max((SELECT coalesce(max(sequence), 0) + 1 FROM directory), ?5))
             ON CONFLICT (entry_id) DO UPDATE SET version = excluded.version, sealed = excluded.sealed,
-            sequence = excluded.sequence";
-        self.change(sql, params![entry.as_bytes(), integer(version), sealed, integer(least)])?;
+            reader = excluded.reader, sequence = excluded.sequence";
+        let row = params![entry.as_bytes(), integer(new.version), new.sealed, reader, integer(least)];
+        self.change(sql, row)?;
         self.totals.directory_entries = self.totals.directory_entries.saturating_add(u64::from(is_new));
         Ok(())
     }
 
-    fn next_directory_entry(&self, after: u64) -> Result<Option<DirectoryRow>, StorageError> {
-        let sql = "SELECT entry_id, version, sealed, sequence FROM directory WHERE sequence > ?1
-            ORDER BY sequence LIMIT 1";
-        self.row(sql, [integer(after)], directory_row)
+    fn next_directory_entry(
+        &self,
+        after: u64,
+        reader: Option<&DeviceId>,
+    ) -> Result<Option<DirectoryRow>, StorageError> {
+        let sql = "SELECT entry_id, version, sealed, sequence, reader FROM directory
+            WHERE reader IS ?2 AND sequence > ?1 ORDER BY sequence LIMIT 1";
+        self.row(sql, params![integer(after), reader.map(DeviceId::as_bytes)], directory_row)
     }
 
     fn delivery_key(&self) -> Result<Option<DeliveryKey>, StorageError> {
@@ -560,6 +565,7 @@ fn directory_row(row: &Row<'_>) -> rusqlite::Result<DirectoryRow> {
         version: number(row, 1)?,
         sealed: row.get(2)?,
         sequence: number(row, 3)?,
+        reader: row.get::<_, Option<[u8; 16]>>(4)?.map(DeviceId::new),
     })
 }
 

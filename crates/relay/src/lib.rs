@@ -60,6 +60,6 @@ mod tests;
 pub use limits::{Limits, Rate};
 pub use relay::{ConnectionId, Effect, Input, Relay, Setup, StartError};
 pub use storage::{
-    BlobId, BlobState, DeliveryId, DirectoryRow, EntryId, LogEntry, MAX_NUMBER, Mailbox, MailboxId,
+    BlobId, BlobState, DeliveryId, DirectoryRow, EntryId, LogEntry, MAX_NUMBER, Mailbox, MailboxId, NewEntry,
     PrekeyBatch, PrekeyPair, Storage, StorageError, Totals,
 };

@@ -15,7 +15,7 @@ use crate::step::Step;
 use crate::storage::MailboxId;
 
 impl Step<'_> {
-    /// R-RELAY-6, R-RELAY-7, R-RELAY-49, R-RELAY-50, R-RELAY-67. Whatever is wrong, the answer is the same and the connection ends, so that a
+    /// R-RELAY-6, R-RELAY-7, R-RELAY-49, R-RELAY-50, R-RELAY-61, R-RELAY-67. Whatever is wrong, the answer is the same and the connection ends, so that a
     /// challenge is answered once at most (R-RELAY-8).
     pub(crate) fn login(&mut self, id: ConnectionId, login: proto::Login) -> Answer {
         let challenge = match self.stage(id) {

@@ -13,8 +13,8 @@ use chancery_identity::{DeviceId, MemberId};
 use chancery_wire::Timestamp;
 
 use crate::storage::{
-    BlobId, BlobState, DeliveryId, DirectoryRow, EntryId, LogEntry, Mailbox, MailboxId, PrekeyBatch,
-    PrekeyPair, Storage, StorageError, Totals,
+    BlobId, BlobState, DeliveryId, DirectoryRow, EntryId, LogEntry, Mailbox, MailboxId, NewEntry,
+    PrekeyBatch, PrekeyPair, Storage, StorageError, Totals,
 };
 
 /// Keeps everything in maps. It survives the relay that used it, which is how a simulation restarts one.
@@ -277,18 +277,23 @@ impl Storage for MemoryStorage {
     fn put_directory_entry(
         &mut self,
         entry: &EntryId,
-        version: u64,
-        sealed: &[u8],
+        new: &NewEntry<'_>,
         least: u64,
     ) -> Result<(), StorageError> {
+        let NewEntry { version, sealed, reader } = *new;
         let sequence = self.directory_sequence()?.saturating_add(1).max(least);
-        let row = DirectoryRow { entry_id: *entry, version, sealed: sealed.to_vec(), sequence };
+        let row = DirectoryRow { entry_id: *entry, version, sealed: sealed.to_vec(), sequence, reader };
         self.directory.put(*entry, row);
         Ok(())
     }
 
-    fn next_directory_entry(&self, after: u64) -> Result<Option<DirectoryRow>, StorageError> {
-        let later = self.directory.rows.values().filter(|row| row.sequence > after);
+    fn next_directory_entry(
+        &self,
+        after: u64,
+        reader: Option<&DeviceId>,
+    ) -> Result<Option<DirectoryRow>, StorageError> {
+        let rows = self.directory.rows.values();
+        let later = rows.filter(|row| row.sequence > after && row.reader.as_ref() == reader);
         Ok(later.min_by_key(|row| row.sequence).cloned())
     }
 

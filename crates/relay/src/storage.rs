@@ -154,6 +154,19 @@ pub struct DirectoryRow {
     pub sealed: Vec<u8>,
     /// The change that put it there: higher is later.
     pub sequence: u64,
+    /// The guest's device that alone gets it; `None` for what members get.
+    pub reader: Option<DeviceId>,
+}
+
+/// A directory entry to be kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NewEntry<'a> {
+    /// Its version.
+    pub version: u64,
+    /// The ciphertext.
+    pub sealed: &'a [u8],
+    /// The guest's device that alone gets it; `None` for what members get.
+    pub reader: Option<DeviceId>,
 }
 
 /// An entry of the log as it is kept.
@@ -257,12 +270,15 @@ pub trait Storage {
     fn put_directory_entry(
         &mut self,
         entry: &EntryId,
-        version: u64,
-        sealed: &[u8],
+        new: &NewEntry<'_>,
         least: u64,
     ) -> Result<(), StorageError>;
-    /// Returns the entry whose sequence is the lowest above `after`.
-    fn next_directory_entry(&self, after: u64) -> Result<Option<DirectoryRow>, StorageError>;
+    /// Returns, of the entries for this reader, the one whose sequence is the lowest above `after`.
+    fn next_directory_entry(
+        &self,
+        after: u64,
+        reader: Option<&DeviceId>,
+    ) -> Result<Option<DirectoryRow>, StorageError>;
 
     /// Returns the key that delivery tokens are checked with.
     fn delivery_key(&self) -> Result<Option<DeliveryKey>, StorageError>;

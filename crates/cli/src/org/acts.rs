@@ -1,8 +1,8 @@
 //! What an administrator does with keys that are at hand: ends, policy, successions.
 
 use chancery::organisation::{
-    Administrator, ConfirmedEnd, OffboardingPlan, OffboardingReport, OffboardingStep, Policy, SignedWith,
-    Witnesses,
+    Administrator, ConfirmedEnd, Issued, OffboardingPlan, OffboardingReport, OffboardingStep, Policy,
+    SignedWith, Witnesses,
 };
 use chancery::{Error, ErrorCode, KeySource};
 use serde_json::{Value, json};
@@ -281,6 +281,25 @@ fn print_successors(
     })
 }
 
+/// Guests and bots that end with the member.
+fn issued_object(plan: &OffboardingPlan) -> Value {
+    let one = |issued: &Issued| {
+        json!({
+            "handle": issued.handle,
+            "member": issued.member_id.to_string(),
+            "kind": issued.kind.name(),
+        })
+    };
+    plan.issued.iter().map(one).collect()
+}
+
+fn issued_text(plan: &OffboardingPlan) -> String {
+    let line = |issued: &Issued| {
+        format!("\n  {} {}: ends with them, nobody else is within reach", issued.kind.name(), issued.handle)
+    };
+    plan.issued.iter().map(line).collect()
+}
+
 fn report_object(report: &OffboardingReport, devices: &Devices, dry_run: bool) -> Value {
     let plan = &report.plan;
     json!({
@@ -298,6 +317,7 @@ fn report_object(report: &OffboardingReport, devices: &Devices, dry_run: bool) -
         "directory_published": report.is_published,
         "devices": devices.object(),
         "issuers": plan.issuer_ids.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "issued": issued_object(plan),
         "complete": report.is_complete(),
     })
 }
@@ -336,7 +356,7 @@ fn report_text(report: &OffboardingReport, devices: &Devices) -> String {
             if report.is_published { "" } else { ", not published yet" }
         ),
     ];
-    lines.join("\n") + &devices.text() + &issuers_text(plan)
+    lines.join("\n") + &devices.text() + &issuers_text(plan) + &issued_text(plan)
 }
 
 fn step_text(step: OffboardingStep) -> String {

@@ -11,6 +11,8 @@ mod conversation;
 #[cfg(test)]
 mod devices;
 #[cfg(test)]
+mod guests;
+#[cfg(test)]
 mod invite_list;
 #[cfg(test)]
 mod obstacles;

@@ -139,9 +139,9 @@ fn newer_formats_and_other_organisations_are_refused() {
     let other = SqliteStorage::open(directory.path(), &OrgId::new([2; 32]));
     assert_eq!(other.err(), Some(ServerError::OtherOrganisation));
     let database = rusqlite::Connection::open(directory.path().join("relay.db")).unwrap();
-    database.pragma_update(None, "user_version", 6).unwrap();
+    database.pragma_update(None, "user_version", 7).unwrap();
     let newer = SqliteStorage::open(directory.path(), &ORG);
-    assert_eq!(newer.err(), Some(ServerError::NewerFormat { found: 6, supported: 5 }));
+    assert_eq!(newer.err(), Some(ServerError::NewerFormat { found: 7, supported: 6 }));
     drop(database);
     fs::write(directory.path().join("relay.db"), b"this is no database, it is some text").unwrap();
     let _ = fs::remove_file(directory.path().join("relay.db-wal"));
@@ -154,7 +154,8 @@ fn a_database_of_the_first_format_is_taken_over_and_forgets_the_oldest_deliverie
     let (mailbox, old, older) = (MailboxId::new([1; 16]), DeliveryId::new([1; 16]), DeliveryId::new([2; 16]));
     transaction(&mut open(directory.path()), |storage| storage.create_mailbox(&mailbox, 6, None));
     let database = rusqlite::Connection::open(directory.path().join("relay.db")).unwrap();
-    let first = "ALTER TABLE mailboxes DROP COLUMN removed; DROP TABLE log; DROP TABLE log_note; DROP TABLE delivery_key;
+    let first = "DROP INDEX directory_reader; ALTER TABLE directory DROP COLUMN reader;
+        ALTER TABLE mailboxes DROP COLUMN removed; DROP TABLE log; DROP TABLE log_note; DROP TABLE delivery_key;
         DROP TABLE end_confirmations;
         CREATE TABLE relay_record (id INTEGER PRIMARY KEY CHECK (id = 1), sequence INTEGER NOT NULL, record BLOB NOT NULL) STRICT;";
     database.execute_batch(first).unwrap();
