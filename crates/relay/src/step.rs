@@ -127,7 +127,13 @@ impl<'a> Step<'a> {
             Request::SetDeliveryKey(_)
             | Request::AddCosignature(_)
             | Request::ConfirmEnd(_)
-            | Request::GetConfirmations(_) => Err(RefusalCode::BadRequest.into()),
+            | Request::GetConfirmations(_)
+            | Request::CreateSet(_)
+            | Request::FanOut(_)
+            | Request::PutSlot(_)
+            | Request::GetSlot(_)
+            | Request::GetCredential(_)
+            | Request::Hold(_) => Err(RefusalCode::BadRequest.into()),
             Request::Deliver(_)
             | Request::ClaimPrekeys(_)
             | Request::PutBlob(_)
