@@ -8,13 +8,13 @@ use rusqlite::{Connection, Transaction};
 use crate::ServerError;
 
 /// The format of the database, in `PRAGMA user_version`.
-const FORMAT: i64 = 3;
+const FORMAT: i64 = 4;
 /// `PRAGMA application_id`: "ChRy".
 const APPLICATION: i64 = 0x4368_5279;
 /// How long a commit waits for somebody who looks at the database with another program.
 const BUSY: Duration = Duration::from_secs(5);
 /// Statements kept prepared: more than there are.
-const STATEMENTS: usize = 64;
+const STATEMENTS: usize = 96;
 
 /// Every table. Ends are milliseconds since 1970; every column is explained in `docs/ledger.json` (R-RELAY-38).
 const SCHEMA: &str = "
@@ -28,7 +28,7 @@ CREATE TABLE mailboxes (
 CREATE INDEX mailboxes_end ON mailboxes (expires) WHERE expires IS NOT NULL;
 CREATE TABLE envelopes (
     mailbox BLOB NOT NULL, sequence INTEGER NOT NULL, envelope BLOB NOT NULL, expires INTEGER NOT NULL,
-    PRIMARY KEY (mailbox, sequence)
+    shared INTEGER, PRIMARY KEY (mailbox, sequence)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX envelopes_end ON envelopes (expires);
 CREATE TABLE deliveries (
@@ -68,6 +68,44 @@ CREATE TABLE log_note (
 ) STRICT;
 ";
 
+/// Sets, slots, held deliveries, and envelopes that many mailboxes have: those are apart from the count of their
+/// readers, which changes with each that has read one.
+const SETS: &str = "
+CREATE TABLE shared (
+    shared INTEGER PRIMARY KEY, length INTEGER NOT NULL, readers INTEGER NOT NULL
+) STRICT;
+CREATE TABLE shared_envelopes (
+    shared INTEGER PRIMARY KEY, envelope BLOB NOT NULL
+) STRICT;
+CREATE TABLE sets (
+    set_name BLOB PRIMARY KEY NOT NULL, key_hash BLOB NOT NULL, mailboxes BLOB NOT NULL,
+    expires INTEGER NOT NULL
+) STRICT;
+CREATE INDEX sets_end ON sets (expires);
+CREATE TABLE slots (
+    slot BLOB PRIMARY KEY NOT NULL, hash BLOB NOT NULL, envelope BLOB, expires INTEGER
+) STRICT;
+CREATE INDEX slots_end ON slots (expires) WHERE expires IS NOT NULL;
+CREATE TABLE held (
+    position INTEGER PRIMARY KEY, slot BLOB NOT NULL, hash BLOB NOT NULL, mailbox BLOB NOT NULL,
+    delivery_id BLOB NOT NULL, envelope BLOB NOT NULL, expires INTEGER NOT NULL
+) STRICT;
+CREATE UNIQUE INDEX held_delivery ON held (mailbox, delivery_id);
+CREATE INDEX held_slot ON held (slot);
+CREATE INDEX held_end ON held (expires);
+";
+
+/// Counts everything. A mailbox counts all of an envelope that it shares with others; the whole counts it once, and ?1
+/// bytes for each reference.
+pub(crate) const TOTALS: &str = "SELECT (SELECT count(*) FROM mailboxes),
+    (SELECT coalesce(sum(bytes), 0) FROM mailboxes)
+        - (SELECT coalesce(sum(readers * (length - ?1) - length), 0) FROM shared),
+    (SELECT count(*) FROM deliveries), (SELECT count(*) FROM blobs), (SELECT coalesce(sum(length), 0) FROM blobs),
+    (SELECT count(*) FROM directory), (SELECT count(*) FROM blobs WHERE complete = 0),
+    (SELECT count(*) FROM sets), (SELECT coalesce(sum(length(mailboxes)), 0) / 16 FROM sets),
+    (SELECT count(*) FROM slots), (SELECT coalesce(sum(length(envelope)), 0) FROM slots),
+    (SELECT count(*) FROM held), (SELECT coalesce(sum(length(envelope)), 0) FROM held)";
+
 // Questions to the log, each served by an index; the terms are those of the indexes, character by character.
 pub(crate) const LOG_ABOUT: &str = "SELECT position FROM log
     WHERE substr(leaf, 2, 1) = ?1 AND substr(leaf, 11, 16) = ?2 ORDER BY position DESC LIMIT 1";
@@ -97,6 +135,7 @@ pub(crate) fn prepare(connection: &mut Connection, organisation: &OrgId) -> Resu
             transaction
                 .execute_batch(SCHEMA)
                 .and_then(|()| transaction.execute_batch(LOG))
+                .and_then(|()| transaction.execute_batch(SETS))
                 .map_err(broken)?;
             let insert = "INSERT INTO organisation (id, org_id) VALUES (1, ?1)";
             transaction.execute(insert, [organisation.as_bytes()]).map_err(broken)?;
@@ -116,6 +155,9 @@ pub(crate) fn prepare(connection: &mut Connection, organisation: &OrgId) -> Resu
             if found < 3 {
                 from_second(&transaction).map_err(broken)?;
             }
+            if found < 4 {
+                from_third(&transaction).map_err(broken)?;
+            }
         }
         _ => return Err(ServerError::NewerFormat { found, supported: FORMAT }),
     }
@@ -131,6 +173,12 @@ fn from_first(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
 /// From format 2: the log. The relay record is an entry of it, and those from before name no log key.
 fn from_second(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
     transaction.execute_batch("DROP TABLE relay_record;")?;
-    transaction.execute_batch(LOG)?;
+    transaction.execute_batch(LOG)
+}
+
+/// From format 3: sets, slots, held deliveries, and envelopes that many mailboxes have.
+fn from_third(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
+    transaction.execute("ALTER TABLE envelopes ADD COLUMN shared INTEGER", [])?;
+    transaction.execute_batch(SETS)?;
     transaction.pragma_update(None, "user_version", FORMAT)
 }

@@ -11,6 +11,8 @@ use crate::storage::{
     StorageError, Totals,
 };
 
+mod sets;
+
 /// What a storage does not do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -41,6 +43,7 @@ pub fn check(storage: &mut dyn Storage) -> Result<(), Failure> {
     blobs(storage)?;
     directory(storage)?;
     log(storage)?;
+    sets::check(storage)?;
     expiry(storage)
 }
 

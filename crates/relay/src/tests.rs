@@ -7,4 +7,6 @@ mod log;
 mod login;
 mod mailboxes;
 mod prekeys;
+mod sets;
+mod slots;
 mod world;
