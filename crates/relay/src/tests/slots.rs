@@ -1,5 +1,6 @@
 //! Slots and what hangs on them: who was first stays, and deliveries that waited for it go or stay with it.
 
+use alloc::collections::BTreeSet;
 use alloc::vec;
 use alloc::vec::Vec;
 
@@ -399,13 +400,13 @@ proptest! {
         for (kind, a, b) in steps {
             let (slot, envelope, device) = (a % 4, [0x18, b % 3], usize::from(a % 4));
             match kind % 7 {
-                0 => drop(team.ask(fan(NAME + b % 3, a.into(), b.into(), b, &[0x17, a]))),
+                0 => drop(team.ask(fan(NAME.wrapping_add(b % 3), a.into(), b.into(), b, &[0x17, a]))),
                 1 | 2 => {
-                    let follows = next(NAME + 1 + b % 2, if a > 127 { &[0] } else { &[] }, &[(1, [b; 16])]);
+                    let follows = next(NAME.wrapping_add(if b % 2 == 0 { 1 } else { 2 }), if a > 127 { &[0] } else { &[] }, &[(1, [b; 16])]);
                     drop(team.ask(put(slot, &envelope, (b > 127).then_some(follows))));
                 }
                 3 => drop(team.ask(hold(slot, &envelope, places[device], b, &[7, b]))),
-                4 => drop(team.ask(create(NAME + b % 3, &places))),
+                4 => drop(team.ask(create(NAME.wrapping_add(b % 3), &places))),
                 5 => {
                     let reading = team.reading[device % 3];
                     let newest: Vec<u64> = team.world.take(reading).into_iter().flatten().map(|(n, _)| n).collect();
@@ -419,11 +420,16 @@ proptest! {
             } else {
                 assert_eq!(winners[usize::from(slot)], None, "R-RELAY-73");
             }
+            for device in 0..3 {
+                let released: Vec<_> = team.stored(device).into_iter().filter(|envelope| envelope[0] == 7).collect();
+                let distinct: BTreeSet<_> = released.iter().collect();
+                assert_eq!(distinct.len(), released.len(), "R-RELAY-74: a delivery comes once");
+            }
         }
         if ended {
             (0..3).for_each(|device| team.end(device));
         } else {
-            team.world.wait(DAY * 61);
+            team.world.wait(DAY.saturating_mul(61));
         }
         (0..20).for_each(|_| team.world.wait(HOUR));
         let totals = team.world.storage.totals().unwrap();
