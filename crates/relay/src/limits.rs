@@ -109,11 +109,11 @@ pub struct Limits {
     /// Sets that all connections together make, and slots that they take: 5 a second, 500 at once, so 18,000 in an hour. A
     /// slot is never free again; after somebody has left, each of the groups that they were in takes one.
     pub all_set_changes: Rate,
-    /// Envelopes that one connection has multiplied: 10 a second, 200 at once. What one device says to its groups, and
-    /// its share of a hand-out.
+    /// Mailboxes that envelopes of one connection are multiplied to: 10,000 a second, 100,000 at once. Ten messages to the
+    /// largest group, then one a second; to a group of a hundred as many as the connection may have frames.
     pub fan_outs: Rate,
-    /// Mailboxes that envelopes are multiplied to, by all connections together: 50,000 a second, 1,000,000 at once. A
-    /// hundred messages to the largest group; about what one disk writes.
+    /// The same, of all connections together: 50,000 a second, 200,000 at once. One disk writes about as many a second,
+    /// and everybody else's envelopes wait for two or three seconds at worst.
     pub multiplied: Rate,
     /// Sets: 100,000. Two for each of 50,000 groups, as one is made before the one before it is forgotten.
     pub sets: u64,
@@ -179,8 +179,8 @@ impl Default for Limits {
             log_entries: 2_000_000,
             set_changes: Rate { per_second: 1, burst: 100 },
             all_set_changes: Rate { per_second: 5, burst: 500 },
-            fan_outs: Rate { per_second: 10, burst: 200 },
-            multiplied: Rate { per_second: 50_000, burst: 1_000_000 },
+            fan_outs: Rate { per_second: 10_000, burst: 100_000 },
+            multiplied: Rate { per_second: 50_000, burst: 200_000 },
             sets: 100_000,
             set_places: 16_000_000,
             slots: 50_000_000,
@@ -260,6 +260,18 @@ mod tests {
         assert_eq!(bucket.take(rate, at(500)), Ok(()));
         assert_eq!(bucket.take(rate, at(400)), Err(500), "a clock that goes back gives nothing away");
         assert_eq!(bucket.take(rate, at(1_000_000)), Ok(()));
+    }
+
+    #[test]
+    fn many_tokens_are_taken_together_and_more_than_there_can_be_as_a_full_bucket() {
+        let rate = Rate { per_second: 2, burst: 10 };
+        let at = Timestamp::from_millis;
+        let mut bucket = Bucket::full(rate, at(0));
+        assert_eq!(bucket.take_many(6, rate, at(0)), Ok(()));
+        assert_eq!(bucket.take_many(6, rate, at(0)), Err(1_000), "R-RELAY-20");
+        assert_eq!(bucket.take_many(4, rate, at(0)), Ok(()), "nothing was taken by who was refused");
+        assert_eq!(bucket.take_many(99, rate, at(4_000)), Err(1_000));
+        assert_eq!(bucket.take_many(99, rate, at(5_000)), Ok(()));
     }
 
     #[test]

@@ -26,14 +26,25 @@ impl Step<'_> {
         let set = SetId::from_bytes(&create.name).ok_or(RefusalCode::BadRequest)?;
         let key = key_hash(&create.key)?;
         self.admitted(set.as_bytes(), &create.token)?;
-        let mailboxes = self.without_ended(places(&create.mailboxes)?)?;
-        if let Some(held) = self.storage.set(&set)? {
-            return if is_same(&held, &key, &mailboxes) { done() } else { Err(RefusalCode::Conflict.into()) };
+        let mut mailboxes = places(&create.mailboxes)?;
+        let held = self.storage.set(&set)?;
+        if held.as_ref().is_some_and(|held| is_same(held, &key, &mailboxes)) {
+            return done();
         }
-        self.set_fits(mailboxes.len(), None)?;
+        if held.is_none() {
+            self.set_fits(mailboxes.len(), None)?;
+        }
+        // From here on it costs a look at each mailbox.
         self.may_change_sets(id)?;
-        self.store_set(&set, key, mailboxes)?;
-        done()
+        self.leave_out_ended(mailboxes.iter_mut())?;
+        match held {
+            Some(held) if is_same(&held, &key, &mailboxes) => done(),
+            Some(_) => Err(RefusalCode::Conflict.into()),
+            None => {
+                self.store_set(&set, key, mailboxes)?;
+                done()
+            }
+        }
     }
 
     /// R-RELAY-71. A delivery that is noted was stored, also if its set is gone since.
@@ -82,7 +93,7 @@ impl Step<'_> {
         targets
     }
 
-    /// R-RELAY-20: how often a connection may, what all together may, and room for one copy and its references.
+    /// R-RELAY-20: what a connection may, what all together may, and room for one copy and its references.
     pub(crate) fn may_multiply(&mut self, id: ConnectionId, targets: usize, len: usize) -> Result<(), Fault> {
         let (limits, now) = (self.relay.limits, self.now);
         let targets = u64::try_from(targets).unwrap_or(u64::MAX);
@@ -92,7 +103,7 @@ impl Step<'_> {
             return Err(RefusalCode::QuotaExceeded.into());
         }
         if let Some(connection) = self.relay.connection_mut(id) {
-            connection.fan_outs.take(limits.fan_outs, now).map_err(Fault::limited)?;
+            connection.fan_outs.take_many(targets.max(1), limits.fan_outs, now).map_err(Fault::limited)?;
         }
         let multiplied = &mut self.relay.shared.multiplied;
         multiplied.take_many(targets, limits.multiplied, now).map_err(Fault::limited)
@@ -146,14 +157,17 @@ impl Step<'_> {
         self.storage.put_set(set, &SetRow { key, mailboxes, expires })
     }
 
-    /// Empties the places of devices that were ended or removed.
-    pub(crate) fn without_ended(&self, mut places: Vec<MailboxId>) -> Result<Vec<MailboxId>, StorageError> {
-        for place in places.iter_mut().filter(|place| **place != SetRow::EMPTY) {
+    /// Empties those of these places whose devices were ended or removed.
+    pub(crate) fn leave_out_ended<'m>(
+        &self,
+        places: impl Iterator<Item = &'m mut MailboxId>,
+    ) -> Result<(), StorageError> {
+        for place in places.filter(|place| **place != SetRow::EMPTY) {
             if self.storage.mailbox(place)?.is_some_and(|held| held.removed) {
                 *place = SetRow::EMPTY;
             }
         }
-        Ok(places)
+        Ok(())
     }
 }
 

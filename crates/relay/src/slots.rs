@@ -46,11 +46,11 @@ impl Step<'_> {
             return Ok(content(taken));
         }
         let row = self.known_set(&set, &put.key)?;
-        let next = put.next.as_ref().map(|next| self.next(&set, &row, next)).transpose()?;
         self.slot_fits(put.envelope.len())?;
+        self.may_change_sets(id)?;
+        let next = put.next.as_ref().map(|next| self.next(&set, &row, next)).transpose()?;
         let targets = self.targets(row.mailboxes.iter());
         self.may_multiply(id, targets.len(), put.envelope.len())?;
-        self.may_change_sets(id)?;
 
         let hash = sha256(&[&put.envelope]);
         let expires = end(self.now, self.relay.limits.keep_slots);
@@ -80,7 +80,11 @@ impl Step<'_> {
         let set = set.ok_or(RefusalCode::BadRequest)?;
         let key = key_hash(&next.key)?;
         self.admitted(set.as_bytes(), &next.token)?;
-        let mailboxes = self.without_ended(changed(&row.mailboxes, next)?)?;
+        let mut mailboxes = changed(&row.mailboxes, next)?;
+        let filled: BTreeSet<usize> =
+            next.filled.iter().filter_map(|filled| usize::try_from(filled.slot).ok()).collect();
+        let places = mailboxes.iter_mut().enumerate().filter(|(slot, _)| filled.contains(slot));
+        self.leave_out_ended(places.map(|(_, place)| place))?;
         let replaces = !next.emptied.is_empty();
         let is_held = match self.storage.set(&set)? {
             Some(held) if is_same(&held, &key, &mailboxes) => true,

@@ -326,7 +326,8 @@ fn sets_and_what_is_multiplied_are_limited_r_relay_20() {
     assert_eq!(team.ask(fan(NAME, 0, 0, 1, b"\x17xx")), full, "one copy and three references");
     assert_eq!(team.ask(fan(NAME, 0, 0, 1, b"\x17x")), done());
     let few = Rate { per_second: 1, burst: 2 };
-    team.world.restart_with(Limits { fan_outs: few, set_changes: few, ..Limits::default() });
+    let fan_outs = Rate { per_second: 3, burst: 6 };
+    team.world.restart_with(Limits { fan_outs, set_changes: few, ..Limits::default() });
     team.sending = team.world.anonymous();
     let is_limited = |answer: &Body| matches!(answer, Body::Refused(refused) if refused.code == 6 && refused.retry_after_ms == 1_000);
     for id in 2..=3 {

@@ -150,6 +150,15 @@ fn a_place_can_be_emptied_and_another_filled_by_the_same_device() {
 }
 
 #[test]
+fn a_device_that_has_ended_enters_no_set_that_follows_r_relay_75() {
+    let mut team = Team::new();
+    let places = team.places();
+    team.end(1);
+    assert_eq!(team.ask(put(1, FIRST, Some(next(2, &[], &[(1, places[2]), (4, [9; 16])])))), done());
+    assert_eq!(team.set(2), Some(vec![places[0], [0; 16], [0; 16], places[3], [9; 16]]));
+}
+
+#[test]
 fn what_is_malformed_or_does_not_fit_takes_no_slot() {
     // R-RELAY-72
     let mut team = Team::new();
