@@ -20,6 +20,12 @@ const SECRET: &[&str] = &[
     "OutboxItem.step",
     "SessionRecord",
     "SkippedKey",
+    "GroupFile",
+    "GroupWelcome",
+    "GroupHandOut",
+    "GroupPath",
+    "GroupRecord",
+    "GroupInfo",
 ];
 
 fn main() -> Result<(), Box<dyn Error>> {

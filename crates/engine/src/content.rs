@@ -85,7 +85,7 @@ pub(crate) fn read(
     };
     let (text, unknown) = match content.body {
         Some(Body::Text(text)) => (Some(clean(text)?), Vec::new()),
-        Some(Body::Heal(_) | Body::LogNote(_)) => return None,
+        Some(Body::Heal(_) | Body::LogNote(_) | Body::Group(_)) => return None,
         None => (None, plaintext.to_vec()),
     };
     let state = if is_own { MessageState::Sent } else { MessageState::Received };

@@ -18,6 +18,8 @@ use crate::ServerError;
 use crate::blob_files::BlobFiles;
 use crate::schema::{self, LOG_ABOUT, LOG_COMMITMENT, LOG_DEVICES, LOG_PAGE, prepare, totals};
 
+mod sets;
+
 /// An incomplete blob is made durable each time it has grown by this much: 8 MiB. What a crash can take.
 const SYNC_EVERY: u64 = 8 << 20;
 
@@ -181,16 +183,6 @@ impl SqliteStorage {
         self.totals.deliveries = self.totals.deliveries.saturating_sub(deleted);
         Ok(())
     }
-
-    /// Deletes what is in a mailbox.
-    fn empty_mailbox(&mut self, mailbox: &MailboxId) -> Result<(), StorageError> {
-        let bytes = self.mailbox(mailbox)?.map_or(0, |held| held.bytes);
-        self.change("DELETE FROM envelopes WHERE mailbox = ?1", [mailbox.as_bytes()])?;
-        let sql = "UPDATE mailboxes SET envelopes = 0, bytes = 0 WHERE mailbox = ?1";
-        self.change(sql, [mailbox.as_bytes()])?;
-        self.totals.envelope_bytes = self.totals.envelope_bytes.saturating_sub(bytes);
-        Ok(())
-    }
 }
 
 impl Storage for SqliteStorage {
@@ -281,22 +273,28 @@ impl Storage for SqliteStorage {
     }
 
     fn next_envelope(&self, mailbox: &MailboxId, after: u64) -> Result<Option<(u64, Vec<u8>)>, StorageError> {
-        let sql = "SELECT sequence, envelope FROM envelopes WHERE mailbox = ?1 AND sequence > ?2
-            ORDER BY sequence LIMIT 1";
+        let sql = "SELECT e.sequence, coalesce(s.envelope, e.envelope) FROM envelopes e
+            LEFT JOIN shared_envelopes s ON s.shared = e.shared
+            WHERE e.mailbox = ?1 AND e.sequence > ?2 ORDER BY e.sequence LIMIT 1";
         self.row(sql, params![mailbox.as_bytes(), integer(after)], |row| Ok((number(row, 0)?, row.get(1)?)))
     }
 
     fn remove_envelope(&mut self, mailbox: &MailboxId, sequence: u64) -> Result<(), StorageError> {
-        let delete = "DELETE FROM envelopes WHERE mailbox = ?1 AND sequence = ?2 RETURNING length(envelope)";
-        let removed =
-            self.row(delete, params![mailbox.as_bytes(), integer(sequence)], |row| row.get::<_, i64>(0))?;
-        if let Some(bytes) = removed {
-            let count =
-                "UPDATE mailboxes SET envelopes = envelopes - 1, bytes = bytes - ?2 WHERE mailbox = ?1";
-            self.change(count, params![mailbox.as_bytes(), bytes])?;
-            self.totals.envelope_bytes = self.totals.envelope_bytes.saturating_sub(bytes.unsigned_abs());
-        }
-        Ok(())
+        let delete =
+            "DELETE FROM envelopes WHERE mailbox = ?1 AND sequence = ?2 RETURNING length(envelope), shared";
+        let removed = self.row(delete, params![mailbox.as_bytes(), integer(sequence)], |row| {
+            Ok((number(row, 0)?, row.get::<_, Option<i64>>(1)?))
+        })?;
+        let Some((own, shared)) = removed else { return Ok(()) };
+        let bytes = match shared {
+            Some(shared) => self.release(shared)?,
+            None => {
+                self.totals.envelope_bytes = self.totals.envelope_bytes.saturating_sub(own);
+                own
+            }
+        };
+        let count = "UPDATE mailboxes SET envelopes = envelopes - 1, bytes = bytes - ?2 WHERE mailbox = ?1";
+        self.change(count, params![mailbox.as_bytes(), integer(bytes)]).map(drop)
     }
 
     fn has_delivery(&self, mailbox: &MailboxId, delivery: &DeliveryId) -> Result<bool, StorageError> {
@@ -555,6 +553,7 @@ impl Storage for SqliteStorage {
             (SELECT mailbox, delivery_id FROM deliveries WHERE expires <= ?1 LIMIT ?2)";
         self.delete_deliveries(sql, params![now, most])?;
         self.expire_blobs(now, most)?;
+        self.expire_sets(now, most)?;
         self.expire_mailboxes(now, most)
     }
 }
@@ -578,7 +577,7 @@ pub(crate) fn number(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
     row.get(column).map(i64::unsigned_abs)
 }
 
-fn integer(number: u64) -> i64 {
+pub(crate) fn integer(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
 

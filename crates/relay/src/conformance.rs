@@ -14,6 +14,8 @@ use crate::storage::{
     StorageError, Totals,
 };
 
+mod sets;
+
 /// What a storage does not do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -46,6 +48,7 @@ pub fn check(storage: &mut dyn Storage) -> Result<(), Failure> {
     delivery_key(storage)?;
     log(storage)?;
     confirmations(storage)?;
+    sets::check(storage)?;
     expiry(storage)
 }
 

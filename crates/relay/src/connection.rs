@@ -15,6 +15,8 @@ pub(crate) struct Connection {
     pub(crate) opened: Timestamp,
     pub(crate) frames: Bucket,
     pub(crate) blobs_begun: Bucket,
+    pub(crate) set_changes: Bucket,
+    pub(crate) fan_outs: Bucket,
     pub(crate) stage: Stage,
 }
 

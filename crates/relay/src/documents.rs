@@ -39,9 +39,7 @@ impl Step<'_> {
             self.put_entry(&entry_id, &new, held.as_ref())?;
         }
         for device in removed {
-            if !self.storage.mailbox(&device.into())?.is_some_and(|mailbox| mailbox.removed) {
-                self.storage.remove_device(&device)?;
-            }
+            self.remove_device(&device)?;
         }
         let directory = self.storage.directory_sequence()?;
         Ok(Body::Done(proto::Done { directory, ..Default::default() }))

@@ -217,9 +217,7 @@ impl Step<'_> {
         let is_member = leaf.kind == LeafKind::MemberRevoked;
         let devices = if is_member { self.storage.log_devices(&leaf.member())? } else { vec![leaf.device()] };
         for device in &devices {
-            if !self.storage.mailbox(&(*device).into())?.is_some_and(|held| held.removed) {
-                self.storage.remove_device(device)?;
-            }
+            self.remove_device(device)?;
         }
         let concerned = |credential: &Credential| {
             if is_member {

@@ -40,6 +40,12 @@ print_name_only! {
     proto::OutboxItem => "OutboxItem",
     proto::SessionRecord => "SessionRecord",
     proto::SkippedKey => "SkippedKey",
+    proto::GroupFile => "GroupFile",
+    proto::GroupWelcome => "GroupWelcome",
+    proto::GroupHandOut => "GroupHandOut",
+    proto::GroupPath => "GroupPath",
+    proto::GroupRecord => "GroupRecord",
+    proto::GroupInfo => "GroupInfo",
 }
 
 impl fmt::Debug for proto::outbox_item::Step {

@@ -17,14 +17,14 @@ use super::fixture::{Acme, deliver, frame, key, read};
 use crate::ServerError;
 use crate::sqlite::SqliteStorage;
 
-const ORG: OrgId = OrgId::new([1; 32]);
-const LATE: Timestamp = Timestamp::from_millis(1 << 42);
+pub(super) const ORG: OrgId = OrgId::new([1; 32]);
+pub(super) const LATE: Timestamp = Timestamp::from_millis(1 << 42);
 
-fn open(directory: &Path) -> SqliteStorage {
+pub(super) fn open(directory: &Path) -> SqliteStorage {
     SqliteStorage::open(directory, &ORG).unwrap()
 }
 
-fn transaction<T>(
+pub(super) fn transaction<T>(
     storage: &mut SqliteStorage,
     work: impl FnOnce(&mut SqliteStorage) -> Result<T, StorageError>,
 ) -> T {
@@ -139,9 +139,9 @@ fn newer_formats_and_other_organisations_are_refused() {
     let other = SqliteStorage::open(directory.path(), &OrgId::new([2; 32]));
     assert_eq!(other.err(), Some(ServerError::OtherOrganisation));
     let database = rusqlite::Connection::open(directory.path().join("relay.db")).unwrap();
-    database.pragma_update(None, "user_version", 7).unwrap();
+    database.pragma_update(None, "user_version", 8).unwrap();
     let newer = SqliteStorage::open(directory.path(), &ORG);
-    assert_eq!(newer.err(), Some(ServerError::NewerFormat { found: 7, supported: 6 }));
+    assert_eq!(newer.err(), Some(ServerError::NewerFormat { found: 8, supported: 7 }));
     drop(database);
     fs::write(directory.path().join("relay.db"), b"this is no database, it is some text").unwrap();
     let _ = fs::remove_file(directory.path().join("relay.db-wal"));
@@ -157,6 +157,8 @@ fn a_database_of_the_first_format_is_taken_over_and_forgets_the_oldest_deliverie
     let first = "DROP INDEX directory_reader; ALTER TABLE directory DROP COLUMN reader;
         ALTER TABLE mailboxes DROP COLUMN removed; DROP TABLE log; DROP TABLE log_note; DROP TABLE delivery_key;
         DROP TABLE end_confirmations;
+        ALTER TABLE envelopes DROP COLUMN shared; DROP TABLE shared; DROP TABLE shared_envelopes; DROP TABLE sets;
+        DROP TABLE slots; DROP TABLE held;
         CREATE TABLE relay_record (id INTEGER PRIMARY KEY CHECK (id = 1), sequence INTEGER NOT NULL, record BLOB NOT NULL) STRICT;";
     database.execute_batch(first).unwrap();
     database.pragma_update(None, "user_version", 1).unwrap();
