@@ -31,7 +31,6 @@ fn put(round: u8, side: u8) -> Request {
         key: vec![3; 16],
         envelope: commit(round, side),
         next: Some(next),
-        ..Default::default()
     })
 }
 
