@@ -219,13 +219,13 @@ The link stands alone on a line of stdout; whoever has it can become this member
 code of it goes to stderr.
 
 With --csv, everybody of a list: UTF-8, one person a line, under a header line with the columns handle and name,
-and if you like unit, kind (member, guest, bot or guest-bot), reach (handles with spaces between) and days. Each line of stdout is a handle, a tab and a link. All
-are invited or, if anything is wrong, nobody. Who is a member or has an open invitation is left alone, so the
+and if you like unit, kind (member, guest, bot or guest-bot), reach (handles with spaces between), days and owner,
+which a guest or bot needs. Each line of stdout is a handle, a tab and a link. All are invited or, if anything is wrong, nobody. Who is a member or has an open invitation is left alone, so the
 list may be given again and again.
 
 Examples:
   chancery org invite alice --dir acme --name \"Alice Liddell\" --valid 48h
-  chancery org invite carol --dir acme --guest --reach alice,bob --days 30
+  chancery org invite carol --dir acme --guest --owner alice --reach alice,bob --days 30
   chancery org invite --csv people.csv --dir acme --dry-run")]
 pub(crate) struct InviteArgs {
     /// The handle: 1 to 64 of a-z 0-9 . _ -
@@ -262,6 +262,9 @@ pub(crate) struct InviteArgs {
     /// For how many days, 1 to 730, a guest's or bot's credential is valid [default: 90].
     #[arg(long, value_name = "N", conflicts_with_all = ["csv", "device"])]
     pub(crate) days: Option<u32>,
+    /// The member who answers for a guest or bot, and with whom it ends.
+    #[arg(long, value_name = "HANDLE", conflicts_with_all = ["csv", "device"], required_if_eq_any = [("guest", "true"), ("bot", "true")])]
+    pub(crate) owner: Option<String>,
     /// How long the invitation holds, as in 90s, 30m, 12h, 7d.
     #[arg(long, value_name = "TIME", default_value = DEFAULT_VALID, value_parser = text::parse_duration)]
     pub(crate) valid: Duration,

@@ -35,7 +35,8 @@ fn one(args: &InviteArgs, handle: &str, output: Output) -> Result<(), Failure> {
             (true, true) => Kind::GuestBot,
         };
         let (name, unit) = (args.name.as_deref(), args.unit.as_deref());
-        let wanted = Wanted { handle, name, unit, kind, reach: &args.reach, days: args.days };
+        let (reach, days, owner) = (args.reach.as_slice(), args.days, args.owner.as_deref());
+        let wanted = Wanted { handle, name, unit, kind, reach, days, owner };
         organisation::invite_as(dir, &key, &wanted, valid)?
     };
     output.result(&object(handle, &invited), || invited.link.clone())?;

@@ -432,6 +432,7 @@ fn org_error(error: &OrgError) -> Error {
         OrgError::NotAMember => ErrorCode::UnknownRecipient.into(),
         OrgError::UnknownDevice => ErrorCode::DeviceUnknown.into(),
         OrgError::ReachOutOfRange => ErrorCode::ReachNotAllowed.into(),
+        OrgError::OwnerNotAllowed => ErrorCode::OwnerNotAllowed.into(),
         OrgError::ValidityOutOfRange => ErrorCode::ValidityNotAllowed.into(),
         OrgError::TooManyLimited => ErrorCode::TooManyGuests.into(),
         _ => Error::with(ErrorCode::Internal, error.to_string()),

@@ -64,6 +64,8 @@ pub struct Member {
     pub kind: Kind,
     /// Whom a guest or bot reaches.
     pub reach: Vec<MemberId>,
+    /// Who owns a guest or bot; `None` for others, and for those that a desk of an earlier version invited.
+    pub owner: Option<MemberId>,
     /// When the credentials of a guest or bot who has enrolled end.
     pub ends: Option<Timestamp>,
     /// Whether they have a device.
@@ -250,6 +252,7 @@ impl Desk {
                     .transpose()?,
                 kind: guests::kind_of(&member)?,
                 reach: member.reach.iter().filter_map(|id| MemberId::from_bytes(id)).collect(),
+                owner: MemberId::from_bytes(&member.owner),
                 ends: (member.ends != 0).then(|| Timestamp::from_millis(member.ends)),
                 state,
             });

@@ -40,6 +40,9 @@ pub enum OrgError {
     /// correct it.
     #[error("reach is out of range")]
     ReachOutOfRange,
+    /// A guest or bot needs an owner, who is a member and no guest or bot, and nobody else has one; correct it.
+    #[error("owner is not allowed")]
+    OwnerNotAllowed,
     /// Only guests and bots are given a time, of more than nothing and at most two years, or theirs is over; correct it.
     #[error("validity is out of range")]
     ValidityOutOfRange,

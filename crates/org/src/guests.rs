@@ -1,5 +1,5 @@
 //! Guests and bots: on what terms somebody is invited, what a guest is told of the directory, and who is left with nobody
-//! in reach (R-ORG-50 to R-ORG-56).
+//! in reach (R-ORG-50 to R-ORG-56, R-ORG-64 to R-ORG-65).
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -36,6 +36,8 @@ pub struct Terms<'a> {
     /// How long a guest's or bot's credential is valid, from the enrolment on: more than nothing, at most
     /// [`CREDENTIAL_VALIDITY`]; `None` for [`DEFAULT_LIMITED_VALIDITY`]. For a person only `None`.
     pub validity: Option<Duration>,
+    /// The member who answers for a guest or bot, and with whom it ends; see [`Desk::owning`]. For a person only `None`.
+    pub owner: Option<MemberId>,
 }
 
 /// What a new device can open of the directory.
@@ -80,6 +82,17 @@ impl Desk {
         Ok((member.ended == 0 && !kind_of(&member)?.is_guest()).then_some(id))
     }
 
+    /// Returns the member who can own a guest or bot: a person of the organisation, invited or enrolled (R-ORG-64).
+    ///
+    /// # Errors
+    ///
+    /// [`OrgError::Records`] when the store cannot answer.
+    pub fn owning(records: &dyn Records, handle: &Handle) -> Result<Option<MemberId>, OrgError> {
+        let Some(id) = state::member_of_handle(records, handle)? else { return Ok(None) };
+        let member = state::member(records, &id)?.ok_or_else(damaged)?;
+        Ok(can_own(&member)?.then_some(id))
+    }
+
     /// Checks the terms of an invitation, and makes of them what the desk remembers of the member.
     pub(crate) fn member_on(
         records: &dyn Records,
@@ -113,6 +126,7 @@ impl Desk {
                 reach.push(id.as_bytes().to_vec());
             }
         }
+        let owner = owner(records, terms)?;
         set_limited(records, batch, member_id, terms.kind != Kind::Person)?;
         let guest_key = if terms.kind.is_guest() {
             GuestKey::generate(rng).secret().expose().to_vec()
@@ -125,6 +139,7 @@ impl Desk {
             reach,
             validity: validity.map_or(0, |it| u64::try_from(it.as_millis()).unwrap_or(u64::MAX)),
             guest_key,
+            owner,
             ..Default::default()
         })
     }
@@ -245,7 +260,7 @@ impl Desk {
     }
 }
 
-/// A guest or bot that ends with somebody, because nobody else is within its reach.
+/// A guest or bot that somebody owns, or has in reach.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Issued {
     /// Who.
@@ -254,26 +269,69 @@ pub struct Issued {
     pub handle: String,
     /// A guest or a bot.
     pub kind: Kind,
+    /// Who owns it; `None` if a desk of an earlier version invited it.
+    pub owner: Option<MemberId>,
 }
 
-/// Returns the guests and bots that are left with nobody in reach once a member is ended, and those that are left with
-/// nobody then (R-ORG-54).
-pub(crate) fn issued_by(records: &dyn Records, leaver: &MemberId) -> Result<Vec<Issued>, OrgError> {
+/// What an end does to guests and bots.
+pub(crate) struct Concerned {
+    /// They end with the member.
+    pub(crate) ending: Vec<Issued>,
+    /// They lose the member from their reach.
+    pub(crate) staying: Vec<Issued>,
+}
+
+/// Returns the guests and bots that a member owns, or that are left with nobody in reach once the member is ended, and those
+/// that are left with nobody then (R-ORG-54, R-ORG-65); and those that lose one who ends from their reach, and stay.
+pub(crate) fn concerned(records: &dyn Records, leaver: &MemberId) -> Result<Concerned, OrgError> {
     let mut ended = Vec::from([leaver.as_bytes().to_vec()]);
-    let mut issued = Vec::new();
-    let all = limited(records)?;
+    let mut ending = Vec::new();
+    let mut all = Vec::new();
+    for id in limited(records)? {
+        let member = state::member(records, &id)?.ok_or_else(damaged)?;
+        if member.ended == 0 && id != *leaver {
+            all.push((id, member));
+        }
+    }
     loop {
-        let before = issued.len();
-        for id in &all {
-            let member = state::member(records, id)?.ok_or_else(damaged)?;
+        let before = all.len();
+        let mut left = Vec::with_capacity(before);
+        for (id, member) in all {
             let is_left = !member.reach.is_empty() && member.reach.iter().all(|id| ended.contains(id));
-            if is_left && member.ended == 0 && !ended.contains(&id.as_bytes().to_vec()) {
+            if is_left || ended.contains(&member.owner) {
                 ended.push(id.as_bytes().to_vec());
-                issued.push(shown(id, &member)?);
+                ending.push(shown(&id, &member)?);
+            } else {
+                left.push((id, member));
             }
         }
-        if issued.len() == before {
-            return Ok(issued);
+        all = left;
+        if all.len() == before {
+            break;
+        }
+    }
+    let mut staying = Vec::new();
+    for (id, member) in &all {
+        if member.reach.iter().any(|id| ended.contains(id)) {
+            staying.push(shown(id, member)?);
+        }
+    }
+    Ok(Concerned { ending, staying })
+}
+
+/// Whether somebody may own a guest or bot.
+fn can_own(member: &proto::DeskMember) -> Result<bool, OrgError> {
+    Ok(member.ended == 0 && kind_of(member)? == Kind::Person)
+}
+
+/// The owner that terms name, as it is kept.
+fn owner(records: &dyn Records, terms: &Terms<'_>) -> Result<Vec<u8>, OrgError> {
+    match (terms.kind, terms.owner) {
+        (Kind::Person, None) => Ok(Vec::new()),
+        (Kind::Person, Some(_)) | (_, None) => Err(OrgError::OwnerNotAllowed),
+        (_, Some(id)) => {
+            let member = state::member(records, &id)?.ok_or(OrgError::OwnerNotAllowed)?;
+            if can_own(&member)? { Ok(id.as_bytes().to_vec()) } else { Err(OrgError::OwnerNotAllowed) }
         }
     }
 }
@@ -289,7 +347,8 @@ pub(crate) fn issued(records: &dyn Records, ids: &[Vec<u8>]) -> Result<Vec<Issue
 }
 
 fn shown(id: &MemberId, member: &proto::DeskMember) -> Result<Issued, OrgError> {
-    Ok(Issued { member_id: *id, handle: member.handle.clone(), kind: kind_of(member)? })
+    let owner = MemberId::from_bytes(&member.owner);
+    Ok(Issued { member_id: *id, handle: member.handle.clone(), kind: kind_of(member)?, owner })
 }
 
 /// Returns when the devices of a guest or bot end at the latest; `None` for others.

@@ -8,14 +8,14 @@ use alloc::vec::Vec;
 
 use chancery_crypto::rng::CryptoRng;
 use chancery_identity::log::LeafKind;
-use chancery_identity::{Capabilities, DeviceId, Handle, IssuerId, MemberId, Organisation, sign};
+use chancery_identity::{Capabilities, DeviceId, Handle, IssuerId, MemberId, sign};
 use chancery_wire::records::{Batch, Overlay, RecordKey, Records, Table};
 use chancery_wire::{Timestamp, encode, proto};
 
 use crate::answer::Work;
 use crate::audit::Act;
 use crate::ceremony;
-use crate::guests::Changed;
+use crate::guests::{Changed, Concerned};
 use crate::state::{self, InvitationState, damaged};
 use crate::{AdminKeys, Desk, Issued, OrgError, guests, queue};
 
@@ -38,67 +38,10 @@ pub struct OffboardingPlan {
     pub invitations: u32,
     /// Issuers whose keys they hold and that were not ended: only the root can (R-LOG-2).
     pub issuer_ids: Vec<IssuerId>,
-    /// Guests and bots that end with them, because nobody else is within their reach.
+    /// Guests and bots that end with them: they own them, or nobody else is within their reach.
     pub issued: Vec<Issued>,
-}
-
-/// How far the log has come with a statement of an offboarding.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum OffboardingStep {
-    /// There was nothing to do: the member never had a directory entry.
-    NotNeeded,
-    /// The statement waits for the log.
-    Queued,
-    /// It is in the log.
-    Logged {
-        /// Index of the entry, from 0.
-        entry: u64,
-        /// When the desk heard of it.
-        time: Timestamp,
-    },
-    /// The log had said so before, or something that this contradicts.
-    Refused {
-        /// When the desk heard of it.
-        time: Timestamp,
-    },
-    /// An administrator has dropped it; offboarding again signs it anew.
-    Dropped {
-        /// When.
-        time: Timestamp,
-    },
-}
-
-/// What an offboarding has cut, and what has yet to be.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct OffboardingReport {
-    /// Who, and what they had. `issuer_ids` are those that have not been ended yet.
-    pub plan: OffboardingPlan,
-    /// When invitations and links ended and the handle came free: at once, with the desk's records.
-    pub started: Timestamp,
-    /// The member's end in the log. The relay cuts logins, mailboxes and prekeys of every device in the transaction of
-    /// this entry.
-    pub revocation: OffboardingStep,
-    /// The commitment to the directory entry without devices.
-    pub directory: OffboardingStep,
-    /// Whether the relay hands out that entry.
-    pub is_published: bool,
-}
-
-impl OffboardingReport {
-    /// Whether the member's end is in the log, by which the relay lets none of their devices in.
-    #[must_use]
-    pub const fn is_cut(&self) -> bool {
-        // What the log refuses of this kind is the second end of a member.
-        matches!(self.revocation, OffboardingStep::Logged { .. } | OffboardingStep::Refused { .. })
-    }
-
-    /// Whether everything is done (R-ORG-62): nothing waits for the relay, and nothing was refused or dropped. Whether a
-    /// device has heard of it is another matter.
-    #[must_use]
-    pub const fn is_complete(&self) -> bool {
-        let is_listed = matches!(self.directory, OffboardingStep::Logged { .. } | OffboardingStep::NotNeeded);
-        self.is_cut() && is_listed && self.is_published
-    }
+    /// Guests and bots that lose them from their reach, and stay.
+    pub staying: Vec<Issued>,
 }
 
 impl Desk {
@@ -116,6 +59,7 @@ impl Desk {
         let member_id = state::member_of_handle(records, handle)?.ok_or(OrgError::NotAMember)?;
         let member = state::member(records, &member_id)?.ok_or_else(damaged)?;
         let open = open_invitations(records, (&member_id, &member), now)?;
+        let Concerned { ending, staying } = guests::concerned(records, &member_id)?;
         Ok(OffboardingPlan {
             member_id,
             device_ids: device_ids(&member.device_ids)?,
@@ -123,7 +67,8 @@ impl Desk {
             name: member.name,
             invitations: u32::try_from(open.len()).unwrap_or(u32::MAX),
             issuer_ids: ceremony::held_by(records, &self.organisation, &member_id)?,
-            issued: guests::issued_by(records, &member_id)?,
+            issued: ending,
+            staying,
         })
     }
 
@@ -145,8 +90,14 @@ impl Desk {
         let mut batch = Batch::default();
         ceremony::check_may_sign(records, &self.organisation, (admin, Capabilities::OFFBOARD), now)?;
         if let (None, Some(last)) = (state::member_of_handle(records, handle)?, last_of(records, handle)?) {
-            self.sign_anew(admin, (records, &mut batch), &last, (now, rng))?;
-            return Ok(batch);
+            let mut view = Overlay::new(records);
+            let issued = read(records, last.as_bytes())?.ok_or_else(damaged)?.issued;
+            for id in [last.as_bytes().to_vec()].iter().chain(&issued) {
+                let id = MemberId::from_bytes(id).ok_or_else(damaged)?;
+                self.sign_anew(admin, (&view, &mut batch), &id, (now, &mut *rng))?;
+                view.absorb(core::mem::take(&mut batch));
+            }
+            return Ok(view.into_batch());
         }
         let plan = self.plan_offboarding(records, handle, now)?;
         let mut view = Overlay::new(records);
@@ -154,8 +105,12 @@ impl Desk {
         let mut gone = Vec::from([plan.member_id]);
         for issued in &plan.issued {
             let handle = Handle::parse(&issued.handle).map_err(|_| damaged())?;
-            // Whoever has nobody in reach but this one is in the plan already, and its own plan names it again.
-            let own = OffboardingPlan { issued: Vec::new(), ..self.plan_offboarding(&view, &handle, now)? };
+            // Whoever ends with this one is in the plan already.
+            let own = OffboardingPlan {
+                issued: Vec::new(),
+                staying: Vec::new(),
+                ..self.plan_offboarding(&view, &handle, now)?
+            };
             self.end_one(admin, &mut view, (&own, now), rng)?;
             gone.push(issued.member_id);
         }
@@ -367,45 +322,11 @@ impl Desk {
             revocation: None,
             directory: None,
             issued: plan.issued.iter().map(|issued| issued.member_id.as_bytes().to_vec()).collect(),
+            staying: plan.staying.iter().map(|staying| staying.member_id.as_bytes().to_vec()).collect(),
         };
         put(batch, plan.member_id.as_bytes(), &value);
         batch.put(RecordKey::new(BY_HANDLE, plan.handle.as_str()), plan.member_id.as_bytes().to_vec());
         Ok(())
-    }
-
-    /// Says how far the last offboarding of a member with this handle has come; `None` if there was none.
-    ///
-    /// # Errors
-    ///
-    /// [`OrgError::Records`] when the store cannot answer.
-    pub fn offboarding(
-        records: &dyn Records,
-        organisation: &Organisation,
-        handle: &Handle,
-    ) -> Result<Option<OffboardingReport>, OrgError> {
-        let Some(member_id) = last_of(records, handle)? else { return Ok(None) };
-        let record = read(records, member_id.as_bytes())?.ok_or_else(damaged)?;
-        let needs_entry = !record.entry_id.is_empty();
-        let directory = if needs_entry { shown(record.directory) } else { OffboardingStep::NotNeeded };
-        let pending = state::pending_index(records)?;
-        let is_published = !pending.iter().any(|id| id.as_slice() == record.entry_id);
-        let issuers = ceremony::held_by(records, organisation, &member_id)?;
-        let plan = OffboardingPlan {
-            member_id,
-            device_ids: device_ids(&record.device_ids)?,
-            handle: record.handle,
-            name: record.name,
-            invitations: record.invitations,
-            issuer_ids: issuers,
-            issued: guests::issued(records, &record.issued)?,
-        };
-        Ok(Some(OffboardingReport {
-            plan,
-            started: Timestamp::from_millis(record.started),
-            revocation: shown(record.revocation),
-            directory,
-            is_published,
-        }))
     }
 
     /// Returns what the log's newest commitment to a member's directory entry has to be; `None` if the member never had
@@ -503,28 +424,21 @@ fn is_given_up(records: &dyn Records, member_id: &MemberId) -> Result<bool, OrgE
     Ok(true)
 }
 
-fn last_of(records: &dyn Records, handle: &Handle) -> Result<Option<MemberId>, OrgError> {
+pub(crate) fn last_of(records: &dyn Records, handle: &Handle) -> Result<Option<MemberId>, OrgError> {
     match records.get(&RecordKey::new(BY_HANDLE, handle.as_str()))? {
         None => Ok(None),
         Some(bytes) => MemberId::from_bytes(&bytes).map(Some).ok_or_else(damaged),
     }
 }
 
-fn shown(step: Option<proto::DeskStep>) -> OffboardingStep {
-    let Some(step) = step else { return OffboardingStep::Queued };
-    let time = Timestamp::from_millis(step.time);
-    match step.entry.checked_sub(1) {
-        Some(entry) => OffboardingStep::Logged { entry, time },
-        None if step.dropped => OffboardingStep::Dropped { time },
-        None => OffboardingStep::Refused { time },
-    }
-}
-
-fn device_ids(ids: &[Vec<u8>]) -> Result<Vec<DeviceId>, OrgError> {
+pub(crate) fn device_ids(ids: &[Vec<u8>]) -> Result<Vec<DeviceId>, OrgError> {
     ids.iter().map(|id| DeviceId::from_bytes(id).ok_or_else(damaged)).collect()
 }
 
-fn read(records: &dyn Records, member_id: &[u8]) -> Result<Option<proto::DeskOffboarding>, OrgError> {
+pub(crate) fn read(
+    records: &dyn Records,
+    member_id: &[u8],
+) -> Result<Option<proto::DeskOffboarding>, OrgError> {
     state::read(records, &RecordKey::new(OFFBOARDINGS, member_id))
 }
 

@@ -133,7 +133,9 @@ impl World {
     pub fn enrol_as(&mut self, handle: &str, kind: Kind, reach: &[PersonId], days: u64) -> PersonId {
         let reach: Vec<_> = reach.iter().map(|id| self.people[id.0].member_id).collect();
         let validity = Some(Duration::from_secs(days * 24 * 3600));
-        self.enrol_on(handle, Terms { kind, reach: &reach, validity, ..Terms::default() })
+        // Whoever came first answers for them.
+        let owner = self.people.first().map(|person| person.member_id);
+        self.enrol_on(handle, Terms { kind, reach: &reach, validity, owner, ..Terms::default() })
     }
 
     fn enrol_on(&mut self, handle: &str, terms: Terms<'_>) -> PersonId {

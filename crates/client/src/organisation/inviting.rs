@@ -32,6 +32,8 @@ pub struct Wanted<'a> {
     /// For how many days from the enrolment on the credentials of a guest or bot are valid, 1 to [`MAX_DAYS`]; without a
     /// number 90. Not for a person.
     pub days: Option<u32>,
+    /// Handle of the member who answers for a guest or bot, and with whom it ends (R-ORG-64). Not for a person.
+    pub owner: Option<&'a str>,
 }
 
 /// Invites somebody on terms: reserves the handle and returns a link that works once, for `valid`.
@@ -39,7 +41,7 @@ pub struct Wanted<'a> {
 /// # Errors
 ///
 /// As [`super::invite`]; and [`ErrorCode::ReachNotAllowed`], with the handle that cannot be reached if it lies in one,
-/// [`ErrorCode::ValidityNotAllowed`], [`ErrorCode::TooManyGuests`]: nobody was invited.
+/// [`ErrorCode::OwnerNotAllowed`], [`ErrorCode::ValidityNotAllowed`], [`ErrorCode::TooManyGuests`]: nobody was invited.
 pub fn invite_as(
     dir: &Path,
     key: &KeySource,
@@ -55,7 +57,11 @@ pub fn invite_as(
         let reach = reached(records, wanted.reach).map_err(|(handle, error)| {
             error.unwrap_or_else(|| Error::with(ErrorCode::ReachNotAllowed, handle))
         })?;
-        let terms = Terms { unit: unit.as_ref(), kind: wanted.kind, reach: &reach, validity };
+        let owner = wanted.owner.map(|handle| owning(records, handle)).transpose()?.flatten();
+        if let (Some(handle), None) = (wanted.owner, owner) {
+            return Err(Error::with(ErrorCode::OwnerNotAllowed, handle));
+        }
+        let terms = Terms { unit: unit.as_ref(), kind: wanted.kind, reach: &reach, validity, owner };
         let invite = chancery_org::Invite { handle: &handle, name: &name, relay, lifetime: valid, terms };
         desk.invite(records, invite, clock::now(), &mut clock::rng()?).map_err(|error| org_error(&error))
     })
@@ -67,6 +73,12 @@ pub(super) fn days(days: u32) -> Result<Duration, Error> {
         return Ok(Duration::from_secs(u64::from(days).saturating_mul(24 * 60 * 60)));
     }
     Err(ErrorCode::ValidityNotAllowed.into())
+}
+
+/// Finds who is to own a guest or bot; `None` if nobody who can has the handle.
+pub(super) fn owning(records: &dyn Records, handle: &str) -> Result<Option<MemberId>, Error> {
+    let Ok(handle) = Handle::parse(handle) else { return Ok(None) };
+    Desk::owning(records, &handle).map_err(|error| org_error(&error))
 }
 
 /// Finds those who are to be reached; fails with the handle that nobody reachable has, or whose member cannot be looked up.

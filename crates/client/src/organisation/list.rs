@@ -35,6 +35,7 @@ struct Person {
     kind: Kind,
     reach: Vec<String>,
     validity: Option<Duration>,
+    owner: Option<String>,
 }
 
 /// What is wrong with a line of a list.
@@ -103,7 +104,7 @@ pub struct Listed {
 
 impl PeopleList {
     /// Reads a list: UTF-8, RFC 4180, one person a line, with a header line of `handle`, `name` and perhaps `unit`,
-    /// `kind`, `reach` and `days`, in any order. An empty name is the handle, an empty kind a person; handles in `reach`
+    /// `kind`, `reach`, `days` and `owner`, in any order. An empty name is the handle, an empty kind a person; handles in `reach`
     /// stand with spaces between them.
     ///
     /// # Errors
@@ -168,10 +169,11 @@ struct Columns {
     kind: Option<usize>,
     reach: Option<usize>,
     days: Option<usize>,
+    owner: Option<usize>,
 }
 
 /// Columns that a list may do without.
-const OPTIONAL: [&str; 4] = ["unit", "kind", "reach", "days"];
+const OPTIONAL: [&str; 5] = ["unit", "kind", "reach", "days", "owner"];
 
 impl Columns {
     fn read(line: usize, header: &str) -> Result<Self, Vec<ListFault>> {
@@ -193,10 +195,10 @@ impl Columns {
             at
         };
         let (handle, name, unit) = (find("handle"), find("name"), find("unit"));
-        let (kind, reach, days) = (find("kind"), find("reach"), find("days"));
+        let (kind, reach, days, owner) = (find("kind"), find("reach"), find("days"), find("owner"));
         match (handle, name) {
             (Some(handle), Some(name)) if faults.is_empty() => {
-                Ok(Self { count: fields.len(), handle, name, unit, kind, reach, days })
+                Ok(Self { count: fields.len(), handle, name, unit, kind, reach, days, owner })
             }
             _ => Err(faults),
         }
@@ -231,12 +233,17 @@ impl Columns {
         let unit = self.unit.and_then(|at| words(at, "unit"));
         let optional = |at: Option<usize>| at.map_or("", field);
         let terms = terms(optional(self.kind), optional(self.reach), optional(self.days));
-        match (handle, terms) {
-            (Ok(handle), Ok((kind, reach, validity))) if faults.is_empty() => {
-                Ok(Person { line, handle, name, unit, kind, reach, validity })
+        let owner = match &terms {
+            Ok((kind, ..)) => owner(*kind, optional(self.owner)),
+            Err(_) => Ok(None),
+        };
+        match (handle, terms, owner) {
+            (Ok(handle), Ok((kind, reach, validity)), Ok(owner)) if faults.is_empty() => {
+                Ok(Person { line, handle, name, unit, kind, reach, validity, owner })
             }
-            (_, terms) => {
+            (_, terms, owner) => {
                 faults.extend(terms.err());
+                faults.extend(owner.err());
                 Err(faults)
             }
         }
@@ -274,6 +281,17 @@ fn terms(kind: &str, reach: &str, days: &str) -> Result<ListedTerms, String> {
         }
     };
     Ok((kind, reach, validity))
+}
+
+/// Reads the owner of a line.
+fn owner(kind: Kind, owner: &str) -> Result<Option<String>, String> {
+    match (kind, owner) {
+        (Kind::Person, "") => Ok(None),
+        (Kind::Person, _) => Err("only a guest or bot has an owner".to_owned()),
+        (_, "") => Err("a guest or bot needs an owner: the column owner names a member".to_owned()),
+        (_, owner) if Handle::parse(owner).is_ok() => Ok(Some(owner.to_owned())),
+        (_, owner) => Err(format!("{} as owner is no handle", shown(owner))),
+    }
 }
 
 /// Takes a line apart (RFC 4180). A field that goes on in the next line is a fault: no column may hold one, and a
@@ -398,10 +416,12 @@ impl Office {
         let mut rng = clock::rng()?;
         let mut books = Overlay::new(records);
         let (mut listed, mut faults) = (Vec::with_capacity(list.len()), Vec::new());
-        // Those in reach first, wherever in the list they stand.
-        let (members, others): (Vec<_>, Vec<_>) =
-            list.0.iter().partition(|person| !person.kind.is_guest() && person.reach.is_empty());
-        for person in members.into_iter().chain(others) {
+        // Owners and those in reach first, wherever in the list they stand.
+        let mut people: Vec<_> = list.0.iter().collect();
+        people.sort_by_key(|person| {
+            (person.kind != Kind::Person, person.kind.is_guest() || !person.reach.is_empty())
+        });
+        for person in people {
             let standing = self.desk.standing(&books, &person.handle, &self.relay, self.now);
             let (taken_by, invitation, state) = match standing.map_err(|error| org_error(&error))? {
                 Standing::Enrolled { name, .. } => (Some(name), None, ListedState::Unchanged),
@@ -418,7 +438,14 @@ impl Office {
                             continue;
                         }
                     };
-                    let new = self.invite(&books, (person, &reach), &mut rng)?;
+                    let owner = person.owner.as_deref().map(|owner| inviting::owning(&books, owner));
+                    let owner = owner.transpose()?.flatten();
+                    if let (Some(owner), None) = (&person.owner, owner) {
+                        let what = format!("{owner} as owner is no member of the organisation");
+                        faults.push(ListFault { line: person.line, what });
+                        continue;
+                    }
+                    let new = self.invite(&books, (person, &reach, owner), &mut rng)?;
                     let invitation = invited(new.member_id, &new.link);
                     books.absorb(new.batch);
                     (None, Some(invitation), ListedState::Invite)
@@ -444,12 +471,13 @@ impl Office {
     fn invite(
         &self,
         books: &dyn Records,
-        (person, reach): (&Person, &[MemberId]),
+        (person, reach, owner): (&Person, &[MemberId], Option<MemberId>),
         rng: &mut dyn CryptoRng,
     ) -> Result<chancery_org::Invited, Error> {
         let name = person.name.clone().unwrap_or_else(|| DisplayName::from(&person.handle));
         let (handle, relay, lifetime) = (&person.handle, &self.relay, self.valid);
-        let terms = Terms { unit: person.unit.as_ref(), kind: person.kind, reach, validity: person.validity };
+        let (unit, kind, validity) = (person.unit.as_ref(), person.kind, person.validity);
+        let terms = Terms { unit, kind, reach, validity, owner };
         let invite = Invite { handle, name: &name, relay, lifetime, terms };
         self.desk.invite(books, invite, self.now, rng).map_err(|error| org_error(&error))
     }

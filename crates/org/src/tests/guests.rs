@@ -21,7 +21,19 @@ impl World {
         self.desk.invite(&self.store, invite, self.now, &mut *self.rng)
     }
 
+    /// Who answers for guests and bots, if a test does not say.
+    fn keeper(&mut self) -> MemberId {
+        if let Some(id) = crate::state::member_of_handle(&self.store, &handle("keeper")).unwrap() {
+            return id;
+        }
+        let invited = self.try_invite_as("keeper", Terms::default()).unwrap();
+        apply(&mut self.store, &invited.batch);
+        invited.member_id
+    }
+
     fn enrol_as(&mut self, who: &str, terms: Terms<'_>) -> Enrolment {
+        let owner = terms.owner.or_else(|| (terms.kind != Kind::Person).then(|| self.keeper()));
+        let terms = Terms { owner, ..terms };
         let invited = self.try_invite_as(who, terms).unwrap();
         apply(&mut self.store, &invited.batch);
         let keys = self.device();
@@ -80,7 +92,8 @@ fn terms_that_suit_nobody_are_refused_r_org_50() {
     let ghost = MemberId::new([9; 16]);
     let guest = world.guest("carol", &[alice]).credential.member_id();
     let long: Vec<_> = (0..=256).map(|n: u16| MemberId::new([n.to_be_bytes()[1]; 16])).collect();
-    let reach = |kind, reach| Terms { kind, reach, ..Terms::default() };
+    let owner = Some(alice);
+    let reach = |kind, reach| Terms { kind, reach, owner, ..Terms::default() };
     for terms in [
         reach(Kind::Guest, &[]),
         reach(Kind::GuestBot, &[]),
@@ -92,7 +105,10 @@ fn terms_that_suit_nobody_are_refused_r_org_50() {
     ] {
         assert_eq!(world.try_invite_as("dora", terms).unwrap_err(), OrgError::ReachOutOfRange, "{terms:?}");
     }
-    let lasting = |kind, validity| Terms { validity: Some(validity), reach: &[], kind, unit: None };
+    let lasting = |kind, validity| {
+        let owner = owner.filter(|_| kind != Kind::Person);
+        Terms { validity: Some(validity), kind, owner, ..Terms::default() }
+    };
     for terms in [
         lasting(Kind::Person, DAY),
         lasting(bot, Duration::ZERO),
@@ -107,7 +123,8 @@ fn terms_that_suit_nobody_are_refused_r_org_50() {
 fn a_bot_is_a_member_with_an_end_and_a_unit_is_in_the_entry_r_org_51() {
     let mut world = World::new(151);
     let (alice, unit) = (world.person("alice"), name("Works"));
-    let terms = Terms { kind: Kind::Bot, reach: &[alice], validity: Some(3 * DAY), unit: Some(&unit) };
+    let terms =
+        Terms { kind: Kind::Bot, reach: &[alice], validity: Some(3 * DAY), unit: Some(&unit), owner: None };
     let bot = world.enrol_as("robo", terms);
     assert_eq!(bot.credential.capabilities(), Capabilities::MEMBER.union(Capabilities::BOT));
     assert_eq!(bot.credential.not_after(), NOW.after(3 * DAY));
@@ -251,7 +268,7 @@ fn a_relay_that_lost_it_gets_what_guests_were_told_again_r_org_53() {
 fn a_guest_takes_no_key_of_the_directory_and_a_member_none_of_a_guest_r_org_11() {
     let mut world = World::new(158);
     let alice = world.person("alice");
-    let terms = Terms { kind: Kind::Guest, reach: &[alice], ..Terms::default() };
+    let terms = Terms { kind: Kind::Guest, reach: &[alice], owner: Some(alice), ..Terms::default() };
     let link = world.try_invite_as("carol", terms).unwrap();
     apply(&mut world.store, &link.batch);
     let (link, keys) = (link.link, world.device());
@@ -289,4 +306,78 @@ fn a_guest_takes_no_key_of_the_directory_and_a_member_none_of_a_guest_r_org_11()
     assert!(!takes(proto::Enrolled { guest_key: [1; 31].to_vec(), ..of_guest.clone() }, true));
     assert!(!takes(proto::Enrolled { guest_key: Vec::new(), ..of_guest }, true));
     assert!(!takes(proto::Enrolled { guest_key: [1; 32].to_vec(), ..of_member }, false));
+}
+
+#[test]
+fn a_guest_or_bot_needs_an_owner_who_is_a_member_and_nobody_else_has_one_r_org_64() {
+    let mut world = World::new(159);
+    let alice = world.person("alice");
+    let robo = world.enrol_as("robo", Terms { kind: Kind::Bot, owner: Some(alice), ..Terms::default() });
+    assert_eq!(world.booked("robo").owner, Some(alice));
+    let (robo, ghost) = (robo.credential.member_id(), MemberId::new([9; 16]));
+    for (kind, owner) in
+        [(Kind::Bot, None), (Kind::Bot, Some(robo)), (Kind::Bot, Some(ghost)), (Kind::Person, Some(alice))]
+    {
+        let terms = Terms { kind, owner, ..Terms::default() };
+        assert_eq!(world.try_invite_as("dora", terms).unwrap_err(), OrgError::OwnerNotAllowed, "{terms:?}");
+    }
+    world.offboard_with_plan("alice");
+    let terms = Terms { kind: Kind::Bot, owner: Some(alice), ..Terms::default() };
+    assert_eq!(world.try_invite_as("late", terms).unwrap_err(), OrgError::OwnerNotAllowed, "who has left");
+}
+
+#[test]
+fn what_a_leaver_owns_ends_too_and_nothing_is_complete_before_it_is_cut_r_org_65() {
+    let mut world = World::new(160);
+    let (alice, bob) = (world.person("alice"), world.person("bob"));
+    let owned = Terms { kind: Kind::Bot, reach: &[bob], owner: Some(alice), ..Terms::default() };
+    let robo = world.enrol_as("robo", owned).credential.member_id();
+    world.enrol_as("all", Terms { kind: Kind::Bot, owner: Some(alice), ..Terms::default() });
+    let stays = [alice, bob];
+    let dora = Terms { kind: Kind::Guest, reach: &stays, owner: Some(bob), ..Terms::default() };
+    world.enrol_as("dora", dora);
+    let enter = |world: &mut World, entered: &dyn Fn(&crate::Queued) -> bool| {
+        while let Some(next) = Desk::next_statement(&world.store).unwrap() {
+            if !entered(&next) {
+                return;
+            }
+            let batch =
+                Desk::entered(&world.store, next.number, crate::Entered::At(next.number), world.now).unwrap();
+            apply(&mut world.store, &batch);
+        }
+    };
+    enter(&mut world, &|_| true);
+    world.publish_all();
+    let plan = world.offboard_with_plan("alice");
+    let handles = |all: &[crate::Issued]| all.iter().map(|it| it.handle.clone()).collect::<Vec<_>>();
+    assert_eq!(handles(&plan.issued), ["robo", "all"]);
+    assert_eq!(handles(&plan.staying), ["dora"]);
+    assert!(plan.issued.iter().all(|issued| issued.owner == Some(alice)));
+    // Everything enters the log but the end of the bot, which is dropped.
+    let is_robo = |queued: &crate::Queued| {
+        let body: proto::RevocationBody = crate::queue::body(&queued.statement).unwrap_or_default();
+        queued.kind == chancery_identity::log::LeafKind::MemberRevoked && body.member_id == robo.as_bytes()
+    };
+    enter(&mut world, &|queued| !is_robo(queued));
+    world.publish_all();
+    let report =
+        |world: &World| Desk::offboarding(&world.store, &world.public, &handle("alice")).unwrap().unwrap();
+    assert_eq!(report(&world).issued[0].revocation, crate::OffboardingStep::Queued);
+    assert!(report(&world).is_waiting());
+    let next = Desk::next_statement(&world.store).unwrap().unwrap();
+    let dropped = world.desk.drop_statement(&world.store, (next.number, "end"), world.now, &mut *world.rng);
+    apply(&mut world.store, &dropped.unwrap());
+    enter(&mut world, &|_| true);
+    world.publish_all();
+    assert!(report(&world).is_cut(), "she herself is out");
+    assert!(!report(&world).is_complete() && !report(&world).is_waiting());
+    // Offboarding her again signs it anew.
+    let to = (&world.store as &dyn Records, &handle("alice"));
+    let again = world.desk.offboard(&world.admin, to, world.now, &mut *world.rng).unwrap();
+    apply(&mut world.store, &again);
+    assert!(report(&world).is_waiting());
+    enter(&mut world, &|_| true);
+    world.publish_all();
+    assert!(report(&world).is_complete());
+    assert_eq!(handles(&report(&world).plan.staying), ["dora"]);
 }
