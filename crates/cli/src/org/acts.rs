@@ -21,6 +21,9 @@ const PENDING: &str = "the device has not confirmed; it wipes itself once it hea
 /// What is known without a relay.
 const NOT_ASKED: &str = "the relay was not reached; the device wipes itself once it hears of its end";
 
+/// What is known if the relay does not say it.
+const NOT_TOLD: &str = "the relay did not say; the device wipes itself once it hears of its end";
+
 impl ActorArgs {
     /// Opens the organisation, and returns what opened it.
     pub(super) fn open(&self) -> Result<(Administrator, KeySource), Failure> {
@@ -57,13 +60,14 @@ pub(super) async fn offboard(args: &OffboardArgs, output: Output) -> Result<(), 
     administrator.offboard(args.admin.with(&key), &args.handle)?;
     let sent = hand_over(&administrator).await;
     let report = administrator.offboarding(&args.handle)?;
-    let devices = Devices::of(&administrator, &report.plan, sent.is_ok()).await?;
+    let devices = Devices::of(&administrator, &report.plan, sent.is_ok()).await;
     output.result(&report_object(&report, &devices, false), || report_text(&report, &devices))?;
     sent?;
-    // Nothing waits for the relay any more, so what is not done was refused.
-    match report.is_complete() {
-        true => Ok(()),
-        false => Err(Error::with(ErrorCode::OffboardingIncomplete, args.handle.as_str()).into()),
+    match (report.is_complete(), report.is_waiting()) {
+        (true, _) => Ok(()),
+        // The relay was there, and has not taken all that it is to publish.
+        (false, true) => Err(Error::with(ErrorCode::StatementQueued, args.handle.as_str()).into()),
+        (false, false) => Err(Error::with(ErrorCode::OffboardingIncomplete, args.handle.as_str()).into()),
     }
 }
 
@@ -75,17 +79,15 @@ struct Devices {
 }
 
 impl Devices {
-    /// Asks the relay, if it was there a moment ago.
-    async fn of(
-        administrator: &Administrator,
-        plan: &OffboardingPlan,
-        is_reached: bool,
-    ) -> Result<Self, Failure> {
-        let asked = if is_reached { Some(administrator.confirmed_ends(plan).await) } else { None };
-        match asked {
-            Some(Ok(ends)) => Ok(Self { ends, reason: PENDING }),
-            Some(Err(error)) if !error.is_retryable() => Err(error.into()),
-            _ => Ok(Self::unasked(plan)),
+    /// Asks the relay, if it was there a moment ago. Whatever it answers, there is a report.
+    async fn of(administrator: &Administrator, plan: &OffboardingPlan, is_reached: bool) -> Self {
+        if !is_reached {
+            return Self::unasked(plan);
+        }
+        match administrator.confirmed_ends(plan).await {
+            Ok(ends) => Self { ends, reason: PENDING },
+            Err(error) if error.is_retryable() => Self::unasked(plan),
+            Err(_) => Self { reason: NOT_TOLD, ..Self::unasked(plan) },
         }
     }
 
@@ -281,23 +283,60 @@ fn print_successors(
     })
 }
 
-/// Guests and bots that end with the member.
-fn issued_object(plan: &OffboardingPlan) -> Value {
-    let one = |issued: &Issued| {
-        json!({
-            "handle": issued.handle,
-            "member": issued.member_id.to_string(),
-            "kind": issued.kind.name(),
-        })
+/// Guests and bots that end with the member, and how far that has come.
+fn issued_object(report: &OffboardingReport) -> Value {
+    let one = |(issued, its): (&Issued, &OffboardingReport)| {
+        let mut object = limited_object(issued);
+        if let Some(fields) = object.as_object_mut() {
+            fields.insert("because".to_owned(), because(report, issued).into());
+            fields.insert("revocation".to_owned(), step_object(its.revocation, ENDED_BEFORE));
+            fields.insert("relay".to_owned(), cut(its).into());
+            fields.insert("directory".to_owned(), step_object(its.directory, REFUSED));
+            fields.insert("directory_published".to_owned(), its.is_published.into());
+            fields.insert("complete".to_owned(), its.is_complete().into());
+        }
+        object
     };
-    plan.issued.iter().map(one).collect()
+    report.plan.issued.iter().zip(&report.issued).map(one).collect()
 }
 
-fn issued_text(plan: &OffboardingPlan) -> String {
-    let line = |issued: &Issued| {
-        format!("\n  {} {}: ends with them, nobody else is within reach", issued.kind.name(), issued.handle)
+fn limited_object(issued: &Issued) -> Value {
+    json!({
+        "handle": issued.handle,
+        "member": issued.member_id.to_string(),
+        "kind": issued.kind.name(),
+    })
+}
+
+/// Why a guest or bot ends with a member.
+fn because(report: &OffboardingReport, issued: &Issued) -> &'static str {
+    if issued.owner == Some(report.plan.member_id) { "owned" } else { "nobody-else-in-reach" }
+}
+
+const fn cut(report: &OffboardingReport) -> &'static str {
+    if report.is_cut() { "cut" } else { "not-cut" }
+}
+
+fn issued_text(report: &OffboardingReport) -> String {
+    let line = |(issued, its): (&Issued, &OffboardingReport)| {
+        let why = match because(report, issued) {
+            "owned" => "they owned it",
+            _ => "nobody else is within its reach",
+        };
+        let (kind, handle) = (issued.kind.name(), &issued.handle);
+        let (log, directory) = (step_text(its.revocation, HAD_IT), directory_text(its));
+        format!("\n  {kind} {handle} ends with them, {why}; log: {log}; directory: {directory}")
     };
-    plan.issued.iter().map(line).collect()
+    let stays = |staying: &Issued| {
+        format!("\n  {} {} had them in reach and stays", staying.kind.name(), staying.handle)
+    };
+    let ending: String = report.plan.issued.iter().zip(&report.issued).map(line).collect();
+    ending + &report.plan.staying.iter().map(stays).collect::<String>()
+}
+
+fn directory_text(report: &OffboardingReport) -> String {
+    let published = if report.is_published { "" } else { ", not published yet" };
+    format!("{}{published}", step_text(report.directory, "refused; offboard again; as"))
 }
 
 fn report_object(report: &OffboardingReport, devices: &Devices, dry_run: bool) -> Value {
@@ -311,18 +350,27 @@ fn report_object(report: &OffboardingReport, devices: &Devices, dry_run: bool) -
         "handle_free": true,
         "invitations_ended": plan.invitations,
         "device_links": "ended",
-        "revocation": step_object(report.revocation),
-        "relay": if report.is_cut() { "cut" } else { "not-cut" },
-        "directory": step_object(report.directory),
+        "revocation": step_object(report.revocation, ENDED_BEFORE),
+        "relay": cut(report),
+        "directory": step_object(report.directory, REFUSED),
         "directory_published": report.is_published,
         "devices": devices.object(),
         "issuers": plan.issuer_ids.iter().map(ToString::to_string).collect::<Vec<_>>(),
-        "issued": issued_object(plan),
+        "issued": issued_object(report),
+        "staying": plan.staying.iter().map(limited_object).collect::<Vec<_>>(),
         "complete": report.is_complete(),
     })
 }
 
-fn step_object(step: OffboardingStep) -> Value {
+/// What the log's refusal of a member's end says: it had it.
+const ENDED_BEFORE: &str = "ended-before";
+/// What its refusal of the entry's commitment says.
+const REFUSED: &str = "refused";
+/// [`ENDED_BEFORE`], for people.
+const HAD_IT: &str = "had it before, as";
+
+/// `refused` is what the log's refusal of this statement means.
+fn step_object(step: OffboardingStep, refused: &str) -> Value {
     match step {
         OffboardingStep::NotNeeded => json!({"state": "not-needed"}),
         OffboardingStep::Queued => json!({"state": "queued"}),
@@ -330,7 +378,7 @@ fn step_object(step: OffboardingStep) -> Value {
             json!({"state": "logged", "entry": entry, "time": rfc3339(time.as_millis())})
         }
         OffboardingStep::Refused { time } => {
-            json!({"state": "ended-before", "time": rfc3339(time.as_millis())})
+            json!({"state": refused, "time": rfc3339(time.as_millis())})
         }
         OffboardingStep::Dropped { time } => {
             json!({"state": "dropped", "time": rfc3339(time.as_millis())})
@@ -348,18 +396,15 @@ fn report_text(report: &OffboardingReport, devices: &Devices) -> String {
             short_time(report.started.as_millis())
         ),
         format!("  invitations: {} ended; device links ended; the handle is free", plan.invitations),
-        format!("  log: {}", step_text(report.revocation)),
+        format!("  log: {}", step_text(report.revocation, HAD_IT)),
         format!("  relay: {}", relay_text(report.is_cut())),
-        format!(
-            "  directory: {}{}",
-            step_text(report.directory),
-            if report.is_published { "" } else { ", not published yet" }
-        ),
+        format!("  directory: {}", directory_text(report)),
     ];
-    lines.join("\n") + &devices.text() + &issuers_text(plan) + &issued_text(plan)
+    lines.join("\n") + &devices.text() + &issuers_text(plan) + &issued_text(report)
 }
 
-fn step_text(step: OffboardingStep) -> String {
+/// `refused` is what the log's refusal of this statement means.
+fn step_text(step: OffboardingStep, refused: &str) -> String {
     match step {
         OffboardingStep::NotNeeded => "nothing to do".to_owned(),
         OffboardingStep::Queued => "waits for the relay".to_owned(),
@@ -367,7 +412,7 @@ fn step_text(step: OffboardingStep) -> String {
             format!("entry {entry}, {}", short_time(time.as_millis()))
         }
         OffboardingStep::Refused { time } => {
-            format!("had it before, as of {}", short_time(time.as_millis()))
+            format!("{refused} of {}", short_time(time.as_millis()))
         }
         OffboardingStep::Dropped { time } => {
             format!("dropped {}; offboard again", short_time(time.as_millis()))

@@ -29,18 +29,23 @@ fn a_guest_and_bots_join_write_within_their_reach_and_go_r_org_54_r_engine_61() 
     let company = Company::open();
     company.member("alice");
     company.member("bob");
-    company.invite_with(&["carol", "--guest"]).fails(64, "usage", false);
+    company.invite_with(&["carol", "--guest", "--owner", "bob"]).fails(64, "usage", false);
+    company.invite_with(&["carol", "--guest", "--reach", "bob"]).fails(64, "usage", false);
+    company.invite_with(&["robo", "--bot"]).fails(64, "usage", false);
+    let nobody = company.invite_with(&["robo", "--bot", "--owner", "zoe"]);
+    nobody.fails(64, "owner-not-allowed", false);
+    assert!(nobody.message().contains("zoe"));
     company.invite_with(&["carol", "--days", "3"]).fails(64, "validity-not-allowed", false);
     company.invite_with(&["carol", "--reach", "bob"]).fails(64, "reach-not-allowed", false);
-    let nobody = company.invite_with(&["carol", "--guest", "--reach", "alice,zoe"]);
+    let nobody = company.invite_with(&["carol", "--guest", "--owner", "bob", "--reach", "alice,zoe"]);
     nobody.fails(64, "reach-not-allowed", false);
     assert!(nobody.message().contains("zoe"));
-    let days = ["--guest", "--reach", "alice", "--days", "731"];
+    let days = ["--guest", "--owner", "bob", "--reach", "alice", "--days", "731"];
     company.invite_with(&[&["carol"], days.as_slice()].concat()).fails(64, "validity-not-allowed", false);
-    let terms = ["--guest", "--reach", "alice", "--days", "30", "--unit", "Partner Ltd"];
+    let terms = ["--guest", "--owner", "bob", "--reach", "alice", "--days", "30", "--unit", "Partner Ltd"];
     let carol = company.limited("carol", &terms);
-    company.limited("robo", &["--bot", "--days", "7"]);
-    company.limited("timer", &["--bot", "--reach", "bob"]);
+    company.limited("robo", &["--bot", "--owner", "bob", "--days", "7"]);
+    company.limited("timer", &["--bot", "--owner", "alice", "--reach", "bob"]);
 
     company.command("carol", &["send", "alice", "is it ready?"]).ok();
     let heard = message(company.command("alice", &["receive"]));
@@ -83,33 +88,39 @@ fn a_guest_and_bots_join_write_within_their_reach_and_go_r_org_54_r_engine_61() 
     let plan = offboard(&["--dry-run"]);
     assert_eq!(plan["issued"][0]["handle"], "carol");
     let report = offboard(&[]);
-    assert_eq!(report["issued"].as_array().unwrap().len(), 1, "{report}");
-    assert_eq!(
-        (&report["issued"][0]["member"], &report["issued"][0]["kind"]),
-        (&carol["member"], &"guest".into())
-    );
+    assert_eq!(report["issued"].as_array().unwrap().len(), 2, "{report}");
+    let issued = &report["issued"][0];
+    assert_eq!((&issued["member"], &issued["kind"]), (&carol["member"], &"guest".into()));
+    assert_eq!((&issued["because"], &issued["complete"]), (&"nobody-else-in-reach".into(), &true.into()));
+    let issued = &report["issued"][1];
+    assert_eq!((&issued["handle"], &issued["because"]), (&"timer".into(), &"owned".into()));
+    assert_eq!((&issued["revocation"]["state"], &issued["relay"]), (&"logged".into(), &"cut".into()));
+    assert_eq!(company.org(&["verify-offboarded", "alice"]).ok()["verified"], true);
     company.command("carol", &["receive"]).fails(2, "revoked", false);
+    company.command("timer", &["receive"]).fails(2, "revoked", false);
     company.command("robo", &["send", "bob", "still here"]).ok();
 }
 
 #[test]
 fn a_list_invites_guests_bots_and_units_or_nobody_r_org_56() {
     let company = Company::open();
-    let header = "handle,name,unit,kind,reach,days\n";
+    let header = "handle,name,unit,kind,reach,days,owner\n";
     let bad = format!(
-        "{header}a,,,guest,,\nb,,,pet,,\nc,,,bot,,731\nd,,,,e,\ne,,Works,,,\nf,,,bot,E!,\ng,,,member,,3\n"
+        "{header}a,,,guest,,,e\nb,,,pet,,,e\nc,,,bot,,731,e\nd,,,,e,,\ne,,Works,,,,\nf,,,bot,E!,,e\ng,,,member,,3,\nh,,,bot,,,\n\
+         i,,,,,,e\n"
     );
     let refused = company.people(&bad, &[]);
     refused.fails(64, "list-invalid", false);
     let lines = refused.error.as_ref().unwrap()["lines"].as_array().unwrap().clone();
     let lines: Vec<_> = lines.iter().map(|line| line["line"].as_u64().unwrap()).collect();
-    assert_eq!(lines, [2, 3, 4, 5, 7, 8]);
-    let unknown = format!("{header}alice,,,,,\ncarol,,,guest,alice zoe,\n");
+    assert_eq!(lines, [2, 3, 4, 5, 7, 8, 9, 10]);
+    let unknown = format!("{header}alice,,,,,,\ncarol,,,guest,alice zoe,,alice\nrobo,,,bot,,,zoe\n");
     let refused = company.people(&unknown, &[]);
     refused.fails(64, "list-invalid", false);
     assert_eq!(refused.error.as_ref().unwrap()["lines"][0]["line"], 3);
+    assert_eq!(refused.error.as_ref().unwrap()["lines"][1]["line"], 4, "its owner is nobody");
     // Nothing was half done, and those in reach may stand behind those who reach them.
-    let good = format!("{header}carol,,Partner,guest,alice bob,30\nalice,,Works,,,\nbob,,,member,,\n");
+    let good = format!("{header}carol,,Partner,guest,alice bob,30,bob\nalice,,Works,,,,\nbob,,,member,,,\n");
     let dry = company.people(&good, &["--dry-run"]);
     let states: Vec<_> = dry.lines.iter().map(|line| (&line["handle"], &line["state"])).collect();
     let invite = Value::from("invite");

@@ -172,18 +172,18 @@ impl Administrator {
             Err(error) if error.code() == ErrorCode::UnknownRecipient => None,
             Err(error) => return Err(error),
         };
-        let (plan, is_complete) = match (self.offboarding(handle), &holder) {
+        let (plan, report) = match (self.offboarding(handle), &holder) {
             // Whoever has the handle now, with devices, is whom it means, and is not out.
             (Ok(report), Some(plan))
                 if plan.member_id != report.plan.member_id && !plan.device_ids.is_empty() =>
             {
                 (plan.clone(), None)
             }
-            (Ok(report), _) => (report.plan.clone(), Some(report.is_complete())),
+            (Ok(report), _) => (report.plan.clone(), Some(report)),
             (Err(error), Some(plan)) if error.code() == ErrorCode::UnknownRecipient => (plan.clone(), None),
             (Err(error), _) => return Err(error),
         };
-        let (devices, doubts) = self.office.check(&plan, is_complete).await?;
+        let (devices, doubts) = self.office.check(&plan, report.as_ref()).await?;
         let holder = holder.map(|plan| plan.member_id);
         Ok(OffboardingCheck { member: plan.member_id, devices, doubts, holder })
     }

@@ -4,7 +4,7 @@ use chancery_crypto::rng::random_bytes;
 use chancery_identity::delivery::DeliveryKey;
 use chancery_identity::log::{Leaf, LeafKind};
 use chancery_identity::{DeviceId, MemberId};
-use chancery_org::{ConfirmedEnd, Desk, OffboardingPlan};
+use chancery_org::{ConfirmedEnd, Desk, OffboardingPlan, OffboardingReport};
 use chancery_wire::proto::{ClaimPrekeys, Deliver, GetConfirmations, client_frame, relay_frame};
 use chancery_wire::records::Records;
 
@@ -33,43 +33,56 @@ pub struct OffboardingCheck {
 }
 
 impl Office {
-    /// Returns what speaks against somebody's being out. `is_complete` says whether everything was handed over; `None` that
-    /// nobody has offboarded them.
+    /// Returns what speaks against somebody's being out, and of what ended with them (R-ORG-65). `report` is that of their
+    /// offboarding; `None` that nobody has offboarded them.
     pub(super) async fn check(
         &self,
         plan: &OffboardingPlan,
-        is_complete: Option<bool>,
+        report: Option<&OffboardingReport>,
     ) -> Result<(Vec<ConfirmedEnd>, Vec<String>), Error> {
         let connection = self.errand().await?;
         let log = self.replay(&connection).await?;
+        let (anonymous, pushes) = self.open_connection().await?;
+        let anonymous = Errand::new(anonymous, pushes);
+        let (devices, mut doubts) = self.check_one(&log.leaves, &anonymous, plan).await?;
+        match report {
+            None => doubts.insert(0, "nobody has offboarded this member".to_owned()),
+            Some(report) => doubts.extend(incomplete(report)),
+        }
+        for issued in report.map_or(&[][..], |report| &report.issued) {
+            let (_, of_issued) = self.check_one(&log.leaves, &anonymous, &issued.plan).await?;
+            let named = |doubt| format!("{}, who ended with them: {doubt}", issued.plan.handle);
+            doubts.extend(of_issued.into_iter().map(named));
+        }
+        Ok((self.confirmed_ends(&connection, &plan.member_id, &devices).await?, doubts))
+    }
+
+    /// Returns the devices of one member, and what the log and the relay say against the member's being out.
+    async fn check_one(
+        &self,
+        leaves: &[Leaf],
+        anonymous: &Connection,
+        plan: &OffboardingPlan,
+    ) -> Result<(Vec<DeviceId>, Vec<String>), Error> {
         let entry = self.store().read(|records| {
             Desk::entry_commitment(records, &plan.member_id).map_err(|error| org_error(&error))
         })?;
         // A device that the log has and the desk's records have not would be the one that nobody thought of.
-        let logged = log.leaves.iter().filter(|leaf| leaf.kind == LeafKind::Credential);
+        let logged = leaves.iter().filter(|leaf| leaf.kind == LeafKind::Credential);
         let mut devices = plan.device_ids.clone();
         devices.extend(logged.filter(|leaf| leaf.member() == plan.member_id).map(Leaf::device));
         devices.sort_unstable();
         devices.dedup();
-        let mut doubts = log_doubts(&log.leaves, &plan.member_id, &devices, entry);
-        match is_complete {
-            None => doubts.insert(0, "nobody has offboarded this member".to_owned()),
-            Some(false) => {
-                doubts.push("statements or the directory entry still wait for the relay".to_owned())
-            }
-            Some(true) => {}
-        }
+        let mut doubts = log_doubts(leaves, &plan.member_id, entry);
         for issuer in &plan.issuer_ids {
             doubts.push(format!("they hold the key of issuer {issuer}, which only the root can end"));
         }
-        let (anonymous, pushes) = self.open_connection().await?;
-        let anonymous = Errand::new(anonymous, pushes);
         let key = |records: &dyn Records| self.desk.delivery_key(records).map_err(|error| org_error(&error));
         let key = self.store().read(key)?;
         for device in &devices {
-            doubts.extend(relay_doubts(&anonymous, device, &key).await?);
+            doubts.extend(relay_doubts(anonymous, device, &key).await?);
         }
-        Ok((self.confirmed_ends(&connection, &plan.member_id, &devices).await?, doubts))
+        Ok((devices, doubts))
     }
 
     /// Asks the relay what the devices of a member have confirmed, and verifies it (R-ORG-57).
@@ -95,22 +108,20 @@ impl Office {
     }
 }
 
-/// What the log says against a member's end (R-ORG-44).
-fn log_doubts(
-    leaves: &[Leaf],
-    member: &MemberId,
-    devices: &[DeviceId],
-    entry: Option<[u8; 32]>,
-) -> Vec<String> {
+/// What of an offboarding is not done: what waits, or was refused or dropped.
+fn incomplete(report: &OffboardingReport) -> Option<String> {
+    let doubt = match (report.is_complete(), report.is_waiting()) {
+        (true, _) => return None,
+        (false, true) => "statements or the directory entry still wait for the relay",
+        (false, false) => "something of the offboarding was refused or dropped; offboard again",
+    };
+    Some(doubt.to_owned())
+}
+
+/// What the log says against a member's end (R-ORG-44). A device that it does not name is no doubt: nothing lets one in, and after
+/// the member's end nothing will.
+fn log_doubts(leaves: &[Leaf], member: &MemberId, entry: Option<[u8; 32]>) -> Vec<String> {
     let mut doubts = Vec::new();
-    for device in devices {
-        let vouched = |leaf: &Leaf| {
-            leaf.kind == LeafKind::Credential && leaf.device() == *device && leaf.member() == *member
-        };
-        if !leaves.iter().any(vouched) {
-            doubts.push(format!("the log has no entry of device {device}"));
-        }
-    }
     let of_member = |kind| move |leaf: &Leaf| leaf.kind == kind && leaf.member() == *member;
     match leaves.iter().position(of_member(LeafKind::MemberRevoked)) {
         None => doubts.push("the log has no end of the member".to_owned()),
@@ -189,14 +200,14 @@ mod tests {
     fn a_log_in_which_somebody_is_gone_raises_no_doubt_and_each_gap_raises_one_r_org_44() {
         let (device, end) = (leaf(LeafKind::Credential, 1), leaf(LeafKind::MemberRevoked, 2));
         let (listed, gone) = (leaf(LeafKind::Directory, 3), leaf(LeafKind::Directory, 4));
-        let doubts = |leaves: &[Leaf]| log_doubts(leaves, &MEMBER, &[DEVICE], Some([4; 32])).len();
+        let doubts = |leaves: &[Leaf]| log_doubts(leaves, &MEMBER, Some([4; 32])).len();
         assert_eq!(doubts(&[device, listed, end, gone]), 0);
-        assert_eq!(doubts(&[listed, end, gone]), 1, "the device was never vouched for");
+        assert_eq!(doubts(&[listed, end, gone]), 0, "a device that never entered the log");
         assert_eq!(doubts(&[device, listed, gone]), 1, "no end");
         assert_eq!(doubts(&[device, listed, end]), 1, "the directory still names devices");
         assert_eq!(doubts(&[device, gone, end, listed]), 1, "and does so again");
         assert_eq!(doubts(&[device, end, device, gone]), 1, "a device after the end");
-        assert_eq!(doubts(&[]), 3);
-        assert_eq!(log_doubts(&[end], &MEMBER, &[], None), Vec::<String>::new(), "never enrolled");
+        assert_eq!(doubts(&[]), 2);
+        assert_eq!(log_doubts(&[end], &MEMBER, None), Vec::<String>::new(), "never enrolled");
     }
 }
