@@ -86,10 +86,21 @@ impl Desk {
         now: Timestamp,
         rng: &mut dyn CryptoRng,
     ) -> Result<(), OrgError> {
+        self.record_act_of((records, batch), (&self.actor, act), now, rng)
+    }
+
+    /// As [`Self::record_act`], in the name of somebody else than who works with the desk.
+    pub(crate) fn record_act_of(
+        &self,
+        (records, batch): (&dyn Records, &mut Batch),
+        (actor, act): (&str, &Act<'_>),
+        now: Timestamp,
+        rng: &mut dyn CryptoRng,
+    ) -> Result<(), OrgError> {
         let number = count(batch, records)?;
         let value = encode(&proto::AdministrativeAct {
             time: now.as_millis(),
-            actor: cut(&self.actor),
+            actor: cut(actor),
             action: cut(act.action),
             target: cut(act.target),
             before: cut(act.before),

@@ -22,6 +22,11 @@ pub const DEFAULT_LIMITED_VALIDITY: Duration = Duration::from_secs(90 * 24 * 60 
 /// The most guests and bots of an organisation: 1,000. With every change of the directory key the desk seals anew what
 /// each guest is told.
 pub const MAX_LIMITED: usize = 1_000;
+/// Parts for guests that are sealed in one transaction: 512, about 2 MiB, and one more member's for all devices of a guest.
+const PARTS_AT_A_TIME: usize = 512;
+/// While so many entries wait to be published, nothing more is sealed for guests: 4,096. Their names are in one record,
+/// which is written anew with each.
+const MAX_PENDING_TO_TELL: usize = 4_096;
 
 /// On what terms somebody is invited (R-ORG-50).
 #[derive(Debug, Clone, Copy, Default)]
@@ -144,50 +149,88 @@ impl Desk {
         })
     }
 
-    /// Seals anew, and puts among what is to be published, whatever guests are told that a change concerns (R-ORG-53). The
-    /// last thing in a batch: it looks at what the batch makes of the records.
+    /// Notes of whom guests are to be told anew (R-ORG-53); [`Self::tell_next`] does it. The last thing in a batch: it looks at
+    /// what the batch makes of the records.
     pub(crate) fn tell_guests(&self, work: &mut Work<'_>, changed: Changed<'_>) -> Result<(), OrgError> {
         let mut view = Overlay::new(work.records);
         view.absorb(work.batch.clone());
-        let (mut batch, mut ids) = (Batch::default(), Vec::new());
         for guest_id in limited(&view)? {
             let guest = state::member(&view, &guest_id)?.ok_or_else(damaged)?;
-            if !kind_of(&guest)?.is_guest() || guest.ended != 0 || guest.device_ids.is_empty() {
+            if !is_told(&guest)? {
                 continue;
             }
-            for about in subjects(&guest_id, &guest)? {
-                let concerns = match changed {
-                    Changed::Key => true,
-                    Changed::Entry(id) => *id == about || *id == guest_id,
-                };
-                if concerns {
-                    let told = (&guest_id, &guest, &about);
-                    ids.extend(self.tell(&view, (work, &mut batch), told)?);
+            match changed {
+                Changed::Entry(id) if *id != guest_id => {
+                    if !guest.reach.iter().any(|about| about.as_slice() == id.as_bytes()) {
+                        continue;
+                    }
+                    let mut about = match state::untold(&view, &guest_id)? {
+                        Some(all) if all.is_empty() => continue,
+                        untold => untold.unwrap_or_default(),
+                    };
+                    if !about.contains(id) {
+                        about.push(*id);
+                    }
+                    state::put_untold(&mut work.batch, &guest_id, &about);
                 }
+                Changed::Entry(_) | Changed::Key => state::put_untold(&mut work.batch, &guest_id, &[]),
             }
         }
-        if !ids.is_empty() {
-            state::add_pending(&view, &mut batch, &ids)?;
-            batch.into_iter().for_each(|(key, value)| match value {
-                Some(value) => work.batch.put(key, value),
-                None => work.batch.delete(key),
-            });
-        }
         Ok(())
+    }
+
+    /// Seals what one of the guests is to be told, or a part of it, and puts it among what is to be published (R-ORG-67);
+    /// `None` when all have been told, or so much waits to be published that this has to come first. Ask before and after
+    /// everything was published.
+    ///
+    /// # Errors
+    ///
+    /// [`OrgError::Records`] when the store cannot answer. Nothing is to be committed.
+    pub fn tell_next(
+        &self,
+        records: &dyn Records,
+        now: Timestamp,
+        rng: &mut dyn CryptoRng,
+    ) -> Result<Option<Batch>, OrgError> {
+        if state::pending_index(records)?.len() >= MAX_PENDING_TO_TELL {
+            return Ok(None);
+        }
+        for guest_id in limited(records)? {
+            let Some(untold) = state::untold(records, &guest_id)? else { continue };
+            let guest = state::member(records, &guest_id)?.ok_or_else(damaged)?;
+            let settings = state::settings(records)?;
+            let mut work = Work { records, settings, batch: Batch::default(), now, rng };
+            let mut about = if is_told(&guest)? { subjects(&guest_id, &guest)? } else { Vec::new() };
+            about.retain(|id| untold.is_empty() || untold.contains(id));
+            let at_a_time = PARTS_AT_A_TIME.checked_div(guest.device_ids.len()).unwrap_or_default().max(1);
+            let later = about.split_off(about.len().min(at_a_time));
+            let mut ids = Vec::new();
+            for id in &about {
+                ids.extend(self.tell(&mut work, (&guest_id, &guest, id))?);
+            }
+            let mut batch = work.batch;
+            state::add_pending(records, &mut batch, &ids)?;
+            match later.is_empty() {
+                true => state::delete_untold(&mut batch, &guest_id),
+                false => state::put_untold(&mut batch, &guest_id, &later),
+            }
+            return Ok(Some(batch));
+        }
+        Ok(None)
     }
 
     /// Seals what one guest is told of one member, for each of its devices; returns the names.
     fn tell(
         &self,
-        view: &dyn Records,
-        (work, batch): (&mut Work<'_>, &mut Batch),
+        work: &mut Work<'_>,
         (guest_id, guest, about): (&MemberId, &proto::DeskMember, &MemberId),
     ) -> Result<Vec<Vec<u8>>, OrgError> {
-        let member = state::member(view, about)?.ok_or_else(damaged)?;
+        let Work { records, settings, batch, now, rng } = work;
+        let member = state::member(*records, about)?.ok_or_else(damaged)?;
         // Invited and not enrolled: there is nothing to tell yet.
-        let Some(sealed) = state::entry(view, &member.entry_id)? else { return Ok(Vec::new()) };
+        let Some(sealed) = state::entry(*records, &member.entry_id)? else { return Ok(Vec::new()) };
         let org = self.organisation.id();
-        let key = &work.settings.directory_key;
+        let key = &settings.directory_key;
         let signed = key.open(&sealed)?.into_unchecked();
         let delivery = DeliveryKey::of(&org, key);
         let mut tokens = Vec::new();
@@ -201,9 +244,9 @@ impl Desk {
         let guest_key = GuestKey::from_slice(&guest.guest_key).ok_or_else(damaged)?;
         let mut ids = Vec::new();
         for device in device_ids(guest)? {
-            let last = state::entry(view, &part_id(&org, &device, about))?.map_or(0, |last| last.version);
-            let version = last.checked_add(1).ok_or_else(damaged)?.max(work.now.as_millis());
-            let sealed = guest_key.seal((&org, &device, about), part.clone(), version, work.rng);
+            let last = state::entry(*records, &part_id(&org, &device, about))?.map_or(0, |last| last.version);
+            let version = last.checked_add(1).ok_or_else(damaged)?.max(now.as_millis());
+            let sealed = guest_key.seal((&org, &device, about), part.clone(), version, *rng);
             state::put_entry(batch, &sealed);
             ids.push(sealed.entry_id);
         }
@@ -392,6 +435,8 @@ fn set_limited(
         for id in ids {
             if state::member(records, &MemberId::new(id))?.is_some_and(|member| member.ended == 0) {
                 staying.push(id);
+            } else {
+                state::delete_untold(batch, &MemberId::new(id));
             }
         }
         ids = staying;
@@ -404,6 +449,11 @@ fn set_limited(
     }
     state::put_limited(batch, &ids);
     Ok(())
+}
+
+/// Whether somebody is a guest with devices.
+fn is_told(member: &proto::DeskMember) -> Result<bool, OrgError> {
+    Ok(kind_of(member)?.is_guest() && member.ended == 0 && !member.device_ids.is_empty())
 }
 
 /// Of whom a guest is told: of itself, and of those within reach.

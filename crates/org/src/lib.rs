@@ -54,6 +54,7 @@ mod dropping;
 mod ended;
 mod enrolment;
 mod error;
+mod expiry;
 mod found;
 mod guests;
 mod kept_log;

@@ -13,6 +13,8 @@ use crate::{Desk, OrgError};
 /// Members whose entries are published again at a time: 64. A fraction of a second, after which whoever enrols
 /// has a turn.
 const CATCH_UP: usize = 64;
+/// Entries and parts that this puts among those to be published, before it leaves it for the next time: 1,024.
+const ENTRIES_AT_A_TIME: usize = 1_024;
 /// Updates of the directory key that are handed out for publication at a time: 64, half a megabyte.
 const UPDATES_AT_A_TIME: u64 = 64;
 
@@ -127,10 +129,14 @@ impl Desk {
         let Some(last) = usize::try_from(publication.behind).ok().filter(|behind| *behind > 0) else {
             return Ok(None);
         };
-        let from = last.saturating_sub(CATCH_UP);
+        let mut from = last;
         let settings = state::settings(records)?;
-        let (mut batch, mut ids) = (Batch::default(), Vec::new());
-        for member_id in state::member_ids(records)?.iter().take(last).skip(from) {
+        let (mut batch, mut groups, mut count) = (Batch::default(), Vec::new(), 0_usize);
+        for member_id in state::member_ids(records)?.iter().take(last).rev().take(CATCH_UP) {
+            if count >= ENTRIES_AT_A_TIME {
+                break;
+            }
+            from = from.saturating_sub(1);
             let mut member = state::member(records, member_id)?.ok_or_else(damaged)?;
             if member.entry_id.is_empty() {
                 continue;
@@ -140,9 +146,12 @@ impl Desk {
                 let key = &settings.directory_key;
                 self.make_entry(&mut batch, key, (member_id, &mut member), (now, rng))?;
             }
-            ids.extend(self.told(records, (member_id, &member))?);
+            let mut ids = self.told(records, (member_id, &member))?;
             ids.push(member.entry_id);
+            count = count.saturating_add(ids.len());
+            groups.push(ids);
         }
+        let ids: Vec<_> = groups.into_iter().rev().flatten().collect();
         state::add_pending(records, &mut batch, &ids)?;
         let behind = u32::try_from(from).map_err(|_| damaged())?;
         state::put_publication(&mut batch, &proto::DeskPublication { behind, ..publication });

@@ -17,6 +17,7 @@
 //! 0x020c  (empty)                member numbers that are taken: bit n % 8 of byte n / 8
 //! 0x020d  epoch (8)              SealedDirectoryEntry, the update that brought its directory key
 //! 0x0230  (empty)                member ids of guests and bots, 16 bytes each
+//! 0x0231  member id (16)         a guest who is to be told: of these members, 16 bytes each; empty: of all
 //! 0x0220  number (8, be)         DeskStatement, in `queue`
 //! 0x0221  (empty)                DeskQueue, in `queue`
 //! 0x0222  entry id (16)          Signed commitment to the newest entry, in `queue`
@@ -56,6 +57,7 @@ const SLOTS: Table = Table(0x020b);
 const MEMBER_NUMBERS: Table = Table(0x020c);
 const KEY_UPDATES: Table = Table(0x020d);
 const LIMITED: Table = Table(0x0230);
+const UNTOLD: Table = Table(0x0231);
 
 /// Member identifiers in one record of the index: 16 KiB, so that an invitation rewrites little.
 const IDS_PER_CHUNK: usize = 1024;
@@ -360,6 +362,22 @@ pub(crate) fn limited(records: &dyn Records) -> Result<Vec<[u8; ID_LEN]>, OrgErr
 
 pub(crate) fn put_limited(batch: &mut Batch, ids: &[[u8; ID_LEN]]) {
     batch.put(RecordKey::new(LIMITED, []), ids.concat());
+}
+
+/// Returns of whom a guest is yet to be told: `None` of nobody, an empty list of all in reach.
+pub(crate) fn untold(records: &dyn Records, guest: &MemberId) -> Result<Option<Vec<MemberId>>, OrgError> {
+    let Some(bytes) = records.get(&RecordKey::new(UNTOLD, *guest.as_bytes()))? else { return Ok(None) };
+    let (ids, rest) = bytes.as_chunks();
+    if rest.is_empty() { Ok(Some(ids.iter().copied().map(MemberId::new).collect())) } else { Err(damaged()) }
+}
+
+pub(crate) fn put_untold(batch: &mut Batch, guest: &MemberId, about: &[MemberId]) {
+    let ids: Vec<_> = about.iter().map(|id| *id.as_bytes()).collect();
+    batch.put(RecordKey::new(UNTOLD, *guest.as_bytes()), ids.concat());
+}
+
+pub(crate) fn delete_untold(batch: &mut Batch, guest: &MemberId) {
+    batch.delete(RecordKey::new(UNTOLD, *guest.as_bytes()));
 }
 
 pub(crate) fn read<T: WireMessage>(records: &dyn Records, key: &RecordKey) -> Result<Option<T>, OrgError> {

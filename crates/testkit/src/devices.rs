@@ -183,6 +183,11 @@ impl World {
     /// Publishes what the desk has made since.
     pub(crate) fn publish_directory(&mut self) {
         loop {
+            while let Some(told) =
+                self.desk.tell_next(&self.desk_disk, self.now, self.rng.as_mut()).expect("readable")
+            {
+                commit(&mut self.desk_disk, told);
+            }
             let entries = Desk::pending_directory(&self.desk_disk).expect("readable");
             if entries.is_empty() {
                 return;

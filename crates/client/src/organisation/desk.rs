@@ -1,5 +1,6 @@
 //! The enrolment desk: a client of the relay that checks invitations and signs.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -27,7 +28,8 @@ use crate::errand::Errand;
 use crate::error::{Error, ErrorCode};
 use crate::following::Pauses;
 
-/// How often the desk looks for directory entries that were not published: every 30 s.
+/// How often the desk looks for directory entries that were not published, and for guests and bots whose time is over: every
+/// 30 s.
 const PUBLISH_INTERVAL: Duration = Duration::from_secs(30);
 
 /// Answers enrolments until `stop` ends, reconnecting with back-off. `on_ready` is called once, after the
@@ -187,6 +189,7 @@ impl Office {
         self.append_all(&connection).await?;
         self.append_relay_record(&connection).await?;
         self.change(|records| Desk::compare_directory(records, state.directory))?;
+        self.end_expired()?;
         self.publish(&connection).await?;
         connection.done(client_frame::Body::Subscribe(Subscribe {})).await?;
         if let Some(on_ready) = on_ready.take() {
@@ -215,6 +218,7 @@ impl Office {
                     if self.is_outdated() {
                         return Ok(());
                     }
+                    self.end_expired()?;
                     self.publish(connection).await?;
                 }
                 // Enrolments come in between.
@@ -226,17 +230,33 @@ impl Office {
     /// Publishes some entries again that a relay may have lost; returns whether there may be more.
     async fn catch_up(&self, connection: &Connection) -> Result<bool, Error> {
         let mut rng = clock::rng()?;
-        let behind = self.store().transaction(|records| {
-            let batch =
-                self.desk.catch_up(records, clock::now(), &mut rng).map_err(|error| org_error(&error))?;
-            let behind = batch.is_some();
-            Ok::<_, Error>((batch.unwrap_or_default(), behind))
-        })?;
+        let behind = self.go_on(|records| self.desk.catch_up(records, clock::now(), &mut rng))?;
         if behind {
             tracing::info!("the relay's directory is brought up to date");
             self.publish(connection).await?;
         }
         Ok(behind)
+    }
+
+    /// Ends the devices of guests and bots whose time is over (R-ORG-66).
+    fn end_expired(&self) -> Result<(), Error> {
+        let mut rng = clock::rng()?;
+        while self.go_on(|records| self.desk.end_expired(records, clock::now(), &mut rng))? {
+            tracing::info!("guests or bots whose time is over have ended");
+        }
+        Ok(())
+    }
+
+    /// Commits the next step of something longer; returns whether there was one.
+    fn go_on(
+        &self,
+        step: impl FnOnce(&dyn Records) -> Result<Option<Batch>, OrgError>,
+    ) -> Result<bool, Error> {
+        self.store().transaction(|records| {
+            let batch = step(records).map_err(|error| org_error(&error))?;
+            let more = batch.is_some();
+            Ok((batch.unwrap_or_default(), more))
+        })
     }
 
     /// Answers one request: commit, hand to the log, publish the directory entry, reply, and only then acknowledge.
@@ -312,19 +332,25 @@ impl Office {
         self.append_all(connection).await?;
         // An end in the log costs who was removed the tokens at once, before anybody is told of the new key.
         self.give_delivery_key(connection).await?;
+        let (mut rng, mut refused) = (clock::rng()?, BTreeSet::new());
         loop {
             let pending = self
                 .store()
                 .read(|records| Desk::pending_directory(records).map_err(|error| org_error(&error)))?;
             let updates = pending.first().is_some_and(|entry| key_epoch(entry) == Some(0));
-            for entry in pending {
+            for entry in pending.into_iter().filter(|entry| !refused.contains(&entry.entry_id)) {
+                let entry_id = entry.entry_id.clone();
                 let settled = self.publish_one(connection, entry).await?;
                 // What is sealed under a key must not come before the key. A refused entry holds up nothing.
                 if updates && !settled {
                     return Ok(());
                 }
+                if !settled {
+                    refused.insert(entry_id);
+                }
             }
-            if !updates {
+            // What guests are told is sealed bit by bit, once the rest is with the relay (R-ORG-67).
+            if !updates && !self.go_on(|records| self.desk.tell_next(records, clock::now(), &mut rng))? {
                 return Ok(());
             }
         }

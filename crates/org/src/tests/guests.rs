@@ -49,23 +49,31 @@ impl World {
     }
 
     /// What waits to be published for a guest's device, opened.
-    fn told(&self, guest: &Enrolment) -> Vec<GuestPart> {
+    fn told(&mut self, guest: &Enrolment) -> Vec<GuestPart> {
         let DirectoryAccess::Guest(key) = &guest.directory else { panic!("no guest") };
         let own = guest.credential.device_id();
+        self.tell_all();
         let parts = pending_entries(&self.store).into_iter().filter(|it| it.reader == own.as_bytes());
         parts.map(|part| key.open((&self.public.id(), &own), &part).unwrap()).collect()
     }
 
-    fn handles(&self, guest: &Enrolment) -> Vec<String> {
-        let name = |part: GuestPart| {
-            self.public.verify_directory_entry(part.entry).unwrap().handle().as_str().into()
-        };
+    fn tell_all(&mut self) {
+        while let Some(told) = self.desk.tell_next(&self.store, self.now, &mut *self.rng).unwrap() {
+            apply(&mut self.store, &told);
+        }
+    }
+
+    fn handles(&mut self, guest: &Enrolment) -> Vec<String> {
+        let public = self.public.clone();
+        let name =
+            |part: GuestPart| public.verify_directory_entry(part.entry).unwrap().handle().as_str().into();
         let mut handles: Vec<_> = self.told(guest).into_iter().map(name).collect();
         handles.sort();
         handles
     }
 
     fn publish_all(&mut self) {
+        self.tell_all();
         for entry in pending_entries(&self.store) {
             let batch = Desk::directory_published(&self.store, &entry.entry_id, entry.version, 0).unwrap();
             apply(&mut self.store, &batch);
@@ -380,4 +388,86 @@ fn what_a_leaver_owns_ends_too_and_nothing_is_complete_before_it_is_cut_r_org_65
     world.publish_all();
     assert!(report(&world).is_complete());
     assert_eq!(handles(&report(&world).plan.staying), ["dora"]);
+}
+
+#[test]
+fn devices_of_guests_and_bots_whose_time_is_over_are_ended_by_the_desk_r_org_66() {
+    let mut world = World::new(161);
+    let alice = world.person("alice");
+    let limited = |kind| Terms { kind, validity: Some(3 * DAY), owner: Some(alice), ..Terms::default() };
+    let robo = world.enrol_as("robo", limited(Kind::Bot));
+    let carol = world.enrol_as("carol", Terms { reach: &[alice], ..limited(Kind::Guest) });
+    let dora = world.guest("dora", &[alice]);
+    world.publish_all();
+    let end = world.booked("robo").ends.unwrap();
+    world.now = Timestamp::from_millis(end.as_millis() - 1);
+    assert_eq!(world.desk.end_expired(&world.store, world.now, &mut *world.rng), Ok(None));
+    world.now = end;
+    let epoch = world.desk.delivery_key(&world.store).unwrap().epoch();
+    let ended = world.desk.end_expired(&world.store, end, &mut *world.rng).unwrap().unwrap();
+    apply(&mut world.store, &ended);
+    assert_eq!(world.desk.end_expired(&world.store, end, &mut *world.rng), Ok(None), "once");
+    assert!(world.desk.delivery_key(&world.store).unwrap().epoch() > epoch, "no token of theirs counts");
+    let ends: Vec<_> = Desk::queued_statements(&world.store).unwrap();
+    let ends = ends.iter().filter(|it| it.kind == chancery_identity::log::LeafKind::DeviceRevoked);
+    let ends: Vec<DeviceId> = ends
+        .map(|it| crate::queue::body::<proto::RevocationBody>(&it.statement).unwrap().device_id)
+        .map(|id| DeviceId::from_bytes(&id).unwrap())
+        .collect();
+    assert_eq!(ends, [robo.credential.device_id(), carol.credential.device_id()]);
+    for who in ["robo", "carol"] {
+        let id = world.booked(who).member_id;
+        assert!(crate::state::member(&world.store, &id).unwrap().unwrap().device_ids.is_empty(), "{who}");
+    }
+    let told = world.told(&dora);
+    assert!(told.len() == 2 && told.iter().all(|part| part.epoch > epoch), "who stays gets new tokens");
+    let acts = Desk::acts(&world.store, &world.public).unwrap();
+    let acts: Vec<_> = acts.iter().filter(|act| act.actor == "desk").collect();
+    let acts: Vec<_> = acts.iter().map(|act| (act.action.as_str(), act.target.as_str())).collect();
+    assert_eq!(acts, [("expire", "robo"), ("expire", "carol")]);
+}
+
+#[test]
+fn a_removal_among_two_thousand_devices_of_guests_fits_the_store_r_org_67() {
+    /// The store's limit for a record, 1 MiB.
+    const MAX_RECORD: usize = 1 << 20;
+    const DEVICES: u8 = 16;
+    let mut world = World::new(162);
+    let reach: Vec<_> = (0..33).map(|n| world.person(&alloc::format!("member{n}"))).collect();
+    let carol = world.guest("carol", &reach).credential.member_id();
+    world.publish_all();
+    let template = crate::state::member(&world.store, &carol).unwrap().unwrap();
+    let mut ids = crate::state::limited(&world.store).unwrap();
+    let mut batch = Batch::default();
+    for guest in 0..125_u8 {
+        let id = MemberId::new([guest; 16]);
+        let device_ids = (0..DEVICES).map(|n| [&[guest; 15][..], &[n]].concat()).collect();
+        // Without an entry of its own each is told of 33 others.
+        let member = proto::DeskMember { device_ids, entry_id: Vec::new(), ..template.clone() };
+        crate::state::put_member(&mut batch, &id, &member);
+        ids.push(*id.as_bytes());
+    }
+    crate::state::put_limited(&mut batch, &ids);
+    apply(&mut world.store, &batch);
+    let gone =
+        world.desk.remove_devices(&world.store, (&reach[0], None), world.now, &mut *world.rng).unwrap();
+    let len = |batch: &Batch| batch.0.values().flatten().map(Vec::len).sum::<usize>();
+    assert!(len(&gone.batch) < MAX_RECORD, "nothing is sealed for guests in the transaction of the removal");
+    apply(&mut world.store, &gone.batch);
+    let (mut steps, mut sealed) = (0, 0);
+    // Nothing is published meanwhile: it stops by itself, and no record grows beyond the limit.
+    while let Some(batch) = world.desk.tell_next(&world.store, world.now, &mut *world.rng).unwrap() {
+        assert!(batch.0.values().flatten().all(|value| value.len() < MAX_RECORD));
+        assert!(len(&batch) < 4 * MAX_RECORD, "{}", len(&batch));
+        sealed += batch.0.iter().filter(|(key, value)| key.table.0 == 0x0206 && value.is_some()).count();
+        apply(&mut world.store, &batch);
+        steps += 1;
+    }
+    assert!((4_000..6_000).contains(&sealed), "{sealed} in {steps}");
+    for entry in pending_entries(&world.store) {
+        let batch = Desk::directory_published(&world.store, &entry.entry_id, entry.version, 0).unwrap();
+        apply(&mut world.store, &batch);
+    }
+    let more = world.desk.tell_next(&world.store, world.now, &mut *world.rng).unwrap();
+    assert!(more.is_some(), "and goes on once there is room");
 }
