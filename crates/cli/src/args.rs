@@ -220,8 +220,9 @@ code of it goes to stderr.
 
 With --csv, everybody of a list: UTF-8, one person a line, under a header line with the columns handle and name,
 and if you like unit, kind (member, guest, bot or guest-bot), reach (handles with spaces between), days and owner,
-which a guest or bot needs. Each line of stdout is a handle, a tab and a link. All are invited or, if anything is wrong, nobody. Who is a member or has an open invitation is left alone, so the
-list may be given again and again.
+which a guest or bot needs. Each line of stdout is a handle, a tab and a link. All are invited or, if anything
+is wrong, nobody. Who is a member or has an open invitation is left alone, so the list may be given again and
+again.
 
 Examples:
   chancery org invite alice --dir acme --name \"Alice Liddell\" --valid 48h

@@ -34,7 +34,7 @@ use crate::home::{create_private_dir, hex};
 pub use administrator::{Administrator, NewIssuer, RootFile, SignedWith};
 pub use chancery_identity::{Capabilities, IssuerId, Kind, Policy, Witnesses};
 pub use chancery_org::{
-    ActFault, ConfirmedEnd, DEFAULT_INVITATION_LIFETIME, Issued, IssuerInfo, OffboardingPlan,
+    ActFault, ConfirmedEnd, DEFAULT_INVITATION_LIFETIME, Issued, IssuerInfo, KeyStep, OffboardingPlan,
     OffboardingReport, OffboardingStep, RecordedAct, capability_names, parse_capabilities,
 };
 pub use desk::serve;

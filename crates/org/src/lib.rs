@@ -103,7 +103,7 @@ pub use offboard::OffboardingPlan;
 pub use order::{ORDER_LIFETIME, OrderError, Orderer, PendingOrder, approve, remove};
 pub use queue::{Entered, Queued};
 pub use removal::Removed;
-pub use report::{OffboardingReport, OffboardingStep};
+pub use report::{KeyStep, OffboardingReport, OffboardingStep};
 pub use root_share::{RootShare, SHARE_LEN, SHARE_PREFIX, ShareError, join_root_key, split_root_key};
 pub use standing::Standing;
 pub use tree::DirectoryKeys;

@@ -16,6 +16,7 @@ use crate::answer::Work;
 use crate::audit::Act;
 use crate::ceremony;
 use crate::guests::{Changed, Concerned};
+use crate::removal::TakenOut;
 use crate::state::{self, InvitationState, damaged};
 use crate::{AdminKeys, Desk, Issued, OrgError, guests, queue};
 
@@ -133,8 +134,8 @@ impl Desk {
     ) -> Result<(), OrgError> {
         let mut batch = Batch::default();
         self.queue_end_of_member(admin, (view, &mut batch), &plan.member_id, rng)?;
-        let entry = self.end_member((view, &mut batch), plan, now, rng)?;
-        self.note((view, &mut batch), (plan, entry), now, rng)?;
+        let taken = self.end_member((view, &mut batch), plan, now, rng)?;
+        self.note((view, &mut batch), (plan, taken), now, rng)?;
         view.absorb(batch);
         Ok(())
     }
@@ -265,14 +266,14 @@ impl Desk {
         queue::push(records, batch, LeafKind::MemberRevoked, signed).map(drop)
     }
 
-    /// Ends what the desk itself has of a member, and returns the directory entry that says so.
+    /// Ends what the desk itself has of a member, and returns the directory entry that says so, and the key since.
     fn end_member(
         &self,
         (records, batch): (&dyn Records, &mut Batch),
         plan: &OffboardingPlan,
         now: Timestamp,
         rng: &mut dyn CryptoRng,
-    ) -> Result<Option<proto::SealedDirectoryEntry>, OrgError> {
+    ) -> Result<Option<TakenOut>, OrgError> {
         let settings = state::settings(records)?;
         let mut member = state::member(records, &plan.member_id)?.ok_or_else(damaged)?;
         for id in open_invitations(records, (&plan.member_id, &member), now)? {
@@ -289,14 +290,14 @@ impl Desk {
         // Also for a member whose last device was ended before: the entry's number rises, and with it the log's commitment.
         let taken = self.take_out(&mut work, (&plan.member_id, member), &plan.device_ids)?;
         *batch = work.batch;
-        Ok(Some(taken.entry))
+        Ok(Some(taken))
     }
 
     /// Notes the offboarding itself, and the act.
     fn note(
         &self,
         (records, batch): (&dyn Records, &mut Batch),
-        (plan, entry): (&OffboardingPlan, Option<proto::SealedDirectoryEntry>),
+        (plan, taken): (&OffboardingPlan, Option<TakenOut>),
         now: Timestamp,
         rng: &mut dyn CryptoRng,
     ) -> Result<(), OrgError> {
@@ -309,7 +310,9 @@ impl Desk {
             member: Some(plan.member_id),
         };
         self.record_act((records, batch), &act, now, rng)?;
-        let entry = entry.unwrap_or_default();
+        let key_epoch = taken.as_ref().map_or(0, |taken| taken.epoch);
+        let key_stays = taken.as_ref().is_some_and(|taken| taken.update.is_none());
+        let entry = taken.map(|taken| taken.entry).unwrap_or_default();
         let value = proto::DeskOffboarding {
             handle: plan.handle.clone(),
             name: plan.name.clone(),
@@ -321,6 +324,8 @@ impl Desk {
             entry_version: entry.version,
             revocation: None,
             directory: None,
+            key_epoch,
+            key_stays,
             issued: plan.issued.iter().map(|issued| issued.member_id.as_bytes().to_vec()).collect(),
             staying: plan.staying.iter().map(|staying| staying.member_id.as_bytes().to_vec()).collect(),
         };

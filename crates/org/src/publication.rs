@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 
 use chancery_crypto::rng::CryptoRng;
 use chancery_identity::delivery::DeliveryKey;
-use chancery_wire::records::{Batch, Records};
+use chancery_wire::records::{Batch, Overlay, Records};
 use chancery_wire::{Timestamp, proto};
 
 use crate::state::{self, damaged};
@@ -29,6 +29,59 @@ impl Desk {
     pub fn delivery_key(&self, records: &dyn Records) -> Result<DeliveryKey, OrgError> {
         let directory = state::settings(records)?.directory_key;
         Ok(DeliveryKey::of(&self.organisation.id(), &directory))
+    }
+
+    /// Notes whether the relay took the key of delivery tokens of this epoch.
+    ///
+    /// # Errors
+    ///
+    /// [`OrgError::Records`] when the store cannot answer.
+    pub fn delivery_key_given(records: &dyn Records, epoch: u64, is_taken: bool) -> Result<Batch, OrgError> {
+        let mut batch = Batch::default();
+        let before = state::publication(records)?;
+        let delivery_epoch = if is_taken { epoch } else { before.delivery_epoch };
+        let publication = proto::DeskPublication { delivery_epoch, delivery_refused: !is_taken, ..before };
+        if publication != before {
+            state::put_publication(&mut batch, &publication);
+        }
+        Ok(batch)
+    }
+
+    /// Notes that the relay refused an entry or update, which goes on waiting.
+    ///
+    /// # Errors
+    ///
+    /// [`OrgError::Records`] when the store cannot answer.
+    pub fn directory_refused(records: &dyn Records, entry_id: &[u8]) -> Result<Batch, OrgError> {
+        let mut batch = Batch::default();
+        let before = state::publication(records)?;
+        let next = state::key_update(records, next_update(&before))?;
+        if !before.update_refused && next.is_some_and(|update| update.entry_id == entry_id) {
+            state::put_publication(&mut batch, &proto::DeskPublication { update_refused: true, ..before });
+        }
+        Ok(batch)
+    }
+
+    /// Does what [`Self::directory_superseded`] does, and if it is the newest update of the directory key that the relay has
+    /// another of, makes one for the next epoch (R-ORG-68): else whoever was removed would keep the key and the tokens of the
+    /// epoch that the relay has. Returns whether it did: give the key of delivery tokens again, and publish on.
+    ///
+    /// # Errors
+    ///
+    /// [`OrgError::Records`] when the store cannot answer. Nothing is to be committed.
+    pub fn superseded(
+        &self,
+        records: &dyn Records,
+        (entry_id, version): (&[u8], u64),
+        now: Timestamp,
+        rng: &mut dyn CryptoRng,
+    ) -> Result<(Batch, bool), OrgError> {
+        let mut view = Overlay::new(records);
+        view.absorb(Self::directory_superseded(records, entry_id, version)?);
+        let raised = self.raise_key(&view, entry_id, now, rng)?;
+        let is_raised = raised.is_some();
+        view.absorb(raised.unwrap_or_default());
+        Ok((view.into_batch(), is_raised))
     }
 
     /// Returns what the relay has yet to be given (R-ORG-12, R-ORG-37): updates of the directory key, in the order of their
@@ -67,8 +120,11 @@ impl Desk {
     ) -> Result<Batch, OrgError> {
         let mut batch = Batch::default();
         let before = state::publication(records)?;
-        let publication = settled(records, (&mut batch, &before), (entry_id, version))?;
-        let publication = proto::DeskPublication { directory, ..publication };
+        let mut publication = settled(records, (&mut batch, &before), (entry_id, version))?;
+        publication.directory = directory;
+        if publication.key_epoch != before.key_epoch {
+            publication.taken_epoch = publication.key_epoch;
+        }
         if publication != before {
             state::put_publication(&mut batch, &publication);
         }
@@ -109,7 +165,10 @@ impl Desk {
         if state::publication(records)?.directory != directory {
             let members = state::member_ids(records)?.len();
             let behind = u32::try_from(members).map_err(|_| damaged())?;
-            state::put_publication(&mut batch, &proto::DeskPublication { directory, behind, key_epoch: 0 });
+            state::put_publication(
+                &mut batch,
+                &proto::DeskPublication { directory, behind, ..Default::default() },
+            );
         }
         Ok(batch)
     }
@@ -172,7 +231,7 @@ fn settled(
 ) -> Result<proto::DeskPublication, OrgError> {
     let next = next_update(publication);
     if state::key_update(records, next)?.is_some_and(|update| update.entry_id == entry_id) {
-        return Ok(proto::DeskPublication { key_epoch: next, ..*publication });
+        return Ok(proto::DeskPublication { key_epoch: next, update_refused: false, ..*publication });
     }
     if state::pending(records, entry_id)?.is_some_and(|pending| pending.version <= version) {
         state::remove_pending(records, batch, entry_id)?;

@@ -36,6 +36,8 @@ pub(crate) struct TakenOut {
     /// Absent if the directory key is the last.
     pub(crate) update: Option<proto::SealedDirectoryEntry>,
     pub(crate) entry: proto::SealedDirectoryEntry,
+    /// Of the directory key since.
+    pub(crate) epoch: u64,
 }
 
 impl Desk {
@@ -70,7 +72,7 @@ impl Desk {
             let Work { records, batch, rng, .. } = &mut work;
             self.queue_end_of_device(*records, batch, (member_id, device), *rng)?;
         }
-        let TakenOut { update, entry } = self.take_out(&mut work, (member_id, member), &gone)?;
+        let TakenOut { update, entry, .. } = self.take_out(&mut work, (member_id, member), &gone)?;
         self.tell_guests(&mut work, Changed::Key)?;
         let key_stays = update.is_none();
         Ok(Removed { batch: work.batch, entries: update.into_iter().chain([entry]).collect(), key_stays })
@@ -93,7 +95,29 @@ impl Desk {
         let key = &settings.directory_key;
         let entry = self.make_entry(batch, key, (member_id, &mut member), (*now, *rng))?;
         state::add_pending(*records, batch, core::slice::from_ref(&entry.entry_id))?;
-        Ok(TakenOut { update, entry })
+        Ok(TakenOut { update, entry, epoch: settings.directory_key.epoch() })
+    }
+
+    /// Changes the directory key alone, if the relay has another update than ours for its epoch; `None` if the update is not of
+    /// the newest epoch, or that is the last.
+    pub(crate) fn raise_key(
+        &self,
+        records: &dyn Records,
+        update_id: &[u8],
+        now: Timestamp,
+        rng: &mut dyn CryptoRng,
+    ) -> Result<Option<Batch>, OrgError> {
+        let settings = state::settings(records)?;
+        let newest = state::key_update(records, settings.directory_key.epoch())?;
+        if newest.is_none_or(|update| update.entry_id != update_id) {
+            return Ok(None);
+        }
+        let mut work = Work { records, settings, batch: Batch::default(), now, rng };
+        if self.change_key(&mut work, &[])?.is_none() {
+            return Ok(None);
+        }
+        self.tell_guests(&mut work, Changed::Key)?;
+        Ok(Some(work.batch))
     }
 
     /// Changes the key of the tree's nodes above devices that go, and the directory key; signs and keeps what tells those

@@ -36,6 +36,42 @@ pub enum OffboardingStep {
     },
 }
 
+/// Whether the relay has taken what shuts a member out of the directory, or of the delivery tokens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeyStep {
+    /// There was nothing to change: the member never had a directory entry, or a desk of an earlier version kept no note of it.
+    NotNeeded,
+    /// It waits for the relay.
+    Pending,
+    /// The relay refused it when it was last asked; the desk asks again.
+    Refused,
+    /// The relay has taken it.
+    Done,
+    /// The directory key was the last, and has not changed (R-ORG-35): the member keeps it, and the tokens.
+    Stays,
+}
+
+impl KeyStep {
+    /// `taken` is the newest epoch of which the relay has it.
+    const fn of(record: &proto::DeskOffboarding, taken: u64, refused: bool) -> Self {
+        match (record.key_epoch, record.key_stays, refused) {
+            (0, ..) => Self::NotNeeded,
+            (_, true, _) => Self::Stays,
+            (epoch, ..) if taken >= epoch => Self::Done,
+            (_, _, true) => Self::Refused,
+            _ => Self::Pending,
+        }
+    }
+
+    const fn is_done(self) -> bool {
+        matches!(self, Self::Done | Self::NotNeeded)
+    }
+
+    const fn waits(self) -> bool {
+        matches!(self, Self::Done | Self::NotNeeded | Self::Pending)
+    }
+}
+
 /// What an offboarding has cut, and what has yet to be.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OffboardingReport {
@@ -50,8 +86,12 @@ pub struct OffboardingReport {
     pub directory: OffboardingStep,
     /// Whether the relay hands out that entry.
     pub is_published: bool,
+    /// Whether the relay checks delivery tokens by the key since.
+    pub delivery_key: KeyStep,
+    /// Whether the relay has the update of the directory key.
+    pub directory_key: KeyStep,
     /// How far the ends of the plan's `issued` have come, in that order.
-    pub issued: Vec<OffboardingReport>,
+    pub issued: Vec<Self>,
 }
 
 impl OffboardingReport {
@@ -79,7 +119,8 @@ impl OffboardingReport {
     /// Whether everything is done with this one member.
     fn is_done(&self) -> bool {
         let is_listed = matches!(self.directory, OffboardingStep::Logged { .. } | OffboardingStep::NotNeeded);
-        self.is_cut() && is_listed && self.is_published
+        let has_keys = self.delivery_key.is_done() && self.directory_key.is_done();
+        self.is_cut() && is_listed && self.is_published && has_keys
     }
 
     /// Whether nothing of this one member was given up.
@@ -87,7 +128,7 @@ impl OffboardingReport {
         let was_dropped = matches!(self.revocation, OffboardingStep::Dropped { .. });
         let has_failed =
             matches!(self.directory, OffboardingStep::Dropped { .. } | OffboardingStep::Refused { .. });
-        !was_dropped && !has_failed
+        !was_dropped && !has_failed && self.delivery_key.waits() && self.directory_key.waits()
     }
 }
 
@@ -122,6 +163,9 @@ fn report_of(
     let directory = if needs_entry { shown(record.directory) } else { OffboardingStep::NotNeeded };
     let pending = state::pending_index(records)?;
     let is_published = !pending.iter().any(|id| id.as_slice() == record.entry_id);
+    let relay = state::publication(records)?;
+    let delivery_key = KeyStep::of(&record, relay.delivery_epoch, relay.delivery_refused);
+    let directory_key = KeyStep::of(&record, relay.taken_epoch, relay.update_refused);
     let issuers = ceremony::held_by(records, organisation, &member_id)?;
     let plan = OffboardingPlan {
         member_id,
@@ -139,6 +183,8 @@ fn report_of(
         revocation: shown(record.revocation),
         directory,
         is_published,
+        delivery_key,
+        directory_key,
         issued: Vec::new(),
     })
 }

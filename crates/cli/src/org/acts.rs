@@ -1,8 +1,8 @@
 //! What an administrator does with keys that are at hand: ends, policy, successions.
 
 use chancery::organisation::{
-    Administrator, ConfirmedEnd, Issued, OffboardingPlan, OffboardingReport, OffboardingStep, Policy,
-    SignedWith, Witnesses,
+    Administrator, ConfirmedEnd, Issued, KeyStep, OffboardingPlan, OffboardingReport, OffboardingStep,
+    Policy, SignedWith, Witnesses,
 };
 use chancery::{Error, ErrorCode, KeySource};
 use serde_json::{Value, json};
@@ -293,6 +293,8 @@ fn issued_object(report: &OffboardingReport) -> Value {
             fields.insert("relay".to_owned(), cut(its).into());
             fields.insert("directory".to_owned(), step_object(its.directory, REFUSED));
             fields.insert("directory_published".to_owned(), its.is_published.into());
+            fields.insert("delivery_key".to_owned(), key_name(its.delivery_key).into());
+            fields.insert("directory_key".to_owned(), key_name(its.directory_key).into());
             fields.insert("complete".to_owned(), its.is_complete().into());
         }
         object
@@ -334,6 +336,26 @@ fn issued_text(report: &OffboardingReport) -> String {
     ending + &report.plan.staying.iter().map(stays).collect::<String>()
 }
 
+const fn key_name(step: KeyStep) -> &'static str {
+    match step {
+        KeyStep::NotNeeded => "not-needed",
+        KeyStep::Pending => "pending",
+        KeyStep::Refused => "refused",
+        KeyStep::Done => "done",
+        KeyStep::Stays => "stays",
+    }
+}
+
+const fn key_text(step: KeyStep) -> &'static str {
+    match step {
+        KeyStep::NotNeeded => "nothing to change",
+        KeyStep::Pending => "the change waits for the relay",
+        KeyStep::Refused => "the relay refuses the change; the desk asks again",
+        KeyStep::Done => "changed",
+        KeyStep::Stays => "NOT changed: the last key was reached; they keep what they had",
+    }
+}
+
 fn directory_text(report: &OffboardingReport) -> String {
     let published = if report.is_published { "" } else { ", not published yet" };
     format!("{}{published}", step_text(report.directory, "refused; offboard again; as"))
@@ -354,6 +376,8 @@ fn report_object(report: &OffboardingReport, devices: &Devices, dry_run: bool) -
         "relay": cut(report),
         "directory": step_object(report.directory, REFUSED),
         "directory_published": report.is_published,
+        "delivery_key": key_name(report.delivery_key),
+        "directory_key": key_name(report.directory_key),
         "devices": devices.object(),
         "issuers": plan.issuer_ids.iter().map(ToString::to_string).collect::<Vec<_>>(),
         "issued": issued_object(report),
@@ -399,6 +423,8 @@ fn report_text(report: &OffboardingReport, devices: &Devices) -> String {
         format!("  log: {}", step_text(report.revocation, HAD_IT)),
         format!("  relay: {}", relay_text(report.is_cut())),
         format!("  directory: {}", directory_text(report)),
+        format!("  delivery tokens: {}", key_text(report.delivery_key)),
+        format!("  directory key: {}", key_text(report.directory_key)),
     ];
     lines.join("\n") + &devices.text() + &issuers_text(plan) + &issued_text(report)
 }

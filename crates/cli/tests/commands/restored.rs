@@ -76,3 +76,20 @@ fn a_file_that_holds_nothing_is_ignored_and_a_relay_that_has_all_lifts_what_it_s
     }
     company.desk().stop();
 }
+
+#[test]
+fn a_desk_that_is_put_back_shuts_the_next_leaver_out_all_the_same_r_org_68() {
+    let mut company = Company::open();
+    for who in ["alice", "bob"] {
+        company.member(who);
+    }
+    company.desk().stop();
+    copy(&company.path("org"), &company.path("org.old"));
+    company.org(&["offboard", "bob"]).ok();
+    put_back(&company.path("org.old"), &company.path("org"));
+    // The relay has another update of the same epoch, whose key she knows.
+    let report = company.org(&["offboard", "alice"]).ok();
+    assert_eq!((&report["complete"], &report["delivery_key"]), (&true.into(), &"done".into()));
+    assert_eq!(report["directory_key"], "done");
+    company.org(&["verify-offboarded", "alice"]).ok();
+}

@@ -28,6 +28,10 @@ use crate::errand::Errand;
 use crate::error::{Error, ErrorCode};
 use crate::following::Pauses;
 
+/// Epochs of the directory key that the desk goes on at most while it publishes, because the relay has others of its updates:
+/// 64. It goes on with the next round.
+const MAX_RAISES: usize = 64;
+
 /// How often the desk looks for directory entries that were not published, and for guests and bots whose time is over: every
 /// 30 s.
 const PUBLISH_INTERVAL: Duration = Duration::from_secs(30);
@@ -329,56 +333,76 @@ impl Office {
     /// Hands the log what waits for it (R-ORG-41), gives the key of delivery tokens (R-RELAY-56), and then publishes what the relay does not have yet: updates of the
     /// directory key, and then entries (R-ORG-37).
     pub(super) async fn publish(&self, connection: &Connection) -> Result<(), Error> {
-        self.append_all(connection).await?;
-        // An end in the log costs who was removed the tokens at once, before anybody is told of the new key.
-        self.give_delivery_key(connection).await?;
+        for _ in 0..MAX_RAISES {
+            self.append_all(connection).await?;
+            // An end in the log costs who was removed the tokens at once, before anybody is told of the new key.
+            self.give_delivery_key(connection).await?;
+            if !self.publish_all(connection).await? {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    /// Publishes what the relay does not have yet, until the directory key has to change once more (R-ORG-68); returns whether
+    /// it has.
+    async fn publish_all(&self, connection: &Connection) -> Result<bool, Error> {
         let (mut rng, mut refused) = (clock::rng()?, BTreeSet::new());
         loop {
             let pending = self
                 .store()
                 .read(|records| Desk::pending_directory(records).map_err(|error| org_error(&error)))?;
             let updates = pending.first().is_some_and(|entry| key_epoch(entry) == Some(0));
-            for entry in pending.into_iter().filter(|entry| !refused.contains(&entry.entry_id)) {
-                let entry_id = entry.entry_id.clone();
-                let settled = self.publish_one(connection, entry).await?;
-                // What is sealed under a key must not come before the key. A refused entry holds up nothing.
-                if updates && !settled {
-                    return Ok(());
+            for entry in pending {
+                if refused.contains(&entry.entry_id) {
+                    continue;
                 }
-                if !settled {
-                    refused.insert(entry_id);
+                let entry_id = entry.entry_id.clone();
+                match self.publish_one(connection, entry).await? {
+                    Published::Settled => {}
+                    Published::Raised => return Ok(true),
+                    // What is sealed under a key must not come before the key. A refused entry holds up nothing.
+                    Published::Refused if updates => return Ok(false),
+                    Published::Refused => drop(refused.insert(entry_id)),
                 }
             }
             // What guests are told is sealed bit by bit, once the rest is with the relay (R-ORG-67).
             if !updates && !self.go_on(|records| self.desk.tell_next(records, clock::now(), &mut rng))? {
-                return Ok(());
+                return Ok(false);
             }
         }
     }
 
-    /// Gives the relay the key by which it checks delivery tokens; one that it has already changes nothing.
+    /// Gives the relay the key by which it checks delivery tokens, and notes whether it took it; one that it has already changes
+    /// nothing.
     async fn give_delivery_key(&self, connection: &Connection) -> Result<(), Error> {
         let key = |records: &dyn Records| self.desk.delivery_key(records).map_err(|error| org_error(&error));
         let key = self.store().read(key)?;
-        let key = DeliveryKey { epoch: key.epoch(), key: key.secret().expose().to_vec() };
+        let epoch = key.epoch();
+        let key = DeliveryKey { epoch, key: key.secret().expose().to_vec() };
         match connection.done(client_frame::Body::SetDeliveryKey(key)).await {
+            Ok(()) => self.change(|records| Desk::delivery_key_given(records, epoch, true)),
             // It has a newer one: this store looks as if it was put back from an old copy. Or it is an older relay.
             Err(error) if is_refusal(error.code()) => {
                 tracing::warn!(code = error.code().name(), "the relay refuses the key of delivery tokens");
-                Ok(())
+                self.change(|records| Desk::delivery_key_given(records, epoch, false))
             }
-            other => other,
+            Err(error) => Err(error),
         }
     }
 
-    /// Publishes one entry or update; returns whether it waits no longer.
-    async fn publish_one(&self, connection: &Connection, entry: SealedDirectoryEntry) -> Result<bool, Error> {
+    /// Publishes one entry or update.
+    async fn publish_one(
+        &self,
+        connection: &Connection,
+        entry: SealedDirectoryEntry,
+    ) -> Result<Published, Error> {
         let (entry_id, version) = (entry.entry_id.clone(), entry.version);
         match connection.state(client_frame::Body::PublishDirectory(entry)).await {
             Ok(state) => {
                 let directory = state.directory;
                 self.change(|records| Desk::directory_published(records, &entry_id, version, directory))?;
-                Ok(true)
+                Ok(Published::Settled)
             }
             Err(error) if error.code() == ErrorCode::RelayConflict => {
                 let code = error.code().name();
@@ -386,13 +410,18 @@ impl Office {
                     code,
                     "the relay has a newer directory entry: the desk's store looks as if it was put back from an old copy"
                 );
-                self.change(|records| Desk::directory_superseded(records, &entry_id, version))?;
-                Ok(true)
+                let mut rng = clock::rng()?;
+                let raised = self.store().transaction(|records| {
+                    let done = self.desk.superseded(records, (&entry_id, version), clock::now(), &mut rng);
+                    done.map_err(|error| org_error(&error))
+                })?;
+                Ok(if raised { Published::Raised } else { Published::Settled })
             }
             // It stays to be published; enrolments do not wait for it.
             Err(error) if is_refusal(error.code()) => {
                 tracing::warn!(code = error.code().name(), "a directory entry was refused");
-                Ok(false)
+                self.change(|records| Desk::directory_refused(records, &entry_id))?;
+                Ok(Published::Refused)
             }
             Err(error) => Err(error),
         }
@@ -409,6 +438,16 @@ impl Office {
     pub(super) fn store(&self) -> std::sync::MutexGuard<'_, Store> {
         self.store.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// What came of one entry or update that was to be published.
+enum Published {
+    /// It waits no longer.
+    Settled,
+    /// It goes on waiting.
+    Refused,
+    /// The relay has another update of the directory key: there is one for the next epoch, and a newer key of delivery tokens.
+    Raised,
 }
 
 /// Whether the relay will not take this one thing, though it takes others.

@@ -14,6 +14,7 @@ use chancery_identity::{
 use chancery_wire::{Limit, decode, encode};
 
 mod dropping;
+mod keys;
 
 /// A log that takes what its rules allow, and once.
 struct Log {
@@ -79,6 +80,9 @@ impl World {
     }
 
     fn publish(&mut self) {
+        let epoch = self.desk.delivery_key(&self.store).unwrap().epoch();
+        let given = Desk::delivery_key_given(&self.store, epoch, true).unwrap();
+        apply(&mut self.store, &given);
         loop {
             let pending = Desk::pending_directory(&self.store).unwrap();
             if pending.is_empty() {

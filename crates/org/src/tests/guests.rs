@@ -74,6 +74,13 @@ impl World {
 
     fn publish_all(&mut self) {
         self.tell_all();
+        let epoch = self.desk.delivery_key(&self.store).unwrap().epoch();
+        let given = Desk::delivery_key_given(&self.store, epoch, true).unwrap();
+        apply(&mut self.store, &given);
+        for update in Desk::pending_directory(&self.store).unwrap() {
+            let batch = Desk::directory_published(&self.store, &update.entry_id, update.version, 0).unwrap();
+            apply(&mut self.store, &batch);
+        }
         for entry in pending_entries(&self.store) {
             let batch = Desk::directory_published(&self.store, &entry.entry_id, entry.version, 0).unwrap();
             apply(&mut self.store, &batch);
