@@ -2,7 +2,7 @@
 
 use chancery_crypto::secret::{Secret, SecretBytes, ct_eq};
 use chancery_identity::LAST_KEY_EPOCH;
-use chancery_identity::delivery::DeliveryKey;
+use chancery_identity::delivery::{DeliveryKey, Use};
 use chancery_wire::{RefusalCode, proto};
 
 use crate::connection::{Answer, Fault, done};
@@ -31,10 +31,10 @@ impl Step<'_> {
         done()
     }
 
-    /// Lets a request pass whose token is that of `name` in the newest epoch; none while there is no key (R-RELAY-57,
+    /// Lets a request pass whose token is that of `name` for this use in the newest epoch; none while there is no key (R-RELAY-57,
     /// R-RELAY-59).
-    pub(crate) fn needs_token(&self, name: &[u8; 16], token: &[u8]) -> Result<(), Fault> {
-        let is_admitted = self.storage.delivery_key()?.is_some_and(|key| key.admits(name, token));
+    pub(crate) fn needs_token(&self, of: Use, name: &[u8; 16], token: &[u8]) -> Result<(), Fault> {
+        let is_admitted = self.storage.delivery_key()?.is_some_and(|key| key.admits(of, name, token));
         if is_admitted { Ok(()) } else { Err(RefusalCode::Token.into()) }
     }
 }

@@ -11,7 +11,7 @@ use chancery_engine::{
     Device, Draft, Effect, EngineError, Event, Input, Letter, NewDevice, Step, conversation, events, member,
     message, next_step,
 };
-use chancery_identity::delivery::DeliveryKey;
+use chancery_identity::delivery::{DeliveryKey, Use};
 use chancery_identity::log::LeafKind;
 use chancery_identity::{DeviceKeys, DisplayName, Handle, Kind, Organisation, login_message};
 use chancery_org::{Desk, Enrolment, InvitationLink, Invite, RelayPlace, Terms, found, request};
@@ -244,7 +244,7 @@ impl World {
     pub fn inject(&mut self, to: PersonId, envelope: Vec<u8>) {
         let mailbox = self.people[to.0].device_id.as_bytes().to_vec();
         let delivery_id = random_bytes::<16>(self.rng.as_mut()).to_vec();
-        let token = self.delivery_key().token(self.people[to.0].device_id.as_bytes()).to_vec();
+        let token = self.delivery_key().token(Use::Mailbox, self.people[to.0].device_id.as_bytes()).to_vec();
         let deliver = proto::Deliver { mailbox, delivery_id, token, envelope };
         let mut line = self.exchange.connect(self.now, self.rng.as_mut());
         self.done(&mut line, client_frame::Body::Deliver(deliver));
@@ -254,7 +254,7 @@ impl World {
     /// Returns the request for a person's prekeys, with the token that every member has.
     pub(crate) fn claim_of(&self, id: PersonId) -> ClaimPrekeys {
         let device = self.people[id.0].device_id;
-        let token = self.delivery_key().token(device.as_bytes()).to_vec();
+        let token = self.delivery_key().token(Use::Mailbox, device.as_bytes()).to_vec();
         ClaimPrekeys { device_id: device.as_bytes().to_vec(), token }
     }
 

@@ -96,6 +96,8 @@ impl Office {
     /// Answers and publishes until the organisation's document is another one.
     async fn keep_working<F: FnOnce(&RelayAddress)>(&self, on_ready: &mut Option<F>) -> Result<(), Error> {
         let mut pauses = Pauses::default();
+        // An end in the log costs who was removed the tokens at once, before anybody is told of the new key.
+        self.give_delivery_key(connection).await?;
         loop {
             let mut connected = None;
             let outcome = self.work(&mut connected, on_ready).await;
@@ -204,6 +206,8 @@ impl Office {
         let mut interval = tokio::time::interval(PUBLISH_INTERVAL);
         interval.tick().await;
         let mut behind = true;
+        // An end in the log costs who was removed the tokens at once, before anybody is told of the new key.
+        self.give_delivery_key(connection).await?;
         loop {
             tokio::select! {
                 push = pushes.recv() => match push {

@@ -7,7 +7,7 @@ use chancery_crypto::label;
 use chancery_crypto::rng::{CryptoRng, seeded};
 use chancery_crypto::secret::Secret;
 use chancery_crypto::signature::SigningKey;
-use chancery_identity::delivery::{BLOB_TOKEN_NAME, DeliveryKey};
+use chancery_identity::delivery::{BLOB_TOKEN_NAME, DeliveryKey, Use};
 use chancery_identity::{Capabilities, DeviceKeys, Issuer, OrgId, login_message, sign};
 use chancery_wire::{Limit, decode, encode, proto};
 use proto::client_frame::Body as Request;
@@ -136,12 +136,17 @@ pub(crate) fn key() -> DeliveryKey {
 
 /// The token of a name.
 pub(crate) fn token(name: &[u8; 16]) -> Vec<u8> {
-    key().token(name).to_vec()
+    token_for(Use::Mailbox, name)
+}
+
+/// That for one use.
+pub(crate) fn token_for(of: Use, name: &[u8; 16]) -> Vec<u8> {
+    key().token(of, name).to_vec()
 }
 
 /// The token for blobs.
 pub(crate) fn blob_token() -> Vec<u8> {
-    token(&BLOB_TOKEN_NAME)
+    token_for(Use::Blob, &BLOB_TOKEN_NAME)
 }
 
 /// Gives the delivery key, as the desk.

@@ -12,7 +12,7 @@ use chancery_crypto::rng::{CryptoRng, random_bytes, seeded};
 use chancery_crypto::secret::Secret;
 use chancery_crypto::signature::SigningKey;
 use chancery_identity::checkpoint::Checkpoint;
-use chancery_identity::delivery::DeliveryKey;
+use chancery_identity::delivery::{BLOB_TOKEN_NAME, DeliveryKey, Use};
 use chancery_identity::log::{LeafKind, directory_object};
 use chancery_identity::{
     Capabilities, DeviceId, DeviceKeys, Issuer, MemberId, OrgId, Organisation, login_message, sign,
@@ -437,9 +437,19 @@ pub(crate) fn key(epoch: u64, byte: u8) -> DeliveryKey {
     DeliveryKey::new(epoch, Secret::from_bytes([byte; 32]))
 }
 
-/// A token by the delivery key that the relay has at first.
+/// A mailbox's token by the delivery key that the relay has at first.
 pub(crate) fn token(name: &[u8; 16]) -> Vec<u8> {
-    key(EPOCH, 1).token(name).to_vec()
+    token_for(Use::Mailbox, name)
+}
+
+/// That for blobs.
+pub(crate) fn blob_token() -> Vec<u8> {
+    token_for(Use::Blob, &BLOB_TOKEN_NAME)
+}
+
+/// A token for one use by the delivery key that the relay has at first.
+pub(crate) fn token_for(of: Use, name: &[u8; 16]) -> Vec<u8> {
+    key(EPOCH, 1).token(of, name).to_vec()
 }
 
 pub(crate) fn delivery(mailbox: MailboxId, id: &[u8], envelope: &[u8]) -> Request {
