@@ -42,6 +42,8 @@ pub enum Fault {
 pub struct World {
     pub(crate) rng: Box<dyn CryptoRng>,
     pub(crate) now: Timestamp,
+    /// What the relay signs checkpoints with, if that is not the time.
+    pub(crate) held: Option<Timestamp>,
     pub(crate) organisation: Organisation,
     pub(crate) desk: Desk,
     pub(crate) desk_keys: SecretBytes,
@@ -87,6 +89,7 @@ impl World {
         Self {
             rng,
             now,
+            held: None,
             organisation,
             desk,
             desk_keys,
@@ -381,8 +384,13 @@ impl World {
     }
 
     /// The time by the relay's clock.
-    pub(crate) const fn relay_time(&self) -> Timestamp {
-        self.now
+    pub(crate) fn relay_time(&self) -> Timestamp {
+        self.held.unwrap_or(self.now)
+    }
+
+    /// Has the relay sign nothing later than now, until it is let go on.
+    pub const fn hold_log_time(&mut self, is_held: bool) {
+        self.held = if is_held { Some(self.now) } else { None };
     }
 
     pub(crate) fn handle(&mut self, id: PersonId, input: Input<'_>) -> Vec<Effect> {
