@@ -14,21 +14,28 @@ impl Step<'_> {
     /// does not bring back the tokens of somebody who was removed.
     pub(crate) fn set_delivery_key(&mut self, id: ConnectionId, key: proto::DeliveryKey) -> Answer {
         self.desk(id)?;
-        let bytes = SecretBytes::new(key.key);
+        let proto::DeliveryKey { epoch, key, update } = key;
+        let bytes = SecretBytes::new(key);
         let secret = Secret::from_slice(bytes.expose()).ok_or(RefusalCode::BadRequest)?;
-        if !(1..=LAST_KEY_EPOCH).contains(&key.epoch) {
+        if !(1..=LAST_KEY_EPOCH).contains(&epoch) {
             return Err(RefusalCode::BadRequest.into());
         }
         if let Some(held) = self.storage.delivery_key()? {
-            if held.epoch() == key.epoch && ct_eq(held.secret().expose(), secret.expose()) {
-                return done();
-            }
-            if held.epoch() >= key.epoch {
+            let is_same = held.epoch() == epoch && ct_eq(held.secret().expose(), secret.expose());
+            if !is_same && held.epoch() >= epoch {
                 return Err(RefusalCode::Conflict.into());
             }
         }
-        self.storage.put_delivery_key(&DeliveryKey::new(key.epoch, secret))?;
-        done()
+        // Both or neither: with a key that nobody can learn, nobody could send.
+        let answer = match update {
+            Some(update) if self.update_of(&update) != Some(epoch) => {
+                return Err(RefusalCode::BadRequest.into());
+            }
+            Some(update) => self.publish_directory(id, &update),
+            None => done(),
+        }?;
+        self.storage.put_delivery_key(&DeliveryKey::new(epoch, secret))?;
+        Ok(answer)
     }
 
     /// Lets a request pass whose token is that of `name` for this use in the newest epoch; none while there is no key (R-RELAY-57,

@@ -68,5 +68,5 @@ pub use relay::{ConnectionId, Effect, Input, Relay, Setup, StartError};
 pub use set_storage::{HeldDelivery, Room, SetRow, SetStorage, SlotRow};
 pub use storage::{
     BlobId, BlobState, DeliveryId, DirectoryRow, EntryId, LogEntry, MAX_NUMBER, Mailbox, MailboxId, NewEntry,
-    PrekeyBatch, PrekeyPair, SetId, SlotId, Storage, StorageError, Totals,
+    PrekeyBatch, PrekeyPair, SetId, SlotId, Storage, StorageError, Totals, is_key_update,
 };

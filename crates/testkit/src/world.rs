@@ -270,7 +270,7 @@ impl World {
     fn give_delivery_key(&mut self, line: &mut Line) {
         let key = self.delivery_key();
         let (epoch, key) = (key.epoch(), key.secret().expose().to_vec());
-        self.done(line, client_frame::Body::SetDeliveryKey(proto::DeliveryKey { epoch, key }));
+        self.done(line, client_frame::Body::SetDeliveryKey(proto::DeliveryKey { epoch, key, update: None }));
     }
 
     /// Returns the token that a person's device puts into the frame of a step.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use chancery_crypto::rng::{CryptoRng, random_bytes};
 use chancery_identity::log::LeafKind;
-use chancery_identity::{DeviceKeys, OrgId, key_epoch};
+use chancery_identity::{DeviceKeys, DirectoryKeyUpdate, OrgId, key_epoch};
 use chancery_org::{Desk, DeskKeys, ORDER_KIND, OrgError};
 use chancery_store::{KeySource, Store};
 use chancery_transport::Connector;
@@ -96,8 +96,6 @@ impl Office {
     /// Answers and publishes until the organisation's document is another one.
     async fn keep_working<F: FnOnce(&RelayAddress)>(&self, on_ready: &mut Option<F>) -> Result<(), Error> {
         let mut pauses = Pauses::default();
-        // An end in the log costs who was removed the tokens at once, before anybody is told of the new key.
-        self.give_delivery_key(connection).await?;
         loop {
             let mut connected = None;
             let outcome = self.work(&mut connected, on_ready).await;
@@ -206,8 +204,6 @@ impl Office {
         let mut interval = tokio::time::interval(PUBLISH_INTERVAL);
         interval.tick().await;
         let mut behind = true;
-        // An end in the log costs who was removed the tokens at once, before anybody is told of the new key.
-        self.give_delivery_key(connection).await?;
         loop {
             tokio::select! {
                 push = pushes.recv() => match push {
@@ -310,21 +306,25 @@ impl Office {
         }
     }
 
-    /// Hands the log what waits for it (R-ORG-41), gives the key of delivery tokens (R-RELAY-56), and then publishes what the relay does not have yet: updates of the
-    /// directory key, and then entries (R-ORG-37).
+    /// Hands the log what waits for it (R-ORG-41), and then publishes what the relay does not have yet: updates of the
+    /// directory key, the last with the key of delivery tokens (R-RELAY-56), and then entries (R-ORG-37).
     pub(super) async fn publish(&self, connection: &Connection) -> Result<(), Error> {
         self.append_all(connection).await?;
-        // An end in the log costs who was removed the tokens at once, before anybody is told of the new key.
-        self.give_delivery_key(connection).await?;
         loop {
             let pending = self
                 .store()
                 .read(|records| Desk::pending_directory(records).map_err(|error| org_error(&error)))?;
             let updates = pending.first().is_some_and(|entry| key_epoch(entry) == Some(0));
+            if !updates {
+                // Not before everybody can learn the directory key that the tokens follow from.
+                self.give_delivery_key(connection).await?;
+            }
             for entry in pending {
-                let settled = self.publish_one(connection, entry).await?;
-                // What is sealed under a key must not come before the key. A refused entry holds up nothing.
-                if updates && !settled {
+                if !updates {
+                    // A refused entry holds up nothing.
+                    self.publish_one(connection, entry).await?;
+                } else if !self.publish_update(connection, entry).await? {
+                    // What is sealed under a key must not come before the key.
                     return Ok(());
                 }
             }
@@ -334,11 +334,38 @@ impl Office {
         }
     }
 
+    /// Publishes an update of the directory key. The newest brings the key of delivery tokens with it, so that an end in the
+    /// log costs who was removed the tokens at once, and nobody else theirs if the relay does not take the update.
+    async fn publish_update(
+        &self,
+        connection: &Connection,
+        update: SealedDirectoryEntry,
+    ) -> Result<bool, Error> {
+        let key = |records: &dyn Records| self.desk.delivery_key(records).map_err(|error| org_error(&error));
+        let key = self.store().read(key)?;
+        if DirectoryKeyUpdate::epoch_of(&self.desk.organisation().id(), &update) == Some(key.epoch()) {
+            let (entry_id, version) = (update.entry_id.clone(), update.version);
+            let (epoch, key) = (key.epoch(), key.secret().expose().to_vec());
+            let both = DeliveryKey { epoch, key, update: Some(update.clone()) };
+            match connection.state(client_frame::Body::SetDeliveryKey(both)).await {
+                Ok(state) => {
+                    let directory = state.directory;
+                    self.change(|records| Desk::directory_published(records, &entry_id, version, directory))?;
+                    return Ok(true);
+                }
+                // Whichever it is of the two; alone the update may pass.
+                Err(error) if is_refusal(error.code()) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        self.publish_one(connection, update).await
+    }
+
     /// Gives the relay the key by which it checks delivery tokens; one that it has already changes nothing.
     async fn give_delivery_key(&self, connection: &Connection) -> Result<(), Error> {
         let key = |records: &dyn Records| self.desk.delivery_key(records).map_err(|error| org_error(&error));
         let key = self.store().read(key)?;
-        let key = DeliveryKey { epoch: key.epoch(), key: key.secret().expose().to_vec() };
+        let key = DeliveryKey { epoch: key.epoch(), key: key.secret().expose().to_vec(), update: None };
         match connection.done(client_frame::Body::SetDeliveryKey(key)).await {
             // It has a newer one: this store looks as if it was put back from an old copy. Or it is an older relay.
             Err(error) if is_refusal(error.code()) => {

@@ -152,7 +152,7 @@ pub(crate) fn blob_token() -> Vec<u8> {
 /// Gives the delivery key, as the desk.
 pub(crate) fn set_key() -> Request {
     let (epoch, key) = (key().epoch(), key().secret().expose().to_vec());
-    Request::SetDeliveryKey(proto::DeliveryKey { epoch, key })
+    Request::SetDeliveryKey(proto::DeliveryKey { epoch, key, update: None })
 }
 
 pub(crate) fn deliver(device: &Device, delivery: u8, envelope: &[u8]) -> Request {

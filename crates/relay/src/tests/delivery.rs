@@ -16,7 +16,7 @@ use crate::{ConnectionId, MailboxId, Storage as _};
 
 fn set(key: &DeliveryKey) -> Request {
     let (epoch, key) = (key.epoch(), key.secret().expose().to_vec());
-    Request::SetDeliveryKey(proto::DeliveryKey { epoch, key })
+    Request::SetDeliveryKey(proto::DeliveryKey { epoch, key, update: None })
 }
 
 /// One of each that needs a token, with the same one.
@@ -165,7 +165,7 @@ fn only_the_desk_gives_the_key_and_its_epoch_only_rises_r_relay_56() {
     assert_eq!(world.ask(desks, set(&key(EPOCH + 1, 3))), conflict, "an earlier epoch");
     assert_eq!(world.ask(desks, set(&key(EPOCH, 1))), conflict, "what it had");
     for (epoch, len) in [(0, 32), (65_537, 32), (EPOCH + 3, 31), (EPOCH + 3, 33), (EPOCH + 3, 0)] {
-        let bad = Request::SetDeliveryKey(proto::DeliveryKey { epoch, key: vec![4; len] });
+        let bad = Request::SetDeliveryKey(proto::DeliveryKey { epoch, key: vec![4; len], update: None });
         assert_eq!(world.ask(desks, bad), refusal(RefusalCode::BadRequest), "{epoch} {len}");
     }
     let held = world.storage.delivery_key().unwrap().unwrap();

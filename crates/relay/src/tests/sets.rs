@@ -228,7 +228,7 @@ fn who_has_left_sends_to_no_set_that_was_made_before_r_relay_57_r_relay_71() {
     assert_eq!(team.ask(by(vec![0; 65], 2)), refusal(RefusalCode::TooLarge));
     let desk = team.world.desk();
     let desks = team.world.login(&desk);
-    let newer = proto::DeliveryKey { epoch: EPOCH + 1, key: vec![2; 32] };
+    let newer = proto::DeliveryKey { epoch: EPOCH + 1, key: vec![2; 32], update: None };
     assert_eq!(team.world.ask(desks, Request::SetDeliveryKey(newer)), done());
     team.got();
     // Nor does the old token learn what has been delivered.

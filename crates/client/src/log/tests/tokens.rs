@@ -23,7 +23,7 @@ impl Acme {
         let (connection, _pushes, pin) = shared.connect().await.unwrap();
         let (keys, credential) = self.desk_device();
         connection.log_in(&shared.org, &pin, &keys, Some(&credential)).await.unwrap();
-        let key = proto::DeliveryKey { epoch, key: vec![9; 32] };
+        let key = proto::DeliveryKey { epoch, key: vec![9; 32], update: None };
         connection.done(client_frame::Body::SetDeliveryKey(key)).await.unwrap();
     }
 }
