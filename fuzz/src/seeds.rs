@@ -165,7 +165,7 @@ fn client_frames() -> Vec<(&'static str, Vec<u8>)> {
     let claim = ClaimPrekeys { device_id: vec![1; 16], token: token(&[1; 16]) };
     let (part, last, blobs) = (vec![7; 32], true, key.token(Use::Blob, &BLOB_TOKEN_NAME).to_vec());
     let put = PutBlob { blob_id: vec![1; 16], offset: 0, part, last, token: blobs };
-    let newer = DeliveryKey { epoch: 2, key: vec![8; 32] };
+    let newer = DeliveryKey { epoch: 2, key: vec![8; 32], update: None };
     let deliver = frame(client_frame::Body::Deliver(deliver));
     let append = |kind: LeafKind| {
         let statement = Some(COMPANY.alice.credential.signed().clone());

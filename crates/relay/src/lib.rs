@@ -44,6 +44,7 @@ pub mod conformance;
 mod connection;
 mod delivery;
 mod documents;
+mod doubt;
 mod held;
 pub mod limits;
 mod log;

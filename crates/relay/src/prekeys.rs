@@ -33,7 +33,7 @@ impl Step<'_> {
         }
         let previous = held.map_or(0, |held| held.sequence);
         let verified = VerifiedUpload::verify(Unverified::new(upload), &credential, previous, self.now)
-            .map_err(refusal)?;
+            .map_err(|error| if self.relay.doubts_clock() { Fault::doubting() } else { refusal(error) })?;
         if verified.head().sequence() > MAX_NUMBER {
             return Err(RefusalCode::BadRequest.into());
         }

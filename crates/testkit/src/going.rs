@@ -223,7 +223,7 @@ impl World {
         let message = login_message(&line.challenge, &self.organisation.id(), &PIN);
         let signature = device.keys().signing.sign(label::SIGN_RELAY_LOGIN, &message, self.rng.as_mut());
         let who = Some(login::Who::Credential(device.credential().signed().clone()));
-        self.done(&mut line, client_frame::Body::Login(Login { who, signature }));
+        self.done(&mut line, client_frame::Body::Login(Login { who, signature, time: 0 }));
         line
     }
 }

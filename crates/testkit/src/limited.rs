@@ -27,7 +27,7 @@ impl World {
         let message = login_message(&line.challenge, &self.organisation.id(), &PIN);
         let signature = device.keys().signing.sign(label::SIGN_RELAY_LOGIN, &message, self.rng.as_mut());
         let who = Some(login::Who::Credential(device.credential().signed().clone()));
-        let login = client_frame::Body::Login(Login { who, signature });
+        let login = client_frame::Body::Login(Login { who, signature, time: 0 });
         let answer = self.exchange.request(&mut line, login, self.now, self.rng.as_mut());
         if !matches!(answer, relay_frame::Body::Done(_)) {
             return None;

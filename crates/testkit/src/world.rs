@@ -198,7 +198,7 @@ impl World {
         let (keys, credential) = (self.desk.device_keys(), self.desk.credential().signed().clone());
         let message = login_message(&line.challenge, &self.organisation.id(), &PIN);
         let signature = keys.signing.sign(label::SIGN_RELAY_LOGIN, &message, self.rng.as_mut());
-        let login = Login { who: Some(login::Who::Credential(credential)), signature };
+        let login = Login { who: Some(login::Who::Credential(credential)), signature, time: 0 };
         self.done(&mut line, client_frame::Body::Login(login));
         self.give_delivery_key(&mut line);
         for entry in entries {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use chancery_engine::{EngineError, Notice};
-use chancery_identity::Kind;
+use chancery_identity::{Kind, LogError};
 use chancery_testkit::{PersonId, World};
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
@@ -217,6 +217,21 @@ fn a_clock_that_has_run_ahead_loses_no_message_of_a_bot_r_engine_57() {
     world.sync(alice);
     assert_eq!(world.heard(alice), ["alarm", "alarm!"]);
     assert!(world.mail(alice).is_empty());
+}
+
+#[test]
+fn a_checkpoint_past_the_end_of_all_issuers_is_refused_by_name_r_log_16() {
+    let (mut world, alice, _) = World::pair(511);
+    let refused = Notice::LogInvalid(LogError::TooLate);
+    world.wait(DAY);
+    assert!(world.check_log(alice) && !world.notices(alice).contains(&refused), "the control");
+    let before = world.log_status(alice).time;
+    world.wait(100 * 365 * DAY);
+    world.check_log(alice);
+    assert_eq!(world.notices(alice).last(), Some(&refused));
+    assert_eq!(world.log_status(alice).time, before);
+    world.sync_log(alice);
+    assert_eq!(world.log_status(alice).time, before, "nor with a page");
 }
 
 #[test]

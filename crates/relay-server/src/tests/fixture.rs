@@ -125,7 +125,7 @@ impl Acme {
         let message = login_message(challenge.try_into().unwrap(), &self.org_id, pin);
         let signature = device.keys.signing.sign(label::SIGN_RELAY_LOGIN, &message, &mut *self.rng);
         let who = Some(proto::login::Who::Credential(device.credential.clone()));
-        Request::Login(proto::Login { who, signature })
+        Request::Login(proto::Login { who, signature, time: 0 })
     }
 }
 
