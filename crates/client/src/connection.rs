@@ -65,6 +65,10 @@ pub(crate) struct Connection {
     challenge: [u8; 32],
 }
 
+const fn to_minute(ms: u64) -> u64 {
+    ms.saturating_sub(ms % MINUTE_MS)
+}
+
 impl Connection {
     /// Connects and says hello; the connection is anonymous until [`Self::log_in`].
     pub(crate) async fn open(
@@ -133,7 +137,7 @@ impl Connection {
             None => login::Who::EnrollingKey(keys.signing.verifying_key().as_bytes().to_vec()),
         };
         // A minute is enough to show the relay that its clock is right, and tells nothing about this one (R-RELAY-77).
-        let time = if credential.is_some() { clock::now().as_millis() / MINUTE_MS * MINUTE_MS } else { 0 };
+        let time = if credential.is_some() { to_minute(clock::now().as_millis()) } else { 0 };
         self.request(client_frame::Body::Login(Login { who: Some(who), signature, time })).await
     }
 
