@@ -3,7 +3,7 @@
 //! Most are lists of changes, which stay small and stay good when a format changes.
 
 use chancery_identity::checkpoint::Checkpoint;
-use chancery_identity::delivery::BLOB_TOKEN_NAME;
+use chancery_identity::delivery::{BLOB_TOKEN_NAME, Use};
 use chancery_identity::log::{LeafKind, LogHead};
 use chancery_identity::{Authority, Submission};
 use chancery_testkit::company::{NOW, RELAY_PIN, RELAY_URL};
@@ -154,7 +154,7 @@ fn device_link() -> String {
 fn client_frames() -> Vec<(&'static str, Vec<u8>)> {
     let frame = |body| encode(&ClientFrame { request: 2, body: Some(body) });
     let key = crate::wire::delivery_key();
-    let token = |name: &[u8; 16]| key.token(name).to_vec();
+    let token = |name: &[u8; 16]| key.token(Use::Mailbox, name).to_vec();
     let alice = COMPANY.alice.credential.device_id();
     let deliver = Deliver {
         mailbox: alice.as_bytes().to_vec(),
@@ -163,9 +163,9 @@ fn client_frames() -> Vec<(&'static str, Vec<u8>)> {
         envelope: vec![0x12; 512],
     };
     let claim = ClaimPrekeys { device_id: vec![1; 16], token: token(&[1; 16]) };
-    let (part, last, blobs) = (vec![7; 32], true, token(&BLOB_TOKEN_NAME));
+    let (part, last, blobs) = (vec![7; 32], true, key.token(Use::Blob, &BLOB_TOKEN_NAME).to_vec());
     let put = PutBlob { blob_id: vec![1; 16], offset: 0, part, last, token: blobs };
-    let newer = DeliveryKey { epoch: 2, key: vec![8; 32] };
+    let newer = DeliveryKey { epoch: 2, key: vec![8; 32], update: None };
     let deliver = frame(client_frame::Body::Deliver(deliver));
     let append = |kind: LeafKind| {
         let statement = Some(COMPANY.alice.credential.signed().clone());

@@ -70,7 +70,7 @@ fn desk_login(challenge: &[u8]) -> Vec<u8> {
     let message = login_message(challenge, &COMPANY.organisation.id(), &RELAY_PIN);
     let signature = COMPANY.desk.device_keys().signing.sign(label::SIGN_RELAY_LOGIN, &message, &mut rng());
     let who = Some(login::Who::Credential(COMPANY.desk.credential().signed().clone()));
-    frame(client_frame::Body::Login(Login { who, signature }))
+    frame(client_frame::Body::Login(Login { who, signature, time: 0 }))
 }
 
 /// What a relay has on disk that has been started once.

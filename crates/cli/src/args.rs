@@ -326,6 +326,9 @@ pub(crate) struct RelayArgs {
     pub(crate) org: PathBuf,
     #[command(flatten)]
     pub(crate) listening: ListenArgs,
+    /// Believe the system's clock, though it is more than a week ahead of the log.
+    #[arg(long)]
+    pub(crate) trust_clock: bool,
     /// End when stdin does.
     #[arg(long, hide = true)]
     pub(crate) supervised: bool,

@@ -24,6 +24,7 @@ pub(crate) async fn run(args: RelayArgs, output: Output) -> Result<(), Failure> 
         listen: listening.listen,
         certificate: listening.cert.zip(listening.key),
         limits: Limits::default(),
+        trust_clock: args.trust_clock,
     };
     let mut printed = Ok(());
     let on_ready = |ready: Ready| printed = print_ready(&ready, output);

@@ -24,6 +24,8 @@ const VERSION: u32 = 1;
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long to wait when the relay says that requests come too fast.
 const RATE_PAUSE: Duration = Duration::from_millis(250);
+/// To what the time that a device states is rounded.
+const MINUTE_MS: u64 = 60_000;
 /// Frames that may wait for the socket.
 const OUTGOING: usize = 16;
 /// Pushes that may wait for the store: 256, four times what the relay pushes ahead of acknowledgements. Another
@@ -61,6 +63,10 @@ pub(crate) struct Connection {
     next_request: std::sync::atomic::AtomicU64,
     tasks: [tokio::task::JoinHandle<()>; 2],
     challenge: [u8; 32],
+}
+
+const fn to_minute(ms: u64) -> u64 {
+    ms.saturating_sub(ms % MINUTE_MS)
 }
 
 impl Connection {
@@ -130,7 +136,9 @@ impl Connection {
             Some(credential) => login::Who::Credential(credential.clone()),
             None => login::Who::EnrollingKey(keys.signing.verifying_key().as_bytes().to_vec()),
         };
-        self.request(client_frame::Body::Login(Login { who: Some(who), signature })).await
+        // A minute is enough to show the relay that its clock is right, and tells nothing about this one (R-RELAY-77).
+        let time = if credential.is_some() { to_minute(clock::now().as_millis()) } else { 0 };
+        self.request(client_frame::Body::Login(Login { who: Some(who), signature, time })).await
     }
 
     /// Sends a request and waits for its answer; a refusal is an error. One that comes too fast for the relay

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use chancery_engine::{Device, Input, log_time, relay_places, waiting_devices};
+use chancery_identity::delivery::Use;
 use chancery_identity::{DeviceId, Organisation};
 use chancery_org::{DeviceLink, LinkRequest, OrderError, Orderer, PendingOrder, approve, remove};
 use chancery_wire::Timestamp;
@@ -70,7 +71,8 @@ impl Client {
                 let link = DeviceLink::new(names, relay, clock::now(), &mut clock::rng()?);
                 // The new device cannot make it (R-ENGINE-55).
                 let mailbox = *link.mailbox.as_bytes();
-                let token = state.read_with(|engine, records| engine.delivery_token(records, &mailbox))?;
+                let token = state
+                    .read_with(|engine, records| engine.delivery_token(records, (Use::Mailbox, &mailbox)))?;
                 let link = link.with_token(token);
                 state.handle(Input::DeviceLinkMade(&link))?;
                 Ok(NewDeviceLink { link: link.encode(), expires: link.expires })

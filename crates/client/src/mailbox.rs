@@ -255,6 +255,9 @@ impl Mailbox {
         }
         // A directory that cannot be had is no reason to be given the same envelopes again.
         let sequences = received.sequences;
+        if sequences.is_empty() {
+            return named;
+        }
         self.connection.done(client_frame::Body::Acknowledge(Acknowledge { sequences })).await?;
         named
     }

@@ -2,7 +2,7 @@
 
 use alloc::vec::Vec;
 
-use chancery_identity::delivery::{BLOB_TOKEN_NAME, DeliveryKey};
+use chancery_identity::delivery::{BLOB_TOKEN_NAME, DeliveryKey, Use};
 use chancery_wire::records::Records;
 
 use crate::directory_keys;
@@ -12,20 +12,31 @@ use crate::error::EngineError;
 use crate::guest::{self, guest_token};
 
 impl Engine {
-    /// Returns the token for a mailbox and its prekeys, by the newest directory key that this device has, or the one that a
-    /// guest was given (R-ENGINE-52, R-ENGINE-60); for blobs that of [`BLOB_TOKEN_NAME`]. It is not kept with what was
-    /// sealed: a change of the key changes it. A guest that was given none gets an empty one, which the relay refuses like one
+    /// Returns the token of a name for one use (R-ID-20), by the newest directory key that this device has, or the one that a
+    /// guest was given (R-ENGINE-52, R-ENGINE-60), which is given none for sets and slots; for blobs the name is
+    /// [`BLOB_TOKEN_NAME`]. It is not kept with what was sealed: a change of the key changes it. A guest that was given none gets an empty one, which the relay refuses like one
     /// of an earlier epoch: the directory may bring it.
     ///
     /// # Errors
     ///
     /// [`EngineError`] if the store is not readable.
-    pub fn delivery_token(&self, records: &dyn Records, name: &[u8; 16]) -> Result<Vec<u8>, EngineError> {
+    pub fn delivery_token(
+        &self,
+        records: &dyn Records,
+        (of, name): (Use, &[u8; 16]),
+    ) -> Result<Vec<u8>, EngineError> {
         if guest::guest_key(records)?.is_some() {
-            return Ok(guest_token(records, name)?.map_or_else(Vec::new, Vec::from));
+            // What a guest has is kept by name; the name of no device is zero.
+            let is_given = match of {
+                Use::Mailbox => *name != BLOB_TOKEN_NAME,
+                Use::Blob => *name == BLOB_TOKEN_NAME,
+                Use::Set | Use::Slot => false,
+            };
+            let token = if is_given { guest_token(records, name)? } else { None };
+            return Ok(token.map_or_else(Vec::new, Vec::from));
         }
         let keys = directory_keys::newest(records)?;
-        Ok(DeliveryKey::of(&self.device().organisation().id(), keys.key()).token(name).to_vec())
+        Ok(DeliveryKey::of(&self.device().organisation().id(), keys.key()).token(of, name).to_vec())
     }
 
     /// Returns the token that the frame of a step must carry; nothing for a step that asks nothing of the relay.
@@ -37,14 +48,15 @@ impl Engine {
     ///
     /// [`EngineError`] if the store is not readable.
     pub fn step_token(&self, records: &dyn Records, step: &Step) -> Result<Vec<u8>, EngineError> {
-        let name = match step {
-            Step::Upload { .. } => BLOB_TOKEN_NAME,
-            Step::Claim { device_id, .. } => *device_id,
+        let named = match step {
+            Step::Upload { .. } => (Use::Blob, BLOB_TOKEN_NAME),
+            Step::Claim { device_id, .. } => (Use::Mailbox, *device_id),
             Step::Deliver { deliver, .. } => {
-                deliver.mailbox.as_slice().try_into().map_err(|_| EngineError::DamagedRecord)?
+                let mailbox = deliver.mailbox.as_slice().try_into();
+                (Use::Mailbox, mailbox.map_err(|_| EngineError::DamagedRecord)?)
             }
             Step::Seal { .. } => return Ok(Vec::new()),
         };
-        self.delivery_token(records, &name)
+        self.delivery_token(records, (named.0, &named.1))
     }
 }

@@ -170,6 +170,11 @@ pub(crate) fn time(records: &dyn Records, now: Timestamp) -> Result<Timestamp, E
     Ok(Timestamp::from_millis(record.time).after(age(&record, now)))
 }
 
+/// Returns when the log signed the newest checkpoint; 0 if none came yet. It owes nothing to this device's clock.
+pub(crate) fn signed_time(records: &dyn Records) -> Result<Timestamp, EngineError> {
+    Ok(Timestamp::from_millis(record(records)?.time))
+}
+
 /// How long ago the newest checkpoint came: what was noted, and what this device's clock says has passed since; never less than
 /// what was noted, wherever the clock goes (R-ENGINE-68).
 fn age(record: &LogRecord, now: Timestamp) -> Duration {

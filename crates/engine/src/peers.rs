@@ -78,16 +78,44 @@ pub(crate) fn holds_until(
     Ok(())
 }
 
-/// Whether the credential that a device has shown has expired, by the log's time (R-ENGINE-57).
+/// What is known of a credential that a device has shown (R-ENGINE-57).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// It is valid by the log's time and by what has passed here since.
+    Valid,
+    /// The log says so by itself, whatever is wrong with it otherwise.
+    Expired,
+    /// Only this device's clock says that it has expired. The next checkpoint tells.
+    Doubtful,
+}
+
+/// Judges the credential that a device has shown (R-ENGINE-57).
+pub(crate) fn standing(
+    records: &dyn Records,
+    device: &DeviceId,
+    now: Timestamp,
+) -> Result<Standing, EngineError> {
+    let until = peer(records, device)?.not_after;
+    Ok(match until {
+        0 => Standing::Valid,
+        _ if log::signed_time(records)?.as_millis() >= until => Standing::Expired,
+        _ if log::time(records, now)?.as_millis() >= until => Standing::Doubtful,
+        _ => Standing::Valid,
+    })
+}
+
+/// Whether nothing may be sealed for a device because its credential may have expired (R-ENGINE-57).
 pub(crate) fn is_expired(
     records: &dyn Records,
     device: &DeviceId,
     now: Timestamp,
 ) -> Result<bool, EngineError> {
-    let peer = peer(records, device)?;
-    let is_over = peer.not_after != 0 && log::time(records, now)?.as_millis() >= peer.not_after;
-    // A clock that has run ahead makes the log old first; what it says of the time then ends nobody's credential.
-    Ok(is_over && log::state_now(records, now)?.allows_sealing())
+    Ok(match standing(records, device, now)? {
+        Standing::Valid => false,
+        Standing::Expired => true,
+        // A clock that has run ahead makes the log old first. Then nothing is sealed, and nothing is given up.
+        Standing::Doubtful => log::state_now(records, now)?.allows_sealing(),
+    })
 }
 
 /// Returns the devices of a member that have shown a credential which is older than `version` of the member's entry.

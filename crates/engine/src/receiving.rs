@@ -20,7 +20,7 @@ use crate::error::EngineError;
 use crate::heal;
 use crate::log;
 use crate::messages::{append_event, append_message};
-use crate::peers::{self, Origin};
+use crate::peers::{self, Origin, Standing};
 use crate::prekeys::{self, StoredSecrets};
 use crate::reach::{self, Relation};
 use crate::seen;
@@ -31,7 +31,7 @@ pub(crate) const INITIAL: u8 = 0x11;
 /// First byte of a session message: version 1, kind 2.
 const SESSION: u8 = 0x12;
 
-/// Handles one envelope. Whatever it is, the relay may forget it afterwards; what does not authenticate
+/// Handles one envelope. The relay may forget it afterwards if the effects acknowledge it (all but R-ENGINE-57); what does not authenticate
 /// changes nothing but what is noted to heal later (R-ENGINE-6, R-ENGINE-19).
 pub(crate) fn receive(
     me: &Acting<'_>,
@@ -75,6 +75,8 @@ pub(crate) fn receive(
                     let news = Notice::CredentialExpired { device, member };
                     return Ok([acknowledge, Effect::Notify(news)].into());
                 }
+                // Neither taken nor lost: the relay keeps it, and brings it again on the next connection (R-ENGINE-57).
+                Unread::Doubtful => return Ok([Effect::SyncLog].into()),
                 Unread::Of(peer) => heal::damaged(records, &peer, now, rng)?,
                 Unread::OfSomebody => heal::suspect(records, now, rng)?,
             }
@@ -112,6 +114,8 @@ enum Unread {
     Unknown,
     /// The credential of its device has expired.
     Expired { device: DeviceId, member: MemberId },
+    /// The credential of its device may have expired; the log will say.
+    Doubtful,
 }
 
 /// Refuses what may not be taken from a device, by what is known of it (R-ENGINE-56, R-ENGINE-59).
@@ -178,8 +182,10 @@ fn open_session(
     let Some(mut session) = known else { return Ok(Err(Unread::OfSomebody)) };
     let device = session.peer_device();
     let member = peers::peer_member(records, &device)?;
-    if peers::is_expired(records, &device, now)? {
-        return Ok(Err(Unread::Expired { device, member }));
+    match peers::standing(records, &device, now)? {
+        Standing::Valid => {}
+        Standing::Expired => return Ok(Err(Unread::Expired { device, member })),
+        Standing::Doubtful => return Ok(Err(Unread::Doubtful)),
     }
     if let Some(unread) = refused(reach::with_member(me.device, records, &member)?, member) {
         return Ok(Err(unread));

@@ -142,6 +142,19 @@ impl Authority {
         self.standings.iter().any(|it| it.id == *issuer && it.revoked.is_none())
     }
 
+    /// Returns when the last of the issuers that have ever been in the log expires, ended or not, so that it never falls; `None`
+    /// while there is none. No checkpoint has a time at or past it (R-LOG-16).
+    #[must_use]
+    pub fn last_end(&self) -> Option<Timestamp> {
+        self.organisation.issuers().iter().map(Issuer::not_after).max()
+    }
+
+    /// Whether a log does not sign this time any more (R-LOG-16).
+    #[must_use]
+    pub fn is_too_late(&self, time: Timestamp) -> bool {
+        self.last_end().is_some_and(|end| time >= end)
+    }
+
     /// Checks a statement that somebody wants in the log, as [`Self::apply`] will, and makes its leaf (R-LOG-4).
     ///
     /// # Errors

@@ -11,6 +11,20 @@ pub const DELIVERY_TOKEN_LEN: usize = 16;
 /// What a blob is stored with has the token of this name: blobs have no recipient.
 pub const BLOB_TOKEN_NAME: [u8; 16] = [0; 16];
 
+/// What a token is for. One of one use admits to no other, whatever the names are (R-ID-20).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Use {
+    /// Putting something into a device's mailbox, and taking its prekeys or credential.
+    Mailbox = 0,
+    /// Storing a blob, under [`BLOB_TOKEN_NAME`].
+    Blob = 1,
+    /// Making a set and sending to it.
+    Set = 2,
+    /// Putting something into a slot.
+    Slot = 3,
+}
+
 /// The key from which one epoch's delivery tokens follow (R-ID-20).
 ///
 /// Every member device derives it from the directory key of the epoch, and the relay is given it by the desk. It is
@@ -50,20 +64,19 @@ impl DeliveryKey {
         &self.key
     }
 
-    /// Returns the token for a mailbox, which is also that for claiming its prekeys; for blobs that of
-    /// [`BLOB_TOKEN_NAME`].
+    /// Returns the token of a name for one use; for blobs the name is [`BLOB_TOKEN_NAME`].
     #[must_use]
-    pub fn token(&self, name: &[u8; 16]) -> [u8; DELIVERY_TOKEN_LEN] {
-        let tag = mac(label::MAC_DELIVERY, &self.key, &[name]);
+    pub fn token(&self, of: Use, name: &[u8; 16]) -> [u8; DELIVERY_TOKEN_LEN] {
+        let tag = mac(label::MAC_DELIVERY, &self.key, &[&[of as u8], name]);
         let mut token = [0; DELIVERY_TOKEN_LEN];
         token.iter_mut().zip(tag.expose()).for_each(|(to, from)| *to = *from);
         token
     }
 
-    /// Whether `token` is that of `name`, compared in constant time.
+    /// Whether `token` is that of `name` for this use, compared in constant time.
     #[must_use]
-    pub fn admits(&self, name: &[u8; 16], token: &[u8]) -> bool {
-        ct_eq(&self.token(name), token)
+    pub fn admits(&self, of: Use, name: &[u8; 16], token: &[u8]) -> bool {
+        ct_eq(&self.token(of, name), token)
     }
 }
 
@@ -78,13 +91,24 @@ mod tests {
         let org = OrgId::new([1; 32]);
         let key =
             |org: &OrgId, epoch| newest.at(epoch).map(|directory| DeliveryKey::of(org, &directory)).unwrap();
-        let token = key(&org, 5).token(&[7; 16]);
-        assert!(key(&org, 5).admits(&[7; 16], &token));
-        assert!(!key(&org, 5).admits(&[8; 16], &token));
-        assert!(!key(&org, 6).admits(&[7; 16], &token));
-        assert!(!key(&org, 4).admits(&[7; 16], &token));
-        assert!(!key(&OrgId::new([2; 32]), 5).admits(&[7; 16], &token));
-        assert!(!key(&org, 5).admits(&[7; 16], &token[..15]));
-        assert!(!key(&org, 5).admits(&[7; 16], &[]));
+        let token = key(&org, 5).token(Use::Mailbox, &[7; 16]);
+        assert!(key(&org, 5).admits(Use::Mailbox, &[7; 16], &token));
+        assert!(!key(&org, 5).admits(Use::Mailbox, &[8; 16], &token));
+        assert!(!key(&org, 6).admits(Use::Mailbox, &[7; 16], &token));
+        assert!(!key(&org, 4).admits(Use::Mailbox, &[7; 16], &token));
+        assert!(!key(&OrgId::new([2; 32]), 5).admits(Use::Mailbox, &[7; 16], &token));
+        assert!(!key(&org, 5).admits(Use::Mailbox, &[7; 16], &token[..15]));
+        assert!(!key(&org, 5).admits(Use::Mailbox, &[7; 16], &[]));
+    }
+
+    #[test]
+    fn a_token_of_one_use_admits_to_no_other_r_id_20() {
+        let key = DeliveryKey::new(1, Secret::from_bytes([3; 32]));
+        let uses = [Use::Mailbox, Use::Blob, Use::Set, Use::Slot];
+        for (name, of) in [[0; 16], [7; 16]].iter().flat_map(|name| uses.map(|of| (name, of))) {
+            for to in uses {
+                assert_eq!(key.admits(to, name, &key.token(of, name)), of == to, "{of:?} for {to:?}");
+            }
+        }
     }
 }

@@ -71,6 +71,9 @@ pub enum LogError {
     /// A named limit is reached.
     #[error("the log has too many of these")]
     TooMany,
+    /// A checkpoint has a time at which no issuer of the log is valid any more; keep the one before.
+    #[error("the log's time is past the end of all its issuers")]
+    TooLate,
     /// The statement itself is not believed.
     #[error("{0}")]
     Statement(IdentityError),

@@ -9,7 +9,7 @@ use chancery_crypto::secret::Secret;
 use chancery_crypto::{NotAuthentic, rng::random_bytes};
 use chancery_wire::{Limit, Unverified, decode, encode, proto};
 
-use crate::delivery::{BLOB_TOKEN_NAME, DELIVERY_TOKEN_LEN};
+use crate::delivery::{BLOB_TOKEN_NAME, DELIVERY_TOKEN_LEN, DeliveryKey, Use};
 use crate::directory::{SALT_LEN, associated_data, entry_key, pad, unpad};
 use crate::{Capabilities, DeviceId, MemberId, OrgId};
 
@@ -215,14 +215,15 @@ pub fn part_id(org: &OrgId, reader: &DeviceId, about: &MemberId) -> [u8; 16] {
     hash16(label::HASH_GUEST_DIRECTORY, &[org.as_bytes(), reader.as_bytes(), about.as_bytes()])
 }
 
-/// Returns the token of a name for a guest, as it is sent.
+/// Returns the token of a device's mailbox for a guest, as it is sent.
 #[must_use]
-pub fn token(name: [u8; 16], key: &crate::delivery::DeliveryKey) -> proto::DeliveryToken {
-    proto::DeliveryToken { name: name.to_vec(), token: key.token(&name).to_vec() }
+pub fn token(name: [u8; 16], key: &DeliveryKey) -> proto::DeliveryToken {
+    proto::DeliveryToken { name: name.to_vec(), token: key.token(Use::Mailbox, &name).to_vec() }
 }
 
 /// Returns the token for blobs, as it is sent.
 #[must_use]
-pub fn blob_token(key: &crate::delivery::DeliveryKey) -> proto::DeliveryToken {
-    token(BLOB_TOKEN_NAME, key)
+pub fn blob_token(key: &DeliveryKey) -> proto::DeliveryToken {
+    let token = key.token(Use::Blob, &BLOB_TOKEN_NAME).to_vec();
+    proto::DeliveryToken { name: BLOB_TOKEN_NAME.to_vec(), token }
 }

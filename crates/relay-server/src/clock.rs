@@ -1,4 +1,4 @@
-//! The relay's clock: the system's, but for a jump far ahead, which is believed only once it has lasted (R-RELAY-68).
+//! The relay's clock: the system's, but for a jump far ahead, which is believed only when others say the same (R-RELAY-68).
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -7,9 +7,6 @@ use chancery_wire::Timestamp;
 /// A jump ahead that is believed at once: a week. A relay may have been off for as long, and bundles (30 days), envelopes
 /// (60 days) and credentials outlive an error of a week.
 const BELIEVED_JUMP: Duration = Duration::from_secs(7 * 24 * 3600);
-/// How long the clock must stay ahead to be believed: 10 minutes. A clock that is wrong when a machine starts is set by the
-/// network within a minute or two.
-const SETTLED: Duration = Duration::from_secs(600);
 
 /// Tells the time. What it has told of the log cannot be taken back, and what expired by it is gone.
 #[derive(Debug)]
@@ -19,20 +16,36 @@ pub(crate) struct Clock {
 }
 
 impl Clock {
-    /// Starts a clock; `last` is a time that is known to have passed, if any is.
+    /// Starts a clock; `last` is a time that is known to have passed, if any is. Without one the system's is believed.
     pub(crate) fn new(last: Option<Timestamp>) -> Self {
         let last = last.unwrap_or_else(system);
-        Self { started: Instant::now(), steady: Steady { last, read: Duration::ZERO, ahead_since: None } }
+        Self { started: Instant::now(), steady: Steady { last, read: Duration::ZERO, doubted: None } }
     }
 
     /// Returns the time.
     pub(crate) fn now(&mut self) -> Timestamp {
-        let doubted = self.steady.ahead_since.is_some();
+        let doubted = self.steady.doubted.is_some();
         let now = self.steady.now(system(), self.started.elapsed());
-        if !doubted && self.steady.ahead_since.is_some() {
-            tracing::warn!("the system's clock is more than a week ahead; it is believed in 10 minutes");
+        if !doubted && self.steady.doubted.is_some() {
+            tracing::warn!(
+                "the system's clock is more than a week ahead; the relay goes on with the old time until two devices \
+                log in whose clocks say the same (or start it with --trust-clock)"
+            );
         }
         now
+    }
+
+    /// What the system said last, if it is not believed.
+    pub(crate) const fn doubted(&self) -> Option<Timestamp> {
+        self.steady.doubted
+    }
+
+    /// Believes what the system said last.
+    pub(crate) fn believe(&mut self) {
+        if let Some(system) = self.steady.doubted.take() {
+            tracing::info!("two devices say the same as the system's clock; it is believed");
+            self.steady.last = system;
+        }
     }
 }
 
@@ -46,21 +59,16 @@ fn system() -> Timestamp {
 struct Steady {
     last: Timestamp,
     read: Duration,
-    ahead_since: Option<Duration>,
+    doubted: Option<Timestamp>,
 }
 
 impl Steady {
     fn now(&mut self, system: Timestamp, elapsed: Duration) -> Timestamp {
         let expected = self.last.after(elapsed.saturating_sub(self.read));
         self.read = elapsed;
-        let is_settled = |since: Duration| elapsed.saturating_sub(since) >= SETTLED;
-        if system <= expected.after(BELIEVED_JUMP) || self.ahead_since.is_some_and(is_settled) {
-            self.ahead_since = None;
-            self.last = system;
-        } else {
-            self.ahead_since.get_or_insert(elapsed);
-            self.last = expected;
-        }
+        let is_believed = system <= expected.after(BELIEVED_JUMP);
+        self.doubted = if is_believed { None } else { Some(system) };
+        self.last = if is_believed { system } else { expected };
         self.last
     }
 }
@@ -74,7 +82,7 @@ mod tests {
     const YEARS: u64 = 10 * 365 * 24 * 3_600_000;
 
     fn steady() -> Steady {
-        Steady { last: Timestamp::from_millis(START), read: Duration::ZERO, ahead_since: None }
+        Steady { last: Timestamp::from_millis(START), read: Duration::ZERO, doubted: None }
     }
 
     /// Reads the clock when so many seconds have passed and the system is so far ahead of them.
@@ -86,26 +94,25 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_is_far_ahead_for_a_moment_is_not_believed_r_relay_68() {
+    fn a_clock_that_is_far_ahead_is_not_believed_however_long_r_relay_68() {
         let mut clock = steady();
         assert_eq!(read(&mut clock, 0, 0), 0);
-        for second in 1..600 {
+        for second in [1, 600, 601, 100_000] {
             assert_eq!(read(&mut clock, second, YEARS), 0, "{second} s");
+            assert!(clock.doubted.is_some());
         }
-        assert_eq!(read(&mut clock, 600, 0), 0);
-        assert_eq!(read(&mut clock, 601, YEARS), 0, "the ten minutes begin anew");
-        assert_eq!(read(&mut clock, 1200, YEARS), 0);
+        assert_eq!(read(&mut clock, 100_001, 0), 0);
+        assert_eq!(clock.doubted, None, "it is right again");
+        assert_eq!(read(&mut clock, 100_002, WEEK), WEEK, "a week is believed at once");
     }
 
     #[test]
-    fn a_relay_that_was_off_for_long_believes_its_clock_soon_r_relay_68() {
-        let mut clock = steady();
-        assert_eq!(read(&mut clock, 1, WEEK), WEEK, "a week is believed at once");
-        let mut clock = steady();
-        assert_eq!(read(&mut clock, 1, YEARS), 0);
-        assert_eq!(read(&mut clock, 600, YEARS), 0);
-        assert_eq!(read(&mut clock, 601, YEARS), YEARS);
-        assert_eq!(read(&mut clock, 602, YEARS), YEARS);
+    fn what_others_have_vouched_for_is_believed_from_then_on_r_relay_77() {
+        let mut clock = Clock { started: Instant::now(), steady: steady() };
+        assert_eq!(read(&mut clock.steady, 1, YEARS), 0);
+        clock.believe();
+        assert_eq!((clock.doubted(), read(&mut clock.steady, 2, YEARS)), (None, YEARS));
+        assert_eq!(read(&mut clock.steady, 3, 2 * YEARS), YEARS, "but no further jump");
     }
 
     #[test]

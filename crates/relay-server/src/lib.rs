@@ -10,6 +10,7 @@
 //!     listen: ([127, 0, 0, 1], 0).into(),
 //!     certificate: None,
 //!     limits: Limits::default(),
+//!     trust_clock: false,
 //! };
 //! let shutdown = async { tokio::signal::ctrl_c().await.unwrap_or_default() };
 //! run(config, |ready| println!("listening on {}", ready.url), shutdown).await?;

@@ -52,19 +52,21 @@ pub(crate) struct Machine {
 }
 
 impl Machine {
-    /// Starts the relay on what is stored.
+    /// Starts the relay on what is stored; with `trusts_clock` it believes the system's clock, however far ahead it is.
     pub(crate) fn new(
         setup: Setup,
         mut storage: SqliteStorage,
         organisation: OrganisationFile,
         mut rng: Box<dyn CryptoRng + Send>,
+        trusts_clock: bool,
     ) -> Result<Self, ServerError> {
         let document = setup.organisation.clone();
         let note = storage.note().map_err(|_| ServerError::Database)?;
         // One that does not verify is for the relay to refuse.
         let signed = note
             .and_then(|note| Checkpoint::verify(&note, &document.id(), setup.log_key.verifying_key()).ok());
-        let mut clock = Clock::new(signed.as_ref().map(Checkpoint::time));
+        let last = signed.as_ref().map(Checkpoint::time).filter(|_| !trusts_clock);
+        let mut clock = Clock::new(last);
         let relay = Relay::start(setup, &mut storage, clock.now(), &mut *rng)?;
         warn_of_differences(&relay, &document);
         let (outboxes, lost) = (BTreeMap::new(), Vec::new());
@@ -123,7 +125,14 @@ impl Machine {
         if tick {
             self.reread_organisation();
         }
-        let effects = self.relay.handle_all(&mut self.storage, &inputs, self.clock.now(), &mut *self.rng);
+        let now = self.clock.now();
+        self.relay.doubt_clock(self.clock.doubted());
+        let effects = self.relay.handle_all(&mut self.storage, &inputs, now, &mut *self.rng);
+        if self.relay.is_clock_vouched() {
+            self.clock.believe();
+            // What could not enter the log before may enter now (R-RELAY-55).
+            self.organisation.forget();
+        }
         tracing::trace!(inputs = inputs.len(), effects = effects.len(), "handled");
         self.carry_out(effects);
         last

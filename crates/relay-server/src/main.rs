@@ -35,6 +35,9 @@ struct Arguments {
     /// The certificate's key in PEM.
     #[arg(long, value_name = "FILE", requires = "cert")]
     key: Option<PathBuf>,
+    /// Believes the system's clock, though it is more than a week ahead of the log. Check it first: what expires by it is gone.
+    #[arg(long)]
+    trust_clock: bool,
     /// Prints the line that says that the relay is ready as JSON.
     #[arg(long)]
     json: bool,
@@ -64,6 +67,7 @@ fn main() -> ExitCode {
         listen: arguments.listen,
         certificate: arguments.cert.zip(arguments.key),
         limits: Limits::default(),
+        trust_clock: arguments.trust_clock,
     };
     match runtime.block_on(run(config, |ready| announce(&ready, json), shutdown())) {
         Ok(()) => ExitCode::SUCCESS,

@@ -122,7 +122,7 @@ const TOTALS: &str = "SELECT (SELECT count(*) FROM mailboxes),
     (SELECT coalesce(sum(bytes), 0) FROM mailboxes)
         - (SELECT coalesce(sum(readers * (length - ?1) - length), 0) FROM shared),
     (SELECT count(*) FROM deliveries), (SELECT count(*) FROM blobs), (SELECT coalesce(sum(length), 0) FROM blobs),
-    (SELECT count(*) FROM directory), (SELECT count(*) FROM blobs WHERE complete = 0),
+    (SELECT count(*) FROM directory WHERE substr(sealed, 1, 8) != zeroblob(8)), (SELECT count(*) FROM blobs WHERE complete = 0),
     (SELECT count(*) FROM sets), (SELECT coalesce(sum(length(mailboxes)), 0) / 16 FROM sets),
     (SELECT count(*) FROM slots), (SELECT coalesce(sum(length(envelope)), 0) FROM slots),
     (SELECT count(*) FROM held), (SELECT coalesce(sum(length(envelope)), 0) FROM held)";

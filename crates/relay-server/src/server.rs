@@ -44,6 +44,8 @@ pub struct Config {
     pub certificate: Option<(PathBuf, PathBuf)>,
     /// What the relay puts up with.
     pub limits: Limits,
+    /// Whether to believe the system's clock at the start, though it is more than a week ahead of the log (R-RELAY-68).
+    pub trust_clock: bool,
 }
 
 /// A relay that accepts connections.
@@ -82,7 +84,7 @@ pub async fn run(
     let log_key = log_key::load_or_create(&config.data, has_log, &mut *rng)?;
     let log_key_hash = sha256(&[log_key.verifying_key().as_bytes()]);
     let setup = Setup { organisation, pin, log_key, limits: config.limits };
-    let machine = Machine::new(setup, storage, file, rng)?;
+    let machine = Machine::new(setup, storage, file, rng, config.trust_clock)?;
     let listener =
         TcpListener::bind(config.listen).await.map_err(|error| ServerError::Listen(error.kind()))?;
     let listen = listener.local_addr().map_err(|error| ServerError::Listen(error.kind()))?;

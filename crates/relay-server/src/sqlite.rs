@@ -9,7 +9,7 @@ use chancery_identity::log::LeafKind;
 use chancery_identity::{DeviceId, MemberId, OrgId};
 use chancery_relay::{
     BlobId, BlobState, DeliveryId, DirectoryRow, EntryId, LogEntry, Mailbox, MailboxId, NewEntry,
-    PrekeyBatch, PrekeyPair, Storage, StorageError, Totals,
+    PrekeyBatch, PrekeyPair, Storage, StorageError, Totals, is_key_update,
 };
 use chancery_wire::Timestamp;
 use rusqlite::{Connection, ErrorCode, OptionalExtension as _, Params, Row, params};
@@ -20,6 +20,7 @@ use crate::schema::{
     self, LOG_ABOUT, LOG_COMMITMENT, LOG_DEVICES, LOG_PAGE, integer, number, prepare, totals,
 };
 
+mod directory;
 mod sets;
 
 /// An incomplete blob is made durable each time it has grown by this much: 8 MiB. What a crash can take.
@@ -333,7 +334,8 @@ impl Storage for SqliteStorage {
         let mark = "UPDATE mailboxes SET removed = 1, expires = NULL WHERE mailbox = ?1";
         self.change(mark, [mailbox.as_bytes()])?;
         self.change("DELETE FROM prekey_pairs WHERE device = ?1", [device.as_bytes()])?;
-        self.change("DELETE FROM prekey_batches WHERE device = ?1", [device.as_bytes()]).map(drop)
+        self.change("DELETE FROM prekey_batches WHERE device = ?1", [device.as_bytes()])?;
+        self.remove_entries_of(device)
     }
 
     fn put_prekeys(
@@ -458,15 +460,15 @@ impl Storage for SqliteStorage {
         least: u64,
     ) -> Result<(), StorageError> {
         let reader = new.reader.map(|reader| *reader.as_bytes());
-        let held = "SELECT 1 FROM directory WHERE entry_id = ?1";
-        let is_new = self.row(held, [entry.as_bytes()], |_| Ok(()))?.is_none();
+        let held = self.directory_entry(entry)?.is_some_and(|held| !is_key_update(&held.sealed));
         let sql = "INSERT INTO directory (entry_id, version, sealed, reader, sequence)
             VALUES (?1, ?2, ?3, ?4, max((SELECT coalesce(max(sequence), 0) + 1 FROM directory), ?5))
             ON CONFLICT (entry_id) DO UPDATE SET version = excluded.version, sealed = excluded.sealed,
             reader = excluded.reader, sequence = excluded.sequence";
         let row = params![entry.as_bytes(), integer(new.version), new.sealed, reader, integer(least)];
         self.change(sql, row)?;
-        self.totals.directory_entries = self.totals.directory_entries.saturating_add(u64::from(is_new));
+        let others = self.totals.directory_entries.saturating_sub(held.into());
+        self.totals.directory_entries = others.saturating_add((!is_key_update(new.sealed)).into());
         Ok(())
     }
 

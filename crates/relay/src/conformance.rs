@@ -261,7 +261,30 @@ fn directory(storage: &mut dyn Storage) -> Result<(), Failure> {
     let row = storage.next_directory_entry(0, Some(&guest))?;
     law(row.is_some_and(|row| row.entry_id == c && row.reader == Some(guest)), "a guest gets its own")?;
     law(storage.next_directory_entry(0, Some(&other))?.is_none(), "another guest does not")?;
-    law(storage.directory_sequence()? > after, "it counts as a change")
+    law(storage.directory_sequence()? > after, "it counts as a change")?;
+    updates_and_ends(storage, &guest)
+}
+
+/// R-RELAY-20, R-RELAY-60.
+fn updates_and_ends(storage: &mut dyn Storage, guest: &DeviceId) -> Result<(), Failure> {
+    let (d, e) = (EntryId::new([4; 16]), EntryId::new([5; 16]));
+    storage.begin()?;
+    let before = storage.totals()?.directory_entries;
+    for version in 1..=2 {
+        storage.put_directory_entry(&d, &entry(version, &[0; 9], None), 0)?;
+    }
+    law(storage.totals()?.directory_entries == before, "an update of the key is no entry in the count")?;
+    let other = DeviceId::new([0xE0; 16]);
+    storage.put_directory_entry(&e, &entry(1, b"e1", Some(other)), 0)?;
+    let newest = storage.directory_sequence()?;
+    storage.remove_device(&other)?;
+    law(storage.directory_entry(&e)?.is_none(), "what was for a removed device alone is deleted")?;
+    law(storage.next_directory_entry(0, Some(guest))?.is_some(), "and what is for others is not")?;
+    law(storage.totals()?.directory_entries == before, "and counted out")?;
+    law(storage.directory_sequence()? == newest, "and the newest change stays known")?;
+    law(storage.directory_entry(&d)?.is_some_and(|row| row.sequence == newest), "by what is left")?;
+    storage.rollback();
+    law(storage.totals()?.directory_entries == before, "a rollback takes it back")
 }
 
 const fn entry(version: u64, sealed: &[u8], reader: Option<DeviceId>) -> NewEntry<'_> {

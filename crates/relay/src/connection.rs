@@ -98,6 +98,11 @@ impl Fault {
         Self::Refused { code: RefusalCode::RateLimited, retry_after_ms }
     }
 
+    /// Refuses what would be judged by the time while the clock is doubted (R-RELAY-77).
+    pub(crate) const fn doubting() -> Self {
+        Self::Refused { code: RefusalCode::Unavailable, retry_after_ms: RETRY_DOUBT_MS }
+    }
+
     /// Ends the connection with a refusal.
     pub(crate) fn fatal(self) -> Self {
         match self {
@@ -118,6 +123,9 @@ impl From<StorageError> for Fault {
         Self::Storage(error)
     }
 }
+
+/// While the clock is doubted, 30 s: as soon as two devices have vouched for it, it is believed.
+const RETRY_DOUBT_MS: u64 = 30_000;
 
 /// The answer to what is done and has nothing to say.
 pub(crate) fn done() -> Answer {

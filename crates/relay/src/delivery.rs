@@ -2,7 +2,7 @@
 
 use chancery_crypto::secret::{Secret, SecretBytes, ct_eq};
 use chancery_identity::LAST_KEY_EPOCH;
-use chancery_identity::delivery::DeliveryKey;
+use chancery_identity::delivery::{DeliveryKey, Use};
 use chancery_wire::{RefusalCode, proto};
 
 use crate::connection::{Answer, Fault, done};
@@ -14,27 +14,34 @@ impl Step<'_> {
     /// does not bring back the tokens of somebody who was removed.
     pub(crate) fn set_delivery_key(&mut self, id: ConnectionId, key: proto::DeliveryKey) -> Answer {
         self.desk(id)?;
-        let bytes = SecretBytes::new(key.key);
+        let proto::DeliveryKey { epoch, key, update } = key;
+        let bytes = SecretBytes::new(key);
         let secret = Secret::from_slice(bytes.expose()).ok_or(RefusalCode::BadRequest)?;
-        if !(1..=LAST_KEY_EPOCH).contains(&key.epoch) {
+        if !(1..=LAST_KEY_EPOCH).contains(&epoch) {
             return Err(RefusalCode::BadRequest.into());
         }
         if let Some(held) = self.storage.delivery_key()? {
-            if held.epoch() == key.epoch && ct_eq(held.secret().expose(), secret.expose()) {
-                return done();
-            }
-            if held.epoch() >= key.epoch {
+            let is_same = held.epoch() == epoch && ct_eq(held.secret().expose(), secret.expose());
+            if !is_same && held.epoch() >= epoch {
                 return Err(RefusalCode::Conflict.into());
             }
         }
-        self.storage.put_delivery_key(&DeliveryKey::new(key.epoch, secret))?;
-        done()
+        // Both or neither: with a key that nobody can learn, nobody could send.
+        let answer = match update {
+            Some(update) if self.update_of(&update) != Some(epoch) => {
+                return Err(RefusalCode::BadRequest.into());
+            }
+            Some(update) => self.publish_directory(id, &update),
+            None => done(),
+        }?;
+        self.storage.put_delivery_key(&DeliveryKey::new(epoch, secret))?;
+        Ok(answer)
     }
 
-    /// Lets a request pass whose token is that of `name` in the newest epoch; none while there is no key (R-RELAY-57,
+    /// Lets a request pass whose token is that of `name` for this use in the newest epoch; none while there is no key (R-RELAY-57,
     /// R-RELAY-59).
-    pub(crate) fn needs_token(&self, name: &[u8; 16], token: &[u8]) -> Result<(), Fault> {
-        let is_admitted = self.storage.delivery_key()?.is_some_and(|key| key.admits(name, token));
+    pub(crate) fn needs_token(&self, of: Use, name: &[u8; 16], token: &[u8]) -> Result<(), Fault> {
+        let is_admitted = self.storage.delivery_key()?.is_some_and(|key| key.admits(of, name, token));
         if is_admitted { Ok(()) } else { Err(RefusalCode::Token.into()) }
     }
 }

@@ -2,7 +2,7 @@
 
 use alloc::vec::Vec;
 
-use chancery_identity::{Capabilities, DeviceId, Kind};
+use chancery_identity::{Capabilities, DeviceId, DirectoryKeyUpdate, Kind, LAST_KEY_EPOCH};
 use chancery_wire::{RefusalCode, proto};
 use proto::relay_frame::Body;
 
@@ -11,7 +11,7 @@ use crate::limits::{DIRECTORY_PAGE, MAX_DIRECTORY_ENTRY, MAX_REMOVED_DEVICES};
 use crate::mailbox::LATEST_START;
 use crate::relay::ConnectionId;
 use crate::step::{Step, at_most};
-use crate::storage::{DirectoryRow, EntryId, MAX_NUMBER, NewEntry};
+use crate::storage::{DirectoryRow, EntryId, MAX_NUMBER, NewEntry, is_key_update};
 
 impl Step<'_> {
     /// R-RELAY-34, R-RELAY-43.
@@ -28,13 +28,21 @@ impl Step<'_> {
         }
         let removed = self.removed_devices(entry)?;
         let reader = reader(entry)?;
+        if is_key_update(&entry.sealed) && (reader.is_some() || self.update_of(entry).is_none()) {
+            return Err(RefusalCode::BadRequest.into());
+        }
         let held = self.storage.directory_entry(&entry_id)?;
         let is_held = |held: &DirectoryRow| held.version == entry.version && held.sealed == entry.sealed;
         // What was one guest's never becomes another's or everybody's (R-RELAY-60).
         if held.as_ref().is_some_and(|held| held.reader != reader) {
             return Err(RefusalCode::Conflict.into());
         }
-        if !held.as_ref().is_some_and(is_held) {
+        // What comes late for a device that was removed is of no use to anybody, and nothing would ever delete it.
+        let is_for_removed = match &reader {
+            Some(reader) => self.storage.mailbox(&(*reader).into())?.is_some_and(|held| held.removed),
+            None => false,
+        };
+        if !is_for_removed && !held.as_ref().is_some_and(is_held) {
             let new = NewEntry { version: entry.version, sealed: &entry.sealed, reader };
             self.put_entry(&entry_id, &new, held.as_ref())?;
         }
@@ -45,6 +53,13 @@ impl Step<'_> {
         Ok(Body::Done(proto::Done { directory, ..Default::default() }))
     }
 
+    /// The epoch of the key that an entry brings, if it is an update of this organisation under its own name (R-ID-19): of
+    /// these there are never more than there are epochs.
+    pub(crate) fn update_of(&self, entry: &proto::SealedDirectoryEntry) -> Option<u64> {
+        let epoch = DirectoryKeyUpdate::epoch_of(&self.relay.organisation().id(), entry)?;
+        (1..=LAST_KEY_EPOCH).contains(&epoch).then_some(epoch)
+    }
+
     fn put_entry(
         &mut self,
         entry_id: &EntryId,
@@ -53,6 +68,8 @@ impl Step<'_> {
     ) -> Result<(), Fault> {
         match held {
             Some(held) if held.version >= entry.version => return Err(RefusalCode::Conflict.into()),
+            // A removal must not fail because guests have filled the directory (R-RELAY-20).
+            None if is_key_update(entry.sealed) => {}
             None if self.storage.totals()?.directory_entries >= self.relay.limits.directory_entries => {
                 return Err(RefusalCode::QuotaExceeded.into());
             }

@@ -1,7 +1,9 @@
 //! Deliveries that wait for what is put into a slot (R-RELAY-74).
 
+use chancery_identity::delivery::Use;
 use chancery_wire::{RefusalCode, proto};
 
+use crate::admission::is_named;
 use crate::connection::{Answer, Fault, done};
 use crate::limits::end;
 use crate::mailbox::{envelope_fits, names};
@@ -15,9 +17,10 @@ impl Step<'_> {
         let deliver = hold.deliver.as_ref().ok_or(RefusalCode::BadRequest)?;
         let (mailbox, delivery) = names(&deliver.mailbox, &deliver.delivery_id)?;
         let slot = SlotId::from_bytes(&hold.slot).ok_or(RefusalCode::BadRequest)?;
+        is_named(slot.as_bytes())?;
         let hash: [u8; 32] = hold.hash.as_slice().try_into().map_err(|_| RefusalCode::BadRequest)?;
         envelope_fits(&deliver.envelope)?;
-        self.admitted(mailbox.as_bytes(), &deliver.token)?;
+        self.admitted(Use::Mailbox, mailbox.as_bytes(), &deliver.token)?;
         if self.storage.has_delivery(&mailbox, &delivery)? || self.storage.is_held(&mailbox, &delivery)? {
             return done();
         }

@@ -44,6 +44,7 @@ pub mod conformance;
 mod connection;
 mod delivery;
 mod documents;
+mod doubt;
 mod held;
 pub mod limits;
 mod log;
@@ -68,5 +69,5 @@ pub use relay::{ConnectionId, Effect, Input, Relay, Setup, StartError};
 pub use set_storage::{HeldDelivery, Room, SetRow, SetStorage, SlotRow};
 pub use storage::{
     BlobId, BlobState, DeliveryId, DirectoryRow, EntryId, LogEntry, MAX_NUMBER, Mailbox, MailboxId, NewEntry,
-    PrekeyBatch, PrekeyPair, SetId, SlotId, Storage, StorageError, Totals,
+    PrekeyBatch, PrekeyPair, SetId, SlotId, Storage, StorageError, Totals, is_key_update,
 };

@@ -81,6 +81,14 @@ impl Log {
         self.checkpoint.as_ref().map_or(Timestamp::default(), Checkpoint::time)
     }
 
+    /// The time for what is signed next: by the clock, but not below what was signed (R-LOG-5) and not at or past the last end of
+    /// the issuers, however wrong the clock is (R-LOG-16).
+    fn time(&self, now: Timestamp) -> Timestamp {
+        let latest = self.authority.last_end().map(|end| end.as_millis().saturating_sub(1));
+        let now = latest.map_or(now, |latest| now.min(Timestamp::from_millis(latest)));
+        now.max(self.head.time()).max(self.signed_at())
+    }
+
     /// The checkpoint for exactly the entries that there are, if it has been signed.
     fn signed(&self) -> Option<&Checkpoint> {
         self.checkpoint.as_ref().filter(|checkpoint| checkpoint.size() == self.head.size())
@@ -108,6 +116,10 @@ impl Step<'_> {
         self.desk(id)?;
         let kind = LeafKind::from_number(append.kind).ok_or(RefusalCode::BadRequest)?;
         let statement = append.statement.ok_or(RefusalCode::BadRequest)?;
+        // What would be judged by a time that is not known is not final (R-RELAY-77).
+        if self.relay.doubts_clock() && self.held(kind, &statement)?.is_none() {
+            return Err(Fault::doubting());
+        }
         let index = self.enter(kind, &statement)?;
         Ok(Body::Appended(proto::Appended { index }))
     }
@@ -119,8 +131,7 @@ impl Step<'_> {
         }
         let log = &self.relay.log;
         // No leaf is older than a checkpoint without it (R-LOG-5).
-        let now = self.now.max(log.head.time()).max(log.signed_at());
-        let submission = log.authority.prepare(kind, statement, now).map_err(refusal)?;
+        let submission = log.authority.prepare(kind, statement, log.time(self.now)).map_err(refusal)?;
         if kind == LeafKind::Relay && !self.is_own_record(statement) {
             return Err(RefusalCode::Conflict.into());
         }
@@ -355,7 +366,13 @@ impl Step<'_> {
         // While the clock is behind, a later one of the same size shows that the log is alive (R-RELAY-68).
         let is_renewed = log.signed().is_some();
         let least = log.signed_at().after(Duration::from_millis(is_renewed.into()));
-        let time = self.now.max(least).max(log.head.time());
+        let time = log.time(self.now.max(least));
+        if let Some(signed) = log.signed().filter(|signed| signed.time() == time) {
+            // All issuers have expired: there is nothing later to sign.
+            let (note, now) = (signed.note().to_string(), self.now);
+            self.relay.log_mut().signed_when = now;
+            return Ok(note);
+        }
         let (org, what) = (log.authority.organisation().id(), (log.head.size(), log.head.root()));
         let checkpoint = Checkpoint::sign(&self.relay.log_key, &org, what, time, self.rng);
         let note = checkpoint.note().to_string();

@@ -27,11 +27,11 @@ impl Step<'_> {
         };
         let refused = Fault::Fatal(RefusalCode::NotAuthorised);
         let organisation = self.relay.organisation();
+        let mut is_agreed = true;
         let (key, mailbox, credential) = match login.who {
             Some(Who::Credential(signed)) => {
-                let Ok(credential) = organisation.verify_credential(Unverified::new(signed), self.now) else {
-                    return Err(refused);
-                };
+                let Some((credential, agreed)) = self.judged(&signed) else { return Err(refused) };
+                is_agreed = agreed;
                 let mailbox = MailboxId::from(credential.device_id());
                 (credential.signing_key().clone(), mailbox, Some(credential))
             }
@@ -56,8 +56,25 @@ impl Step<'_> {
             if !self.may_log_in(credential)? {
                 return Err(refused);
             }
+            self.relay.vouch(credential, login.time);
+        }
+        if !is_agreed {
+            self.to_close.push(id);
+            return Err(Fault::doubting());
         }
         self.admit(id, mailbox, credential)
+    }
+
+    /// Verifies a credential; while the clock is doubted, by both times that it may be, and tells whether they agree
+    /// (R-RELAY-77).
+    fn judged(&self, signed: &proto::Signed) -> Option<(Credential, bool)> {
+        let verify =
+            |at| self.relay.organisation().verify_credential(Unverified::new(signed.clone()), at).ok();
+        let counted = verify(self.now);
+        let Some(doubt) = &self.relay.doubt else { return counted.map(|credential| (credential, true)) };
+        let by_system = verify(doubt.system);
+        let is_agreed = counted.is_some() == by_system.is_some();
+        counted.or(by_system).map(|credential| (credential, is_agreed))
     }
 
     fn admit(&mut self, id: ConnectionId, mailbox: MailboxId, credential: Option<Credential>) -> Answer {

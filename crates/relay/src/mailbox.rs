@@ -1,6 +1,7 @@
 //! Mailboxes: deliver, reply, subscribe, push, acknowledge (R-RELAY-13 to R-RELAY-24).
 
 use chancery_identity::DeviceId;
+use chancery_identity::delivery::Use;
 use chancery_wire::{Limit, RefusalCode, Timestamp, proto};
 use proto::relay_frame::Body;
 
@@ -21,7 +22,7 @@ impl Step<'_> {
         let held = self.storage.mailbox(&mailbox)?;
         let is_reply_mailbox = held.is_some_and(|held| held.expires.is_some());
         if !is_desk && !is_reply_mailbox {
-            self.needs_token(mailbox.as_bytes(), &deliver.token)?;
+            self.needs_token(Use::Mailbox, mailbox.as_bytes(), &deliver.token)?;
         }
         if self.storage.has_delivery(&mailbox, &delivery)? {
             return done();

@@ -16,7 +16,7 @@ use crate::limits::REFERENCE_BYTES;
 use crate::set_storage::{HeldDelivery, SetRow, SlotRow};
 use crate::storage::{
     BlobId, BlobState, DeliveryId, DirectoryRow, EntryId, LogEntry, Mailbox, MailboxId, NewEntry,
-    PrekeyBatch, PrekeyPair, SetId, SlotId, Storage, StorageError, Totals,
+    PrekeyBatch, PrekeyPair, SetId, SlotId, Storage, StorageError, Totals, is_key_update,
 };
 
 mod sets;
@@ -104,6 +104,21 @@ impl MemoryStorage {
         self.drop_held(mailbox);
     }
 
+    /// Deletes what stands in the directory for one device.
+    fn remove_entries_of(&mut self, device: &DeviceId) -> Result<(), StorageError> {
+        let newest = self.directory_sequence()?;
+        let rows = self.directory.rows.iter();
+        let theirs = rows.filter(|(_, row)| row.reader.as_ref() == Some(device));
+        for entry in theirs.map(|(entry, _)| *entry).collect::<Vec<_>>() {
+            self.directory.remove(&entry);
+        }
+        if let Some(mut row) = self.directory.rows.values().max_by_key(|row| row.sequence).cloned() {
+            row.sequence = newest;
+            self.directory.put(row.entry_id, row);
+        }
+        Ok(())
+    }
+
     /// Ends the transaction in every table.
     fn end_transaction(&mut self, end: End) {
         self.mailboxes.end(end);
@@ -178,7 +193,9 @@ impl Storage for MemoryStorage {
             blobs: length(self.blobs.rows.len()),
             incomplete_blobs: sum(self.blobs.rows.values().map(|(state, _)| u64::from(!state.complete))),
             blob_bytes: sum(self.blobs.rows.values().map(|(state, _)| state.length)),
-            directory_entries: length(self.directory.rows.len()),
+            directory_entries: length(
+                self.directory.rows.values().filter(|row| !is_key_update(&row.sealed)).count(),
+            ),
             sets: length(self.sets.rows.len()),
             set_places: sum(self.sets.rows.values().map(|row| length(row.mailboxes.len()))),
             slots: length(self.slots.rows.len()),
@@ -266,7 +283,7 @@ impl Storage for MemoryStorage {
         self.mailboxes.put(mailbox, row);
         self.prekeys.remove(device);
         self.pairs.remove_range((*device, 0)..=(*device, usize::MAX));
-        Ok(())
+        self.remove_entries_of(device)
     }
 
     fn put_prekeys(

@@ -4,6 +4,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use chancery_identity::DeviceId;
+use chancery_identity::delivery::Use;
 use chancery_identity::log::{LeafKind, commitment};
 use chancery_identity::prekey::{PrekeyError, VerifiedUpload};
 use chancery_wire::{Limit, RefusalCode, Timestamp, Unverified, WireMessage, decode, encode, proto};
@@ -32,7 +33,7 @@ impl Step<'_> {
         }
         let previous = held.map_or(0, |held| held.sequence);
         let verified = VerifiedUpload::verify(Unverified::new(upload), &credential, previous, self.now)
-            .map_err(refusal)?;
+            .map_err(|error| if self.relay.doubts_clock() { Fault::doubting() } else { refusal(error) })?;
         if verified.head().sequence() > MAX_NUMBER {
             return Err(RefusalCode::BadRequest.into());
         }
@@ -61,7 +62,7 @@ impl Step<'_> {
     pub(crate) fn claim_prekeys(&mut self, claim: &proto::ClaimPrekeys) -> Answer {
         let device = DeviceId::from_bytes(&claim.device_id).ok_or(RefusalCode::BadRequest)?;
         at_most(claim.token.len(), MAX_TOKEN)?;
-        self.needs_token(device.as_bytes(), &claim.token)?;
+        self.needs_token(Use::Mailbox, device.as_bytes(), &claim.token)?;
         let batch = self.storage.prekey_batch(&device)?.ok_or(RefusalCode::NotFound)?;
         if batch.expires <= self.now {
             return Err(RefusalCode::NotFound.into());
@@ -75,7 +76,7 @@ impl Step<'_> {
     /// the device.
     pub(crate) fn get_credential(&self, get: &proto::GetCredential) -> Answer {
         let device = DeviceId::from_bytes(&get.device_id).ok_or(RefusalCode::BadRequest)?;
-        self.admitted(device.as_bytes(), &get.token)?;
+        self.admitted(Use::Mailbox, device.as_bytes(), &get.token)?;
         let mailbox = MailboxId::from(device);
         if self.storage.mailbox(&mailbox)?.is_none_or(|held| held.removed) {
             return Err(RefusalCode::NotFound.into());

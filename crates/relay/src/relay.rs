@@ -11,6 +11,7 @@ use chancery_wire::{Limit, RefusalCode, Timestamp, decode, encode, proto};
 use proto::relay_frame::Body;
 
 use crate::connection::{Connection, Reader, Stage};
+use crate::doubt::Doubt;
 use crate::limits::{Bucket, Limits};
 use crate::log::Log;
 use crate::step::Step;
@@ -100,6 +101,7 @@ pub struct Relay {
     pub(crate) pin: [u8; 32],
     pub(crate) limits: Limits,
     pub(crate) shared: SharedRates,
+    pub(crate) doubt: Option<Doubt>,
     connections: BTreeMap<ConnectionId, Connection>,
     readers: BTreeMap<MailboxId, BTreeSet<ConnectionId>>,
     undo: BTreeMap<ConnectionId, Option<Connection>>,
@@ -125,6 +127,11 @@ impl Relay {
             let checkpoint = Checkpoint::verify(&note, &organisation.id(), log_key.verifying_key());
             log.resume(checkpoint.map_err(StartError::Log)?, now)?;
         }
+        // A first checkpoint cannot be taken back: with this clock no issuer would ever be valid (R-LOG-16).
+        let ends = organisation.issuers().iter().map(chancery_identity::Issuer::not_after).max();
+        if log.head.size() == 0 && ends.is_some_and(|end| now >= end) {
+            return Err(StartError::Log(LogError::TooLate));
+        }
         let mut relay = Self {
             log,
             log_key,
@@ -137,6 +144,7 @@ impl Relay {
                 set_changes: Bucket::full(limits.all_set_changes, Timestamp::default()),
                 multiplied: Bucket::full(limits.multiplied, Timestamp::default()),
             },
+            doubt: None,
             connections: BTreeMap::new(),
             readers: BTreeMap::new(),
             undo: BTreeMap::new(),

@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 
 use chancery_crypto::hash::sha256;
 use chancery_crypto::secret::ct_eq;
+use chancery_identity::delivery::Use;
 use chancery_wire::{RefusalCode, proto};
 
 use crate::connection::{Answer, Fault, done};
@@ -25,7 +26,7 @@ impl Step<'_> {
     pub(crate) fn create_set(&mut self, id: ConnectionId, create: &proto::CreateSet) -> Answer {
         let set = SetId::from_bytes(&create.name).ok_or(RefusalCode::BadRequest)?;
         let key = key_hash(&create.key)?;
-        self.admitted(set.as_bytes(), &create.token)?;
+        self.admitted(Use::Set, set.as_bytes(), &create.token)?;
         let mut mailboxes = places(&create.mailboxes)?;
         let held = self.storage.set(&set)?;
         if held.as_ref().is_some_and(|held| is_same(held, &key, &mailboxes)) {
@@ -50,6 +51,8 @@ impl Step<'_> {
     /// R-RELAY-71. A delivery that is noted was stored, also if its set is gone since.
     pub(crate) fn fan_out(&mut self, id: ConnectionId, fan: &proto::FanOut) -> Answer {
         let set = SetId::from_bytes(&fan.set).ok_or(RefusalCode::BadRequest)?;
+        // Who knows a set and its key may have left.
+        self.admitted(Use::Set, set.as_bytes(), &fan.token)?;
         let delivery = DeliveryId::from_bytes(&fan.delivery_id).ok_or(RefusalCode::BadRequest)?;
         envelope_fits(&fan.envelope)?;
         if !fan.envelope.first().is_some_and(|kind| FANNED_KINDS.contains(kind)) {

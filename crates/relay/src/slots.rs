@@ -5,6 +5,7 @@ use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 
 use chancery_crypto::hash::sha256;
+use chancery_identity::delivery::Use;
 use chancery_wire::{RefusalCode, proto};
 use proto::relay_frame::Body;
 
@@ -40,7 +41,7 @@ impl Step<'_> {
         if put.envelope.first() != Some(&SLOT_KIND) {
             return Err(RefusalCode::BadRequest.into());
         }
-        self.admitted(slot.as_bytes(), &put.token)?;
+        self.admitted(Use::Slot, slot.as_bytes(), &put.token)?;
         // Before the set, which may have gone with what is in the slot.
         if let Some(taken) = self.storage.slot(&slot)? {
             return Ok(content(taken));
@@ -79,7 +80,7 @@ impl Step<'_> {
         let set = SetId::from_bytes(&next.name).filter(|set| set != before);
         let set = set.ok_or(RefusalCode::BadRequest)?;
         let key = key_hash(&next.key)?;
-        self.admitted(set.as_bytes(), &next.token)?;
+        self.admitted(Use::Set, set.as_bytes(), &next.token)?;
         let mut mailboxes = changed(&row.mailboxes, next)?;
         let filled: BTreeSet<usize> =
             next.filled.iter().filter_map(|filled| usize::try_from(filled.slot).ok()).collect();

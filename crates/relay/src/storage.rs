@@ -116,7 +116,7 @@ pub struct Totals {
     pub incomplete_blobs: u64,
     /// Bytes of all blobs.
     pub blob_bytes: u64,
-    /// Directory entries.
+    /// Directory entries, without updates of the directory key ([`is_key_update`]).
     pub directory_entries: u64,
     /// Sets.
     pub sets: u64,
@@ -193,6 +193,12 @@ pub struct NewEntry<'a> {
     pub reader: Option<DeviceId>,
 }
 
+/// Whether a directory entry is an update of the directory key, as it says itself (R-ID-19): its first 8 bytes are zero.
+#[must_use]
+pub fn is_key_update(sealed: &[u8]) -> bool {
+    sealed.first_chunk() == Some(&[0; 8])
+}
+
 /// An entry of the log as it is kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogEntry {
@@ -258,7 +264,9 @@ pub trait Storage: SetStorage {
         most: u64,
     ) -> Result<(), StorageError>;
     /// Marks the mailbox of a device as removed, for ever, and deletes its envelopes, those that are held too, and its
-    /// prekeys; makes a mailbox if there is none. Its places in sets are left to [`SetStorage::empty_places`].
+    /// prekeys; makes a mailbox if there is none. Deletes the directory entries whose reader it is; if one of them was the
+    /// newest, the newest of what is left gets its sequence, so that [`Self::directory_sequence`] does not fall. Its places
+    /// in sets are left to [`SetStorage::empty_places`].
     fn remove_device(&mut self, device: &DeviceId) -> Result<(), StorageError>;
 
     /// Replaces all prekeys of a device.

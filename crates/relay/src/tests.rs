@@ -3,6 +3,7 @@
 mod blobs;
 mod delivery;
 mod documents;
+mod doubt;
 mod ends;
 mod log;
 mod login;

@@ -2,6 +2,7 @@
 
 use chancery_crypto::label;
 use chancery_engine::{guest_token, member};
+use chancery_identity::delivery::Use;
 use chancery_identity::{DeviceId, Kind, MemberId, login_message};
 use chancery_wire::proto::{
     DirectoryRecord, GuestTokenRecord, Login, SealedDirectoryEntry, SyncDirectory, client_frame, login,
@@ -26,7 +27,7 @@ impl World {
         let message = login_message(&line.challenge, &self.organisation.id(), &PIN);
         let signature = device.keys().signing.sign(label::SIGN_RELAY_LOGIN, &message, self.rng.as_mut());
         let who = Some(login::Who::Credential(device.credential().signed().clone()));
-        let login = client_frame::Body::Login(Login { who, signature });
+        let login = client_frame::Body::Login(Login { who, signature, time: 0 });
         let answer = self.exchange.request(&mut line, login, self.now, self.rng.as_mut());
         if !matches!(answer, relay_frame::Body::Done(_)) {
             return None;
@@ -64,7 +65,10 @@ impl World {
     pub fn leak_entry(&mut self, from: PersonId, to: PersonId, of: PersonId) {
         let key = self.delivery_key();
         let device = self.device_id(of);
-        let token = GuestTokenRecord { epoch: key.epoch(), token: key.token(device.as_bytes()).to_vec() };
+        let token = GuestTokenRecord {
+            epoch: key.epoch(),
+            token: key.token(Use::Mailbox, device.as_bytes()).to_vec(),
+        };
         self.people[to.0].disk.insert(RecordKey::new(GUEST_TOKEN, *device.as_bytes()), encode(&token));
         let name = RecordKey::new(DIRECTORY, *self.people[of.0].member_id.as_bytes());
         let bytes = self.people[from.0].disk[&name].clone();

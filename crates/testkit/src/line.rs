@@ -75,7 +75,8 @@ impl Exchange {
         let message = login_message(&line.challenge, &desk.organisation().id(), &PIN);
         let signature = desk.device_keys().signing.sign(label::SIGN_RELAY_LOGIN, &message, rng);
         let who = Some(login::Who::Credential(desk.credential().signed().clone()));
-        let done = self.request(&mut line, client_frame::Body::Login(Login { who, signature }), now, rng);
+        let done =
+            self.request(&mut line, client_frame::Body::Login(Login { who, signature, time: 0 }), now, rng);
         assert!(matches!(done, relay_frame::Body::Done(_)), "{done:?}");
         let (kind, statement) = (kind.number().into(), Some(statement.clone()));
         let append = client_frame::Body::AppendLog(AppendLog { kind, statement });

@@ -97,6 +97,7 @@ impl Snapshot {
             Person::new(stored.disk.clone(), stored.member_id, stored.device_id, stored.handle.clone())
         });
         World {
+            held: None,
             rng,
             now: self.now,
             organisation: self.organisation.clone(),

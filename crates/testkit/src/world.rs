@@ -11,7 +11,7 @@ use chancery_engine::{
     Device, Draft, Effect, EngineError, Event, Input, Letter, NewDevice, Step, conversation, events, member,
     message, next_step,
 };
-use chancery_identity::delivery::DeliveryKey;
+use chancery_identity::delivery::{DeliveryKey, Use};
 use chancery_identity::log::LeafKind;
 use chancery_identity::{DeviceKeys, DisplayName, Handle, Kind, Organisation, login_message};
 use chancery_org::{Desk, Enrolment, InvitationLink, Invite, RelayPlace, Terms, found, request};
@@ -42,6 +42,8 @@ pub enum Fault {
 pub struct World {
     pub(crate) rng: Box<dyn CryptoRng>,
     pub(crate) now: Timestamp,
+    /// What the relay signs checkpoints with, if that is not the time.
+    pub(crate) held: Option<Timestamp>,
     pub(crate) organisation: Organisation,
     pub(crate) desk: Desk,
     pub(crate) desk_keys: SecretBytes,
@@ -87,6 +89,7 @@ impl World {
         Self {
             rng,
             now,
+            held: None,
             organisation,
             desk,
             desk_keys,
@@ -197,7 +200,7 @@ impl World {
         let (keys, credential) = (self.desk.device_keys(), self.desk.credential().signed().clone());
         let message = login_message(&line.challenge, &self.organisation.id(), &PIN);
         let signature = keys.signing.sign(label::SIGN_RELAY_LOGIN, &message, self.rng.as_mut());
-        let login = Login { who: Some(login::Who::Credential(credential)), signature };
+        let login = Login { who: Some(login::Who::Credential(credential)), signature, time: 0 };
         self.done(&mut line, client_frame::Body::Login(login));
         self.give_delivery_key(&mut line);
         for entry in entries {
@@ -246,7 +249,7 @@ impl World {
     pub fn inject(&mut self, to: PersonId, envelope: Vec<u8>) {
         let mailbox = self.people[to.0].device_id.as_bytes().to_vec();
         let delivery_id = random_bytes::<16>(self.rng.as_mut()).to_vec();
-        let token = self.delivery_key().token(self.people[to.0].device_id.as_bytes()).to_vec();
+        let token = self.delivery_key().token(Use::Mailbox, self.people[to.0].device_id.as_bytes()).to_vec();
         let deliver = proto::Deliver { mailbox, delivery_id, token, envelope };
         let mut line = self.exchange.connect(self.now, self.rng.as_mut());
         self.done(&mut line, client_frame::Body::Deliver(deliver));
@@ -256,7 +259,7 @@ impl World {
     /// Returns the request for a person's prekeys, with the token that every member has.
     pub(crate) fn claim_of(&self, id: PersonId) -> ClaimPrekeys {
         let device = self.people[id.0].device_id;
-        let token = self.delivery_key().token(device.as_bytes()).to_vec();
+        let token = self.delivery_key().token(Use::Mailbox, device.as_bytes()).to_vec();
         ClaimPrekeys { device_id: device.as_bytes().to_vec(), token }
     }
 
@@ -269,7 +272,7 @@ impl World {
     fn give_delivery_key(&mut self, line: &mut Line) {
         let key = self.delivery_key();
         let (epoch, key) = (key.epoch(), key.secret().expose().to_vec());
-        self.done(line, client_frame::Body::SetDeliveryKey(proto::DeliveryKey { epoch, key }));
+        self.done(line, client_frame::Body::SetDeliveryKey(proto::DeliveryKey { epoch, key, update: None }));
     }
 
     /// Returns the token that a person's device puts into the frame of a step.
@@ -383,8 +386,13 @@ impl World {
     }
 
     /// The time by the relay's clock.
-    pub(crate) const fn relay_time(&self) -> Timestamp {
-        self.now
+    pub(crate) fn relay_time(&self) -> Timestamp {
+        self.held.unwrap_or(self.now)
+    }
+
+    /// Has the relay sign nothing later than now, until it is let go on.
+    pub const fn hold_log_time(&mut self, is_held: bool) {
+        self.held = if is_held { Some(self.now) } else { None };
     }
 
     pub(crate) fn handle(&mut self, id: PersonId, input: Input<'_>) -> Vec<Effect> {

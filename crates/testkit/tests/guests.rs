@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use chancery_engine::{EngineError, Notice};
-use chancery_identity::Kind;
+use chancery_identity::{Kind, LogError};
 use chancery_testkit::{PersonId, World};
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
@@ -164,6 +164,74 @@ fn an_expired_bot_is_out_r_engine_57_r_relay_61() {
     world.flush(bob);
     assert_eq!(world.session(bob, robo).0, None);
     assert!(world.mail(robo).is_empty());
+}
+
+/// Alice, who has heard from a bot whose credential is valid for 30 days, 25 days later; from then on the relay shows no newer
+/// checkpoint.
+fn heard_of_a_bot(seed: u64) -> (World, PersonId, PersonId) {
+    let (mut world, alice, _) = World::pair(seed);
+    let robo = world.enrol_as("robo", Kind::Bot, &[], 30);
+    world.run();
+    world.say(robo, alice, "alarm");
+    world.run();
+    world.say(alice, robo, "thanks");
+    world.run();
+    assert_eq!((world.heard(alice).len(), world.heard(robo).len()), (1, 1));
+    world.wait(25 * DAY);
+    assert!(world.check_log(alice) && world.check_log(robo));
+    world.hold_log_time(true);
+    (world, alice, robo)
+}
+
+#[test]
+fn an_old_checkpoint_keeps_no_expired_bot_alive_r_engine_57() {
+    let (mut world, alice, robo) = heard_of_a_bot(509);
+    world.wait(6 * DAY);
+    assert_eq!(world.try_say(robo, alice, "alarm!"), Ok(()));
+    world.flush(robo);
+    let expired = Notice::CredentialExpired { device: world.device_id(robo), member: world.member_id(robo) };
+    // First while the log may be as old as it is, then when it is too old for anything to be sealed.
+    for days in [0, 2] {
+        world.wait(days * DAY);
+        world.sync(alice);
+        assert_eq!(world.heard(alice), ["alarm"]);
+        assert_eq!(world.mail(alice).len(), 1, "neither taken nor given up");
+        assert!(!world.notices(alice).contains(&expired));
+    }
+    world.hold_log_time(false);
+    world.sync(alice);
+    assert_eq!(world.heard(alice), ["alarm"]);
+    assert!(world.notices(alice).contains(&expired) && world.mail(alice).is_empty());
+}
+
+#[test]
+fn a_clock_that_has_run_ahead_loses_no_message_of_a_bot_r_engine_57() {
+    let (mut world, alice, robo) = heard_of_a_bot(510);
+    assert_eq!(world.try_say(robo, alice, "alarm!"), Ok(()));
+    world.flush(robo);
+    world.set_clock(alice, 6 * 24 * 3_600_000);
+    world.sync(alice);
+    assert_eq!((world.heard(alice).len(), world.mail(alice).len()), (1, 1));
+    world.hold_log_time(false);
+    world.wait(DAY);
+    world.sync(alice);
+    assert_eq!(world.heard(alice), ["alarm", "alarm!"]);
+    assert!(world.mail(alice).is_empty());
+}
+
+#[test]
+fn a_checkpoint_past_the_end_of_all_issuers_is_refused_by_name_r_log_16() {
+    let (mut world, alice, _) = World::pair(511);
+    let refused = Notice::LogInvalid(LogError::TooLate);
+    world.wait(DAY);
+    assert!(world.check_log(alice) && !world.notices(alice).contains(&refused), "the control");
+    let before = world.log_status(alice).time;
+    world.wait(100 * 365 * DAY);
+    world.check_log(alice);
+    assert_eq!(world.notices(alice).last(), Some(&refused));
+    assert_eq!(world.log_status(alice).time, before);
+    world.sync_log(alice);
+    assert_eq!(world.log_status(alice).time, before, "nor with a page");
 }
 
 #[test]

@@ -54,6 +54,7 @@ impl Acme {
             listen: ([127, 0, 0, 1], 0).into(),
             certificate: None,
             limits: Limits::default(),
+            trust_clock: false,
         };
         let (tell, told) = tokio::sync::oneshot::channel();
         tokio::spawn(run(config, |ready| tell.send(ready).unwrap_or_default(), pending()));

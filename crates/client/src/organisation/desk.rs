@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use chancery_crypto::rng::{CryptoRng, random_bytes};
 use chancery_identity::log::LeafKind;
-use chancery_identity::{DeviceKeys, OrgId, key_epoch};
+use chancery_identity::{DeviceKeys, DirectoryKeyUpdate, OrgId, key_epoch};
 use chancery_org::{Desk, DeskKeys, ORDER_KIND, OrgError};
 use chancery_store::{KeySource, Store};
 use chancery_transport::Connector;
@@ -330,13 +330,11 @@ impl Office {
         }
     }
 
-    /// Hands the log what waits for it (R-ORG-41), gives the key of delivery tokens (R-RELAY-56), and then publishes what the relay does not have yet: updates of the
-    /// directory key, and then entries (R-ORG-37).
+    /// Hands the log what waits for it (R-ORG-41), and then publishes what the relay does not have yet: updates of the
+    /// directory key, the last with the key of delivery tokens (R-RELAY-56), and then entries (R-ORG-37).
     pub(super) async fn publish(&self, connection: &Connection) -> Result<(), Error> {
         for _ in 0..MAX_RAISES {
             self.append_all(connection).await?;
-            // An end in the log costs who was removed the tokens at once, before anybody is told of the new key.
-            self.give_delivery_key(connection).await?;
             if !self.publish_all(connection).await? {
                 return Ok(());
             }
@@ -347,18 +345,28 @@ impl Office {
     /// Publishes what the relay does not have yet, until the directory key has to change once more (R-ORG-68); returns whether
     /// it has.
     async fn publish_all(&self, connection: &Connection) -> Result<bool, Error> {
-        let (mut rng, mut refused) = (clock::rng()?, BTreeSet::new());
+        let (mut rng, mut refused, mut given) = (clock::rng()?, BTreeSet::new(), false);
         loop {
             let pending = self
                 .store()
                 .read(|records| Desk::pending_directory(records).map_err(|error| org_error(&error)))?;
             let updates = pending.first().is_some_and(|entry| key_epoch(entry) == Some(0));
+            if !updates && !given {
+                // Not before everybody can learn the directory key that the tokens follow from.
+                self.give_delivery_key(connection).await?;
+                given = true;
+            }
             for entry in pending {
                 if refused.contains(&entry.entry_id) {
                     continue;
                 }
                 let entry_id = entry.entry_id.clone();
-                match self.publish_one(connection, entry).await? {
+                let published = if updates {
+                    self.publish_update(connection, entry).await?
+                } else {
+                    self.publish_one(connection, entry).await?
+                };
+                match published {
                     Published::Settled => {}
                     Published::Raised => return Ok(true),
                     // What is sealed under a key must not come before the key. A refused entry holds up nothing.
@@ -373,13 +381,42 @@ impl Office {
         }
     }
 
+    /// Publishes an update of the directory key. The newest brings the key of delivery tokens with it, so that an end in the
+    /// log costs who was removed the tokens at once, and nobody else theirs if the relay does not take the update.
+    async fn publish_update(
+        &self,
+        connection: &Connection,
+        update: SealedDirectoryEntry,
+    ) -> Result<Published, Error> {
+        let key = |records: &dyn Records| self.desk.delivery_key(records).map_err(|error| org_error(&error));
+        let key = self.store().read(key)?;
+        if DirectoryKeyUpdate::epoch_of(&self.desk.organisation().id(), &update) == Some(key.epoch()) {
+            let (entry_id, version) = (update.entry_id.clone(), update.version);
+            let epoch = key.epoch();
+            let both =
+                DeliveryKey { epoch, key: key.secret().expose().to_vec(), update: Some(update.clone()) };
+            match connection.state(client_frame::Body::SetDeliveryKey(both)).await {
+                Ok(state) => {
+                    let directory = state.directory;
+                    self.change(|records| Desk::directory_published(records, &entry_id, version, directory))?;
+                    self.change(|records| Desk::delivery_key_given(records, epoch, true))?;
+                    return Ok(Published::Settled);
+                }
+                // Whichever it is of the two; alone the update may pass.
+                Err(error) if is_refusal(error.code()) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        self.publish_one(connection, update).await
+    }
+
     /// Gives the relay the key by which it checks delivery tokens, and notes whether it took it; one that it has already changes
     /// nothing.
     async fn give_delivery_key(&self, connection: &Connection) -> Result<(), Error> {
         let key = |records: &dyn Records| self.desk.delivery_key(records).map_err(|error| org_error(&error));
         let key = self.store().read(key)?;
         let epoch = key.epoch();
-        let key = DeliveryKey { epoch, key: key.secret().expose().to_vec() };
+        let key = DeliveryKey { epoch, key: key.secret().expose().to_vec(), update: None };
         match connection.done(client_frame::Body::SetDeliveryKey(key)).await {
             Ok(()) => self.change(|records| Desk::delivery_key_given(records, epoch, true)),
             // It has a newer one: this store looks as if it was put back from an old copy. Or it is an older relay.

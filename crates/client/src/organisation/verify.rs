@@ -1,7 +1,7 @@
 //! Whether somebody who was offboarded is really gone: by the log, and by what the relay answers anybody (R-ORG-44).
 
 use chancery_crypto::rng::random_bytes;
-use chancery_identity::delivery::DeliveryKey;
+use chancery_identity::delivery::{DeliveryKey, Use};
 use chancery_identity::log::{Leaf, LeafKind};
 use chancery_identity::{DeviceId, MemberId};
 use chancery_org::{ConfirmedEnd, Desk, OffboardingPlan, OffboardingReport};
@@ -145,7 +145,7 @@ async fn relay_doubts(
     device: &DeviceId,
     key: &DeliveryKey,
 ) -> Result<Vec<String>, Error> {
-    let (mut doubts, token) = (Vec::new(), key.token(device.as_bytes()).to_vec());
+    let (mut doubts, token) = (Vec::new(), key.token(Use::Mailbox, device.as_bytes()).to_vec());
     let device_id = device.as_bytes().to_vec();
     let claim = ClaimPrekeys { device_id: device_id.clone(), token: token.clone() };
     // A device that is not gone drops it: it is no envelope of any kind.

@@ -171,6 +171,10 @@ impl<'a, 'b> Replay<'a, 'b> {
             return Err(LogError::NotAuthentic.into());
         }
         let (size, time) = (checkpoint.size(), checkpoint.time().as_millis());
+        // Of a larger log nobody knows yet which issuers it has.
+        if size == self.head.size() && self.authority.is_too_late(checkpoint.time()) {
+            return Err(LogError::TooLate.into());
+        }
         let is_newer = size >= self.log.size && time >= self.log.time;
         // Until the entries reach the newest checkpoint nobody knows whether it is of them: it stays.
         let is_reached = self.log.root.is_empty() || self.log.size <= self.head.size();
@@ -460,6 +464,9 @@ pub(crate) fn take_checkpoint(
         let effects = contradicts(me.device, authority, records, &checkpoint)?;
         // Before the first checkpoint there is nothing that proves it.
         return if effects.is_empty() { forked(records, None) } else { Ok(effects) };
+    }
+    if authority.is_too_late(checkpoint.time()) {
+        return Ok([Effect::Notify(Notice::LogInvalid(LogError::TooLate))].into());
     }
     let is_newer = checkpoint.time().as_millis() > log.time || log.size != size || log.root.is_empty();
     if is_newer {

@@ -1,8 +1,9 @@
 //! Units, kinds and reach in an entry, and what is sealed for a guest.
 
 use super::*;
+use crate::delivery::{DeliveryKey, Use};
 use crate::guest::{GuestKey, Kind, MAX_REACH, part_id, token};
-use crate::{DeviceId, DirectoryKey, delivery::DeliveryKey};
+use crate::{DeviceId, DirectoryKey};
 use alloc::format;
 
 #[test]
@@ -72,7 +73,10 @@ fn a_part_opens_only_for_its_device_under_its_name_version_and_key_r_id_23_r_id_
         (own.as_bytes().as_slice(), part_id(&org, &own, &about).as_slice())
     );
     let part = key.open((&org, &own), &sealed).unwrap();
-    assert_eq!((part.epoch, part.tokens.as_slice()), (9, [([2; 16], delivery.token(&[2; 16]))].as_slice()));
+    assert_eq!(
+        (part.epoch, part.tokens.as_slice()),
+        (9, [([2; 16], delivery.token(Use::Mailbox, &[2; 16]))].as_slice())
+    );
     assert_eq!(part.entry.into_unchecked(), signed);
     let refused = |sealed: &proto::SealedDirectoryEntry| {
         assert!(key.open((&org, &own), sealed).is_err());

@@ -9,6 +9,7 @@ use crate::{
 use alloc::string::String;
 use chancery_crypto::label;
 use chancery_crypto::secret::Secret;
+use chancery_identity::delivery::Use;
 use chancery_identity::{Credential, DeviceId, MAX_DEVICES, reply_mailbox};
 use chancery_wire::{Limit, decode};
 
@@ -468,16 +469,16 @@ fn the_key_of_tokens_changes_with_every_removal_r_relay_56() {
     world.member("bob");
     let key = |world: &World| world.desk.delivery_key(&world.store).unwrap();
     let before = key(&world);
-    let token = before.token(&[1; 16]);
-    assert!(key(&world).admits(&[1; 16], &token), "joining changes nothing");
+    let token = before.token(Use::Mailbox, &[1; 16]);
+    assert!(key(&world).admits(Use::Mailbox, &[1; 16], &token), "joining changes nothing");
     let member = alice.credential.member_id();
     let removed =
         world.desk.remove_devices(&world.store, (&member, None), world.now, &mut seeded([78; 32])).unwrap();
-    assert!(key(&world).admits(&[1; 16], &token), "nothing is committed yet");
+    assert!(key(&world).admits(Use::Mailbox, &[1; 16], &token), "nothing is committed yet");
     apply(&mut world.store, &removed.batch);
     let after = key(&world);
     assert_eq!(after.epoch(), before.epoch() + 1);
-    assert!(!after.admits(&[1; 16], &token));
+    assert!(!after.admits(Use::Mailbox, &[1; 16], &token));
 }
 
 #[test]

@@ -5,7 +5,7 @@ use crate::guests::{DEFAULT_LIMITED_VALIDITY, DirectoryAccess};
 use crate::{CREDENTIAL_VALIDITY, OffboardingPlan, Terms};
 use alloc::string::String;
 use chancery_crypto::secret::{Secret, SecretBytes};
-use chancery_identity::delivery::{BLOB_TOKEN_NAME, DeliveryKey};
+use chancery_identity::delivery::{BLOB_TOKEN_NAME, DeliveryKey, Use};
 use chancery_identity::guest::{GuestPart, part_id};
 use chancery_identity::{Capabilities, DeviceId, Kind, MemberId};
 use chancery_wire::encode;
@@ -193,8 +193,8 @@ fn a_guest_is_told_of_its_reach_and_has_no_key_of_the_directory_r_org_52() {
     let tokens: Vec<_> = world.told(&carol).into_iter().flat_map(|part| part.tokens).collect();
     let own = *carol.credential.device_id().as_bytes();
     assert_eq!(tokens.len(), 3, "a device of each, and blobs");
-    for name in [own, BLOB_TOKEN_NAME] {
-        assert!(tokens.contains(&(name, delivery.token(&name))));
+    for (of, name) in [(Use::Mailbox, own), (Use::Blob, BLOB_TOKEN_NAME)] {
+        assert!(tokens.contains(&(name, delivery.token(of, &name))));
     }
     // Names stand for one device and one member.
     let id = part_id(&world.public.id(), &carol.credential.device_id(), &alice);

@@ -7,7 +7,7 @@ use chancery_crypto::label;
 use chancery_crypto::rng::{CryptoRng, seeded};
 use chancery_crypto::secret::Secret;
 use chancery_crypto::signature::SigningKey;
-use chancery_identity::delivery::{BLOB_TOKEN_NAME, DeliveryKey};
+use chancery_identity::delivery::{BLOB_TOKEN_NAME, DeliveryKey, Use};
 use chancery_identity::{Capabilities, DeviceKeys, Issuer, OrgId, login_message, sign};
 use chancery_wire::{Limit, decode, encode, proto};
 use proto::client_frame::Body as Request;
@@ -125,7 +125,7 @@ impl Acme {
         let message = login_message(challenge.try_into().unwrap(), &self.org_id, pin);
         let signature = device.keys.signing.sign(label::SIGN_RELAY_LOGIN, &message, &mut *self.rng);
         let who = Some(proto::login::Who::Credential(device.credential.clone()));
-        Request::Login(proto::Login { who, signature })
+        Request::Login(proto::Login { who, signature, time: 0 })
     }
 }
 
@@ -136,18 +136,23 @@ pub(crate) fn key() -> DeliveryKey {
 
 /// The token of a name.
 pub(crate) fn token(name: &[u8; 16]) -> Vec<u8> {
-    key().token(name).to_vec()
+    token_for(Use::Mailbox, name)
+}
+
+/// That for one use.
+pub(crate) fn token_for(of: Use, name: &[u8; 16]) -> Vec<u8> {
+    key().token(of, name).to_vec()
 }
 
 /// The token for blobs.
 pub(crate) fn blob_token() -> Vec<u8> {
-    token(&BLOB_TOKEN_NAME)
+    token_for(Use::Blob, &BLOB_TOKEN_NAME)
 }
 
 /// Gives the delivery key, as the desk.
 pub(crate) fn set_key() -> Request {
     let (epoch, key) = (key().epoch(), key().secret().expose().to_vec());
-    Request::SetDeliveryKey(proto::DeliveryKey { epoch, key })
+    Request::SetDeliveryKey(proto::DeliveryKey { epoch, key, update: None })
 }
 
 pub(crate) fn deliver(device: &Device, delivery: u8, envelope: &[u8]) -> Request {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use chancery_crypto::hash::sha256;
 use chancery_crypto::signature::SigningKey;
+use chancery_identity::delivery::Use;
 use chancery_identity::{DeviceId, Organisation};
 use chancery_relay::limits::REFERENCE_BYTES;
 use chancery_relay::{
@@ -15,7 +16,7 @@ use chancery_wire::{Timestamp, Unverified, proto};
 use proto::client_frame::Body as Request;
 use proto::relay_frame::Body;
 
-use super::fixture::{self, Acme, frame, read, token};
+use super::fixture::{self, Acme, frame, read, token, token_for};
 use super::storage::{LATE, ORG, open, transaction};
 use crate::sqlite::SqliteStorage;
 
@@ -184,7 +185,7 @@ fn sets_slots_and_held_deliveries_outlive_the_process_r_relay_10() {
     let done = Body::Done(proto::Done::default());
     let name = |n: u32| mailbox(n).as_bytes().to_vec();
     let (key, mailboxes) = (vec![3; 16], [name(1), name(2)].concat());
-    let set = proto::CreateSet { name: vec![1; 16], key, token: token(&[1; 16]), mailboxes };
+    let set = proto::CreateSet { name: vec![1; 16], key, token: token_for(Use::Set, &[1; 16]), mailboxes };
     assert_eq!(desk.ask(Request::CreateSet(set.clone())), done);
     let commit = b"\x18commit".to_vec();
     let mut hold = |delivery: u8, hash: [u8; 32]| {
@@ -205,7 +206,7 @@ fn sets_slots_and_held_deliveries_outlive_the_process_r_relay_10() {
     let next = proto::NextSet {
         name: vec![2; 16],
         key: vec![3; 16],
-        token: token(&[2; 16]),
+        token: token_for(Use::Set, &[2; 16]),
         emptied: vec![0],
         filled: Vec::new(),
     };
@@ -215,7 +216,7 @@ fn sets_slots_and_held_deliveries_outlive_the_process_r_relay_10() {
         key: vec![3; 16],
         envelope: commit.clone(),
         next: Some(next),
-        token: token(&[5; 16]),
+        token: token_for(Use::Slot, &[5; 16]),
     };
     assert_eq!(desk.ask(Request::PutSlot(put.clone())), done, "R-RELAY-72");
     let mut desk = desk.restart(directory.path());

@@ -50,6 +50,7 @@ impl Place {
             listen: ([127, 0, 0, 1], 0).into(),
             certificate: None,
             limits: Limits::default(),
+            trust_clock: false,
         }
     }
 

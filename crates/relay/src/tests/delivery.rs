@@ -4,19 +4,19 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use chancery_crypto::signature::SigningKey;
-use chancery_identity::delivery::{BLOB_TOKEN_NAME, DeliveryKey};
+use chancery_identity::delivery::{DeliveryKey, Use};
 use chancery_identity::log::LeafKind;
 use chancery_identity::reply_mailbox;
 use chancery_wire::{RefusalCode, proto};
 use proto::client_frame::Body as Request;
 use proto::relay_frame::Body;
 
-use super::world::{DESK, Device, EPOCH, World, append, done, key, refusal, token, with_token};
+use super::world::{DESK, Device, EPOCH, World, append, blob_token, done, key, refusal, token, with_token};
 use crate::{ConnectionId, MailboxId, Storage as _};
 
 fn set(key: &DeliveryKey) -> Request {
     let (epoch, key) = (key.epoch(), key.secret().expose().to_vec());
-    Request::SetDeliveryKey(proto::DeliveryKey { epoch, key })
+    Request::SetDeliveryKey(proto::DeliveryKey { epoch, key, update: None })
 }
 
 /// One of each that needs a token, with the same one.
@@ -63,10 +63,10 @@ fn a_flood_without_the_right_token_is_refused_before_anything_is_stored_r_relay_
         vec![0; 16],
         cut,
         [token(&name), vec![0]].concat(),
-        key(EPOCH - 1, 2).token(&name).to_vec(),
+        key(EPOCH - 1, 2).token(Use::Mailbox, &name).to_vec(),
         // Of somebody else's mailbox, and of the same number in a key that the desk never gave.
         token(&[2; 16]),
-        key(EPOCH, 9).token(&name).to_vec(),
+        key(EPOCH, 9).token(Use::Mailbox, &name).to_vec(),
     ];
     for token in &wrong {
         for _ in 0..30 {
@@ -77,13 +77,13 @@ fn a_flood_without_the_right_token_is_refused_before_anything_is_stored_r_relay_
         world.wait(core::time::Duration::from_secs(10));
     }
     assert_eq!(world.ask(sending, put(&token(&name))), refused, "a mailbox's is not that of blobs");
-    let claim = proto::ClaimPrekeys { device_id: name.to_vec(), token: token(&BLOB_TOKEN_NAME) };
+    let claim = proto::ClaimPrekeys { device_id: name.to_vec(), token: blob_token() };
     assert_eq!(world.ask(sending, Request::ClaimPrekeys(claim)), refused, "nor the other way round");
     is_untouched(&world, &alice);
     let [deliver, claim, _] = all(name, &token(&name));
     assert_eq!(world.ask(sending, deliver), done(), "the right one is taken");
     assert!(matches!(world.ask(sending, claim), Body::Bundle(_)));
-    assert!(matches!(world.ask(sending, put(&token(&BLOB_TOKEN_NAME))), Body::BlobStatus(_)));
+    assert!(matches!(world.ask(sending, put(&blob_token())), Body::BlobStatus(_)));
 }
 
 #[test]
@@ -139,13 +139,13 @@ fn a_leavers_tokens_are_worth_nothing_as_soon_as_the_key_has_changed_r_relay_56(
         let again = with_token(alice.mailbox(), token(&name), (&[id; 16], b"unwanted"));
         assert_eq!(world.ask(leavers, again), refusal(RefusalCode::Token), "R-RELAY-56");
     }
-    for request in [all(name, &token(&name))[1].clone(), put(&token(&BLOB_TOKEN_NAME))] {
+    for request in [all(name, &token(&name))[1].clone(), put(&blob_token())] {
         assert_eq!(world.ask(leavers, request), refusal(RefusalCode::Token), "R-RELAY-56");
     }
     world.restart();
     let sending = world.anonymous();
-    assert_eq!(world.ask(sending, put(&token(&BLOB_TOKEN_NAME))), refusal(RefusalCode::Token), "for good");
-    let new = key(EPOCH + 1, 2).token(&name).to_vec();
+    assert_eq!(world.ask(sending, put(&blob_token())), refusal(RefusalCode::Token), "for good");
+    let new = key(EPOCH + 1, 2).token(Use::Mailbox, &name).to_vec();
     let repeated = with_token(alice.mailbox(), new, (&[7; 16], b"unwanted"));
     assert_eq!(world.ask(sending, repeated), done(), "R-RELAY-14: repeated with the new token");
     assert_eq!(world.storage.envelopes(&alice.mailbox()).count(), 1, "R-RELAY-14");
@@ -165,7 +165,7 @@ fn only_the_desk_gives_the_key_and_its_epoch_only_rises_r_relay_56() {
     assert_eq!(world.ask(desks, set(&key(EPOCH + 1, 3))), conflict, "an earlier epoch");
     assert_eq!(world.ask(desks, set(&key(EPOCH, 1))), conflict, "what it had");
     for (epoch, len) in [(0, 32), (65_537, 32), (EPOCH + 3, 31), (EPOCH + 3, 33), (EPOCH + 3, 0)] {
-        let bad = Request::SetDeliveryKey(proto::DeliveryKey { epoch, key: vec![4; len] });
+        let bad = Request::SetDeliveryKey(proto::DeliveryKey { epoch, key: vec![4; len], update: None });
         assert_eq!(world.ask(desks, bad), refusal(RefusalCode::BadRequest), "{epoch} {len}");
     }
     let held = world.storage.delivery_key().unwrap().unwrap();
@@ -178,7 +178,7 @@ fn a_relay_without_a_key_refuses_what_needs_one_r_relay_59() {
     let (mut world, alice, _) = world();
     world.forget_delivery_key();
     let (name, sending) = (*alice.id.as_bytes(), world.anonymous());
-    for token in [Vec::new(), token(&name), token(&BLOB_TOKEN_NAME)] {
+    for token in [Vec::new(), token(&name), blob_token()] {
         for request in all(name, &token) {
             assert_eq!(world.ask(sending, request), refusal(RefusalCode::Token), "R-RELAY-59");
         }

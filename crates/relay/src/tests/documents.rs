@@ -3,13 +3,13 @@
 use alloc::vec;
 use alloc::vec::Vec;
 
-use chancery_identity::Capabilities;
 use chancery_identity::log::LeafKind;
-use chancery_wire::{RefusalCode, proto};
+use chancery_identity::{Capabilities, DirectoryKeyUpdate};
+use chancery_wire::{RefusalCode, encode, proto};
 use proto::client_frame::Body as Request;
 use proto::relay_frame::Body;
 
-use super::world::{World, done, refusal, token};
+use super::world::{EPOCH, World, done, refusal, token};
 use crate::{ConnectionId, Limits, Storage as _};
 
 fn entry(id: u8, version: u64, sealed: &[u8]) -> Request {
@@ -118,6 +118,88 @@ fn a_version_is_published_once_and_never_falls() {
     assert_eq!(world.ask(desks, entry(1, 3, &[0; 32 * 1024 + 1])), refusal(RefusalCode::TooLarge));
 }
 
+fn update(world: &World, epoch: u64) -> proto::SealedDirectoryEntry {
+    let body = encode(&proto::DirectoryKeyUpdateBody { epoch, ..Default::default() });
+    let signed = proto::Signed { body, ..Default::default() };
+    DirectoryKeyUpdate::publish(&world.org_id(), epoch, &signed)
+}
+
+#[test]
+fn a_full_directory_keeps_no_update_of_the_key_out_r_relay_20() {
+    let mut world = World::with(Limits { directory_entries: 1, ..Limits::default() });
+    let desk = world.desk();
+    let desks = world.login(&desk);
+    assert_eq!(publish(&mut world, desks, entry(1, 2, b"two")), done());
+    let good = update(&world, EPOCH + 1);
+    assert_eq!(publish(&mut world, desks, Request::PublishDirectory(good.clone())), done());
+    assert_eq!(world.storage.totals().unwrap().directory_entries, 1, "and it takes no place");
+    let full = refusal(RefusalCode::QuotaExceeded);
+    assert_eq!(world.ask(desks, entry(2, 1, b"x")), full, "the control");
+    // Nor is it a way around the limit.
+    for bad in [
+        proto::SealedDirectoryEntry { entry_id: vec![9; 16], ..good.clone() },
+        proto::SealedDirectoryEntry { reader: vec![9; 16], ..good },
+        update(&world, 65_537),
+    ] {
+        assert_eq!(world.ask(desks, Request::PublishDirectory(bad)), refusal(RefusalCode::BadRequest));
+    }
+}
+
+#[test]
+fn a_delivery_key_comes_with_its_update_or_not_at_all_r_relay_56() {
+    let mut world = World::new();
+    let desk = world.desk();
+    let desks = world.login(&desk);
+    let both = |epoch, update| {
+        Request::SetDeliveryKey(proto::DeliveryKey { epoch, key: vec![2; 32], update: Some(update) })
+    };
+    let held = |world: &World| world.storage.delivery_key().unwrap().unwrap().epoch();
+    let damaged = proto::SealedDirectoryEntry { sealed: vec![], ..update(&world, EPOCH + 1) };
+    for bad in [damaged, update(&world, EPOCH + 2)] {
+        assert_eq!(world.ask(desks, both(EPOCH + 1, bad)), refusal(RefusalCode::BadRequest));
+    }
+    let longer = proto::SealedDirectoryEntry { version: u64::MAX, ..update(&world, EPOCH + 1) };
+    assert_eq!(world.ask(desks, both(EPOCH + 1, longer)), refusal(RefusalCode::BadRequest));
+    assert_eq!(held(&world), EPOCH, "what the relay does not take changes no token");
+    assert_eq!(world.storage.totals().unwrap().directory_entries, 0);
+    assert_eq!(world.storage.directory_sequence(), Ok(0));
+    let good = update(&world, EPOCH + 1);
+    for _ in 0..2 {
+        assert_eq!(publish(&mut world, desks, both(EPOCH + 1, good.clone())), done(), "the answer was lost");
+    }
+    assert_eq!(held(&world), EPOCH + 1);
+    assert!(world.storage.directory_sequence().unwrap() > 0);
+}
+
+#[test]
+fn what_was_for_a_guest_alone_goes_with_its_device_r_relay_43() {
+    let mut world = World::new();
+    let desk = world.desk();
+    let desks = world.login(&desk);
+    let for_guest = |id: u8| {
+        let (entry_id, sealed, reader) = (vec![id; 16], b"part".to_vec(), vec![3; 16]);
+        Request::PublishDirectory(proto::SealedDirectoryEntry {
+            entry_id,
+            version: 1,
+            sealed,
+            removed: vec![],
+            reader,
+        })
+    };
+    assert_eq!(publish(&mut world, desks, for_guest(1)), done());
+    let removing = proto::SealedDirectoryEntry {
+        entry_id: vec![2; 16],
+        version: 1,
+        sealed: b"member".to_vec(),
+        removed: vec![vec![3; 16]],
+        reader: vec![],
+    };
+    assert_eq!(publish(&mut world, desks, Request::PublishDirectory(removing)), done());
+    assert_eq!(world.storage.totals().unwrap().directory_entries, 1);
+    assert_eq!(publish(&mut world, desks, for_guest(4)), done(), "what comes late is dropped");
+    assert_eq!(world.storage.totals().unwrap().directory_entries, 1);
+}
+
 #[test]
 fn members_and_strangers_publish_nothing() {
     let mut world = World::new();
@@ -135,7 +217,7 @@ fn a_large_directory_comes_in_pages() {
     let (desk, alice) = (world.desk(), world.member(1));
     let (desks, alices) = (world.login(&desk), world.login(&alice));
     for id in 0..20 {
-        assert_eq!(publish(&mut world, desks, entry(id, 1, &[id; 32 * 1024])), done());
+        assert_eq!(publish(&mut world, desks, entry(id, 1, &[id + 1; 32 * 1024])), done());
     }
     let (mut all, mut after, mut pages) = (Vec::new(), 0, 0);
     loop {

@@ -15,7 +15,7 @@ use super::world::{World, delivery, done, refusal};
 use crate::{ConnectionId, Effect, Input, Limits, MailboxId, Rate, StorageError};
 
 fn login(who: Who, signature: Vec<u8>) -> Request {
-    Request::Login(proto::Login { who: Some(who), signature })
+    Request::Login(proto::Login { who: Some(who), signature, time: 0 })
 }
 
 #[test]

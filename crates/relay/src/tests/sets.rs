@@ -4,12 +4,13 @@ use alloc::vec;
 use alloc::vec::Vec;
 use core::time::Duration;
 
+use chancery_identity::delivery::Use;
 use chancery_identity::log::LeafKind;
 use chancery_wire::{RefusalCode, proto};
 use proto::client_frame::Body as Request;
 use proto::relay_frame::Body;
 
-use super::world::{DESK, Device, World, append, done, refusal, token};
+use super::world::{DESK, Device, EPOCH, World, append, done, key, refusal, token_for};
 use crate::{ConnectionId, Limits, MailboxId, Rate, SetId, SetStorage as _, Storage as _, StorageError};
 
 pub(crate) const DAY: Duration = Duration::from_secs(24 * 3_600);
@@ -82,7 +83,7 @@ impl Team {
 }
 
 pub(crate) fn create(name: u8, places: &[[u8; 16]]) -> Request {
-    let (token, name, key) = (token(&[name; 16]), vec![name; 16], KEY.to_vec());
+    let (token, name, key) = (set_token(name), vec![name; 16], KEY.to_vec());
     Request::CreateSet(proto::CreateSet { name, key, token, mailboxes: places.concat() })
 }
 
@@ -98,7 +99,12 @@ fn fan_out(set: u8, first: u32, count: u32, id: u8, envelope: &[u8]) -> proto::F
         count,
         delivery_id: vec![id; 16],
         envelope: envelope.to_vec(),
+        token: set_token(set),
     }
+}
+
+pub(crate) fn set_token(set: u8) -> Vec<u8> {
+    token_for(Use::Set, &[set; 16])
 }
 
 #[test]
@@ -185,7 +191,7 @@ fn what_is_malformed_is_refused_and_changes_nothing() {
     }
     let set = |name: &[u8], key: &[u8], mailboxes: &[u8]| {
         let (name, key, mailboxes) = (name.to_vec(), key.to_vec(), mailboxes.to_vec());
-        Request::CreateSet(proto::CreateSet { name, key, token: token(&[1; 16]), mailboxes })
+        Request::CreateSet(proto::CreateSet { name, key, token: set_token(1), mailboxes })
     };
     assert_eq!(team.ask(set(&[1; 15], &KEY, &[1; 16])), bad);
     assert_eq!(team.ask(set(&[1; 16], &KEY[1..], &[1; 16])), bad);
@@ -195,7 +201,7 @@ fn what_is_malformed_is_refused_and_changes_nothing() {
     assert_eq!(team.ask(set(&[1; 16], &KEY, &many)), refusal(RefusalCode::TooLarge), "R-RELAY-70");
     for (token, code) in [
         (vec![0; 65], RefusalCode::TooLarge),
-        (token(&[2; 16]), RefusalCode::Token),
+        (set_token(2), RefusalCode::Token),
         (vec![], RefusalCode::Token),
     ] {
         let named = proto::CreateSet { token, name: vec![1; 16], key: KEY.to_vec(), mailboxes: vec![] };
@@ -209,6 +215,54 @@ fn what_is_malformed_is_refused_and_changes_nothing() {
 }
 
 #[test]
+fn who_has_left_sends_to_no_set_that_was_made_before_r_relay_57_r_relay_71() {
+    let mut team = Team::new();
+    let by = |token: Vec<u8>, id: u8| {
+        Request::FanOut(proto::FanOut { token, ..fan_out(NAME, 0, 0, id, b"\x17from outside") })
+    };
+    let refused = refusal(RefusalCode::Token);
+    assert_eq!(team.ask(by(set_token(NAME), 1)), done(), "the control");
+    for token in [vec![], set_token(NAME + 1), token_for(Use::Slot, &[NAME; 16])] {
+        assert_eq!(team.ask(by(token, 2)), refused);
+    }
+    assert_eq!(team.ask(by(vec![0; 65], 2)), refusal(RefusalCode::TooLarge));
+    let desk = team.world.desk();
+    let desks = team.world.login(&desk);
+    let newer = proto::DeliveryKey { epoch: EPOCH + 1, key: vec![2; 32], update: None };
+    assert_eq!(team.world.ask(desks, Request::SetDeliveryKey(newer)), done());
+    team.got();
+    // Nor does the old token learn what has been delivered.
+    for id in [1, 3] {
+        assert_eq!(team.ask(by(set_token(NAME), id)), refused);
+    }
+    assert_eq!(team.got(), vec![Vec::<Vec<u8>>::new(); 3]);
+    let of_now = key(EPOCH + 1, 2).token(Use::Set, &[NAME; 16]).to_vec();
+    assert_eq!(team.ask(by(of_now, 3)), done(), "the set outlives the key");
+    assert_eq!(team.got(), vec![vec![b"\x17from outside".to_vec()]; 3]);
+}
+
+#[test]
+fn zeros_name_no_set_and_no_slot_r_relay_57() {
+    let mut team = Team::new();
+    let zero = vec![0; 16];
+    let set =
+        proto::CreateSet { name: zero.clone(), key: KEY.to_vec(), token: set_token(0), mailboxes: vec![] };
+    let put = proto::PutSlot {
+        slot: zero.clone(),
+        token: token_for(Use::Slot, &[0; 16]),
+        set: vec![NAME; 16],
+        key: KEY.to_vec(),
+        envelope: b"\x18x".to_vec(),
+        next: None,
+    };
+    for request in [Request::CreateSet(set), fan(0, 0, 0, 1, b"\x17x"), Request::PutSlot(put.clone())] {
+        assert_eq!(team.ask(request), refusal(RefusalCode::BadRequest));
+    }
+    let named = proto::PutSlot { slot: vec![1; 16], token: token_for(Use::Slot, &[1; 16]), ..put };
+    assert_eq!(team.ask(Request::PutSlot(named)), done(), "the control");
+}
+
+#[test]
 fn the_same_set_again_changes_nothing_and_another_conflicts_r_relay_70() {
     let mut team = Team::new();
     let places = team.places();
@@ -218,7 +272,7 @@ fn the_same_set_again_changes_nothing_and_another_conflicts_r_relay_70() {
     let other_key = proto::CreateSet {
         name: vec![NAME; 16],
         key: vec![1; 16],
-        token: token(&[NAME; 16]),
+        token: set_token(NAME),
         mailboxes: places.concat(),
     };
     assert_eq!(team.ask(Request::CreateSet(other_key)), conflict);

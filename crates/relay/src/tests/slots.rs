@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 
 use chancery_crypto::hash::sha256;
 use chancery_identity::Capabilities;
+use chancery_identity::delivery::Use;
 use chancery_identity::log::LeafKind;
 use chancery_wire::{RefusalCode, proto};
 use proptest::prelude::{ProptestConfig, any, proptest};
@@ -13,7 +14,7 @@ use proto::client_frame::Body as Request;
 use proto::relay_frame::Body;
 
 use super::sets::{DAY, HOUR, KEY, NAME, Team, create, fan};
-use super::world::{DESK, World, done, refusal, token};
+use super::world::{DESK, World, done, refusal, token, token_for};
 use crate::{ConnectionId, Input, Limits, Rate, Storage as _, StorageError};
 
 const FIRST: &[u8] = b"\x18first";
@@ -22,7 +23,7 @@ const SECOND: &[u8] = b"\x18second";
 fn put(slot: u8, envelope: &[u8], next: Option<proto::NextSet>) -> Request {
     Request::PutSlot(proto::PutSlot {
         slot: vec![slot; 16],
-        token: token(&[slot; 16]),
+        token: token_for(Use::Slot, &[slot; 16]),
         set: vec![NAME; 16],
         key: KEY.to_vec(),
         envelope: envelope.to_vec(),
@@ -34,7 +35,13 @@ fn next(name: u8, emptied: &[u32], filled: &[(u32, [u8; 16])]) -> proto::NextSet
     let filled =
         filled.iter().map(|(slot, mailbox)| proto::SlotMailbox { slot: *slot, mailbox: mailbox.to_vec() });
     let (emptied, filled) = (emptied.to_vec(), filled.collect());
-    proto::NextSet { name: vec![name; 16], key: KEY.to_vec(), token: token(&[name; 16]), emptied, filled }
+    proto::NextSet {
+        name: vec![name; 16],
+        key: KEY.to_vec(),
+        token: token_for(Use::Set, &[name; 16]),
+        emptied,
+        filled,
+    }
 }
 
 fn get(slot: u8) -> Request {

@@ -12,7 +12,7 @@ use chancery_crypto::rng::{CryptoRng, random_bytes, seeded};
 use chancery_crypto::secret::Secret;
 use chancery_crypto::signature::SigningKey;
 use chancery_identity::checkpoint::Checkpoint;
-use chancery_identity::delivery::DeliveryKey;
+use chancery_identity::delivery::{BLOB_TOKEN_NAME, DeliveryKey, Use};
 use chancery_identity::log::{LeafKind, directory_object};
 use chancery_identity::{
     Capabilities, DeviceId, DeviceKeys, Issuer, MemberId, OrgId, Organisation, login_message, sign,
@@ -22,7 +22,7 @@ use proto::client_frame::Body as Request;
 use proto::relay_frame::Body;
 
 use crate::memory::MemoryStorage;
-use crate::{ConnectionId, Effect, Input, Limits, MailboxId, Relay, Setup, Storage as _};
+use crate::{ConnectionId, Effect, Input, Limits, MailboxId, Relay, Setup, StartError, Storage as _};
 
 pub(crate) const PIN: [u8; 32] = [9; 32];
 pub(crate) const DESK: [u8; 16] = [0xDE; 16];
@@ -120,6 +120,13 @@ impl World {
         let setup = Setup { organisation, pin: PIN, log_key: copy(&self.log_key), limits };
         self.relay = Relay::start(setup, &mut self.storage, self.now, &mut *self.rng).unwrap();
         self.pushed.clear();
+    }
+
+    /// Starts a relay of this organisation at `now` on a storage that has nothing.
+    pub(crate) fn start_anew(mut self, now: Timestamp) -> Result<Relay, StartError> {
+        let organisation = Organisation::verify(Unverified::new(self.document.clone()), None).unwrap();
+        let setup = Setup { organisation, pin: PIN, log_key: copy(&self.log_key), limits: self.relay.limits };
+        Relay::start(setup, &mut MemoryStorage::new(), now, &mut *self.rng)
     }
 
     /// Makes the relay one that the desk has given no delivery key.
@@ -335,10 +342,15 @@ impl World {
     }
 
     pub(crate) fn try_login(&mut self, connection: ConnectionId, device: &Device) -> Body {
+        self.try_login_at(connection, device, 0)
+    }
+
+    /// Tries to log in as a device whose clock says `time`.
+    pub(crate) fn try_login_at(&mut self, connection: ConnectionId, device: &Device, time: u64) -> Body {
         let challenge = self.hello(connection);
         let signature = self.sign(&device.keys.signing, &challenge);
         let who = Some(proto::login::Who::Credential(device.credential.clone()));
-        self.ask(connection, Request::Login(proto::Login { who, signature }))
+        self.ask(connection, Request::Login(proto::Login { who, signature, time }))
     }
 
     /// Logs in as a device that has no credential yet.
@@ -347,7 +359,7 @@ impl World {
         let challenge = self.hello(connection);
         let signature = self.sign(key, &challenge);
         let key = key.verifying_key().as_bytes().to_vec();
-        let login = proto::Login { who: Some(proto::login::Who::EnrollingKey(key)), signature };
+        let login = proto::Login { who: Some(proto::login::Who::EnrollingKey(key)), signature, time: 0 };
         assert_eq!(self.ask(connection, Request::Login(login)), done());
         connection
     }
@@ -437,9 +449,19 @@ pub(crate) fn key(epoch: u64, byte: u8) -> DeliveryKey {
     DeliveryKey::new(epoch, Secret::from_bytes([byte; 32]))
 }
 
-/// A token by the delivery key that the relay has at first.
+/// A mailbox's token by the delivery key that the relay has at first.
 pub(crate) fn token(name: &[u8; 16]) -> Vec<u8> {
-    key(EPOCH, 1).token(name).to_vec()
+    token_for(Use::Mailbox, name)
+}
+
+/// That for blobs.
+pub(crate) fn blob_token() -> Vec<u8> {
+    token_for(Use::Blob, &BLOB_TOKEN_NAME)
+}
+
+/// A token for one use by the delivery key that the relay has at first.
+pub(crate) fn token_for(of: Use, name: &[u8; 16]) -> Vec<u8> {
+    key(EPOCH, 1).token(of, name).to_vec()
 }
 
 pub(crate) fn delivery(mailbox: MailboxId, id: &[u8], envelope: &[u8]) -> Request {

@@ -1,7 +1,7 @@
 //! Delivery tokens as devices make them: by the newest directory key that they have, and for each frame anew.
 
 use chancery_engine::Engine;
-use chancery_identity::delivery::{BLOB_TOKEN_NAME, DeliveryKey};
+use chancery_identity::delivery::{BLOB_TOKEN_NAME, DeliveryKey, Use};
 use chancery_wire::RefusalCode;
 use chancery_wire::proto::Deliver;
 
@@ -9,7 +9,7 @@ use super::*;
 
 fn token(world: &World, of: PersonId, name: &[u8; 16]) -> Vec<u8> {
     let disk = world.disk(of);
-    Engine::load(&disk, world.now).unwrap().delivery_token(&disk, name).unwrap()
+    Engine::load(&disk, world.now).unwrap().delivery_token(&disk, (Use::Mailbox, name)).unwrap()
 }
 
 fn refused(answer: &relay_frame::Body) -> bool {
@@ -38,8 +38,10 @@ fn every_step_gets_the_token_of_what_it_is_for_by_the_newest_key_r_engine_52() {
     let name = *world.people[bob.0].device_id.as_bytes();
     for _ in 0..2 {
         let key = world.delivery_key();
-        for (step, name) in [(&claim, &name), (&deliver, &name), (&upload, &BLOB_TOKEN_NAME)] {
-            assert_eq!(world.token_of(alice, step), key.token(name), "R-ENGINE-52");
+        let mailbox = key.token(Use::Mailbox, &name);
+        let blobs = key.token(Use::Blob, &BLOB_TOKEN_NAME);
+        for (step, token) in [(&claim, mailbox), (&deliver, mailbox), (&upload, blobs)] {
+            assert_eq!(world.token_of(alice, step), token, "R-ENGINE-52");
         }
         world.offboard(carol);
         world.sync(alice);

@@ -1,6 +1,7 @@
 //! Delivery tokens at a true relay, with a desk that ends members.
 
 use chancery_engine::{Draft, MessageState, Step, next_step};
+use chancery_identity::delivery::Use;
 use chancery_wire::proto::{self, ClaimPrekeys, Deliver, PutBlob, Subscribe};
 
 use super::*;
@@ -22,7 +23,7 @@ impl Acme {
         let (connection, _pushes, pin) = shared.connect().await.unwrap();
         let (keys, credential) = self.desk_device();
         connection.log_in(&shared.org, &pin, &keys, Some(&credential)).await.unwrap();
-        let key = proto::DeliveryKey { epoch, key: vec![9; 32] };
+        let key = proto::DeliveryKey { epoch, key: vec![9; 32], update: None };
         connection.done(client_frame::Body::SetDeliveryKey(key)).await.unwrap();
     }
 }
@@ -32,8 +33,9 @@ async fn epoch(client: &Client) -> u64 {
 }
 
 async fn token(client: &Client, name: [u8; 16]) -> Vec<u8> {
-    let token =
-        move |state: &mut State| state.read_with(|engine, records| engine.delivery_token(records, &name));
+    let token = move |state: &mut State| {
+        state.read_with(|engine, records| engine.delivery_token(records, (Use::Mailbox, &name)))
+    };
     client.shared().worker.call(token).await.unwrap()
 }
 
