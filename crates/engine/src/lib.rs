@@ -25,6 +25,7 @@ mod engine;
 mod enrolment;
 mod error;
 mod files;
+mod group;
 mod heal;
 mod log;
 mod messages;

@@ -50,6 +50,12 @@ pub(crate) const LOG_FORK: Table = Table(0x0196);
 pub(crate) const LOG_CLAIMS: Table = Table(0x0197);
 pub(crate) const LOG_ENTRY: Table = Table(0x0198);
 pub(crate) const LOG_ENDING: Table = Table(0x0199);
+pub(crate) const GROUP: Table = Table(0x01A0);
+pub(crate) const GROUP_BLOCK: Table = Table(0x01A1);
+pub(crate) const GROUP_HASHES: Table = Table(0x01A2);
+pub(crate) const GROUP_KEYS: Table = Table(0x01A3);
+pub(crate) const GROUP_MEMBER: Table = Table(0x01A4);
+pub(crate) const GROUP_DEVICE: Table = Table(0x01A5);
 
 /// Makes the key of a record whose name is the concatenation of `parts`, each of a fixed length.
 pub(crate) fn key(table: Table, parts: &[&[u8]]) -> RecordKey {

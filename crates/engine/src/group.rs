@@ -1,0 +1,3 @@
+//! Groups of this device (R-GROUP).
+
+pub(crate) mod rows;
