@@ -192,7 +192,7 @@ pub(crate) struct OrgRelayArgs {
     #[arg(long, value_name = "HASH", value_parser = text::parse_pin)]
     pub(crate) log_key: Option<[u8; 32]>,
     #[command(flatten)]
-    pub(crate) org: OrgArgs,
+    pub(crate) admin: AdminArgs,
 }
 
 #[derive(Debug, Args)]

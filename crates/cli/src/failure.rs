@@ -78,6 +78,10 @@ const fn hint(code: ErrorCode) -> Option<&'static str> {
         ErrorCode::RootNotNewest => Some("bring the newest root.key with --root"),
         ErrorCode::IssuerUnknown => Some("see `chancery org issuer list`"),
         ErrorCode::IssuerInUse => Some("use `chancery org desk renew`"),
+        ErrorCode::LastIssuer => Some("use `chancery org issuer add`, or --force"),
+        ErrorCode::OffboardingIncomplete => {
+            Some("see the report; `chancery org offboard` again signs anew what was dropped")
+        }
         ErrorCode::NotOffboarded => Some(
             "what waits for the relay is handed over by `chancery org log` or the desk; look at the reasons",
         ),

@@ -107,11 +107,11 @@ fn write_sealed(
     out.sync_all().map_err(on_target)
 }
 
-/// Uploads a spooled blob, going on from where the relay has it, until `pause`; returns whether all is there.
+/// Uploads a spooled blob with the token for blobs, going on from where the relay has it, until `pause`; returns whether all is there.
 pub(crate) async fn upload(
     home: &Home,
     connection: &Connection,
-    blob_id: &[u8; 16],
+    (blob_id, token): (&[u8; 16], &[u8]),
     progress: Option<&ProgressFn>,
     pause: Instant,
 ) -> Result<bool, Error> {
@@ -120,7 +120,7 @@ pub(crate) async fn upload(
     let total = source.metadata().map_err(|error| file(&error, &path))?.len();
     let name = crate::home::hex(blob_id);
     // An empty part changes nothing and asks for the state (R-RELAY-30).
-    let mut status = put(connection, blob_id, 0, (Vec::new(), false)).await?;
+    let mut status = put(connection, (blob_id, token), 0, (Vec::new(), false)).await?;
     loop {
         if status.length > total || (status.complete && status.length != total) {
             // Something else has this name, and always will.
@@ -140,7 +140,7 @@ pub(crate) async fn upload(
             Ok((source, part))
         })
         .await?;
-        status = put(connection, blob_id, offset, part).await?;
+        status = put(connection, (blob_id, token), offset, part).await?;
         if status.length <= offset && !status.complete {
             return Err(ErrorCode::RelayProtocol.into());
         }
@@ -152,11 +152,11 @@ pub(crate) async fn upload(
 
 async fn put(
     connection: &Connection,
-    blob_id: &[u8; 16],
+    (blob_id, token): (&[u8; 16], &[u8]),
     offset: u64,
     (part, last): (Vec<u8>, bool),
 ) -> Result<BlobStatus, Error> {
-    let put = PutBlob { blob_id: blob_id.to_vec(), offset, part, last, token: Vec::new() };
+    let put = PutBlob { blob_id: blob_id.to_vec(), offset, part, last, token: token.to_vec() };
     match connection.request(client_frame::Body::PutBlob(put)).await? {
         relay_frame::Body::BlobStatus(status) => Ok(status),
         _ => Err(ErrorCode::RelayProtocol.into()),

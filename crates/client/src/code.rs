@@ -153,6 +153,9 @@ codes! {
     RelayUnavailable = 314, "relay-unavailable", TryLater, "the relay cannot do this at the moment; try again later";
     /// The patience that was given ended first.
     TimedOut = 315, "timed-out", TryLater, "there was not enough time; what was done stays";
+    /// The relay does not take the delivery token that this device has.
+    TokenRefused = 316, "token-refused", TryLater,
+        "the relay asks for a newer delivery token than this device has; it is sent as soon as that is here";
     /// The relay signs the log with another key than was named.
     WrongLogKey = 330, "wrong-log-key", Failed, "the relay signs the log with another key than was named";
 
@@ -164,8 +167,8 @@ codes! {
     QueueFull = 402, "queue-full", TryLater, "too many messages wait for the relay";
     /// The message is stored and waits for the relay.
     Queued = 403, "queued", TryLater, "the message is stored and will be sent as soon as that is possible";
-    /// The relay refuses the message for good.
-    SendFailed = 404, "send-failed", Failed, "the relay refuses the message";
+    /// The message was refused for good, or its recipient has left; the text says which.
+    SendFailed = 404, "send-failed", Failed, "the message cannot be sent";
     /// A recipient's device has published no prekeys, or they do not verify.
     RecipientNotReady = 405, "recipient-not-ready", TryLater, "the recipient's device cannot be written to yet";
 
@@ -228,6 +231,13 @@ codes! {
     SharesWrong = 625, "shares-wrong", NotAuthorised, "the shares do not open the root's file";
     /// A list of people has faults; nobody was invited.
     ListInvalid = 626, "list-invalid", Usage, "the list has faults; nobody was invited";
+    /// Nobody could sign something any more.
+    LastIssuer = 640, "last-issuer", Failed,
+        "no other issuer could sign this; name another one first, or confirm that nobody shall";
+    /// What depends on the statement cannot be undone.
+    NotDroppable = 641, "not-droppable", Failed, "the statement cannot be dropped";
+    /// Something of an offboarding was refused, and not everything is cut.
+    OffboardingIncomplete = 642, "offboarding-incomplete", Failed, "the offboarding is not complete";
 
     /// Two signed checkpoints of the organisation's log contradict each other.
     LogForked = 700, "log-forked", NotAuthorised,

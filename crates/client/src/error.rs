@@ -168,6 +168,7 @@ pub(crate) fn refused(code: u32) -> Error {
         Some(RefusalCode::StorageFull) => ErrorCode::RelayFull,
         Some(RefusalCode::UnsupportedVersion) => ErrorCode::RelayVersion,
         Some(RefusalCode::Unavailable) => ErrorCode::RelayUnavailable,
+        Some(RefusalCode::Token) => ErrorCode::TokenRefused,
         Some(RefusalCode::Conflict) => ErrorCode::RelayConflict,
         // A code of a later version counts as a refusal for good (R-RELAY-9).
         _ => ErrorCode::RelayRefused,

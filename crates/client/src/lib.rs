@@ -102,6 +102,7 @@ mod monitor;
 pub mod organisation;
 mod outbox;
 mod reading;
+mod relays;
 mod replay;
 mod sending;
 mod worker;

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use chancery_engine::{Effect, Input, LogStatus, Notice, log_size, log_status};
-use chancery_identity::Policy;
+use chancery_identity::{LogError, Policy};
 use chancery_wire::encode;
-use chancery_wire::proto::{GetCheckpoint, Revoked, SyncLog, client_frame, relay_frame};
+use chancery_wire::proto::{GetCheckpoint, LogPage, Revoked, SyncLog, client_frame, relay_frame};
 
 use crate::client::{Client, Shared};
 use crate::clock;
@@ -46,22 +46,58 @@ impl Client {
     }
 }
 
+/// Most pages that are taken over as one: 64, 16 MiB. What follows on them names the key by which they are signed, if the relay has
+/// got another log key.
+const MAX_JOINED: usize = 64;
+
 /// Takes over what the log has more than this device, over a mailbox connection.
 pub(crate) async fn sync(shared: &Shared, connection: &Connection) -> Result<(), Error> {
     loop {
         let from = shared.worker.call(|state| state.read(log_size)).await?;
-        let request = client_frame::Body::SyncLog(SyncLog { from });
-        let relay_frame::Body::LogPage(page) = connection.request(request).await? else {
-            return Err(ErrorCode::RelayProtocol.into());
-        };
-        let more = page.more && !page.entries.is_empty();
-        let given = move |state: &mut State| state.handle(Input::Log { from, page: &page });
-        let effects = shared.worker.call(given).await?;
+        let mut page = fetch(connection, from).await?;
+        let (mut joined, mut effects);
+        joined = 1_usize;
+        loop {
+            let given = move |state: &mut State| {
+                let effects = state.handle(Input::Log { from, page: &page })?;
+                Ok((effects, page))
+            };
+            (effects, page) = shared.worker.call(given).await?;
+            let of_another_key = Effect::Notify(Notice::LogInvalid(LogError::NotAuthentic));
+            if !page.more || joined >= MAX_JOINED || !effects.contains(&of_another_key) {
+                break;
+            }
+            // The record that names the key may be on a later page: the same again, with as much once more (R-ENGINE-70).
+            for _ in 0..joined {
+                join(connection, from, &mut page).await?;
+            }
+            joined = joined.saturating_mul(2);
+        }
         obey(shared, &effects).await?;
-        if !more {
+        if !page.more || page.entries.is_empty() {
             return Ok(());
         }
     }
+}
+
+async fn fetch(connection: &Connection, from: u64) -> Result<LogPage, Error> {
+    let request = client_frame::Body::SyncLog(SyncLog { from });
+    let relay_frame::Body::LogPage(page) = connection.request(request).await? else {
+        return Err(ErrorCode::RelayProtocol.into());
+    };
+    Ok(page)
+}
+
+/// Makes a page one with the page behind it.
+async fn join(connection: &Connection, from: u64, page: &mut LogPage) -> Result<(), Error> {
+    if !page.more {
+        return Ok(());
+    }
+    let next = fetch(connection, from.saturating_add(page.entries.len() as u64)).await?;
+    page.more = next.more && !next.entries.is_empty();
+    page.entries.extend(next.entries);
+    (page.checkpoint, page.proof) = (next.checkpoint, next.proof);
+    Ok(())
 }
 
 /// Does what the log demands of the shell; an invalid log is an error.
@@ -103,7 +139,12 @@ pub(crate) async fn before_sending(
     shared: &Arc<Shared>,
     connection: &Connection,
 ) -> Result<Option<Error>, Error> {
-    if check(shared, connection).await? {
+    let is_behind = match check(shared, connection).await {
+        // It may be signed by a key that an entry names which is not here yet (R-ENGINE-70).
+        Err(error) if error.code() == ErrorCode::LogInvalid => true,
+        other => other?,
+    };
+    if is_behind {
         let mailbox = Mailbox::open(shared).await?;
         mailbox.sync_directory(shared).await?;
         if check(shared, connection).await? {
@@ -120,14 +161,23 @@ pub(crate) async fn before_sending(
 }
 
 /// Obeys a relay that says the organisation has ended this device, if that is proved; a forged one changes nothing
-/// (R-ENGINE-37).
-pub(crate) async fn ended(shared: &Shared, revoked: Revoked) -> Error {
+/// (R-ENGINE-37). What does not hold by what this device has of the log may hold by the entries that it lacks: the relay
+/// shows them on the same connection, up to the end itself, which then counts by this device's own replay (R-ENGINE-66).
+pub(crate) async fn ended(shared: &Shared, connection: &Connection, revoked: Revoked) -> Error {
     let verify = move |state: &mut State| {
         state.read_with(|engine, records| chancery_engine::verify_revoked(engine, records, &revoked))
     };
     match shared.worker.call(verify).await {
         Ok(Ok(())) => destroy(shared).await.err().unwrap_or_else(|| ErrorCode::Revoked.into()),
         Ok(Err(error)) => {
+            match sync(shared, connection).await {
+                Err(error)
+                    if !matches!(error.code(), ErrorCode::LogInvalid | ErrorCode::RelayNotAuthorised) =>
+                {
+                    return error;
+                }
+                _ => {}
+            }
             tracing::warn!(%error, "the relay says that this device was ended, and cannot show it");
             ErrorCode::RelayProtocol.into()
         }

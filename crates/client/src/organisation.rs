@@ -114,6 +114,19 @@ impl Folder {
         self.0.join(ROOT_SHARED)
     }
 
+    /// Puts the file that shares of a replaced root open out of use, beside the old root's, or removes it (R-ORG-61).
+    fn void_shares(&self, forget: bool) -> Result<(), Error> {
+        let shared = self.shared();
+        let moved = match forget {
+            true => std::fs::remove_file(&shared),
+            false => std::fs::rename(&shared, self.0.join(format!("{ROOT_SHARED}.old"))),
+        };
+        match moved {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(file(&error, &shared)),
+            _ => Ok(()),
+        }
+    }
+
     fn admin(&self) -> PathBuf {
         self.0.join("admin.key")
     }
@@ -263,12 +276,27 @@ pub fn record_relay(
     pin: &[u8; 32],
     log_key: &LogKey,
 ) -> Result<(), Error> {
+    record_relay_by((dir, key), SignedWith { file: None, key }, None, (url, pin, log_key))
+}
+
+/// As [`record_relay`], with an issuer of the administrator's choice and, as in [`Administrator::open`], who the record of the
+/// act names. `place` is the address, the pin and the log's key.
+///
+/// # Errors
+///
+/// As [`record_relay`]. [`ErrorCode::FileNotFound`]: there is no such file of an issuer.
+/// [`ErrorCode::KeysNotPermitted`]: it is no issuer's with POLICY.
+pub fn record_relay_by(
+    (dir, key): (&Path, &KeySource),
+    with: SignedWith<'_>,
+    actor: Option<&str>,
+    (url, pin, log_key): (&str, &[u8; 32], &LogKey),
+) -> Result<(), Error> {
     let folder = Folder::new(dir);
     // Whatever an interrupted ceremony left is finished first, so that its document is not overwritten.
     drop(folder.open_desk(key)?);
     let organisation = folder.organisation()?;
-    let secret = sealed_file::read(folder.admin(), key)?;
-    let admin = AdminKeys::from_secret_bytes(secret.expose()).ok_or(ErrorCode::StoreDamaged)?;
+    let admin = with.open(&folder)?;
     let document = admin
         .record_relay(&organisation, RelayPlace { url, pin, log_key: &log_key.0 }, &mut clock::rng()?)
         .map_err(|error| match error {
@@ -278,7 +306,7 @@ pub fn record_relay(
         })?;
     Organisation::verify(Unverified::new(document.clone()), Some(organisation.id()))
         .map_err(|_| ErrorCode::Internal)?;
-    note_relay(&folder, key, (&document, &admin))?;
+    note_relay(&folder, key, actor, (&document, &admin))?;
     folder.write_document(&document)
 }
 
@@ -286,9 +314,14 @@ pub fn record_relay(
 fn note_relay(
     folder: &Folder,
     key: &KeySource,
+    actor: Option<&str>,
     (document, admin): (&proto::Organisation, &AdminKeys),
 ) -> Result<(), Error> {
     let (organisation, desk, mut store) = folder.open_desk(key)?;
+    let desk = match actor {
+        Some(actor) => desk.with_actor(actor),
+        None => desk,
+    };
     // Somebody else has changed the document meanwhile.
     let relay = document.relay.clone();
     if (proto::Organisation { relay, ..organisation.as_proto().clone() }) != *document {

@@ -5,10 +5,11 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use chancery_engine::{Effect, Input, Notice, Step, next_step};
+use chancery_engine::{Effect, Engine, EngineError, Input, Notice, Step, next_step};
 use chancery_store::file_lock::FileLock;
 use chancery_wire::Unverified;
-use chancery_wire::proto::{ClaimPrekeys, client_frame, relay_frame};
+use chancery_wire::proto::{ClaimPrekeys, Deliver, client_frame, relay_frame};
+use chancery_wire::records::Records;
 use tokio::time::{Instant, sleep};
 
 use crate::attachment;
@@ -18,6 +19,7 @@ use crate::connection::Connection;
 use crate::error::{Error, ErrorCode};
 use crate::log;
 use crate::mailbox::Mailbox;
+use crate::sending::REFUSED;
 
 /// How often to look whether another process has finished with the outbox.
 const LOCK_POLL: Duration = Duration::from_millis(5);
@@ -76,18 +78,20 @@ pub(crate) async fn flush(shared: &Arc<Shared>, deadline: Instant) -> Result<Opt
     }
     let _lock = lock(shared, deadline).await?;
     let mut connection = shared.anonymous.lock().await;
-    let mut pass =
-        Pass { shared, blocked: shared.holds.at(Instant::now()), postponed: BTreeSet::new(), left: None };
-    pass.left = shared.holds.why(Instant::now());
+    let now = Instant::now();
+    let (blocked, left) = (shared.holds.at(now), shared.holds.why(now));
+    let mut pass = Pass { shared, blocked, postponed: BTreeSet::new(), left, renewed: false };
     if !shared.swept.swap(true, Ordering::Relaxed) {
         sweep(shared).await;
     }
     let mut stopped: Option<Option<Error>> = None;
     loop {
         let blocked = pass.blocked.union(&pass.postponed).copied().collect();
-        let step =
-            shared.worker.call(move |state| state.read(|records| next_step(records, &blocked))).await?;
-        let Some(step) = step else {
+        let step = shared
+            .worker
+            .call(move |state| state.read_with(|engine, records| next(engine, records, &blocked)))
+            .await?;
+        let Some((step, token)) = step else {
             if pass.postponed.is_empty() {
                 if shared.has_unaddressed().await? {
                     pass.left = Some(ErrorCode::UnknownRecipient.into());
@@ -100,7 +104,7 @@ pub(crate) async fn flush(shared: &Arc<Shared>, deadline: Instant) -> Result<Opt
         // Taken out, so that a step that fails or is given up half way leaves no connection that may be dead.
         let open = match connection.take().filter(Connection::is_open) {
             Some(open) => open,
-            None => Connection::open(shared.connector.as_ref(), &shared.org).await?.0,
+            None => shared.connect().await?.0,
         };
         // Once in each go, before the first step of any kind.
         let Some(stop) = &stopped else {
@@ -114,10 +118,21 @@ pub(crate) async fn flush(shared: &Arc<Shared>, deadline: Instant) -> Result<Opt
                 pass.left = Some(why.clone());
             }
             (Step::Seal { item, device_id }, None) => pass.seal(item, device_id).await?,
-            (step, _) => pass.take(&open, step).await?,
+            (step, _) => pass.take(&open, step, &token).await?,
         }
         *connection = Some(open);
     }
+}
+
+/// Returns the next thing to do, and the token that it needs at the relay.
+fn next(
+    engine: &Engine,
+    records: &dyn Records,
+    blocked: &BTreeSet<[u8; 16]>,
+) -> Result<Option<(Step, Vec<u8>)>, EngineError> {
+    let Some(step) = next_step(records, blocked)? else { return Ok(None) };
+    let token = engine.step_token(records, &step)?;
+    Ok(Some((step, token)))
 }
 
 /// Removes spooled files that no message needs. What fails is tried again by the next process.
@@ -151,35 +166,49 @@ struct Pass<'a> {
     /// Files that have had their turn; the next one comes after everything else had its own.
     postponed: BTreeSet<[u8; 16]>,
     left: Option<Error>,
+    /// The directory was synchronised for a new token, and nothing was sent with one since.
+    renewed: bool,
 }
 
 impl Pass<'_> {
     /// Does one step. A refusal that may pass blocks the step's device for a while; one that will not ends
     /// the message; an error of the connection or the store ends the go.
-    async fn take(&mut self, connection: &Connection, step: Step) -> Result<(), Error> {
+    async fn take(&mut self, connection: &Connection, step: Step, token: &[u8]) -> Result<(), Error> {
         let item = step.item();
         let target = target(&step);
         let result = match step {
-            Step::Claim { device_id, .. } => self.claim(connection, item, device_id).await,
-            Step::Deliver { deliver, .. } => self.deliver(connection, item, deliver).await,
-            Step::Upload { blob_id, .. } => self.upload(connection, item, &blob_id).await,
+            Step::Claim { device_id, .. } => self.claim(connection, item, (device_id, token)).await,
+            Step::Deliver { deliver, .. } => {
+                self.deliver(connection, item, Deliver { token: token.to_vec(), ..deliver }).await
+            }
+            Step::Upload { blob_id, .. } => self.upload(connection, item, (&blob_id, token)).await,
             _ => Ok(()),
         };
         match result {
             Ok(()) => {
                 self.shared.holds.release(&target);
+                self.renewed = false;
                 Ok(())
             }
+            Err(error) if error.code() == ErrorCode::TokenRefused && !self.renewed => self.renew().await,
             Err(error) if is_temporary(error.code()) => self.block(target, item, error).await,
             Err(error) if is_final(error.code()) => {
                 tracing::warn!(code = error.code().name(), "a message cannot be sent");
-                self.left = Some(ErrorCode::SendFailed.into());
+                self.left = Some(Error::with(ErrorCode::SendFailed, REFUSED));
                 self.handle(move || Input::Failed { item }).await?;
                 sweep(self.shared).await;
                 Ok(())
             }
             Err(error) => Err(error),
         }
+    }
+
+    /// Synchronises the directory, which brings the newest directory key and with it other tokens: the same step comes
+    /// again with its own, sealed as it was (R-ENGINE-54).
+    async fn renew(&mut self) -> Result<(), Error> {
+        tracing::info!(code = ErrorCode::TokenRefused.name(), "the directory may have changed");
+        self.renewed = true;
+        Mailbox::open(self.shared).await?.sync_directory(self.shared).await
     }
 
     /// Leaves a device or file alone for a while; what has waited for it in vain for too long ends.
@@ -204,8 +233,13 @@ impl Pass<'_> {
         }
     }
 
-    async fn claim(&mut self, connection: &Connection, item: u64, device: [u8; 16]) -> Result<(), Error> {
-        let claim = ClaimPrekeys { device_id: device.to_vec(), token: Vec::new() };
+    async fn claim(
+        &mut self,
+        connection: &Connection,
+        item: u64,
+        (device, token): ([u8; 16], &[u8]),
+    ) -> Result<(), Error> {
+        let claim = ClaimPrekeys { device_id: device.to_vec(), token: token.to_vec() };
         let bundle = match connection.request(client_frame::Body::ClaimPrekeys(claim)).await {
             Ok(relay_frame::Body::Bundle(bundle)) => bundle,
             Ok(_) => return Err(ErrorCode::RelayProtocol.into()),
@@ -233,12 +267,7 @@ impl Pass<'_> {
         Ok(())
     }
 
-    async fn deliver(
-        &mut self,
-        connection: &Connection,
-        item: u64,
-        deliver: chancery_wire::proto::Deliver,
-    ) -> Result<(), Error> {
+    async fn deliver(&mut self, connection: &Connection, item: u64, deliver: Deliver) -> Result<(), Error> {
         match connection.done(client_frame::Body::Deliver(deliver)).await {
             Err(error) if error.code() == ErrorCode::RelayNotFound => {
                 Err(ErrorCode::RecipientNotReady.into())
@@ -248,10 +277,15 @@ impl Pass<'_> {
         }
     }
 
-    async fn upload(&mut self, connection: &Connection, item: u64, blob_id: &[u8; 16]) -> Result<(), Error> {
+    async fn upload(
+        &mut self,
+        connection: &Connection,
+        item: u64,
+        (blob_id, token): (&[u8; 16], &[u8]),
+    ) -> Result<(), Error> {
         let (home, progress) = (&self.shared.home, self.shared.progress.as_ref());
         let pause = clock::deadline(UPLOAD_TURN);
-        if !attachment::upload(home, connection, blob_id, progress, pause).await? {
+        if !attachment::upload(home, connection, (blob_id, token), progress, pause).await? {
             self.postponed.insert(*blob_id);
             return Ok(());
         }
@@ -287,14 +321,18 @@ const fn is_temporary(code: ErrorCode) -> bool {
             | ErrorCode::RateLimited
             | ErrorCode::RelayConflict
             | ErrorCode::RelayUnavailable
+            | ErrorCode::TokenRefused
             | ErrorCode::FileUnreadable
     )
 }
 
 /// Whether what keeps an item waiting lies with its device or file, and not with a relay that is busy, full or
-/// failing: only that says after 30 days that there is no hope (R-ENGINE-13).
+/// failing, or with a token that this device has yet to get: only that says after 30 days that there is no hope (R-ENGINE-13).
 const fn is_of_target(code: ErrorCode) -> bool {
-    !matches!(code, ErrorCode::RelayFull | ErrorCode::RateLimited | ErrorCode::RelayUnavailable)
+    !matches!(
+        code,
+        ErrorCode::RelayFull | ErrorCode::RateLimited | ErrorCode::RelayUnavailable | ErrorCode::TokenRefused
+    )
 }
 
 const fn is_final(code: ErrorCode) -> bool {

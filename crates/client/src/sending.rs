@@ -19,6 +19,10 @@ use crate::{attachment, clock, outbox};
 /// How often a sender looks whether another process has sent its message.
 const SENT_POLL: Duration = Duration::from_millis(200);
 
+/// Why a message has failed, for [`ErrorCode::SendFailed`].
+pub(crate) const REFUSED: &str = "the relay refuses it";
+const HAS_LEFT: &str = "the recipient has left the organisation";
+
 /// What became of a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -85,7 +89,7 @@ impl Client {
             return Err(error.clone());
         }
         match self.message_state(id).await {
-            Ok(MessageState::Failed) => Err(ErrorCode::SendFailed.into()),
+            Ok(MessageState::Failed) => Err(Error::with(ErrorCode::SendFailed, self.why_failed(id).await)),
             Ok(MessageState::Queued) => {
                 self.shared().wake.notify_one();
                 Ok(Sent { id, state: MessageState::Queued, waiting })
@@ -93,6 +97,16 @@ impl Client {
             Ok(state) => Ok(Sent { id, state, waiting: None }),
             Err(error) => Ok(Sent { id, state: MessageState::Queued, waiting: Some(error) }),
         }
+    }
+
+    /// Says why a message of one's own has failed (R-ENGINE-35).
+    async fn why_failed(&self, id: [u8; 16]) -> &'static str {
+        let stored = self.stored(id).await.ok().flatten();
+        let Some(to) = stored.and_then(|record| MemberId::from_bytes(&record.conversation)) else {
+            return REFUSED;
+        };
+        let has_left = move |state: &mut State| state.read(|records| chancery_engine::has_left(records, &to));
+        if self.shared().worker.call(has_left).await.unwrap_or(false) { HAS_LEFT } else { REFUSED }
     }
 
     /// Waits until nothing of a message is left to send, be it by another process that empties the outbox at the

@@ -31,7 +31,7 @@ impl State {
         Ok((store.as_mut().ok_or(ErrorCode::Revoked)?, engine))
     }
 
-    /// Reads what is shown to a person, unless policy locks it (R-ENGINE-36), or the organisation has ended this device and
+    /// Reads what is shown to a person, unless policy locks it (R-ENGINE-36, R-ENGINE-68), or the organisation has ended this device and
     /// another process was stopped before it could destroy the store (R-ENGINE-37).
     pub(crate) fn read_shown<T>(
         &mut self,
@@ -40,6 +40,12 @@ impl State {
         if self.read(is_revoked)? {
             self.destroy()?;
             return Err(ErrorCode::Revoked.into());
+        }
+        if self.read(|records| chancery_engine::is_time_due(records, clock::now()))?
+            && let Err(error) = self.handle(Input::TimePasses)
+        {
+            // A full disk is no reason to show nothing.
+            tracing::debug!(code = error.code().name(), "how much time has passed was not noted");
         }
         self.read(|records| {
             chancery_engine::check_unlocked(records, clock::now())?;

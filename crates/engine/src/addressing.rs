@@ -99,7 +99,7 @@ pub(crate) fn address_all(
 pub(crate) fn end_for_ended(device: &Device, records: &mut Overlay<'_>) -> Result<(), EngineError> {
     for (number, waiting) in all(records)? {
         let Some(member) = resolve(records, &waiting.to)? else { continue };
-        if !log::is_ended(records, &member.member_id)? {
+        if !log::has_left(records, &member.member_id)? {
             continue;
         }
         let draft = Draft {

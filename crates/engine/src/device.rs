@@ -1,4 +1,5 @@
-//! Who this device is: loaded once, since nothing but enrolment changes it. The directory keys, which change, are apart.
+//! Who this device is: loaded once, since nothing but enrolment changes it, but for where the relay is (R-ENGINE-69). The directory
+//! keys, which change, are apart.
 
 use alloc::string::String;
 
@@ -148,7 +149,7 @@ impl Device {
         &self.organisation_name
     }
 
-    /// Returns the relay's address.
+    /// Returns the relay's address, as it was when the store was opened; [`crate::relay_places`] knows the newest.
     #[must_use]
     pub fn relay_url(&self) -> &str {
         &self.relay_url

@@ -95,6 +95,19 @@ pub(crate) fn counts(records: &dyn Records, member_id: &MemberId) -> Result<bool
     Ok(known.is_some_and(|entry| !entry.commitment.is_empty() && entry.commitment == committed))
 }
 
+/// Whether anything but a checkpoint may be sealed for a device of a member: the entry that counts names it, it was not known
+/// as another's, and the log vouches for it (R-ENGINE-32).
+pub(crate) fn is_recipient(
+    records: &dyn Records,
+    (member_id, device): (&MemberId, &DeviceId),
+) -> Result<bool, EngineError> {
+    let named = member(records, member_id)?.is_some_and(|entry| entry.device_ids.contains(device));
+    Ok(named
+        && counts(records, member_id)?
+        && peers::may_be_of(records, device, member_id)?
+        && log::vouches_for(records, (member_id, device))?)
+}
+
 /// Whether the log commits to another entry of a member than the one that is known: their devices may be others by now, and
 /// [`crate::Input::Send`] is refused until the directory was synchronised.
 ///
@@ -102,7 +115,7 @@ pub(crate) fn counts(records: &dyn Records, member_id: &MemberId) -> Result<bool
 ///
 /// [`EngineError`] if the store is not readable.
 pub fn is_outdated(records: &dyn Records, member_id: &MemberId) -> Result<bool, EngineError> {
-    let is_known = member(records, member_id)?.is_some() && !log::is_ended(records, member_id)?;
+    let is_known = member(records, member_id)?.is_some() && !log::has_left(records, member_id)?;
     Ok(is_known && !counts(records, member_id)?)
 }
 

@@ -126,6 +126,11 @@ pub(crate) fn record(keys: &DirectoryKeys, unread: Option<(u64, u64)>) -> Direct
     }
 }
 
+/// Returns the keys that this device has now.
+pub(crate) fn newest(records: &dyn Records) -> Result<DirectoryKeys, EngineError> {
+    read(records).map(|(keys, _)| keys)
+}
+
 fn read(records: &dyn Records) -> Result<(DirectoryKeys, Option<(u64, u64)>), EngineError> {
     let record: DirectoryKeysRecord =
         load(records, &key(DIRECTORY_KEYS, &[]))?.ok_or(EngineError::DamagedRecord)?;

@@ -43,6 +43,10 @@ pub enum Input<'a> {
     },
     /// Everything that waited in the mailbox was read: what the log has ended goes for good.
     CaughtUp,
+    /// The relay was reached at a place that [`crate::relay_places`] has named.
+    RelayReached(&'a crate::relays::RelayPlace),
+    /// Nothing has happened; how much time has passed is noted, as with every input: [`crate::is_time_due`].
+    TimePasses,
     /// A bundle arrived for an outbox item that waits for a session.
     Bundle {
         /// The outbox item.
@@ -237,14 +241,14 @@ pub enum Notice {
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum Step {
-    /// Upload a blob from the spool, then say [`Input::Done`].
+    /// Upload a blob from the spool, with its token, then say [`Input::Done`].
     Upload {
         /// The outbox item.
         item: u64,
         /// The blob's name.
         blob_id: [u8; 16],
     },
-    /// Claim a bundle for this device, then say [`Input::Bundle`].
+    /// Claim a bundle for this device, with its token, then say [`Input::Bundle`].
     Claim {
         /// The outbox item.
         item: u64,
@@ -262,7 +266,7 @@ pub enum Step {
     Deliver {
         /// The outbox item.
         item: u64,
-        /// The frame to send over an anonymous connection.
+        /// The frame to send over an anonymous connection, without its token ([`crate::Engine::step_token`]).
         deliver: proto::Deliver,
     },
 }

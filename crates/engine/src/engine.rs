@@ -13,7 +13,9 @@ use crate::effect::{Input, Outcome};
 use crate::ending::End;
 use crate::error::EngineError;
 use crate::log::{self, Known};
-use crate::{addressing, devices, directory, ending, files, messages, prekeys, receiving, sending, upkeep};
+use crate::{
+    addressing, devices, directory, ending, files, messages, prekeys, receiving, relays, sending, upkeep,
+};
 
 /// The state machine of one device. It holds only who the device is; everything else is read from the
 /// records in each call, so that several processes may share one store. (The organisation is kept in memory, see
@@ -110,7 +112,10 @@ impl Engine {
         let known = self.known(records)?;
         let me = &Acting { device, known: &known };
         let mut effects = alloc::vec::Vec::new();
+        log::note_time(view, now)?;
         match input {
+            Input::TimePasses => {}
+            Input::RelayReached(place) => relays::reached(me, view, place)?,
             Input::Send(draft) => {
                 sending::send(device, view, (&draft, now), now, rng)?;
                 effects = upkeep::warn(view, now)?;
@@ -118,6 +123,7 @@ impl Engine {
             Input::SendLater(letter) => addressing::keep(device, view, letter, now, rng)?,
             Input::Address => addressing::address_all(device, view, now, rng)?,
             Input::Received { sequence, envelope } => {
+                log::overdue(device, view, now)?;
                 effects = receiving::receive(me, view, (sequence, envelope), now, rng)?;
             }
             Input::Directory(page) => effects = directory::take_page(me, view, page)?,
@@ -136,6 +142,7 @@ impl Engine {
             Input::DeviceLinkMade(link) => devices::remember(view, link, now)?,
             Input::DeviceLinkUsed { link_id } => devices::forget(view, &link_id, now)?,
             Input::Upkeep => {
+                log::overdue(device, view, now)?;
                 effects = prekeys::upkeep(device, view, now, rng)?;
                 effects.extend(upkeep::warn(view, now)?);
             }

@@ -35,7 +35,8 @@ pub enum EngineError {
     /// Nothing may be sealed while the log is in this state; synchronise it, or see what the state says.
     #[error("nothing is sealed: {0}")]
     Log(LogState),
-    /// The log does not vouch for the recipient's device, or not any more; nothing is sealed for it.
+    /// The log does not vouch for the recipient's device, or the entry that the log commits to does not name it, or is not here
+    /// yet; nothing is sealed for it. Synchronise log and directory, and try again.
     #[error("the log does not vouch for the recipient")]
     NotVouched,
     /// The organisation's policy locks what is stored until the log was heard of again; connect to the relay.

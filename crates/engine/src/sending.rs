@@ -119,15 +119,13 @@ fn recipients(
         // Only whom both the entry that counts and the log name (R-ENGINE-32).
         if !directory::counts(records, &member_id)? {
             // One's own other devices must not miss it either (R-CONTENT-8).
-            if !log::is_ended(records, &member_id)? {
+            if !log::has_left(records, &member_id)? {
                 return Err(EngineError::OutdatedRecipient);
             }
             continue;
         }
         for id in member.device_ids {
-            let is_usable =
-                peers::may_be_of(records, &id, &member_id)? && log::vouches_for(records, (&member_id, &id))?;
-            if id != device.device_id() && is_usable {
+            if id != device.device_id() && directory::is_recipient(records, (&member_id, &id))? {
                 recipients.push((id, member_id == own));
             }
         }
@@ -169,20 +167,23 @@ pub(crate) fn seal_or_wait(
     Ok(outbox_item::Step::Unsealed(encode(content)))
 }
 
-/// Whether a content may be sealed for a device: what the log is now, and whether it vouches for the device (R-ENGINE-32).
+/// Whether a content may be sealed for a device: what the log is now, and whether the device may be written to (R-ENGINE-32).
 ///
-/// Checkpoints go to it whatever the log is, so that the other side gets the proof of what is wrong.
+/// Checkpoints go to it whatever the log is, and whatever entry is missing here, so that the other side gets the proof of what
+/// is wrong.
 fn may_seal(
     records: &dyn Records,
     recipient: (&MemberId, &DeviceId),
     content: &Content,
     now: Timestamp,
 ) -> Result<bool, EngineError> {
-    Ok((is_note(content) || log::state_now(records, now)?.allows_sealing())
-        && log::vouches_for(records, recipient)?)
+    if is_note(content) {
+        return log::vouches_for(records, recipient);
+    }
+    Ok(log::state_now(records, now)?.allows_sealing() && directory::is_recipient(records, recipient)?)
 }
 
-const fn is_note(content: &Content) -> bool {
+pub(crate) const fn is_note(content: &Content) -> bool {
     matches!(content.body, Some(Body::LogNote(_)))
 }
 
@@ -279,8 +280,8 @@ fn deliver(item: u64, mailbox: Vec<u8>, sealed: SealedStep) -> Step {
     Step::Deliver { item, deliver: Deliver { mailbox, delivery_id, token: Vec::new(), envelope } }
 }
 
-/// Returns the delivery of what is no message and was sealed for a device though an earlier item waits to be sealed: a note
-/// overtakes that (R-ENGINE-33).
+/// Returns the delivery of a note that was sealed for a device though an earlier item waits to be sealed: it overtakes that
+/// (R-ENGINE-33), and nothing else does, such as what was sealed before an earlier item was taken back.
 fn note_behind(
     records: &dyn Records,
     waiting: u64,
@@ -291,9 +292,8 @@ fn note_behind(
     }
     for item in outbox().numbers(records)?.filter(|item| *item > waiting) {
         let Some(stored) = outbox_item(records, item)? else { continue };
-        let may_be_note = stored.message_id.is_empty() && stored.healing_since == 0;
         if let Some(outbox_item::Step::Sealed(sealed)) = stored.step
-            && may_be_note
+            && stored.note
             && stored.device_id == recipient.as_bytes()
         {
             return Ok(Some(deliver(item, stored.device_id, sealed)));
@@ -400,6 +400,9 @@ pub(crate) fn take_bundle(
         let unlogged = Notice::UnloggedCredential { device: recipient, member };
         return Ok([Effect::Notify(unlogged), Effect::Notify(Notice::BundleRejected)].into());
     }
+    if !directory::is_recipient(records, (&member, &recipient))? {
+        return Err(EngineError::NotVouched);
+    }
     if bundle.is_recorded() && peers::peer(records, &recipient)?.guessing && stored.healing_since != 0 {
         put_off(records, (item, &stored), &recipient, now)?;
         return Ok(Vec::new());
@@ -496,4 +499,38 @@ pub(crate) fn no_longer_waits(
     }
     peers::save_peer(records, recipient, &peer);
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::collections::BTreeMap;
+    use alloc::vec;
+
+    use chancery_wire::records::RecordKey;
+
+    use super::*;
+
+    #[test]
+    fn a_note_overtakes_what_waits_to_be_sealed_and_nothing_else_does_r_engine_3_r_engine_33() {
+        let disk: BTreeMap<RecordKey, Vec<u8>> = BTreeMap::new();
+        let mut records = Overlay::new(&disk);
+        let (device, other) = ([7; 16], [8; 16]);
+        let unsealed = outbox_item::Step::Unsealed(vec![1]);
+        let sealed = outbox_item::Step::Sealed(SealedStep { envelope: vec![2], ..SealedStep::default() });
+        let item = |device: [u8; 16], step: &outbox_item::Step, note| OutboxItem {
+            device_id: device.to_vec(),
+            step: Some(step.clone()),
+            note,
+            ..OutboxItem::default()
+        };
+        // A message that was taken back, and behind it an acknowledgement that was sealed before.
+        push(&mut records, &item(device, &unsealed, false)).unwrap();
+        push(&mut records, &item(device, &sealed, false)).unwrap();
+        push(&mut records, &item(other, &sealed, true)).unwrap();
+        let next = next_step(&records, &BTreeSet::new()).unwrap();
+        assert!(matches!(&next, Some(Step::Claim { device_id, .. }) if *device_id == device), "{next:?}");
+        push(&mut records, &item(device, &sealed, true)).unwrap();
+        let next = next_step(&records, &BTreeSet::new()).unwrap();
+        assert!(matches!(&next, Some(Step::Deliver { item: 3, .. })), "{next:?}");
+    }
 }

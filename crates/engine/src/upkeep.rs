@@ -11,6 +11,7 @@ use chancery_wire::proto::{Content, NumbersRecord, OutboxItem};
 use chancery_wire::records::{Overlay, Records};
 
 use crate::answer::send_control;
+use crate::directory;
 use crate::effect::{Effect, Notice};
 use crate::error::EngineError;
 use crate::heal::{self, Cause, GAP_PATIENCE, GAP_SPREAD, HEAL_INTERVAL, MAX_ASKS, has_come, is_over};
@@ -304,6 +305,9 @@ fn refresh(
         return Ok(());
     }
     let member = peers::peer_member(records, device)?;
+    if !directory::is_recipient(records, (&member, device))? {
+        return Ok(());
+    }
     let item = OutboxItem {
         conversation: member.as_bytes().to_vec(),
         device_id: device.as_bytes().to_vec(),

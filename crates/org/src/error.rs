@@ -39,6 +39,13 @@ pub enum OrgError {
     /// The device is none of this member's; look at the list.
     #[error("device is none of this member's")]
     UnknownDevice,
+    /// Another statement is the next, or none waits; look at the queue.
+    #[error("only the statement that is next can be dropped")]
+    NotNext,
+    /// The organisation's document has what the statement says, and cannot be without it: the root, the desk, its issuer. Find out
+    /// why the log refuses it.
+    #[error("the organisation's document names what the statement says")]
+    NotDroppable,
     /// The store holds no organisation; commit what [`crate::found()`] returned first.
     #[error("the store holds no organisation")]
     NotFounded,

@@ -49,9 +49,11 @@ mod channel;
 mod desk;
 mod device_link;
 mod devices;
+mod dropping;
 mod enrolment;
 mod error;
 mod found;
+mod kept_log;
 mod keys;
 mod link;
 mod log_view;
@@ -74,7 +76,8 @@ mod tests;
 pub use answer::{Answered, CREDENTIAL_VALIDITY};
 pub use audit::{Act, ActFault, MAX_ACT_TEXT, RecordedAct};
 pub use ceremony::{
-    Ceremony, IssuerInfo, Unfinished, capability_names, finished, former_desk, parse_capabilities, unfinished,
+    Ceremony, IssuerInfo, Unfinished, capability_names, finished, former_desk, parse_capabilities,
+    sole_capabilities, unfinished,
 };
 pub use channel::{ANSWER_KIND, ANSWER_LEN, ORDER_KIND, ORDER_LEN, REQUEST_KIND, REQUEST_LEN};
 pub use desk::{
@@ -85,6 +88,7 @@ pub use devices::{CarriedOut, Reply};
 pub use enrolment::{EnrolError, Enrolment, PendingEnrolment, request, request_by_link};
 pub use error::{AdminError, OrgError};
 pub use found::{CLOCK_TOLERANCE, ISSUER_VALIDITY, NewOrganisation, found};
+pub use kept_log::KeptLog;
 pub use keys::{AdminKeys, DeskKeys, IssuerKey, RelayPlace, Root};
 pub use link::{InvitationLink, LINK_PREFIX, Link, LinkError, MAX_LINK_LEN};
 pub use log_view::LogView;

@@ -20,6 +20,7 @@ use crate::{AdminKeys, Desk, OrgError, queue};
 
 const OFFBOARDINGS: Table = Table(0x0225);
 const BY_HANDLE: Table = Table(0x0226);
+const DROPPED_ENDS: Table = Table(0x022e);
 
 /// What an offboarding would end, or has ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,6 +58,11 @@ pub enum OffboardingStep {
         /// When the desk heard of it.
         time: Timestamp,
     },
+    /// An administrator has dropped it; offboarding again signs it anew.
+    Dropped {
+        /// When.
+        time: Timestamp,
+    },
 }
 
 /// What an offboarding has cut, and what has yet to be.
@@ -76,12 +82,19 @@ pub struct OffboardingReport {
 }
 
 impl OffboardingReport {
-    /// Whether nothing waits for the relay any more. Whether a device has heard of it is another matter.
+    /// Whether the member's end is in the log, by which the relay lets none of their devices in.
     #[must_use]
-    pub fn is_complete(&self) -> bool {
-        self.revocation != OffboardingStep::Queued
-            && self.directory != OffboardingStep::Queued
-            && self.is_published
+    pub const fn is_cut(&self) -> bool {
+        // What the log refuses of this kind is the second end of a member.
+        matches!(self.revocation, OffboardingStep::Logged { .. } | OffboardingStep::Refused { .. })
+    }
+
+    /// Whether everything is done (R-ORG-62): nothing waits for the relay, and nothing was refused or dropped. Whether a
+    /// device has heard of it is another matter.
+    #[must_use]
+    pub const fn is_complete(&self) -> bool {
+        let is_listed = matches!(self.directory, OffboardingStep::Logged { .. } | OffboardingStep::NotNeeded);
+        self.is_cut() && is_listed && self.is_published
     }
 }
 
@@ -128,9 +141,7 @@ impl Desk {
         let mut batch = Batch::default();
         ceremony::check_may_sign(records, &self.organisation, (admin, Capabilities::OFFBOARD), now)?;
         if let (None, Some(last)) = (state::member_of_handle(records, handle)?, last_of(records, handle)?) {
-            if is_given_up(records, &last)? {
-                self.queue_end_of_member(admin, (records, &mut batch), &last, rng)?;
-            }
+            self.sign_anew(admin, (records, &mut batch), &last, (now, rng))?;
             return Ok(batch);
         }
         let plan = self.plan_offboarding(records, handle, now)?;
@@ -140,8 +151,47 @@ impl Desk {
         Ok(batch)
     }
 
+    /// Signs anew what of an offboarding was dropped, and an entry without devices whose commitment the log refused.
+    fn sign_anew(
+        &self,
+        admin: &AdminKeys,
+        (records, batch): (&dyn Records, &mut Batch),
+        member_id: &MemberId,
+        (now, rng): (Timestamp, &mut dyn CryptoRng),
+    ) -> Result<(), OrgError> {
+        let mut record = read(records, member_id.as_bytes())?.ok_or_else(damaged)?;
+        let before = record.clone();
+        if is_given_up(records, member_id)? {
+            record.revocation = None;
+            self.queue_end_of_member(admin, (records, batch), member_id, rng)?;
+        }
+        if record.directory.as_ref().is_some_and(|step| step.refused) {
+            record.directory = None;
+            self.renew_entry((records, batch), member_id, now, rng)?;
+        }
+        if record != before {
+            put(batch, member_id.as_bytes(), &record);
+        }
+        Ok(())
+    }
+
+    /// Signs a member's directory entry anew, as it is, and its commitment.
+    pub(crate) fn renew_entry(
+        &self,
+        (records, batch): (&dyn Records, &mut Batch),
+        member_id: &MemberId,
+        now: Timestamp,
+        rng: &mut dyn CryptoRng,
+    ) -> Result<(), OrgError> {
+        let key = state::settings(records)?.directory_key;
+        let mut member = state::member(records, member_id)?.ok_or_else(damaged)?;
+        let entry = self.make_entry(batch, &key, (member_id, &mut member), (now, rng))?;
+        state::add_pending(records, batch, core::slice::from_ref(&entry.entry_id))
+    }
+
     /// Ends a device of a member on an administrator's word: the statement for the log, the directory entry without it, and
-    /// the record of the act. For one that was removed before, the batch is empty.
+    /// the record of the act. For one that was removed before, the batch is empty, unless its end was dropped: then that is
+    /// signed anew.
     ///
     /// # Errors
     ///
@@ -159,8 +209,14 @@ impl Desk {
         let member = state::member(records, &member_id)?.ok_or_else(damaged)?;
         let is_it = |id: &Vec<u8>| id.as_slice() == device_id.as_bytes();
         if !member.device_ids.iter().any(is_it) {
-            let was = member.removed_ids.iter().any(is_it);
-            return if was { Ok(batch) } else { Err(OrgError::UnknownDevice) };
+            if !member.removed_ids.iter().any(is_it) {
+                return Err(OrgError::UnknownDevice);
+            }
+            if records.get(&dropped_end(device_id))?.is_some() {
+                batch.delete(dropped_end(device_id));
+                self.queue_end_of_device(records, &mut batch, (&member_id, device_id), rng)?;
+            }
+            return Ok(batch);
         }
         self.queue_end_of_device(records, &mut batch, (&member_id, device_id), rng)?;
         let settings = state::settings(records)?;
@@ -327,6 +383,11 @@ impl Desk {
     }
 }
 
+/// Names the note that a device's end was dropped: the log does not have it, and it does not wait.
+pub(crate) fn dropped_end(device_id: &DeviceId) -> RecordKey {
+    RecordKey::new(DROPPED_ENDS, *device_id.as_bytes())
+}
+
 /// Notes what the log said to a member's end.
 pub(crate) fn revoked(
     records: &dyn Records,
@@ -386,9 +447,10 @@ pub(crate) fn open_invitations(
 /// Whether the end of a member neither reached the log nor waits for it, because it was dropped.
 fn is_given_up(records: &dyn Records, member_id: &MemberId) -> Result<bool, OrgError> {
     let record = read(records, member_id.as_bytes())?.ok_or_else(damaged)?;
-    if record.revocation.is_some() {
-        return Ok(false);
+    if let Some(step) = record.revocation {
+        return Ok(step.dropped);
     }
+    // A desk of an earlier version noted nothing when it was dropped.
     for queued in Desk::queued_statements(records)? {
         if queued.kind == LeafKind::MemberRevoked {
             let body: proto::RevocationBody = queue::body(&queued.statement)?;
@@ -412,6 +474,7 @@ fn shown(step: Option<proto::DeskStep>) -> OffboardingStep {
     let time = Timestamp::from_millis(step.time);
     match step.entry.checked_sub(1) {
         Some(entry) => OffboardingStep::Logged { entry, time },
+        None if step.dropped => OffboardingStep::Dropped { time },
         None => OffboardingStep::Refused { time },
     }
 }

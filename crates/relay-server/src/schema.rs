@@ -3,12 +3,14 @@
 use std::time::Duration;
 
 use chancery_identity::OrgId;
+use chancery_relay::Totals;
 use rusqlite::{Connection, Transaction};
 
 use crate::ServerError;
+use crate::sqlite::number;
 
 /// The format of the database, in `PRAGMA user_version`.
-const FORMAT: i64 = 3;
+const FORMAT: i64 = 4;
 /// `PRAGMA application_id`: "ChRy".
 const APPLICATION: i64 = 0x4368_5279;
 /// How long a commit waits for somebody who looks at the database with another program.
@@ -68,6 +70,13 @@ CREATE TABLE log_note (
 ) STRICT;
 ";
 
+/// The key that delivery tokens are checked with: of one epoch, the newest (R-RELAY-56).
+const DELIVERY_KEY: &str = "
+CREATE TABLE delivery_key (
+    id INTEGER PRIMARY KEY CHECK (id = 1), epoch INTEGER NOT NULL, key BLOB NOT NULL
+) STRICT;
+";
+
 // Questions to the log, each served by an index; the terms are those of the indexes, character by character.
 pub(crate) const LOG_ABOUT: &str = "SELECT position FROM log
     WHERE substr(leaf, 2, 1) = ?1 AND substr(leaf, 11, 16) = ?2 ORDER BY position DESC LIMIT 1";
@@ -97,6 +106,7 @@ pub(crate) fn prepare(connection: &mut Connection, organisation: &OrgId) -> Resu
             transaction
                 .execute_batch(SCHEMA)
                 .and_then(|()| transaction.execute_batch(LOG))
+                .and_then(|()| transaction.execute_batch(DELIVERY_KEY))
                 .map_err(broken)?;
             let insert = "INSERT INTO organisation (id, org_id) VALUES (1, ?1)";
             transaction.execute(insert, [organisation.as_bytes()]).map_err(broken)?;
@@ -116,6 +126,9 @@ pub(crate) fn prepare(connection: &mut Connection, organisation: &OrgId) -> Resu
             if found < 3 {
                 from_second(&transaction).map_err(broken)?;
             }
+            if found < 4 {
+                from_third(&transaction).map_err(broken)?;
+            }
         }
         _ => return Err(ServerError::NewerFormat { found, supported: FORMAT }),
     }
@@ -131,6 +144,29 @@ fn from_first(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
 /// From format 2: the log. The relay record is an entry of it, and those from before name no log key.
 fn from_second(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
     transaction.execute_batch("DROP TABLE relay_record;")?;
-    transaction.execute_batch(LOG)?;
+    transaction.execute_batch(LOG)
+}
+
+/// From format 3: delivery tokens. The desk gives the key when it connects; until then what needs one is refused.
+fn from_third(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
+    transaction.execute_batch(DELIVERY_KEY)?;
     transaction.pragma_update(None, "user_version", FORMAT)
+}
+
+/// Counts everything, once; from then on the storage counts along.
+pub(crate) fn totals(connection: &Connection) -> rusqlite::Result<Totals> {
+    let sql = "SELECT (SELECT count(*) FROM mailboxes), (SELECT coalesce(sum(bytes), 0) FROM mailboxes),
+        (SELECT count(*) FROM deliveries), (SELECT count(*) FROM blobs), (SELECT coalesce(sum(length), 0) FROM blobs),
+        (SELECT count(*) FROM directory), (SELECT count(*) FROM blobs WHERE complete = 0)";
+    connection.query_row(sql, [], |row| {
+        Ok(Totals {
+            mailboxes: number(row, 0)?,
+            envelope_bytes: number(row, 1)?,
+            deliveries: number(row, 2)?,
+            blobs: number(row, 3)?,
+            blob_bytes: number(row, 4)?,
+            directory_entries: number(row, 5)?,
+            incomplete_blobs: number(row, 6)?,
+        })
+    })
 }

@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
+use chancery_crypto::secret::Secret;
+use chancery_identity::delivery::DeliveryKey;
 use chancery_identity::log::LeafKind;
 use chancery_identity::{DeviceId, MemberId, OrgId};
 use chancery_relay::{
@@ -14,7 +16,7 @@ use rusqlite::{Connection, ErrorCode, OptionalExtension as _, Params, Row, param
 
 use crate::ServerError;
 use crate::blob_files::BlobFiles;
-use crate::schema::{LOG_ABOUT, LOG_COMMITMENT, LOG_DEVICES, LOG_PAGE, prepare};
+use crate::schema::{LOG_ABOUT, LOG_COMMITMENT, LOG_DEVICES, LOG_PAGE, prepare, totals};
 
 /// An incomplete blob is made durable each time it has grown by this much: 8 MiB. What a crash can take.
 const SYNC_EVERY: u64 = 8 << 20;
@@ -473,6 +475,17 @@ impl Storage for SqliteStorage {
         self.row(sql, [integer(after)], directory_row)
     }
 
+    fn delivery_key(&self) -> Result<Option<DeliveryKey>, StorageError> {
+        self.row("SELECT epoch, key FROM delivery_key", [], |row| {
+            Ok(DeliveryKey::new(number(row, 0)?, Secret::from_bytes(row.get(1)?)))
+        })
+    }
+
+    fn put_delivery_key(&mut self, key: &DeliveryKey) -> Result<(), StorageError> {
+        let sql = "INSERT OR REPLACE INTO delivery_key (id, epoch, key) VALUES (1, ?1, ?2)";
+        self.change(sql, params![integer(key.epoch()), key.secret().expose()]).map(drop)
+    }
+
     fn log_append(&mut self, index: u64, entry: &LogEntry) -> Result<(), StorageError> {
         let sql = "INSERT INTO log (position, leaf, content, nodes) VALUES (?1, ?2, ?3, ?4)";
         self.change(sql, params![integer(index), entry.leaf, entry.content, entry.nodes]).map(drop)
@@ -534,24 +547,6 @@ impl Storage for SqliteStorage {
     }
 }
 
-/// Counts everything, once; from then on the storage counts along.
-fn totals(connection: &Connection) -> rusqlite::Result<Totals> {
-    let sql = "SELECT (SELECT count(*) FROM mailboxes), (SELECT coalesce(sum(bytes), 0) FROM mailboxes),
-        (SELECT count(*) FROM deliveries), (SELECT count(*) FROM blobs), (SELECT coalesce(sum(length), 0) FROM blobs),
-        (SELECT count(*) FROM directory), (SELECT count(*) FROM blobs WHERE complete = 0)";
-    connection.query_row(sql, [], |row| {
-        Ok(Totals {
-            mailboxes: number(row, 0)?,
-            envelope_bytes: number(row, 1)?,
-            deliveries: number(row, 2)?,
-            blobs: number(row, 3)?,
-            blob_bytes: number(row, 4)?,
-            directory_entries: number(row, 5)?,
-            incomplete_blobs: number(row, 6)?,
-        })
-    })
-}
-
 fn directory_row(row: &Row<'_>) -> rusqlite::Result<DirectoryRow> {
     Ok(DirectoryRow {
         entry_id: EntryId::new(row.get(0)?),
@@ -566,7 +561,7 @@ fn log_entry(row: &Row<'_>) -> rusqlite::Result<LogEntry> {
 }
 
 /// Reads a number that was written by [`integer`].
-fn number(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
+pub(crate) fn number(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
     row.get(column).map(i64::unsigned_abs)
 }
 

@@ -2,6 +2,8 @@
 
 use alloc::vec::Vec;
 
+use chancery_crypto::secret::Secret;
+use chancery_identity::delivery::DeliveryKey;
 use chancery_identity::log::{Leaf, LeafKind};
 use chancery_identity::{DeviceId, MemberId};
 use chancery_wire::Timestamp;
@@ -40,6 +42,7 @@ pub fn check(storage: &mut dyn Storage) -> Result<(), Failure> {
     prekeys(storage)?;
     blobs(storage)?;
     directory(storage)?;
+    delivery_key(storage)?;
     log(storage)?;
     expiry(storage)
 }
@@ -233,6 +236,26 @@ fn directory(storage: &mut dyn Storage) -> Result<(), Failure> {
         "changes come in the order they were made",
     )?;
     law(storage.directory_entry(&a)?.is_some_and(|row| row.version == 5), "an entry is found by name")
+}
+
+fn delivery_key(storage: &mut dyn Storage) -> Result<(), Failure> {
+    let key = |epoch, byte| DeliveryKey::new(epoch, Secret::from_bytes([byte; 32]));
+    let held = |storage: &dyn Storage| -> Result<_, Failure> {
+        Ok(storage.delivery_key()?.map(|key| (key.epoch(), *key.secret().expose())))
+    };
+    law(held(storage)?.is_none(), "an empty storage has no delivery key")?;
+    storage.begin()?;
+    storage.put_delivery_key(&key(7, 1))?;
+    storage.commit()?;
+    law(held(storage)? == Some((7, [1; 32])), "a delivery key comes back as it was")?;
+    storage.begin()?;
+    storage.put_delivery_key(&key(8, 2))?;
+    storage.rollback();
+    law(held(storage)? == Some((7, [1; 32])), "a rollback brings the delivery key before back")?;
+    storage.begin()?;
+    storage.put_delivery_key(&key(9, 3))?;
+    storage.commit()?;
+    law(held(storage)? == Some((9, [3; 32])), "the newest delivery key takes the place of the one before")
 }
 
 fn log(storage: &mut dyn Storage) -> Result<(), Failure> {

@@ -28,6 +28,8 @@ pub(crate) enum Stage {
     Anonymous,
     /// Reads a mailbox.
     Mailbox(Reader),
+    /// Belongs to a device that the entry `index` of the log has ended; may read the log up to that entry (R-RELAY-67).
+    Ended { index: u64, since: Timestamp },
 }
 
 #[derive(Debug, Clone)]

@@ -39,6 +39,7 @@ extern crate alloc;
 mod blobs;
 pub mod conformance;
 mod connection;
+mod delivery;
 mod documents;
 pub mod limits;
 mod log;

@@ -32,7 +32,10 @@ pub const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(600);
 /// Least time between two tellings of everybody that the log has grown by entries whose content is not shown: 1 s.
 /// Ten thousand people who are enrolled one after another would otherwise have every device sync as often.
 pub const GROWN_INTERVAL: Duration = Duration::from_secs(1);
-/// Most bytes of a delivery token: 64. Tokens are not issued yet; the field has its bound already.
+/// How long a device that was ended has, from the answer to its login on, to read how that came about: 30 s, some hundred
+/// pages of the log. What it took over stays with it, so that the next login goes on from there (R-RELAY-67).
+pub const ENDED_WITHIN: Duration = Duration::from_secs(30);
+/// Most bytes in the field of a delivery token: 64. A token has 16; later ones may be longer.
 pub const MAX_TOKEN: usize = 64;
 /// Ends are rounded up to the hour, so that they do not tell when something was stored (R-RELAY-19).
 pub const EXPIRY_STEP: Duration = Duration::from_secs(3_600);

@@ -10,16 +10,21 @@ use crate::step::{Step, at_most};
 use crate::storage::{DeliveryId, MAX_NUMBER, Mailbox, MailboxId, StorageError};
 
 impl Step<'_> {
-    /// R-RELAY-13. The desk's mailbox exists from the start and is rationed (R-RELAY-23).
+    /// R-RELAY-13. The desk's mailbox exists from the start and is rationed (R-RELAY-23). It needs no token, and neither
+    /// does a reply mailbox; whether there is any other, the refusal of a token does not tell (R-RELAY-58).
     pub(crate) fn deliver(&mut self, deliver: &proto::Deliver) -> Answer {
         let (mailbox, delivery) = names(&deliver.mailbox, &deliver.delivery_id)?;
         at_most(deliver.token.len(), MAX_TOKEN)?;
         envelope_fits(&deliver.envelope)?;
+        let is_desk = self.relay.organisation().desk().is_some_and(|desk| mailbox == desk.device_id().into());
+        let held = self.storage.mailbox(&mailbox)?;
+        let is_reply_mailbox = held.is_some_and(|held| held.expires.is_some());
+        if !is_desk && !is_reply_mailbox {
+            self.needs_token(mailbox.as_bytes(), &deliver.token)?;
+        }
         if self.storage.has_delivery(&mailbox, &delivery)? {
             return done();
         }
-        let is_desk = self.relay.organisation().desk().is_some_and(|desk| mailbox == desk.device_id().into());
-        let held = self.storage.mailbox(&mailbox)?;
         if held.map_or(!is_desk, |held| held.removed) {
             return Err(RefusalCode::NotFound.into());
         }

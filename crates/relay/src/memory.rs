@@ -2,9 +2,12 @@
 
 use alloc::collections::BTreeMap;
 use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::ops::RangeBounds;
 
+use chancery_crypto::secret::Secret;
+use chancery_identity::delivery::DeliveryKey;
 use chancery_identity::log::{Leaf, LeafKind};
 use chancery_identity::{DeviceId, MemberId};
 use chancery_wire::Timestamp;
@@ -27,6 +30,7 @@ pub struct MemoryStorage {
     directory: Table<EntryId, DirectoryRow>,
     log: Table<u64, LogEntry>,
     note: Table<(), String>,
+    delivery_key: Table<(), Arc<DeliveryKey>>,
     failing_commits: u32,
     failure: Option<StorageError>,
 }
@@ -42,6 +46,11 @@ impl MemoryStorage {
     pub fn fail_commits(&mut self, count: u32, error: StorageError) {
         self.failing_commits = count;
         self.failure = Some(error);
+    }
+
+    /// Forgets the delivery key, as a relay of an earlier version has none.
+    pub fn forget_delivery_key(&mut self) {
+        self.delivery_key = Table::default();
     }
 
     /// Returns the envelopes that a mailbox holds, oldest first, for a test to look at.
@@ -64,6 +73,7 @@ impl MemoryStorage {
         self.directory.end(end);
         self.log.end(end);
         self.note.end(end);
+        self.delivery_key.end(end);
     }
 
     fn leaves(&self, kind: LeafKind) -> impl Iterator<Item = (u64, Leaf)> {
@@ -315,6 +325,15 @@ impl Storage for MemoryStorage {
         Ok(of_member.map(|(_, leaf)| leaf.device()).collect())
     }
 
+    fn delivery_key(&self) -> Result<Option<DeliveryKey>, StorageError> {
+        Ok(self.delivery_key.get(&()).map(|held| copy(held)))
+    }
+
+    fn put_delivery_key(&mut self, key: &DeliveryKey) -> Result<(), StorageError> {
+        self.delivery_key.put((), Arc::new(copy(key)));
+        Ok(())
+    }
+
     fn note(&self) -> Result<Option<String>, StorageError> {
         Ok(self.note.get(&()).cloned())
     }
@@ -406,6 +425,10 @@ impl<K: Ord + Copy, V> Table<K, V> {
             }
         }
     }
+}
+
+fn copy(key: &DeliveryKey) -> DeliveryKey {
+    DeliveryKey::new(key.epoch(), Secret::init_with(|own| own.copy_from_slice(key.secret().expose())))
 }
 
 fn sum(numbers: impl Iterator<Item = u64>) -> u64 {

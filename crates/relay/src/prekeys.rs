@@ -60,6 +60,7 @@ impl Step<'_> {
     pub(crate) fn claim_prekeys(&mut self, claim: &proto::ClaimPrekeys) -> Answer {
         let device = DeviceId::from_bytes(&claim.device_id).ok_or(RefusalCode::BadRequest)?;
         at_most(claim.token.len(), MAX_TOKEN)?;
+        self.needs_token(device.as_bytes(), &claim.token)?;
         let batch = self.storage.prekey_batch(&device)?.ok_or(RefusalCode::NotFound)?;
         if batch.expires <= self.now {
             return Err(RefusalCode::NotFound.into());

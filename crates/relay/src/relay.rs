@@ -123,7 +123,7 @@ impl Relay {
         let mut log = Log::replay(&organisation, storage)?;
         if let Some(note) = storage.note()? {
             let checkpoint = Checkpoint::verify(&note, &organisation.id(), log_key.verifying_key());
-            log.resume(checkpoint.map_err(StartError::Log)?)?;
+            log.resume(checkpoint.map_err(StartError::Log)?, now)?;
         }
         let mut relay = Self {
             log,

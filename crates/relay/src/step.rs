@@ -10,7 +10,7 @@ use proto::client_frame::Body as Request;
 use proto::relay_frame::Body;
 
 use crate::connection::{Answer, Fault, Stage};
-use crate::limits::EXPIRED_PER_TICK;
+use crate::limits::{ENDED_WITHIN, EXPIRED_PER_TICK};
 use crate::relay::{ConnectionId, Effect, Input, Relay, refused, send};
 use crate::storage::{MailboxId, Storage, StorageError};
 
@@ -124,8 +124,8 @@ impl<'a> Step<'a> {
             Request::AppendLog(append) => self.append_log(id, append),
             Request::SyncLog(sync) => self.sync_log(id, &sync),
             Request::GetCheckpoint(get) => self.get_checkpoint(id, &get),
-            Request::SetDeliveryKey(_)
-            | Request::AddCosignature(_)
+            Request::SetDeliveryKey(key) => self.set_delivery_key(id, key),
+            Request::AddCosignature(_)
             | Request::ConfirmEnd(_)
             | Request::GetConfirmations(_)
             | Request::CreateSet(_)
@@ -177,7 +177,7 @@ impl<'a> Step<'a> {
                 self.set_stage(id, Stage::Anonymous);
                 Ok(())
             }
-            Some(Stage::Mailbox(_)) => Err(RefusalCode::NotAuthorised.into()),
+            Some(Stage::Mailbox(_) | Stage::Ended { .. }) => Err(RefusalCode::NotAuthorised.into()),
             Some(Stage::Fresh) | None => Err(Fault::Fatal(RefusalCode::BadRequest)),
         }
     }
@@ -186,7 +186,9 @@ impl<'a> Step<'a> {
     pub(crate) fn reader(&self, id: ConnectionId) -> Result<(MailboxId, Option<Arc<Credential>>), Fault> {
         match self.stage(id) {
             Some(Stage::Mailbox(reader)) => Ok((reader.mailbox, reader.credential.clone())),
-            Some(Stage::Greeted { .. } | Stage::Anonymous) => Err(RefusalCode::NotAuthorised.into()),
+            Some(Stage::Greeted { .. } | Stage::Anonymous | Stage::Ended { .. }) => {
+                Err(RefusalCode::NotAuthorised.into())
+            }
             Some(Stage::Fresh) | None => Err(Fault::Fatal(RefusalCode::BadRequest)),
         }
     }
@@ -212,6 +214,7 @@ impl<'a> Step<'a> {
                 reader.credential.as_ref().is_some_and(|credential| now >= credential.not_after())
             }
             Stage::Greeted { .. } => now.since(opened) >= within.saturating_mul(GREETED_FACTOR),
+            Stage::Ended { since, .. } => now.since(*since) >= ENDED_WITHIN,
             Stage::Anonymous => false,
         };
         let late: Vec<ConnectionId> = self

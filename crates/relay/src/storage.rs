@@ -3,6 +3,7 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
+use chancery_identity::delivery::DeliveryKey;
 use chancery_identity::log::{Leaf, LeafKind};
 use chancery_identity::{DeviceId, MemberId};
 use chancery_wire::Timestamp;
@@ -262,6 +263,11 @@ pub trait Storage {
     ) -> Result<(), StorageError>;
     /// Returns the entry whose sequence is the lowest above `after`.
     fn next_directory_entry(&self, after: u64) -> Result<Option<DirectoryRow>, StorageError>;
+
+    /// Returns the key that delivery tokens are checked with.
+    fn delivery_key(&self) -> Result<Option<DeliveryKey>, StorageError>;
+    /// Puts a key in the place of the one before, of which nothing stays.
+    fn put_delivery_key(&mut self, key: &DeliveryKey) -> Result<(), StorageError>;
 
     /// Puts an entry at the end of the log; `index` is the number of entries before it.
     fn log_append(&mut self, index: u64, entry: &LogEntry) -> Result<(), StorageError>;

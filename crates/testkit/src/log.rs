@@ -139,6 +139,12 @@ impl OrgLog {
         &self.key
     }
 
+    /// Signs with another key from now on.
+    pub fn replace_key(&mut self, key: SigningKey) {
+        self.key = Arc::new(key);
+        self.newest = None;
+    }
+
     /// Returns what the log has of the organisation.
     #[must_use]
     pub const fn authority(&self) -> &Authority {

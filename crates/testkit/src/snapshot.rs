@@ -2,6 +2,7 @@
 
 use chancery_crypto::rng::{CryptoRng, seeded};
 use chancery_crypto::secret::SecretBytes;
+use chancery_identity::delivery::DeliveryKey;
 use chancery_identity::{DeviceId, MemberId, Organisation};
 use chancery_org::{Desk, DeskKeys};
 use chancery_relay::{DirectoryRow, LogEntry, Mailbox, PrekeyBatch, PrekeyPair, Storage};
@@ -90,7 +91,7 @@ impl Snapshot {
         let desk = DeskKeys::from_secret_bytes(self.desk_keys.expose()).expect("its own");
         let desk = Desk::new(desk, self.organisation.clone(), self.now).expect("sound");
         let mut exchange = Exchange::new(self.organisation.clone());
-        self.fill(&mut exchange);
+        self.fill(&mut exchange, &desk.delivery_key(&self.desk_disk).expect("founded"));
         let people = self.devices.iter().map(|stored| {
             Person::new(stored.disk.clone(), stored.member_id, stored.device_id, stored.handle.clone())
         });
@@ -113,7 +114,7 @@ impl Snapshot {
         }
     }
 
-    fn fill(&self, exchange: &mut Exchange) {
+    fn fill(&self, exchange: &mut Exchange, key: &DeliveryKey) {
         let storage = &mut exchange.storage;
         storage.begin().expect("memory");
         for stored in &self.devices {
@@ -130,6 +131,7 @@ impl Snapshot {
             storage.log_append(index, entry).expect("memory");
         }
         storage.put_note(note).expect("memory");
+        storage.put_delivery_key(key).expect("memory");
         storage.commit().expect("memory");
         exchange.restart();
     }

@@ -11,10 +11,13 @@ use chancery_engine::{
     Device, Draft, Effect, EngineError, Event, Input, Letter, NewDevice, Step, conversation, events, member,
     message, next_step,
 };
+use chancery_identity::delivery::DeliveryKey;
 use chancery_identity::log::LeafKind;
 use chancery_identity::{DeviceKeys, DisplayName, Handle, Organisation, login_message};
 use chancery_org::{Desk, Enrolment, InvitationLink, Invite, RelayPlace, found, request};
-use chancery_wire::proto::{ClaimPrekeys, Login, SealedDirectoryEntry, client_frame, login, relay_frame};
+use chancery_wire::proto::{
+    self, ClaimPrekeys, Login, SealedDirectoryEntry, client_frame, login, relay_frame,
+};
 use chancery_wire::{Timestamp, Unverified};
 
 use crate::authority::Offices;
@@ -182,6 +185,7 @@ impl World {
         let signature = keys.signing.sign(label::SIGN_RELAY_LOGIN, &message, self.rng.as_mut());
         let login = Login { who: Some(login::Who::Credential(credential)), signature };
         self.done(&mut line, client_frame::Body::Login(login));
+        self.give_delivery_key(&mut line);
         for entry in entries {
             self.done(&mut line, client_frame::Body::PublishDirectory(entry.clone()));
         }
@@ -212,14 +216,42 @@ impl World {
         self.handle(id, Input::Address);
     }
 
-    /// Puts an envelope into a person's mailbox, as anybody can who knows it.
+    /// Puts an envelope into a person's mailbox, as every member can.
     pub fn inject(&mut self, to: PersonId, envelope: Vec<u8>) {
         let mailbox = self.people[to.0].device_id.as_bytes().to_vec();
         let delivery_id = random_bytes::<16>(self.rng.as_mut()).to_vec();
-        let deliver = chancery_wire::proto::Deliver { mailbox, delivery_id, token: Vec::new(), envelope };
+        let token = self.delivery_key().token(self.people[to.0].device_id.as_bytes()).to_vec();
+        let deliver = proto::Deliver { mailbox, delivery_id, token, envelope };
         let mut line = self.exchange.connect(self.now, self.rng.as_mut());
         self.done(&mut line, client_frame::Body::Deliver(deliver));
         self.exchange.close(&line, self.now, self.rng.as_mut());
+    }
+
+    /// Returns the request for a person's prekeys, with the token that every member has.
+    pub(crate) fn claim_of(&self, id: PersonId) -> ClaimPrekeys {
+        let device = self.people[id.0].device_id;
+        let token = self.delivery_key().token(device.as_bytes()).to_vec();
+        ClaimPrekeys { device_id: device.as_bytes().to_vec(), token }
+    }
+
+    /// Returns the key of delivery tokens, as the desk has it.
+    pub(crate) fn delivery_key(&self) -> DeliveryKey {
+        self.desk.delivery_key(&self.desk_disk).expect("founded")
+    }
+
+    /// Gives the relay the key of delivery tokens, on a line of the desk's (R-RELAY-56).
+    fn give_delivery_key(&mut self, line: &mut Line) {
+        let key = self.delivery_key();
+        let (epoch, key) = (key.epoch(), key.secret().expose().to_vec());
+        self.done(line, client_frame::Body::SetDeliveryKey(proto::DeliveryKey { epoch, key }));
+    }
+
+    /// Returns the token that a person's device puts into the frame of a step.
+    pub(crate) fn token_of(&mut self, id: PersonId, step: &Step) -> Vec<u8> {
+        let now = self.clock_of(id);
+        let person = &mut self.people[id.0];
+        person.start(now);
+        person.engine.as_ref().expect("started").step_token(&person.disk, step).expect("readable")
     }
 
     /// Returns the envelopes that wait for a person at the relay, oldest first.
@@ -231,10 +263,9 @@ impl World {
 
     /// Claims a bundle for a person's device and throws it away, as somebody does who wants to drain them.
     pub fn drain_prekey(&mut self, id: PersonId) {
-        let device_id = self.people[id.0].device_id.as_bytes().to_vec();
         let mut line = self.exchange.connect(self.now, self.rng.as_mut());
-        let claim = ClaimPrekeys { device_id, token: Vec::new() };
-        let answer = self.ask(&mut line, client_frame::Body::ClaimPrekeys(claim));
+        let claim = client_frame::Body::ClaimPrekeys(self.claim_of(id));
+        let answer = self.ask(&mut line, claim);
         assert!(matches!(answer, Some(relay_frame::Body::Bundle(_))), "{answer:?}");
         self.exchange.close(&line, self.now, self.rng.as_mut());
     }
@@ -470,7 +501,7 @@ mod tests {
         let mut world = World::new(3);
         let (alice, bob, carol) = (world.enrol("alice"), world.enrol("bob"), world.enrol("carol"));
         world.run();
-        let attachment = |number| chancery_wire::proto::Attachment {
+        let attachment = |number| proto::Attachment {
             blob_id: vec![number; 16],
             key: vec![0; 32],
             size: 1,

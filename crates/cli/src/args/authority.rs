@@ -52,8 +52,11 @@ pub(crate) struct RootArgs {
 #[command(after_help = "\
 Ends the member in the log, and with that every device at the relay: no login, no mailbox, no prekeys. Their open
 invitations end, the directory lists no device of theirs, and the handle is free for somebody else. Given again, it goes
-on where it was and says how far it has come. Without a relay it is stored, the exit code is 5, and `chancery org serve`
-or the next command hands it over.
+on where it was and says how far it has come; what was dropped from the queue meanwhile is signed anew.
+
+Exit codes: 0 if everything is cut; 5 if it is stored and waits for the relay, and `chancery org serve` or the next
+command hands it over; 1 if the log or the relay refuses something of it, as the report says, and 2 if the keys may
+not sign it. A dry run checks the same and prints the report as it would begin.
 
 Examples:
   chancery org offboard alice --dir acme --dry-run
@@ -61,7 +64,7 @@ Examples:
 pub(crate) struct OffboardArgs {
     /// The member's handle.
     pub(crate) handle: String,
-    /// Say what would end, and change nothing.
+    /// Check everything, print the report as it would begin, and change nothing.
     #[arg(long)]
     pub(crate) dry_run: bool,
     #[command(flatten)]
@@ -77,6 +80,9 @@ Example:
 pub(crate) struct VerifyOffboardedArgs {
     /// The handle that the member had.
     pub(crate) handle: String,
+    /// Replay the log from its first entry, and not from where the last replay ended.
+    #[arg(long)]
+    pub(crate) full: bool,
     #[command(flatten)]
     pub(crate) org: OrgArgs,
 }
@@ -138,11 +144,16 @@ pub(crate) struct IssuerListArgs {
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
+The last issuer that may offboard, or enrol, is ended with --force only: name another one first.
+
 Example:
   chancery org issuer revoke 0123456789abcdef --dir acme")]
 pub(crate) struct IssuerRevokeArgs {
     /// Its identifier, or at least 8 digits of it, as `chancery org issuer list` prints it.
     pub(crate) issuer: String,
+    /// End it even if nobody could offboard, or enrol, any more.
+    #[arg(long)]
+    pub(crate) force: bool,
     #[command(flatten)]
     pub(crate) root: RootArgs,
 }
@@ -178,7 +189,8 @@ pub(crate) enum RootCommand {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 The organisation keeps its identifier, and what the old root signed stands. The old key stays beside the new one
-under the name root.key.old; put it away or destroy it.
+under the name root.key.old; put it away or destroy it. The same holds for root.shared, whose shares are worth nothing
+any more: split the new root.
 
 Example:
   chancery org root succeed --dir acme")]
@@ -288,11 +300,17 @@ pub(crate) struct AuditArgs {
     /// Do not compare with the log, only with the signed commitments.
     #[arg(long)]
     pub(crate) offline: bool,
+    /// Replay the log from its first entry, and not from where the last replay ended.
+    #[arg(long, conflicts_with = "offline")]
+    pub(crate) full: bool,
 }
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Hands over what waits, then fetches the log, replays and verifies it.
+
+What a dropped statement belonged to is undone or marked: a policy as before, a device removed, an end to be signed anew
+by `chancery org offboard` or `remove-device`. A new root, a new desk and its issuer cannot be dropped.
 
 Examples:
   chancery org log --dir acme
@@ -303,6 +321,9 @@ pub(crate) struct LogArgs {
     /// Drop the statement with this number, which must be the next that waits.
     #[arg(long, value_name = "N")]
     pub(crate) drop: Option<u64>,
+    /// Replay the log from its first entry, and not from where the last replay ended.
+    #[arg(long)]
+    pub(crate) full: bool,
 }
 
 #[derive(Debug, Args)]
@@ -322,6 +343,10 @@ pub(crate) struct MonitorArgs {
     /// Stay and print entries as they come, until SIGINT or SIGTERM.
     #[arg(long)]
     pub(crate) follow: bool,
+    /// With --dir, replay the log from its first entry, and not from where the last replay ended. A member's device always
+    /// does.
+    #[arg(long)]
+    pub(crate) full: bool,
 }
 
 /// A time, or none.

@@ -28,7 +28,7 @@ impl ActorArgs {
 }
 
 impl AdminArgs {
-    fn with<'a>(&'a self, key: &'a KeySource) -> SignedWith<'a> {
+    pub(super) fn with<'a>(&'a self, key: &'a KeySource) -> SignedWith<'a> {
         SignedWith { file: self.admin.as_deref(), key }
     }
 }
@@ -46,29 +46,26 @@ pub(super) async fn hand_over(administrator: &Administrator) -> Result<(), Failu
 pub(super) async fn offboard(args: &OffboardArgs, output: Output) -> Result<(), Failure> {
     let (administrator, key) = args.admin.by.open()?;
     if args.dry_run {
-        let plan = administrator.plan_offboarding(&args.handle)?;
-        let object = json!({"dry_run": true, "would_end": plan_object(&plan)});
-        return output.result(&object, || {
-            format!(
-                "would end {} ({}): {} devices, {} open invitations; the handle becomes free{}",
-                plan.handle,
-                plan.member_id,
-                plan.device_ids.len(),
-                plan.invitations,
-                issuers_text(&plan)
-            )
+        let report = administrator.preview_offboarding(args.admin.with(&key), &args.handle)?;
+        return output.result(&report_object(&report, true), || {
+            format!("nothing is changed; {}", report_text(&report))
         });
     }
     administrator.offboard(args.admin.with(&key), &args.handle)?;
     let sent = hand_over(&administrator).await;
     let report = administrator.offboarding(&args.handle)?;
-    output.result(&report_object(&report), || report_text(&report))?;
-    sent
+    output.result(&report_object(&report, false), || report_text(&report))?;
+    sent?;
+    // Nothing waits for the relay any more, so what is not done was refused.
+    match report.is_complete() {
+        true => Ok(()),
+        false => Err(Error::with(ErrorCode::OffboardingIncomplete, args.handle.as_str()).into()),
+    }
 }
 
 pub(super) async fn verify_offboarded(args: &VerifyOffboardedArgs, output: Output) -> Result<(), Failure> {
     let key = args.org.key.source(Purpose::Open)?;
-    let administrator = Administrator::open(&args.org.dir, &key, None)?;
+    let administrator = Administrator::open(&args.org.dir, &key, None)?.replaying_all(args.full);
     let check = administrator.verify_offboarded(&args.handle).await?;
     let verified = check.doubts.is_empty();
     let other = check.holder.filter(|holder| *holder != check.member);
@@ -114,15 +111,16 @@ fn show_policy(args: &PolicyShowArgs, output: Output) -> Result<(), Failure> {
 
 async fn set_policy(args: &PolicySetArgs, output: Output) -> Result<(), Failure> {
     let (administrator, key) = args.admin.by.open()?;
-    let before = administrator.policy()?;
-    let after = changed(before, args);
     let mut sent = Ok(());
-    let mut state = "dry-run";
-    if !args.dry_run {
-        administrator.set_policy(args.admin.with(&key), &after)?;
+    let (before, after, state) = if args.dry_run {
+        let before = administrator.policy()?;
+        (before, changed(before, args), "dry-run")
+    } else {
+        let change = |policy| changed(policy, args);
+        let (before, after) = administrator.change_policy(args.admin.with(&key), change)?;
         sent = hand_over(&administrator).await;
-        state = if sent.is_ok() { "in-log" } else { "queued" };
-    }
+        (before, after, if sent.is_ok() { "in-log" } else { "queued" })
+    };
     let object = json!({"before": policy_object(&before), "after": policy_object(&after), "state": state});
     output
         .result(&object, || format!("before: {}\nafter:  {}", policy_text(&before), policy_text(&after)))?;
@@ -214,25 +212,15 @@ fn print_successors(
     })
 }
 
-fn plan_object(plan: &OffboardingPlan) -> Value {
-    json!({
-        "handle": plan.handle,
-        "name": plan.name,
-        "member": plan.member_id.to_string(),
-        "devices": plan.device_ids.iter().map(ToString::to_string).collect::<Vec<_>>(),
-        "invitations": plan.invitations,
-        "issuers": plan.issuer_ids.iter().map(ToString::to_string).collect::<Vec<_>>(),
-    })
-}
-
 fn devices_object(devices: &[chancery::DeviceId]) -> Value {
     let device = |id: &chancery::DeviceId| json!({"device": id.to_string(), "wiped": "not-confirmed", "reason": NOT_CONFIRMED});
     devices.iter().map(device).collect()
 }
 
-fn report_object(report: &OffboardingReport) -> Value {
+fn report_object(report: &OffboardingReport, dry_run: bool) -> Value {
     let plan = &report.plan;
     json!({
+        "dry_run": dry_run,
         "handle": plan.handle,
         "name": plan.name,
         "member": plan.member_id.to_string(),
@@ -241,7 +229,7 @@ fn report_object(report: &OffboardingReport) -> Value {
         "invitations_ended": plan.invitations,
         "device_links": "ended",
         "revocation": step_object(report.revocation),
-        "relay": if report.revocation == OffboardingStep::Queued { "not-cut" } else { "cut" },
+        "relay": if report.is_cut() { "cut" } else { "not-cut" },
         "directory": step_object(report.directory),
         "directory_published": report.is_published,
         "devices": devices_object(&plan.device_ids),
@@ -260,6 +248,9 @@ fn step_object(step: OffboardingStep) -> Value {
         OffboardingStep::Refused { time } => {
             json!({"state": "ended-before", "time": rfc3339(time.as_millis())})
         }
+        OffboardingStep::Dropped { time } => {
+            json!({"state": "dropped", "time": rfc3339(time.as_millis())})
+        }
     }
 }
 
@@ -274,7 +265,7 @@ fn report_text(report: &OffboardingReport) -> String {
         ),
         format!("  invitations: {} ended; device links ended; the handle is free", plan.invitations),
         format!("  log: {}", step_text(report.revocation)),
-        format!("  relay: {}", relay_text(report.revocation)),
+        format!("  relay: {}", relay_text(report.is_cut())),
         format!(
             "  directory: {}{}",
             step_text(report.directory),
@@ -297,13 +288,16 @@ fn step_text(step: OffboardingStep) -> String {
         OffboardingStep::Refused { time } => {
             format!("had it before, as of {}", short_time(time.as_millis()))
         }
+        OffboardingStep::Dropped { time } => {
+            format!("dropped {}; offboard again", short_time(time.as_millis()))
+        }
     }
 }
 
-fn relay_text(revocation: OffboardingStep) -> &'static str {
-    match revocation {
-        OffboardingStep::Queued => "still lets the devices in",
-        _ => "logins, mailboxes and prekeys of every device are cut with that entry",
+const fn relay_text(is_cut: bool) -> &'static str {
+    match is_cut {
+        false => "still lets the devices in",
+        true => "logins, mailboxes and prekeys of every device are cut with that entry",
     }
 }
 

@@ -118,6 +118,24 @@ fn a_new_device_that_was_killed_goes_on_where_it_was() {
 }
 
 #[test]
+fn a_link_whose_maker_is_gone_ends_at_once_unless_it_was_approved_r_org_17() {
+    let company = Company::open();
+    company.member("alice");
+    second(&company, "alice", "phone");
+    let (approved, link) = (link(&company, "alice"), link(&company, "alice"));
+    let (mut enrolling, code) = ask(&company, "tablet", &approved);
+    enrolling.kill();
+    company.command("alice", &["device", "approve", &code]).ok();
+    let alice = listed(&company, "alice").into_iter().find(|device| device["this"] == true).unwrap();
+    company.command("phone", &["device", "remove", &string(&alice["device"])]).ok();
+    let unknown = company.command("laptop", &["enroll", &link, "--timeout", "50"]);
+    unknown.fails(2, "invitation-unknown", false);
+    assert!(unknown.error.unwrap()["message"].as_str().unwrap().contains("is gone"));
+    // Of the other the desk has the approval.
+    company.command("tablet", &["enroll", &approved, "--timeout", "50"]).ok();
+}
+
+#[test]
 fn a_device_link_works_once() {
     // R-ORG-20
     let company = Company::open();

@@ -7,7 +7,7 @@ use std::time::Duration;
 use chancery_crypto::rng::CryptoRng;
 use chancery_identity::{DisplayName, Handle, MemberId, RelayRecord};
 use chancery_org::{Desk, InvitationLink, Invite, Standing};
-use chancery_store::{KeySource, StoreError};
+use chancery_store::{KeySource, Store, StoreError};
 use chancery_wire::Timestamp;
 use chancery_wire::records::{Batch, Overlay, Records};
 
@@ -286,9 +286,7 @@ pub fn compare_list(
     list: &PeopleList,
     valid: Duration,
 ) -> Result<Vec<Listed>, ListError> {
-    let (organisation, desk, mut store) = Folder::new(dir).open_desk(key)?;
-    let relay = organisation.relay().ok_or(Error::new(ErrorCode::RelayNotRecorded))?;
-    let office = Office { desk: &desk, relay, valid, now: clock::now() };
+    let (office, mut store) = Office::open(dir, key, valid)?;
     let (_, mut listed) = store.read(|records| office.plan(records, list))?;
     listed.iter_mut().for_each(|listed| listed.invitation = None);
     Ok(listed)
@@ -306,9 +304,7 @@ pub fn invite_list(
     list: &PeopleList,
     valid: Duration,
 ) -> Result<Vec<Listed>, ListError> {
-    let (organisation, desk, mut store) = Folder::new(dir).open_desk(key)?;
-    let relay = organisation.relay().ok_or(Error::new(ErrorCode::RelayNotRecorded))?;
-    let office = Office { desk: &desk, relay, valid, now: clock::now() };
+    let (office, mut store) = Office::open(dir, key, valid)?;
     store.transaction(|records| {
         let (batch, listed) = office.plan(records, list)?;
         match conflicts(&listed) {
@@ -331,20 +327,26 @@ pub fn conflicts(listed: &[Listed]) -> Vec<ListFault> {
     conflicts.map(fault).collect()
 }
 
-struct Office<'a> {
-    desk: &'a Desk,
-    relay: &'a RelayRecord,
+struct Office {
+    desk: Desk,
+    relay: RelayRecord,
     valid: Duration,
     now: Timestamp,
 }
 
-impl Office<'_> {
+impl Office {
+    fn open(dir: &Path, key: &KeySource, valid: Duration) -> Result<(Self, Store), Error> {
+        let (organisation, desk, store) = Folder::new(dir).open_desk(key)?;
+        let relay = organisation.relay().ok_or(ErrorCode::RelayNotRecorded)?.clone();
+        Ok((Self { desk, relay, valid, now: clock::now() }, store))
+    }
+
     fn plan(&self, records: &dyn Records, list: &PeopleList) -> Result<(Batch, Vec<Listed>), ListError> {
         let mut rng = clock::rng()?;
         let mut books = Overlay::new(records);
         let mut listed = Vec::with_capacity(list.len());
         for person in &list.0 {
-            let standing = self.desk.standing(&books, &person.handle, self.relay, self.now);
+            let standing = self.desk.standing(&books, &person.handle, &self.relay, self.now);
             let (taken_by, invitation, state) = match standing.map_err(|error| org_error(&error))? {
                 Standing::Enrolled { name, .. } => (Some(name), None, ListedState::Unchanged),
                 Standing::Open { member_id, name, link } => {
@@ -378,7 +380,7 @@ impl Office<'_> {
         rng: &mut dyn CryptoRng,
     ) -> Result<chancery_org::Invited, Error> {
         let name = person.name.clone().unwrap_or_else(|| DisplayName::from(&person.handle));
-        let (handle, relay, lifetime) = (&person.handle, self.relay, self.valid);
+        let (handle, relay, lifetime) = (&person.handle, &self.relay, self.valid);
         let invite = Invite { handle, name: &name, relay, lifetime };
         self.desk.invite(books, invite, self.now, rng).map_err(|error| org_error(&error))
     }

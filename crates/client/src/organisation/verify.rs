@@ -1,10 +1,12 @@
 //! Whether somebody who was offboarded is really gone: by the log, and by what the relay answers anybody (R-ORG-44).
 
 use chancery_crypto::rng::random_bytes;
+use chancery_identity::delivery::DeliveryKey;
 use chancery_identity::log::{Leaf, LeafKind};
 use chancery_identity::{DeviceId, MemberId};
 use chancery_org::{Desk, OffboardingPlan};
 use chancery_wire::proto::{ClaimPrekeys, Deliver, client_frame};
+use chancery_wire::records::Records;
 
 use super::desk::Office;
 use super::org_error;
@@ -59,8 +61,10 @@ impl Office {
         }
         let (anonymous, pushes) = self.open_connection().await?;
         let anonymous = Errand::new(anonymous, pushes);
+        let key = |records: &dyn Records| self.desk.delivery_key(records).map_err(|error| org_error(&error));
+        let key = self.store().read(key)?;
         for device in &devices {
-            doubts.extend(relay_doubts(&anonymous, device).await?);
+            doubts.extend(relay_doubts(&anonymous, device, &key).await?);
         }
         Ok((devices, doubts))
     }
@@ -99,17 +103,21 @@ fn log_doubts(
     doubts
 }
 
-/// What the relay says to whoever would write to a device that is gone: it should know of none.
-async fn relay_doubts(connection: &Connection, device: &DeviceId) -> Result<Vec<String>, Error> {
-    let mut doubts = Vec::new();
+/// What the relay says to whoever would write to a device that is gone, with the newest token: it should know of none.
+async fn relay_doubts(
+    connection: &Connection,
+    device: &DeviceId,
+    key: &DeliveryKey,
+) -> Result<Vec<String>, Error> {
+    let (mut doubts, token) = (Vec::new(), key.token(device.as_bytes()).to_vec());
     let device_id = device.as_bytes().to_vec();
-    let claim = ClaimPrekeys { device_id: device_id.clone(), ..Default::default() };
+    let claim = ClaimPrekeys { device_id: device_id.clone(), token: token.clone() };
     // A device that is not gone drops it: it is no envelope of any kind.
     let deliver = Deliver {
         mailbox: device_id,
         delivery_id: random_bytes::<16>(&mut clock::rng()?).to_vec(),
+        token,
         envelope: vec![0],
-        ..Default::default()
     };
     let asked = [
         (client_frame::Body::ClaimPrekeys(claim), "hands out prekeys of"),
@@ -119,6 +127,12 @@ async fn relay_doubts(connection: &Connection, device: &DeviceId) -> Result<Vec<
         match connection.request(body).await {
             Ok(_) => doubts.push(format!("the relay {what} device {device}")),
             Err(error) if error.code() == ErrorCode::RelayNotFound => {}
+            Err(error) if error.code() == ErrorCode::TokenRefused => {
+                let doubt = format!("the relay takes old delivery tokens for device {device}");
+                if !doubts.contains(&doubt) {
+                    doubts.push(doubt);
+                }
+            }
             Err(error) if error.is_retryable() => return Err(error),
             Err(error) => {
                 doubts.push(format!("the relay answers {} about device {device}", error.code().name()));

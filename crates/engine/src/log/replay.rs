@@ -134,11 +134,9 @@ impl<'a, 'b> Replay<'a, 'b> {
                 return Err(LogError::OutOfOrder.into());
             }
             self.head.push(&leaf)?;
-            let is_placed = self.authority.organisation().relay().is_some();
+            let before = self.relay_sequence();
             let change = self.authority.apply(index, &leaf, entry.content.as_ref())?;
-            if !is_placed {
-                self.check_first_relay(me.device)?;
-            }
+            self.check_relay(me.device, before)?;
             self.is_shown |= leaf.kind.is_shown();
             self.news.is_anew |= leaf.kind == LeafKind::Issuer;
             self.leaves.push(leaf.hash());
@@ -186,13 +184,20 @@ impl<'a, 'b> Replay<'a, 'b> {
         Ok(())
     }
 
-    /// The first relay record must name the key of the relay by which this device connected (R-LOG-7).
-    fn check_first_relay(&self, device: &Device) -> Result<(), LogError> {
-        let known = device.organisation().relay().map(RelayRecord::log_key);
-        match (self.authority.organisation().relay(), known) {
-            (Some(first), Some(known)) if first.log_key() != known => Err(LogError::NotAuthentic),
-            _ => Ok(()),
-        }
+    fn relay_sequence(&self) -> u64 {
+        self.authority.organisation().relay().map_or(0, RelayRecord::sequence)
+    }
+
+    /// The relay record by which this device connected, or else the first after it, must name the key that the device knows by it
+    /// (R-LOG-7). Records before it may name keys that were replaced.
+    fn check_relay(&self, device: &Device, before: u64) -> Result<(), LogError> {
+        let (Some(known), Some(shown)) =
+            (device.organisation().relay(), self.authority.organisation().relay())
+        else {
+            return Ok(());
+        };
+        let is_reached = before < known.sequence() && shown.sequence() >= known.sequence();
+        if is_reached && shown.log_key() != known.log_key() { Err(LogError::NotAuthentic) } else { Ok(()) }
     }
 
     /// Stores what an entry says of devices, members and the directory.
@@ -275,7 +280,7 @@ fn adopt(records: &mut Overlay<'_>, log: &mut LogRecord, checkpoint: &Checkpoint
     log.size = checkpoint.size();
     log.root = checkpoint.root().to_vec();
     log.time = checkpoint.time().as_millis();
-    log.came_at = now.as_millis();
+    (log.came_at, log.elapsed_ms) = (now.as_millis(), 0);
     if log.condition == ROLLED_BACK {
         log.condition = SOUND;
     }
@@ -296,7 +301,7 @@ fn carry_out(
         // before their issuer did, which nobody believed.
         save_number(records, key(DIRECTORY_CURSOR, &[]), 0);
     }
-    effects.extend(ended::take(me.device, records, (&news.devices, &news.members))?);
+    effects.extend(ended::take(me.device, records, (&news.devices, &news.members), now)?);
     if let Some(authority) = &news.authority
         && state::record(records)?.entries_waiting > 0
     {

@@ -13,6 +13,8 @@ use chancery_identity::{
 };
 use chancery_wire::{Limit, decode, encode};
 
+mod dropping;
+
 /// A log that takes what its rules allow, and once.
 struct Log {
     authority: Authority,
@@ -312,29 +314,6 @@ fn a_member_whom_the_log_has_ended_already_counts_as_cut_r_org_43() {
     assert_eq!(world.report("alice").revocation, OffboardingStep::Refused { time: NOW });
     world.flush(&mut log);
     world.publish();
-    assert!(world.report("alice").is_complete());
-}
-
-#[test]
-fn an_end_that_was_dropped_from_the_queue_is_signed_anew_r_org_43() {
-    let mut world = World::new(135);
-    let mut log = Log::of(&world.public);
-    let (_, _, alice) = world.enrolled("alice");
-    world.flush(&mut log);
-    let batch = world.offboard("alice");
-    apply(&mut world.store, &batch);
-    assert!(world.offboard("alice").is_empty(), "it waits");
-    let number = next(&world).unwrap().number;
-    let batch = Desk::entered(&world.store, number, Entered::Dropped, NOW).unwrap();
-    apply(&mut world.store, &batch);
-    world.flush(&mut log);
-    world.publish();
-    assert!(!world.report("alice").is_complete(), "nothing claims that it is in the log");
-    let batch = world.offboard("alice");
-    apply(&mut world.store, &batch);
-    assert_eq!(kinds(&world), [LeafKind::MemberRevoked]);
-    world.flush(&mut log);
-    assert!(log.changes.contains(&Change::MemberRevoked(alice.member_id())));
     assert!(world.report("alice").is_complete());
 }
 

@@ -447,6 +447,38 @@ fn the_kinds_of_links_cannot_be_mistaken_for_each_other() {
 }
 
 #[test]
+fn a_device_link_carries_a_whole_token_or_none_r_org_15() {
+    let mut world = World::new(98);
+    let alice = world.member("alice");
+    for (len, is_sound) in [(0, true), (1, false), (15, false), (16, true), (17, false), (64, false)] {
+        let link = world.device_link(&alice).with_token(alloc::vec![0xA5; len]);
+        match DeviceLink::parse(&link.encode()) {
+            Ok(read) => assert_eq!((read.token, is_sound), (link.token, true)),
+            Err(error) => assert_eq!((error, is_sound), (LinkError::Damaged, false), "{len}"),
+        }
+    }
+}
+
+#[test]
+fn the_key_of_tokens_changes_with_every_removal_r_relay_56() {
+    let mut world = World::new(99);
+    let alice = world.member("alice");
+    world.member("bob");
+    let key = |world: &World| world.desk.delivery_key(&world.store).unwrap();
+    let before = key(&world);
+    let token = before.token(&[1; 16]);
+    assert!(key(&world).admits(&[1; 16], &token), "joining changes nothing");
+    let member = alice.credential.member_id();
+    let removed =
+        world.desk.remove_devices(&world.store, (&member, None), world.now, &mut seeded([78; 32])).unwrap();
+    assert!(key(&world).admits(&[1; 16], &token), "nothing is committed yet");
+    apply(&mut world.store, &removed.batch);
+    let after = key(&world);
+    assert_eq!(after.epoch(), before.epoch() + 1);
+    assert!(!after.admits(&[1; 16], &token));
+}
+
+#[test]
 fn a_link_request_opens_with_its_link_alone() {
     // R-ORG-16
     let mut world = World::new(88);

@@ -8,7 +8,7 @@ use chancery_wire::{RefusalCode, proto};
 use proto::client_frame::Body as Request;
 use proto::relay_frame::Body;
 
-use super::world::{World, done, refusal};
+use super::world::{World, done, refusal, token};
 use crate::{ConnectionId, Limits, Storage as _};
 
 fn entry(id: u8, version: u64, sealed: &[u8]) -> Request {
@@ -155,7 +155,7 @@ fn a_removed_device_has_no_mailbox_and_no_prekeys_r_relay_43() {
     // The same entry again carries the removal as well: the desk says it until the relay has heard it.
     publish(&mut world, desks, removing(1, &[]));
     assert_eq!(publish(&mut world, desks, removing(1, &[[1; 16]])), done());
-    let claim = proto::ClaimPrekeys { device_id: vec![1; 16], token: vec![] };
+    let claim = proto::ClaimPrekeys { device_id: vec![1; 16], token: token(&[1; 16]) };
     assert_eq!(world.ask(sending, Request::ClaimPrekeys(claim.clone())), refusal(RefusalCode::NotFound));
     assert_eq!(world.deliver(sending, alice.mailbox(), 2, b"late"), refusal(RefusalCode::NotFound));
     assert_eq!(world.storage.envelopes(&alice.mailbox()).count(), 0);

@@ -2,6 +2,7 @@
 
 use alloc::vec;
 use alloc::vec::Vec;
+use core::time::Duration;
 
 use chancery_crypto::merkle::{self, Hash};
 use chancery_crypto::signature::SigningKey;
@@ -12,8 +13,9 @@ use proto::client_frame::Body as Request;
 use proto::relay_frame::Body;
 
 use super::world::{
-    DESK, Device, END, EVERYTHING, World, append, certificate, delivery, done, read, refusal,
+    DESK, Device, END, EVERYTHING, World, append, certificate, delivery, done, read, refusal, token,
 };
+use crate::limits::ENDED_WITHIN;
 use crate::{ConnectionId, Effect, Input, Storage as _};
 
 fn entered(answer: &Body) -> u64 {
@@ -47,7 +49,8 @@ fn is_gone(world: &mut World, device: &Device) {
     let sending = world.anonymous();
     let not_found = refusal(RefusalCode::NotFound);
     assert_eq!(world.deliver(sending, device.mailbox(), 9, b"late"), not_found, "R-RELAY-50");
-    let claim = proto::ClaimPrekeys { device_id: device.id.as_bytes().to_vec(), token: vec![] };
+    let claim =
+        proto::ClaimPrekeys { device_id: device.id.as_bytes().to_vec(), token: token(device.id.as_bytes()) };
     assert_eq!(world.ask(sending, Request::ClaimPrekeys(claim)), not_found, "R-RELAY-50");
     assert_eq!(world.storage.envelopes(&device.mailbox()).count(), 0, "R-RELAY-50");
     assert_eq!(world.storage.prekey_batch(&device.id), Ok(None), "R-RELAY-50");
@@ -64,6 +67,59 @@ fn settled(world: &mut World, id: u8) -> (Device, ConnectionId) {
     assert_eq!(world.deliver(sending, device.mailbox(), id, b"waits"), done());
     world.subscribe(connection);
     (device, connection)
+}
+
+/// The connection of an ended device ends by itself soon after its login.
+fn is_cut_off_in_time(world: &mut World, connection: ConnectionId) {
+    assert!(!world.closed.contains(&connection), "R-RELAY-67");
+    world.wait(ENDED_WITHIN.saturating_sub(Duration::from_millis(1)));
+    assert!(!world.closed.contains(&connection), "R-RELAY-67");
+    world.wait(Duration::from_millis(1));
+    assert!(world.closed.contains(&connection), "R-RELAY-67");
+}
+
+fn page(answer: Body) -> proto::LogPage {
+    match answer {
+        Body::LogPage(page) => page,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn an_ended_device_reads_the_log_up_to_its_end_and_gets_nothing_else_r_relay_67() {
+    let mut world = World::new();
+    let (alice, _) = settled(&mut world, 1);
+    let before = world.relay.log_size();
+    let audit = world.committed(LeafKind::Audit, [1; 32]);
+    world.enter(LeafKind::Audit, &audit);
+    let end = world.end(alice.member, Some(alice.id));
+    let at = entered(&world.enter(LeafKind::DeviceRevoked, &end));
+    let audit = world.committed(LeafKind::Audit, [2; 32]);
+    world.enter(LeafKind::Audit, &audit);
+    let late = world.open();
+    revoked(world.try_login(late, &alice));
+    let sync = |from| Request::SyncLog(proto::SyncLog { from });
+    let read = page(world.ask(late, sync(before)));
+    assert_eq!(read.entries.len() as u64, at + 1 - before, "no entry behind its end");
+    assert!(!read.more);
+    assert_eq!(Leaf::from_bytes(&read.entries.last().unwrap().leaf).unwrap().device(), alice.id);
+    assert_eq!(world.verified(&read.checkpoint).size(), at + 2, "proved by the newest checkpoint");
+    assert!(!read.proof.is_empty());
+    assert!(page(world.ask(late, sync(at + 1))).entries.is_empty());
+    let refused = refusal(RefusalCode::NotAuthorised);
+    let others = [
+        Request::Subscribe(proto::Subscribe {}),
+        Request::SyncDirectory(proto::SyncDirectory { after: 0 }),
+        Request::GetCheckpoint(proto::GetCheckpoint { from: 0 }),
+        Request::Acknowledge(proto::Acknowledge { sequences: vec![1] }),
+        delivery(alice.mailbox(), &[1; 16], b"x"),
+        append(LeafKind::Audit, &audit),
+    ];
+    for request in others {
+        assert_eq!(world.ask(late, request.clone()), refused, "R-RELAY-67: {request:?}");
+    }
+    assert_eq!(world.ask(late, Request::Login(proto::Login::default())), refused, "R-RELAY-8");
+    is_cut_off_in_time(&mut world, late);
 }
 
 #[test]
@@ -101,7 +157,7 @@ fn an_ended_device_is_cut_off_in_the_same_input_and_told_why_r_relay_50() {
     let late = world.open();
     let answer = revoked(world.try_login(late, &alice));
     verify(&world, &answer, LeafKind::DeviceRevoked);
-    assert!(world.closed.contains(&late), "R-RELAY-50");
+    is_cut_off_in_time(&mut world, late);
     assert_eq!(world.checkpoint().note(), answer.note, "with the newest checkpoint");
     // Who only has the credential, which is no secret, is told nothing.
     let thief = Device { keys: bob.keys, ..alice };
@@ -153,7 +209,7 @@ fn an_ended_member_has_no_device_and_gets_none_again_r_relay_47() {
         is_gone(&mut world, device);
         let late = world.open();
         assert_eq!(revoked(world.try_login(late, device)).index, at);
-        assert!(world.closed.contains(&late));
+        is_cut_off_in_time(&mut world, late);
     }
     assert!(!world.closed.contains(&bobs));
     let conflict = refusal(RefusalCode::Conflict);
