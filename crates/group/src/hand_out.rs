@@ -25,7 +25,7 @@ const FRONT: usize = 20;
 
 /// Who leaves and who comes with a commit of keying 3.
 #[derive(Debug, Clone, Copy)]
-pub struct Change<'a> {
+pub struct HandOutChange<'a> {
     /// The slots that the commit empties.
     pub removed: &'a [Slot],
     /// The slots that it fills.
@@ -43,7 +43,7 @@ pub struct Change<'a> {
 pub fn dead_after(
     after: &dyn Rows,
     before: &BTreeSet<Node>,
-    change: Change<'_>,
+    change: HandOutChange<'_>,
 ) -> Result<BTreeSet<Node>, RowError> {
     if change.keyholder {
         return below(after, Node::ROOT, |_| true);

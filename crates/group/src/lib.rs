@@ -20,12 +20,12 @@ mod tree;
 
 pub use error::GroupError;
 pub use hand_out::{
-    Assignment, Change, Duty, HAND_OUT_LEN, HandOutContext, KIND_GROUP_HAND_OUT, MAX_HELPERS, SlotRange,
-    assign, cover, dead_after, duties,
+    Assignment, Duty, HAND_OUT_LEN, HandOutChange, HandOutContext, KIND_GROUP_HAND_OUT, MAX_HELPERS,
+    SlotRange, assign, cover, dead_after, duties,
 };
 pub use message::{
-    Found, KIND_GROUP_MESSAGE, MAX_MESSAGE_CONTENT, MESSAGE_LENGTHS, MESSAGE_OVERHEAD, MessageEnvelope,
-    Messages, Tagged,
+    Found, KIND_GROUP_MESSAGE, MAX_MESSAGE_CONTENT, MAX_OLD_EPOCHS, MESSAGE_LENGTHS, MESSAGE_OVERHEAD,
+    MessageEnvelope, Messages, OLD_EPOCH_MS, Tagged,
 };
 pub use node::{LEVELS, MAX_SLOTS, Node, Slot};
 pub use rows::{Changes, Head, MemoryRows, RowError, Rows};

@@ -20,6 +20,10 @@ pub const MESSAGE_LENGTHS: [usize; 8] = [512, 1024, 2048, 4096, 8192, 16_384, 32
 pub const MESSAGE_OVERHEAD: usize = 127;
 /// Most bytes of a content.
 pub const MAX_MESSAGE_CONTENT: usize = MAX_LEN - MESSAGE_OVERHEAD;
+/// Most epochs that are over and may still be read: their messages may be on their way (R-GROUP-24).
+pub const MAX_OLD_EPOCHS: usize = 4;
+/// How long an epoch that is over may still be read, in milliseconds: 7 days (R-GROUP-24).
+pub const OLD_EPOCH_MS: u64 = 7 * 24 * 3_600_000;
 
 const MAX_LEN: usize = 65_536;
 /// Slot, generation and guard.
@@ -168,19 +172,32 @@ impl Messages {
         Ok([&front(&self.set_name)[..], &head, &sealed, &tag].concat())
     }
 
-    /// Finds who says to have sent a message, and its key. A device's own messages, which the relay gives it too, are to be dropped by the
-    /// slot.
+    /// Returns the slot that a message says to come from; nothing of it is proven. A device's own messages, which the relay gives it too, are
+    /// to be dropped by this: their keys are gone.
+    ///
+    /// # Errors
+    ///
+    /// [`GroupError::OtherEpoch`] if the set name is not this epoch's, [`GroupError::NotAuthentic`] if there is no such slot: drop it.
+    pub fn slot_of(&self, envelope: &MessageEnvelope<'_>) -> Result<Slot, GroupError> {
+        self.index(envelope).map(|index| index.slot)
+    }
+
+    fn index(&self, envelope: &MessageEnvelope<'_>) -> Result<Index, GroupError> {
+        if *envelope.set_name != self.set_name {
+            return Err(GroupError::OtherEpoch);
+        }
+        let head = masked(&self.header_key, envelope.tag, *envelope.head);
+        Index::from_bytes(head).ok_or(GroupError::NotAuthentic)
+    }
+
+    /// Finds who says to have sent a message, and its key.
     ///
     /// # Errors
     ///
     /// [`GroupError::OtherEpoch`] if the set name is not this epoch's, [`GroupError::NotAuthentic`] if the head makes no sense or the key is
     /// gone: drop the message.
     pub fn find<'a>(&'a mut self, envelope: MessageEnvelope<'a>) -> Result<Found<'a>, GroupError> {
-        if *envelope.set_name != self.set_name {
-            return Err(GroupError::OtherEpoch);
-        }
-        let head = masked(&self.header_key, envelope.tag, *envelope.head);
-        let index = Index::from_bytes(head).ok_or(GroupError::NotAuthentic)?;
+        let index = self.index(&envelope)?;
         let lookup = self.senders.find(index.slot, index.generation)?;
         Ok(Found { envelope, index, transcript: &self.transcript, lookup })
     }
@@ -293,3 +310,6 @@ fn masked(
 fn signed(transcript: &[u8; 32], index: Index, text: &[u8]) -> Vec<u8> {
     [&transcript[..], &index.to_bytes(), text].concat()
 }
+
+#[cfg(test)]
+mod tests;

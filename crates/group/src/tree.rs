@@ -375,3 +375,6 @@ fn open_box(
     let opened = opened.map_err(|_| GroupError::NotAuthentic)?;
     Secret::from_slice(opened.expose()).ok_or(GroupError::NotAuthentic)
 }
+
+#[cfg(test)]
+mod tests;
