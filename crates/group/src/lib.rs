@@ -11,7 +11,14 @@ extern crate alloc;
 mod error;
 mod node;
 mod rows;
+mod schedule;
+mod tree;
 
 pub use error::GroupError;
 pub use node::{LEVELS, MAX_SLOTS, Node, Slot};
 pub use rows::{Changes, Head, MemoryRows, RowError, Rows};
+pub use schedule::{EpochKeys, EpochSecret};
+pub use tree::{
+    BOX_LEN, Made, Opened, PATH_LEN, Refresh, TreeContext, emptied, next_administrators_key, open_path,
+    open_seed, seal_seed,
+};

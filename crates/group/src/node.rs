@@ -68,7 +68,9 @@ impl Node {
     #[must_use]
     pub const fn parent(self) -> Option<Self> {
         match self.level {
-            level if level + 1 < LEVELS => Some(Self { level: level + 1, index: self.index >> 1 }),
+            level if level < LEVELS.saturating_sub(1) => {
+                Some(Self { level: level.saturating_add(1), index: self.index >> 1 })
+            }
             _ => None,
         }
     }
@@ -89,7 +91,7 @@ impl Node {
     #[must_use]
     pub const fn sibling(self) -> Option<Self> {
         match self.level {
-            level if level + 1 < LEVELS => Some(Self { level, index: self.index ^ 1 }),
+            level if level < LEVELS.saturating_sub(1) => Some(Self { level, index: self.index ^ 1 }),
             _ => None,
         }
     }
