@@ -50,6 +50,9 @@ pub enum GroupError {
     /// The group's keys may not be changed in this way by this author: drop it.
     #[error("the keys may not be changed in this way")]
     WrongKeying,
+    /// This device lacks keys or a file that it should have: fetch the file, or ask a keyholder.
+    #[error("keys are missing here")]
+    NeedKeys,
     /// It leaves somebody in the group who has ended: drop it.
     #[error("somebody who has left would stay")]
     LeaverStays,

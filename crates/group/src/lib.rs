@@ -8,17 +8,42 @@
 
 extern crate alloc;
 
+mod build;
+mod change;
+mod commit;
+mod entry;
 mod error;
+mod info;
+pub mod limit;
+mod log_view;
 mod node;
+mod order;
+mod roster;
 mod rows;
 mod schedule;
+mod slots;
+mod snapshot;
+mod stage;
 mod tree;
+mod welcome;
 
+pub use build::{
+    Author, BuiltCommit, MAX_INLINE_SNAPSHOT, add, build, evictions, found, remove, set_info, set_role,
+};
+pub use change::{Outcome, Reason};
+pub use commit::{Group, Keying, UnverifiedCommit, VerifiedCommit};
+pub use entry::{Entry, Role};
 pub use error::GroupError;
+pub use info::{Info, Posting};
+pub use log_view::{Ended, LogView};
 pub use node::{LEVELS, MAX_SLOTS, Node, Slot};
+pub use order::{GroupOrder, leave, sign_order};
+pub use roster::{Member, Roster};
 pub use rows::{Changes, Head, MemoryRows, RowError, Rows};
 pub use schedule::{EpochKeys, EpochSecret};
+pub use stage::StagedCommit;
 pub use tree::{
     BOX_LEN, Made, Opened, PATH_LEN, Refresh, TreeContext, emptied, next_administrators_key, open_path,
     open_seed, seal_seed,
 };
+pub use welcome::{JoinedGroup, Joiner, UnverifiedWelcome, adopt_tree};

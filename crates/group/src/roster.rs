@@ -193,7 +193,8 @@ impl<'a> Roster<'a> {
     }
 
     fn index(&mut self, member: &MemberId) -> Result<&mut BTreeSet<Slot>, GroupError> {
-        let stored = if self.members.contains_key(member) { Vec::new() } else { self.rows.slots_of(member)? };
+        let stored =
+            if self.members.contains_key(member) { Vec::new() } else { self.rows.slots_of(member)? };
         Ok(self.members.entry(*member).or_insert_with(|| stored.into_iter().collect()))
     }
 
@@ -255,8 +256,8 @@ impl<'a> Roster<'a> {
     }
 
     pub(crate) fn order_bytes(&self) -> Vec<u8> {
-        let order = |(hash, expires): (&[u8; 32], &u64)| hash.iter().copied().chain(expires.to_be_bytes());
-        self.orders.iter().flat_map(order).collect()
+        let orders = self.orders.iter();
+        orders.flat_map(|(hash, expires)| hash.iter().copied().chain(expires.to_be_bytes())).collect()
     }
 
     /// Whether a node's key may be used: something is below it, and it is not dead (R-GROUP-10).
@@ -283,7 +284,8 @@ impl<'a> Roster<'a> {
         (head.dead, head.orders, head.taken) = (self.dead_bytes(), self.order_bytes(), self.slots.len());
         (head.info, head.slots) = (self.info, self.slots.to_bytes());
         head.keyholders = self.keyholders.iter().map(|slot| slot.get().into()).collect();
-        head.root_hash = self.hashes.get(&Node::ROOT).map_or(core::mem::take(&mut head.root_hash), |root| root.to_vec());
+        head.root_hash =
+            self.hashes.get(&Node::ROOT).map_or(core::mem::take(&mut head.root_hash), |root| root.to_vec());
         changes.entries = self.entries.iter().map(|(slot, it)| (*slot, it.map(|it| it.to_bytes()))).collect();
         changes.hashes = self.hashes;
     }
