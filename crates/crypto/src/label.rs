@@ -71,6 +71,8 @@ labels! {
     HASH_GROUP_TRANSCRIPT = "hash group transcript";
     /// A group's commit.
     HASH_GROUP_COMMIT = "hash group commit";
+    /// Body of an order to a group, by which it is remembered.
+    HASH_GROUP_ORDER = "hash group order";
 
     /// Root signs an issuer's certificate.
     SIGN_ISSUER = "sign issuer";

@@ -1,5 +1,7 @@
 //! Why something of a group is refused.
 
+use chancery_identity::DeviceId;
+
 use crate::rows::RowError;
 
 /// Why a commit, a message or a request is refused. The group stays as it was, byte for byte.
@@ -30,6 +32,27 @@ pub enum GroupError {
     /// It names a log that is not this device's: tell the user.
     #[error("it stands on another log")]
     OtherLog,
+    /// The credential of this device is needed and not at hand: get it, then try again.
+    #[error("a credential has to be fetched first")]
+    NeedCredential(DeviceId),
+    /// It adds a device that the log does not have as the commit says, or that has ended: drop it.
+    #[error("the log does not vouch for a device")]
+    NotInLog,
+    /// It changes something twice, or changes nothing, or names who is not there: drop it.
+    #[error("a change has no effect, or stands twice")]
+    Redundant,
+    /// An order has expired, was carried out before, or is not for this: have a new one signed.
+    #[error("an order does not hold")]
+    OrderInvalid,
+    /// Nobody would be left who administers the group: name somebody first.
+    #[error("nobody would administer the group")]
+    NoKeyholder,
+    /// The group's keys may not be changed in this way by this author: drop it.
+    #[error("the keys may not be changed in this way")]
+    WrongKeying,
+    /// This device lacks keys or a file that it should have: fetch the file, or ask a keyholder.
+    #[error("keys are missing here")]
+    NeedKeys,
     /// It leaves somebody in the group who has ended: drop it.
     #[error("somebody who has left would stay")]
     LeaverStays,

@@ -1,0 +1,20 @@
+//! What a group may hold, and why (R-GROUP-1, -3, -6).
+
+/// Most slots that may be taken: 10,000 devices. Regrowing a group of that size costs its author as many sessions.
+pub const MAX_DEVICES: u32 = 10_000;
+/// Most slots of one member: as many devices as a member may have.
+pub const MAX_DEVICES_OF_MEMBER: usize = chancery_identity::MAX_DEVICES;
+/// Most changes of a commit: an import of 10,000 devices is twenty commits, and none is longer than a slot of the relay.
+pub const MAX_CHANGES: usize = 500;
+/// Longest encoded commit, in bytes: what the largest envelope holds beside its head, salt, length and tag.
+pub const MAX_COMMIT_LEN: usize = 98_304 - 1 - 16 - 4 - 32 - 16 - 4;
+/// Longest encoded `GroupInfo`, in bytes: four times what a name of 128 characters and the numbers take; every commit
+/// hashes it.
+pub const MAX_INFO_LEN: usize = 2_560;
+/// Most messages that a joiner is sent again.
+pub const MAX_HISTORY: u32 = 100;
+/// Issuers' orders that are remembered until they expire, so that none is carried out twice. More at a time than people
+/// sign; the list is part of every roster.
+pub const MAX_ORDERS: usize = 64;
+/// How far ahead of the log an order may expire, in milliseconds: 30 days.
+pub const MAX_ORDER_SPAN: u64 = 30 * 24 * 60 * 60 * 1000;
