@@ -24,6 +24,11 @@ const SECRET: &[&str] = &[
     "GroupPath",
     "GroupRecord",
     "GroupInfo",
+    "GroupStateRecord",
+    "GroupEpochRecord",
+    "GroupSecretRecord",
+    "GroupCommitRecord",
+    "NextGroupSet",
 ];
 
 fn main() -> Result<(), Box<dyn Error>> {

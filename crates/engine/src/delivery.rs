@@ -37,6 +37,10 @@ impl Engine {
             Step::Deliver { deliver, .. } => {
                 deliver.mailbox.as_slice().try_into().map_err(|_| EngineError::DamagedRecord)?
             }
+            Step::Hold { hold, .. } => {
+                let mailbox = hold.deliver.as_ref().map(|deliver| deliver.mailbox.as_slice());
+                mailbox.and_then(|name| name.try_into().ok()).ok_or(EngineError::DamagedRecord)?
+            }
             Step::Seal { .. } => return Ok(Vec::new()),
         };
         self.delivery_token(records, &name)

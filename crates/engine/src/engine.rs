@@ -14,7 +14,8 @@ use crate::ending::End;
 use crate::error::EngineError;
 use crate::log::{self, Known};
 use crate::{
-    addressing, devices, directory, ending, files, messages, prekeys, receiving, relays, sending, upkeep,
+    addressing, devices, directory, ending, files, group, messages, prekeys, receiving, relays, sending,
+    upkeep,
 };
 
 /// The state machine of one device. It holds only who the device is; everything else is read from the
@@ -154,6 +155,7 @@ impl Engine {
             Input::PrekeysRefused { sequence } => {
                 effects = prekeys::refused(device, view, sequence, now, rng)?;
             }
+            Input::Group(input) => effects = group::handle(me, view, input, now, rng)?,
             Input::EventsTaken { up_to } => messages::events_taken(view, up_to)?,
             Input::AttachmentSaved { from, message_id, index, path } => {
                 files::saved(view, (&from, &message_id, index), path)?;

@@ -52,6 +52,10 @@ pub use engine::Engine;
 pub use enrolment::PendingDevice;
 pub use error::EngineError;
 pub use files::waiting_files;
+pub use group::{
+    ActKind, GroupDraft, GroupInput, GroupMember, GroupOperation, GroupPhase, GroupStep, GroupSummary,
+    GroupView, group, group_history, groups, next_group_care,
+};
 pub use log::{
     LogState, LogStatus, check_unlocked, fork_proof, has_left, is_time_due, log_size, log_status, log_time,
     newest_note, policy, verify_revoked,

@@ -5,7 +5,7 @@ use chancery_identity::DeviceId;
 use crate::rows::RowError;
 
 /// Why a commit, a message or a request is refused. The group stays as it was, byte for byte.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum GroupError {
     /// It is cut, has a field of the wrong length, or breaks a limit: drop it.

@@ -1,0 +1,1 @@
+//! Following commits (R-GROUP-5, -15, -21).

@@ -1,0 +1,1 @@
+//! Coming into a group by a welcome (R-GROUP-26).

@@ -1,0 +1,1 @@
+//! The device's log as a group sees it (R-GROUP-5).

@@ -1,0 +1,1 @@
+//! What waits for a commit, a credential, the log or a file.
