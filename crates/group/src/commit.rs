@@ -10,8 +10,9 @@ use chancery_wire::{Limit, decode, proto};
 
 use crate::change::{self, Outcome, Terms};
 use crate::limit::MAX_COMMIT_LEN;
-use crate::tree::up_from;
-use crate::{BOX_LEN, Entry, GroupError, Head, LogView, Node, Refresh, Roster, Rows, Slot};
+use crate::{
+    BOX_LEN, Entry, GroupError, HandOutChange, Head, LogView, Node, Refresh, Roster, Rows, Slot, dead_after,
+};
 
 /// A group as a device has it.
 #[derive(Clone, Copy)]
@@ -179,7 +180,7 @@ impl UnverifiedCommit {
             return Err(GroupError::Limit);
         }
         let commit: proto::GroupCommit =
-            decode(bytes, Limit::ENVELOPE).map_err(|_| GroupError::Malformed)?.into_unchecked();
+            decode(bytes, Limit::FRAME).map_err(|_| GroupError::Malformed)?.into_unchecked();
         let head = CommitHead::from_bytes(&commit.head).ok_or(GroupError::Malformed)?;
         if commit.confirmation.len() != 32
             || head.tail_hash != hash(label::HASH_GROUP_COMMIT_TAIL, &[&commit.tail])
@@ -260,7 +261,7 @@ impl UnverifiedCommit {
         check_log(head, log)?;
         check_author(&author, &credential, head.log_size, log)?;
         let tail: proto::GroupCommitTail =
-            decode(&self.commit.tail, Limit::ENVELOPE).map_err(|_| GroupError::Malformed)?.into_unchecked();
+            decode(&self.commit.tail, Limit::FRAME).map_err(|_| GroupError::Malformed)?.into_unchecked();
         let terms = Terms {
             group_id: group.id,
             epoch: head.epoch,
@@ -323,16 +324,21 @@ impl Applied {
         }
         roster.settle()?;
         let dead = roster.dead().clone();
+        let removed: Vec<Slot> = outcome.removed.iter().map(|(slot, _)| *slot).collect();
         let refresh = match keying {
             Keying::Tree => {
-                let removed: Vec<Slot> = outcome.removed.iter().map(|(slot, _)| *slot).collect();
                 let plan = Refresh::plan(&*roster, &outcome.added, &removed, terms.author, &dead);
                 Some(plan.map_err(wrong_keying)?)
             }
             Keying::Regrow => Some(Refresh::regrow(&*roster).map_err(wrong_keying)?),
             Keying::HandOut => None,
         };
-        let after = if refresh.is_some() { BTreeSet::new() } else { dead_after(roster, &outcome)? };
+        let after = if refresh.is_some() {
+            BTreeSet::new()
+        } else {
+            let (added, keyholder) = (outcome.added.as_slice(), outcome.lost_keyholder);
+            dead_after(&*roster, &dead, HandOutChange { removed: &removed, added, keyholder })?
+        };
         roster.set_dead(after);
         Ok(Self { outcome, refresh, dead })
     }
@@ -343,36 +349,6 @@ fn wrong_keying(error: GroupError) -> GroupError {
         GroupError::NotAllowed => GroupError::WrongKeying,
         error => error,
     }
-}
-
-/// Returns the dead nodes after a commit with keying 3: only those with a taken slot below are listed (R-GROUP-16).
-fn dead_after(roster: &Roster<'_>, outcome: &Outcome) -> Result<BTreeSet<Node>, GroupError> {
-    if outcome.lost_keyholder {
-        return Ok(roster.occupied());
-    }
-    let mut dead = roster.dead().clone();
-    for (slot, _) in &outcome.removed {
-        dead.extend(up_from(slot.node()).skip(1));
-    }
-    // Whoever is added has no key above its slot, so a node with nobody else below it is nobody's.
-    let added: BTreeSet<Slot> = outcome.added.iter().copied().collect();
-    for slot in &added {
-        dead.insert(slot.node());
-        for node in up_from(slot.node()).skip(1) {
-            let mut others = roster.slots().filter(|other| node.covers(*other) && !added.contains(other));
-            if others.next().is_some() {
-                break;
-            }
-            dead.insert(node);
-        }
-    }
-    let mut kept = BTreeSet::new();
-    for node in dead {
-        if roster.hash(node)? != [0; 32] {
-            kept.insert(node);
-        }
-    }
-    Ok(kept)
 }
 
 /// A commit that is right in all that needs no secret.

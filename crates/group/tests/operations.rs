@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 
 use chancery_crypto::rng::{CryptoRng, random_bytes, seeded};
 use chancery_group::{
-    Author, GroupError, Keying, LogView as _, Reason, Role, build, evictions, leave, remove, set_info,
-    set_role, sign_order,
+    GroupError, Keying, LogView as _, Reason, Role, build, evictions, leave, remove, set_info, set_role,
+    sign_order,
 };
 use chancery_wire::{Limit, decode, proto};
 use proto::group_ordered::Change as Ordered;
@@ -46,9 +46,9 @@ fn carry_out(
 ) -> Result<(), GroupError> {
     let device = &world.devices[by];
     let group = device.group().unwrap();
-    let changes = evictions(group, orders, &world.log)?;
-    let author = Author { keys: &device.keys, credential: &device.credential, log: &world.log, now: NOW };
-    let sent = Sent::of(build(group, author, changes, keying, &mut *world.rng)?);
+    let evicted = evictions(group, orders, &world.log)?;
+    let author = device.author(&world.log, evicted.log_size);
+    let sent = Sent::of(build(group, author, evicted.changes, keying, &mut *world.rng)?);
     world.deliver(by, sent);
     world.check();
     Ok(())
@@ -199,7 +199,7 @@ fn what_a_removed_device_held_opens_the_boxes_of_a_commit_that_keeps_it_and_none
 /// How many boxes and seeds of a commit a device opens with all it ever held.
 fn opened(world: &World, device: usize, commit: &[u8]) -> usize {
     use chancery_crypto::{aead::OneTimeKey, kdf::derive, label};
-    let commit: proto::GroupCommit = decode(commit, Limit::ENVELOPE).unwrap().into_unchecked();
+    let commit: proto::GroupCommit = decode(commit, Limit::FRAME).unwrap().into_unchecked();
     let head: proto::GroupCommitHead = decode(&commit.head, Limit::ENVELOPE).unwrap().into_unchecked();
     let tail: proto::GroupCommitTail = decode(&commit.tail, Limit::ENVELOPE).unwrap().into_unchecked();
     let nodes = world::occupied(&world.group(0).roster().unwrap());

@@ -137,6 +137,10 @@ impl Device {
         self.rows.as_ref().map(|rows| Group { id: &GROUP, head: &rows.head, rows })
     }
 
+    pub fn author<'a>(&'a self, log: &'a Log, log_size: u64) -> Author<'a> {
+        Author { keys: &self.keys, credential: &self.credential, log, log_size, now: NOW }
+    }
+
     pub fn take(&mut self, changes: Changes) {
         let rows = self.rows.get_or_insert_default();
         rows.apply(changes);
@@ -231,7 +235,7 @@ impl World {
 
     pub fn found(&mut self, device: usize) {
         let by = &self.devices[device];
-        let author = Author { keys: &by.keys, credential: &by.credential, log: &self.log, now: NOW };
+        let author = by.author(&self.log, self.log.size());
         let (_, changes, _) = found(&GROUP, &info("Crew"), author, &mut *self.rng).unwrap();
         self.devices[device].take(changes);
     }
@@ -271,9 +275,9 @@ impl World {
         let by = &self.devices[device];
         let group = by.group().unwrap();
         let mut all = evictions(group, &[], &self.log)?;
-        all.append(&mut changes);
-        let author = Author { keys: &by.keys, credential: &by.credential, log: &self.log, now: NOW };
-        build(group, author, all, keying, &mut *self.rng)
+        all.changes.append(&mut changes);
+        let author = by.author(&self.log, all.log_size);
+        build(group, author, all.changes, keying, &mut *self.rng)
     }
 
     /// Builds a commit, brings it and what goes with it to everybody, and checks that all are in one group then.
