@@ -5,13 +5,15 @@ use alloc::vec::Vec;
 
 use chancery_crypto::hash::hash;
 use chancery_crypto::label;
+use chancery_crypto::secret::Secret;
 use chancery_identity::Credential;
 use chancery_wire::{Limit, decode, proto};
 
 use crate::change::{self, Outcome, Terms};
 use crate::limit::MAX_COMMIT_LEN;
 use crate::{
-    BOX_LEN, Entry, GroupError, HandOutChange, Head, LogView, Node, Refresh, Roster, Rows, Slot, dead_after,
+    BOX_LEN, Entry, GroupError, HandOutChange, HandOutContext, Head, LogView, Node, Refresh, Roster, Rows,
+    Slot, dead_after,
 };
 
 /// A group as a device has it.
@@ -404,6 +406,21 @@ impl<'a> VerifiedCommit<'a> {
     #[must_use]
     pub const fn outcome(&self) -> &Outcome {
         &self.applied.outcome
+    }
+
+    /// Opens a hand-out of this commit's secret that a helper published to this device (R-GROUP-17).
+    ///
+    /// # Errors
+    ///
+    /// As [`HandOutContext::open`]; [`GroupError::Rows`] if the record is damaged.
+    pub fn open_hand_out(&self, envelope: &[u8]) -> Result<Secret<32>, GroupError> {
+        self.hand_out_context().open(self.group.slot()?, self.group.rows, self.roster.dead(), envelope)
+    }
+
+    /// Returns what hand-outs of this commit's secret are bound to.
+    #[must_use]
+    pub const fn hand_out_context(&self) -> HandOutContext<'_> {
+        HandOutContext { group_id: self.group.id, epoch: self.unverified.head.epoch, commit: &self.hash }
     }
 
     /// Whether this device is in the group no more: forget the group's keys and keep what was read.

@@ -3,7 +3,12 @@
     dead_code,
     unreachable_pub,
     missing_docs,
-    reason = "shared by several tests, each of which uses a part"
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    clippy::missing_errors_doc,
+    clippy::missing_panics_doc,
+    reason = "only tests use it, each of them a part"
 )]
 
 use std::collections::{BTreeMap, BTreeSet};
