@@ -11,6 +11,7 @@ use chancery_wire::{Limit, decode, proto};
 
 use crate::change::{self, Outcome, Terms};
 use crate::limit::MAX_COMMIT_LEN;
+use crate::log_view::Ended;
 use crate::{
     BOX_LEN, Entry, GroupError, HandOutChange, HandOutContext, Head, LogView, Node, Refresh, Roster, Rows,
     Slot, dead_after,
@@ -50,6 +51,25 @@ impl<'a> Group<'a> {
     /// [`GroupError::Rows`] if the record is damaged.
     pub fn slot(&self) -> Result<Slot, GroupError> {
         Ok(Slot::from_u32(self.head.slot).ok_or(crate::RowError)?)
+    }
+
+    /// Whether the log has ended somebody who is in the roster: nothing may be sealed in this epoch any more, and who
+    /// finds no commit that removes them makes one (R-GROUP-20).
+    ///
+    /// # Errors
+    ///
+    /// [`GroupError::Rows`] if a row cannot be read.
+    pub fn has_ended(&self, log: &dyn LogView) -> Result<bool, GroupError> {
+        for ended in log.ended(self.head.log_size, log.size()) {
+            let there = match ended {
+                Ended::Device(device) => self.rows.slot_of(&device)?.is_some(),
+                Ended::Member(member) => !self.rows.slots_of(&member)?.is_empty(),
+            };
+            if there {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     pub(crate) fn transcript(&self) -> Result<[u8; 32], GroupError> {

@@ -165,9 +165,13 @@ fn a_plain_member_evicts_anybody_and_a_keyholder_mends_the_tree_r_group_8_r_grou
             (5, Role::Reader),
         ];
         let mut world = World::with_group(11, &[1; 6], &others);
+        world.log.events.push(Event::Member(member(99)));
+        assert!(!world.group(author).has_ended(&world.log).unwrap(), "R-GROUP-20: nobody who is here");
         world.log.events.push(Event::Member(member(evicted)));
+        assert!(world.group(author).has_ended(&world.log).unwrap());
         let held_tree = evicted < 3;
         world.commit(author, Vec::new(), Keying::HandOut).unwrap();
+        assert!(!world.group(author).has_ended(&world.log).unwrap());
         assert!(world.devices[evicted].rows.is_none());
         let dead = world.group(0).roster().unwrap().dead().len();
         assert!(dead >= 14);
