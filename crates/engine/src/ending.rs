@@ -197,6 +197,9 @@ pub(crate) fn postponed(
             return put_off(records, (item, &tried), &recipient, now);
         }
     }
+    if tried.hold.is_some() && group::hold_postponed(records, (item, &tried))? {
+        return Ok(());
+    }
     if !target::is_given_up(records, &tried, now)? {
         return Ok(());
     }

@@ -54,7 +54,7 @@ pub use error::EngineError;
 pub use files::waiting_files;
 pub use group::{
     ActKind, GroupDraft, GroupInput, GroupMember, GroupOperation, GroupPhase, GroupStep, GroupSummary,
-    GroupView, group, group_history, groups, next_group_care,
+    GroupView, group, group_act, group_history, groups, next_group_care,
 };
 pub use log::{
     LogState, LogStatus, check_unlocked, fork_proof, has_left, is_time_due, log_size, log_status, log_time,
