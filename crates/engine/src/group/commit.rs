@@ -19,11 +19,12 @@ use crate::engine::{Acting, Engine};
 use crate::error::EngineError;
 use crate::group::acts::{Act, ActKind};
 use crate::group::plan::{self, Draft, Plan};
-use crate::group::{GroupStep, credentials, duties, evict, files, hand_out, intent, making, receive, state};
+use crate::group::{
+    GroupStep, credentials, duties, evict, files, follow, hand_out, intent, making, receive, send, state,
+};
 use crate::log;
-use crate::queue::Queue;
 use crate::sending::{outbox, outbox_item};
-use crate::tables::{GROUP_COMMIT, GROUP_OUT, key, load, save};
+use crate::tables::{GROUP_COMMIT, key, load, save};
 
 /// How long a commit may wait for its slot, in milliseconds: 45 min. After an hour the relay drops what it holds for it
 /// (R-RELAY-74).
@@ -62,12 +63,16 @@ pub(crate) fn next_step(
     let Some(state) = state::load(records, group)?.filter(|it| it.state == state::OPEN) else {
         return Ok(None);
     };
-    if state.attempt >= MAX_ATTEMPTS || !log::state_now(records, now)?.allows_sealing() {
+    // What others have committed is followed first, and may wait for its secret.
+    if follow::next(records, group)?.is_some()
+        || state.attempt >= MAX_ATTEMPTS
+        || !log::state_now(records, now)?.allows_sealing()
+    {
         return Ok(None);
     }
     let commit = GroupStep::Commit { group_id: *group };
     let Some(record) = pending(records, group)? else {
-        return Ok(is_wanted(records, (group, &state), now)?.then_some(commit));
+        return Ok(is_wanted(records, group, now)?.then_some(commit));
     };
     if !is_current(&record, &state) {
         return Ok(Some(commit));
@@ -77,7 +82,7 @@ pub(crate) fn next_step(
         if state.slot_tried_at >= record.made_at.saturating_add(LONGEST) {
             return Ok(Some(commit));
         }
-        let frame = GetSlot { slot: record.slot.clone(), token: token(engine, records, &record.slot)? };
+        let frame = GetSlot { slot: record.slot.clone() };
         return Ok(Some(GroupStep::Fetch { group_id: *group, attempt: record.attempt, frame }));
     }
     if let Some(file) = record.files.first() {
@@ -102,7 +107,8 @@ fn put(
     record: GroupCommitRecord,
 ) -> Result<GroupStep, EngineError> {
     let next = record.next.ok_or(EngineError::DamagedRecord)?;
-    let filled = next.filled.into_iter().map(|it| SlotMailbox { slot: it.slot, mailbox: it.mailbox }).collect();
+    let filled =
+        next.filled.into_iter().map(|it| SlotMailbox { slot: it.slot, mailbox: it.mailbox }).collect();
     let token_of_next = token(engine, records, &next.name)?;
     let frame = PutSlot {
         token: token(engine, records, &record.slot)?,
@@ -123,11 +129,7 @@ fn put(
 
 /// Whether a commit is to be made: somebody has ended and something waits to be sent, the member wants something, or a duty's
 /// pause is over.
-fn is_wanted(
-    records: &dyn Records,
-    (group, state): (&[u8; 16], &GroupStateRecord),
-    now: Timestamp,
-) -> Result<bool, EngineError> {
+fn is_wanted(records: &dyn Records, group: &[u8; 16], now: Timestamp) -> Result<bool, EngineError> {
     let duty = duties::load(records, group)?;
     let rests = now.as_millis() < duty.paused_until;
     if rests && duty.paused_until <= now.as_millis().saturating_add(duties::PAUSE) {
@@ -141,17 +143,7 @@ fn is_wanted(
     if duty.ready || intent::any_to_commit(records, group)? {
         return Ok(true);
     }
-    let sends = Queue::new(GROUP_OUT, group).len(records)? > 0;
-    Ok(sends && state.state == state::OPEN && evict::is_needed(records, group)?)
-}
-
-/// What a commit is made for.
-enum Cause {
-    /// Devices that ended, and orders that are to be carried out.
-    Eviction,
-    /// What the member wants, by its number.
-    Intent(u64),
-    Duty,
+    Ok(send::waits(records, group)? && evict::is_needed(records, group)?)
 }
 
 /// Makes the commit that is due on the epoch of now (R-ENGINE-85): first evictions, then what the member wants, then duties.
@@ -415,7 +407,8 @@ pub(crate) fn followed(
         duties::forget(records, group);
         return Ok(Vec::new());
     }
-    let regrown = crate::group::rows::head(records, group)?.is_some_and(|head| head.regrown_at == now.as_millis());
+    let regrown =
+        crate::group::rows::head(records, group)?.is_some_and(|head| head.regrown_at == now.as_millis());
     duties::followed(records, (group, won.is_some()), regrown)?;
     let Some(record) = won else { return Ok([Effect::Notify(Notice::GroupWork)].into()) };
     if let Some(secret) = Secret::from_slice(&record.secret) {

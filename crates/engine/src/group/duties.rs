@@ -11,9 +11,7 @@ use chancery_group::{Group, GroupError, Info, Roster, Rows as _};
 use chancery_identity::log::LeafKind;
 use chancery_identity::{DeviceId, MemberId};
 use chancery_wire::Timestamp;
-use chancery_wire::proto::{
-    GroupDutyRecord, GroupMendRecord, GroupRequestRecord, GroupStateRecord, Signed,
-};
+use chancery_wire::proto::{GroupDutyRecord, GroupMendRecord, GroupRequestRecord, GroupStateRecord, Signed};
 use chancery_wire::records::{Overlay, Records};
 
 use crate::directory;
@@ -205,9 +203,8 @@ fn note_mends(
     (head, state, duty): (&chancery_group::Head, &mut GroupStateRecord, &mut GroupDutyRecord),
     now: Timestamp,
 ) -> Result<(), EngineError> {
-    duty.mends.retain(|mend| {
-        mend.at <= now.as_millis() && now.as_millis() < mend.at.saturating_add(MEND_AGAIN)
-    });
+    duty.mends
+        .retain(|mend| mend.at <= now.as_millis() && now.as_millis() < mend.at.saturating_add(MEND_AGAIN));
     if state.asked.is_empty() {
         return Ok(());
     }

@@ -33,9 +33,10 @@ pub(crate) fn postponed(
     records: &mut Overlay<'_>,
     (item, stored): (u64, &OutboxItem),
 ) -> Result<(), EngineError> {
-    let Some((group, mut record)) = of(records, stored)? else { return Ok(()) };
-    record.held.retain(|held| *held != item);
-    commit::save_pending(records, &group, &record);
+    if let Some((group, mut record)) = of(records, stored)? {
+        record.held.retain(|held| *held != item);
+        commit::save_pending(records, &group, &record);
+    }
     Ok(())
 }
 

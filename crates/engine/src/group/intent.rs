@@ -4,8 +4,8 @@ use alloc::vec::Vec;
 
 use chancery_crypto::rng::CryptoRng;
 use chancery_group::{
-    Author, Group, GroupError, GroupOrder, Info, LogView as _, Role, Roster, Rows as _, UnverifiedCommit, found,
-    leave,
+    Author, Group, GroupError, GroupOrder, Info, LogView as _, Role, Roster, Rows as _, UnverifiedCommit,
+    found, leave,
 };
 use chancery_identity::MemberId;
 use chancery_wire::Timestamp;
@@ -22,7 +22,8 @@ use crate::error::EngineError;
 use crate::group::acts::{Act, ActKind};
 use crate::group::log_view::DeviceLog;
 use crate::group::rows::{self, GroupRows};
-use crate::group::{GroupOperation, control, epochs, follow, state};
+use crate::group::turn::Turn;
+use crate::group::{GroupOperation, control, follow, join, state};
 use crate::queue::Queue;
 use crate::tables::{GROUP_INTENT, save};
 
@@ -61,7 +62,8 @@ pub(crate) fn read(
     number: u64,
 ) -> Result<Option<GroupIntentRecord>, EngineError> {
     let Some(bytes) = records.get(&queue(group).item_key(number))? else { return Ok(None) };
-    let record = decode::<GroupIntentRecord>(&bytes, Limit::RECORD).map_err(|_| EngineError::DamagedRecord)?;
+    let record =
+        decode::<GroupIntentRecord>(&bytes, Limit::RECORD).map_err(|_| EngineError::DamagedRecord)?;
     Ok(Some(record.into_unchecked()))
 }
 
@@ -174,7 +176,9 @@ fn check(
             may(own.is_keyholder() || removes)?;
             (intent.kind, intent.order) = (EXECUTE, Some(order.clone()));
         }
-        GroupOperation::Create { .. } | GroupOperation::Leave => return Err(EngineError::Misuse("no intent")),
+        GroupOperation::Create { .. } | GroupOperation::Leave => {
+            return Err(EngineError::Misuse("no intent"));
+        }
     }
     Ok(intent)
 }
@@ -211,34 +215,23 @@ fn create(
         log.check()?;
         made?
     };
-    state::enter(records, group)?;
-    let record = GroupStateRecord {
-        state: state::OPEN,
-        set_name: keys.set_name.to_vec(),
-        set_key: keys.set_key.expose().to_vec(),
-        began_at: now.as_millis(),
-        commit: UnverifiedCommit::from_bytes(&bytes)?.hash().to_vec(),
-        transcript_before: [0; 32].to_vec(),
-        author: me.member_id().as_bytes().to_vec(),
-        set_missing: true,
-        log_checked: changes.head.log_size,
-        name: info.name.as_str().into(),
-        role: Role::Owner.number().into(),
-        devices: 1,
-        heard_at: now.as_millis(),
-        epoch: changes.head.epoch,
-        ..GroupStateRecord::default()
-    };
-    state::save(records, group, &record);
-    rows::apply(records, group, changes)?;
-    epochs::begin(records, (group, record.epoch), keys, now)?;
-    let told = Act::new(ActKind::Created, Some(&me.member_id())).store(records, group, now)?;
+    let commit = *UnverifiedCommit::from_bytes(&bytes)?.hash();
+    let mut turn = Turn::new(me, records, now, rng);
+    join::enter(&mut turn, group, None, (commit, (changes, keys)))?;
+    let mut effects = turn.settle()?;
+    let mut state = state::open(records, group)?;
+    // The commit has no slot of the relay, so nothing has made its set.
+    state.set_missing = true;
+    state::save(records, group, &state);
+    effects.push(Act::new(ActKind::Created, Some(&me.member_id())).store(records, group, now)?);
     // Its own other devices first: as owner's.
     let mut all = Vec::from([me.member_id().as_bytes().to_vec()]);
     all.extend(ids(members).into_iter().filter(|id| *id != me.member_id().as_bytes()));
     let role = Role::Member.number().into();
-    push(records, group, GroupIntentRecord { kind: ADD, members: all, role, at: now.as_millis(), ..Default::default() })?;
-    Ok([told, Effect::Notify(Notice::GroupWork)].into())
+    let at = now.as_millis();
+    push(records, group, GroupIntentRecord { kind: ADD, members: all, role, at, ..Default::default() })?;
+    effects.push(Effect::Notify(Notice::GroupWork));
+    Ok(effects)
 }
 
 /// Signs that the own member leaves, and asks those who administer to carry it out (R-ENGINE-83).
@@ -277,7 +270,8 @@ fn begin_to_leave(
         }
     }
     ask_to_leave(me, records, (group, &order), now, rng)?;
-    let intent = GroupIntentRecord { kind: LEAVE, order: Some(order), at: now.as_millis(), ..Default::default() };
+    let intent =
+        GroupIntentRecord { kind: LEAVE, order: Some(order), at: now.as_millis(), ..Default::default() };
     push(records, group, intent)?;
     Ok([Effect::Notify(Notice::GroupWork)].into())
 }
@@ -287,7 +281,7 @@ fn others(records: &dyn Records, group: &[u8; 16], own: &MemberId) -> Result<(us
     let head = rows::head(records, group)?.ok_or(EngineError::NoGroup)?;
     let rows = GroupRows::new(records, *group);
     let roster = Group { id: group, head: &head, rows: &rows }.roster()?;
-    let own = roster.slots_of(own)?;
+    let own = roster.slots_of(own).map_err(GroupError::from)?;
     let keyholders = roster.keyholders().iter().filter(|slot| !own.contains(slot)).count();
     Ok((keyholders, roster.slots().filter(|slot| !own.contains(slot)).count()))
 }
@@ -344,7 +338,8 @@ pub(crate) fn ask_again(
         // Whoever administered has gone: once nobody is left who does, an eviction makes another.
         Err(EngineError::Group(_)) => {
             for number in queue(group).numbers(records)? {
-                if let Some(mut intent) = read(records, group, number)?.filter(|intent| intent.kind == LEAVE) {
+                if let Some(mut intent) = read(records, group, number)?.filter(|intent| intent.kind == LEAVE)
+                {
                     intent.at = now.as_millis();
                     save(records, queue(group).item_key(number), &intent);
                 }

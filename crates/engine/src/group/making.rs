@@ -6,8 +6,8 @@ use chancery_crypto::hash::sha256;
 use chancery_crypto::rng::{CryptoRng, random_bytes};
 use chancery_crypto::secret::{Secret, SecretBytes};
 use chancery_group::{
-    Attempt, Author, BuiltCommit, Entry, GroupError, Keying, LogView as _, MAX_INLINE_SNAPSHOT, RelaySlots, Slot,
-    assign, build, cover,
+    Attempt, Author, BuiltCommit, Entry, GroupError, Keying, LogView as _, MAX_INLINE_SNAPSHOT, RelaySlots,
+    Slot, assign, build, cover,
 };
 use chancery_identity::{DeviceId, MemberId};
 use chancery_wire::Timestamp;
@@ -129,7 +129,8 @@ impl Made {
     fn file(&mut self, content: SecretBytes, rng: &mut dyn CryptoRng) -> GroupFile {
         let name: [u8; 16] = random_bytes(rng);
         let key: [u8; 32] = random_bytes(rng);
-        let file = GroupFile { blob_id: name.to_vec(), key: key.to_vec(), size: content.expose().len() as u64 };
+        let file =
+            GroupFile { blob_id: name.to_vec(), key: key.to_vec(), size: content.expose().len() as u64 };
         self.files.push((name, content));
         self.record.files.push(file.clone());
         file

@@ -128,7 +128,9 @@ fn missing(
             continue;
         }
         match credentials::get(view.me, view.records, &device)? {
-            Some(credential) if credential.member_id() == *member => missing.changes.push(add(&credential, role)),
+            Some(credential) if credential.member_id() == *member => {
+                missing.changes.push(add(&credential, role))
+            }
             Some(_) => {}
             None if in_vain(view.records, &device)? => {}
             None => missing.wanted.push(device),
@@ -167,7 +169,9 @@ pub(crate) fn of_intent(view: &View<'_>, intent: &GroupIntentRecord) -> Result<P
                 Some(_) => [set_role(member, role)].into(),
             }
         }
-        intent::SET_INFO if intent.info != roster.info() => [set_info(&Info::from_bytes(&intent.info)?)].into(),
+        intent::SET_INFO if intent.info != roster.info() => {
+            [set_info(&Info::from_bytes(&intent.info)?)].into()
+        }
         intent::HAND_OVER => {
             let to = members.first().ok_or(EngineError::DamagedRecord)?;
             let Some(before) = roster.role_of(to)? else {
@@ -263,8 +267,12 @@ pub(crate) fn of_orders(view: &View<'_>, orders: &[Signed]) -> Result<Option<Dra
                     removes |= intent::is_there(&roster, &member)?;
                 }
                 Ordered::Add(entry) => more.push(GroupChange { change: Some(Change::Add(entry.clone())) }),
-                Ordered::SetRole(role) => more.push(GroupChange { change: Some(Change::SetRole(role.clone())) }),
-                Ordered::SetInfo(info) => more.push(GroupChange { change: Some(Change::SetInfo(info.clone())) }),
+                Ordered::SetRole(role) => {
+                    more.push(GroupChange { change: Some(Change::SetRole(role.clone())) })
+                }
+                Ordered::SetInfo(info) => {
+                    more.push(GroupChange { change: Some(Change::SetInfo(info.clone())) })
+                }
             }
         }
         possible &= more.is_empty() || view.is_keyholder();
@@ -282,7 +290,10 @@ pub(crate) fn of_orders(view: &View<'_>, orders: &[Signed]) -> Result<Option<Dra
 }
 
 /// Returns what a keyholder has to change unasked, and the credentials that it needs for that (R-ENGINE-86).
-pub(crate) fn of_duty(view: &View<'_>, duty: &GroupDutyRecord) -> Result<(Draft, Vec<DeviceId>), EngineError> {
+pub(crate) fn of_duty(
+    view: &View<'_>,
+    duty: &GroupDutyRecord,
+) -> Result<(Draft, Vec<DeviceId>), EngineError> {
     let roster = view.roster()?;
     let (own_slot, own_role) = view.own()?;
     let (mut draft, mut wanted) = (Draft::default(), Vec::new());
@@ -320,7 +331,9 @@ pub(crate) fn of_duty(view: &View<'_>, duty: &GroupDutyRecord) -> Result<(Draft,
         let named = directory::member(view.records, &member)?.map(|it| it.device_ids).unwrap_or_default();
         for slot in roster.slots_of(&member).map_err(GroupError::from)? {
             let entry = roster.get(slot)?.ok_or(EngineError::DamagedRecord)?;
-            if !named.contains(&entry.device) && !mended.contains(&entry.device) && may_remove(slot, role, &member)
+            if !named.contains(&entry.device)
+                && !mended.contains(&entry.device)
+                && may_remove(slot, role, &member)
             {
                 draft.changes.push(remove(slot, Reason::Role));
             }
