@@ -92,6 +92,7 @@ impl World {
 
     /// As [`Self::run_groups`], for these devices alone.
     pub fn run_groups_of(&mut self, people: Vec<PersonId>) {
+        let mut quiet = 0;
         for _ in 0..100 {
             let mut done = 0;
             for id in &people {
@@ -103,7 +104,9 @@ impl World {
             let is_idle = |id: &PersonId| {
                 self.next_possible_step(*id, &BTreeSet::new()).is_none() && !self.has_mail(*id)
             };
-            if done == 0 && people.iter().all(is_idle) {
+            // What was read last may have led to something to do.
+            quiet = if done == 0 && people.iter().all(is_idle) { quiet + 1 } else { 0 };
+            if quiet == 2 {
                 return;
             }
         }
