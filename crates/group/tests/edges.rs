@@ -16,8 +16,8 @@ use chancery_crypto::hash::{hash, sha256};
 use chancery_crypto::label;
 use chancery_crypto::secret::Secret;
 use chancery_group::{
-    Entry, EpochSecret, GroupError, Joiner, Keying, LogView as _, Reason, Role, UnverifiedWelcome, remove,
-    sign_order,
+    Entry, EpochSecret, GroupError, Joiner, Keying, LogView as _, Reason, Role, UnverifiedCommit,
+    UnverifiedWelcome, remove, sign_order,
 };
 use chancery_wire::{Limit, decode, encode, proto};
 use proto::group_change::Change;
@@ -254,4 +254,34 @@ fn nothing_comes_after_who_takes_over_r_group_8() {
     assert_eq!(refused(good), GroupError::OtherRoster, "the control");
     assert_eq!(refused(vec![one.clone(), two.clone(), four.clone(), three]), GroupError::NotAllowed);
     assert_eq!(refused(vec![one, four, two]), GroupError::NotAllowed, "while somebody is left");
+}
+
+#[test]
+fn a_keyholder_refuses_boxes_that_are_not_what_the_seed_says_r_group_11() {
+    // ATTACKS A08: keys that only some are given would be another's.
+    let mut world = crew(57);
+    let sent = Sent::of(world.build(0, vec![], Keying::Tree).unwrap());
+    let mut again = |spoil: fn(&mut proto::GroupCommitTail)| {
+        let commit: proto::GroupCommit = decode(&sent.bytes, Limit::FRAME).unwrap().into_unchecked();
+        let mut tail: proto::GroupCommitTail = decode(&commit.tail, Limit::FRAME).unwrap().into_unchecked();
+        spoil(&mut tail);
+        let tail = encode(&tail);
+        let mut head: proto::GroupCommitHead = decode(&commit.head, Limit::FRAME).unwrap().into_unchecked();
+        head.tail_hash = hash(label::HASH_GROUP_COMMIT_TAIL, &[&tail]).to_vec();
+        let by = &world.devices[0];
+        let before = &by.group().unwrap().head;
+        let head = encode(&head);
+        let transcript = hash(label::HASH_GROUP_TRANSCRIPT, &[&before.transcript, &head]);
+        let chain = Secret::from_slice(&before.chain_key).unwrap();
+        let epoch = EpochSecret::next(Some(&chain), &Secret::from_bytes(sent.secret), &transcript);
+        let confirmation = epoch.confirmation(&transcript).to_vec();
+        let signed = [head.as_slice(), &confirmation].concat();
+        let signature = by.keys.signing.sign(label::SIGN_GROUP_COMMIT, &signed, &mut *world.rng);
+        let bytes = encode(&proto::GroupCommit { head, tail, confirmation, signature });
+        let commit = UnverifiedCommit::from_bytes(&bytes).unwrap();
+        commit.verify(world.group(1), &world.log).unwrap().by_seed(NOW).map(|_| ())
+    };
+    assert_eq!(again(|_| {}), Ok(()), "the control");
+    assert_eq!(again(|tail| *tail.nodes.last_mut().unwrap() ^= 1), Err(GroupError::NotAuthentic));
+    assert_eq!(again(|tail| tail.seed[0] ^= 1), Err(GroupError::NotAuthentic));
 }
