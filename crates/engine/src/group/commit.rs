@@ -58,8 +58,7 @@ pub(crate) fn slot_answer(
     _records: &mut Overlay<'_>,
     _group: &[u8; 16],
     (_attempt, _taken): (u32, Option<&SlotContent>),
-    _now: Timestamp,
-    _rng: &mut dyn CryptoRng,
+    (_now, _rng): (Timestamp, &mut dyn CryptoRng),
 ) -> Result<Vec<Effect>, EngineError> {
     Ok(Vec::new())
 }

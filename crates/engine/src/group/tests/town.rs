@@ -165,7 +165,7 @@ impl Town {
         let engine = Engine::load(&disk, self.now).unwrap();
         self.residents.push(Resident { disk, engine });
         self.append(LeafKind::Credential, &enrolment.credential.signed().clone());
-        let id = self.residents.len() - 1;
+        let id = self.residents.len().saturating_sub(1);
         self.grow(id);
     }
 
@@ -305,7 +305,7 @@ impl Town {
             GroupInput::SlotFetched { group_id: GROUP, attempt: made.attempt, content: Some(&content) };
         self.handle(id, Input::Group(input));
         self.act(id, |turn| turn.records.delete(key(GROUP_COMMIT, &[&GROUP])));
-        assert_eq!(self.epoch(id), before + 1);
+        assert_eq!(self.epoch(id), before.saturating_add(1));
         made
     }
 
@@ -414,7 +414,7 @@ impl Town {
             }
             GroupStep::FetchFile { file, .. } => {
                 let Some(content) = self.files.get(&file.blob_id).cloned() else { return false };
-                self.files_fetched += 1;
+                self.files_fetched = self.files_fetched.saturating_add(1);
                 let blob_id = file.blob_id.as_slice().try_into().unwrap();
                 let input = GroupInput::FileFetched { blob_id, content: Some(&content) };
                 self.handle(id, Input::Group(input));
