@@ -24,7 +24,7 @@ const FRONT: usize = 53;
 /// The length of the commit before it.
 const PREFIX: usize = 4;
 /// What is not the commit or padding.
-const AROUND: usize = FRONT + PREFIX + TAG_LEN;
+pub(crate) const AROUND: usize = FRONT + PREFIX + TAG_LEN;
 
 /// The number of a slot of the relay for one epoch's commit, from 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
