@@ -5,8 +5,8 @@ use alloc::vec::Vec;
 
 use chancery_crypto::secret::Secret;
 use chancery_group::{
-    Changes, Entry, EpochKeys, Group, GroupError, HandOutContext, Head, Info, Keying, OLD_EPOCH_MS, Outcome,
-    RelaySlots, Rows as _, Slot, StagedCommit, UnverifiedCommit, VerifiedCommit, adopt_tree,
+    Changes, Entry, EpochKeys, Group, GroupError, HandOutContext, Head, Info, Keying, Node, OLD_EPOCH_MS,
+    Outcome, RelaySlots, Rows as _, Slot, StagedCommit, UnverifiedCommit, VerifiedCommit, adopt_tree,
 };
 use chancery_identity::DeviceId;
 use chancery_wire::proto::{
@@ -246,7 +246,7 @@ pub(crate) fn by_envelope(
 
 /// Returns the slot of a commit's author, as the commit says.
 pub(crate) fn author_of(commit: &[u8]) -> Option<Slot> {
-    let commit: GroupCommit = decode(commit, Limit::ENVELOPE).ok()?.into_unchecked();
+    let commit: GroupCommit = decode(commit, Limit::FRAME).ok()?.into_unchecked();
     let head: GroupCommitHead = decode(&commit.head, Limit::STATEMENT).ok()?.into_unchecked();
     Slot::from_u32(head.author)
 }
@@ -383,7 +383,9 @@ pub(crate) fn describe(
     state.devices = head.taken;
     // Whoever ended in these entries is not in the roster any more.
     (state.ended, state.log_checked) = (false, head.log_size);
-    state.needs_tree = entry.role.is_keyholder() && head.administrators_key.is_empty();
+    // Where the whole tree is dead there is nothing to have (R-GROUP-16).
+    let is_dead = head.dead.as_chunks::<3>().0.contains(&Node::ROOT.to_bytes());
+    state.needs_tree = entry.role.is_keyholder() && head.administrators_key.is_empty() && !is_dead;
     if info.dissolved && state.state == state::OPEN {
         state.state = state::DISSOLVED;
     }
