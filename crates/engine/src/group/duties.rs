@@ -142,8 +142,9 @@ pub(crate) fn upkeep(
     for device in &left.wanted {
         credentials::want(records, device)?;
     }
-    if !left.any && !(ended && is_keyholder) {
-        (duty.since, duty.ready) = (0, false);
+    let owes = left.any || (ended && is_keyholder);
+    if !owes {
+        duty.since = 0;
     } else if duty.since == 0 || duty.since > now.as_millis() {
         duty.since = now.as_millis().max(1);
     }

@@ -145,7 +145,13 @@ impl Town {
         let keys = DeviceKeys::generate(self.rng.as_mut());
         let (parsed, name) = (Handle::parse(handle).unwrap(), DisplayName::parse(handle).unwrap());
         let relay = self.organisation.relay().unwrap();
-        let invite = Invite { handle: &parsed, name: &name, relay, lifetime: Duration::from_secs(3600) };
+        let invite = Invite {
+            handle: &parsed,
+            name: &name,
+            relay,
+            lifetime: Duration::from_secs(3600),
+            terms: chancery_org::Terms::default(),
+        };
         let rng = self.rng.as_mut();
         let invited = self.desk.invite(&self.desk_disk, invite, self.now, rng).unwrap();
         commit_batch(&mut self.desk_disk, invited.batch);
