@@ -1,5 +1,6 @@
 //! Groups over several devices' records: commits as the pure half makes them, carried by hand.
 
+mod contents;
 mod town;
 
 use alloc::vec;
