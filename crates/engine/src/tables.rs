@@ -17,6 +17,7 @@ pub(crate) const DIRECTORY: Table = Table(0x0110);
 pub(crate) const HANDLE: Table = Table(0x0111);
 pub(crate) const DIRECTORY_CURSOR: Table = Table(0x0112);
 pub(crate) const DIRECTORY_KEYS: Table = Table(0x0113);
+pub(crate) const GUEST_TOKEN: Table = Table(0x0114);
 pub(crate) const PREKEY: Table = Table(0x0120);
 pub(crate) const PREKEY_STATE: Table = Table(0x0121);
 pub(crate) const PREKEY_UPLOAD: Table = Table(0x0122);
@@ -74,6 +75,7 @@ pub(crate) const GROUP_INTENT: Table = Table(0x01B2);
 pub(crate) const GROUP_COMMIT: Table = Table(0x01B3);
 pub(crate) const GROUP_OUT: Table = Table(0x01B4);
 pub(crate) const GROUP_SENDER: Table = Table(0x01B5);
+pub(crate) const GROUP_DUTY: Table = Table(0x01BA);
 
 /// Makes the key of a record whose name is the concatenation of `parts`, each of a fixed length.
 pub(crate) fn key(table: Table, parts: &[&[u8]]) -> RecordKey {
