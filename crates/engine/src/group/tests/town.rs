@@ -147,12 +147,12 @@ impl Town {
         let keys = DeviceKeys::generate(self.rng.as_mut());
         let (parsed, name) = (Handle::parse(handle).unwrap(), DisplayName::parse(handle).unwrap());
         let relay = self.organisation.relay().unwrap();
-        let invite = Invite { handle: &parsed, name: &name, relay, lifetime: Duration::from_secs(3600) };
+        let (lifetime, terms) = (Duration::from_secs(3600), chancery_org::Terms::default);
+        let invite = || Invite { handle: &parsed, name: &name, relay, lifetime, terms: terms() };
         let rng = self.rng.as_mut();
-        let again = Invite { handle: &parsed, name: &name, relay, lifetime: Duration::from_secs(3600) };
-        let invited = match self.desk.invite(&self.desk_disk, invite, self.now, rng) {
+        let invited = match self.desk.invite(&self.desk_disk, invite(), self.now, rng) {
             Ok(invited) => invited,
-            Err(_) => self.desk.invite_device(&self.desk_disk, again, self.now, rng).unwrap(),
+            Err(_) => self.desk.invite_device(&self.desk_disk, invite(), self.now, rng).unwrap(),
         };
         commit_batch(&mut self.desk_disk, invited.batch);
         let pending = request(&invited.link, &self.organisation, &keys, self.now, rng).unwrap();
@@ -497,6 +497,8 @@ impl Town {
             GroupStep::Care { group_id } => {
                 self.handle(id, Input::Group(GroupInput::Care { group_id }));
             }
+            // Commits are made by hand here.
+            GroupStep::Commit { .. } | GroupStep::PutSlot { .. } => return false,
             other => panic!("unexpected step {other:?}"),
         }
         true
