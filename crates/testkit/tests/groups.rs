@@ -200,7 +200,7 @@ fn a_device_that_the_log_has_ended_is_evicted_before_anything_is_sent_r_engine_8
 }
 
 #[test]
-fn an_author_that_dies_once_its_eviction_has_won_strands_nobody_r_engine_84() {
+fn an_author_that_dies_once_its_eviction_has_won_strands_nobody_r_engine_84_r_group_18() {
     let handles = ["alice", "bob", "carol", "dave", "erin", "frank", "grace", "heidi", "ivan"];
     let (mut world, people, group) = group(7, &handles);
     let (bob, dave) = (people[1], people[3]);
