@@ -438,3 +438,29 @@ fn a_guest_comes_in_by_whom_it_reaches_and_by_nobody_else_r_engine_82() {
     assert_eq!(role(&world, bob, group, guest), Some(Role::Member));
     assert_eq!(view(&world, guest, group).summary.epoch, view(&world, bob, group).summary.epoch);
 }
+
+#[test]
+fn a_commit_that_won_unheard_is_found_in_its_slot_and_not_made_again_r_engine_84() {
+    let (mut world, people, group) = group(18, &["alice", "bob"]);
+    let before = view(&world, people[0], group).summary.epoch;
+    // Keys that the commit alone does not give its author again.
+    world.operate(people[0], group, GroupOperation::Heal).unwrap();
+    world.win_and_die(people[0]);
+    world.wait(60 * MINUTE);
+    while world.take_one_group_step(people[0]) {}
+    assert_eq!(view(&world, people[0], group).summary.epoch, before + 1, "from the slot, without its mail");
+    world.settle_groups(MINUTE);
+    agree(&world, group, &people);
+    assert_eq!(view(&world, people[0], group).summary.epoch, before + 1);
+    talk(&mut world, group, people[1], &people, "once");
+}
+
+#[test]
+fn many_are_added_at_once_with_one_file_for_all_r_engine_82() {
+    let handles: Vec<String> = (0..20).map(|number| format!("member{number}")).collect();
+    let handles: Vec<&str> = handles.iter().map(String::as_str).collect();
+    let (mut world, people, group) = group(19, &handles);
+    agree(&world, group, &people);
+    assert_eq!(view(&world, people[19], group).summary.epoch, 2);
+    talk(&mut world, group, people[19], &people, "so many");
+}
