@@ -522,3 +522,6 @@ impl BuiltCommit<'_> {
         Ok(welcome)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,13 +5,16 @@ use alloc::vec::Vec;
 
 use chancery_crypto::hash::hash;
 use chancery_crypto::label;
+use chancery_crypto::secret::Secret;
 use chancery_identity::Credential;
 use chancery_wire::{Limit, decode, proto};
 
 use crate::change::{self, Outcome, Terms};
 use crate::limit::MAX_COMMIT_LEN;
+use crate::log_view::Ended;
 use crate::{
-    BOX_LEN, Entry, GroupError, HandOutChange, Head, LogView, Node, Refresh, Roster, Rows, Slot, dead_after,
+    BOX_LEN, Entry, GroupError, HandOutChange, HandOutContext, Head, LogView, Node, Refresh, Roster, Rows,
+    Slot, dead_after,
 };
 
 /// A group as a device has it.
@@ -48,6 +51,25 @@ impl<'a> Group<'a> {
     /// [`GroupError::Rows`] if the record is damaged.
     pub fn slot(&self) -> Result<Slot, GroupError> {
         Ok(Slot::from_u32(self.head.slot).ok_or(crate::RowError)?)
+    }
+
+    /// Whether the log has ended somebody who is in the roster: nothing may be sealed in this epoch any more, and who
+    /// finds no commit that removes them makes one (R-GROUP-20).
+    ///
+    /// # Errors
+    ///
+    /// [`GroupError::Rows`] if a row cannot be read.
+    pub fn has_ended(&self, log: &dyn LogView) -> Result<bool, GroupError> {
+        for ended in log.ended(self.head.log_size, log.size()) {
+            let there = match ended {
+                Ended::Device(device) => self.rows.slot_of(&device)?.is_some(),
+                Ended::Member(member) => !self.rows.slots_of(&member)?.is_empty(),
+            };
+            if there {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     pub(crate) fn transcript(&self) -> Result<[u8; 32], GroupError> {
@@ -404,6 +426,21 @@ impl<'a> VerifiedCommit<'a> {
     #[must_use]
     pub const fn outcome(&self) -> &Outcome {
         &self.applied.outcome
+    }
+
+    /// Opens a hand-out of this commit's secret that a helper published to this device (R-GROUP-17).
+    ///
+    /// # Errors
+    ///
+    /// As [`HandOutContext::open`]; [`GroupError::Rows`] if the record is damaged.
+    pub fn open_hand_out(&self, envelope: &[u8]) -> Result<Secret<32>, GroupError> {
+        self.hand_out_context().open(self.group.slot()?, self.group.rows, self.roster.dead(), envelope)
+    }
+
+    /// Returns what hand-outs of this commit's secret are bound to.
+    #[must_use]
+    pub const fn hand_out_context(&self) -> HandOutContext<'_> {
+        HandOutContext { group_id: self.group.id, epoch: self.unverified.head.epoch, commit: &self.hash }
     }
 
     /// Whether this device is in the group no more: forget the group's keys and keep what was read.

@@ -1,6 +1,14 @@
 //! Groups of simulated devices: every operation, in random orders, keeps all members equal and leaves nobody a key
-//! who was removed (R-GROUP-5 to -16, R-GROUP-25, R-GROUP-26).
-#![allow(clippy::arithmetic_side_effects, clippy::cast_possible_truncation, reason = "tests")]
+//! who was removed (R-GROUP-5, R-GROUP-10, R-GROUP-12, R-GROUP-13, R-GROUP-16, R-GROUP-25, R-GROUP-26).
+#![allow(
+    clippy::arithmetic_side_effects,
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::too_many_lines,
+    reason = "a test that overflows or finds nothing fails"
+)]
 
 mod world;
 
@@ -157,9 +165,13 @@ fn a_plain_member_evicts_anybody_and_a_keyholder_mends_the_tree_r_group_8_r_grou
             (5, Role::Reader),
         ];
         let mut world = World::with_group(11, &[1; 6], &others);
+        world.log.events.push(Event::Member(member(99)));
+        assert!(!world.group(author).has_ended(&world.log).unwrap(), "R-GROUP-20: nobody who is here");
         world.log.events.push(Event::Member(member(evicted)));
+        assert!(world.group(author).has_ended(&world.log).unwrap());
         let held_tree = evicted < 3;
         world.commit(author, Vec::new(), Keying::HandOut).unwrap();
+        assert!(!world.group(author).has_ended(&world.log).unwrap());
         assert!(world.devices[evicted].rows.is_none());
         let dead = world.group(0).roster().unwrap().dead().len();
         assert!(dead >= 14);
@@ -311,6 +323,9 @@ fn a_device_that_has_fallen_behind_is_welcomed_back_r_group_25() {
         let from = world.id(0);
         let arrived = UnverifiedWelcome { welcome: &welcome, snapshot: None, tree: Some(&tree), from };
         assert_eq!(arrived.verify(joiner(false), NOW).unwrap_err(), GroupError::Exists, "A15");
+        let by_member = UnverifiedWelcome { from: world.id(3), ..arrived };
+        assert_eq!(by_member.verify(joiner(true), NOW).unwrap_err(), GroupError::NotAllowed);
+        let arrived = UnverifiedWelcome { from, ..by_member };
         let (changes, _) = arrived.verify(joiner(true), NOW).unwrap().into_parts();
         world.devices[behind].take(changes);
         let rows = world.devices[behind].rows.take();
@@ -340,4 +355,61 @@ fn an_issuers_order_is_carried_out_once_by_whom_it_is_for_r_group_9() {
     let again = world.forge(1, world::Forgery::of(changes, Keying::Tree));
     assert_eq!(world.refusal(&again), GroupError::OrderInvalid);
     assert!(world.group(4).rows.entry(world.slot(4)).unwrap().is_some());
+}
+
+#[test]
+fn an_evictions_secret_reaches_all_who_stay_through_helpers_and_nobody_who_is_gone_r_group_17() {
+    use chancery_group::{Duty, HandOutContext, UnverifiedCommit, assign, cover, duties};
+    let others: Vec<_> = (1..9).map(|device| (device, Role::Member)).collect();
+    for (evicted, author) in [(3, 5), (8, 1), (0, 4)] {
+        let mut world = World::with_group(20, &[1; 9], &others);
+        // Another keyholder, whose end would leave none.
+        world.commit(0, vec![set_role(&member(1), Role::Administrator)], Keying::Tree).unwrap();
+        world.log.events.push(Event::Member(member(evicted)));
+        let sent = Sent::of(world.build(author, Vec::new(), Keying::HandOut).unwrap());
+        let verify = |device: usize| {
+            UnverifiedCommit::from_bytes(&sent.bytes)
+                .unwrap()
+                .verify(world.group(device), &world.log)
+                .unwrap()
+        };
+        let by_author = verify(author);
+        let (roster, dead) = (by_author.roster(), by_author.roster().dead());
+        let cover = cover(roster, dead).unwrap();
+        let shared = assign(&cover, world.slot(author));
+        let device_in = |slot| world.inside().into_iter().find(|device| world.slot(*device) == slot).unwrap();
+        let mut serving: Vec<_> = shared.own.map(|range| (author, range)).into_iter().collect();
+        for range in shared.helpers {
+            serving.push((device_in(range.taken(roster).unwrap()[0]), range));
+        }
+        let mut has: std::collections::BTreeSet<usize> = serving.iter().map(|(device, _)| *device).collect();
+        has.insert(author);
+        for (helper, range) in serving {
+            let verified = verify(helper);
+            let own = world.slot(helper);
+            for duty in duties(verified.roster(), verified.roster().dead(), &cover, range, own).unwrap() {
+                match duty {
+                    Duty::Send(slot) => drop(has.insert(device_in(slot))),
+                    Duty::Publish(node) => {
+                        let key = world.group(helper).rows.key(node).unwrap().unwrap();
+                        let secret = chancery_crypto::secret::Secret::from_bytes(sent.secret);
+                        let context: HandOutContext<'_> = verified.hand_out_context();
+                        let envelope = context.seal(&[1; 16], node, &key, &secret);
+                        for device in world.inside() {
+                            let opened = verify(device).open_hand_out(&envelope);
+                            let below = node.covers(world.slot(device));
+                            assert_eq!(opened.is_ok(), below && device != evicted);
+                            has.extend(opened.is_ok().then_some(device));
+                        }
+                        assert!(!world.devices[evicted].hoard.contains(key.expose()));
+                    }
+                }
+            }
+        }
+        let staying: std::collections::BTreeSet<usize> =
+            world.inside().into_iter().filter(|device| *device != evicted).collect();
+        assert_eq!(has, staying);
+        world.deliver(author, sent);
+        world.check();
+    }
 }
