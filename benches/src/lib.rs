@@ -94,7 +94,13 @@ pub fn two_devices(rng: &mut dyn CryptoRng) -> (Device, Device) {
         let (handle, name) = (must(Handle::parse(handle)), must(DisplayName::parse(handle)));
         let relay = organisation.relay().cloned();
         let relay = must(relay.as_ref().ok_or("recorded above"));
-        let invite = Invite { handle: &handle, name: &name, relay, lifetime: Duration::from_secs(3600) };
+        let invite = Invite {
+            handle: &handle,
+            name: &name,
+            relay,
+            lifetime: Duration::from_secs(3600),
+            terms: chancery_org::Terms::default(),
+        };
         let invited = must(desk.invite(&disk, invite, NOW, rng));
         commit(&mut disk, invited.batch);
         let keys = DeviceKeys::generate(rng);

@@ -11,6 +11,8 @@ const SECRET: &[&str] = &[
     "Enrolled",
     "DeskSettings",
     "DeskInvitation",
+    "DeskMember",
+    "GuestTokenRecord",
     "DeviceRecord",
     "DirectoryKeysRecord",
     "PendingEnrolmentRecord",

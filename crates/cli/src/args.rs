@@ -106,6 +106,9 @@ pub(crate) enum Command {
     History(HistoryArgs),
     /// Print what the organisation's log says of you.
     Monitor(MonitorArgs),
+    /// Watch an organisation's log as a witness, who cosigns what it has seen grow.
+    #[command(subcommand)]
+    Witness(WitnessCommand),
     /// Watch an organisation, three members and a relay at work on this machine.
     Demo,
     /// Measure, with processes of its own on this machine, and check what is measured.
@@ -216,12 +219,13 @@ The link stands alone on a line of stdout; whoever has it can become this member
 code of it goes to stderr.
 
 With --csv, everybody of a list: UTF-8, one person a line, under a header line with the columns handle and name,
-and unit if you like, which is only repeated with --json. Each line of stdout is a handle, a tab and a link. All
+and if you like unit, kind (member, guest, bot or guest-bot), reach (handles with spaces between) and days. Each line of stdout is a handle, a tab and a link. All
 are invited or, if anything is wrong, nobody. Who is a member or has an open invitation is left alone, so the
 list may be given again and again.
 
 Examples:
   chancery org invite alice --dir acme --name \"Alice Liddell\" --valid 48h
+  chancery org invite carol --dir acme --guest --reach alice,bob --days 30
   chancery org invite --csv people.csv --dir acme --dry-run")]
 pub(crate) struct InviteArgs {
     /// The handle: 1 to 64 of a-z 0-9 . _ -
@@ -243,6 +247,21 @@ pub(crate) struct InviteArgs {
     /// Invite another device of somebody who is a member already.
     #[arg(long, conflicts_with = "name")]
     pub(crate) device: bool,
+    /// The person's department or place.
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["csv", "device"])]
+    pub(crate) unit: Option<String>,
+    /// Invite somebody of another organisation, who reaches those of --reach and nobody else.
+    #[arg(long, requires = "reach", conflicts_with_all = ["csv", "device"])]
+    pub(crate) guest: bool,
+    /// Invite a program and not a person; with --guest, one of another organisation.
+    #[arg(long, conflicts_with_all = ["csv", "device"])]
+    pub(crate) bot: bool,
+    /// Whom a guest or bot writes to and hears from: handles with commas between them; a bot without reaches everybody.
+    #[arg(long, value_name = "HANDLES", value_delimiter = ',', conflicts_with_all = ["csv", "device"])]
+    pub(crate) reach: Vec<String>,
+    /// For how many days, 1 to 730, a guest's or bot's credential is valid [default: 90].
+    #[arg(long, value_name = "N", conflicts_with_all = ["csv", "device"])]
+    pub(crate) days: Option<u32>,
     /// How long the invitation holds, as in 90s, 30m, 12h, 7d.
     #[arg(long, value_name = "TIME", default_value = DEFAULT_VALID, value_parser = text::parse_duration)]
     pub(crate) valid: Duration,

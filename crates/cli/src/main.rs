@@ -28,6 +28,7 @@ mod send;
 mod stop;
 mod text;
 mod up;
+mod witness;
 
 use std::io::IsTerminal as _;
 use std::process::ExitCode;
@@ -85,6 +86,7 @@ async fn dispatch(cli: Cli, output: Output) -> Result<(), Failure> {
         Command::Receive(args) => receive::run(&args, output).await,
         Command::History(args) => history::run(&args, output).await,
         Command::Monitor(args) => org::monitor(&args, output).await,
+        Command::Witness(command) => witness::run(command, output).await,
         Command::Bench(command) => bench::run(&command, output).await,
         Command::Demo => match demo::run(output.is_json()).await? {
             true => Ok(()),

@@ -1,6 +1,6 @@
 //! A message as it is printed: one JSON object, or a line for people.
 
-use chancery::{Error, Message, MessageState};
+use chancery::{Error, Kind, Message, MessageState};
 use indicatif::HumanBytes;
 use serde_json::{Value, json};
 
@@ -68,6 +68,8 @@ pub(crate) fn object(message: &Message, files: &[File]) -> Value {
         "id": hex(&message.id),
         "from": message.from.to_string(),
         "handle": message.handle,
+        "unit": message.unit,
+        "kind": message.kind.name(),
         "conversation": message.conversation.to_string(),
         "sent_at": rfc3339(message.sent_at.as_millis()),
         "text": message.text,
@@ -92,8 +94,13 @@ pub(crate) fn text(message: &Message, files: &[File]) -> String {
     text
 }
 
+/// Who wrote a message, and that it is a guest or bot (R-ENGINE-61).
 fn sender(message: &Message) -> String {
-    called(&message.from.to_string(), &message.handle)
+    let who = called(&message.from.to_string(), &message.handle);
+    match message.kind {
+        Kind::Person => who,
+        kind => format!("{who} ({})", kind.name()),
+    }
 }
 
 /// Returns how people call a member: by handle, or by the beginning of the identifier while the handle is not known.

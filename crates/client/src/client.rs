@@ -11,6 +11,7 @@ use chancery_wire::proto::Signed;
 use tokio::sync::{Mutex, Notify};
 
 use crate::attachment::ProgressFn;
+use crate::checkpoint;
 use crate::clock;
 use crate::connection::Connection;
 use crate::error::{Error, ErrorCode};
@@ -134,6 +135,7 @@ impl Client {
             return Err(ErrorCode::Revoked.into());
         }
         let engine = store.read(|records| Engine::load(records, clock::now()).map_err(Error::from))?;
+        let checkpoint = checkpoint::compare(&home, &mut store, &engine)?;
         let device = engine.device();
         let me = Me {
             org_id: device.organisation().id(),
@@ -149,7 +151,7 @@ impl Client {
             credential: device.credential().signed().clone(),
         };
         let shared = Shared {
-            worker: Worker::spawn(store, engine, home.clone())?,
+            worker: Worker::spawn(store, engine, (home.clone(), checkpoint))?,
             home,
             relays: Relays::default(),
             org: me.org_id,

@@ -172,6 +172,11 @@ codes! {
     /// A recipient's device has published no prekeys, or they do not verify.
     RecipientNotReady = 405, "recipient-not-ready", TryLater, "the recipient's device cannot be written to yet";
 
+    /// One of the two is a guest or bot whom the organisation gave another reach.
+    OutOfReach = 430, "out-of-reach", Policy, "the organisation lets you and this recipient exchange nothing";
+    /// All credentials of the recipient have expired.
+    CredentialExpired = 431, "credential-expired", Policy, "the recipient's credential has expired";
+
     /// The file does not exist.
     FileNotFound = 500, "file-not-found", NotFound, "file not found";
     /// The file cannot be read or written.
@@ -238,6 +243,15 @@ codes! {
     NotDroppable = 641, "not-droppable", Failed, "the statement cannot be dropped";
     /// Something of an offboarding was refused, and not everything is cut.
     OffboardingIncomplete = 642, "offboarding-incomplete", Failed, "the offboarding is not complete";
+
+    /// A guest has nobody in reach, or a reach names somebody who cannot be in it.
+    ReachNotAllowed = 643, "reach-not-allowed", Usage,
+        "a guest reaches 1 to 256 members, none of them a guest; a bot as many or all; other people have no reach";
+    /// The time of a guest or bot is out of range, or over.
+    ValidityNotAllowed = 644, "validity-not-allowed", Usage,
+        "guests and bots are invited for 1 to 730 days, others without a limit; whose time is over must be invited anew";
+    /// There are as many guests and bots as there may be.
+    TooManyGuests = 645, "too-many-guests", Failed, "the organisation has 1000 guests and bots; offboard some first";
 
     /// Two signed checkpoints of the organisation's log contradict each other.
     LogForked = 700, "log-forked", NotAuthorised,

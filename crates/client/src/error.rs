@@ -95,6 +95,8 @@ impl From<EngineError> for Error {
             EngineError::UnknownRecipient | EngineError::OutdatedRecipient => {
                 ErrorCode::UnknownRecipient.into()
             }
+            EngineError::OutOfReach => ErrorCode::OutOfReach.into(),
+            EngineError::Expired => ErrorCode::CredentialExpired.into(),
             EngineError::TooLarge => ErrorCode::MessageTooLarge.into(),
             EngineError::QueueFull => ErrorCode::QueueFull.into(),
             EngineError::Log(state) => stopped(state).into(),

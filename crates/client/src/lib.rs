@@ -84,6 +84,7 @@
 //! Source: `docs/PROTOCOL.md`.
 
 mod attachment;
+mod checkpoint;
 mod client;
 mod clock;
 mod code;
@@ -110,7 +111,7 @@ mod worker;
 pub use attachment::{Progress, ProgressFn};
 pub use chancery_crypto::secret::{Secret, SecretBytes};
 pub use chancery_engine::{LogState, LogStatus, Member, MessageState};
-pub use chancery_identity::{DeviceId, MemberId, OrgId, Policy};
+pub use chancery_identity::{DeviceId, Kind, MemberId, OrgId, Policy};
 pub use chancery_store::KeySource;
 pub use chancery_wire::Timestamp;
 pub use client::{Client, Me};

@@ -1,11 +1,14 @@
 //! The organisation's log: brought up to date before anything is read or sent.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use chancery_engine::{Effect, Input, LogStatus, Notice, log_size, log_status};
-use chancery_identity::{LogError, Policy};
+use chancery_identity::log::Leaf;
+use chancery_identity::{LogError, Policy, confirm_end};
 use chancery_wire::encode;
 use chancery_wire::proto::{GetCheckpoint, LogPage, Revoked, SyncLog, client_frame, relay_frame};
+use tokio::time::timeout;
 
 use crate::client::{Client, Shared};
 use crate::clock;
@@ -52,6 +55,11 @@ const MAX_JOINED: usize = 64;
 
 /// Takes over what the log has more than this device, over a mailbox connection.
 pub(crate) async fn sync(shared: &Shared, connection: &Connection) -> Result<(), Error> {
+    sync_told(shared, connection, None).await
+}
+
+/// As [`sync`]; with what the relay has told of this device's end, which is confirmed if the entries show the end.
+async fn sync_told(shared: &Shared, connection: &Connection, told: Option<&Revoked>) -> Result<(), Error> {
     loop {
         let from = shared.worker.call(|state| state.read(log_size)).await?;
         let mut page = fetch(connection, from).await?;
@@ -72,6 +80,11 @@ pub(crate) async fn sync(shared: &Shared, connection: &Connection) -> Result<(),
                 join(connection, from, &mut page).await?;
             }
             joined = joined.saturating_mul(2);
+        }
+        if let Some(told) = told
+            && effects.contains(&Effect::Notify(Notice::Revoked))
+        {
+            confirm_in_time(shared, connection, told).await;
         }
         obey(shared, &effects).await?;
         if !page.more || page.entries.is_empty() {
@@ -160,17 +173,26 @@ pub(crate) async fn before_sending(
     Ok((!status.state.allows_sealing()).then(|| stopped(status.state).into()))
 }
 
+/// How long an ended device waits for the relay to take its confirmation: 2 s. What is to be destroyed must not wait
+/// for a relay.
+const CONFIRMATION_TIMEOUT: Duration = Duration::from_secs(2);
+
 /// Obeys a relay that says the organisation has ended this device, if that is proved; a forged one changes nothing
 /// (R-ENGINE-37). What does not hold by what this device has of the log may hold by the entries that it lacks: the relay
 /// shows them on the same connection, up to the end itself, which then counts by this device's own replay (R-ENGINE-66).
+/// Before the store goes, the device confirms its end on that connection (R-ENGINE-62).
 pub(crate) async fn ended(shared: &Shared, connection: &Connection, revoked: Revoked) -> Error {
+    let told = revoked.clone();
     let verify = move |state: &mut State| {
-        state.read_with(|engine, records| chancery_engine::verify_revoked(engine, records, &revoked))
+        state.read_with(|engine, records| chancery_engine::verify_revoked(engine, records, &told))
     };
     match shared.worker.call(verify).await {
-        Ok(Ok(())) => destroy(shared).await.err().unwrap_or_else(|| ErrorCode::Revoked.into()),
+        Ok(Ok(())) => {
+            confirm_in_time(shared, connection, &revoked).await;
+            destroy(shared).await.err().unwrap_or_else(|| ErrorCode::Revoked.into())
+        }
         Ok(Err(error)) => {
-            match sync(shared, connection).await {
+            match sync_told(shared, connection, Some(&revoked)).await {
                 Err(error)
                     if !matches!(error.code(), ErrorCode::LogInvalid | ErrorCode::RelayNotAuthorised) =>
                 {
@@ -183,6 +205,26 @@ pub(crate) async fn ended(shared: &Shared, connection: &Connection, revoked: Rev
         }
         Err(error) => error,
     }
+}
+
+/// Confirms the end if the relay takes it in time; nothing else depends on it.
+async fn confirm_in_time(shared: &Shared, connection: &Connection, revoked: &Revoked) {
+    match timeout(CONFIRMATION_TIMEOUT, confirm(shared, connection, revoked)).await {
+        Ok(Ok(())) => tracing::info!("the end of this device is confirmed"),
+        Ok(Err(error)) => {
+            tracing::info!(code = error.code().name(), "the end of this device is not confirmed");
+        }
+        Err(_) => tracing::info!("the end of this device is not confirmed: the relay did not answer"),
+    }
+}
+
+/// Tells the relay that this device has verified its end (R-LOG-12).
+async fn confirm(shared: &Shared, connection: &Connection, revoked: &Revoked) -> Result<(), Error> {
+    let leaf = Leaf::from_bytes(&revoked.leaf).ok_or(ErrorCode::RelayProtocol)?;
+    let device = shared.worker.call(|state| Ok(state.device().device_id())).await?;
+    let (key, mut rng) = (&shared.device.keys.signing, clock::rng()?);
+    let confirmation = confirm_end(key, (&shared.org, &device), &leaf, clock::now(), &mut rng);
+    connection.done(client_frame::Body::ConfirmEnd(confirmation)).await
 }
 
 async fn destroy(shared: &Shared) -> Result<(), Error> {

@@ -1,7 +1,7 @@
 //! Messages as an application sees them.
 
 use chancery_engine::{EngineError, MessageState, Unaddressed, member};
-use chancery_identity::{DeviceId, MemberId};
+use chancery_identity::{DeviceId, Kind, MemberId};
 use chancery_wire::Timestamp;
 use chancery_wire::proto::{Attachment, MessageRecord};
 use chancery_wire::records::Records;
@@ -102,6 +102,10 @@ pub struct Message {
     pub from: MemberId,
     /// The sender's handle as the directory has it now; empty if the sender is not in it (yet).
     pub handle: String,
+    /// The sender's department or place, if the directory says one.
+    pub unit: Option<String>,
+    /// Whether the sender is a guest or a bot; a person as long as the sender is not in the directory.
+    pub kind: Kind,
     /// The conversation: the other member; the own one while the recipient is not in the directory yet.
     pub conversation: MemberId,
     /// When it was sent, by the sender's clock.
@@ -170,7 +174,9 @@ impl Message {
         let id = |bytes: &[u8]| MemberId::from_bytes(bytes).ok_or(EngineError::DamagedRecord);
         let from = id(&record.from)?;
         // The own directory entry arrives like everybody's; nothing special is needed for it.
-        let handle = member(records, &from)?.map(|member| member.handle).unwrap_or_default();
+        let (handle, unit, kind) = member(records, &from)?
+            .map(|member| (member.handle, member.unit, member.kind))
+            .unwrap_or_default();
         let (text, attachments) = match record.text {
             Some(text) => (Some(text.text), text.attachments),
             None => (None, Vec::new()),
@@ -189,6 +195,8 @@ impl Message {
             id: record.id.try_into().map_err(|_| EngineError::DamagedRecord)?,
             from,
             handle,
+            unit,
+            kind: kind.unwrap_or_default(),
             conversation: id(&record.conversation)?,
             sent_at: Timestamp::from_millis(record.sent_at),
             stored_at: Timestamp::from_millis(record.stored_at),
@@ -210,6 +218,8 @@ impl Message {
             id: waiting.message_id,
             from: own,
             handle,
+            unit: None,
+            kind: Kind::Person,
             conversation: own,
             sent_at: waiting.written_at,
             stored_at: waiting.written_at,
@@ -239,6 +249,8 @@ mod tests {
             id: [2; 16],
             from: id,
             handle: "alice".into(),
+            unit: Some("alice".into()),
+            kind: Kind::Person,
             conversation: id,
             sent_at: Timestamp::from_millis(3),
             stored_at: Timestamp::from_millis(4),

@@ -6,12 +6,14 @@
 
 mod administrator;
 mod desk;
+mod inviting;
 mod list;
 mod log;
 mod log_key;
 mod queue;
 mod root;
 mod verify;
+mod witness;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -30,12 +32,13 @@ use crate::error::{Error, ErrorCode, file};
 use crate::home::{create_private_dir, hex};
 
 pub use administrator::{Administrator, NewIssuer, RootFile, SignedWith};
-pub use chancery_identity::{Capabilities, IssuerId, Policy};
+pub use chancery_identity::{Capabilities, IssuerId, Kind, Policy, Witnesses};
 pub use chancery_org::{
-    ActFault, DEFAULT_INVITATION_LIFETIME, IssuerInfo, OffboardingPlan, OffboardingReport, OffboardingStep,
-    RecordedAct, capability_names, parse_capabilities,
+    ActFault, ConfirmedEnd, DEFAULT_INVITATION_LIFETIME, Issued, IssuerInfo, OffboardingPlan,
+    OffboardingReport, OffboardingStep, RecordedAct, capability_names, parse_capabilities,
 };
 pub use desk::serve;
+pub use inviting::{MAX_DAYS, Wanted, invite_as};
 pub use list::{
     ListError, ListFault, Listed, ListedState, MAX_LIST_LEN, MAX_PEOPLE, PeopleList, compare_list, conflicts,
     invite_list,
@@ -48,6 +51,7 @@ pub use root::{
     split_root,
 };
 pub use verify::OffboardingCheck;
+pub use witness::{Witness, Witnessed};
 
 /// Name of the folder, inside an organisation's, that a relay is started with.
 pub const PUBLIC: &str = "public";
@@ -375,12 +379,7 @@ pub fn invite(
     name: Option<&str>,
     valid: Duration,
 ) -> Result<Invited, Error> {
-    let handle = Handle::parse(handle).map_err(|_| ErrorCode::NameNotAllowed)?;
-    let name = DisplayName::parse(name.unwrap_or(handle.as_str())).map_err(|_| ErrorCode::NameNotAllowed)?;
-    with_desk(dir, key, |desk, records, relay| {
-        let wanted = chancery_org::Invite { handle: &handle, name: &name, relay, lifetime: valid };
-        desk.invite(records, wanted, clock::now(), &mut clock::rng()?).map_err(|error| org_error(&error))
-    })
+    invite_as(dir, key, &Wanted { handle, name, ..Wanted::default() }, valid)
 }
 
 /// Invites another device of a member: a link that works once, for `valid`.
@@ -393,7 +392,8 @@ pub fn invite_device(dir: &Path, key: &KeySource, handle: &str, valid: Duration)
     let handle = Handle::parse(handle).map_err(|_| ErrorCode::NameNotAllowed)?;
     let name = DisplayName::from(&handle);
     with_desk(dir, key, |desk, records, relay| {
-        let wanted = chancery_org::Invite { handle: &handle, name: &name, relay, lifetime: valid };
+        let terms = chancery_org::Terms::default();
+        let wanted = chancery_org::Invite { handle: &handle, name: &name, relay, lifetime: valid, terms };
         desk.invite_device(records, wanted, clock::now(), &mut clock::rng()?).map_err(|error| match error {
             OrgError::NotAMember => Error::with(ErrorCode::UnknownRecipient, handle.as_str()),
             error => org_error(&error),
@@ -431,6 +431,9 @@ fn org_error(error: &OrgError) -> Error {
         OrgError::PolicyOutOfRange => ErrorCode::PolicyOutOfRange.into(),
         OrgError::NotAMember => ErrorCode::UnknownRecipient.into(),
         OrgError::UnknownDevice => ErrorCode::DeviceUnknown.into(),
+        OrgError::ReachOutOfRange => ErrorCode::ReachNotAllowed.into(),
+        OrgError::ValidityOutOfRange => ErrorCode::ValidityNotAllowed.into(),
+        OrgError::TooManyLimited => ErrorCode::TooManyGuests.into(),
         _ => Error::with(ErrorCode::Internal, error.to_string()),
     }
 }

@@ -226,7 +226,7 @@ impl Pass<'_> {
 
     async fn seal(&mut self, item: u64, device_id: [u8; 16]) -> Result<(), Error> {
         match self.handle(move || Input::Seal { item }).await {
-            Err(error) if is_final(error.code()) || error.code() == ErrorCode::UnloggedCredential => {
+            Err(error) if is_final(error.code()) || is_refused(error.code()) => {
                 self.block(device_id, item, error).await
             }
             other => other.map(drop),
@@ -316,6 +316,8 @@ const fn is_temporary(code: ErrorCode) -> bool {
         code,
         ErrorCode::RecipientNotReady
             | ErrorCode::UnloggedCredential
+            | ErrorCode::OutOfReach
+            | ErrorCode::CredentialExpired
             | ErrorCode::QuotaExceeded
             | ErrorCode::RelayFull
             | ErrorCode::RateLimited
@@ -324,6 +326,11 @@ const fn is_temporary(code: ErrorCode) -> bool {
             | ErrorCode::TokenRefused
             | ErrorCode::FileUnreadable
     )
+}
+
+/// Whether it lies with the recipient's device alone that nothing is sealed for it.
+const fn is_refused(code: ErrorCode) -> bool {
+    matches!(code, ErrorCode::UnloggedCredential | ErrorCode::OutOfReach | ErrorCode::CredentialExpired)
 }
 
 /// Whether what keeps an item waiting lies with its device or file, and not with a relay that is busy, full or
@@ -373,6 +380,8 @@ mod tests {
         let counts = [
             ErrorCode::RecipientNotReady,
             ErrorCode::UnloggedCredential,
+            ErrorCode::OutOfReach,
+            ErrorCode::CredentialExpired,
             ErrorCode::QuotaExceeded,
             ErrorCode::FileUnreadable,
         ];

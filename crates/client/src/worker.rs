@@ -3,11 +3,12 @@
 use std::sync::{Arc, mpsc};
 use std::thread;
 
-use chancery_engine::{Device, Effect, Engine, Input, LogState, Notice, log_status};
+use chancery_engine::{Device, Effect, Engine, Input, LogState, Notice, log_status, newest_note};
 use chancery_store::Store;
 use chancery_wire::records::{Overlay, Records};
 use tokio::sync::{oneshot, watch};
 
+use crate::checkpoint;
 use crate::clock;
 use crate::error::{Error, ErrorCode};
 use crate::home::Home;
@@ -23,6 +24,8 @@ pub(crate) struct State {
     store: Option<Store>,
     engine: Engine,
     home: Home,
+    /// What the file beside the store has.
+    checkpoint: Option<String>,
 }
 
 impl State {
@@ -70,6 +73,11 @@ impl State {
     /// Handles one input in one transaction and returns the effects to carry out.
     pub(crate) fn handle(&mut self, input: Input<'_>) -> Result<Vec<Effect>, Error> {
         let mut rng = clock::rng()?;
+        let shown = match &input {
+            Input::Log { page, .. } => Some(page.checkpoint.clone()),
+            Input::Checkpoint { note, .. } | Input::Floor { note } => Some((*note).to_owned()),
+            _ => None,
+        };
         let (store, engine) = self.parts()?;
         let effects = store.transaction(|records| {
             engine.refresh(records)?;
@@ -81,7 +89,22 @@ impl State {
                 write_down(*notice);
             }
         }
+        if effects.is_ok() && shown.is_some() && shown != self.checkpoint {
+            self.keep_checkpoint()?;
+        }
         effects
+    }
+
+    /// Keeps the newest checkpoint beside the store, after the commit that took it over (R-ENGINE-63).
+    fn keep_checkpoint(&mut self) -> Result<(), Error> {
+        let newest = self.read(newest_note)?;
+        if let Some(note) = &newest
+            && newest != self.checkpoint
+        {
+            checkpoint::write(&self.home, note);
+            self.checkpoint = newest;
+        }
+        Ok(())
     }
 
     /// Handles several envelopes in one transaction, so that catching up costs one commit for many.
@@ -181,6 +204,16 @@ fn write_down(notice: Notice) {
             tracing::warn!(code, %member, %device, "a device showed a credential that is not in the log");
             return;
         }
+        Notice::OutOfReach { member } => {
+            let code = ErrorCode::OutOfReach.name();
+            tracing::warn!(code, %member, "a message from somebody out of reach was dropped");
+            return;
+        }
+        Notice::CredentialExpired { member, device } => {
+            let code = ErrorCode::CredentialExpired.name();
+            tracing::warn!(code, %member, %device, "a message of a device whose credential has expired was dropped");
+            return;
+        }
         Notice::LogAging => {
             tracing::warn!("the organisation's log was not heard of for long");
             return;
@@ -199,9 +232,13 @@ pub(crate) struct Worker {
 
 impl Worker {
     /// Starts the thread.
-    pub(crate) fn spawn(store: Store, engine: Engine, home: Home) -> Result<Self, Error> {
+    pub(crate) fn spawn(
+        store: Store,
+        engine: Engine,
+        (home, checkpoint): (Home, Option<String>),
+    ) -> Result<Self, Error> {
         let (jobs, queue) = mpsc::sync_channel::<Job>(QUEUE);
-        let mut state = State { store: Some(store), engine, home };
+        let mut state = State { store: Some(store), engine, home, checkpoint };
         thread::Builder::new()
             .name("chancery-store".into())
             .spawn(move || {

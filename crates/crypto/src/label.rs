@@ -73,6 +73,8 @@ labels! {
     HASH_GROUP_COMMIT = "hash group commit";
     /// Body of an order to a group, by which it is remembered.
     HASH_GROUP_ORDER = "hash group order";
+    /// Directory: name of what a guest's device is told of one member.
+    HASH_GUEST_DIRECTORY = "hash guest directory";
 
     /// Root signs an issuer's certificate.
     SIGN_ISSUER = "sign issuer";
@@ -100,6 +102,8 @@ labels! {
     SIGN_LOG_COMMITMENT = "sign log commitment";
     /// Log signs a checkpoint.
     SIGN_CHECKPOINT = "sign checkpoint";
+    /// Ended device confirms that it has verified its end.
+    SIGN_END_CONFIRMATION = "sign end confirmation";
     /// Issuer signs an update of the directory key.
     SIGN_DIRECTORY_UPDATE = "sign directory key update";
     /// Device signs the root of a prekey batch.

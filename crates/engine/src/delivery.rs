@@ -9,15 +9,21 @@ use crate::directory_keys;
 use crate::effect::Step;
 use crate::engine::Engine;
 use crate::error::EngineError;
+use crate::guest::{self, guest_token};
 
 impl Engine {
-    /// Returns the token for a mailbox and its prekeys, by the newest directory key that this device has (R-ENGINE-52);
-    /// for blobs that of [`BLOB_TOKEN_NAME`]. It is not kept: a change of the key changes it.
+    /// Returns the token for a mailbox and its prekeys, by the newest directory key that this device has, or the one that a
+    /// guest was given (R-ENGINE-52, R-ENGINE-60); for blobs that of [`BLOB_TOKEN_NAME`]. It is not kept with what was
+    /// sealed: a change of the key changes it. A guest that was given none gets an empty one, which the relay refuses like one
+    /// of an earlier epoch: the directory may bring it.
     ///
     /// # Errors
     ///
     /// [`EngineError`] if the store is not readable.
     pub fn delivery_token(&self, records: &dyn Records, name: &[u8; 16]) -> Result<Vec<u8>, EngineError> {
+        if guest::guest_key(records)?.is_some() {
+            return Ok(guest_token(records, name)?.map_or_else(Vec::new, Vec::from));
+        }
         let keys = directory_keys::newest(records)?;
         Ok(DeliveryKey::of(&self.device().organisation().id(), keys.key()).token(name).to_vec())
     }

@@ -6,12 +6,14 @@ use alloc::string::String;
 use chancery_core::Local;
 use chancery_crypto::secret::SecretBytes;
 use chancery_identity::{Credential, DeviceId, DeviceKeys, MemberId, Organisation};
+use chancery_org::DirectoryAccess;
 use chancery_wire::proto::{CredentialBody, DeviceRecord, Signed};
 use chancery_wire::records::{Batch, Records};
 use chancery_wire::{Limit, Timestamp, Unverified, decode, encode};
 
 use crate::directory_keys;
 use crate::error::EngineError;
+use crate::guest;
 use crate::tables::{DEVICE, DIRECTORY_KEYS, key, load};
 
 /// Version of the device record.
@@ -62,7 +64,10 @@ impl Device {
         };
         let mut batch = Batch::default();
         batch.put(key(DEVICE, &[]), encode(&record));
-        let keys = directory_keys::record(&new.enrolment.directory_keys, None);
+        let keys = match &new.enrolment.directory {
+            DirectoryAccess::Member(keys) => directory_keys::record(keys, None),
+            DirectoryAccess::Guest(key) => guest::record(key),
+        };
         batch.put(key(DIRECTORY_KEYS, &[]), encode(&keys));
         batch
     }

@@ -4,7 +4,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use chancery_identity::log::{LeafKind, commitment};
-use chancery_identity::{Credential, DeviceId, DirectoryEntry, MemberId, Organisation};
+use chancery_identity::{Credential, DeviceId, DirectoryEntry, Kind, MemberId, Organisation};
 use chancery_org::CLOCK_TOLERANCE;
 use chancery_wire::proto::{DirectoryEntryBody, DirectoryPage, DirectoryRecord, Signed};
 use chancery_wire::records::{Overlay, Records};
@@ -16,6 +16,7 @@ use crate::effect::{Effect, Notice};
 use crate::ending;
 use crate::engine::Acting;
 use crate::error::EngineError;
+use crate::guest;
 use crate::log;
 use crate::messages;
 use crate::peers;
@@ -32,6 +33,10 @@ pub struct Member {
     pub name: String,
     /// Their devices.
     pub device_ids: Vec<DeviceId>,
+    /// Their department or place, if the organisation says one.
+    pub unit: Option<String>,
+    /// A person of the organisation, a guest or a bot; `None` for a kind that this version does not know.
+    pub kind: Option<Kind>,
 }
 
 /// Returns the last directory change that was taken over, for the next synchronisation.
@@ -53,7 +58,14 @@ pub fn member(records: &dyn Records, member_id: &MemberId) -> Result<Option<Memb
         return Ok(None);
     };
     let device_ids = record.device_ids.iter().filter_map(|id| DeviceId::from_bytes(id)).collect();
-    Ok(Some(Member { member_id: *member_id, handle: record.handle, name: record.name, device_ids }))
+    Ok(Some(Member {
+        member_id: *member_id,
+        handle: record.handle,
+        name: record.name,
+        device_ids,
+        unit: Some(record.unit).filter(|unit| !unit.is_empty()),
+        kind: Kind::from_number(record.kind),
+    }))
 }
 
 /// Finds a member by handle, or by the hexadecimal form of the identifier.
@@ -131,6 +143,9 @@ pub(crate) fn take_page(
     if page.changes.is_empty() {
         return Ok(effects);
     }
+    if let Some(key) = guest::guest_key(records)? {
+        return guest::take_page(me, records, (page, &key));
+    }
     let mut reader = Reader::new(me.believed(), records, page)?;
     let mut cursor = directory_cursor(records)?;
     for change in &page.changes {
@@ -154,7 +169,7 @@ pub(crate) fn take_page(
 }
 
 /// Takes over an entry that the log commits to; another waits for that (R-LOG-10).
-fn offer(
+pub(crate) fn offer(
     device: &Device,
     records: &mut Overlay<'_>,
     (entry, signed): (&DirectoryEntry, &Signed),
@@ -235,6 +250,9 @@ fn take_entry(
         device_ids: entry.device_ids().iter().map(|id| id.as_bytes().to_vec()).collect(),
         version: entry.version(),
         commitment: commitment(LeafKind::Directory, signed).to_vec(),
+        unit: entry.unit().map(|unit| unit.as_str().into()).unwrap_or_default(),
+        kind: entry.kind().number(),
+        reach: entry.reach().iter().map(|id| id.as_bytes().to_vec()).collect(),
     };
     save(records, name, &record);
     effects.extend(give_handle(records, &record.handle, &entry.member_id())?);

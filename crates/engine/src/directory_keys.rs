@@ -123,6 +123,7 @@ pub(crate) fn record(keys: &DirectoryKeys, unread: Option<(u64, u64)>) -> Direct
         key_path: keys.path().expose().to_vec(),
         unread_after,
         unread_epoch,
+        guest_key: alloc::vec::Vec::new(),
     }
 }
 

@@ -43,6 +43,12 @@ pub enum Input<'a> {
         /// The signed note.
         note: &'a str,
     },
+    /// A checkpoint that this device, or another of the organisation, is known to have had: from beside a store that may
+    /// have been restored from an old copy, or from elsewhere. The log must not be shown with fewer entries.
+    Floor {
+        /// The signed note.
+        note: &'a str,
+    },
     /// Everything that waited in the mailbox was read: what the log has ended goes for good.
     CaughtUp,
     /// The relay was reached at a place that [`crate::relay_places`] has named.
@@ -223,6 +229,19 @@ pub enum Notice {
         /// The device.
         device: DeviceId,
         /// The member whom the credential names.
+        member: MemberId,
+    },
+    /// Somebody wrote who is out of reach, or showed a credential of another kind than the directory says: nothing was
+    /// taken from them.
+    OutOfReach {
+        /// The member.
+        member: MemberId,
+    },
+    /// A device wrote whose credential has expired: nothing was taken from it.
+    CredentialExpired {
+        /// The device.
+        device: DeviceId,
+        /// Its member.
         member: MemberId,
     },
     /// The log has ended a member. What waited for them has failed.

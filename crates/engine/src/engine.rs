@@ -135,8 +135,9 @@ impl Engine {
             Input::Checkpoint { from, note } => {
                 effects = log::take_checkpoint(me, view, (from, note), now, rng)?;
             }
+            Input::Floor { note } => effects = log::take_floor(me, view, note)?,
             Input::CaughtUp => log::caught_up(device, view)?,
-            Input::Seal { item } => sending::seal_waiting(view, item, now, rng)?,
+            Input::Seal { item } => sending::seal_waiting(device, view, item, now, rng)?,
             Input::Done { item } => ending::finish(device, view, item, End::Done)?,
             Input::Failed { item } => ending::finish(device, view, item, End::Failed)?,
             Input::Postponed { item } => ending::postponed(device, view, item, now)?,

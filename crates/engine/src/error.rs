@@ -27,6 +27,13 @@ pub enum EngineError {
     /// [`crate::Input::SendLater`], under the recipient's identifier, until the directory was synchronised.
     #[error("recipient's directory entry is outdated")]
     OutdatedRecipient,
+    /// The directory lets this member and the recipient exchange nothing: one of them is a guest or bot with another reach
+    /// (R-ENGINE-58). Ask an administrator.
+    #[error("recipient is out of reach")]
+    OutOfReach,
+    /// The credentials of all the recipient's devices have expired; nothing is sealed for them any more.
+    #[error("recipient's credential has expired")]
+    Expired,
     /// The message or its attachments exceed a limit; shorten it.
     #[error("message exceeds a limit")]
     TooLarge,

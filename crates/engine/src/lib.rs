@@ -27,6 +27,7 @@ mod enrolment;
 mod error;
 mod files;
 mod group;
+mod guest;
 mod heal;
 mod log;
 mod messages;
@@ -34,6 +35,7 @@ mod numbers;
 mod peers;
 mod prekeys;
 mod queue;
+mod reach;
 mod receiving;
 mod relays;
 mod retention;
@@ -56,6 +58,7 @@ pub use group::{
     ActKind, GroupDraft, GroupInput, GroupMember, GroupOperation, GroupPhase, GroupStep, GroupSummary,
     GroupView, group, group_history, groups, next_group_care,
 };
+pub use guest::guest_token;
 pub use log::{
     LogState, LogStatus, check_unlocked, fork_proof, has_left, is_time_due, log_size, log_status, log_time,
     newest_note, policy, verify_revoked,

@@ -22,7 +22,7 @@ use crate::tables::{LOG_DEVICE, LOG_FORK, LOG_MEMBER, key, load};
 
 pub(crate) use claims::{add as add_claim, hear as hear_claim, take_note};
 pub(crate) use ended::{caught_up, is_ending, overdue};
-pub(crate) use replay::{take_checkpoint, take_page};
+pub(crate) use replay::{take_checkpoint, take_floor, take_page};
 pub use revoked::verify_revoked;
 pub use state::newest_note;
 pub(crate) use state::{Known, count_waiting_entry, record, waiting_entry_key};
@@ -201,13 +201,22 @@ pub(crate) fn note_time(records: &mut Overlay<'_>, now: Timestamp) -> Result<(),
     Ok(())
 }
 
+/// How old what is known is: since the newest checkpoint came, and, if policy names witnesses, since enough of them had seen
+/// one (R-ENGINE-65).
+fn freshness(record: &LogRecord, policy: &Policy, now: Timestamp) -> Duration {
+    match policy.witnesses.quorum() {
+        0 => age(record, now),
+        _ => age(record, now).max(now.since(Timestamp::from_millis(record.witnessed_at))),
+    }
+}
+
 fn policy_of(record: &LogRecord) -> Result<Policy, EngineError> {
     let policy = record.policy.as_ref().map(Policy::from_proto);
     policy.unwrap_or_else(|| Ok(Policy::default())).map_err(|_| EngineError::DamagedRecord)
 }
 
 fn state_of(record: &LogRecord, policy: &Policy, now: Timestamp) -> LogState {
-    let age = age(record, now);
+    let age = freshness(record, policy, now);
     match record.condition {
         _ if record.revoked => LogState::Revoked,
         state::FORKED => LogState::Forked,

@@ -27,6 +27,7 @@ use crate::messages::append_message;
 use crate::numbers;
 use crate::peers::{self, Origin};
 use crate::queue::Queue;
+use crate::reach::{self, Relation};
 use crate::tables::{OUTBOX, save};
 use crate::target;
 
@@ -72,7 +73,7 @@ pub(crate) fn send(
     rng: &mut dyn CryptoRng,
 ) -> Result<(), EngineError> {
     let own = device.member_id();
-    let recipients = recipients(device, records, &draft.to)?;
+    let recipients = recipients(device, records, &draft.to, now)?;
     if is_full(records)? {
         return Err(EngineError::QueueFull);
     }
@@ -113,8 +114,19 @@ fn recipients(
     device: &Device,
     records: &dyn Records,
     to: &MemberId,
+    now: Timestamp,
 ) -> Result<Vec<(DeviceId, bool)>, EngineError> {
     let own = device.member_id();
+    match reach::with_member(device, records, to)? {
+        Relation::Within => {}
+        Relation::Outside => return Err(EngineError::OutOfReach),
+        Relation::Unknown if directory::member(records, to)?.is_none() => {
+            return Err(EngineError::UnknownRecipient);
+        }
+        // One's own entry has not come yet.
+        Relation::Unknown => return Err(EngineError::OutdatedRecipient),
+    }
+    let mut has_expired = false;
     let mut recipients = Vec::new();
     for member_id in [Some(*to), (*to != own).then_some(own)].into_iter().flatten() {
         let Some(member) = directory::member(records, &member_id)? else { continue };
@@ -127,7 +139,12 @@ fn recipients(
             continue;
         }
         for id in member.device_ids {
-            if id != device.device_id() && directory::is_recipient(records, (&member_id, &id))? {
+            if id == device.device_id() || !directory::is_recipient(records, (&member_id, &id))? {
+                continue;
+            }
+            if peers::is_expired(records, &id, now)? {
+                has_expired = true;
+            } else {
                 recipients.push((id, member_id == own));
             }
         }
@@ -136,7 +153,7 @@ fn recipients(
         }
     }
     if recipients.is_empty() || (*to != own && recipients.iter().all(|(_, copy)| *copy)) {
-        return Err(EngineError::UnknownRecipient);
+        return Err(if has_expired { EngineError::Expired } else { EngineError::UnknownRecipient });
     }
     Ok(recipients)
 }
@@ -179,6 +196,9 @@ fn may_seal(
     content: &Content,
     now: Timestamp,
 ) -> Result<bool, EngineError> {
+    if peers::is_expired(records, recipient.1, now)? {
+        return Ok(false);
+    }
     if is_note(content) {
         return log::vouches_for(records, recipient);
     }
@@ -361,6 +381,7 @@ fn usable_session(
 
 /// Seals a waiting item with the session that exists by now.
 pub(crate) fn seal_waiting(
+    device: &Device,
     records: &mut Overlay<'_>,
     item: u64,
     now: Timestamp,
@@ -372,7 +393,14 @@ pub(crate) fn seal_waiting(
         return Ok(());
     };
     let content = content_of(records, &stored, &recipient)?;
-    if !may_seal(records, (&peers::peer_member(records, &recipient)?, &recipient), &content, now)? {
+    let member = peers::peer_member(records, &recipient)?;
+    if reach::with_member(device, records, &member)? == Relation::Outside {
+        return Err(EngineError::OutOfReach);
+    }
+    if peers::is_expired(records, &recipient, now)? {
+        return Err(EngineError::Expired);
+    }
+    if !may_seal(records, (&member, &recipient), &content, now)? {
         let state = log::state_now(records, now)?;
         return Err(if state.allows_sealing() { EngineError::NotVouched } else { EngineError::Log(state) });
     }
@@ -391,7 +419,7 @@ pub(crate) fn take_bundle(
 ) -> Result<Vec<Effect>, EngineError> {
     let Some((mut stored, recipient)) = waiting(records, item)? else { return Ok(Vec::new()) };
     if usable_session(records, &recipient, stored.healing_since)?.is_some() {
-        seal_waiting(records, item, now, rng)?;
+        seal_waiting(me.device, records, item, now, rng)?;
         return Ok(Vec::new());
     }
     let state = log::state_now(records, now)?;
@@ -415,6 +443,11 @@ pub(crate) fn take_bundle(
     if !directory::is_recipient(records, (&member, &recipient))? {
         return Err(EngineError::NotVouched);
     }
+    if reach::with_credential(me.device, records, bundle.credential())? != Relation::Within {
+        return Ok(
+            [Effect::Notify(Notice::OutOfReach { member }), Effect::Notify(Notice::BundleRejected)].into()
+        );
+    }
     if bundle.is_recorded() && peers::peer(records, &recipient)?.guessing && stored.healing_since != 0 {
         put_off(records, (item, &stored), &recipient, now)?;
         return Ok(Vec::new());
@@ -433,6 +466,7 @@ pub(crate) fn take_bundle(
     let (healing, begun_at) = (stored.healing_since != 0, content.begun_at);
     let origin = Origin { began_here: true, healing, begun_at };
     peers::add_session(records, &initiated.session, (&member, origin), now)?;
+    peers::holds_until(records, &recipient, bundle.credential().not_after())?;
     stored.step = Some(sealed(initiated.envelope, &initiated.session, rng));
     store_sealed(records, item, &recipient, &stored)?;
     Ok(Vec::new())

@@ -17,6 +17,7 @@ pub(crate) const DIRECTORY: Table = Table(0x0110);
 pub(crate) const HANDLE: Table = Table(0x0111);
 pub(crate) const DIRECTORY_CURSOR: Table = Table(0x0112);
 pub(crate) const DIRECTORY_KEYS: Table = Table(0x0113);
+pub(crate) const GUEST_TOKEN: Table = Table(0x0114);
 pub(crate) const PREKEY: Table = Table(0x0120);
 pub(crate) const PREKEY_STATE: Table = Table(0x0121);
 pub(crate) const PREKEY_UPLOAD: Table = Table(0x0122);

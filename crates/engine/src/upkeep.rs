@@ -294,7 +294,10 @@ fn refresh(
     rng: &mut dyn CryptoRng,
 ) -> Result<(), EngineError> {
     let peer = peers::peer(records, device)?;
-    if peers::is_out(&peer) || peer.unsealed != 0 || sending::room_for(records, device)? == 0 {
+    if peers::is_out(&peer) || peers::is_expired(records, device, now)? {
+        return Ok(());
+    }
+    if peer.unsealed != 0 || sending::room_for(records, device)? == 0 {
         return Ok(());
     }
     if !log::state_now(records, now)?.allows_sealing() {

@@ -340,7 +340,7 @@ impl Authority {
             return Err(LogError::OutOfOrder);
         }
         let policy = Policy::from_proto(&body.policy.ok_or(LogError::Malformed)?)?;
-        Ok(Shown::new([0; 16], short, Change::Policy, Step::Policy(policy, body.sequence)))
+        Ok(Shown::new([0; 16], short, Change::Policy, Step::Policy(policy.into(), body.sequence)))
     }
 
     fn check_group_successor(&self, signed: &proto::Signed, time: Timestamp) -> Result<Shown, LogError> {
@@ -378,7 +378,7 @@ impl Authority {
                 }
             }
             Step::Policy(policy, sequence) => {
-                self.policy = policy;
+                self.policy = *policy;
                 self.policy_sequence = sequence;
                 self.policy_statement = Some(signed.clone());
             }
@@ -467,7 +467,7 @@ enum Step {
     Document(Box<Organisation>),
     Issuer(Box<Organisation>, IssuerId),
     EndOfIssuer(usize),
-    Policy(Policy, u64),
+    Policy(Box<Policy>, u64),
     GroupSuccessor([u8; 16], proto::GroupSuccessorBody),
 }
 

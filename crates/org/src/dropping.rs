@@ -12,6 +12,7 @@ use chancery_wire::{Timestamp, proto};
 
 use crate::answer::Work;
 use crate::audit::{self, Act};
+use crate::guests::Changed;
 use crate::queue::{self, Beside, Queued};
 use crate::state::{self, damaged};
 use crate::{Desk, OrgError, ceremony, offboard, policy};
@@ -112,6 +113,7 @@ impl Desk {
         let settings = state::settings(records)?;
         let mut work = Work { records, settings, batch: core::mem::take(batch), now, rng };
         self.take_out(&mut work, (&member_id, member), &[device])?;
+        self.tell_guests(&mut work, Changed::Key)?;
         *batch = work.batch;
         Ok("the device is removed")
     }

@@ -9,14 +9,15 @@ use alloc::vec::Vec;
 use chancery_crypto::rng::CryptoRng;
 use chancery_identity::log::LeafKind;
 use chancery_identity::{Capabilities, DeviceId, Handle, IssuerId, MemberId, Organisation, sign};
-use chancery_wire::records::{Batch, RecordKey, Records, Table};
+use chancery_wire::records::{Batch, Overlay, RecordKey, Records, Table};
 use chancery_wire::{Timestamp, encode, proto};
 
 use crate::answer::Work;
 use crate::audit::Act;
 use crate::ceremony;
+use crate::guests::Changed;
 use crate::state::{self, InvitationState, damaged};
-use crate::{AdminKeys, Desk, OrgError, queue};
+use crate::{AdminKeys, Desk, Issued, OrgError, guests, queue};
 
 const OFFBOARDINGS: Table = Table(0x0225);
 const BY_HANDLE: Table = Table(0x0226);
@@ -37,6 +38,8 @@ pub struct OffboardingPlan {
     pub invitations: u32,
     /// Issuers whose keys they hold and that were not ended: only the root can (R-LOG-2).
     pub issuer_ids: Vec<IssuerId>,
+    /// Guests and bots that end with them, because nobody else is within their reach.
+    pub issued: Vec<Issued>,
 }
 
 /// How far the log has come with a statement of an offboarding.
@@ -120,6 +123,7 @@ impl Desk {
             name: member.name,
             invitations: u32::try_from(open.len()).unwrap_or(u32::MAX),
             issuer_ids: ceremony::held_by(records, &self.organisation, &member_id)?,
+            issued: guests::issued_by(records, &member_id)?,
         })
     }
 
@@ -145,10 +149,39 @@ impl Desk {
             return Ok(batch);
         }
         let plan = self.plan_offboarding(records, handle, now)?;
-        self.queue_end_of_member(admin, (records, &mut batch), &plan.member_id, rng)?;
-        let entry = self.end_member((records, &mut batch), &plan, now, rng)?;
-        self.note((records, &mut batch), (&plan, entry), now, rng)?;
-        Ok(batch)
+        let mut view = Overlay::new(records);
+        self.end_one(admin, &mut view, (&plan, now), rng)?;
+        let mut gone = Vec::from([plan.member_id]);
+        for issued in &plan.issued {
+            let handle = Handle::parse(&issued.handle).map_err(|_| damaged())?;
+            // Whoever has nobody in reach but this one is in the plan already, and its own plan names it again.
+            let own = OffboardingPlan { issued: Vec::new(), ..self.plan_offboarding(&view, &handle, now)? };
+            self.end_one(admin, &mut view, (&own, now), rng)?;
+            gone.push(issued.member_id);
+        }
+        self.drop_from_reach(&mut view, &gone, now, rng)?;
+        let settings = state::settings(&view)?;
+        let mut work = Work { records: &view, settings, batch, now, rng };
+        self.tell_guests(&mut work, Changed::Key)?;
+        let told = work.batch;
+        view.absorb(told);
+        Ok(view.into_batch())
+    }
+
+    /// Ends one member.
+    fn end_one(
+        &self,
+        admin: &AdminKeys,
+        view: &mut Overlay<'_>,
+        (plan, now): (&OffboardingPlan, Timestamp),
+        rng: &mut dyn CryptoRng,
+    ) -> Result<(), OrgError> {
+        let mut batch = Batch::default();
+        self.queue_end_of_member(admin, (view, &mut batch), &plan.member_id, rng)?;
+        let entry = self.end_member((view, &mut batch), plan, now, rng)?;
+        self.note((view, &mut batch), (plan, entry), now, rng)?;
+        view.absorb(batch);
+        Ok(())
     }
 
     /// Signs anew what of an offboarding was dropped, and an entry without devices whose commitment the log refused.
@@ -175,7 +208,7 @@ impl Desk {
         Ok(())
     }
 
-    /// Signs a member's directory entry anew, as it is, and its commitment.
+    /// Signs a member's directory entry anew, as it is, and its commitment, and tells the guests whom it concerns.
     pub(crate) fn renew_entry(
         &self,
         (records, batch): (&dyn Records, &mut Batch),
@@ -183,10 +216,15 @@ impl Desk {
         now: Timestamp,
         rng: &mut dyn CryptoRng,
     ) -> Result<(), OrgError> {
-        let key = state::settings(records)?.directory_key;
+        let settings = state::settings(records)?;
         let mut member = state::member(records, member_id)?.ok_or_else(damaged)?;
-        let entry = self.make_entry(batch, &key, (member_id, &mut member), (now, rng))?;
-        state::add_pending(records, batch, core::slice::from_ref(&entry.entry_id))
+        let entry =
+            self.make_entry(batch, &settings.directory_key, (member_id, &mut member), (now, &mut *rng))?;
+        state::add_pending(records, batch, core::slice::from_ref(&entry.entry_id))?;
+        let mut work = Work { records, settings, batch: core::mem::take(batch), now, rng };
+        self.tell_guests(&mut work, Changed::Entry(member_id))?;
+        *batch = work.batch;
+        Ok(())
     }
 
     /// Ends a device of a member on an administrator's word: the statement for the log, the directory entry without it, and
@@ -222,6 +260,7 @@ impl Desk {
         let settings = state::settings(records)?;
         let mut work = Work { records, settings, batch, now, rng };
         self.take_out(&mut work, (&member_id, member), &[*device_id])?;
+        self.tell_guests(&mut work, Changed::Key)?;
         let Work { mut batch, rng, .. } = work;
         let device = alloc::string::ToString::to_string(device_id);
         let act = Act {
@@ -327,6 +366,7 @@ impl Desk {
             entry_version: entry.version,
             revocation: None,
             directory: None,
+            issued: plan.issued.iter().map(|issued| issued.member_id.as_bytes().to_vec()).collect(),
         };
         put(batch, plan.member_id.as_bytes(), &value);
         batch.put(RecordKey::new(BY_HANDLE, plan.handle.as_str()), plan.member_id.as_bytes().to_vec());
@@ -357,6 +397,7 @@ impl Desk {
             name: record.name,
             invitations: record.invitations,
             issuer_ids: issuers,
+            issued: guests::issued(records, &record.issued)?,
         };
         Ok(Some(OffboardingReport {
             plan,

@@ -209,14 +209,14 @@ fn used(table: Table, name: &[u8]) -> RecordKey {
     RecordKey::new(table, [name, USED].concat())
 }
 
-/// A policy in one line, for the record of the act.
+/// A policy in one line, for the record of the act (R-ORG-58).
 fn describe(policy: &Policy) -> String {
     let span = |span: Option<Duration>| match span {
         Some(span) => format!("{}s", span.as_secs()),
         None => "none".into(),
     };
     format!(
-        "suite {}, freshness {}, retention {}, disappearing {}, export {}, saving {}, offline {}, devices {}",
+        "suite {}, freshness {}, retention {}, disappearing {}, export {}, saving {}, offline {}, devices {}, witnesses {} of {}",
         policy.minimum_suite,
         span(Some(policy.freshness)),
         span(policy.retention),
@@ -225,7 +225,16 @@ fn describe(policy: &Policy) -> String {
         policy.may_save_attachments,
         span(policy.max_offline),
         policy.device_limit,
+        policy.witnesses.quorum(),
+        witnesses(policy),
     )
+}
+
+/// The witnesses of a policy by the beginnings of their keys.
+fn witnesses(policy: &Policy) -> String {
+    let short: Vec<String> =
+        policy.witnesses.keys().iter().filter_map(|key| Some(hex(key.get(..4)?))).collect();
+    if short.is_empty() { "none".into() } else { short.join(" ") }
 }
 
 fn names(ids: &[Vec<u8>]) -> String {

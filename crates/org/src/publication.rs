@@ -140,6 +140,7 @@ impl Desk {
                 let key = &settings.directory_key;
                 self.make_entry(&mut batch, key, (member_id, &mut member), (now, rng))?;
             }
+            ids.extend(self.told(records, (member_id, &member))?);
             ids.push(member.entry_id);
         }
         state::add_pending(records, &mut batch, &ids)?;

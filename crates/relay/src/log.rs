@@ -29,8 +29,8 @@ pub(crate) struct Log {
     /// Shared with what a transaction that fails goes back to.
     pub(crate) authority: Arc<Authority>,
     pub(crate) head: LogHead,
-    /// The newest that was signed.
-    checkpoint: Option<Checkpoint>,
+    /// The newest that was signed, with what witnesses have said of it.
+    pub(crate) checkpoint: Option<Checkpoint>,
     /// What the clock said when it was signed, or, if that is earlier, when this relay started with it.
     signed_when: Timestamp,
     /// Whether there are connections that have not been told of all entries.
@@ -217,9 +217,7 @@ impl Step<'_> {
         let is_member = leaf.kind == LeafKind::MemberRevoked;
         let devices = if is_member { self.storage.log_devices(&leaf.member())? } else { vec![leaf.device()] };
         for device in &devices {
-            if !self.storage.mailbox(&(*device).into())?.is_some_and(|held| held.removed) {
-                self.storage.remove_device(device)?;
-            }
+            self.remove_device(device)?;
         }
         let concerned = |credential: &Credential| {
             if is_member {
@@ -233,10 +231,13 @@ impl Step<'_> {
             return Ok(());
         }
         let revoked = self.revoked(index)?;
-        for id in ended.iter().copied() {
+        for id in ended {
             self.effects.push(send(id, 0, Body::Revoked(revoked.clone())));
+            let Some(Stage::Mailbox(reader)) = self.stage(id) else { continue };
+            if let Some(credential) = reader.credential.clone() {
+                self.await_confirmation(id, credential, &revoked);
+            }
         }
-        self.to_close.extend(ended);
         Ok(())
     }
 
@@ -302,8 +303,8 @@ impl Step<'_> {
     /// R-RELAY-51. A device that was ended is shown no entry behind its end (R-RELAY-67).
     pub(crate) fn sync_log(&mut self, id: ConnectionId, sync: &proto::SyncLog) -> Answer {
         let size = self.relay.log.head.size();
-        let end = if let Some(Stage::Ended { index, .. }) = self.stage(id) {
-            index.saturating_add(1)
+        let end = if let Some(Stage::Ended(ended)) = self.stage(id) {
+            ended.index.saturating_add(1)
         } else {
             self.device(id)?;
             size
@@ -341,7 +342,7 @@ impl Step<'_> {
     }
 
     /// The checkpoint for exactly the entries that there are now; signs one if there is none.
-    fn checkpoint(&mut self) -> Result<String, StorageError> {
+    pub(crate) fn checkpoint(&mut self) -> Result<String, StorageError> {
         match self.relay.log.signed() {
             Some(checkpoint) => Ok(checkpoint.note().into()),
             None => self.sign_checkpoint(),

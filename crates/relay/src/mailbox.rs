@@ -1,5 +1,6 @@
 //! Mailboxes: deliver, reply, subscribe, push, acknowledge (R-RELAY-13 to R-RELAY-24).
 
+use chancery_identity::DeviceId;
 use chancery_wire::{Limit, RefusalCode, Timestamp, proto};
 use proto::relay_frame::Body;
 
@@ -86,7 +87,7 @@ impl Step<'_> {
         self.storage.create_mailbox(mailbox, start, expires)
     }
 
-    fn within_quota(&self, mailbox: &Mailbox, len: usize) -> Result<(), Fault> {
+    pub(crate) fn within_quota(&self, mailbox: &Mailbox, len: usize) -> Result<(), Fault> {
         let limits = &self.relay.limits;
         let len = u64::try_from(len).unwrap_or(u64::MAX);
         let bytes = mailbox.bytes.saturating_add(len);
@@ -101,13 +102,30 @@ impl Step<'_> {
     }
 
     /// Stores an envelope and its delivery id (R-RELAY-14), and has it pushed to whoever reads the mailbox.
-    fn store(&mut self, mailbox: &MailboxId, delivery: &DeliveryId, envelope: &[u8]) -> Answer {
+    pub(crate) fn store(&mut self, mailbox: &MailboxId, delivery: &DeliveryId, envelope: &[u8]) -> Answer {
         let limits = self.relay.limits;
         self.storage.append(mailbox, envelope, end(self.now, limits.keep_envelopes))?;
         let expires = end(self.now, limits.keep_deliveries);
         self.storage.note_delivery(mailbox, delivery, expires, limits.deliveries)?;
-        self.to_push = self.relay.readers(mailbox);
+        self.to_push.extend(self.relay.readers(mailbox));
         done()
+    }
+
+    /// Deletes what there is of a device whose mailbox is not marked yet (R-RELAY-43, R-RELAY-50).
+    pub(crate) fn remove_device(&mut self, device: &DeviceId) -> Result<(), StorageError> {
+        if !self.storage.mailbox(&(*device).into())?.is_some_and(|held| held.removed) {
+            self.storage.remove_device(device)?;
+            self.ended.push(*device);
+        }
+        Ok(())
+    }
+
+    /// At the end of a transaction: empties the places of all devices that it ended, in one go (R-RELAY-75).
+    pub(crate) fn finish_ends(&mut self) -> Result<(), StorageError> {
+        if self.ended.is_empty() {
+            return Ok(());
+        }
+        self.storage.empty_places(&core::mem::take(&mut self.ended))
     }
 
     /// R-RELAY-16. Subscribing again starts over.
@@ -179,14 +197,14 @@ impl Step<'_> {
     }
 }
 
-fn names(mailbox: &[u8], delivery: &[u8]) -> Result<(MailboxId, DeliveryId), Fault> {
+pub(crate) fn names(mailbox: &[u8], delivery: &[u8]) -> Result<(MailboxId, DeliveryId), Fault> {
     match (MailboxId::from_bytes(mailbox), DeliveryId::from_bytes(delivery)) {
         (Some(mailbox), Some(delivery)) => Ok((mailbox, delivery)),
         _ => Err(RefusalCode::BadRequest.into()),
     }
 }
 
-fn envelope_fits(envelope: &[u8]) -> Result<(), Fault> {
+pub(crate) fn envelope_fits(envelope: &[u8]) -> Result<(), Fault> {
     if envelope.is_empty() {
         return Err(RefusalCode::BadRequest.into());
     }

@@ -8,4 +8,7 @@ mod log;
 mod login;
 mod mailboxes;
 mod prekeys;
+mod sets;
+mod slots;
+mod witnesses;
 mod world;

@@ -1,5 +1,6 @@
 //! What the organisation says in its log, and what the relay shows of it to whom.
 
+use chancery_crypto::cosignature::WitnessSigningKey;
 use chancery_crypto::rng::random_bytes;
 use chancery_crypto::secret::Secret;
 use chancery_crypto::signature::SigningKey;
@@ -215,6 +216,16 @@ impl World {
     /// Has a device take over what the relay shows it of the log.
     pub fn sync_log(&mut self, id: PersonId) {
         while self.sync_log_page(id) {}
+    }
+
+    /// Has a witness cosign what the log is now.
+    pub fn cosign(&mut self, witness: &WitnessSigningKey) {
+        self.log.cosign(witness, self.now, self.rng.as_mut());
+    }
+
+    /// Hands a device a checkpoint from beside its store, or from elsewhere.
+    pub fn give_floor(&mut self, id: PersonId, note: &str) {
+        self.handle(id, Input::Floor { note });
     }
 
     /// Has a device take over one page; returns whether there are more.

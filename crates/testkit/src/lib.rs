@@ -28,6 +28,7 @@ mod devices;
 pub mod event;
 pub mod five;
 mod going;
+mod limited;
 mod line;
 pub mod log;
 mod person;

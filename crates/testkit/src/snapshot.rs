@@ -5,7 +5,7 @@ use chancery_crypto::secret::SecretBytes;
 use chancery_identity::delivery::DeliveryKey;
 use chancery_identity::{DeviceId, MemberId, Organisation};
 use chancery_org::{Desk, DeskKeys};
-use chancery_relay::{DirectoryRow, LogEntry, Mailbox, PrekeyBatch, PrekeyPair, Storage};
+use chancery_relay::{DirectoryRow, LogEntry, Mailbox, NewEntry, PrekeyBatch, PrekeyPair, Storage};
 use chancery_wire::Timestamp;
 
 use crate::authority::Offices;
@@ -59,8 +59,9 @@ impl World {
             devices.push(Stored { disk, member_id, device_id, handle, mailbox, batch, pairs });
         }
         let mut directory: Vec<DirectoryRow> = Vec::new();
-        while let Some(row) =
-            storage.next_directory_entry(directory.last().map_or(0, |row| row.sequence)).expect("memory")
+        while let Some(row) = storage
+            .next_directory_entry(directory.last().map_or(0, |row| row.sequence), None)
+            .expect("memory")
         {
             directory.push(row);
         }
@@ -123,7 +124,8 @@ impl Snapshot {
             storage.put_prekeys(&stored.device_id, &stored.batch, &stored.pairs).expect("memory");
         }
         for row in &self.directory {
-            let entry = storage.put_directory_entry(&row.entry_id, row.version, &row.sealed, row.sequence);
+            let new = NewEntry { version: row.version, sealed: &row.sealed, reader: row.reader };
+            let entry = storage.put_directory_entry(&row.entry_id, &new, row.sequence);
             entry.expect("memory");
         }
         let (entries, note) = &self.relay_log;

@@ -13,8 +13,8 @@ use chancery_engine::{
 };
 use chancery_identity::delivery::DeliveryKey;
 use chancery_identity::log::LeafKind;
-use chancery_identity::{DeviceKeys, DisplayName, Handle, Organisation, login_message};
-use chancery_org::{Desk, Enrolment, InvitationLink, Invite, RelayPlace, found, request};
+use chancery_identity::{DeviceKeys, DisplayName, Handle, Kind, Organisation, login_message};
+use chancery_org::{Desk, Enrolment, InvitationLink, Invite, RelayPlace, Terms, found, request};
 use chancery_wire::proto::{
     self, ClaimPrekeys, Login, SealedDirectoryEntry, client_frame, login, relay_frame,
 };
@@ -126,7 +126,18 @@ impl World {
 
     /// Invites a person and enrols their device through the relay.
     pub fn enrol(&mut self, handle: &str) -> PersonId {
-        let link = self.invite(handle);
+        self.enrol_on(handle, Terms::default())
+    }
+
+    /// Invites a guest or bot that reaches these people, for so many days, and enrols its device through the relay.
+    pub fn enrol_as(&mut self, handle: &str, kind: Kind, reach: &[PersonId], days: u64) -> PersonId {
+        let reach: Vec<_> = reach.iter().map(|id| self.people[id.0].member_id).collect();
+        let validity = Some(Duration::from_secs(days * 24 * 3600));
+        self.enrol_on(handle, Terms { kind, reach: &reach, validity, ..Terms::default() })
+    }
+
+    fn enrol_on(&mut self, handle: &str, terms: Terms<'_>) -> PersonId {
+        let link = self.invite(handle, terms);
         let keys = DeviceKeys::generate(self.rng.as_mut());
         let pending = request(&link, &self.organisation, &keys, self.now, self.rng.as_mut())
             .expect("a good invitation");
@@ -160,11 +171,12 @@ impl World {
         PersonId(self.people.len() - 1)
     }
 
-    fn invite(&mut self, handle: &str) -> InvitationLink {
+    fn invite(&mut self, handle: &str, terms: Terms<'_>) -> InvitationLink {
         let handle = Handle::parse(handle).expect("a good handle");
         let name = DisplayName::parse(handle.as_str()).expect("a good name");
         let relay = self.organisation.relay().expect("recorded");
-        let invite = Invite { handle: &handle, name: &name, relay, lifetime: Duration::from_secs(3600) };
+        let lifetime = Duration::from_secs(3600);
+        let invite = Invite { handle: &handle, name: &name, relay, lifetime, terms };
         let invited =
             self.desk.invite(&self.desk_disk, invite, self.now, self.rng.as_mut()).expect("a free handle");
         commit(&mut self.desk_disk, invited.batch);
@@ -202,6 +214,18 @@ impl World {
         let draft = Draft { to, message_id, text, attachments: Vec::new() };
         self.handle(from, Input::Send(draft));
         message_id
+    }
+
+    /// Stores a message to be sent, if that is not refused.
+    ///
+    /// # Errors
+    ///
+    /// [`EngineError`], as the device says.
+    pub fn try_say(&mut self, from: PersonId, to: PersonId, text: &str) -> Result<(), EngineError> {
+        let message_id = random_bytes(self.rng.as_mut());
+        let to = self.people[to.0].member_id;
+        let draft = Draft { to, message_id, text, attachments: Vec::new() };
+        self.try_handle(from, Input::Send(draft)).map(drop)
     }
 
     /// Stores a message to a name, as somebody does who cannot ask the relay who that is.

@@ -32,6 +32,8 @@ print_name_only! {
     proto::Enrolled => "Enrolled",
     proto::DeskSettings => "DeskSettings",
     proto::DeskInvitation => "DeskInvitation",
+    proto::DeskMember => "DeskMember",
+    proto::GuestTokenRecord => "GuestTokenRecord",
     proto::DeviceRecord => "DeviceRecord",
     proto::DirectoryKeysRecord => "DirectoryKeysRecord",
     proto::PendingEnrolmentRecord => "PendingEnrolmentRecord",

@@ -254,6 +254,15 @@ pub(crate) struct PolicySetArgs {
     /// Most devices of one member, 1 to 16.
     #[arg(long, value_name = "N")]
     pub(crate) device_limit: Option<u32>,
+    /// Key of a witness of the log, as `chancery witness init` prints it; several times for several. They replace those before.
+    #[arg(long = "witness", value_name = "KEY", value_parser = parse_witness, conflicts_with = "no_witness")]
+    pub(crate) witnesses: Vec<[u8; 32]>,
+    /// How many witnesses must have seen what a client knows of the log, for it to count as fresh; 0 for none.
+    #[arg(long, value_name = "N")]
+    pub(crate) witness_quorum: Option<u32>,
+    /// The log has no witnesses.
+    #[arg(long, conflicts_with = "witness_quorum")]
+    pub(crate) no_witness: bool,
     /// Print the policy before and after, and change nothing.
     #[arg(long)]
     pub(crate) dry_run: bool,
@@ -349,6 +358,44 @@ pub(crate) struct MonitorArgs {
     pub(crate) full: bool,
 }
 
+#[derive(Debug, Subcommand)]
+pub(crate) enum WitnessCommand {
+    /// Make a witness with a key of its own, in a new folder.
+    Init(WitnessInitArgs),
+    /// Look every minute and cosign what is new, until SIGINT or SIGTERM.
+    Run(WitnessArgs),
+    /// Look once, and cosign what is new.
+    Once(WitnessArgs),
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Run it on a machine that neither the relay nor the administrator can change.
+
+Example:
+  chancery witness init --dir witness --org acme/public")]
+pub(crate) struct WitnessInitArgs {
+    /// The witness's folder.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) dir: PathBuf,
+    /// The organisation's public folder.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) org: PathBuf,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+A log with fewer entries than were seen, or other ones, is not cosigned: the exit code is not 0, and the note is kept beside
+`checkpoint` under the name `conflict`.
+
+Example:
+  chancery witness once --dir witness")]
+pub(crate) struct WitnessArgs {
+    /// The witness's folder.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) dir: PathBuf,
+}
+
 /// A time, or none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct TimeLimit(pub(crate) Option<Duration>);
@@ -364,6 +411,11 @@ fn parse_capabilities(text: &str) -> Result<Capabilities, String> {
     let wrong =
         || "expected some of enrol, offboard, groups, policy, log, archive, with commas between".to_owned();
     organisation::parse_capabilities(text).ok_or_else(wrong)
+}
+
+fn parse_witness(text: &str) -> Result<[u8; 32], String> {
+    let bytes = text::unhex(text).and_then(|bytes| bytes.try_into().ok());
+    bytes.ok_or_else(|| "expected the 64 hexadecimal digits of a witness's key".to_owned())
 }
 
 fn parse_group(text: &str) -> Result<[u8; 16], String> {

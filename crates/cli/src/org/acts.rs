@@ -1,7 +1,8 @@
 //! What an administrator does with keys that are at hand: ends, policy, successions.
 
 use chancery::organisation::{
-    Administrator, OffboardingPlan, OffboardingReport, OffboardingStep, Policy, SignedWith,
+    Administrator, ConfirmedEnd, Issued, OffboardingPlan, OffboardingReport, OffboardingStep, Policy,
+    SignedWith, Witnesses,
 };
 use chancery::{Error, ErrorCode, KeySource};
 use serde_json::{Value, json};
@@ -15,9 +16,10 @@ use crate::key::Purpose;
 use crate::output::Output;
 use crate::text::{hex, rfc3339, short_time};
 
-/// Why nobody can say that a device has wiped itself.
-const NOT_CONFIRMED: &str =
-    "the relay does not tell whether the device has heard of its end; it wipes itself when it does";
+/// What a device does that has not confirmed its end.
+const PENDING: &str = "the device has not confirmed; it wipes itself once it hears of its end";
+/// What is known without a relay.
+const NOT_ASKED: &str = "the relay was not reached; the device wipes itself once it hears of its end";
 
 impl ActorArgs {
     /// Opens the organisation, and returns what opened it.
@@ -47,14 +49,16 @@ pub(super) async fn offboard(args: &OffboardArgs, output: Output) -> Result<(), 
     let (administrator, key) = args.admin.by.open()?;
     if args.dry_run {
         let report = administrator.preview_offboarding(args.admin.with(&key), &args.handle)?;
-        return output.result(&report_object(&report, true), || {
-            format!("nothing is changed; {}", report_text(&report))
+        let devices = Devices::unasked(&report.plan);
+        return output.result(&report_object(&report, &devices, true), || {
+            format!("nothing is changed; {}", report_text(&report, &devices))
         });
     }
     administrator.offboard(args.admin.with(&key), &args.handle)?;
     let sent = hand_over(&administrator).await;
     let report = administrator.offboarding(&args.handle)?;
-    output.result(&report_object(&report, false), || report_text(&report))?;
+    let devices = Devices::of(&administrator, &report.plan, sent.is_ok()).await?;
+    output.result(&report_object(&report, &devices, false), || report_text(&report, &devices))?;
     sent?;
     // Nothing waits for the relay any more, so what is not done was refused.
     match report.is_complete() {
@@ -63,25 +67,80 @@ pub(super) async fn offboard(args: &OffboardArgs, output: Output) -> Result<(), 
     }
 }
 
+/// What is known of the devices of somebody who was offboarded.
+struct Devices {
+    ends: Vec<ConfirmedEnd>,
+    /// Of those that have not confirmed.
+    reason: &'static str,
+}
+
+impl Devices {
+    /// Asks the relay, if it was there a moment ago.
+    async fn of(
+        administrator: &Administrator,
+        plan: &OffboardingPlan,
+        is_reached: bool,
+    ) -> Result<Self, Failure> {
+        let asked = if is_reached { Some(administrator.confirmed_ends(plan).await) } else { None };
+        match asked {
+            Some(Ok(ends)) => Ok(Self { ends, reason: PENDING }),
+            Some(Err(error)) if !error.is_retryable() => Err(error.into()),
+            _ => Ok(Self::unasked(plan)),
+        }
+    }
+
+    fn unasked(plan: &OffboardingPlan) -> Self {
+        let unknown = |device: &chancery::DeviceId| ConfirmedEnd { device: *device, confirmed: None };
+        Self { ends: plan.device_ids.iter().map(unknown).collect(), reason: NOT_ASKED }
+    }
+
+    fn object(&self) -> Value {
+        let device = |end: &ConfirmedEnd| match end.confirmed {
+            Some(at) => json!({
+                "device": end.device.to_string(),
+                "wiped": "confirmed",
+                "confirmed_at": rfc3339(at.as_millis()),
+            }),
+            None => {
+                json!({"device": end.device.to_string(), "wiped": "pending", "reason": self.reason})
+            }
+        };
+        self.ends.iter().map(device).collect()
+    }
+
+    fn text(&self) -> String {
+        let device = |end: &ConfirmedEnd| match end.confirmed {
+            Some(at) => {
+                let at = short_time(at.as_millis());
+                format!("\n  device {}: confirmed its end at {at}, by its own clock", end.device)
+            }
+            None => format!("\n  device {}: pending: {}", end.device, self.reason),
+        };
+        self.ends.iter().map(device).collect()
+    }
+}
+
 pub(super) async fn verify_offboarded(args: &VerifyOffboardedArgs, output: Output) -> Result<(), Failure> {
     let key = args.org.key.source(Purpose::Open)?;
     let administrator = Administrator::open(&args.org.dir, &key, None)?.replaying_all(args.full);
     let check = administrator.verify_offboarded(&args.handle).await?;
     let verified = check.doubts.is_empty();
+    let devices = Devices { ends: check.devices, reason: PENDING };
     let other = check.holder.filter(|holder| *holder != check.member);
     let object = json!({
         "handle": args.handle,
         "member": check.member.to_string(),
         "verified": verified,
         "doubts": check.doubts,
-        "devices": devices_object(&check.devices),
+        "devices": devices.object(),
         "handle_now_of": other.map(|member| member.to_string()),
     });
     output.result(&object, || {
         let heading = if verified { "verified: is out" } else { "NOT out" };
         let doubts: String = check.doubts.iter().map(|doubt| format!("\n  {doubt}")).collect();
         let now = other.map(|member| format!("\n  the handle belongs to somebody else now ({member})"));
-        format!("{} ({}): {heading}{doubts}{}", args.handle, check.member, now.unwrap_or_default())
+        let (devices, now) = (devices.text(), now.unwrap_or_default());
+        format!("{} ({}): {heading}{doubts}{devices}{now}", args.handle, check.member)
     })?;
     if verified { Ok(()) } else { Err(Error::with(ErrorCode::NotOffboarded, args.handle.as_str()).into()) }
 }
@@ -114,7 +173,8 @@ async fn set_policy(args: &PolicySetArgs, output: Output) -> Result<(), Failure>
     let mut sent = Ok(());
     let (before, after, state) = if args.dry_run {
         let before = administrator.policy()?;
-        (before, changed(before, args), "dry-run")
+        let after = changed(before.clone(), args)?;
+        (before, after, "dry-run")
     } else {
         let change = |policy| changed(policy, args);
         let (before, after) = administrator.change_policy(args.admin.with(&key), change)?;
@@ -128,7 +188,7 @@ async fn set_policy(args: &PolicySetArgs, output: Output) -> Result<(), Failure>
 }
 
 /// The policy with what was typed.
-fn changed(mut policy: Policy, args: &PolicySetArgs) -> Policy {
+fn changed(mut policy: Policy, args: &PolicySetArgs) -> Result<Policy, Error> {
     policy.freshness = args.freshness.unwrap_or(policy.freshness);
     policy.retention = args.retention.map_or(policy.retention, |limit| limit.0);
     policy.disappearing = args.disappearing.map_or(policy.disappearing, |limit| limit.0);
@@ -136,7 +196,11 @@ fn changed(mut policy: Policy, args: &PolicySetArgs) -> Policy {
     policy.may_export = (policy.may_export || args.export) && !args.no_export;
     policy.may_save_attachments = (policy.may_save_attachments || args.saving) && !args.no_saving;
     policy.device_limit = args.device_limit.unwrap_or(policy.device_limit);
-    policy
+    let keys = if args.witnesses.is_empty() { policy.witnesses.keys() } else { &args.witnesses };
+    let quorum = args.witness_quorum.unwrap_or_else(|| policy.witnesses.quorum());
+    let witnesses = if args.no_witness { Some(Witnesses::default()) } else { Witnesses::new(keys, quorum) };
+    policy.witnesses = witnesses.ok_or(ErrorCode::PolicyOutOfRange)?;
+    Ok(policy)
 }
 
 fn policy_object(policy: &Policy) -> Value {
@@ -149,6 +213,8 @@ fn policy_object(policy: &Policy) -> Value {
         "export": policy.may_export,
         "saving_attachments": policy.may_save_attachments,
         "device_limit": policy.device_limit,
+        "witnesses": policy.witnesses.keys().iter().map(|key| hex(key)).collect::<Vec<_>>(),
+        "witness_quorum": policy.witnesses.quorum(),
     })
 }
 
@@ -156,14 +222,17 @@ fn policy_text(policy: &Policy) -> String {
     let time = |time: Option<std::time::Duration>| time.map_or_else(|| "none".to_owned(), span);
     let may = |may: bool| if may { "yes" } else { "no" };
     format!(
-        "freshness {}, retention {}, disappearing {}, offline {}, export {}, saving attachments {}, devices {}",
+        "freshness {}, retention {}, disappearing {}, offline {}, export {}, saving attachments {}, devices {}, \
+         witnesses {} of {}",
         span(policy.freshness),
         time(policy.retention),
         time(policy.disappearing),
         time(policy.max_offline),
         may(policy.may_export),
         may(policy.may_save_attachments),
-        policy.device_limit
+        policy.device_limit,
+        policy.witnesses.quorum(),
+        policy.witnesses.keys().len()
     )
 }
 
@@ -212,12 +281,26 @@ fn print_successors(
     })
 }
 
-fn devices_object(devices: &[chancery::DeviceId]) -> Value {
-    let device = |id: &chancery::DeviceId| json!({"device": id.to_string(), "wiped": "not-confirmed", "reason": NOT_CONFIRMED});
-    devices.iter().map(device).collect()
+/// Guests and bots that end with the member.
+fn issued_object(plan: &OffboardingPlan) -> Value {
+    let one = |issued: &Issued| {
+        json!({
+            "handle": issued.handle,
+            "member": issued.member_id.to_string(),
+            "kind": issued.kind.name(),
+        })
+    };
+    plan.issued.iter().map(one).collect()
 }
 
-fn report_object(report: &OffboardingReport, dry_run: bool) -> Value {
+fn issued_text(plan: &OffboardingPlan) -> String {
+    let line = |issued: &Issued| {
+        format!("\n  {} {}: ends with them, nobody else is within reach", issued.kind.name(), issued.handle)
+    };
+    plan.issued.iter().map(line).collect()
+}
+
+fn report_object(report: &OffboardingReport, devices: &Devices, dry_run: bool) -> Value {
     let plan = &report.plan;
     json!({
         "dry_run": dry_run,
@@ -232,8 +315,9 @@ fn report_object(report: &OffboardingReport, dry_run: bool) -> Value {
         "relay": if report.is_cut() { "cut" } else { "not-cut" },
         "directory": step_object(report.directory),
         "directory_published": report.is_published,
-        "devices": devices_object(&plan.device_ids),
+        "devices": devices.object(),
         "issuers": plan.issuer_ids.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "issued": issued_object(plan),
         "complete": report.is_complete(),
     })
 }
@@ -254,9 +338,9 @@ fn step_object(step: OffboardingStep) -> Value {
     }
 }
 
-fn report_text(report: &OffboardingReport) -> String {
+fn report_text(report: &OffboardingReport, devices: &Devices) -> String {
     let plan = &report.plan;
-    let mut lines = vec![
+    let lines = [
         format!(
             "{} ({}) is offboarded since {}",
             plan.handle,
@@ -272,10 +356,7 @@ fn report_text(report: &OffboardingReport) -> String {
             if report.is_published { "" } else { ", not published yet" }
         ),
     ];
-    for device in &plan.device_ids {
-        lines.push(format!("  device {device}: wiping is not confirmed: {NOT_CONFIRMED}"));
-    }
-    lines.join("\n") + &issuers_text(plan)
+    lines.join("\n") + &devices.text() + &issuers_text(plan) + &issued_text(plan)
 }
 
 fn step_text(step: OffboardingStep) -> String {

@@ -20,7 +20,7 @@ fn link(company: &Company, who: &str) -> String {
 }
 
 /// Links `new` to the member of `old`'s home.
-fn second(company: &Company, old: &str, new: &str) -> Value {
+pub(crate) fn second(company: &Company, old: &str, new: &str) -> Value {
     let (mut enrolling, code) = ask(company, new, &link(company, old));
     let approved = company.command(old, &["device", "approve", &code]).ok();
     let enrolled = enrolling.line();

@@ -78,7 +78,7 @@ fn whoever_is_offboarded_is_cut_off_and_that_is_verified_r_org_42_r_org_44() {
         (&report["revocation"]["state"], &report["directory"]["state"]),
         (&"logged".into(), &"logged".into())
     );
-    assert_eq!(report["devices"][0]["wiped"], "not-confirmed");
+    assert_eq!(report["devices"][0]["wiped"], "pending");
     let entry = usize::try_from(report["revocation"]["entry"].as_u64().unwrap()).unwrap();
     assert_eq!(
         (&company.entries()[entry]["kind"], &company.entries()[entry]["subject"]),
@@ -87,6 +87,8 @@ fn whoever_is_offboarded_is_cut_off_and_that_is_verified_r_org_42_r_org_44() {
     let verified = company.org(&["verify-offboarded", "alice"]).ok();
     assert_eq!((&verified["verified"], &verified["member"]), (&true.into(), &alice["member"]));
     assert_ne!(company.command("alice", &["receive"]).code, 0, "the relay lets her in no more");
+    let report = company.org(&["offboard", "alice"]).ok();
+    assert_eq!(report["devices"][0]["wiped"], "confirmed", "she has heard of it");
     // Again is the same, and the handle is somebody else's from then on.
     assert_eq!(company.org(&["offboard", "alice"]).ok(), report);
     let size = company.log()["size"].clone();

@@ -421,3 +421,20 @@ async fn pages_become_one_with_the_checkpoint_and_proof_of_the_last_r_engine_70(
         assert_eq!(page.proof, [end.to_be_bytes().to_vec()]);
     }
 }
+
+#[tokio::test]
+async fn a_checkpoint_from_elsewhere_is_taken_if_it_is_of_this_log_r_engine_64() {
+    let (acme, alice, bob) = pair().await;
+    let note = alice.checkpoint().await.unwrap().unwrap();
+    let beside = std::fs::read_to_string(acme.home("alice").0.join("checkpoint")).unwrap();
+    assert_eq!(beside, note, "R-ENGINE-63");
+    bob.raise_checkpoint(&note).await.unwrap();
+    assert!(bob.log_status().await.unwrap().state.allows_sealing());
+    let wrong = bob.raise_checkpoint(&note.replacen("time 1", "time 2", 1)).await.unwrap_err();
+    assert_eq!(wrong.code(), ErrorCode::LogInvalid);
+    // A log that has grown where bob does not look yet.
+    acme.end(&alice, &alice).await;
+    acme.commit(&bob).await;
+    bob.sync(PATIENCE).await.unwrap();
+    assert_ne!(bob.checkpoint().await.unwrap().unwrap(), note);
+}

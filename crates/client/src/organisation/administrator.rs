@@ -12,7 +12,9 @@ use std::path::{Path, PathBuf};
 
 use chancery_identity::log::LeafKind;
 use chancery_identity::{DeviceId, Handle, MemberId, OrgId, Policy};
-use chancery_org::{AdminKeys, Desk, IssuerInfo, OffboardingPlan, OffboardingReport, OrgError, RecordedAct};
+use chancery_org::{
+    AdminKeys, ConfirmedEnd, Desk, IssuerInfo, OffboardingPlan, OffboardingReport, OrgError, RecordedAct,
+};
 use chancery_store::{KeySource, Store, sealed_file};
 use chancery_wire::records::{Batch, Overlay, Records};
 
@@ -186,6 +188,16 @@ impl Administrator {
         Ok(OffboardingCheck { member: plan.member_id, devices, doubts, holder })
     }
 
+    /// Asks the relay which devices of an offboarding have confirmed their end (R-ORG-57).
+    ///
+    /// # Errors
+    ///
+    /// Errors of the connection.
+    pub async fn confirmed_ends(&self, plan: &OffboardingPlan) -> Result<Vec<ConfirmedEnd>, Error> {
+        let connection = self.office.errand().await?;
+        self.office.confirmed_ends(&connection, &plan.member_id, &plan.device_ids).await
+    }
+
     /// Ends a device of a member, as the member could; for one that was removed before it changes nothing.
     ///
     /// # Errors
@@ -216,18 +228,18 @@ impl Administrator {
     ///
     /// # Errors
     ///
-    /// [`ErrorCode::PolicyOutOfRange`], [`ErrorCode::KeysNotPermitted`]: nothing has changed.
+    /// [`ErrorCode::PolicyOutOfRange`], [`ErrorCode::KeysNotPermitted`], or that of `change`: nothing has changed.
     pub fn change_policy(
         &self,
         with: SignedWith<'_>,
-        change: impl FnOnce(Policy) -> Policy,
+        change: impl FnOnce(Policy) -> Result<Policy, Error>,
     ) -> Result<(Policy, Policy), Error> {
         let admin = self.admin(with)?;
         let mut rng = clock::rng()?;
         let (desk, now) = (&self.office.desk, clock::now());
         self.office.store().transaction(|records| {
             let before = Desk::policy(records).map_err(|error| acts_error(&error))?;
-            let after = change(before);
+            let after = change(before)?;
             let batch = desk.set_policy(&admin, (records, &after), now, &mut rng);
             Ok((batch.map_err(|error| acts_error(&error))?, (before, after)))
         })

@@ -7,7 +7,7 @@ use chancery_crypto::merkle::{Hash, verify_consistency};
 use chancery_crypto::rng::CryptoRng;
 use chancery_identity::checkpoint::{Checkpoint, prove_fork};
 use chancery_identity::log::{Leaf, LeafKind, LogHead};
-use chancery_identity::{Authority, Change, DeviceId, LogError, MemberId, RelayRecord};
+use chancery_identity::{Authority, Change, DeviceId, LogError, MemberId, Policy, RelayRecord};
 use chancery_wire::Timestamp;
 use chancery_wire::proto::{ForkProof, LogDeviceRecord, LogPage, LogRecord};
 use chancery_wire::records::{Overlay, Records};
@@ -147,6 +147,12 @@ impl<'a, 'b> Replay<'a, 'b> {
         if self.is_shown || self.log.generation == 0 {
             self.log.policy =
                 (self.authority.policy_sequence() > 0).then(|| self.authority.policy().to_proto());
+            // Witnesses have as long as policy allows from when it names them, or whoever enrols could send nothing.
+            match (self.authority.policy().witnesses.quorum(), self.log.witnessed_at) {
+                (0, _) => self.log.witnessed_at = 0,
+                (_, 0) => self.log.witnessed_at = now.as_millis().max(1),
+                _ => {}
+            }
             state::save_authority(self.records, &mut self.log, &self.authority, self.groups);
         }
         // What is compared next is compared with all of it.
@@ -173,6 +179,7 @@ impl<'a, 'b> Replay<'a, 'b> {
             || hashes::root_at(self.records, self.log.size)?.as_slice() == self.log.root;
         if is_newer && is_reached && is_of_them {
             adopt(self.records, &mut self.log, &checkpoint, now);
+            hear_witnesses(&mut self.log, self.authority.policy(), &checkpoint, now);
         } else if !is_of_them || (!is_newer && size != self.log.size) {
             // Other entries than were signed before; more and an earlier time; or fewer and a later one.
             self.news.proof = proof_with(device, &self.authority, self.records, &checkpoint)?;
@@ -287,6 +294,16 @@ fn adopt(records: &mut Overlay<'_>, log: &mut LogRecord, checkpoint: &Checkpoint
     state::save_note(records, Note::Newest, Some(checkpoint.note()));
 }
 
+/// Notes when as many witnesses as policy demands had seen a checkpoint, and returns whether that is news. It is by the witnesses'
+/// clocks, because a relay can keep what they have signed and show it one by one; never later than now (R-ENGINE-65).
+fn hear_witnesses(log: &mut LogRecord, policy: &Policy, checkpoint: &Checkpoint, now: Timestamp) -> bool {
+    let Some(seen) = policy.witnesses.seen_at(checkpoint) else { return false };
+    let seen = seen.min(now).as_millis();
+    let is_news = seen > log.witnessed_at;
+    log.witnessed_at = log.witnessed_at.max(seen);
+    is_news
+}
+
 /// Does what a page that was taken over leads to.
 fn carry_out(
     me: &Acting<'_>,
@@ -316,6 +333,10 @@ fn carry_out(
         effects.extend(forked(records, news.proof.as_ref())?);
     }
     if let (Some(checkpoint), Some(authority)) = (&news.checkpoint, &news.authority) {
+        if checkpoint.size() < state::record(records)?.size {
+            // All that the relay has is less than it has shown before.
+            effects.extend(shrunk(me.device, authority, records, checkpoint)?);
+        }
         effects.extend(confirmed(me.device, authority, records, checkpoint)?);
         claims::settle(records, now, rng)?;
     }
@@ -446,9 +467,37 @@ pub(crate) fn take_checkpoint(
     } else if log.condition == ROLLED_BACK {
         log.condition = SOUND;
     }
+    let is_seen = hear_witnesses(&mut log, authority.policy(), &checkpoint, now);
+    if is_seen && checkpoint.time().as_millis() == log.time {
+        // The one that is known, with lines of witnesses more.
+        state::save_note(records, Note::Newest, Some(checkpoint.note()));
+    }
     state::save_record(records, &log);
     let effects = confirmed(me.device, authority, records, &checkpoint)?;
     claims::settle(records, now, rng)?;
+    Ok(effects)
+}
+
+/// Takes a checkpoint that was known before as the least that the log may be (R-ENGINE-64). Of time it says nothing: when a
+/// checkpoint came last is what it was, and nothing is sealed until the relay has shown this one's entries.
+pub(crate) fn take_floor(
+    me: &Acting<'_>,
+    records: &mut Overlay<'_>,
+    note: &str,
+) -> Result<Vec<Effect>, EngineError> {
+    let authority = &me.known.authority;
+    let floor = match state::verify_note(me.device, authority, note) {
+        Ok(floor) => floor,
+        Err(error) => return Ok([Effect::Notify(Notice::LogInvalid(error))].into()),
+    };
+    let effects = contradicts(me.device, authority, records, &floor)?;
+    let mut log = state::record(records)?;
+    if floor.size() > log.size && effects.is_empty() {
+        log.size = floor.size();
+        log.root = floor.root().to_vec();
+        state::save_record(records, &log);
+        state::save_note(records, Note::Newest, Some(floor.note()));
+    }
     Ok(effects)
 }
 

@@ -189,7 +189,8 @@ fn a_removed_device_ends_in_the_log_before_the_directory_says_so_r_org_40() {
     world.now = NOW.after(WEEK);
     assert_eq!(world.try_invite("alice", WEEK).unwrap_err(), OrgError::HandleTaken);
     let (shown, relay) = (name("Alice"), world.public.relay().unwrap());
-    let invite = Invite { handle: &alice, name: &shown, relay, lifetime: WEEK };
+    let invite =
+        Invite { handle: &alice, name: &shown, relay, lifetime: WEEK, terms: crate::Terms::default() };
     let invited = world.desk.invite_device(&world.store, invite, world.now, &mut *world.rng).unwrap();
     apply(&mut world.store, &invited.batch);
     let keys = world.device();
@@ -205,7 +206,8 @@ fn a_member_ends_in_one_batch_and_what_they_had_answers_nobody_r_org_42() {
     let (link, keys, credential) = world.enrolled("alice");
     let relay = world.public.relay().unwrap();
     let (alice, shown) = (handle("alice"), name("Alice"));
-    let invite = Invite { handle: &alice, name: &shown, relay, lifetime: WEEK };
+    let invite =
+        Invite { handle: &alice, name: &shown, relay, lifetime: WEEK, terms: crate::Terms::default() };
     let second = world.desk.invite_device(&world.store, invite, NOW, &mut *world.rng).unwrap();
     apply(&mut world.store, &second.batch);
     world.flush(&mut log);

@@ -248,7 +248,8 @@ fn a_member_has_at_most_sixteen_devices() {
     assert_eq!(world.second(&old).err(), Some(OrderError::TooManyDevices));
     let (name, alice) = (name("Alice"), handle("alice"));
     let relay = world.public.relay().unwrap().clone();
-    let invite = Invite { handle: &alice, name: &name, relay: &relay, lifetime: WEEK };
+    let invite =
+        Invite { handle: &alice, name: &name, relay: &relay, lifetime: WEEK, terms: crate::Terms::default() };
     let refused = world.desk.invite_device(&world.store, invite, NOW, &mut *world.rng);
     assert_eq!(refused.unwrap_err(), OrgError::TooManyDevices);
     world.remove(&old, &last.unwrap().credential.device_id()).unwrap();
@@ -290,7 +291,8 @@ fn the_organisation_invites_another_device() {
     let old = world.member("alice");
     let (alice, bob, any) = (handle("alice"), handle("bob"), name("Alice"));
     let relay = world.public.relay().unwrap().clone();
-    let invite = |handle| Invite { handle, name: &any, relay: &relay, lifetime: WEEK };
+    let invite =
+        |handle| Invite { handle, name: &any, relay: &relay, lifetime: WEEK, terms: crate::Terms::default() };
     let invited = world.desk.invite_device(&world.store, invite(&alice), NOW, &mut *world.rng).unwrap();
     apply(&mut world.store, &invited.batch);
     let keys = world.device();

@@ -24,6 +24,8 @@ use tokio::time::timeout;
 
 use crate::fixture::{Acme, Device, append, blob_token, deliver, frame, read, set_key};
 
+mod slots;
+
 /// A directory with an organisation's public export and the relay's data.
 struct Place {
     directory: tempfile::TempDir,

@@ -123,7 +123,7 @@ async fn a_message_whose_token_stays_refused_waits_and_goes_by_itself_after_two_
     };
     tokio::select! {
         ended = alice.follow(pending()) => panic!("{ended:?}"),
-        arrived = tokio::time::timeout(PATIENCE, arrived) => arrived.unwrap(),
+        arrived = timeout(PATIENCE, arrived) => arrived.unwrap(),
     }
     assert_eq!(epoch(&alice).await, 3);
     let messages = bob.history("alice", 0).await.unwrap();

@@ -30,7 +30,7 @@ fn of_two_policies_at_once_the_second_changes_what_the_first_has_signed_r_org_60
             for days in 1..=5 {
                 ann.change_policy(with, |mut policy| {
                     policy.freshness = DAY * days;
-                    policy
+                    Ok(policy)
                 })
                 .unwrap();
             }
@@ -38,7 +38,7 @@ fn of_two_policies_at_once_the_second_changes_what_the_first_has_signed_r_org_60
         for days in 1..=5 {
             ben.change_policy(with, |mut policy| {
                 policy.retention = Some(DAY * days);
-                policy
+                Ok(policy)
             })
             .unwrap();
         }
@@ -48,7 +48,7 @@ fn of_two_policies_at_once_the_second_changes_what_the_first_has_signed_r_org_60
     let (before, after) = ben
         .change_policy(with, |mut policy| {
             policy.may_export = false;
-            policy
+            Ok(policy)
         })
         .unwrap();
     assert_eq!((before, after.may_export, after.freshness), (policy, false, DAY * 5));

@@ -35,7 +35,7 @@ impl World {
     }
 
     /// What the last recorded act says that is since.
-    fn told(&self) -> alloc::string::String {
+    fn last_act(&self) -> alloc::string::String {
         Desk::acts(&self.store, &self.public).unwrap().pop().unwrap().after
     }
 }
@@ -83,7 +83,7 @@ fn a_dropped_policy_is_the_newest_no_more_and_its_sequence_is_never_used_again_r
     assert_eq!(policies(&world), [2]);
     world.drop_next();
     assert_eq!(Desk::policy(&world.store).unwrap().device_limit, 3, "the log's");
-    assert!(world.told().contains("before"));
+    assert!(world.last_act().contains("before"));
     // Whoever has the dropped one could still append it: the next one comes after it.
     world.set_policy(|it| it.device_limit = 5);
     assert_eq!(policies(&world), [3]);
@@ -150,7 +150,8 @@ fn a_device_whose_entry_is_dropped_is_none_of_the_members_r_org_59() {
     // The member is one still, and gets another device; a credential of a device that is gone is dropped without more.
     world.now = NOW.after(WEEK);
     let (shown, relay) = (name("Alice"), world.public.relay().unwrap());
-    let invite = Invite { handle: &handle("alice"), name: &shown, relay, lifetime: WEEK };
+    let terms = crate::Terms::default();
+    let invite = Invite { handle: &handle("alice"), name: &shown, relay, lifetime: WEEK, terms };
     let invited = world.desk.invite_device(&world.store, invite, world.now, &mut *world.rng).unwrap();
     apply(&mut world.store, &invited.batch);
     let keys = world.device();
@@ -159,7 +160,7 @@ fn a_device_whose_entry_is_dropped_is_none_of_the_members_r_org_59() {
     apply(&mut world.store, &batch);
     world.flush_up_to(LeafKind::Credential, &mut log);
     world.drop_next();
-    assert!(world.told().contains("removed before"));
+    assert!(world.last_act().contains("removed before"));
     world.flush(&mut log);
 }
 
@@ -205,7 +206,7 @@ fn a_directory_entry_whose_commitment_is_dropped_is_signed_anew_r_org_59() {
     apply(&mut world.store, &batch);
     world.flush_up_to(LeafKind::Directory, &mut log);
     world.drop_next();
-    assert!(world.told().contains("newer"));
+    assert!(world.last_act().contains("newer"));
     world.flush(&mut log);
     world.publish();
     assert!(world.report("alice").is_complete());
