@@ -9,6 +9,7 @@ use chancery_wire::records::Overlay;
 use crate::content;
 use crate::device::Device;
 use crate::error::EngineError;
+use crate::group;
 use crate::messages::{MessageState, message, save_message};
 use crate::numbers;
 use crate::peers;
@@ -46,6 +47,9 @@ pub(crate) fn finish(
             take_back(device, records, (&recipient_of(&stored)?, &stored.message_id), step)?;
         }
         _ => {}
+    }
+    if stored.hold.is_some() {
+        group::hold_ended(records, (item, &stored), end)?;
     }
     let own = device.member_id();
     if !is_counted(&stored, &own) {
@@ -180,6 +184,9 @@ pub(crate) fn postponed(
         if peers::peer(records, &recipient)?.guessing {
             return put_off(records, (item, &tried), &recipient, now);
         }
+    }
+    if tried.hold.is_some() && group::hold_postponed(records, (item, &tried))? {
+        return Ok(());
     }
     if !target::is_given_up(records, &tried, now)? {
         return Ok(());

@@ -9,7 +9,7 @@ use chancery_wire::Timestamp;
 use chancery_wire::records::{Overlay, Records};
 
 use crate::device::Device;
-use crate::effect::{Input, Outcome};
+use crate::effect::{Effect, Input, Outcome};
 use crate::ending::End;
 use crate::error::EngineError;
 use crate::log::{self, Known};
@@ -131,7 +131,10 @@ impl Engine {
             Input::Bundle { item, bundle } => {
                 effects = sending::take_bundle(me, view, (item, *bundle), now, rng)?;
             }
-            Input::Log { from, page } => effects = log::take_page(me, view, (from, page), now, rng)?,
+            Input::Log { from, page } => {
+                effects = log::take_page(me, view, (from, page), now, rng)?;
+                effects.extend(self.log_grown(view, now, rng)?);
+            }
             Input::Checkpoint { from, note } => {
                 effects = log::take_checkpoint(me, view, (from, note), now, rng)?;
             }
@@ -166,5 +169,16 @@ impl Engine {
             }
         }
         Ok(Outcome { batch: overlay.into_batch(), effects })
+    }
+
+    /// Goes on with what groups have waited for, by the organisation as the log has it now.
+    fn log_grown(
+        &self,
+        view: &mut Overlay<'_>,
+        now: Timestamp,
+        rng: &mut dyn CryptoRng,
+    ) -> Result<alloc::vec::Vec<Effect>, EngineError> {
+        let known = self.known(view)?;
+        group::log_grown(&Acting { device: &self.device, known: &known }, view, now, rng)
     }
 }

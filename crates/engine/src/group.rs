@@ -20,6 +20,8 @@ pub(crate) mod rows;
 mod send;
 mod state;
 mod step;
+mod story;
+mod turn;
 mod views;
 mod waiting;
 
@@ -30,11 +32,10 @@ use chancery_crypto::rng::CryptoRng;
 use chancery_wire::Timestamp;
 use chancery_wire::records::{Overlay, Records};
 
-pub use acts::ActKind;
-pub(crate) use acts::read as read_act;
+pub use acts::{ActKind, read as group_act};
 pub(crate) use control::take as take_control;
 pub(crate) use hold::{ended as hold_ended, postponed as hold_postponed};
-pub(crate) use receive::{is_kind, log_grown, receive};
+pub(crate) use receive::{Taken, is_kind, log_grown, receive};
 pub use step::{GroupDraft, GroupInput, GroupOperation, GroupStep};
 pub use views::{
     GroupMember, GroupPhase, GroupSummary, GroupView, group, group_history, group_summary, groups,
@@ -141,12 +142,15 @@ impl Engine {
         id: &[u8; 16],
         now: Timestamp,
     ) -> Result<Option<GroupStep>, EngineError> {
-        if let Some(step) = receive::next_step(records, id)? {
+        if let Some(step) = receive::next_step(records, id, now)? {
             return Ok(Some(step));
         }
         let is_due = |due: Option<Timestamp>| due.is_some_and(|due| due <= now);
         if is_due(need::due(records, id)?) || is_due(duties::due(records, id)?) {
             return Ok(Some(GroupStep::Care { group_id: *id }));
+        }
+        if let Some(step) = send::set_step(self, records, id)? {
+            return Ok(Some(step));
         }
         if let Some(step) = commit::next_step(self, records, id, now)? {
             return Ok(Some(step));

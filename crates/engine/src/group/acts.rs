@@ -75,8 +75,9 @@ impl ActKind {
     }
 }
 
-/// Returns what a message of the history tells of its group, if it is an act.
-pub(crate) fn read(record: &MessageRecord) -> Option<(ActKind, &GroupActRecord)> {
+/// Returns what a message of the history tells of its group, if it is an act and not something written.
+#[must_use]
+pub fn read(record: &MessageRecord) -> Option<(ActKind, &GroupActRecord)> {
     let act = record.act.as_ref()?;
     Some((ActKind::from_stored(act.kind)?, act))
 }
