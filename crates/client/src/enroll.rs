@@ -273,20 +273,17 @@ impl Attempt {
             let (mailbox, mut pushes) = self.connect().await?;
             mailbox.log_in(&self.way.org_id(), self.way.relay_pin(), &device.keys, None).await?;
             mailbox.done(client_frame::Body::Subscribe(Subscribe {})).await?;
-            let approvable = self.deliver(organisation, &device.keys, pending).await?;
-            asked.store(approvable, Ordering::Relaxed);
-            if approvable {
+            let unanswered = self.deliver(organisation, &device.keys, pending).await?;
+            asked.store(unanswered.is_none(), Ordering::Relaxed);
+            if unanswered.is_none() {
                 when_asked();
             }
             let mut is_unknown = false;
             loop {
-                let push = match is_unknown && !approvable {
-                    false => pushes.recv().await,
+                let push = match unanswered.as_ref().filter(|_| is_unknown) {
+                    None => pushes.recv().await,
                     // It may have been the answer to an earlier call, before the approval.
-                    true => timeout(LAST_ANSWER, pushes.recv()).await.map_err(|_| {
-                        let text = "the device that made the link is gone";
-                        Error::with(ErrorCode::InvitationUnknown, text)
-                    })?,
+                    Some(why) => timeout(LAST_ANSWER, pushes.recv()).await.map_err(|_| why.clone())?,
                 };
                 let push = push.ok_or(ErrorCode::RelayUnreachable)?;
                 let Push::Envelope(stored) = push else { continue };
@@ -325,26 +322,31 @@ impl Attempt {
     }
 
     /// Asks the desk and, with a device link, the device that made it. The desk then only knows the request if it
-    /// was approved before. Returns whether there is somebody to approve: the device that made the link may be gone, and
-    /// the desk may have its approval all the same.
+    /// was approved before. Returns why nobody can approve any more, if that is so: the device that made the link may be gone,
+    /// or the link's token be refused because somebody was (R-ENGINE-55), and the desk may have the approval all the same.
     async fn deliver(
         &self,
         organisation: &Organisation,
         keys: &DeviceKeys,
         pending: &PendingEnrolment,
-    ) -> Result<bool, Error> {
+    ) -> Result<Option<Error>, Error> {
         let desk = organisation.desk().ok_or(ErrorCode::DeskUnavailable)?;
         let (anonymous, _) = self.connect().await?;
         let asked = deliver(&anonymous, (&desk.device_id(), &[]), pending.envelope().to_vec()).await;
         not_found(asked, ErrorCode::DeskUnavailable)?;
-        let Link::Device(link) = &self.way else { return Ok(true) };
+        let Link::Device(link) = &self.way else { return Ok(None) };
         let envelope = link.seal_request(keys, pending.envelope(), &mut clock::rng()?);
         let envelope = envelope.map_err(|_| ErrorCode::Internal)?;
         match deliver(&anonymous, (&link.mailbox, &link.token), envelope).await {
-            Err(error) if error.code() == ErrorCode::RelayNotFound => Ok(false),
+            Err(error) if error.code() == ErrorCode::RelayNotFound => {
+                let text = "the device that made the link is gone";
+                Ok(Some(Error::with(ErrorCode::InvitationUnknown, text)))
+            }
             // Somebody was removed since the link was made.
-            Err(error) if error.code() == ErrorCode::TokenRefused => Err(ErrorCode::InvitationExpired.into()),
-            other => other.map(|()| true),
+            Err(error) if error.code() == ErrorCode::TokenRefused => {
+                Ok(Some(ErrorCode::InvitationExpired.into()))
+            }
+            other => other.map(|()| None),
         }
     }
 }

@@ -199,6 +199,11 @@ pub(crate) fn note_time(records: &mut Overlay<'_>, now: Timestamp) -> Result<(),
     }
     let mut record = record(records)?;
     record.elapsed_ms = u64::try_from(age(&record, now).as_millis()).unwrap_or(u64::MAX);
+    if record.witnessed_at != 0 {
+        // What has passed since witnesses were heard stays as well; 0 would say that policy names none.
+        let back = record.came_at.saturating_sub(now.as_millis());
+        record.witnessed_at = record.witnessed_at.saturating_sub(back).max(1);
+    }
     record.came_at = now.as_millis();
     state::save_record(records, &record);
     Ok(())

@@ -4,7 +4,8 @@ use chancery_crypto::label;
 use chancery_engine::{guest_token, member};
 use chancery_identity::{DeviceId, Kind, MemberId, login_message};
 use chancery_wire::proto::{
-    DirectoryRecord, Login, SealedDirectoryEntry, SyncDirectory, client_frame, login, relay_frame,
+    DirectoryRecord, GuestTokenRecord, Login, SealedDirectoryEntry, SyncDirectory, client_frame, login,
+    relay_frame,
 };
 use chancery_wire::records::{RecordKey, Table};
 use chancery_wire::{Limit, decode, encode};
@@ -14,6 +15,7 @@ use crate::person::PersonId;
 use crate::world::World;
 
 const DIRECTORY: Table = Table(0x0110);
+const GUEST_TOKEN: Table = Table(0x0114);
 
 impl World {
     /// Returns whether the relay lets a device in, and all that it hands it of the directory.
@@ -58,8 +60,12 @@ impl World {
         self.people[id.0].disk.insert(name, encode(&DirectoryRecord { reach, ..record }));
     }
 
-    /// Gives a device the entry of somebody that another device has.
+    /// Gives a guest's device the entry of somebody that another device has, and the delivery token of their device.
     pub fn leak_entry(&mut self, from: PersonId, to: PersonId, of: PersonId) {
+        let key = self.delivery_key();
+        let device = self.device_id(of);
+        let token = GuestTokenRecord { epoch: key.epoch(), token: key.token(device.as_bytes()).to_vec() };
+        self.people[to.0].disk.insert(RecordKey::new(GUEST_TOKEN, *device.as_bytes()), encode(&token));
         let name = RecordKey::new(DIRECTORY, *self.people[of.0].member_id.as_bytes());
         let bytes = self.people[from.0].disk[&name].clone();
         self.people[to.0].disk.insert(name, bytes);

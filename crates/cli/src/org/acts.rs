@@ -173,7 +173,7 @@ async fn set_policy(args: &PolicySetArgs, output: Output) -> Result<(), Failure>
     let mut sent = Ok(());
     let (before, after, state) = if args.dry_run {
         let before = administrator.policy()?;
-        let after = changed(before.clone(), args)?;
+        let after = changed(before, args)?;
         (before, after, "dry-run")
     } else {
         let change = |policy| changed(policy, args);

@@ -134,9 +134,14 @@ pub(crate) fn key() -> DeliveryKey {
     DeliveryKey::new(1, Secret::from_bytes([0x4D; 32]))
 }
 
+/// The token of a name.
+pub(crate) fn token(name: &[u8; 16]) -> Vec<u8> {
+    key().token(name).to_vec()
+}
+
 /// The token for blobs.
 pub(crate) fn blob_token() -> Vec<u8> {
-    key().token(&BLOB_TOKEN_NAME).to_vec()
+    token(&BLOB_TOKEN_NAME)
 }
 
 /// Gives the delivery key, as the desk.
@@ -149,7 +154,7 @@ pub(crate) fn deliver(device: &Device, delivery: u8, envelope: &[u8]) -> Request
     Request::Deliver(proto::Deliver {
         mailbox: device.id.to_vec(),
         delivery_id: vec![delivery; 16],
-        token: key().token(&device.id).to_vec(),
+        token: token(&device.id),
         envelope: envelope.to_vec(),
     })
 }

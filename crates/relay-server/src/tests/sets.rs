@@ -15,7 +15,7 @@ use chancery_wire::{Timestamp, Unverified, proto};
 use proto::client_frame::Body as Request;
 use proto::relay_frame::Body;
 
-use super::fixture::{Acme, frame, read};
+use super::fixture::{self, Acme, frame, read, token};
 use super::storage::{LATE, ORG, open, transaction};
 use crate::sqlite::SqliteStorage;
 
@@ -107,17 +107,17 @@ fn places_are_emptied_in_every_set_and_the_sets_outlive_the_process_r_relay_75()
 }
 
 #[test]
-fn a_database_of_the_third_format_is_taken_over_with_what_is_in_it() {
+fn a_database_of_the_sixth_format_is_taken_over_with_what_is_in_it() {
     let directory = tempfile::tempdir().unwrap();
     transaction(&mut open(directory.path()), |storage| {
         storage.create_mailbox(&mailbox(1), 0, None)?;
         storage.append(&mailbox(1), b"from before", LATE)
     });
     let database = rusqlite::Connection::open(directory.path().join("relay.db")).unwrap();
-    let third = "ALTER TABLE envelopes DROP COLUMN shared; DROP TABLE shared; DROP TABLE shared_envelopes;
+    let sixth = "ALTER TABLE envelopes DROP COLUMN shared; DROP TABLE shared; DROP TABLE shared_envelopes;
         DROP TABLE sets; DROP TABLE slots; DROP TABLE held;";
-    database.execute_batch(third).unwrap();
-    database.pragma_update(None, "user_version", 3).unwrap();
+    database.execute_batch(sixth).unwrap();
+    database.pragma_update(None, "user_version", 6).unwrap();
     drop(database);
     let mut storage = open(directory.path());
     assert_eq!(storage.totals().unwrap().envelope_bytes, 11);
@@ -178,18 +178,23 @@ fn sets_slots_and_held_deliveries_outlive_the_process_r_relay_10() {
     let log_key = SigningKey::generate(&mut *acme.rng);
     let mut desk = Desk::new(directory.path(), acme, log_key, Timestamp::from_millis(1_000));
     transaction(&mut desk.storage, |storage| {
+        storage.put_delivery_key(&fixture::key())?;
         (1..=2).try_for_each(|n| storage.create_mailbox(&mailbox(n), 0, None))
     });
     let done = Body::Done(proto::Done::default());
     let name = |n: u32| mailbox(n).as_bytes().to_vec();
-    let (key, token, mailboxes) = (vec![3; 16], Vec::new(), [name(1), name(2)].concat());
-    let set = proto::CreateSet { name: vec![1; 16], key, token, mailboxes };
+    let (key, mailboxes) = (vec![3; 16], [name(1), name(2)].concat());
+    let set = proto::CreateSet { name: vec![1; 16], key, token: token(&[1; 16]), mailboxes };
     assert_eq!(desk.ask(Request::CreateSet(set.clone())), done);
     let commit = b"\x18commit".to_vec();
     let mut hold = |delivery: u8, hash: [u8; 32]| {
         let delivery_id = vec![delivery; 16];
-        let deliver =
-            proto::Deliver { mailbox: name(2), delivery_id, token: vec![], envelope: vec![delivery; 9] };
+        let deliver = proto::Deliver {
+            mailbox: name(2),
+            delivery_id,
+            token: token(mailbox(2).as_bytes()),
+            envelope: vec![delivery; 9],
+        };
         let hold = proto::Hold { deliver: Some(deliver), slot: vec![5; 16], hash: hash.to_vec() };
         assert_eq!(desk.ask(Request::Hold(hold)), done);
     };
@@ -197,14 +202,20 @@ fn sets_slots_and_held_deliveries_outlive_the_process_r_relay_10() {
     hold(2, [9; 32]);
     let mut desk = desk.restart(directory.path());
     assert_eq!(desk.storage.totals().unwrap().held, 2);
-    let next = proto::NextSet { name: vec![2; 16], key: vec![3; 16], emptied: vec![0], ..Default::default() };
+    let next = proto::NextSet {
+        name: vec![2; 16],
+        key: vec![3; 16],
+        token: token(&[2; 16]),
+        emptied: vec![0],
+        filled: Vec::new(),
+    };
     let put = proto::PutSlot {
         slot: vec![5; 16],
         set: vec![1; 16],
         key: vec![3; 16],
         envelope: commit.clone(),
         next: Some(next),
-        ..Default::default()
+        token: token(&[5; 16]),
     };
     assert_eq!(desk.ask(Request::PutSlot(put.clone())), done, "R-RELAY-72");
     let mut desk = desk.restart(directory.path());

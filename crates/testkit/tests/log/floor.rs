@@ -85,6 +85,8 @@ fn a_checkpoint_of_nobody_changes_nothing_and_one_that_holds_unlocks_nothing_r_e
     grow(&mut world, 2);
     let note = world.page(0).checkpoint;
     let (mut stranger, ..) = pair(95);
+    // What has passed is noted with the first input after it (R-ENGINE-68).
+    world.give_floor(alice, "");
     let before = world.disk(alice);
     for wrong in [stranger.page(0).checkpoint, note.replacen("time 1", "time 2", 1), String::new()] {
         world.give_floor(alice, &wrong);

@@ -8,7 +8,7 @@ use proto::client_frame::Body as Request;
 use proto::relay_frame::Body;
 
 use super::{Client, Place, Process};
-use crate::fixture::{Acme, frame};
+use crate::fixture::{Acme, frame, token};
 
 const ROUNDS: u8 = 5;
 
@@ -19,17 +19,18 @@ fn commit(round: u8, side: u8) -> Vec<u8> {
 fn put(round: u8, side: u8) -> Request {
     let next = proto::NextSet {
         name: vec![0x60 | side; 16],
+        token: token(&[0x60 | side; 16]),
         key: vec![3; 16],
         filled: vec![proto::SlotMailbox { slot: 3, mailbox: vec![9; 16] }],
         ..Default::default()
     };
     Request::PutSlot(proto::PutSlot {
         slot: vec![round; 16],
+        token: token(&[round; 16]),
         set: vec![0x50; 16],
         key: vec![3; 16],
         envelope: commit(round, side),
         next: Some(next),
-        ..Default::default()
     })
 }
 
@@ -38,7 +39,7 @@ fn hold(round: u8, side: u8) -> Request {
     let deliver = proto::Deliver {
         mailbox: vec![2; 16],
         delivery_id: [vec![round; 8], vec![side; 8]].concat(),
-        token: Vec::new(),
+        token: token(&[2; 16]),
         envelope: vec![7, round, side],
     };
     let hash = sha256(&[&commit(round, side)]).to_vec();
@@ -53,12 +54,13 @@ async fn a_slot_has_one_winner_with_what_waited_for_it_also_across_kill_9_r_rela
     let done = Body::Done(proto::Done::default());
     {
         let relay = Process::start(place.path());
+        Client::desk(&mut acme, &relay.url, relay.pin).await;
         for device in &devices {
             Client::reading(&mut acme, device, &relay.url, relay.pin).await;
         }
         let mut client = Client::anonymous(&acme, &relay.url, relay.pin).await;
         let (name, key, mailboxes) = (vec![0x50; 16], vec![3; 16], [[1; 16], [2; 16]].concat());
-        let set = proto::CreateSet { name, key, token: Vec::new(), mailboxes };
+        let set = proto::CreateSet { name, key, token: token(&[0x50; 16]), mailboxes };
         assert_eq!(client.ask(Request::CreateSet(set)).await, done, "R-RELAY-70");
     }
     let mut winners = BTreeMap::new();
