@@ -13,7 +13,7 @@ use proto::group_change::Change;
 
 use crate::change::{Outcome, Reason, Terms, successor};
 use crate::commit::{Applied, next_transcript};
-use crate::limit::MAX_COMMIT_LEN;
+use crate::limit::{MAX_CHANGES, MAX_COMMIT_LEN};
 use crate::log_view::Ended;
 use crate::stage::{Learned, stored_secret};
 use crate::tree::up_from;
@@ -26,6 +26,9 @@ use crate::{
 /// Longest snapshot that goes inside a welcome, in bytes: half of the largest content.
 pub const MAX_INLINE_SNAPSHOT: usize = 30_000;
 
+/// Most removals by log that [`evictions`] puts into one commit: half of what it holds, so that others have room.
+const MAX_EVICTIONS: usize = MAX_CHANGES / 2;
+
 /// Who makes a commit, and what it knows.
 #[derive(Clone, Copy)]
 pub struct Author<'a> {
@@ -35,6 +38,8 @@ pub struct Author<'a> {
     pub credential: &'a Credential,
     /// Its log.
     pub log: &'a dyn LogView,
+    /// Entries of the log that the commit is to stand on: all, or [`Evictions::log_size`].
+    pub log_size: u64,
     /// The time, for the next renewal.
     pub now: Timestamp,
 }
@@ -80,8 +85,18 @@ pub fn set_info(info: &Info) -> proto::GroupChange {
     proto::GroupChange { change: Some(Change::SetInfo(info.to_bytes())) }
 }
 
-/// Returns the changes that anybody may commit, and that every commit must begin with: the removals of all who have
-/// ended in the log since the last one, those that `orders` order, and whoever takes over then. Empty if there are none.
+/// Changes that anybody may commit.
+#[derive(Debug, Clone, Default)]
+pub struct Evictions {
+    /// The changes. Empty if nobody has to go.
+    pub changes: Vec<proto::GroupChange>,
+    /// Entries of the log that they stand on: fewer than there are if more has ended than a commit can hold. Then
+    /// another commit has to follow.
+    pub log_size: u64,
+}
+
+/// Returns the changes that every commit must begin with: the removals of all who have ended in the log since the last
+/// one, those that `orders` order, and whoever takes over then.
 ///
 /// # Errors
 ///
@@ -91,20 +106,14 @@ pub fn evictions(
     group: Group<'_>,
     orders: &[proto::Signed],
     log: &dyn LogView,
-) -> Result<Vec<proto::GroupChange>, GroupError> {
+) -> Result<Evictions, GroupError> {
     let mut roster = group.roster()?;
-    let (mut changes, mut slots) = (Vec::new(), BTreeSet::new());
-    for ended in log.ended(group.head.log_size, log.size()) {
-        slots.extend(match ended {
-            Ended::Device(device) => roster.slot_of(&device)?.into_iter().collect(),
-            Ended::Member(member) => roster.slots_of(&member)?,
-        });
-    }
-    changes.extend(slots.iter().map(|slot| remove(*slot, Reason::Log)));
+    let (mut slots, log_size) = ended_slots(&roster, group.head.log_size, log)?;
+    let mut changes: Vec<_> = slots.iter().map(|slot| remove(*slot, Reason::Log)).collect();
     let mut left = BTreeSet::new();
     for signed in orders {
         let at = (group.id, group.head.epoch);
-        let order = GroupOrder::verify(signed, at, &roster, log, log.size())?;
+        let order = GroupOrder::verify(signed, at, &roster, log, log_size)?;
         changes.push(proto::GroupChange { change: Some(Change::Order(signed.clone())) });
         for member in order.removed() {
             for slot in roster.slots_of(&member)? {
@@ -120,17 +129,41 @@ pub fn evictions(
         roster.put(*slot, None)?;
     }
     if roster.keyholders().is_empty() && !slots.is_empty() {
-        let next = successor(&roster, group.id, &left, log, log.size())?.ok_or(GroupError::NoKeyholder)?;
+        let next = successor(&roster, group.id, &left, log, log_size)?.ok_or(GroupError::NoKeyholder)?;
         if roster.role_of(&next)?.is_some() {
             changes.push(set_role(&next, Role::Owner));
         } else {
-            for device in log.devices_of(&next, log.size()) {
+            for device in log.devices_of(&next, log_size) {
                 let credential = log.credential(&device).ok_or(GroupError::NeedCredential(device))?;
                 changes.push(add(&credential, Role::Owner));
             }
         }
     }
-    Ok(changes)
+    Ok(Evictions { changes, log_size })
+}
+
+/// Returns the slots of those who ended after the first `known` entries, and up to which entry a commit can hold them.
+fn ended_slots(
+    roster: &Roster<'_>,
+    known: u64,
+    log: &dyn LogView,
+) -> Result<(BTreeSet<Slot>, u64), GroupError> {
+    let mut size = log.size();
+    loop {
+        let mut slots = BTreeSet::new();
+        for ended in log.ended(known, size) {
+            slots.extend(match ended {
+                Ended::Device(device) => roster.slot_of(&device)?.into_iter().collect(),
+                Ended::Member(member) => roster.slots_of(&member)?,
+            });
+        }
+        // One entry of the log ends 16 devices at most, so that the search comes to an end.
+        let new = size.saturating_sub(known);
+        if slots.len() <= MAX_EVICTIONS || new <= 1 {
+            return Ok((slots, size));
+        }
+        size = known.saturating_add(new >> 1);
+    }
 }
 
 /// A commit that its author made, with everything that it has to send and to store.
@@ -216,7 +249,7 @@ pub fn build<'a>(
         epoch: group.head.epoch.checked_add(1).ok_or(GroupError::Limit)?,
         author: own,
         known: group.head.log_size,
-        size: author.log.size(),
+        size: author.log_size,
         log: author.log,
     };
     let applied = Applied::new(&mut roster, &terms, &changes, keying)?;
@@ -277,7 +310,7 @@ impl<'a> Draft<'a> {
     }
 
     fn head(&self, tail: &[u8], context: TreeContext<'_>) -> Result<Vec<u8>, GroupError> {
-        let size = self.author.log.size();
+        let size = self.author.log_size;
         Ok(encode(&proto::GroupCommitHead {
             group_id: context.group_id.to_vec(),
             epoch: context.epoch,
@@ -489,3 +522,6 @@ impl BuiltCommit<'_> {
         Ok(welcome)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,4 +1,4 @@
-//! What may be changed in a roster, by whom and why (R-GROUP-6 to -9).
+//! What may be changed in a roster, by whom and why (R-GROUP-6, R-GROUP-7, R-GROUP-8, R-GROUP-9).
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
@@ -154,7 +154,7 @@ impl Applying<'_, '_, '_> {
         if !self.devices.insert(entry.device) || self.outcome.roles.contains_key(&entry.member) {
             return Err(GroupError::Redundant);
         }
-        // Nobody makes the keys of a group that it is not in.
+        // Nobody makes the keys of a group that it is not in (R-GROUP-6).
         if slot == self.terms.author {
             return Err(GroupError::NotAllowed);
         }
@@ -253,7 +253,7 @@ impl Applying<'_, '_, '_> {
     /// Whether the author may change something by role, or as a keyholder by an order that came before.
     fn may(&mut self, by_role: bool, covers: impl Fn(&GroupOrder) -> bool) -> Result<(), GroupError> {
         let ordered = self.is_ordered(covers);
-        if !by_role && !(ordered && self.author.role.is_keyholder()) {
+        if !(by_role || ordered && self.author.role.is_keyholder()) {
             return Err(GroupError::NotAllowed);
         }
         self.outcome.by_role = true;

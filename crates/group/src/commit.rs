@@ -5,13 +5,17 @@ use alloc::vec::Vec;
 
 use chancery_crypto::hash::hash;
 use chancery_crypto::label;
+use chancery_crypto::secret::Secret;
 use chancery_identity::Credential;
 use chancery_wire::{Limit, decode, proto};
 
 use crate::change::{self, Outcome, Terms};
 use crate::limit::MAX_COMMIT_LEN;
-use crate::tree::up_from;
-use crate::{BOX_LEN, Entry, GroupError, Head, LogView, Node, Refresh, Roster, Rows, Slot};
+use crate::log_view::Ended;
+use crate::{
+    BOX_LEN, Entry, GroupError, HandOutChange, HandOutContext, Head, LogView, Node, Refresh, Roster, Rows,
+    Slot, dead_after,
+};
 
 /// A group as a device has it.
 #[derive(Clone, Copy)]
@@ -47,6 +51,25 @@ impl<'a> Group<'a> {
     /// [`GroupError::Rows`] if the record is damaged.
     pub fn slot(&self) -> Result<Slot, GroupError> {
         Ok(Slot::from_u32(self.head.slot).ok_or(crate::RowError)?)
+    }
+
+    /// Whether the log has ended somebody who is in the roster: nothing may be sealed in this epoch any more, and who
+    /// finds no commit that removes them makes one (R-GROUP-20).
+    ///
+    /// # Errors
+    ///
+    /// [`GroupError::Rows`] if a row cannot be read.
+    pub fn has_ended(&self, log: &dyn LogView) -> Result<bool, GroupError> {
+        for ended in log.ended(self.head.log_size, log.size()) {
+            let there = match ended {
+                Ended::Device(device) => self.rows.slot_of(&device)?.is_some(),
+                Ended::Member(member) => !self.rows.slots_of(&member)?.is_empty(),
+            };
+            if there {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     pub(crate) fn transcript(&self) -> Result<[u8; 32], GroupError> {
@@ -179,7 +202,7 @@ impl UnverifiedCommit {
             return Err(GroupError::Limit);
         }
         let commit: proto::GroupCommit =
-            decode(bytes, Limit::ENVELOPE).map_err(|_| GroupError::Malformed)?.into_unchecked();
+            decode(bytes, Limit::FRAME).map_err(|_| GroupError::Malformed)?.into_unchecked();
         let head = CommitHead::from_bytes(&commit.head).ok_or(GroupError::Malformed)?;
         if commit.confirmation.len() != 32
             || head.tail_hash != hash(label::HASH_GROUP_COMMIT_TAIL, &[&commit.tail])
@@ -260,7 +283,7 @@ impl UnverifiedCommit {
         check_log(head, log)?;
         check_author(&author, &credential, head.log_size, log)?;
         let tail: proto::GroupCommitTail =
-            decode(&self.commit.tail, Limit::ENVELOPE).map_err(|_| GroupError::Malformed)?.into_unchecked();
+            decode(&self.commit.tail, Limit::FRAME).map_err(|_| GroupError::Malformed)?.into_unchecked();
         let terms = Terms {
             group_id: group.id,
             epoch: head.epoch,
@@ -323,16 +346,21 @@ impl Applied {
         }
         roster.settle()?;
         let dead = roster.dead().clone();
+        let removed: Vec<Slot> = outcome.removed.iter().map(|(slot, _)| *slot).collect();
         let refresh = match keying {
             Keying::Tree => {
-                let removed: Vec<Slot> = outcome.removed.iter().map(|(slot, _)| *slot).collect();
                 let plan = Refresh::plan(&*roster, &outcome.added, &removed, terms.author, &dead);
                 Some(plan.map_err(wrong_keying)?)
             }
             Keying::Regrow => Some(Refresh::regrow(&*roster).map_err(wrong_keying)?),
             Keying::HandOut => None,
         };
-        let after = if refresh.is_some() { BTreeSet::new() } else { dead_after(roster, &outcome)? };
+        let after = if refresh.is_some() {
+            BTreeSet::new()
+        } else {
+            let (added, keyholder) = (outcome.added.as_slice(), outcome.lost_keyholder);
+            dead_after(&*roster, &dead, HandOutChange { removed: &removed, added, keyholder })?
+        };
         roster.set_dead(after);
         Ok(Self { outcome, refresh, dead })
     }
@@ -343,36 +371,6 @@ fn wrong_keying(error: GroupError) -> GroupError {
         GroupError::NotAllowed => GroupError::WrongKeying,
         error => error,
     }
-}
-
-/// Returns the dead nodes after a commit with keying 3: only those with a taken slot below are listed (R-GROUP-16).
-fn dead_after(roster: &Roster<'_>, outcome: &Outcome) -> Result<BTreeSet<Node>, GroupError> {
-    if outcome.lost_keyholder {
-        return Ok(roster.occupied());
-    }
-    let mut dead = roster.dead().clone();
-    for (slot, _) in &outcome.removed {
-        dead.extend(up_from(slot.node()).skip(1));
-    }
-    // Whoever is added has no key above its slot, so a node with nobody else below it is nobody's.
-    let added: BTreeSet<Slot> = outcome.added.iter().copied().collect();
-    for slot in &added {
-        dead.insert(slot.node());
-        for node in up_from(slot.node()).skip(1) {
-            let mut others = roster.slots().filter(|other| node.covers(*other) && !added.contains(other));
-            if others.next().is_some() {
-                break;
-            }
-            dead.insert(node);
-        }
-    }
-    let mut kept = BTreeSet::new();
-    for node in dead {
-        if roster.hash(node)? != [0; 32] {
-            kept.insert(node);
-        }
-    }
-    Ok(kept)
 }
 
 /// A commit that is right in all that needs no secret.
@@ -428,6 +426,21 @@ impl<'a> VerifiedCommit<'a> {
     #[must_use]
     pub const fn outcome(&self) -> &Outcome {
         &self.applied.outcome
+    }
+
+    /// Opens a hand-out of this commit's secret that a helper published to this device (R-GROUP-17).
+    ///
+    /// # Errors
+    ///
+    /// As [`HandOutContext::open`]; [`GroupError::Rows`] if the record is damaged.
+    pub fn open_hand_out(&self, envelope: &[u8]) -> Result<Secret<32>, GroupError> {
+        self.hand_out_context().open(self.group.slot()?, self.group.rows, self.roster.dead(), envelope)
+    }
+
+    /// Returns what hand-outs of this commit's secret are bound to.
+    #[must_use]
+    pub const fn hand_out_context(&self) -> HandOutContext<'_> {
+        HandOutContext { group_id: self.group.id, epoch: self.unverified.head.epoch, commit: &self.hash }
     }
 
     /// Whether this device is in the group no more: forget the group's keys and keep what was read.

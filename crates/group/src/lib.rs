@@ -32,7 +32,8 @@ mod tree;
 mod welcome;
 
 pub use build::{
-    Author, BuiltCommit, MAX_INLINE_SNAPSHOT, add, build, evictions, found, remove, set_info, set_role,
+    Author, BuiltCommit, Evictions, MAX_INLINE_SNAPSHOT, add, build, evictions, found, remove, set_info,
+    set_role,
 };
 pub use change::{Outcome, Reason};
 pub use commit::{Group, Keying, UnverifiedCommit, VerifiedCommit};

@@ -4,10 +4,11 @@
 pub const MAX_DEVICES: u32 = 10_000;
 /// Most slots of one member: as many devices as a member may have.
 pub const MAX_DEVICES_OF_MEMBER: usize = chancery_identity::MAX_DEVICES;
-/// Most changes of a commit: an import of 10,000 devices is twenty commits, and none is longer than a slot of the relay.
+/// Most changes of a commit: an import of 10,000 devices is twenty commits, and the boxes of one
+/// that is scattered all over the tree (150 KiB) fit into a slot of the relay.
 pub const MAX_CHANGES: usize = 500;
-/// Longest encoded commit, in bytes: what the largest envelope holds beside its head, salt, length and tag.
-pub const MAX_COMMIT_LEN: usize = 98_304 - 1 - 16 - 4 - 32 - 16 - 4;
+/// Longest encoded commit, in bytes: what a slot of the relay holds beside what seals it.
+pub const MAX_COMMIT_LEN: usize = crate::MAX_SLOT_CONTENT - crate::slot::AROUND;
 /// Longest encoded `GroupInfo`, in bytes: four times what a name of 128 characters and the numbers take; every commit
 /// hashes it.
 pub const MAX_INFO_LEN: usize = 2_560;

@@ -343,3 +343,112 @@ fn read_orders(bytes: &[u8]) -> Option<BTreeMap<[u8; 32], u64>> {
     }
     (rest.is_empty() && orders.len() <= MAX_ORDERS).then_some(orders)
 }
+
+#[cfg(test)]
+mod tests {
+    use alloc::vec;
+
+    use super::*;
+    use crate::{Changes, MAX_SLOTS, MemoryRows};
+
+    fn entry(number: u16, of: u16) -> Entry {
+        let id = |number: u16| {
+            let mut id = [7; 16];
+            id[..2].copy_from_slice(&number.to_be_bytes());
+            id
+        };
+        Entry {
+            member: MemberId::new(id(of)),
+            device: DeviceId::new(id(number)),
+            credential: [1; 32],
+            group_key: [2; 32],
+            role: Role::Member,
+            added: 1,
+        }
+    }
+
+    /// The root by its definition, over all slots.
+    fn naive_root(roster: &Roster<'_>) -> [u8; 32] {
+        let slots = (0..MAX_SLOTS).map(|slot| roster.get(Slot::new(slot).unwrap()).unwrap());
+        let mut level: Vec<[u8; 32]> = slots.map(|entry| entry.map_or([0; 32], |it| it.hash())).collect();
+        while level.len() > 1 {
+            let pair = |pair: &[[u8; 32]]| {
+                if pair == [[0; 32]; 2] { [0; 32] } else { sha256(&[&[1], &pair[0], &pair[1]]) }
+            };
+            level = level.chunks(2).map(pair).collect();
+        }
+        level[0]
+    }
+
+    #[test]
+    fn hashes_after_changes_are_those_of_the_definition_and_few_are_computed_r_group_2() {
+        let nothing = MemoryRows::default();
+        let mut roster = Roster::empty(&nothing);
+        for number in 0..300 {
+            roster.add(entry(number, number / 3)).unwrap();
+        }
+        roster.settle().unwrap();
+        assert_eq!(roster.hash(Node::ROOT).unwrap(), naive_root(&roster));
+        let mut changes = Changes::default();
+        roster.write(&mut changes);
+        let mut rows = MemoryRows::default();
+        rows.apply(changes);
+        let mut after = Roster::new(&rows.head, &rows).unwrap();
+        after.put(Slot::new(17).unwrap(), None).unwrap();
+        after.put(Slot::new(299).unwrap(), None).unwrap();
+        assert_eq!(after.add(entry(999, 5)).unwrap(), Slot::new(17).unwrap(), "the lowest empty slot");
+        after.settle().unwrap();
+        assert!(after.hashes.len() <= 2 * 15);
+        assert_eq!(after.hash(Node::ROOT).unwrap(), naive_root(&after));
+        assert_eq!(after.slots_of(&entry(0, 5).member).unwrap().len(), 3);
+        assert_eq!(after.members().unwrap().iter().map(|it| it.devices.len()).sum::<usize>(), 299);
+        // Nobody below: zeros again, as if nobody had ever been there.
+        for number in 0..300 {
+            after.put(Slot::new(number).unwrap(), None).unwrap();
+        }
+        after.settle().unwrap();
+        assert_eq!((after.hash(Node::ROOT).unwrap(), after.taken()), ([0; 32], 0));
+    }
+
+    #[test]
+    fn a_roster_over_its_limits_is_refused_r_group_1() {
+        let nothing = MemoryRows::default();
+        let mut roster = Roster::empty(&nothing);
+        for number in 0..16 {
+            roster.add(entry(number, 0)).unwrap();
+        }
+        assert_eq!(roster.add(entry(16, 0)).unwrap_err(), GroupError::Limit);
+        assert_eq!(roster.add(entry(3, 1)).unwrap_err(), GroupError::Redundant);
+        for number in 16..10_000 {
+            roster.add(entry(number, number)).unwrap();
+        }
+        assert_eq!(roster.add(entry(10_000, 10_000)).unwrap_err(), GroupError::Limit);
+        roster.put(Slot::new(5_000).unwrap(), None).unwrap();
+        assert_eq!(roster.add(entry(10_000, 10_000)).unwrap(), Slot::new(5_000).unwrap());
+        // The largest snapshot there is, with every node dead, is read again.
+        roster.settle().unwrap();
+        roster.set_info(vec![1; crate::limit::MAX_INFO_LEN]);
+        roster.set_dead(roster.occupied());
+        let bytes = crate::snapshot::write(&roster).unwrap();
+        let read = crate::snapshot::read(&bytes, Roster::empty(&nothing)).unwrap();
+        assert_eq!(read.name(), roster.name());
+    }
+
+    #[test]
+    fn an_order_is_noted_once_and_forgotten_when_it_has_expired_r_group_9() {
+        let nothing = MemoryRows::default();
+        let mut roster = Roster::empty(&nothing);
+        let name = roster.name().unwrap();
+        roster.note_order([1; 32], 10, 5).unwrap();
+        assert_ne!(roster.name().unwrap(), name);
+        assert_eq!(roster.note_order([1; 32], 10, 9), Err(GroupError::OrderInvalid));
+        roster.note_order([2; 32], 20, 10).unwrap();
+        assert_eq!(read_orders(&roster.order_bytes()).unwrap().len(), 1);
+        for number in 3..66 {
+            roster.note_order([number; 32], 20, 10).unwrap();
+        }
+        assert_eq!(roster.note_order([66; 32], 20, 10), Err(GroupError::Limit));
+        assert_eq!(read_orders(&[9; 41]), None);
+        assert_eq!(read_orders(&[9; 80]), None, "twice");
+    }
+}

@@ -24,7 +24,7 @@ const FRONT: usize = 53;
 /// The length of the commit before it.
 const PREFIX: usize = 4;
 /// What is not the commit or padding.
-const AROUND: usize = FRONT + PREFIX + TAG_LEN;
+pub(crate) const AROUND: usize = FRONT + PREFIX + TAG_LEN;
 
 /// The number of a slot of the relay for one epoch's commit, from 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -160,6 +160,19 @@ mod tests {
             let mut bad = sealed.clone();
             bad[bit / 8] ^= 1 << (bit % 8);
             assert!(slots.open(Attempt::FIRST, &bad).is_err(), "bit {bit}");
+        }
+        // Sealed well, but not padded as it has to be: something in the padding, more of it than needed, a length beyond the end.
+        let sound = || [&6u32.to_be_bytes()[..], b"commit", &[0; SLOT_STEP - AROUND - 6]].concat();
+        let (mut marked, mut beyond) = (sound(), sound());
+        marked[PREFIX + 6] = 1;
+        beyond[PREFIX - 2] = 2;
+        let padded_more = [sound(), alloc::vec![0; SLOT_STEP]].concat();
+        for (padded, opens) in [(sound(), true), (marked, false), (beyond, false), (padded_more, false)] {
+            let front = slots.front(Attempt::FIRST, &[6; 32]);
+            let sealed = slots.key(Attempt::FIRST, &front).seal(&front, &padded);
+            let content = [&front[..], &sealed].concat();
+            assert!(content.len().is_multiple_of(SLOT_STEP));
+            assert_eq!(slots.open(Attempt::FIRST, &content).is_ok(), opens);
         }
         let too_long = alloc::vec![7; MAX_SLOT_CONTENT - AROUND + 1];
         assert_eq!(slots.seal(Attempt::FIRST, &too_long, &mut rng), Err(GroupError::Limit));

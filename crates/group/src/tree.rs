@@ -85,6 +85,7 @@ pub struct Opened {
 
 impl Refresh {
     /// Says what a commit with keying 1 refreshes; `after` is the roster after its changes, `dead` the dead nodes before them.
+    /// None is dead after it (R-GROUP-13).
     ///
     /// # Errors
     ///

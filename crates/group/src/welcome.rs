@@ -153,7 +153,13 @@ impl UnverifiedWelcome<'_> {
             && own.role == Role::Owner
             && own.added == head.epoch
             && log.group_successors(joiner.group_id, head.log_size).contains(&own.member);
-        if !author.role.is_keyholder() && !takes_over && !helped {
+        // Whoever has a group already believes nobody but who was a keyholder in it: else any member could make up
+        // what has become of it.
+        let by_right = match joiner.behind {
+            Some(_) => helped,
+            None => author.role.is_keyholder() || takes_over,
+        };
+        if !by_right {
             return Err(GroupError::NotAllowed);
         }
         let sender = roster.slot_of(&self.from)?;

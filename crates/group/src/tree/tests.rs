@@ -142,6 +142,7 @@ impl<R: CryptoRng> World<R> {
             self.give(new.get(), plain(&opened.keys));
         }
         self.all.extend(plain(&made.keys));
+        // R-GROUP-13: `check` finds a key of every node then.
         self.dead.clear();
     }
 
