@@ -408,6 +408,12 @@ impl BuiltCommit<'_> {
         &self.secret
     }
 
+    /// Returns the keys of its epoch.
+    #[must_use]
+    pub const fn epoch(&self) -> &EpochKeys {
+        &self.epoch
+    }
+
     /// Returns what to store once the commit has won, and the keys of its epoch.
     #[must_use]
     pub fn into_parts(self) -> (Changes, EpochKeys, Secret<32>) {

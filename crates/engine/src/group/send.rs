@@ -180,6 +180,11 @@ fn fail(records: &mut Overlay<'_>, own: &MemberId, out: &GroupOutRecord) -> Resu
     Ok(())
 }
 
+/// Whether messages wait to be sent.
+pub(crate) fn waits(records: &dyn Records, group: &[u8; 16]) -> Result<bool, EngineError> {
+    Ok(queue_of(&name(group, Lane::Messages)).len(records)? > 0)
+}
+
 pub(crate) fn set_created(records: &mut Overlay<'_>, group: &[u8; 16]) -> Result<Vec<Effect>, EngineError> {
     set_missing(records, group, false)
 }
