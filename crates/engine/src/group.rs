@@ -160,3 +160,6 @@ impl Engine {
         send::next_step(self, records, id, now)
     }
 }
+
+#[cfg(test)]
+mod tests;
