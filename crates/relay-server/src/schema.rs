@@ -5,10 +5,9 @@ use std::time::Duration;
 use chancery_identity::OrgId;
 use chancery_relay::Totals;
 use chancery_relay::limits::REFERENCE_BYTES;
-use rusqlite::{Connection, Transaction};
+use rusqlite::{Connection, Row, Transaction};
 
 use crate::ServerError;
-use crate::sqlite::{integer, number};
 
 /// The format of the database, in `PRAGMA user_version`.
 const FORMAT: i64 = 7;
@@ -253,4 +252,13 @@ pub(crate) fn totals(connection: &Connection) -> rusqlite::Result<Totals> {
             held_bytes: number(row, 12)?,
         })
     })
+}
+
+/// Reads a number that was written by [`integer`].
+pub(crate) fn number(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
+    row.get(column).map(i64::unsigned_abs)
+}
+
+pub(crate) fn integer(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
 }

@@ -16,7 +16,9 @@ use rusqlite::{Connection, ErrorCode, OptionalExtension as _, Params, Row, param
 
 use crate::ServerError;
 use crate::blob_files::BlobFiles;
-use crate::schema::{self, LOG_ABOUT, LOG_COMMITMENT, LOG_DEVICES, LOG_PAGE, prepare, totals};
+use crate::schema::{
+    self, LOG_ABOUT, LOG_COMMITMENT, LOG_DEVICES, LOG_PAGE, integer, number, prepare, totals,
+};
 
 mod sets;
 
@@ -570,15 +572,6 @@ fn directory_row(row: &Row<'_>) -> rusqlite::Result<DirectoryRow> {
 
 fn log_entry(row: &Row<'_>) -> rusqlite::Result<LogEntry> {
     Ok(LogEntry { leaf: row.get(0)?, content: row.get(1)?, nodes: row.get(2)? })
-}
-
-/// Reads a number that was written by [`integer`].
-pub(crate) fn number(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
-    row.get(column).map(i64::unsigned_abs)
-}
-
-pub(crate) fn integer(number: u64) -> i64 {
-    i64::try_from(number).unwrap_or(i64::MAX)
 }
 
 fn millis(time: Timestamp) -> i64 {

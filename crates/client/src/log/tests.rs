@@ -13,8 +13,8 @@ use chancery_relay_server::{Config, Limits, run};
 use chancery_store::{KeySource, sealed_file};
 use chancery_transport::{BoxFuture, ConnectError, Connector, Link, memory};
 use chancery_wire::proto::{
-    AppendLog, ClientFrame, DirectoryKeysRecord, IssuerBody, LogCommitmentBody, LogEntry, PolicyBody,
-    RelayFrame, RelayRecordBody, RevocationBody, Signed, SyncDirectory, Welcome,
+    AppendLog, ClientFrame, DirectoryKeysRecord, GetConfirmations, IssuerBody, LogCommitmentBody, LogEntry,
+    PolicyBody, RelayFrame, RelayRecordBody, RevocationBody, Signed, SyncDirectory, Welcome,
 };
 use chancery_wire::records::{RecordKey, Table};
 use chancery_wire::{Limit, decode};
@@ -103,6 +103,20 @@ impl Acme {
         let append = client_frame::Body::AppendLog(AppendLog { kind, statement });
         let answer = connection.request(append).await.unwrap();
         assert!(matches!(answer, relay_frame::Body::Appended(_)), "{answer:?}");
+    }
+
+    /// Asks the relay, as the desk, how many confirmations it has of a device.
+    async fn confirmations(&self, by: &Client, of: &chancery_identity::DeviceId) -> usize {
+        let shared = by.shared();
+        let (connection, _pushes, pin) = shared.connect().await.unwrap();
+        let (keys, credential) = self.desk_device();
+        connection.log_in(&shared.org, &pin, &keys, Some(&credential)).await.unwrap();
+        let device_ids = vec![of.as_bytes().to_vec()];
+        let get = client_frame::Body::GetConfirmations(GetConfirmations { device_ids });
+        let relay_frame::Body::Confirmations(shown) = connection.request(get).await.unwrap() else {
+            panic!("no answer")
+        };
+        shown.confirmations.len()
     }
 
     fn desk_device(&self) -> (chancery_identity::DeviceKeys, Signed) {
@@ -312,8 +326,11 @@ async fn an_end_by_an_issuer_that_the_device_has_not_heard_of_reaches_it_r_engin
     };
     assert!(bob.shared().worker.call(verify).await.unwrap().is_err());
     assert!(has_store(&home.0));
+    let device = bob.me().device_id;
+    assert_eq!(acme.confirmations(&alice, &device).await, 0);
     assert_eq!(bob.sync(PATIENCE).await.unwrap_err().code(), ErrorCode::Revoked);
     assert!(!has_store(&home.0));
+    assert_eq!(acme.confirmations(&alice, &device).await, 1, "R-ENGINE-62");
 }
 
 /// Forwards what comes in at a new port to the relay, until the task is aborted with all its connections.

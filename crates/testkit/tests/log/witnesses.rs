@@ -83,3 +83,22 @@ fn lines_of_others_and_of_one_witness_twice_count_for_nothing_r_engine_65_r_log_
     assert!(!world.check_log(alice));
     assert_eq!(world.log_status(alice).state, LogState::Stale);
 }
+
+#[test]
+fn a_clock_that_is_set_back_makes_no_witness_fresh_again_r_engine_65_r_engine_68() {
+    let (mut world, alice, _, all) = watched(44, 1);
+    world.wait(2 * HALF);
+    world.pass_time(alice);
+    assert!(!world.check_log(alice), "the control: checkpoints come, witnesses do not");
+    for hours in [1, 30] {
+        world.set_clock(alice, -hours * 3_600_000);
+        world.pass_time(alice);
+        assert!(!world.check_log(alice));
+        assert_eq!(world.log_status(alice).state, LogState::Stale, "{hours}");
+    }
+    world.set_clock(alice, 0);
+    world.wait(Duration::from_secs(601));
+    world.cosign(&all[0]);
+    assert!(world.check_log(alice));
+    assert_eq!(world.log_status(alice).state, LogState::Current);
+}
