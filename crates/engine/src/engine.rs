@@ -148,6 +148,7 @@ impl Engine {
             Input::DeviceLinkUsed { link_id } => devices::forget(view, &link_id, now)?,
             Input::Upkeep => {
                 log::overdue(device, view, now)?;
+                group::upkeep(view, now)?;
                 effects = prekeys::upkeep(device, view, now, rng)?;
                 effects.extend(upkeep::warn(view, now)?);
             }

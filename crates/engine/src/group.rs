@@ -36,6 +36,7 @@ use chancery_wire::records::{Overlay, Records};
 
 pub use acts::{ActKind, read as group_act};
 pub(crate) use control::take as take_control;
+pub(crate) use epochs::upkeep;
 pub(crate) use hold::{ended as hold_ended, postponed as hold_postponed};
 pub(crate) use receive::{Taken, is_kind, log_grown, receive};
 pub use step::{GroupDraft, GroupInput, GroupOperation, GroupStep};
@@ -61,7 +62,7 @@ pub(crate) fn handle(
         }
         GroupInput::Send(draft) => send::queue(me, records, &draft, now),
         GroupInput::SlotFetched { group_id, attempt, content } => {
-            receive::fetched(me, records, &group_id, (attempt, content), now, rng)
+            receive::fetched(me, records, &group_id, (attempt, content), (now, rng))
         }
         GroupInput::CredentialFetched { device, credential } => {
             credentials::fetched(me, records, (&device, credential), now, rng)
@@ -73,7 +74,7 @@ pub(crate) fn handle(
         GroupInput::SetCreated { group_id } => send::set_created(records, &group_id),
         GroupInput::SetUnknown { group_id } => send::set_unknown(records, &group_id),
         GroupInput::SlotAnswer { group_id, attempt, taken } => {
-            commit::slot_answer(me, records, &group_id, (attempt, taken), now, rng)
+            commit::slot_answer(me, records, &group_id, (attempt, taken), (now, rng))
         }
         GroupInput::Commit { group_id } => commit::make(me, records, &group_id, now, rng),
         GroupInput::Seal { group_id, item } => send::seal(me, records, (&group_id, item), now, rng),

@@ -130,7 +130,7 @@ fn a_demoted_administrator_does_nothing_any_more_with_an_old_epoch_either_r_grou
 fn a_commit_that_is_not_for_this_epoch_group_log_or_author_is_refused_r_group_5() {
     let mut world = crew(33);
     let mut refused = |by: usize, head: fn(&mut proto::GroupCommitHead)| {
-        let bytes = world.forge(by, Forgery { changes: vec![], keying: Keying::Regrow, head });
+        let bytes = world.forge(by, Forgery { head, ..Forgery::of(vec![], Keying::Regrow) });
         world.refusal(&bytes)
     };
     // The owner's right in another group is none here.

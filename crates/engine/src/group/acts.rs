@@ -78,7 +78,7 @@ impl ActKind {
 /// Returns what a message of the history tells of its group, if it is an act and not something written.
 #[must_use]
 pub fn read(record: &MessageRecord) -> Option<(ActKind, &GroupActRecord)> {
-    let act = record.act.as_ref()?;
+    let act = record.act.as_deref()?;
     Some((ActKind::from_stored(act.kind)?, act))
 }
 
@@ -140,7 +140,7 @@ impl Act {
             stored_at: now.as_millis(),
             state: MessageState::Received as u32,
             group: group.to_vec(),
-            act: Some(self.0),
+            act: Some(self.0.into()),
             ..MessageRecord::default()
         };
         append_message(records, &record)?;

@@ -377,8 +377,7 @@ pub(crate) fn slot_answer(
     records: &mut Overlay<'_>,
     group: &[u8; 16],
     (attempt, taken): (u32, Option<&SlotContent>),
-    now: Timestamp,
-    rng: &mut dyn CryptoRng,
+    (now, rng): (Timestamp, &mut dyn CryptoRng),
 ) -> Result<Vec<Effect>, EngineError> {
     let own = match pending(records, group)? {
         Some(record) if record.attempt == attempt => record.envelope,
@@ -386,7 +385,7 @@ pub(crate) fn slot_answer(
         _ => return Ok(Vec::new()),
     };
     let own = SlotContent { envelope: own, ..SlotContent::default() };
-    receive::fetched(me, records, group, (attempt, Some(taken.unwrap_or(&own))), now, rng)
+    receive::fetched(me, records, group, (attempt, Some(taken.unwrap_or(&own))), (now, rng))
 }
 
 /// A commit was followed: the own one is through if it is this, and otherwise overtaken.

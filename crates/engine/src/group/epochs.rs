@@ -7,7 +7,7 @@ use chancery_wire::proto::{GroupEpochRecord, GroupSetRecord, GroupStateRecord};
 use chancery_wire::records::{Overlay, RecordKey, Records};
 
 use crate::error::EngineError;
-use crate::group::state;
+use crate::group::{follow, state};
 use crate::tables::{GROUP_EPOCH, GROUP_SET, key, load, save};
 
 fn epoch_key(group: &[u8; 16], epoch: u64) -> RecordKey {
@@ -159,6 +159,17 @@ pub(crate) fn drop_old(
     prune(records, group, &mut state, now)?;
     if state.epochs.len() != before {
         state::save(records, group, &state);
+    }
+    Ok(())
+}
+
+/// Drops what has been kept for long enough, in all groups.
+pub(crate) fn upkeep(records: &mut Overlay<'_>, now: Timestamp) -> Result<(), EngineError> {
+    for group in state::ids(records)? {
+        if state::load(records, &group)?.is_some_and(|state| state.epochs.len() > 1) {
+            drop_old(records, &group, now)?;
+        }
+        follow::drop_secrets(records, &group, now)?;
     }
     Ok(())
 }

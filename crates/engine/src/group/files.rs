@@ -164,7 +164,7 @@ mod tests {
         let mut records = Overlay::new(&base);
         let file = [3; 16];
         for len in [0, 1, CHUNK, CHUNK + 1, 1_146_845] {
-            let whole = vec![len as u8; len];
+            let whole = vec![7; len];
             keep(&mut records, &file, &whole);
             assert_eq!(content(&records, &file).unwrap().unwrap().expose(), whole);
         }

@@ -1,11 +1,12 @@
 //! Following commits (R-GROUP-5, -15, -21, -22).
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use chancery_crypto::secret::Secret;
 use chancery_group::{
-    Changes, Entry, EpochKeys, Group, GroupError, HandOutContext, Head, Info, Keying, Outcome, RelaySlots,
-    Rows as _, Slot, StagedCommit, UnverifiedCommit, VerifiedCommit, adopt_tree,
+    Changes, Entry, EpochKeys, Group, GroupError, HandOutContext, Head, Info, Keying, Node, OLD_EPOCH_MS,
+    Outcome, RelaySlots, Rows as _, Slot, StagedCommit, UnverifiedCommit, VerifiedCommit, adopt_tree,
 };
 use chancery_identity::DeviceId;
 use chancery_wire::proto::{
@@ -13,7 +14,7 @@ use chancery_wire::proto::{
     GroupSecretRecord, GroupSecretsRecord, GroupStateRecord,
 };
 use chancery_wire::records::{Overlay, Records};
-use chancery_wire::{Limit, decode};
+use chancery_wire::{Limit, Timestamp, decode};
 
 use crate::error::EngineError;
 use crate::group::acts::{Act, ActKind};
@@ -62,7 +63,7 @@ struct About {
 }
 
 enum Judged {
-    Staged(About, (Changes, EpochKeys, Secret<32>)),
+    Staged(Box<(About, (Changes, EpochKeys, Secret<32>))>),
     /// It removes this device.
     Ends(About),
     /// Its secret is not here.
@@ -111,7 +112,7 @@ fn judge(
     let is_given = !matches!(given, Given::Nothing);
     match stage(turn, (group, head, &rows), verified, given) {
         None => Ok(Judged::Lacks(about)),
-        Some(Ok(staged)) => Ok(Judged::Staged(about, staged.into_parts())),
+        Some(Ok(staged)) => Ok(Judged::Staged(Box::new((about, staged.into_parts())))),
         Some(Err(GroupError::NeedKeys | GroupError::Rows(_))) => Ok(Judged::Lacks(about)),
         Some(Err(_)) if is_given => Ok(Judged::OtherSecret),
         Some(Err(error)) => Ok(Judged::Refused(Some(about.author), error)),
@@ -170,7 +171,8 @@ pub(crate) fn commit(
     let judged = judge(turn, (group, &head), bytes, of_own(own.as_ref()))?;
     let known = next(turn.records, group)?;
     match judged {
-        Judged::Staged(about, parts) => {
+        Judged::Staged(staged) => {
+            let (about, parts) = *staged;
             if is_second(known.as_ref(), &about, attempt) {
                 return forked(turn, group, &about.hash, &about.author);
             }
@@ -224,7 +226,8 @@ fn resume(turn: &mut Turn<'_, '_>, group: &[u8; 16], given: Given<'_>) -> Result
     let Some(next) = next(turn.records, group)? else { return Ok(false) };
     let Some(head) = rows::head(turn.records, group)? else { return Ok(false) };
     match judge(turn, (group, &head), &next.commit, given)? {
-        Judged::Staged(about, parts) => {
+        Judged::Staged(staged) => {
+            let (about, parts) = *staged;
             apply(turn, (group, &head), (next.attempt, about), parts)?;
             Ok(true)
         }
@@ -243,7 +246,7 @@ pub(crate) fn by_envelope(
 
 /// Returns the slot of a commit's author, as the commit says.
 pub(crate) fn author_of(commit: &[u8]) -> Option<Slot> {
-    let commit: GroupCommit = decode(commit, Limit::ENVELOPE).ok()?.into_unchecked();
+    let commit: GroupCommit = decode(commit, Limit::FRAME).ok()?.into_unchecked();
     let head: GroupCommitHead = decode(&commit.head, Limit::STATEMENT).ok()?.into_unchecked();
     Slot::from_u32(head.author)
 }
@@ -380,7 +383,9 @@ pub(crate) fn describe(
     state.devices = head.taken;
     // Whoever ended in these entries is not in the roster any more.
     (state.ended, state.log_checked) = (false, head.log_size);
-    state.needs_tree = entry.role.is_keyholder() && head.administrators_key.is_empty();
+    // Where the whole tree is dead there is nothing to have (R-GROUP-16).
+    let is_dead = head.dead.as_chunks::<3>().0.contains(&Node::ROOT.to_bytes());
+    state.needs_tree = entry.role.is_keyholder() && head.administrators_key.is_empty() && !is_dead;
     if info.dissolved && state.state == state::OPEN {
         state.state = state::DISSOLVED;
     }
@@ -406,6 +411,25 @@ fn keep_secret(turn: &mut Turn<'_, '_>, group: &[u8; 16], about: &About, secret:
         answered: Vec::new(),
     });
     save(turn.records, name, &secrets);
+}
+
+/// Drops secrets that have been kept for 7 days.
+pub(crate) fn drop_secrets(
+    records: &mut Overlay<'_>,
+    group: &[u8; 16],
+    now: Timestamp,
+) -> Result<(), EngineError> {
+    let name = key(GROUP_SECRETS, &[group]);
+    let Some(mut secrets) = load::<GroupSecretsRecord>(records, &name)? else { return Ok(()) };
+    let before = secrets.secrets.len();
+    let is_kept = |at: u64| at.min(now.as_millis()).saturating_add(OLD_EPOCH_MS) >= now.as_millis();
+    secrets.secrets.retain(|it| is_kept(it.at));
+    if secrets.secrets.is_empty() {
+        records.delete(name);
+    } else if secrets.secrets.len() != before {
+        save(records, name, &secrets);
+    }
+    Ok(())
 }
 
 /// Returns the secret of a commit that was followed, if it is kept.

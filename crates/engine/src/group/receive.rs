@@ -27,6 +27,9 @@ use crate::tables::{GROUP_SENDER, key, load, save};
 
 /// How long a slot of the relay that is of no help is not asked for again: a minute, in milliseconds.
 const PAUSE: u64 = 60_000;
+/// How often a slot is looked into because something of an unknown name waits: every ten minutes, in milliseconds. Everybody can
+/// send such things, and the relay sees each look.
+const STRANGER_PAUSE: u64 = 10 * 60_000;
 /// How far a number may lie above the last one that came (R-CONTENT-11).
 const MAX_JUMP: u64 = 1 << 20;
 
@@ -275,8 +278,7 @@ pub(crate) fn fetched(
     records: &mut Overlay<'_>,
     group: &[u8; 16],
     (attempt, content): (u32, Option<&SlotContent>),
-    now: Timestamp,
-    rng: &mut dyn CryptoRng,
+    (now, rng): (Timestamp, &mut dyn CryptoRng),
 ) -> Result<Vec<Effect>, EngineError> {
     let mut turn = Turn::new(me, records, now, rng);
     let Some(mut state) = state::load(turn.records, group)? else { return Ok(Vec::new()) };
@@ -338,14 +340,20 @@ pub(crate) fn next_step(
     group: &[u8; 16],
     now: Timestamp,
 ) -> Result<Option<GroupStep>, EngineError> {
-    if !waiting::wants_slots(records, group)? {
+    let is_wanted = waiting::wants_slots(records, group)?;
+    let long_ago = Timestamp::from_millis(now.as_millis().saturating_sub(PAUSE));
+    if !is_wanted && !waiting::has_strangers(records, long_ago)? {
         return Ok(None);
     }
     let (Some(state), Some(head)) = (state::load(records, group)?, rows::head(records, group)?) else {
         return Ok(None);
     };
-    let tried = state.slot_tried_at;
-    let rests = tried != 0 && tried <= now.as_millis() && now.as_millis() < tried.saturating_add(PAUSE);
+    // A commit whose secret is lacking is known: the slot has nothing new.
+    if !is_wanted && follow::next(records, group)?.is_some() {
+        return Ok(None);
+    }
+    let (tried, pause) = (state.slot_tried_at, if is_wanted { PAUSE } else { STRANGER_PAUSE });
+    let rests = tried != 0 && tried <= now.as_millis() && now.as_millis() < tried.saturating_add(pause);
     let Some(attempt) = attempt_of(state.attempt).filter(|_| !rests) else { return Ok(None) };
     let slot_key = Secret::from_slice(&head.slot_key).ok_or(EngineError::DamagedRecord)?;
     let set_name = state.set_name.as_slice().try_into().map_err(|_| EngineError::DamagedRecord)?;

@@ -4,6 +4,7 @@
 //! commit rewrites a handful of records, and joining a group of ten thousand writes some hundreds.
 
 use alloc::collections::BTreeMap;
+use alloc::collections::btree_map::Entry as Slotted;
 use alloc::vec::Vec;
 use core::cell::RefCell;
 
@@ -121,7 +122,7 @@ impl Rows for GroupRows<'_> {
 
 /// Where a node's row is: the number of its block, or [`ABOVE`].
 const fn place(node: Node) -> u16 {
-    if node.level() < BLOCK_LEVEL { node.index() >> (BLOCK_LEVEL - node.level()) } else { ABOVE }
+    if node.level() < BLOCK_LEVEL { node.index() >> BLOCK_LEVEL.saturating_sub(node.level()) } else { ABOVE }
 }
 
 fn read_block(
@@ -232,10 +233,10 @@ fn apply_entries(
     let mut places: BTreeMap<RecordKey, Vec<([u8; 16], Slot)>> = BTreeMap::new();
     for (slot, entry) in changed {
         let number = slot.get() >> BLOCK_LEVEL;
-        if !blocks.contains_key(&number) {
-            blocks.insert(number, read_block(records, group, number)?);
-        }
-        let block = blocks.entry(number).or_default();
+        let block = match blocks.entry(number) {
+            Slotted::Occupied(block) => block.into_mut(),
+            Slotted::Vacant(place) => place.insert(read_block(records, group, number)?),
+        };
         let old = match entry {
             Some(entry) => block.insert(*slot, *entry),
             None => block.remove(slot),
@@ -301,10 +302,10 @@ fn apply_keys(
     let mut places: BTreeMap<u16, BTreeMap<Node, SecretBytes>> = BTreeMap::new();
     for (node, key) in changed {
         let of = place(node);
-        if !places.contains_key(&of) {
-            places.insert(of, read_keys(records, group, of)?);
-        }
-        let keys = places.entry(of).or_default();
+        let keys = match places.entry(of) {
+            Slotted::Occupied(keys) => keys.into_mut(),
+            Slotted::Vacant(place) => place.insert(read_keys(records, group, of)?),
+        };
         match key {
             Some(key) => keys.insert(node, SecretBytes::new(key.expose().to_vec())),
             None => keys.remove(&node),
@@ -359,7 +360,7 @@ mod tests {
             return entry.map_or([0; 32], |entry| sha256(&[&[0], &entry]));
         };
         let (first, count) = node.slots();
-        if !entries.keys().any(|slot| (first..first + count).contains(&slot.get())) {
+        if !entries.keys().any(|slot| (first..first.saturating_add(count)).contains(&slot.get())) {
             return rows.hash(node).unwrap();
         }
         let (left, right) = (node_hash(rows, left, entries), node_hash(rows, right, entries));
@@ -368,9 +369,14 @@ mod tests {
 
     fn random_changes(rows: &MemoryRows, rng: &mut dyn CryptoRng) -> (Changes, Changes) {
         let mut both = (Changes::default(), Changes::default());
-        for _ in 0..random_bytes::<1>(rng)[0] % 5 + 1 {
+        for _ in 0..=random_bytes::<1>(rng)[0] % 5 {
             let number = u16::from_be_bytes(random_bytes(rng)) % 300;
-            let slot = Slot::new(if number < 290 { number } else { MAX_SLOTS - 1 - number % 10 }).unwrap();
+            let slot = Slot::new(if number < 290 {
+                number
+            } else {
+                MAX_SLOTS.saturating_sub(1).saturating_sub(number % 10)
+            })
+            .unwrap();
             let taken = rows.entry(slot).unwrap().is_some();
             let entry = (!taken).then(|| random_bytes::<105>(rng));
             both.0.entries.insert(slot, entry);
@@ -378,7 +384,7 @@ mod tests {
         let mut nodes: Vec<Node> = both.0.entries.keys().map(|slot| slot.node()).collect();
         while let Some(node) = nodes.pop() {
             both.0.hashes.insert(node, node_hash(rows, node, &both.0.entries));
-            let key = random_bytes::<1>(rng)[0] % 4 > 0;
+            let key = !random_bytes::<1>(rng)[0].is_multiple_of(4);
             let bytes = random_bytes::<32>(rng);
             both.0.keys.insert(node, key.then(|| Secret::from_bytes(bytes)));
             both.1.keys.insert(node, key.then(|| Secret::from_bytes(bytes)));

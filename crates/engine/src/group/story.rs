@@ -26,8 +26,8 @@ impl Story {
     /// Reads a commit that was verified.
     pub(crate) fn read(commit: &[u8]) -> Self {
         let mut story = Self::default();
-        let tail = decode::<GroupCommit>(commit, Limit::ENVELOPE).map(|commit| commit.into_unchecked().tail);
-        let tail = tail.and_then(|tail| decode::<GroupCommitTail>(&tail, Limit::ENVELOPE));
+        let tail = decode::<GroupCommit>(commit, Limit::FRAME).map(|commit| commit.into_unchecked().tail);
+        let tail = tail.and_then(|tail| decode::<GroupCommitTail>(&tail, Limit::FRAME));
         let Ok(tail) = tail else { return story };
         for change in tail.into_unchecked().changes.into_iter().filter_map(|it| it.change) {
             match change {

@@ -151,6 +151,13 @@ pub(crate) fn wants_slots(records: &dyn Records, group: &[u8; 16]) -> Result<boo
     Ok(index.entries.iter().any(|entry| entry.reason == Reason::Slots as u32 && entry.of == group))
 }
 
+/// Whether an envelope of an unknown name has waited since before `time`: a commit that leads to it may have been lost.
+pub(crate) fn has_strangers(records: &dyn Records, time: Timestamp) -> Result<bool, EngineError> {
+    let is_one =
+        |entry: &GroupWaitingEntry| entry.reason == Reason::Name as u32 && entry.since < time.as_millis();
+    Ok(index(records)?.entries.iter().any(is_one))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -203,15 +210,15 @@ mod tests {
             let item = GroupWaitingRecord { envelope: vec![reason as u8], ..Default::default() };
             keep(&mut records, &item, Wait { name: &[9; 16], reason, of, since: now }, now).unwrap();
         }
-        let mut take = |trigger| -> Vec<u8> {
-            let taken = super::take(&mut records, trigger).unwrap();
+        let mut taken = |trigger| -> Vec<u8> {
+            let taken = take(&mut records, trigger).unwrap();
             taken.into_iter().map(|(_, item)| item.envelope[0]).collect()
         };
-        assert_eq!(take(Trigger::Log), []);
-        assert_eq!(take(Trigger::Credential(chancery_identity::DeviceId::new([3; 16]))), []);
-        assert_eq!(take(Trigger::Credential(device)), [Reason::Credential as u8]);
-        assert_eq!(take(Trigger::Group([8; 16])), [Reason::Name as u8], "a hand-out, with every commit");
-        assert_eq!(take(Trigger::Group([5; 16])), [Reason::Commit as u8]);
-        assert_eq!(take(Trigger::File([6; 16])), [Reason::File as u8]);
+        assert_eq!(taken(Trigger::Log), []);
+        assert_eq!(taken(Trigger::Credential(chancery_identity::DeviceId::new([3; 16]))), []);
+        assert_eq!(taken(Trigger::Credential(device)), [Reason::Credential as u8]);
+        assert_eq!(taken(Trigger::Group([8; 16])), [Reason::Name as u8], "a hand-out, with every commit");
+        assert_eq!(taken(Trigger::Group([5; 16])), [Reason::Commit as u8]);
+        assert_eq!(taken(Trigger::File([6; 16])), [Reason::File as u8]);
     }
 }

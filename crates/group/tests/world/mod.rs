@@ -47,6 +47,8 @@ pub struct Log {
     pub events: Vec<Event>,
     pub credentials: BTreeMap<DeviceId, Credential>,
     pub groups_key: VerifyingKey,
+    /// How much later than the beginning all entries were made, in milliseconds.
+    pub clock: u64,
 }
 
 impl Log {
@@ -69,7 +71,7 @@ impl LogView for Log {
     }
 
     fn time(&self, size: u64) -> Option<Timestamp> {
-        (0 < size && size <= self.size()).then(|| Timestamp::from_millis(NOW.as_millis() + size))
+        (0 < size && size <= self.size()).then(|| Timestamp::from_millis(NOW.as_millis() + self.clock + size))
     }
 
     fn device(&self, device: &DeviceId, size: u64) -> Option<(MemberId, [u8; 32])> {
@@ -199,7 +201,7 @@ impl World {
         let document = proto::Organisation { root_key, issuers: vec![issuer], ..Default::default() };
         let organisation = Organisation::verify(Unverified::new(document), None).unwrap();
         let groups_key = groups.verifying_key().clone();
-        let log = Log { org, events: Vec::new(), credentials: BTreeMap::new(), groups_key };
+        let log = Log { org, events: Vec::new(), credentials: BTreeMap::new(), groups_key, clock: 0 };
         let mut world = Self { log, devices: Vec::new(), groups_issuer: groups, rng };
         for (number, count) in devices.iter().enumerate() {
             for _ in 0..*count {
@@ -408,14 +410,15 @@ impl World {
     pub fn forge(&mut self, device: usize, forgery: Forgery) -> Vec<u8> {
         let by = &self.devices[device];
         let group = by.group().unwrap();
+        let size = forgery.log_size.unwrap_or(self.log.size());
         let tail = encode(&proto::GroupCommitTail { changes: forgery.changes, ..Default::default() });
         let mut head = proto::GroupCommitHead {
             group_id: GROUP.to_vec(),
             epoch: group.head.epoch + 1,
             transcript: group.head.transcript.clone(),
             author: group.head.slot,
-            log_size: self.log.size(),
-            log_root: self.log.root(self.log.size()).unwrap().to_vec(),
+            log_size: size,
+            log_root: self.log.root(size).unwrap().to_vec(),
             salt: vec![1; 32],
             keying: forgery.keying as u32,
             roster: vec![2; 32],
@@ -462,11 +465,13 @@ pub struct Forgery {
     pub changes: Vec<proto::GroupChange>,
     pub keying: Keying,
     pub head: fn(&mut proto::GroupCommitHead),
+    /// Entries of the log; all, if it does not say.
+    pub log_size: Option<u64>,
 }
 
 impl Forgery {
     pub fn of(changes: Vec<proto::GroupChange>, keying: Keying) -> Self {
-        Self { changes, keying, head: |_| {} }
+        Self { changes, keying, head: |_| {}, log_size: None }
     }
 }
 

@@ -11,7 +11,7 @@ use chancery_crypto::rng::{CryptoRng, random_bytes, seeded};
 use chancery_crypto::secret::Secret;
 use chancery_crypto::signature::SigningKey;
 use chancery_group::{
-    Author, BuiltCommit, Group, Info, Keying, RelaySlots, Rows as _, Slot, UnverifiedCommit,
+    Author, BuiltCommit, Group, Info, Keying, LogView as _, RelaySlots, Rows as _, Slot, UnverifiedCommit,
 };
 use chancery_identity::checkpoint::Checkpoint;
 use chancery_identity::log::{LeafKind, LogHead};
@@ -165,7 +165,7 @@ impl Town {
         let engine = Engine::load(&disk, self.now).unwrap();
         self.residents.push(Resident { disk, engine });
         self.append(LeafKind::Credential, &enrolment.credential.signed().clone());
-        let id = self.residents.len() - 1;
+        let id = self.residents.len().saturating_sub(1);
         self.grow(id);
     }
 
@@ -245,8 +245,13 @@ impl Town {
         self.act(id, |turn| {
             let log = DeviceLog::new(turn.me, turn.records).unwrap();
             let info = Info::new(DisplayName::parse("Board").unwrap());
-            let author =
-                Author { keys: turn.me.keys(), credential: turn.me.credential(), log: &log, now: turn.now };
+            let author = Author {
+                keys: turn.me.keys(),
+                credential: turn.me.credential(),
+                log: &log,
+                log_size: log.size(),
+                now: turn.now,
+            };
             let (bytes, changes, keys) = chancery_group::found(&GROUP, &info, author, turn.rng).unwrap();
             let hash = *UnverifiedCommit::from_bytes(&bytes).unwrap().hash();
             join::enter(turn, &GROUP, None, (hash, (changes, keys))).unwrap();
@@ -267,8 +272,13 @@ impl Town {
             let head = rows::head(turn.records, &GROUP).unwrap().unwrap();
             let rows = GroupRows::new(turn.records, GROUP);
             let log = DeviceLog::new(turn.me, turn.records).unwrap();
-            let author =
-                Author { keys: turn.me.keys(), credential: turn.me.credential(), log: &log, now: turn.now };
+            let author = Author {
+                keys: turn.me.keys(),
+                credential: turn.me.credential(),
+                log: &log,
+                log_size: log.size(),
+                now: turn.now,
+            };
             let before = Group { id: &GROUP, head: &head, rows: &rows };
             let built = chancery_group::build(before, author, changes, keying, turn.rng).unwrap();
             let mut files = BTreeMap::new();
@@ -305,7 +315,7 @@ impl Town {
             GroupInput::SlotFetched { group_id: GROUP, attempt: made.attempt, content: Some(&content) };
         self.handle(id, Input::Group(input));
         self.act(id, |turn| turn.records.delete(key(GROUP_COMMIT, &[&GROUP])));
-        assert_eq!(self.epoch(id), before + 1);
+        assert_eq!(self.epoch(id), before.saturating_add(1));
         made
     }
 
@@ -414,7 +424,7 @@ impl Town {
             }
             GroupStep::FetchFile { file, .. } => {
                 let Some(content) = self.files.get(&file.blob_id).cloned() else { return false };
-                self.files_fetched += 1;
+                self.files_fetched = self.files_fetched.saturating_add(1);
                 let blob_id = file.blob_id.as_slice().try_into().unwrap();
                 let input = GroupInput::FileFetched { blob_id, content: Some(&content) };
                 self.handle(id, Input::Group(input));

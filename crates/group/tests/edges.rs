@@ -1,0 +1,287 @@
+//! What a dishonest member could make up for somebody who joins, or has fallen behind, or for an order; and the edges
+//! of the log (R-GROUP-5, R-GROUP-6, R-GROUP-9, R-GROUP-26; ATTACKS A09).
+#![allow(
+    clippy::arithmetic_side_effects,
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test that overflows or finds nothing fails"
+)]
+
+mod world;
+
+use std::collections::BTreeMap;
+
+use chancery_crypto::hash::{hash, sha256};
+use chancery_crypto::label;
+use chancery_crypto::secret::Secret;
+use chancery_group::{
+    Entry, EpochSecret, GroupError, Joiner, Keying, LogView as _, Reason, Role, UnverifiedCommit,
+    UnverifiedWelcome, remove, sign_order,
+};
+use chancery_wire::{Limit, decode, encode, proto};
+use proto::group_change::Change;
+use proto::group_ordered::Change as Ordered;
+use world::{Event, Forgery, GROUP, NOW, Sent, World, member};
+
+/// Owner, administrator, member, reader; outside a device of another member and two of a third.
+fn crew(seed: u8) -> World {
+    let others = [(1, Role::Administrator), (2, Role::Member), (3, Role::Reader)];
+    World::with_group(seed, &[1, 1, 1, 1, 1, 2], &others)
+}
+
+/// A roster as whoever makes up a welcome lists it.
+type Listed = BTreeMap<u16, Entry>;
+
+fn listed(world: &World) -> Listed {
+    let members = world.group(0).roster().unwrap().members().unwrap();
+    members.into_iter().flat_map(|it| it.devices).map(|(slot, entry)| (slot.get(), entry)).collect()
+}
+
+fn entry(world: &World, device: usize, role: Role, added: u64) -> Entry {
+    let credential = &world.devices[device].credential;
+    Entry {
+        member: credential.member_id(),
+        device: credential.device_id(),
+        credential: credential.hash(),
+        group_key: *credential.group_key().as_bytes(),
+        role,
+        added,
+    }
+}
+
+fn root(entries: &Listed) -> [u8; 32] {
+    let mut level: BTreeMap<u16, [u8; 32]> =
+        entries.iter().map(|(slot, entry)| (*slot, entry.hash())).collect();
+    for _ in 0..14 {
+        let parents: Vec<u16> = level.keys().map(|index| index >> 1).collect();
+        let at = |index: u16| level.get(&index).copied().unwrap_or_default();
+        let hash = |parent: u16| (parent, sha256(&[&[1], &at(parent << 1), &at(parent << 1 | 1)]));
+        level = parents.into_iter().map(hash).collect();
+    }
+    level[&0]
+}
+
+/// A welcome in which all fits together but what the log and the joiner know.
+fn made_up(world: &mut World, author: usize, entries: &Listed, keying: Keying) -> proto::GroupWelcome {
+    let by = &world.devices[author];
+    let head_before = &by.group().unwrap().head;
+    let info = head_before.info.clone();
+    let size = world.log.size();
+    let head = encode(&proto::GroupCommitHead {
+        group_id: GROUP.to_vec(),
+        epoch: head_before.epoch + 1,
+        transcript: head_before.transcript.clone(),
+        author: head_before.slot,
+        log_size: size,
+        log_root: world.log.root(size).unwrap().to_vec(),
+        salt: vec![1; 32],
+        keying: keying as u32,
+        roster: hash(label::HASH_GROUP_ROSTER, &[&root(entries), &info, &[], &[]]).to_vec(),
+        tail_hash: vec![2; 32],
+    });
+    let transcript = hash(label::HASH_GROUP_TRANSCRIPT, &[&head_before.transcript, &head]);
+    let secret = EpochSecret::from_welcome(Secret::from_bytes([3; 32]));
+    let confirmation = secret.confirmation(&transcript).to_vec();
+    let signed = [head.as_slice(), &confirmation].concat();
+    let signature = by.keys.signing.sign(label::SIGN_GROUP_COMMIT, &signed, &mut *world.rng);
+    let rows = entries.iter().flat_map(|(slot, entry)| [&slot.to_be_bytes()[..], &entry.to_bytes()].concat());
+    let snapshot = proto::GroupSnapshot { info, entries: rows.collect(), ..Default::default() };
+    proto::GroupWelcome {
+        commit: Some(proto::GroupCommit { head, tail: Vec::new(), confirmation, signature }),
+        epoch_secret: vec![3; 32],
+        path: vec![4; 480],
+        snapshot: encode(&snapshot),
+        ..Default::default()
+    }
+}
+
+fn verify(world: &World, to: usize, welcome: &proto::GroupWelcome, from: usize) -> Result<(), GroupError> {
+    let device = &world.devices[to];
+    let joiner = Joiner {
+        group_id: &GROUP,
+        credential: &device.credential,
+        log: &world.log,
+        behind: device.group(),
+        exists: device.rows.is_some(),
+    };
+    let arrived = UnverifiedWelcome { welcome, snapshot: None, tree: None, from: world.id(from) };
+    arrived.verify(joiner, NOW).map(|_| ())
+}
+
+#[test]
+fn what_is_made_up_for_a_joiner_is_refused_r_group_26() {
+    let mut world = crew(51);
+    let epoch = world.group(0).head.epoch + 1;
+    let mut honest = listed(&world);
+    honest.insert(4, entry(&world, 4, Role::Member, epoch));
+    let refused = |world: &mut World, by: usize, keying: Keying, change: &dyn Fn(&mut Listed)| {
+        let mut entries = honest.clone();
+        change(&mut entries);
+        let welcome = made_up(world, by, &entries, keying);
+        verify(world, 4, &welcome, by)
+    };
+    let nothing = |_: &mut Listed| {};
+    // The control: from an owner it is a group like any other.
+    assert_eq!(refused(&mut world, 0, Keying::Tree, &nothing), Ok(()));
+    assert_eq!(refused(&mut world, 2, Keying::Tree, &nothing), Err(GroupError::NotAllowed));
+    assert_eq!(refused(&mut world, 2, Keying::HandOut, &nothing), Err(GroupError::NotAllowed));
+    let owner = |entries: &mut Listed| entries.get_mut(&4).unwrap().role = Role::Owner;
+    assert_eq!(refused(&mut world, 2, Keying::HandOut, &owner), Err(GroupError::NotAllowed));
+    world.log.events.push(Event::Successors(GROUP, vec![member(4)]));
+    assert_eq!(refused(&mut world, 2, Keying::HandOut, &owner), Ok(()), "the control: now the log names it");
+    assert_eq!(refused(&mut world, 2, Keying::Tree, &owner), Err(GroupError::NotAllowed));
+    let earlier = |entries: &mut Listed| {
+        let own = entries.get_mut(&4).unwrap();
+        (own.role, own.added) = (Role::Owner, 1);
+    };
+    assert_eq!(refused(&mut world, 2, Keying::HandOut, &earlier), Err(GroupError::NotAllowed));
+    // Its own entry, and others'.
+    let key = |entries: &mut Listed| entries.get_mut(&4).unwrap().group_key = [9; 32];
+    assert_eq!(refused(&mut world, 0, Keying::Tree, &key), Err(GroupError::NotAMember));
+    let absent = |entries: &mut Listed| entries.retain(|slot, _| *slot != 4);
+    assert_eq!(refused(&mut world, 0, Keying::Tree, &absent), Err(GroupError::NotAMember));
+    let ghost = |entries: &mut Listed| entries.get_mut(&3).unwrap().credential = [9; 32];
+    assert_eq!(refused(&mut world, 0, Keying::Tree, &ghost), Err(GroupError::NotInLog));
+    let later = |entries: &mut Listed| entries.get_mut(&3).unwrap().added = epoch + 1;
+    assert_eq!(refused(&mut world, 0, Keying::Tree, &later), Err(GroupError::Malformed));
+    let (six, seven) = (entry(&world, 5, Role::Member, epoch), entry(&world, 6, Role::Reader, epoch));
+    let two_roles = |entries: &mut Listed| entries.extend([(5, six), (6, seven)]);
+    assert_eq!(refused(&mut world, 0, Keying::Tree, &two_roles), Err(GroupError::Malformed));
+    let twice = |entries: &mut Listed| entries.extend([(5, entries[&4])]);
+    assert_eq!(refused(&mut world, 0, Keying::Tree, &twice), Err(GroupError::Malformed));
+    world.log.events.push(Event::Device(world.id(3)));
+    assert_eq!(refused(&mut world, 0, Keying::Tree, &nothing), Err(GroupError::LeaverStays));
+}
+
+#[test]
+fn who_has_fallen_behind_believes_no_member_who_made_itself_an_owner_r_group_26() {
+    let mut world = crew(52);
+    let mut entries = listed(&world);
+    let honest = made_up(&mut world, 0, &entries, Keying::Tree);
+    assert_eq!(verify(&world, 3, &honest, 0), Ok(()), "the control");
+    assert_eq!(verify(&world, 3, &honest, 2), Err(GroupError::NotAllowed));
+    entries.get_mut(&2).unwrap().role = Role::Owner;
+    let usurped = made_up(&mut world, 2, &entries, Keying::Tree);
+    assert_eq!(verify(&world, 3, &usurped, 2), Err(GroupError::NotAllowed));
+    world.commit(0, Vec::new(), Keying::Tree).unwrap();
+    assert_eq!(verify(&world, 3, &honest, 0), Err(GroupError::OtherEpoch), "what is past");
+}
+
+fn device_order(world: &mut World, by: usize, changes: Vec<Ordered>, epoch: u64) -> proto::GroupChange {
+    let body = proto::GroupOrderBody {
+        org_id: world.log.org.as_bytes().to_vec(),
+        issuer_id: Vec::new(),
+        device_id: world.id(by).as_bytes().to_vec(),
+        group_id: GROUP.to_vec(),
+        epoch,
+        expires: world.log.time(world.log.size()).unwrap().as_millis() + 10,
+        changes: changes.into_iter().map(|change| proto::GroupOrdered { change: Some(change) }).collect(),
+    };
+    let signed = sign_order(&world.devices[by].keys.signing, &body, &mut *world.rng);
+    proto::GroupChange { change: Some(Change::Order(signed)) }
+}
+
+#[test]
+fn a_device_orders_nothing_but_its_own_members_leaving_r_group_9() {
+    let mut world = crew(53);
+    let epoch = world.group(0).head.epoch;
+    let out = |number: usize| Ordered::Remove(member(number).as_bytes().to_vec());
+    let promotion = proto::GroupSetRole { member_id: member(2).as_bytes().to_vec(), role: 4 };
+    let slots = [world.slot(2), world.slot(3)];
+    let refused = |world: &mut World, changes: Vec<Ordered>, epoch: u64, slot: usize| {
+        let order = device_order(world, 2, changes, epoch);
+        let changes = vec![order, remove(slots[slot], Reason::Order)];
+        let bytes = world.forge(3, Forgery::of(changes, Keying::HandOut));
+        world.refusal(&bytes)
+    };
+    assert_eq!(refused(&mut world, vec![out(2)], epoch, 0), GroupError::OtherRoster, "the control");
+    assert_eq!(refused(&mut world, vec![out(3)], epoch, 1), GroupError::NotAllowed);
+    assert_eq!(refused(&mut world, vec![out(2), out(3)], epoch, 0), GroupError::NotAllowed);
+    assert_eq!(refused(&mut world, vec![Ordered::SetRole(promotion)], epoch, 0), GroupError::NotAllowed);
+    assert_eq!(refused(&mut world, vec![out(2)], 0, 0), GroupError::NotAllowed);
+    world.log.events.push(Event::Device(world.id(2)));
+    assert_eq!(refused(&mut world, vec![out(2)], epoch, 0), GroupError::NotAMember);
+}
+
+#[test]
+fn all_devices_of_who_leaves_go_at_once_r_group_9() {
+    let mut world = crew(54);
+    let adds = vec![world.add(5, Role::Member), world.add(6, Role::Member)];
+    world.commit(0, adds, Keying::Tree).unwrap();
+    let epoch = world.group(0).head.epoch;
+    let out = Ordered::Remove(member(5).as_bytes().to_vec());
+    let order = device_order(&mut world, 5, vec![out], epoch);
+    let both = [5, 6].map(|device| remove(world.slot(device), Reason::Order));
+    let bytes = world.forge(2, Forgery::of(vec![order.clone(), both[0].clone()], Keying::HandOut));
+    assert_eq!(world.refusal(&bytes), GroupError::LeaverStays);
+    world.commit(2, [vec![order], both.to_vec()].concat(), Keying::HandOut).unwrap();
+    assert_eq!(world.inside(), [0, 1, 2, 3]);
+}
+
+#[test]
+fn who_has_ended_is_not_added_and_who_has_expired_commits_nothing_r_group_5_r_group_6() {
+    let mut world = crew(55);
+    let last = world.log.size() - 1;
+    let bytes = world.forge(0, Forgery { log_size: Some(last), ..Forgery::of(vec![], Keying::Regrow) });
+    assert_eq!(world.refusal(&bytes), GroupError::OtherLog, "the log as it was before this epoch");
+    world.log.events.push(Event::Device(world.id(4)));
+    let add = world.add(4, Role::Member);
+    let bytes = world.forge(0, Forgery::of(vec![add], Keying::Regrow));
+    assert_eq!(world.refusal(&bytes), GroupError::NotInLog);
+    world.log.clock = 7_500_000;
+    let bytes = world.forge(0, Forgery::of(vec![], Keying::Regrow));
+    assert_eq!(world.refusal(&bytes), GroupError::NotAMember);
+    let sent: Result<Sent, _> = world.build(0, vec![], Keying::Tree).map(Sent::of);
+    let commit: proto::GroupCommit = decode(&sent.unwrap().bytes, Limit::FRAME).unwrap().into_unchecked();
+    assert_eq!(world.refusal(&encode(&commit)), GroupError::NotAMember);
+}
+
+#[test]
+fn nothing_comes_after_who_takes_over_r_group_8() {
+    let mut world = crew(56);
+    for gone in [0, 1, 3] {
+        world.log.events.push(Event::Member(member(gone)));
+    }
+    let [owner, administrator, reader] = [0, 1, 3].map(|device| remove(world.slot(device), Reason::Log));
+    let next = chancery_group::set_role(&member(2), Role::Owner);
+    let mut refused = |changes: Vec<proto::GroupChange>| {
+        let bytes = world.forge(2, Forgery::of(changes, Keying::HandOut));
+        world.refusal(&bytes)
+    };
+    let [one, two, three, four] = [owner, administrator, reader, next];
+    let good = vec![one.clone(), two.clone(), three.clone(), four.clone()];
+    assert_eq!(refused(good), GroupError::OtherRoster, "the control");
+    assert_eq!(refused(vec![one.clone(), two.clone(), four.clone(), three]), GroupError::NotAllowed);
+    assert_eq!(refused(vec![one, four, two]), GroupError::NotAllowed, "while somebody is left");
+}
+
+#[test]
+fn a_keyholder_refuses_boxes_that_are_not_what_the_seed_says_r_group_11() {
+    // ATTACKS A08: keys that only some are given would be another's.
+    let mut world = crew(57);
+    let sent = Sent::of(world.build(0, vec![], Keying::Tree).unwrap());
+    let mut again = |spoil: fn(&mut proto::GroupCommitTail)| {
+        let commit: proto::GroupCommit = decode(&sent.bytes, Limit::FRAME).unwrap().into_unchecked();
+        let mut tail: proto::GroupCommitTail = decode(&commit.tail, Limit::FRAME).unwrap().into_unchecked();
+        spoil(&mut tail);
+        let tail = encode(&tail);
+        let mut head: proto::GroupCommitHead = decode(&commit.head, Limit::FRAME).unwrap().into_unchecked();
+        head.tail_hash = hash(label::HASH_GROUP_COMMIT_TAIL, &[&tail]).to_vec();
+        let by = &world.devices[0];
+        let before = &by.group().unwrap().head;
+        let head = encode(&head);
+        let transcript = hash(label::HASH_GROUP_TRANSCRIPT, &[&before.transcript, &head]);
+        let chain = Secret::from_slice(&before.chain_key).unwrap();
+        let epoch = EpochSecret::next(Some(&chain), &Secret::from_bytes(sent.secret), &transcript);
+        let confirmation = epoch.confirmation(&transcript).to_vec();
+        let signed = [head.as_slice(), &confirmation].concat();
+        let signature = by.keys.signing.sign(label::SIGN_GROUP_COMMIT, &signed, &mut *world.rng);
+        let bytes = encode(&proto::GroupCommit { head, tail, confirmation, signature });
+        let commit = UnverifiedCommit::from_bytes(&bytes).unwrap();
+        commit.verify(world.group(1), &world.log).unwrap().by_seed(NOW).map(|_| ())
+    };
+    assert_eq!(again(|_| {}), Ok(()), "the control");
+    assert_eq!(again(|tail| *tail.nodes.last_mut().unwrap() ^= 1), Err(GroupError::NotAuthentic));
+    assert_eq!(again(|tail| tail.seed[0] ^= 1), Err(GroupError::NotAuthentic));
+}
