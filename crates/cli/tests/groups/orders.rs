@@ -34,7 +34,9 @@ fn an_order_is_signed_as_text_and_carried_out_by_members_r_group_9() {
     assert_eq!(handles(&company.show("bob", &id)), ["alice", "bob"]);
     company.hears("carol");
     assert_eq!(company.show("carol", &id)["phase"], "removed");
-    company.group("bob", &["execute", &id, &order]).fails(1, "group-refused", false);
+    // Once is enough.
+    let epoch = company.show("bob", &id)["epoch"].clone();
+    assert_eq!(company.group("bob", &["execute", &id, &order]).ok()["epoch"], epoch);
 
     company.hears("alice");
     let epoch = company.epoch("alice", &id);
