@@ -19,9 +19,17 @@ pub struct StagedCommit {
     epoch: EpochKeys,
     secret: Secret<32>,
     hash: [u8; 32],
+    boxes_fit: bool,
 }
 
 impl StagedCommit {
+    /// Whether all boxes are those that the commit's seed gives, as far as a keyholder can say: if not, the author has
+    /// locked others out, or given them other keys. Tell the user and renew all keys.
+    #[must_use]
+    pub const fn boxes_fit(&self) -> bool {
+        self.boxes_fit
+    }
+
     /// Returns the commit's hash.
     #[must_use]
     pub const fn hash(&self) -> &[u8; 32] {
@@ -100,11 +108,11 @@ impl VerifiedCommit<'_> {
         let refresh = self.applied.refresh.as_ref().ok_or(GroupError::WrongKeying)?;
         let r = open_seed(self.context(), &key, &self.tail.seed)?;
         let made = refresh.make(self.context(), self.group.rows, &r)?;
-        if made.nodes != self.tail.nodes {
-            return Err(GroupError::NotAuthentic);
-        }
+        let boxes_fit = made.nodes == self.tail.nodes;
         let administrators = Some(next_administrators_key(Some(&key), &r, &self.transcript));
-        self.stage(Learned { keys: made.keys, secret: made.secret, administrators }, now)
+        // Whoever takes the keys out of boxes must not be left behind by those who have the seed.
+        let staged = self.stage(Learned { keys: made.keys, secret: made.secret, administrators }, now)?;
+        Ok(StagedCommit { boxes_fit, ..staged })
     }
 
     /// Takes a regrown tree's secrets from what came over a session with it.
@@ -150,7 +158,7 @@ impl VerifiedCommit<'_> {
         epoch.check(&self.transcript, &self.unverified.commit.confirmation)?;
         let hash = self.hash;
         let (changes, epoch, secret) = self.finish(learned, epoch, now)?;
-        Ok(StagedCommit { changes, epoch, secret, hash })
+        Ok(StagedCommit { changes, epoch, secret, hash, boxes_fit: true })
     }
 
     pub(crate) fn finish(

@@ -135,10 +135,8 @@ fn is_wanted(records: &dyn Records, group: &[u8; 16], now: Timestamp) -> Result<
     if rests && duty.paused_until <= now.as_millis().saturating_add(duties::PAUSE) {
         return Ok(false);
     }
-    for device in duty.waits.iter().filter_map(|id| DeviceId::from_bytes(id)) {
-        if !credentials::is_here(records, &device)? && !plan::in_vain(records, &device)? {
-            return Ok(false);
-        }
+    if duties::is_waiting(records, &duty)? {
+        return Ok(false);
     }
     if duty.ready || intent::any_to_commit(records, group)? {
         return Ok(true);
@@ -291,7 +289,7 @@ fn duty_commit(
     let duty = duties::load(records, group)?;
     let planned = plan::look(me, records, group, |view| {
         let has_dead = !view.roster()?.dead().is_empty();
-        Ok((plan::of_duty(view, &duty)?.0, has_dead, view.is_keyholder()))
+        Ok((plan::of_duty(view, &duty)?.draft, has_dead, view.is_keyholder()))
     });
     let (draft, has_dead, is_keyholder) = match planned {
         Ok(Some(planned)) => planned,

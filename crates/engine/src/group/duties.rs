@@ -30,6 +30,8 @@ const TURN: u64 = 5_000;
 const TURNS_OF_OTHERS: u64 = 12;
 /// How long after something that could not be done it is tried again: a minute, in milliseconds.
 pub(crate) const PAUSE: u64 = 60_000;
+/// How long after the relay did not have a device's credential it is looked for again: an hour, in milliseconds.
+const LOOK_AGAIN: u64 = 3_600_000;
 /// Requests that wait to be carried out: 64, as many orders as a roster remembers; the oldest goes.
 const MAX_REQUESTS: usize = chancery_group::limit::MAX_ORDERS;
 /// Devices that are being helped back, or were in the last day: 256. Each costs two commits.
@@ -63,6 +65,16 @@ fn pause(head: &chancery_group::Head) -> u64 {
     rank(head).saturating_mul(TURN)
 }
 
+/// Whether credentials that a commit needs are on their way.
+pub(crate) fn is_waiting(records: &dyn Records, duty: &GroupDutyRecord) -> Result<bool, EngineError> {
+    for device in duty.waits.iter().filter_map(|id| DeviceId::from_bytes(id)) {
+        if !credentials::is_here(records, &device)? && !plan::in_vain(records, &device)? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
 /// When the next renewal of all keys is due here (R-GROUP-24); `None` if none is.
 fn heals_at(head: &chancery_group::Head) -> Result<Option<u64>, EngineError> {
     if !head.keyholders.contains(&head.slot) {
@@ -83,6 +95,7 @@ pub(crate) fn due(records: &dyn Records, group: &[u8; 16]) -> Result<Option<Time
     let now = Some(Timestamp::default());
     let is_keyholder = head.keyholders.contains(&head.slot);
     let looks = duty.look
+        || (!duty.waits.is_empty() && !is_waiting(records, &duty)?)
         || !state.asked.is_empty()
         || (is_keyholder && duty.looked < log::log_size(records)?)
         || (!duty.member_ids.is_empty() && duty.directory != directory::directory_cursor(records)?);
@@ -92,7 +105,8 @@ pub(crate) fn due(records: &dyn Records, group: &[u8; 16]) -> Result<Option<Time
     let turn = (duty.since != 0 && !duty.ready).then(|| duty.since.saturating_add(pause(&head)));
     let heal = heals_at(&head)?.filter(|_| !duty.heal);
     let again = (duty.paused_until != 0).then_some(duty.paused_until);
-    let next = [turn, heal, again].into_iter().flatten().min().map(Timestamp::from_millis);
+    let look = (duty.look_at != 0).then_some(duty.look_at);
+    let next = [turn, heal, again, look].into_iter().flatten().min().map(Timestamp::from_millis);
     Ok(next.into_iter().chain(intent::asks_again(records, group)?).min())
 }
 
@@ -114,6 +128,9 @@ pub(crate) fn upkeep(
         duty.paused_until = 0;
     }
     duty.look = false;
+    if !is_waiting(records, &duty)? {
+        duty.waits.clear();
+    }
     let is_keyholder = head.keyholders.contains(&head.slot);
     note_mends(records, group, (&head, &mut state, &mut duty), now)?;
     if is_keyholder {
@@ -131,6 +148,7 @@ pub(crate) fn upkeep(
         duty.since = now.as_millis().max(1);
     }
     duty.ready = duty.since != 0 && duty.since.saturating_add(pause(&head)) <= now.as_millis();
+    duty.look_at = if left.vain { now.as_millis().saturating_add(LOOK_AGAIN) } else { 0 };
     duty.waits.extend(left.wanted.iter().map(|device| device.as_bytes().to_vec()));
     save(records, group, &duty);
     Ok(if duty.ready { [Effect::Notify(Notice::GroupWork)].into() } else { Vec::new() })
@@ -141,6 +159,8 @@ pub(crate) fn upkeep(
 struct Left {
     any: bool,
     wanted: Vec<DeviceId>,
+    /// Whether the relay did not have a credential.
+    vain: bool,
 }
 
 /// Says whether something is left to do, and drops from the notes what is not.
@@ -173,17 +193,20 @@ fn left(view: &View<'_>, duty: &mut GroupDutyRecord) -> Result<Left, EngineError
             continue;
         }
         let one = GroupDutyRecord { member_ids: [id.clone()].into(), ..GroupDutyRecord::default() };
-        let (draft, wanted) = plan::of_duty(view, &one)?;
-        // One whose entry is not here yet is looked at again.
-        if !draft.changes.is_empty() || !wanted.is_empty() || !directory::counts(view.records, &member)? {
+        let owed = plan::of_duty(view, &one)?;
+        let has_changes = !owed.draft.changes.is_empty();
+        // One whose entry or credential is not here yet is looked at again.
+        let waits = owed.vain || !owed.wanted.is_empty() || !directory::counts(view.records, &member)?;
+        if has_changes || waits {
             members.push(id);
         }
-        left.any |= !draft.changes.is_empty();
-        left.wanted.extend(wanted);
+        left.any |= has_changes;
+        left.vain |= owed.vain;
+        left.wanted.extend(owed.wanted);
     }
     duty.member_ids = members;
     let mends = GroupDutyRecord { mends: duty.mends.clone(), ..GroupDutyRecord::default() };
-    left.any |= !plan::of_duty(view, &mends)?.0.changes.is_empty();
+    left.any |= !plan::of_duty(view, &mends)?.draft.changes.is_empty();
     left.any |= duty.heal || !roster.dead().is_empty();
     Ok(left)
 }

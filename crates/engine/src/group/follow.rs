@@ -25,7 +25,7 @@ use crate::group::receive::{Taken, attempt_of};
 use crate::group::rows::{self, GroupRows};
 use crate::group::story::{self, Story};
 use crate::group::turn::{Trigger, Turn};
-use crate::group::{commit as own_commit, files, need, send, state};
+use crate::group::{commit as own_commit, duties, files, need, send, state};
 use crate::tables::{GROUP_NEXT, GROUP_SECRETS, key, load, save};
 
 /// Secrets of hand-outs that are kept for who asks: 16 commits without a keyholder in a row are more than a quiet week of
@@ -60,6 +60,8 @@ struct About {
     author: Entry,
     outcome: Outcome,
     story: Story,
+    /// Whether all boxes are what the commit's seed gives.
+    boxes_fit: bool,
 }
 
 enum Judged {
@@ -98,13 +100,14 @@ fn judge(
         Err(error) => return Ok(Judged::Refused(None, error)),
     };
     let author = verified.roster().get(verified.author())?.ok_or(EngineError::DamagedRecord)?;
-    let about = About {
+    let mut about = About {
         hash: *verified.hash(),
         epoch: verified.epoch(),
         keying: verified.keying(),
         author,
         outcome: verified.outcome().clone(),
         story: Story::read(bytes),
+        boxes_fit: true,
     };
     if verified.removes_me()? {
         return Ok(Judged::Ends(about));
@@ -112,7 +115,10 @@ fn judge(
     let is_given = !matches!(given, Given::Nothing);
     match stage(turn, (group, head, &rows), verified, given) {
         None => Ok(Judged::Lacks(about)),
-        Some(Ok(staged)) => Ok(Judged::Staged(Box::new((about, staged.into_parts())))),
+        Some(Ok(staged)) => {
+            about.boxes_fit = staged.boxes_fit();
+            Ok(Judged::Staged(Box::new((about, staged.into_parts()))))
+        }
         Some(Err(GroupError::NeedKeys | GroupError::Rows(_))) => Ok(Judged::Lacks(about)),
         Some(Err(_)) if is_given => Ok(Judged::OtherSecret),
         Some(Err(error)) => Ok(Judged::Refused(Some(about.author), error)),
@@ -326,6 +332,8 @@ pub(crate) fn by_path(
     state.needs_tree = false;
     state::save(turn.records, group, &state);
     turn.triggers.push(Trigger::Group(*group));
+    // The next commit may have come before the tree.
+    resume(turn, group, Given::Nothing)?;
     Ok(Ok(Goes::Done))
 }
 
@@ -362,6 +370,12 @@ fn apply(
     let (now, hash) = (turn.now, about.hash);
     let effects = own_commit::followed(turn.me, turn.records, (group, &hash), now, turn.rng)?;
     turn.effects.extend(effects);
+    if !about.boxes_fit {
+        // Others may have got nothing, or something else: all keys anew (R-ENGINE-89).
+        let act = Act::new(ActKind::Refused, Some(&about.author.member)).code(GroupError::NotAuthentic);
+        turn.act(group, act)?;
+        duties::want_heal(turn.records, group)?;
+    }
     turn.triggers.push(Trigger::Group(*group));
     turn.work = true;
     Ok(())

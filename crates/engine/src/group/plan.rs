@@ -109,6 +109,8 @@ pub(crate) fn look<T>(
 struct Missing {
     changes: Vec<GroupChange>,
     wanted: Vec<DeviceId>,
+    /// Whether the relay did not have a credential.
+    vain: bool,
 }
 
 /// Finds a member's devices that log and directory vouch for and that are not in the roster (R-ENGINE-82).
@@ -132,7 +134,7 @@ fn missing(
                 missing.changes.push(add(&credential, role))
             }
             Some(_) => {}
-            None if in_vain(view.records, &device)? => {}
+            None if in_vain(view.records, &device)? => missing.vain = true,
             None => missing.wanted.push(device),
         }
     }
@@ -289,14 +291,21 @@ pub(crate) fn of_orders(view: &View<'_>, orders: &[Signed]) -> Result<Option<Dra
     Ok(Some(draft).filter(|draft| !draft.changes.is_empty()))
 }
 
-/// Returns what a keyholder has to change unasked, and the credentials that it needs for that (R-ENGINE-86).
-pub(crate) fn of_duty(
-    view: &View<'_>,
-    duty: &GroupDutyRecord,
-) -> Result<(Draft, Vec<DeviceId>), EngineError> {
+/// What there is to do unasked.
+#[derive(Debug, Default)]
+pub(crate) struct Owed {
+    pub(crate) draft: Draft,
+    /// Credentials that are needed.
+    pub(crate) wanted: Vec<DeviceId>,
+    /// Whether the relay did not have one.
+    pub(crate) vain: bool,
+}
+
+/// Returns what a keyholder has to change unasked (R-ENGINE-86).
+pub(crate) fn of_duty(view: &View<'_>, duty: &GroupDutyRecord) -> Result<Owed, EngineError> {
     let roster = view.roster()?;
     let (own_slot, own_role) = view.own()?;
-    let (mut draft, mut wanted) = (Draft::default(), Vec::new());
+    let Owed { mut draft, mut wanted, mut vain } = Owed::default();
     let may_remove = |slot: Slot, role: Role, member: &MemberId| {
         slot != own_slot
             && (own_role == Role::Owner || *member == view.me.member_id() || !role.is_keyholder())
@@ -339,6 +348,7 @@ pub(crate) fn of_duty(
             }
         }
         let missing = missing(view, &roster, (&member, role))?;
+        vain |= missing.vain;
         wanted.extend(missing.wanted);
         draft.changes.extend(missing.changes.into_iter().filter(|change| !adds(change, &mended)));
         if draft.changes.len() >= limit::MAX_CHANGES {
@@ -347,7 +357,7 @@ pub(crate) fn of_duty(
     }
     draft.changes.truncate(limit::MAX_CHANGES);
     draft.keyings = if duty.heal { [Keying::Regrow].into() } else { view.by_role() };
-    Ok((draft, wanted))
+    Ok(Owed { draft, wanted, vain })
 }
 
 fn adds(change: &GroupChange, devices: &[DeviceId]) -> bool {
