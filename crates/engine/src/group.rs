@@ -29,8 +29,10 @@ mod waiting;
 
 use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
+use core::time::Duration;
 
 use chancery_crypto::rng::CryptoRng;
+use chancery_group::Info;
 use chancery_wire::Timestamp;
 use chancery_wire::records::{Overlay, Records};
 
@@ -95,6 +97,19 @@ fn care(
     epochs::drop_old(records, group, now)?;
     effects.extend(duties::upkeep(me, records, group, now, rng)?);
     Ok(effects)
+}
+
+/// Whether this device knows any group.
+pub(crate) fn any(records: &dyn Records) -> Result<bool, EngineError> {
+    Ok(!state::ids(records)?.is_empty())
+}
+
+/// Returns how long a group's policy lets messages be kept; `None`: for ever, or it is no group that this device is in.
+pub(crate) fn longest(records: &dyn Records, id: &[u8; 16]) -> Result<Option<Duration>, EngineError> {
+    let Some(head) = rows::head(records, id)? else { return Ok(None) };
+    let info = Info::from_bytes(&head.info).map_err(|_| EngineError::DamagedRecord)?;
+    // When a message was read nobody notes: a disappearing one counts from when it arrived, which is not later.
+    Ok(info.retention.into_iter().chain(info.disappearing).min())
 }
 
 /// Returns the first time after which a group may have something to do that nothing else leads to: ask

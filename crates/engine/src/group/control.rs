@@ -1,4 +1,4 @@
-//! Contents of groups that travel over sessions with single devices.
+//! Contents of groups that travel over sessions with single devices (R-CONTENT-16).
 
 use alloc::vec::Vec;
 

@@ -504,7 +504,7 @@ fn forked(
     Ok(Verdict::Good)
 }
 
-/// A commit for an epoch that is over: the one that was followed, or the proof of a fork.
+/// A commit for an epoch that is over: the one that was followed, or the proof of a fork (R-ENGINE-75).
 pub(crate) fn second(
     turn: &mut Turn<'_, '_>,
     group: &[u8; 16],

@@ -4,13 +4,15 @@ mod town;
 
 use alloc::vec;
 
-use chancery_group::{Keying, Role, add, remove, set_info, set_role};
-use chancery_wire::proto::SlotContent;
+use chancery_group::{Keying, LogView as _, Role, add, remove, set_info, set_role};
+use chancery_wire::proto::group_control::Control;
+use chancery_wire::proto::{Attachment, GroupControl, GroupNeed, GroupWelcome, SlotContent};
 use core::time::Duration;
 
 use super::acts::ActKind;
+use super::log_view::DeviceLog;
 use super::*;
-use crate::effect::{Effect, Input, Notice};
+use crate::effect::{Effect, Input, Notice, Step};
 use crate::error::EngineError;
 use crate::messages::{Event, MessageState, events, message};
 use town::{GROUP, Town};
@@ -330,4 +332,231 @@ fn name_and_policy_are_told_and_a_dissolved_group_takes_nothing_more() {
     let refused = Err(EngineError::Group(chancery_group::GroupError::Dissolved));
     assert_eq!(town.try_handle(1, Input::Group(GroupInput::Send(draft))), refused);
     assert!(message(town.disk(1), &town.member(1), &[9; 16]).unwrap().is_none());
+}
+
+#[test]
+fn other_devices_of_the_own_member_have_what_it_wrote_as_sent_r_content_14() {
+    let mut town = three();
+    town.enrol("bob");
+    for id in 0..3 {
+        town.grow(id);
+    }
+    assert_eq!(town.member(3), town.member(1));
+    let made = town.commit(0, vec![add(&town.credential(3), Role::Member)], Keying::Tree);
+    town.deliver(&made, &[1, 2, 3]);
+    let said = town.say(1, "by bob");
+    town.run_all();
+    assert_eq!(town.state(3, &said), MessageState::Sent as u32);
+    assert_eq!(town.heard(2), ["by bob"]);
+    assert!(town.heard(3).is_empty(), "it is an own one");
+    let view = group(town.disk(0), &GROUP).unwrap().unwrap();
+    assert_eq!(view.members.iter().map(|member| member.devices.len()).collect::<Vec<_>>(), [1, 2, 1]);
+}
+
+#[test]
+fn a_message_goes_after_its_files_and_fails_with_them_r_engine_79() {
+    let mut town = three();
+    town.run(1);
+    let draft = |message_id, blob| GroupDraft {
+        group_id: GROUP,
+        message_id,
+        text: "see there",
+        attachments: vec![Attachment {
+            blob_id: [blob; 16].to_vec(),
+            key: [1; 32].to_vec(),
+            name: "a".into(),
+            ..Attachment::default()
+        }],
+    };
+    for (blob, end) in [(1_u8, true), (2, false)] {
+        town.handle(1, Input::Group(GroupInput::Send(draft([blob; 16], blob))));
+        assert!(town.run(1).is_empty(), "its file is not at the relay");
+        let step = crate::sending::next_step(town.disk(1), &BTreeSet::new()).unwrap();
+        let Some(Step::Upload { item, .. }) = step else { panic!("{step:?}") };
+        town.handle(1, if end { Input::Done { item } } else { Input::Failed { item } });
+        assert_eq!(town.run(1).len(), usize::from(end));
+        let expected = if end { MessageState::Sent } else { MessageState::Failed };
+        assert_eq!(town.state(1, &[blob; 16]), expected as u32);
+    }
+}
+
+#[test]
+fn whoever_becomes_a_keyholder_fetches_the_tree_and_can_commit_r_engine_77() {
+    let mut town = three();
+    town.run(1);
+    let made = town.commit(0, vec![set_role(&town.member(1), Role::Administrator)], Keying::Tree);
+    town.deliver_in(&made, &[1], true);
+    town.deliver(&made, &[2]);
+    assert_eq!(town.files_fetched, 1);
+    let made = town.commit(1, vec![], Keying::Tree);
+    town.deliver(&made, &[0, 2]);
+    assert_eq!((town.epoch(0), town.epoch(2)), (4, 4));
+}
+
+#[test]
+fn a_device_that_fell_behind_asks_and_is_welcomed_by_the_next_commit_r_engine_78() {
+    let mut town = three();
+    town.run(1);
+    let lost = town.commit(0, vec![], Keying::Regrow);
+    town.give(1, &lost.envelope);
+    town.deliver(&lost, &[2]);
+    assert_eq!(town.epoch(1), 2, "its path was lost");
+    let said = town.say(1, "in which epoch");
+    for round in 0..20 {
+        town.wait(60 * SECOND);
+        town.run(1);
+        let asked: Vec<_> = town.outbox(1).into_iter().map(|(device, _)| device).collect();
+        assert_eq!(asked.len(), if round == 0 { 1 } else { 2 }, "each once");
+    }
+    assert_eq!(
+        town.state(1, &said),
+        MessageState::Queued as u32,
+        "it does not seal in an epoch that is over"
+    );
+    town.carry(1, 2);
+    town.carry(1, 0);
+    assert!(town.asked(2).is_empty(), "no keyholder");
+    assert_eq!(town.asked(0), [town.device(1).as_bytes().to_vec()]);
+    town.helped = Some(1);
+    let made = town.commit(0, vec![], Keying::Tree);
+    town.deliver(&made, &[1, 2]);
+    assert_eq!(town.epoch(1), 4);
+    town.run_all();
+    assert_eq!(town.state(1, &said), MessageState::Sent as u32);
+    // Nobody is brought on who has not asked.
+    town.helped = Some(2);
+    let made = town.build(0, vec![], Keying::Regrow, 0);
+    town.deliver_in(&made, &[2], true);
+    assert!(!town.acts(2)[1..].contains(&ActKind::Joined));
+}
+
+#[test]
+fn what_the_log_said_at_some_size_it_says_for_ever_r_engine_71() {
+    let mut town = three();
+    town.succeed([0; 16], 1, &[town.member(2)]);
+    town.grow(0);
+    let (bob, carol) = ((town.device(1), town.member(1)), (town.device(2), town.member(2)));
+    let admin = town.admin();
+    let said = |log: &DeviceLog<'_>, size: u64| {
+        (
+            (log.root(size), log.time(size), log.device(&carol.0, size), log.devices_of(&carol.1, size)),
+            (log.is_ended(&carol.0, &carol.1, size), log.is_ended(&bob.0, &bob.1, size), log.ended(0, size)),
+            (log.group_successors(&GROUP, size), log.groups_issuer(&admin, size).is_some()),
+        )
+    };
+    let (size, before) = town.with_log(0, |log| {
+        let all: Vec<_> = (0..=log.size()).map(|size| said(log, size)).collect();
+        (log.size(), all)
+    });
+    let last = before.last().unwrap();
+    assert_eq!(last.0.3, [carol.0]);
+    assert_eq!((last.1.0, last.2.0.clone(), last.2.1), (false, vec![carol.1], true));
+    assert!(before[0].0.1.is_none() && !before[0].2.1, "nothing is said before the first entry");
+    town.wait(60 * SECOND);
+    town.revoke(2);
+    town.succeed([0; 16], 2, &[town.member(1)]);
+    town.succeed(GROUP, 1, &[town.member(0)]);
+    assert_eq!(town.with_log(0, |log| log.time(size + 1)), None, "it is not here");
+    town.grow(0);
+    let after = town.with_log(0, |log| (0..=size).map(|size| said(log, size)).collect::<Vec<_>>());
+    assert_eq!(after, before);
+    let now = town.with_log(0, |log| said(log, log.size()));
+    assert!(now.1.0 && now.0.3.is_empty());
+    assert_eq!(now.1.2, [chancery_group::Ended::Member(carol.1)]);
+    assert_eq!(now.2.0, [town.member(0)], "what is said for the group itself");
+    assert_eq!(town.with_log(0, |log| log.group_successors(&[1; 16], log.size())), [bob.1]);
+}
+
+#[test]
+fn a_credential_is_believed_only_as_the_log_has_it_r_engine_72() {
+    let mut town = three();
+    town.say(1, "who is this");
+    let envelopes = town.run(1);
+    let device = town.device(1);
+    town.give(2, &envelopes[0]);
+    let foreign = town.credential(0).signed().clone();
+    let mut forged = town.credential(1).signed().clone();
+    forged.signature[7] ^= 1;
+    for credential in [None, Some(foreign), Some(forged)] {
+        town.handle(2, Input::Group(GroupInput::CredentialFetched { device, credential }));
+        assert!(town.heard(2).is_empty());
+    }
+    town.run(2);
+    assert!(town.heard(2).is_empty(), "not asked again at once");
+    town.wait(60 * SECOND);
+    town.run(2);
+    assert_eq!(town.heard(2), ["who is this"]);
+}
+
+#[test]
+fn a_commit_that_was_lost_is_found_in_its_slot_r_engine_73() {
+    let mut town = three();
+    town.run(2);
+    let made = town.build(0, vec![], Keying::Tree, 0);
+    town.put_slot(2, 0, made.envelope.clone());
+    town.follow_own(0, &made);
+    town.say(0, "can you hear me");
+    for envelope in town.run(0) {
+        town.give(2, &envelope);
+    }
+    town.run(2);
+    assert_eq!(town.epoch(2), 2, "it may be on its way");
+    town.wait(61 * SECOND);
+    town.run(2);
+    assert_eq!(town.heard(2), ["can you hear me"]);
+}
+
+#[test]
+fn whoever_may_not_write_is_not_heard_r_engine_79() {
+    let mut town = three();
+    town.run(0);
+    town.say(1, "as a member");
+    let envelopes = town.run(1);
+    let made = town.commit(0, vec![set_role(&town.member(1), Role::Reader)], Keying::Tree);
+    town.give(0, &envelopes[0]);
+    town.run(0);
+    assert!(town.heard(0).is_empty());
+    assert_eq!(town.acts(0).last(), Some(&ActKind::Refused));
+    // What waited when the role changed fails.
+    let waiting = town.say(1, "too late");
+    town.give(1, &made.envelope);
+    assert!(town.run(1).is_empty());
+    assert_eq!(town.state(1, &waiting), MessageState::Failed as u32);
+}
+
+#[test]
+fn a_content_that_is_none_of_a_group_changes_nothing_r_content_16() {
+    let mut town = three();
+    town.revoke(1);
+    town.grow(2);
+    let before = town.disk(2).clone();
+    let need = Control::Need(GroupNeed::default());
+    for (group_id, control) in
+        [(vec![1; 15], Some(need.clone())), (vec![], Some(need)), (GROUP.to_vec(), None)]
+    {
+        assert!(!town.control_as_is(2, 1, &GroupControl { group_id, control }));
+    }
+    assert!(*town.disk(2) == before);
+    // Not every identifier may be a group's.
+    let welcome = Control::Welcome(GroupWelcome::default());
+    let group_id = town.member(1).as_bytes().to_vec();
+    town.control_as_is(2, 1, &GroupControl { group_id, control: Some(welcome) });
+    assert!(*town.disk(2) == before);
+}
+
+#[test]
+fn the_shorter_of_two_retentions_counts_in_a_group() {
+    let mut town = three();
+    town.run(1);
+    let mut info = group(town.disk(0), &GROUP).unwrap().unwrap().info.unwrap();
+    info.retention = Some(3600 * SECOND);
+    let made = town.commit(0, vec![set_info(&info)], Keying::Tree);
+    town.deliver(&made, &[1]);
+    assert_eq!(town.acts(1).last(), Some(&ActKind::Policy));
+    town.say(0, "not for ever");
+    town.run_all();
+    assert_eq!(town.heard(1), ["not for ever"]);
+    town.wait(3601 * SECOND);
+    town.handle(1, Input::SessionUpkeep);
+    assert!(town.heard(1).is_empty());
 }

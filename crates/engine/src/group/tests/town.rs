@@ -74,6 +74,8 @@ pub(super) struct Town {
     slots: BTreeMap<Vec<u8>, Vec<u8>>,
     files: BTreeMap<Vec<u8>, Vec<u8>>,
     pub(super) snapshots_as_files: bool,
+    /// Who is welcomed by the next commit without being added.
+    pub(super) helped: Option<usize>,
     pub(super) files_fetched: usize,
     pub(super) sets_created: Vec<CreateSet>,
 }
@@ -119,6 +121,7 @@ impl Town {
             slots: BTreeMap::new(),
             files: BTreeMap::new(),
             snapshots_as_files: false,
+            helped: None,
             files_fetched: 0,
             sets_created: Vec::new(),
             organisation,
@@ -147,7 +150,11 @@ impl Town {
         let relay = self.organisation.relay().unwrap();
         let invite = Invite { handle: &parsed, name: &name, relay, lifetime: Duration::from_secs(3600) };
         let rng = self.rng.as_mut();
-        let invited = self.desk.invite(&self.desk_disk, invite, self.now, rng).unwrap();
+        let again = Invite { handle: &parsed, name: &name, relay, lifetime: Duration::from_secs(3600) };
+        let invited = match self.desk.invite(&self.desk_disk, invite, self.now, rng) {
+            Ok(invited) => invited,
+            Err(_) => self.desk.invite_device(&self.desk_disk, again, self.now, rng).unwrap(),
+        };
         commit_batch(&mut self.desk_disk, invited.batch);
         let pending = request(&invited.link, &self.organisation, &keys, self.now, rng).unwrap();
         let answered = self.desk.answer(&self.desk_disk, pending.envelope(), self.now, rng).unwrap();
@@ -167,6 +174,48 @@ impl Town {
         self.append(LeafKind::Credential, &enrolment.credential.signed().clone());
         let id = self.residents.len().saturating_sub(1);
         self.grow(id);
+    }
+
+    /// Has the log say who takes groups over.
+    pub(super) fn succeed(&mut self, group: [u8; 16], sequence: u64, members: &[MemberId]) {
+        let body = proto::GroupSuccessorBody {
+            org_id: self.organisation.id().as_bytes().to_vec(),
+            issuer_id: self.admin.0.as_bytes().to_vec(),
+            group_id: group.to_vec(),
+            sequence,
+            member_ids: members.iter().map(|member| member.as_bytes().to_vec()).collect(),
+        };
+        let statement = sign::sign_group_successor(&self.admin.1, &body, self.rng.as_mut());
+        self.append(LeafKind::GroupSuccessor, &statement);
+    }
+
+    /// Looks at a device's log.
+    pub(super) fn with_log<R>(&mut self, id: usize, look: impl FnOnce(&DeviceLog<'_>) -> R) -> R {
+        self.act(id, |turn| {
+            let log = DeviceLog::new(turn.me, turn.records).unwrap();
+            let seen = look(&log);
+            log.check().unwrap();
+            seen
+        })
+    }
+
+    pub(super) fn admin(&self) -> IssuerId {
+        self.admin.0
+    }
+
+    pub(super) fn asked(&self, id: usize) -> Vec<Vec<u8>> {
+        let state = state::load(self.disk(id), &GROUP).unwrap().unwrap();
+        state.asked.into_iter().map(|asked| asked.device_id).collect()
+    }
+
+    /// Gives a device a content as if it had come over a session.
+    pub(super) fn control_as_is(&mut self, id: usize, from: usize, content: &GroupControl) -> bool {
+        let (member, device) = (self.member(from), self.device(from));
+        let taken = self.act(id, |turn| {
+            let since = turn.now;
+            control::process(turn, (&member, &device), content, since).unwrap()
+        });
+        taken == crate::group::Taken::Well
     }
 
     /// Ends a device's member.
@@ -268,6 +317,7 @@ impl Town {
     ) -> Made {
         let as_files = self.snapshots_as_files;
         let from = self.device(id);
+        let helped = self.helped.take().map(|helped| self.slot(id, helped));
         let (made, files) = self.act(id, |turn| {
             let head = rows::head(turn.records, &GROUP).unwrap().unwrap();
             let rows = GroupRows::new(turn.records, GROUP);
@@ -282,7 +332,7 @@ impl Town {
             let before = Group { id: &GROUP, head: &head, rows: &rows };
             let built = chancery_group::build(before, author, changes, keying, turn.rng).unwrap();
             let mut files = BTreeMap::new();
-            let contents = contents(&built, (from, as_files), &mut files, turn.rng);
+            let contents = contents(&built, (from, as_files, helped), &mut files, turn.rng);
             let own = Slot::from_u32(head.slot).unwrap();
             let path = (keying == Keying::Regrow).then(|| built.path(own, None).unwrap());
             let secret = built.secret().expose().to_vec();
@@ -308,6 +358,12 @@ impl Town {
     pub(super) fn commit(&mut self, id: usize, changes: Vec<proto::GroupChange>, keying: Keying) -> Made {
         self.run(id);
         let made = self.build(id, changes, keying, 0);
+        self.follow_own(id, &made);
+        made
+    }
+
+    /// A commit's author follows it.
+    pub(super) fn follow_own(&mut self, id: usize, made: &Made) {
         let before = self.epoch(id);
         self.act(id, |turn| save(turn.records, key(GROUP_COMMIT, &[&GROUP]), &made.own));
         let content = SlotContent { envelope: made.envelope.clone(), ..SlotContent::default() };
@@ -316,7 +372,6 @@ impl Town {
         self.handle(id, Input::Group(input));
         self.act(id, |turn| turn.records.delete(key(GROUP_COMMIT, &[&GROUP])));
         assert_eq!(self.epoch(id), before.saturating_add(1));
-        made
     }
 
     /// Makes a commit's confirmation wrong, and signs that.
@@ -539,7 +594,7 @@ impl Town {
 /// What goes with a commit over sessions.
 fn contents(
     built: &BuiltCommit<'_>,
-    (from, as_files): (DeviceId, bool),
+    (from, as_files, helped): (DeviceId, bool, Option<Slot>),
     files: &mut BTreeMap<Vec<u8>, Vec<u8>>,
     rng: &mut dyn CryptoRng,
 ) -> Vec<(DeviceId, DeviceId, Control)> {
@@ -551,7 +606,7 @@ fn contents(
     };
     let device = |slot: Slot| built.roster().get(slot).unwrap().unwrap();
     let mut contents = Vec::new();
-    for slot in &built.outcome().added {
+    for slot in built.outcome().added.iter().chain(&helped) {
         let snapshot = as_files.then(|| file(built.snapshot().unwrap()));
         let is_keyholder = device(*slot).role.is_keyholder();
         let tree = is_keyholder.then(|| file(built.tree().unwrap().expose().to_vec()));
