@@ -117,7 +117,7 @@ pub(crate) fn group_error(error: GroupError) -> Error {
     match error {
         GroupError::NotAllowed => ErrorCode::GroupNotAllowed.into(),
         GroupError::Dissolved => ErrorCode::GroupDissolved.into(),
-        GroupError::Redundant => ErrorCode::GroupConflict.into(),
+        GroupError::Redundant | GroupError::NotAMember => ErrorCode::GroupConflict.into(),
         GroupError::Limit => ErrorCode::GroupLimit.into(),
         GroupError::UnknownPolicy => ErrorCode::GroupUnknownPolicy.into(),
         GroupError::Rows(_) => ErrorCode::StoreDamaged.into(),

@@ -160,8 +160,8 @@ impl Group {
     ///
     /// # Errors
     ///
-    /// [`ErrorCode::GroupNotAllowed`], [`ErrorCode::GroupConflict`] for who is in it, [`ErrorCode::UnknownRecipient`],
-    /// [`ErrorCode::GroupLimit`]: nothing has changed.
+    /// [`ErrorCode::GroupNotAllowed`], [`ErrorCode::UnknownRecipient`], [`ErrorCode::GroupLimit`]: nothing has changed. Who is in
+    /// it already is left as they are.
     pub async fn add(&self, members: &[&str], role: Role, patience: Duration) -> Result<GroupDone, Error> {
         let deadline = clock::deadline(patience);
         let members = self.client.member_ids(members).await?;
@@ -172,7 +172,7 @@ impl Group {
     ///
     /// # Errors
     ///
-    /// [`ErrorCode::GroupNotAllowed`], [`ErrorCode::GroupConflict`] for who is not in it: nothing has changed.
+    /// [`ErrorCode::GroupNotAllowed`]: nothing has changed. Who is not in it is left alone.
     pub async fn remove(&self, members: &[&str], patience: Duration) -> Result<GroupDone, Error> {
         let deadline = clock::deadline(patience);
         let members = self.client.member_ids(members).await?;
@@ -183,18 +183,18 @@ impl Group {
     ///
     /// # Errors
     ///
-    /// As [`Self::remove`].
+    /// [`ErrorCode::GroupNotAllowed`], [`ErrorCode::GroupConflict`] for who is not in it: nothing has changed.
     pub async fn set_role(&self, member: &str, role: Role, patience: Duration) -> Result<GroupDone, Error> {
         let deadline = clock::deadline(patience);
         let member = self.one(member).await?;
         self.operate(move || GroupOperation::SetRole { member, role }, deadline).await
     }
 
-    /// Makes somebody else owner, and the own member a member.
+    /// Makes somebody else owner, and the own member an administrator.
     ///
     /// # Errors
     ///
-    /// As [`Self::remove`].
+    /// As [`Self::set_role`].
     pub async fn hand_over(&self, to: &str, patience: Duration) -> Result<GroupDone, Error> {
         let deadline = clock::deadline(patience);
         let to = self.one(to).await?;
@@ -262,11 +262,15 @@ impl Group {
     /// for another group.
     pub async fn execute(&self, order: &str, patience: Duration) -> Result<GroupDone, Error> {
         let order = read_order(order)?;
-        self.submit(
-            move |state, id| operation(state, id, GroupOperation::Execute(&order)),
-            clock::deadline(patience),
-        )
-        .await
+        let deadline = clock::deadline(patience);
+        // It may have been made in an epoch that is not here yet.
+        let reached = timeout_at(deadline, self.client.sync(patience)).await;
+        if let Ok(Err(error)) = reached
+            && !error.is_retryable()
+        {
+            return Err(error);
+        }
+        self.submit(move |state, id| operation(state, id, GroupOperation::Execute(&order)), deadline).await
     }
 
     /// Writes text and files to the group and waits until the relay has them durably. Who the log has ended by then is removed

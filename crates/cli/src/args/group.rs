@@ -19,7 +19,7 @@ pub(crate) enum GroupCommand {
     Remove(GroupMembersArgs),
     /// Set a member's role.
     Role(GroupRoleArgs),
-    /// Make somebody else owner, and yourself a member.
+    /// Make somebody else owner, and yourself an administrator.
     HandOver(GroupHandOverArgs),
     /// Leave a group.
     Leave(GroupArgs),

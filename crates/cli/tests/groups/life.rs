@@ -99,9 +99,17 @@ fn members_come_and_go_roles_change_and_the_group_ends() {
     company.group("alice", &["hand-over", "Night crew", "bob"]).ok();
     company.hears("bob");
     let shown = company.show("bob", "Night crew");
-    assert_eq!(roles(&shown)[..2], [("alice".into(), "member".into()), ("bob".into(), "owner".into())]);
-    company.group("alice", &["leave", "Night crew"]).ok();
-    company.hears("bob");
+    assert_eq!(roles(&shown)[..2], [("alice".into(), "admin".into()), ("bob".into(), "owner".into())]);
+    // Somebody who stays has to make the keys without her.
+    let leaves = company.group("alice", &["leave", "Night crew", "--timeout", "3"]);
+    leaves.fails(5, "group-queued", false);
+    // It is bob's turn after 5 s, in which an administrator before him could have done it.
+    let begun = std::time::Instant::now();
+    while company.show("alice", "Night crew")["phase"] != "left" {
+        assert!(begun.elapsed().as_secs() < 45, "{}", company.show("alice", "Night crew"));
+        company.hears("bob");
+        company.hears("alice");
+    }
     assert_eq!(handles(&company.show("bob", "Night crew")), ["bob", "carol"]);
     company.group("bob", &["dissolve", "Night crew"]).ok();
     assert!(acts(&company.hears("carol")).contains(&"dissolved".to_owned()));
