@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use chancery_crypto::rng::random_bytes;
 use chancery_engine::{
-    ActKind, EngineError, GroupDraft, GroupInput, GroupOperation, GroupStep, GroupView, Input, group,
+    ActKind, EngineError, GroupDraft, GroupInput, GroupOperation, GroupStep, GroupView, Input, Step, group,
     group_act, group_history, next_group_care,
 };
 use chancery_group::{Info, Role};
@@ -282,5 +282,17 @@ impl World {
             }
         }
         panic!("no commit came to its slot");
+    }
+
+    /// Lets all that a device would send to others fail for a reason that may pass.
+    pub fn postpone_all(&mut self, id: PersonId) {
+        let mut blocked = BTreeSet::new();
+        while let Some(step) = self.next_possible_step(id, &blocked) {
+            let (Step::Claim { device_id, .. } | Step::Seal { device_id, .. }) = step else {
+                panic!("not begun: {step:?}");
+            };
+            self.handle(id, Input::Postponed { item: step.item() });
+            blocked.insert(device_id);
+        }
     }
 }

@@ -1,12 +1,13 @@
 //! Groups of many devices, with the true relay: who makes commits, and what becomes of them (R-ENGINE-81 to -90).
+#![allow(missing_docs, clippy::expect_used, clippy::indexing_slicing, reason = "a test")]
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
 use chancery_engine::{ActKind, EngineError, GroupOperation, GroupPhase, GroupStep, GroupView};
 use chancery_group::{GroupError, Info, Role};
-use chancery_identity::DisplayName;
-use chancery_testkit::{GroupId, PersonId, World};
+use chancery_identity::{DisplayName, Kind};
+use chancery_testkit::{Fate, GroupId, PersonId, World};
 
 const MINUTE: Duration = Duration::from_secs(60);
 const DAY: Duration = Duration::from_secs(24 * 3600);
@@ -199,7 +200,7 @@ fn a_device_that_the_log_has_ended_is_evicted_before_anything_is_sent_r_engine_8
 }
 
 #[test]
-fn an_author_that_dies_once_its_eviction_has_won_strands_nobody_r_engine_84() {
+fn an_author_that_dies_once_its_eviction_has_won_strands_nobody_r_engine_84_r_group_18() {
     let handles = ["alice", "bob", "carol", "dave", "erin", "frank", "grace", "heidi", "ivan"];
     let (mut world, people, group) = group(7, &handles);
     let (bob, dave) = (people[1], people[3]);
@@ -357,4 +358,109 @@ fn garbage_in_the_slot_costs_an_attempt_and_the_commit_is_made_for_the_next_r_en
     for from in &people {
         talk(&mut world, group, *from, &people, &format!("from {from:?}"));
     }
+}
+
+#[test]
+fn a_device_that_cannot_be_reached_keeps_no_commit_waiting_and_is_welcomed_later_r_engine_84() {
+    let (mut world, people) = people(14, &["alice", "bob", "carol"]);
+    let [alice, bob, carol] = people[..] else { unreachable!() };
+    let group = world.found_group(alice, &[bob, carol]);
+    world.flush_groups_until_put(alice);
+    assert_eq!(world.group_step(alice, &BTreeSet::new()).map(|_| ()), None, "two welcomes are to be held");
+    // Neither bundle can be had now.
+    world.postpone_all(alice);
+    assert!(matches!(world.group_step(alice, &BTreeSet::new()), Some(GroupStep::PutSlot { .. })));
+    world.flush_groups(alice);
+    assert_eq!(view(&world, alice, group).summary.epoch, 2);
+    assert!(world.group(bob, group).is_none());
+    world.settle_groups(MINUTE);
+    agree(&world, group, &people);
+    talk(&mut world, group, carol, &people, "all the same");
+}
+
+#[test]
+fn a_device_whose_keys_were_lost_is_removed_and_added_again_once_a_day_r_engine_90() {
+    let (mut world, people, group) = group(15, &["alice", "bob", "carol"]);
+    let [alice, bob, carol] = people[..] else { unreachable!() };
+    talk(&mut world, group, carol, &people, "before");
+    world.operate(alice, group, GroupOperation::Heal).unwrap();
+    world.flush_groups(alice);
+    world.flush(alice);
+    world.flush_groups(alice);
+    // The commit arrives, the keys that went with it never do.
+    world.fate(carol, [Fate::Arrive, Fate::Lose]);
+    world.sync(carol);
+    world.run_groups();
+    let epoch = view(&world, alice, group).summary.epoch;
+    assert!(view(&world, carol, group).summary.epoch < epoch, "it lacks the secret");
+    world.settle_groups(10 * MINUTE);
+    agree(&world, group, &[alice, bob, carol]);
+    assert_eq!(view(&world, alice, group).summary.epoch, epoch + 2, "one commit removes it, one adds it");
+    assert_eq!(role(&world, bob, group, carol), Some(Role::Member));
+    talk(&mut world, group, carol, &people, "after");
+    talk(&mut world, group, bob, &people, "and back");
+}
+
+#[test]
+fn a_keyholder_without_its_tree_yet_goes_on_once_that_came_r_engine_89() {
+    let (mut world, people, group) = group(16, &["alice", "bob", "carol", "dave"]);
+    let [alice, bob, carol, dave] = people[..] else { unreachable!() };
+    let member = world.member_id(bob);
+    world.operate(alice, group, GroupOperation::SetRole { member, role: Role::Administrator }).unwrap();
+    let members = world.members(&[dave]);
+    world.operate(alice, group, GroupOperation::Remove { members }).unwrap();
+    // Both commits come at once, and the file with the tree after them.
+    world.run_groups_of(vec![alice]);
+    world.settle_groups(MINUTE);
+    agree(&world, group, &[alice, bob, carol]);
+    let info = Info::new(DisplayName::parse("By bob").unwrap());
+    world.operate(bob, group, GroupOperation::SetInfo(info)).unwrap();
+    world.settle_groups(MINUTE);
+    agree(&world, group, &[alice, bob, carol]);
+    assert_eq!(view(&world, carol, group).summary.name, "By bob");
+}
+
+#[test]
+fn a_guest_comes_in_by_whom_it_reaches_and_by_nobody_else_r_engine_82() {
+    let (mut world, people, group) = group(17, &["alice", "bob", "carol"]);
+    let [alice, bob, _] = people[..] else { unreachable!() };
+    let guest = world.enrol_as("guest", Kind::Guest, &[alice], 30);
+    world.run();
+    let member = world.member_id(bob);
+    world.operate(alice, group, GroupOperation::SetRole { member, role: Role::Administrator }).unwrap();
+    world.settle_groups(MINUTE);
+    let add = |world: &World| GroupOperation::Add { members: world.members(&[guest]), role: Role::Member };
+    let operation = add(&world);
+    assert_eq!(world.operate(bob, group, operation), Err(EngineError::OutOfReach));
+    let operation = add(&world);
+    world.operate(alice, group, operation).unwrap();
+    world.settle_groups(MINUTE);
+    assert_eq!(role(&world, bob, group, guest), Some(Role::Member));
+    assert_eq!(view(&world, guest, group).summary.epoch, view(&world, bob, group).summary.epoch);
+}
+
+#[test]
+fn a_commit_that_won_unheard_is_found_in_its_slot_and_not_made_again_r_engine_84() {
+    let (mut world, people, group) = group(18, &["alice", "bob"]);
+    let before = view(&world, people[0], group).summary.epoch;
+    // Keys that the commit alone does not give its author again.
+    world.operate(people[0], group, GroupOperation::Heal).unwrap();
+    world.win_and_die(people[0]);
+    world.wait(60 * MINUTE);
+    while world.take_one_group_step(people[0]) {}
+    assert_eq!(view(&world, people[0], group).summary.epoch, before + 1, "from the slot, without its mail");
+    world.settle_groups(MINUTE);
+    agree(&world, group, &people);
+    assert_eq!(view(&world, people[0], group).summary.epoch, before + 1);
+    talk(&mut world, group, people[1], &people, "once");
+}
+
+#[test]
+fn many_are_added_at_once_with_one_file_for_all_r_engine_82() {
+    let handles: Vec<String> = (0..20).map(|number| format!("member{number}")).collect();
+    let handles: Vec<&str> = handles.iter().map(String::as_str).collect();
+    let (mut world, people, group) = group(19, &handles);
+    agree(&world, group, &people);
+    assert_eq!(view(&world, people[19], group).summary.epoch, 2);
+    talk(&mut world, group, people[19], &people, "so many");
 }

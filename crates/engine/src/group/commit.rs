@@ -183,7 +183,7 @@ pub(crate) fn make(
     Ok(effects)
 }
 
-/// Removes whom the log has ended, and who has asked to go or is ordered to.
+/// Removes whom the log has ended, and who has asked to go or is ordered to (R-ENGINE-87).
 fn evict(
     me: &Acting<'_>,
     records: &mut Overlay<'_>,

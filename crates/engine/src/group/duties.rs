@@ -75,7 +75,7 @@ pub(crate) fn is_waiting(records: &dyn Records, duty: &GroupDutyRecord) -> Resul
     Ok(false)
 }
 
-/// When the next renewal of all keys is due here (R-GROUP-24); `None` if none is.
+/// When the next renewal of all keys is due here (R-GROUP-24, R-ENGINE-88); `None` if none is.
 fn heals_at(head: &chancery_group::Head) -> Result<Option<u64>, EngineError> {
     if !head.keyholders.contains(&head.slot) {
         return Ok(None);
@@ -142,8 +142,9 @@ pub(crate) fn upkeep(
     for device in &left.wanted {
         credentials::want(records, device)?;
     }
-    if !left.any && !(ended && is_keyholder) {
-        (duty.since, duty.ready) = (0, false);
+    let owes = left.any || (ended && is_keyholder);
+    if !owes {
+        duty.since = 0;
     } else if duty.since == 0 || duty.since > now.as_millis() {
         duty.since = now.as_millis().max(1);
     }
@@ -219,7 +220,7 @@ fn ordered(view: &View<'_>, order: &Signed) -> Result<bool, EngineError> {
     Ok(len(with) > len(without))
 }
 
-/// Notes who asked for secrets that nobody keeps any more (R-GROUP-19).
+/// Notes who asked for secrets that nobody keeps any more (R-GROUP-19, R-ENGINE-90).
 fn note_mends(
     records: &mut Overlay<'_>,
     group: &[u8; 16],

@@ -25,6 +25,7 @@ use crate::group::rows::{self, GroupRows};
 use crate::group::turn::Turn;
 use crate::group::{GroupOperation, control, follow, join, state};
 use crate::queue::Queue;
+use crate::reach::{self, Relation};
 use crate::tables::{GROUP_INTENT, save};
 
 /// Wishes that wait in one group: 1,000, as many messages as wait for one device.
@@ -132,7 +133,7 @@ fn check(
     match operation {
         GroupOperation::Add { members, role } => {
             may(own.is_keyholder() && (is_owner || role <= Role::Administrator))?;
-            are_known(records, &members)?;
+            are_known(me, records, &members)?;
             (intent.kind, intent.members, intent.role) = (ADD, ids(&members), role.number().into());
         }
         GroupOperation::Remove { members } => {
@@ -183,10 +184,13 @@ fn check(
     Ok(intent)
 }
 
-fn are_known(records: &dyn Records, members: &[MemberId]) -> Result<(), EngineError> {
+fn are_known(me: &Acting<'_>, records: &dyn Records, members: &[MemberId]) -> Result<(), EngineError> {
     for member in members {
         if directory::member(records, member)?.is_none() {
             return Err(EngineError::UnknownRecipient);
+        }
+        if reach::with_member(me.device, records, member)? == Relation::Outside {
+            return Err(EngineError::OutOfReach);
         }
     }
     Ok(())
@@ -206,7 +210,7 @@ fn create(
     if info.dissolved {
         return Err(GroupError::NotAllowed.into());
     }
-    are_known(records, members)?;
+    are_known(me, records, members)?;
     let (bytes, changes, keys) = {
         let log = DeviceLog::new(me, records)?;
         let log_size = log.size();

@@ -20,6 +20,7 @@ use crate::group::rows::{self, GroupRows};
 use crate::group::{credentials, intent};
 use crate::log;
 use crate::peers;
+use crate::reach::{self, Relation};
 use crate::sending;
 use crate::tables::{GROUP_WANTED, key, load};
 
@@ -121,21 +122,26 @@ fn missing(
 ) -> Result<Missing, EngineError> {
     let mut missing = Missing::default();
     let Some(known) = directory::member(view.records, member)? else { return Ok(missing) };
-    for device in known.device_ids {
-        if roster.slot_of(&device).map_err(GroupError::from)?.is_some()
-            || !directory::is_recipient(view.records, (member, &device))?
-            || sending::room_for(view.records, &device)? == 0
-            || peers::is_out(&peers::peer(view.records, &device)?)
+    let device = view.me.device;
+    // Guests and bots come in by whom they reach (R-ID-21).
+    if reach::with_member(device, view.records, member)? != Relation::Within {
+        return Ok(missing);
+    }
+    for id in known.device_ids {
+        if roster.slot_of(&id).map_err(GroupError::from)?.is_some()
+            || !directory::is_recipient(view.records, (member, &id))?
+            || sending::room_for(view.records, &id)? == 0
+            || peers::is_out(&peers::peer(view.records, &id)?)
         {
             continue;
         }
-        match credentials::get(view.me, view.records, &device)? {
+        match credentials::get(view.me, view.records, &id)? {
             Some(credential) if credential.member_id() == *member => {
                 missing.changes.push(add(&credential, role))
             }
             Some(_) => {}
-            None if in_vain(view.records, &device)? => missing.vain = true,
-            None => missing.wanted.push(device),
+            None if in_vain(view.records, &id)? => missing.vain = true,
+            None => missing.wanted.push(id),
         }
     }
     Ok(missing)

@@ -1,5 +1,6 @@
 //! Groups over several devices' records: commits as the pure half makes them, carried by hand.
 
+mod contents;
 mod town;
 
 use alloc::vec;
@@ -280,7 +281,7 @@ fn what_was_sealed_and_not_sent_is_sealed_anew_in_the_next_epoch_r_engine_79() {
 }
 
 #[test]
-fn an_epoch_that_is_over_is_read_for_a_while_but_not_from_who_was_removed_r_engine_74() {
+fn an_epoch_that_is_over_is_read_for_a_while_but_not_from_who_was_removed_r_engine_74_r_group_24() {
     let mut town = three();
     town.say(1, "on its way");
     town.say(2, "of somebody who goes");
@@ -394,7 +395,7 @@ fn whoever_becomes_a_keyholder_fetches_the_tree_and_can_commit_r_engine_77() {
 }
 
 #[test]
-fn a_device_that_fell_behind_asks_and_is_welcomed_by_the_next_commit_r_engine_78() {
+fn a_device_that_fell_behind_asks_and_is_welcomed_by_the_next_commit_r_engine_78_r_group_19() {
     let mut town = three();
     town.run(1);
     let lost = town.commit(0, vec![], Keying::Regrow);

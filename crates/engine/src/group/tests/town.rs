@@ -6,12 +6,11 @@ use alloc::string::{String, ToString as _};
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use chancery_crypto::hash::sha256;
 use chancery_crypto::rng::{CryptoRng, random_bytes, seeded};
 use chancery_crypto::secret::Secret;
 use chancery_crypto::signature::SigningKey;
 use chancery_group::{
-    Author, BuiltCommit, Group, Info, Keying, LogView as _, RelaySlots, Rows as _, Slot, UnverifiedCommit,
+    Author, Group, Info, Keying, LogView as _, RelaySlots, Rows as _, Slot, UnverifiedCommit,
 };
 use chancery_identity::checkpoint::Checkpoint;
 use chancery_identity::log::{LeafKind, LogHead};
@@ -21,8 +20,8 @@ use chancery_identity::{
 use chancery_org::{Desk, Invite, RelayPlace, request};
 use chancery_wire::proto::group_control::Control;
 use chancery_wire::proto::{
-    self, CreateSet, GroupCommitRecord, GroupControl, GroupFile, LogEntry, LogPage, RevocationBody,
-    SlotContent, content::Body, outbox_item,
+    self, CreateSet, GroupCommitRecord, GroupControl, LogEntry, LogPage, RevocationBody, SlotContent,
+    content::Body, outbox_item,
 };
 use chancery_wire::records::{Batch, Overlay, RecordKey, Table};
 use chancery_wire::{Limit, Timestamp, Unverified, decode};
@@ -148,12 +147,12 @@ impl Town {
         let keys = DeviceKeys::generate(self.rng.as_mut());
         let (parsed, name) = (Handle::parse(handle).unwrap(), DisplayName::parse(handle).unwrap());
         let relay = self.organisation.relay().unwrap();
-        let invite = Invite { handle: &parsed, name: &name, relay, lifetime: Duration::from_secs(3600) };
+        let (lifetime, terms) = (Duration::from_secs(3600), chancery_org::Terms::default);
+        let invite = || Invite { handle: &parsed, name: &name, relay, lifetime, terms: terms() };
         let rng = self.rng.as_mut();
-        let again = Invite { handle: &parsed, name: &name, relay, lifetime: Duration::from_secs(3600) };
-        let invited = match self.desk.invite(&self.desk_disk, invite, self.now, rng) {
+        let invited = match self.desk.invite(&self.desk_disk, invite(), self.now, rng) {
             Ok(invited) => invited,
-            Err(_) => self.desk.invite_device(&self.desk_disk, again, self.now, rng).unwrap(),
+            Err(_) => self.desk.invite_device(&self.desk_disk, invite(), self.now, rng).unwrap(),
         };
         commit_batch(&mut self.desk_disk, invited.batch);
         let pending = request(&invited.link, &self.organisation, &keys, self.now, rng).unwrap();
@@ -332,7 +331,7 @@ impl Town {
             let before = Group { id: &GROUP, head: &head, rows: &rows };
             let built = chancery_group::build(before, author, changes, keying, turn.rng).unwrap();
             let mut files = BTreeMap::new();
-            let contents = contents(&built, (from, as_files, helped), &mut files, turn.rng);
+            let contents = super::contents::contents(&built, (from, as_files, helped), &mut files, turn.rng);
             let own = Slot::from_u32(head.slot).unwrap();
             let path = (keying == Keying::Regrow).then(|| built.path(own, None).unwrap());
             let secret = built.secret().expose().to_vec();
@@ -498,6 +497,8 @@ impl Town {
             GroupStep::Care { group_id } => {
                 self.handle(id, Input::Group(GroupInput::Care { group_id }));
             }
+            // Commits are made by hand here.
+            GroupStep::Commit { .. } | GroupStep::PutSlot { .. } => return false,
             other => panic!("unexpected step {other:?}"),
         }
         true
@@ -589,34 +590,4 @@ impl Town {
         let records = self.disk(id).iter().filter(|(key, _)| is_group(key.table));
         records.map(|(key, value)| (key.clone(), value.clone())).collect()
     }
-}
-
-/// What goes with a commit over sessions.
-fn contents(
-    built: &BuiltCommit<'_>,
-    (from, as_files, helped): (DeviceId, bool, Option<Slot>),
-    files: &mut BTreeMap<Vec<u8>, Vec<u8>>,
-    rng: &mut dyn CryptoRng,
-) -> Vec<(DeviceId, DeviceId, Control)> {
-    let mut file = |content: Vec<u8>| {
-        let name = sha256(&[&content, &random_bytes::<8>(rng)])[..16].to_vec();
-        let file = GroupFile { blob_id: name.clone(), key: [1; 32].to_vec(), size: content.len() as u64 };
-        files.insert(name, content);
-        file
-    };
-    let device = |slot: Slot| built.roster().get(slot).unwrap().unwrap();
-    let mut contents = Vec::new();
-    for slot in built.outcome().added.iter().chain(&helped) {
-        let snapshot = as_files.then(|| file(built.snapshot().unwrap()));
-        let is_keyholder = device(*slot).role.is_keyholder();
-        let tree = is_keyholder.then(|| file(built.tree().unwrap().expose().to_vec()));
-        let welcome = built.welcome(*slot, snapshot, tree).unwrap();
-        contents.push((from, device(*slot).device, Control::Welcome(welcome)));
-    }
-    for slot in built.paths() {
-        let is_keyholder = device(slot).role.is_keyholder();
-        let tree = is_keyholder.then(|| file(built.tree().unwrap().expose().to_vec()));
-        contents.push((from, device(slot).device, Control::Path(built.path(slot, tree).unwrap())));
-    }
-    contents
 }
