@@ -4,6 +4,7 @@ use chancery_group::{Changes, EpochKeys, Group, GroupError, Joiner, UnverifiedWe
 use chancery_identity::{DeviceId, MemberId};
 use chancery_wire::proto::{GroupStateRecord, GroupWelcome};
 
+use crate::effect::{Effect, Notice};
 use crate::error::EngineError;
 use crate::group::acts::{Act, ActKind};
 use crate::group::epochs;
@@ -106,6 +107,11 @@ fn refuse(
     group: &[u8; 16],
     (member, error): (&MemberId, GroupError),
 ) -> Result<Entered, EngineError> {
+    // Of a group that nobody knows only what its person can help is told: everybody can send what does not hold.
+    if state::load(turn.records, group)?.is_none() && error != GroupError::UnknownPolicy {
+        turn.effects.push(Effect::Notify(Notice::Undecryptable));
+        return Ok(Entered::Done);
+    }
     let act = Act::new(ActKind::Refused, Some(member)).code(error);
     turn.act(group, act)?;
     Ok(Entered::Done)

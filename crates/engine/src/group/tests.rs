@@ -538,7 +538,10 @@ fn a_content_that_is_none_of_a_group_changes_nothing_r_content_16() {
         assert!(!town.control_as_is(2, 1, &GroupControl { group_id, control }));
     }
     assert!(*town.disk(2) == before);
-    // Not every identifier may be a group's.
+    // What does not hold makes no conversation, and not every identifier may be a group's.
+    let welcome = Some(Control::Welcome(GroupWelcome::default()));
+    town.control_as_is(2, 1, &GroupControl { group_id: vec![0x77; 16], control: welcome });
+    assert!(*town.disk(2) == before);
     let welcome = Control::Welcome(GroupWelcome::default());
     let group_id = town.member(1).as_bytes().to_vec();
     town.control_as_is(2, 1, &GroupControl { group_id, control: Some(welcome) });
@@ -560,4 +563,34 @@ fn the_shorter_of_two_retentions_counts_in_a_group() {
     town.wait(3601 * SECOND);
     town.handle(1, Input::SessionUpkeep);
     assert!(town.heard(1).is_empty());
+}
+
+#[test]
+fn an_envelope_that_was_damaged_changes_nothing_and_the_honest_one_counts_after_it_r_engine_6() {
+    let mut town = three();
+    town.say(1, "first");
+    let first = town.run(1);
+    town.give(2, &first[0]);
+    town.run(2);
+    town.say(1, "whole");
+    let envelopes = town.run(1);
+    let message = envelopes[0].clone();
+    let commit = town.build(0, vec![], Keying::Tree, 0).envelope;
+    let before = town.disk(2).clone();
+    for (envelope, from) in [(&message, 17), (&commit, 21)] {
+        for at in (from..envelope.len()).step_by(23) {
+            let mut bad = envelope.clone();
+            bad[at] ^= 1;
+            let effects = town.give(2, &bad);
+            assert_eq!(effects, [Effect::Acknowledge(1), Effect::Notify(Notice::Undecryptable)], "byte {at}");
+            assert!(*town.disk(2) == before, "byte {at}");
+        }
+        for len in (1..envelope.len()).step_by(97).filter(|len| *len < 17 || envelope[0] == 0x17) {
+            town.give(2, &envelope[..len]);
+            assert!(*town.disk(2) == before, "{len} bytes");
+        }
+    }
+    town.give(2, &message);
+    town.give(2, &commit);
+    assert_eq!((town.heard(2), town.epoch(2)), (vec!["first".into(), "whole".into()], 3));
 }
