@@ -42,7 +42,9 @@ pub(crate) use epochs::upkeep;
 pub(crate) use hold::{ended as hold_ended, postponed as hold_postponed};
 pub(crate) use receive::{Taken, is_kind, log_grown, receive};
 pub use step::{GroupDraft, GroupInput, GroupOperation, GroupStep};
-pub use views::{GroupMember, GroupPhase, GroupSummary, GroupView, group, group_history, groups};
+pub use views::{
+    GroupMember, GroupPhase, GroupSummary, GroupView, group, group_history, group_summary, groups,
+};
 
 use crate::effect::Effect;
 use crate::engine::{Acting, Engine};

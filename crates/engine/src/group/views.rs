@@ -83,12 +83,17 @@ pub struct GroupView {
 pub fn groups(records: &dyn Records) -> Result<Vec<GroupSummary>, EngineError> {
     let mut all = Vec::new();
     for id in state::ids(records)? {
-        all.extend(summary(records, &id)?);
+        all.extend(group_summary(records, &id)?);
     }
     Ok(all)
 }
 
-fn summary(records: &dyn Records, id: &[u8; 16]) -> Result<Option<GroupSummary>, EngineError> {
+/// Returns a group as it stands in the list; `None` if this device never knew one of this identifier.
+///
+/// # Errors
+///
+/// [`EngineError`] if the store is not readable.
+pub fn group_summary(records: &dyn Records, id: &[u8; 16]) -> Result<Option<GroupSummary>, EngineError> {
     let Some(stored) = state::load(records, id)? else { return Ok(None) };
     let phase = state::phase(&stored);
     let inside = matches!(phase, GroupPhase::Open | GroupPhase::Forked | GroupPhase::Dissolved);
@@ -109,7 +114,7 @@ fn summary(records: &dyn Records, id: &[u8; 16]) -> Result<Option<GroupSummary>,
 ///
 /// [`EngineError`] if the store is not readable.
 pub fn group(records: &dyn Records, group_id: &[u8; 16]) -> Result<Option<GroupView>, EngineError> {
-    let Some(summary) = summary(records, group_id)? else { return Ok(None) };
+    let Some(summary) = group_summary(records, group_id)? else { return Ok(None) };
     let mut view = GroupView { summary, info: None, transcript: [0; 32], members: Vec::new() };
     let Some(head) = rows::head(records, group_id)? else { return Ok(Some(view)) };
     let rows = GroupRows::new(records, *group_id);
