@@ -172,6 +172,7 @@ pub struct BuiltCommit<'a> {
     bytes: Vec<u8>,
     hash: [u8; 32],
     epoch_number: u64,
+    author: Slot,
     changes: Changes,
     epoch: EpochKeys,
     epoch_secret: Secret<32>,
@@ -336,7 +337,7 @@ impl<'a> Draft<'a> {
             return Err(GroupError::Limit);
         }
         let unverified = UnverifiedCommit::from_bytes(&bytes)?;
-        let (hash, epoch_number) = (*unverified.hash(), unverified.epoch());
+        let (hash, epoch_number, author) = (*unverified.hash(), unverified.epoch(), unverified.head.author);
         let keys = learned.keys.iter().map(|(node, key)| (*node, copy(key))).collect();
         let epoch_secret = copy(epoch.secret());
         let (roster, outcome) = (self.roster.clone(), self.applied.outcome.clone());
@@ -357,6 +358,7 @@ impl<'a> Draft<'a> {
             bytes,
             hash,
             epoch_number,
+            author,
             changes,
             epoch,
             epoch_secret,
@@ -388,6 +390,12 @@ impl BuiltCommit<'_> {
     #[must_use]
     pub const fn hash(&self) -> &[u8; 32] {
         &self.hash
+    }
+
+    /// Returns the slot of its author.
+    #[must_use]
+    pub const fn author(&self) -> Slot {
+        self.author
     }
 
     /// Returns the roster after it.

@@ -4,6 +4,7 @@ use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 
 use chancery_crypto::secret::Secret;
+use chancery_identity::DeviceId;
 use chancery_wire::{Timestamp, proto};
 
 use crate::tree::up_from;
@@ -107,15 +108,34 @@ impl VerifiedCommit<'_> {
         self.stage(Learned { keys: made.keys, secret: made.secret, administrators }, now)
     }
 
-    /// Takes a regrown tree's secrets from what came over a session with it.
+    /// Whether this device is the one in the commit's author slot. From nobody else counts what the confirmation does not
+    /// prove: a path, which the confirmation proves at the root alone, and the range of a hand-out (R-GROUP-18).
     ///
     /// # Errors
     ///
-    /// [`GroupError::OtherEpoch`]: it goes with another commit. [`GroupError::NotAuthentic`] or [`GroupError::Malformed`]:
-    /// throw it away and ask another. [`GroupError::NeedKeys`]: a keyholder needs the seed. [`GroupError::WrongKeying`]: not
-    /// in this way. [`GroupError::NotAMember`]: this device is removed.
-    pub fn by_path(self, path: &proto::GroupPath, now: Timestamp) -> Result<StagedCommit, GroupError> {
+    /// [`GroupError::Rows`] if the record is damaged.
+    pub fn is_author(&self, device: &DeviceId) -> Result<bool, GroupError> {
+        Ok(self.roster.get(self.author())?.is_some_and(|entry| entry.device == *device))
+    }
+
+    /// Takes a regrown tree's secrets from what came with it over a session with the device `from`.
+    ///
+    /// # Errors
+    ///
+    /// [`GroupError::OtherEpoch`]: it goes with another commit. [`GroupError::NotAllowed`]: it is not the author's; throw it
+    /// away and wait for that. [`GroupError::NotAuthentic`] or [`GroupError::Malformed`]: throw it away and ask to be helped
+    /// on. [`GroupError::NeedKeys`]: a keyholder needs the seed. [`GroupError::WrongKeying`]: not in this way.
+    /// [`GroupError::NotAMember`]: this device is removed.
+    pub fn by_path(
+        self,
+        path: &proto::GroupPath,
+        from: &DeviceId,
+        now: Timestamp,
+    ) -> Result<StagedCommit, GroupError> {
         let own = self.own(Keying::Regrow)?;
+        if !self.is_author(from)? {
+            return Err(GroupError::NotAllowed);
+        }
         if path.epoch != self.epoch() || path.commit != self.hash {
             return Err(GroupError::OtherEpoch);
         }

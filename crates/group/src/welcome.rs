@@ -235,18 +235,25 @@ fn check_entries(roster: &Roster<'_>, head: &CommitHead, log: &dyn LogView) -> R
     Ok(())
 }
 
-/// Takes over the tree that a device is given which begins to hold it (R-GROUP-13), in the epoch that it goes with.
+/// Takes over the tree that a device is given which begins to hold it (R-GROUP-13), in the epoch that it goes with, over a
+/// session with the device `from`.
 ///
 /// # Errors
 ///
-/// [`GroupError::OtherEpoch`]: it goes with another. [`GroupError::NotAllowed`]: this device holds no tree.
-/// [`GroupError::NotAuthentic`] or [`GroupError::Malformed`]: throw it away and ask another keyholder.
-pub fn adopt_tree(group: Group<'_>, path: &proto::GroupPath, tree: &[u8]) -> Result<Changes, GroupError> {
+/// [`GroupError::OtherEpoch`]: it goes with another. [`GroupError::NotAllowed`]: this device holds no tree, or `from` does
+/// not. [`GroupError::NotAuthentic`] or [`GroupError::Malformed`]: throw it away and ask another keyholder.
+pub fn adopt_tree(
+    group: Group<'_>,
+    path: &proto::GroupPath,
+    tree: &[u8],
+    from: &DeviceId,
+) -> Result<Changes, GroupError> {
     let (roster, own) = (group.roster()?, group.slot()?);
     if path.epoch != group.head.epoch {
         return Err(GroupError::OtherEpoch);
     }
-    if !roster.keyholders().contains(&own) {
+    let sender = roster.slot_of(from)?.filter(|slot| roster.keyholders().contains(slot) && *slot != own);
+    if !roster.keyholders().contains(&own) || sender.is_none() {
         return Err(GroupError::NotAllowed);
     }
     let mut keys = BTreeMap::new();

@@ -17,7 +17,7 @@ use chancery_crypto::label;
 use chancery_crypto::secret::Secret;
 use chancery_group::{
     Entry, EpochSecret, GroupError, Joiner, Keying, LogView as _, Reason, Role, UnverifiedCommit,
-    UnverifiedWelcome, remove, sign_order,
+    UnverifiedWelcome, remove, set_role, sign_order,
 };
 use chancery_wire::{Limit, decode, encode, proto};
 use proto::group_change::Change;
@@ -284,4 +284,53 @@ fn a_keyholder_refuses_boxes_that_are_not_what_the_seed_says_r_group_11() {
     assert_eq!(again(|_| {}), Ok(()), "the control");
     assert_eq!(again(|tail| *tail.nodes.last_mut().unwrap() ^= 1), Err(GroupError::NotAuthentic));
     assert_eq!(again(|tail| tail.seed[0] ^= 1), Err(GroupError::NotAuthentic));
+}
+
+#[test]
+fn node_keys_planted_under_a_proven_root_count_from_nobody_but_the_author_r_group_18() {
+    // ATTACKS A08: every member has the root's secret, which is all that the confirmation proves.
+    let mut world = crew(58);
+    let sent = Sent::of(world.build(0, vec![], Keying::Regrow).unwrap());
+    let slot = world.slot(2);
+    let verified = || {
+        let commit = UnverifiedCommit::from_bytes(&sent.bytes).unwrap();
+        commit.verify(world.group(2), &world.log).unwrap()
+    };
+    for level in 0..14 {
+        let mut planted = sent.paths[&slot].clone();
+        planted.path[32 * level..32 * (level + 1)].fill(9);
+        for from in [1, 2, 3, 4] {
+            let taken = verified().by_path(&planted, &world.id(from), NOW);
+            assert_eq!(taken.unwrap_err(), GroupError::NotAllowed, "level {level} from {from}");
+        }
+        // The control: nothing but where it came from tells it from the author's.
+        let (changes, _, _) = verified().by_path(&planted, &sent.author, NOW).unwrap().into_parts();
+        let honest = verified().by_path(&sent.paths[&slot], &sent.author, NOW).unwrap().into_parts().0;
+        assert_eq!(changes.head, honest.head, "level {level}");
+    }
+    // Another keyholder's path is none either; whose range a helper serves is judged alike.
+    assert_eq!(verified().by_path(&sent.paths[&slot], &world.id(1), NOW).err(), Some(GroupError::NotAllowed));
+    assert!(verified().is_author(&world.id(0)).unwrap());
+    assert!(!verified().is_author(&world.id(1)).unwrap());
+}
+
+#[test]
+fn a_tree_file_counts_from_keyholders_alone_r_group_18() {
+    let mut world = crew(59);
+    let sent =
+        Sent::of(world.build(0, vec![set_role(&member(2), Role::Administrator)], Keying::Tree).unwrap());
+    let (path, tree) = (sent.paths[&world.slot(2)].clone(), sent.tree.clone());
+    let mut planted = tree.clone();
+    // The key of another device's slot, which the receiver cannot judge.
+    planted[3] ^= 1;
+    world.deliver(0, sent);
+    let adopt = |tree: &[u8], from: usize| {
+        chancery_group::adopt_tree(world.group(2), &path, tree, &world.id(from)).map(|_| ()).err()
+    };
+    for from in [2, 3, 4] {
+        assert_eq!(adopt(&planted, from), Some(GroupError::NotAllowed), "from {from}");
+    }
+    assert_eq!(adopt(&tree, 0), None);
+    assert_eq!(adopt(&tree, 1), None, "from another keyholder");
+    assert_eq!(adopt(&planted, 0), None, "the control");
 }

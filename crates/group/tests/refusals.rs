@@ -364,11 +364,11 @@ fn planted_secrets_are_thrown_away_and_the_honest_ones_still_taken_r_group_15() 
             let mut path = regrown.paths[&slot].clone();
             spoil(&mut path);
             let expected = if device == 1 && path.seed.is_empty() { GroupError::NeedKeys } else { expected };
-            assert_eq!(verified().by_path(&path, NOW).unwrap_err(), expected);
+            assert_eq!(verified().by_path(&path, &regrown.author, NOW).unwrap_err(), expected);
         }
         assert_eq!(verified().by_boxes(NOW).unwrap_err(), GroupError::WrongKeying);
         assert_eq!(format!("{:?}", world.rows()), before);
-        assert!(verified().by_path(&regrown.paths[&slot], NOW).is_ok());
+        assert!(verified().by_path(&regrown.paths[&slot], &regrown.author, NOW).is_ok());
     }
     world.log.events.push(Event::Member(member(4)));
     let evicted = Sent::of(world.build(2, vec![], Keying::HandOut).unwrap());

@@ -348,14 +348,14 @@ impl World {
         let staged = match verified.keying() {
             Keying::Tree if keyholder => verified.by_seed(NOW),
             Keying::Tree => verified.by_boxes(NOW),
-            Keying::Regrow => verified.by_path(&sent.paths[&slot], NOW),
+            Keying::Regrow => verified.by_path(&sent.paths[&slot], &sent.author, NOW),
             Keying::HandOut => verified.by_hand_out(Secret::from_bytes(sent.secret), NOW),
         };
         let (changes, _, _) = staged?.into_parts();
         self.devices[device].take(changes);
         if let Some(path) = sent.paths.get(&slot).filter(|path| path.seed.is_empty() && path.path.is_empty())
         {
-            let changes = adopt_tree(self.group(device), path, &sent.tree)?;
+            let changes = adopt_tree(self.group(device), path, &sent.tree, &sent.author)?;
             self.devices[device].take(changes);
         }
         Ok(())
@@ -483,6 +483,7 @@ pub struct Sent {
     pub paths: BTreeMap<Slot, proto::GroupPath>,
     pub welcomes: Vec<(Slot, proto::GroupWelcome)>,
     pub tree: Vec<u8>,
+    pub author: DeviceId,
     pub own: Option<Changes>,
 }
 
@@ -490,6 +491,7 @@ impl Sent {
     pub fn of(built: BuiltCommit<'_>) -> Self {
         let file = Some(proto::GroupFile::default());
         let path = |slot| (slot, built.path(slot, file.clone()).unwrap());
+        let author = built.author();
         let welcome = |slot: &Slot| {
             (*slot, built.welcome(*slot, None, file.clone().filter(|_| built.tree().is_ok())).unwrap())
         };
@@ -500,6 +502,7 @@ impl Sent {
             paths: built.paths().into_iter().map(path).collect(),
             welcomes: built.outcome().added.iter().map(welcome).collect(),
             tree: built.tree().map(|tree| tree.expose().to_vec()).unwrap_or_default(),
+            author: built.roster().get(author).unwrap().unwrap().device,
             own: Some(built.into_parts().0),
         }
     }
