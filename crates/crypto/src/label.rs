@@ -173,6 +173,8 @@ labels! {
     KDF_GROUP_NODE = "kdf group node";
     /// Group: the secret of the node above.
     KDF_GROUP_UP = "kdf group up";
+    /// What follows the key of a node under which a commit sealed something.
+    KDF_GROUP_USED = "kdf group used";
     /// Group: a new secret of a node out of a commit's random bytes.
     KDF_GROUP_FRESH = "kdf group fresh";
     /// Group: key of a node's secret sealed for one child.

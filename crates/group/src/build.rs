@@ -15,7 +15,7 @@ use crate::change::{Outcome, Reason, Terms, successor};
 use crate::commit::{Applied, next_transcript};
 use crate::limit::{MAX_CHANGES, MAX_COMMIT_LEN};
 use crate::log_view::Ended;
-use crate::stage::{Learned, stored_secret};
+use crate::stage::{Finished, Learned, stored_secret};
 use crate::tree::up_from;
 use crate::{
     Changes, Entry, EpochKeys, EpochSecret, Group, GroupError, GroupOrder, Head, Info, Keying, LogView,
@@ -181,6 +181,7 @@ pub struct BuiltCommit<'a> {
     outcome: Outcome,
     keys: BTreeMap<Node, Secret<32>>,
     secrets: Secrets,
+    hand_outs: BTreeMap<Node, Vec<u8>>,
 }
 
 impl core::fmt::Debug for BuiltCommit<'_> {
@@ -338,7 +339,6 @@ impl<'a> Draft<'a> {
         }
         let unverified = UnverifiedCommit::from_bytes(&bytes)?;
         let (hash, epoch_number, author) = (*unverified.hash(), unverified.epoch(), unverified.head.author);
-        let keys = learned.keys.iter().map(|(node, key)| (*node, copy(key))).collect();
         let epoch_secret = copy(epoch.secret());
         let (roster, outcome) = (self.roster.clone(), self.applied.outcome.clone());
         let before = self.group.transcript()?;
@@ -352,7 +352,10 @@ impl<'a> Draft<'a> {
             roster: self.roster,
             applied: self.applied,
         };
-        let (changes, epoch, secret) = verified.finish(learned, epoch, self.author.now)?;
+        let Finished { changes, epoch, secret, hand_outs } =
+            verified.finish(learned, epoch, self.author.now)?;
+        let known = changes.keys.iter();
+        let keys = known.filter_map(|(node, key)| key.as_ref().map(|key| (*node, copy(key)))).collect();
         Ok(BuiltCommit {
             commit,
             bytes,
@@ -367,6 +370,7 @@ impl<'a> Draft<'a> {
             outcome,
             keys,
             secrets,
+            hand_outs,
         })
     }
 }
@@ -414,6 +418,12 @@ impl BuiltCommit<'_> {
     #[must_use]
     pub const fn secret(&self) -> &Secret<32> {
         &self.secret
+    }
+
+    /// Returns the envelopes for hand-outs, as [`crate::StagedCommit::hand_outs`] does.
+    #[must_use]
+    pub const fn hand_outs(&self) -> &BTreeMap<Node, Vec<u8>> {
+        &self.hand_outs
     }
 
     /// Returns what to store once the commit has won, and the keys of its epoch.

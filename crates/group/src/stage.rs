@@ -7,7 +7,8 @@ use chancery_crypto::secret::Secret;
 use chancery_identity::DeviceId;
 use chancery_wire::{Timestamp, proto};
 
-use crate::tree::up_from;
+use crate::hand_out::cover;
+use crate::tree::{up_from, used};
 use crate::{
     Changes, EpochKeys, EpochSecret, GroupError, Keying, Node, Opened, RowError, Slot, TreeContext,
     VerifiedCommit, next_administrators_key, open_path, open_seed,
@@ -20,9 +21,18 @@ pub struct StagedCommit {
     epoch: EpochKeys,
     secret: Secret<32>,
     hash: [u8; 32],
+    hand_outs: BTreeMap<Node, Vec<u8>>,
 }
 
 impl StagedCommit {
+    /// Returns the envelopes with the commit's secret for the live nodes of the cover whose keys this device has: with
+    /// keying 3, else none. They are sealed under keys that [`Self::into_parts`] replaces: keep them with the secret for
+    /// as long as that, and publish those that are this device's duty (R-GROUP-17).
+    #[must_use]
+    pub const fn hand_outs(&self) -> &BTreeMap<Node, Vec<u8>> {
+        &self.hand_outs
+    }
+
     /// Returns the commit's hash.
     #[must_use]
     pub const fn hash(&self) -> &[u8; 32] {
@@ -34,6 +44,15 @@ impl StagedCommit {
     pub fn into_parts(self) -> (Changes, EpochKeys, Secret<32>) {
         (self.changes, self.epoch, self.secret)
     }
+}
+
+/// A commit as a device takes it over.
+pub(crate) struct Finished {
+    pub(crate) changes: Changes,
+    pub(crate) epoch: EpochKeys,
+    pub(crate) secret: Secret<32>,
+    /// Envelopes for the nodes of the cover whose keys the device has.
+    pub(crate) hand_outs: BTreeMap<Node, Vec<u8>>,
 }
 
 /// The secrets that a device has of a commit.
@@ -169,8 +188,8 @@ impl VerifiedCommit<'_> {
         let epoch = EpochSecret::next(Some(&chain), &learned.secret, &self.transcript);
         epoch.check(&self.transcript, &self.unverified.commit.confirmation)?;
         let hash = self.hash;
-        let (changes, epoch, secret) = self.finish(learned, epoch, now)?;
-        Ok(StagedCommit { changes, epoch, secret, hash })
+        let Finished { changes, epoch, secret, hand_outs } = self.finish(learned, epoch, now)?;
+        Ok(StagedCommit { changes, epoch, secret, hash, hand_outs })
     }
 
     pub(crate) fn finish(
@@ -178,7 +197,7 @@ impl VerifiedCommit<'_> {
         learned: Learned,
         epoch: EpochSecret,
         now: Timestamp,
-    ) -> Result<(Changes, EpochKeys, Secret<32>), GroupError> {
+    ) -> Result<Finished, GroupError> {
         let own = self.group.slot()?;
         let keyholder = self.roster.keyholders().contains(&own);
         let mut changes = Changes { head: self.group.head.clone(), ..Changes::default() };
@@ -187,6 +206,12 @@ impl VerifiedCommit<'_> {
         }
         changes.keys.extend(learned.keys.into_iter().map(|(node, key)| (node, Some(key))));
         let keys = epoch.keys();
+        let mut hand_outs = BTreeMap::new();
+        for (node, key) in self.cover_keys(own)? {
+            let envelope = self.hand_out_context().seal(&keys.set_name, node, &key, &learned.secret);
+            hand_outs.insert(node, envelope);
+            changes.keys.insert(node, Some(used(&key)));
+        }
         let head = &mut changes.head;
         let commit = &self.unverified.head;
         (head.epoch, head.transcript, head.log_size) =
@@ -199,7 +224,23 @@ impl VerifiedCommit<'_> {
         let administrators = learned.administrators.filter(|_| keyholder);
         head.administrators_key = administrators.map_or_else(Vec::new, |key| key.expose().to_vec());
         self.roster.write(&mut changes);
-        Ok((changes, keys, learned.secret))
+        Ok(Finished { changes, epoch: keys, secret: learned.secret, hand_outs })
+    }
+
+    /// Returns the keys before the commit of the live nodes of its cover, as far as this device holds them: under them its
+    /// secret is handed out, after which they are replaced (R-GROUP-17).
+    fn cover_keys(&self, own: Slot) -> Result<BTreeMap<Node, Secret<32>>, GroupError> {
+        let mut keys = BTreeMap::new();
+        if self.keying() != Keying::HandOut {
+            return Ok(keys);
+        }
+        let keyholder = self.roster.keyholders().contains(&own);
+        for node in cover(&self.roster, self.roster.dead())? {
+            if !self.roster.dead().contains(&node) && (keyholder || node.covers(own)) {
+                keys.extend(self.group.rows.key(node)?.map(|key| (node, key)));
+            }
+        }
+        Ok(keys)
     }
 
     /// Returns the nodes whose keys this device must not have after the commit.

@@ -244,7 +244,7 @@ fn nothing_comes_after_who_takes_over_r_group_8() {
         world.log.events.push(Event::Member(member(gone)));
     }
     let [owner, administrator, reader] = [0, 1, 3].map(|device| remove(world.slot(device), Reason::Log));
-    let next = chancery_group::set_role(&member(2), Role::Owner);
+    let next = set_role(&member(2), Role::Owner);
     let mut refused = |changes: Vec<proto::GroupChange>| {
         let bytes = world.forge(2, Forgery::of(changes, Keying::HandOut));
         world.refusal(&bytes)
