@@ -281,6 +281,9 @@ impl<'a> Draft<'a> {
             salt: &salt,
             transcript: &before,
         };
+        if self.keying == Keying::Tree && old_key.is_none() {
+            return Err(GroupError::NeedKeys);
+        }
         let refresh = self.applied.refresh.as_ref();
         let made = refresh.map(|refresh| refresh.make(context, self.group.rows, &r)).transpose()?;
         if let Some(made) = made.as_ref().filter(|_| self.keying == Keying::Tree) {

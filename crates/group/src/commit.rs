@@ -10,7 +10,7 @@ use chancery_identity::Credential;
 use chancery_wire::{Limit, decode, proto};
 
 use crate::change::{self, Outcome, Terms};
-use crate::limit::MAX_COMMIT_LEN;
+use crate::limit::{MAX_COMMIT_LEN, MAX_EPOCH};
 use crate::log_view::Ended;
 use crate::{
     BOX_LEN, Entry, GroupError, HandOutChange, HandOutContext, Head, LogView, Node, Refresh, Roster, Rows,
@@ -128,7 +128,7 @@ impl CommitHead {
         let head: proto::GroupCommitHead = decode(bytes, Limit::STATEMENT).ok()?.into_unchecked();
         Some(Self {
             group_id: head.group_id.try_into().ok()?,
-            epoch: head.epoch,
+            epoch: Some(head.epoch).filter(|epoch| *epoch <= MAX_EPOCH)?,
             transcript: head.transcript.try_into().ok()?,
             author: Slot::from_u32(head.author)?,
             log_size: head.log_size,

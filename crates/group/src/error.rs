@@ -23,6 +23,10 @@ pub enum GroupError {
     /// A signature, a tag, a confirmation or a key does not fit: drop it.
     #[error("it is not authentic")]
     NotAuthentic,
+    /// A commit is valid, and what its author sent for this device does not fit it: the commit has won all the same. Stop
+    /// there, tell the user, and ask (R-GROUP-19); a keyholder whose seed does not fit follows by its own boxes.
+    #[error("the commit's secret does not fit here")]
+    SecretUnfit,
     /// The author's role does not allow it: drop it, and tell the user.
     #[error("the author may not do that")]
     NotAllowed,

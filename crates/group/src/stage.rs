@@ -73,6 +73,14 @@ pub(crate) fn stored_secret(bytes: &[u8]) -> Result<Option<Secret<32>>, RowError
     if bytes.is_empty() { Ok(None) } else { Secret::from_slice(bytes).map(Some).ok_or(RowError) }
 }
 
+/// What its author alone can have spoilt is no fault of the commit (R-GROUP-15).
+fn unfit(error: GroupError) -> GroupError {
+    match error {
+        GroupError::NotAuthentic => GroupError::SecretUnfit,
+        error => error,
+    }
+}
+
 impl VerifiedCommit<'_> {
     fn context(&self) -> TreeContext<'_> {
         let head = &self.unverified.head;
@@ -92,39 +100,38 @@ impl VerifiedCommit<'_> {
         if self.removes_me()? { Err(GroupError::NotAMember) } else { self.group.slot() }
     }
 
-    /// Takes the secret out of a tree's boxes: for devices that are no keyholders before it.
+    /// Takes the secret out of a tree's boxes: for devices that are no keyholders before it. Keyholders for whom
+    /// [`Self::by_seed`] failed follow in this way too, and lack the tree then: they must regrow (R-GROUP-15).
     ///
     /// # Errors
     ///
-    /// [`GroupError::NotAuthentic`]: the commit is not valid. [`GroupError::WrongKeying`]: not in this way.
-    /// [`GroupError::NotAMember`]: this device is removed.
+    /// [`GroupError::SecretUnfit`]: the commit has won, and the device stops there. [`GroupError::WrongKeying`]: not in this
+    /// way. [`GroupError::NotAMember`]: this device is removed.
     pub fn by_boxes(self, now: Timestamp) -> Result<StagedCommit, GroupError> {
         let own = self.own(Keying::Tree)?;
-        if self.held_tree() {
-            return Err(GroupError::WrongKeying);
-        }
         let refresh = self.applied.refresh.as_ref().ok_or(GroupError::WrongKeying)?;
-        let opened = refresh.open(self.context(), own, self.group.rows, &self.tail.nodes)?;
-        self.stage(opened.into(), now)
+        let opened = refresh.open(self.context(), own, self.group.rows, &self.tail.nodes).map_err(unfit)?;
+        self.stage(opened.into(), now).map_err(unfit)
     }
 
     /// Takes a tree's secrets out of its seed: for keyholders.
     ///
     /// # Errors
     ///
-    /// [`GroupError::NotAuthentic`]: the commit is not valid. [`GroupError::NeedKeys`]: this device lacks keys of the tree.
-    /// [`GroupError::WrongKeying`]: not in this way. [`GroupError::NotAMember`]: this device is removed.
+    /// [`GroupError::SecretUnfit`], and [`GroupError::NeedKeys`] if this device lacks keys of the tree: verify the commit
+    /// again and follow [`Self::by_boxes`]. [`GroupError::WrongKeying`]: not in this way. [`GroupError::NotAMember`]: this
+    /// device is removed.
     pub fn by_seed(self, now: Timestamp) -> Result<StagedCommit, GroupError> {
         self.own(Keying::Tree)?;
         let key = stored_secret(&self.group.head.administrators_key)?.ok_or(GroupError::NeedKeys)?;
         let refresh = self.applied.refresh.as_ref().ok_or(GroupError::WrongKeying)?;
-        let r = open_seed(self.context(), &key, &self.tail.seed)?;
+        let r = open_seed(self.context(), &key, &self.tail.seed).map_err(unfit)?;
         let made = refresh.make(self.context(), self.group.rows, &r)?;
         if made.nodes != self.tail.nodes {
-            return Err(GroupError::NotAuthentic);
+            return Err(GroupError::SecretUnfit);
         }
         let administrators = Some(next_administrators_key(Some(&key), &r, &self.transcript));
-        self.stage(Learned { keys: made.keys, secret: made.secret, administrators }, now)
+        self.stage(Learned { keys: made.keys, secret: made.secret, administrators }, now).map_err(unfit)
     }
 
     /// Whether this device is the one in the commit's author slot. From nobody else counts what the confirmation does not
@@ -142,8 +149,8 @@ impl VerifiedCommit<'_> {
     /// # Errors
     ///
     /// [`GroupError::OtherEpoch`]: it goes with another commit. [`GroupError::NotAllowed`]: it is not the author's; throw it
-    /// away and wait for that. [`GroupError::NotAuthentic`] or [`GroupError::Malformed`]: throw it away and ask to be helped
-    /// on. [`GroupError::NeedKeys`]: a keyholder needs the seed. [`GroupError::WrongKeying`]: not in this way.
+    /// away and wait for that. [`GroupError::SecretUnfit`] or [`GroupError::Malformed`]: the commit has won, and the device
+    /// stops there. [`GroupError::NeedKeys`]: a keyholder needs the seed. [`GroupError::WrongKeying`]: not in this way.
     /// [`GroupError::NotAMember`]: this device is removed.
     pub fn by_path(
         self,
@@ -160,13 +167,13 @@ impl VerifiedCommit<'_> {
         }
         if !self.roster.keyholders().contains(&own) {
             let opened = open_path(own, &path.path)?.ok_or(GroupError::Malformed)?;
-            return self.stage(opened.into(), now);
+            return self.stage(opened.into(), now).map_err(unfit);
         }
         let r = Secret::from_slice(&path.seed).ok_or(GroupError::NeedKeys)?;
         let refresh = self.applied.refresh.as_ref().ok_or(GroupError::WrongKeying)?;
         let made = refresh.make(self.context(), self.group.rows, &r)?;
         let administrators = Some(next_administrators_key(None, &r, &self.transcript));
-        self.stage(Learned { keys: made.keys, secret: made.secret, administrators }, now)
+        self.stage(Learned { keys: made.keys, secret: made.secret, administrators }, now).map_err(unfit)
     }
 
     /// Takes the secret that was handed out, for a commit without keys of its own.
@@ -201,7 +208,8 @@ impl VerifiedCommit<'_> {
         let own = self.group.slot()?;
         let keyholder = self.roster.keyholders().contains(&own);
         let mut changes = Changes { head: self.group.head.clone(), ..Changes::default() };
-        for node in self.lost_keys(own)? {
+        let lost_tree = self.keying() == Keying::Tree && learned.administrators.is_none();
+        for node in self.lost_keys(own, lost_tree)? {
             changes.keys.insert(node, None);
         }
         changes.keys.extend(learned.keys.into_iter().map(|(node, key)| (node, Some(key))));
@@ -244,7 +252,7 @@ impl VerifiedCommit<'_> {
     }
 
     /// Returns the nodes whose keys this device must not have after the commit.
-    fn lost_keys(&self, own: Slot) -> Result<BTreeSet<Node>, GroupError> {
+    fn lost_keys(&self, own: Slot, lost_tree: bool) -> Result<BTreeSet<Node>, GroupError> {
         let outcome = &self.applied.outcome;
         let mut lost: BTreeSet<Node> = self.roster.dead().difference(&self.applied.dead).copied().collect();
         for (slot, _) in &outcome.removed {
@@ -256,6 +264,10 @@ impl VerifiedCommit<'_> {
         }
         if self.held_tree() && !self.roster.keyholders().contains(&own) {
             lost.extend(self.group.roster()?.occupied());
+        } else if self.held_tree() && lost_tree {
+            // What is beside its path may be others' keys no more: it counts as lacking the tree.
+            let all = self.group.roster()?.occupied();
+            lost.extend(all.into_iter().filter(|node| !node.covers(own)));
         }
         if !self.held_tree() {
             lost.retain(|node| node.covers(own));

@@ -8,10 +8,11 @@ use chancery_identity::{Credential, DeviceId};
 use chancery_wire::{Timestamp, proto};
 
 use crate::commit::{CommitHead, check_author, check_log, check_signature, commit_hash, next_transcript};
+use crate::limit::MAX_EPOCHS_AHEAD;
 use crate::tree::up_from;
 use crate::{
     Changes, Entry, EpochKeys, EpochSecret, Group, GroupError, Head, Info, Keying, LogView, MemoryRows, Node,
-    PATH_LEN, Role, Roster, Rows as _, Slot, snapshot,
+    PATH_LEN, Role, Roster, Rows as _, Slot, VerifiedCommit, snapshot,
 };
 
 /// Who is welcomed, and what it knows.
@@ -25,6 +26,8 @@ pub struct Joiner<'a> {
     pub log: &'a dyn LogView,
     /// The group as this device has it, if it asked to be helped on (R-GROUP-19); `None` for one that it is not in.
     pub behind: Option<Group<'a>>,
+    /// The commit of the next epoch, if this device found one in its slot and verified it, and lacks its secret.
+    pub next: Option<&'a VerifiedCommit<'a>>,
     /// Whether this device has a group of this identifier.
     pub exists: bool,
 }
@@ -85,15 +88,17 @@ impl UnverifiedWelcome<'_> {
         }
         match joiner.behind {
             None if joiner.exists => return Err(GroupError::Exists),
-            Some(group) if head.epoch <= group.head.epoch => return Err(GroupError::OtherEpoch),
-            _ => {}
+            Some(group) => check_ahead(&head, commit, group, joiner.next)?,
+            None => {}
         }
         let nothing = MemoryRows::default();
         let before = match joiner.behind {
             Some(group) => group.roster()?,
             None => Roster::empty(&nothing),
         };
-        let helper = before.slot_of(&self.from)?.filter(|slot| before.keyholders().contains(slot));
+        // After the newest commit that was verified: who administered before it and no more is believed nothing.
+        let newest = joiner.next.filter(|_| joiner.behind.is_some()).map_or(&before, VerifiedCommit::roster);
+        let helper = newest.slot_of(&self.from)?.filter(|slot| newest.keyholders().contains(slot));
         let old_keys = held_before(&before, joiner.behind)?;
         let bytes =
             if self.welcome.snapshot_file.is_some() { self.snapshot } else { Some(&*self.welcome.snapshot) };
@@ -188,6 +193,25 @@ impl UnverifiedWelcome<'_> {
         }
         Ok(keys)
     }
+}
+
+/// Whether a welcome leads on from what a device has and has verified.
+fn check_ahead(
+    head: &CommitHead,
+    commit: &proto::GroupCommit,
+    group: Group<'_>,
+    next: Option<&VerifiedCommit<'_>>,
+) -> Result<(), GroupError> {
+    let ahead = head.epoch.checked_sub(group.head.epoch).filter(|ahead| *ahead > 0);
+    if ahead.ok_or(GroupError::OtherEpoch)? > MAX_EPOCHS_AHEAD {
+        return Err(GroupError::Limit);
+    }
+    let next = next.filter(|next| next.group.id == group.id && next.group.head == group.head);
+    if next.is_some_and(|next| next.epoch() == head.epoch && *next.hash() != commit_hash(commit)) {
+        return Err(GroupError::OtherEpoch);
+    }
+    let known = next.map_or(group.head.log_size, |next| next.unverified.head.log_size);
+    if head.log_size < known { Err(GroupError::OtherLog) } else { Ok(()) }
 }
 
 /// Returns the nodes whose keys this device may have from before.

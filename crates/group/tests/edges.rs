@@ -103,6 +103,7 @@ fn verify(world: &World, to: usize, welcome: &proto::GroupWelcome, from: usize) 
         credential: &device.credential,
         log: &world.log,
         behind: device.group(),
+        next: None,
         exists: device.rows.is_some(),
     };
     let arrived = UnverifiedWelcome { welcome, snapshot: None, tree: None, from: world.id(from) };
@@ -257,11 +258,13 @@ fn nothing_comes_after_who_takes_over_r_group_8() {
 }
 
 #[test]
-fn a_keyholder_refuses_boxes_that_are_not_what_the_seed_says_r_group_11() {
-    // ATTACKS A08: keys that only some are given would be another's.
+fn a_commit_that_splits_the_group_wins_for_all_and_who_it_does_not_fit_stops_or_mends_r_group_15() {
+    // ATTACKS A08: a seed or a box that fits some alone must not make them follow different commits.
     let mut world = crew(57);
     let sent = Sent::of(world.build(0, vec![], Keying::Tree).unwrap());
-    let mut again = |spoil: fn(&mut proto::GroupCommitTail)| {
+    let own = world.build(0, vec![], Keying::Tree).map(|_| ());
+    assert_eq!(own, Ok(()));
+    let again = |world: &mut World, spoil: fn(&mut proto::GroupCommitTail)| {
         let commit: proto::GroupCommit = decode(&sent.bytes, Limit::FRAME).unwrap().into_unchecked();
         let mut tail: proto::GroupCommitTail = decode(&commit.tail, Limit::FRAME).unwrap().into_unchecked();
         spoil(&mut tail);
@@ -278,12 +281,57 @@ fn a_keyholder_refuses_boxes_that_are_not_what_the_seed_says_r_group_11() {
         let signed = [head.as_slice(), &confirmation].concat();
         let signature = by.keys.signing.sign(label::SIGN_GROUP_COMMIT, &signed, &mut *world.rng);
         let bytes = encode(&proto::GroupCommit { head, tail, confirmation, signature });
-        let commit = UnverifiedCommit::from_bytes(&bytes).unwrap();
-        commit.verify(world.group(1), &world.log).unwrap().by_seed(NOW).map(|_| ())
+        bytes
     };
-    assert_eq!(again(|_| {}), Ok(()), "the control");
-    assert_eq!(again(|tail| *tail.nodes.last_mut().unwrap() ^= 1), Err(GroupError::NotAuthentic));
-    assert_eq!(again(|tail| tail.seed[0] ^= 1), Err(GroupError::NotAuthentic));
+    let read = |world: &World, device: usize, bytes: &[u8]| {
+        let rows = world.devices[device].rows.clone().unwrap();
+        let group = chancery_group::Group { id: &GROUP, head: &rows.head, rows: &rows };
+        let verified = || UnverifiedCommit::from_bytes(bytes).unwrap().verify(group, &world.log).unwrap();
+        let staged = [verified().by_seed(NOW), verified().by_boxes(NOW)];
+        staged.map(|staged| staged.map(|staged| staged.into_parts().0))
+    };
+    let good = again(&mut world, |_| {});
+    let [by_seed, by_boxes] = read(&world, 1, &good);
+    assert!(by_seed.is_ok() && by_boxes.is_ok(), "the control");
+    assert_eq!(by_seed.unwrap().head.administrators_key.len(), 32);
+    // The members' boxes fit and the keyholders' seed does not.
+    let seed = again(&mut world, |tail| tail.seed[0] ^= 1);
+    let [by_seed, by_boxes] = read(&world, 1, &seed);
+    assert_eq!(by_seed.err(), Some(GroupError::SecretUnfit));
+    let keyholder = by_boxes.unwrap();
+    let [_, member] = read(&world, 2, &seed);
+    let member = member.unwrap();
+    assert_eq!(keyholder.head.transcript, member.head.transcript);
+    assert!(keyholder.head.administrators_key.is_empty(), "it counts as lacking the tree");
+    // A box that one member needs is spoilt, and the seed is good: keyholders notice, the member stops.
+    let mut stopped = 0;
+    let boxed = again(&mut world, |tail| *tail.nodes.last_mut().unwrap() ^= 1);
+    for device in [1, 2, 3] {
+        let [by_seed, by_boxes] = read(&world, device, &boxed);
+        let expected = if device == 1 { GroupError::SecretUnfit } else { GroupError::NeedKeys };
+        assert_eq!(by_seed.err(), Some(expected));
+        if let Err(error) = by_boxes {
+            assert_eq!(error, GroupError::SecretUnfit);
+            stopped += 1;
+        }
+    }
+    assert!(stopped > 0 && stopped < 3, "{stopped}");
+    // Who followed by its boxes has the keys of its path alone, makes no tree, and mends all by a regrow.
+    let own = world.slot(1);
+    world.devices[1].take(keyholder);
+    world.devices[2].take(member);
+    let [_, reader] = read(&world, 3, &seed);
+    world.devices[3].take(reader.unwrap());
+    for node in world::occupied(&world.group(1).roster().unwrap()) {
+        let has = world.group(1).rows.key(node).unwrap().is_some();
+        assert_eq!(has, node.covers(own), "{node:?}");
+    }
+    world.devices[0].rows = None;
+    assert_eq!(world.build(1, vec![], Keying::Tree).err(), Some(GroupError::NeedKeys));
+    let regrown = Sent::of(world.build(1, vec![], Keying::Regrow).unwrap());
+    world.deliver(1, regrown);
+    assert_eq!(world.group(1).head.transcript, world.group(3).head.transcript);
+    assert!(world.build(1, vec![], Keying::Tree).is_ok());
 }
 
 #[test]
@@ -333,4 +381,64 @@ fn a_tree_file_counts_from_keyholders_alone_r_group_18() {
     assert_eq!(adopt(&tree, 0), None);
     assert_eq!(adopt(&tree, 1), None, "from another keyholder");
     assert_eq!(adopt(&planted, 0), None, "the control");
+}
+
+#[test]
+fn a_welcome_leads_on_from_the_newest_commit_that_was_verified_r_group_26() {
+    let mut world = crew(60);
+    // The member has found the commit that demotes the administrator, and lacks its secret.
+    let change = vec![set_role(&member(1), Role::Member)];
+    let sent = Sent::of(world.build(0, change, Keying::Regrow).unwrap());
+    let commit = UnverifiedCommit::from_bytes(&sent.bytes).unwrap();
+    let rows = world.devices[2].rows.clone().unwrap();
+    let behind = chancery_group::Group { id: &GROUP, head: &rows.head, rows: &rows };
+    let next = commit.verify(behind, &world.log).unwrap();
+    let mut entries = listed(&world);
+    let welcomes: Vec<_> = (0..2)
+        .map(|extra| {
+            let by = if extra == 0 { 0 } else { 1 };
+            entries.get_mut(&2).unwrap().added = 1;
+            made_up(&mut world, by, &entries, Keying::Tree)
+        })
+        .collect();
+    let arrive = |welcome: &proto::GroupWelcome, from: usize, known: bool| {
+        let joiner = Joiner {
+            group_id: &GROUP,
+            credential: &world.devices[2].credential,
+            log: &world.log,
+            behind: Some(behind),
+            next: known.then_some(&next),
+            exists: true,
+        };
+        let arrived = UnverifiedWelcome { welcome, snapshot: None, tree: None, from: world.id(from) };
+        arrived.verify(joiner, NOW).map(|_| ()).err()
+    };
+    // The controls: to who has verified nothing both could be what has become of the group.
+    assert_eq!(arrive(&welcomes[0], 0, false), None);
+    assert_eq!(arrive(&welcomes[1], 1, false), None);
+    assert_eq!(arrive(&welcomes[0], 0, true), Some(GroupError::OtherEpoch), "another commit for that epoch");
+    let spoilt = |spoil: &dyn Fn(&mut proto::GroupCommitHead)| {
+        let mut welcome = welcomes[1].clone();
+        let commit = welcome.commit.as_mut().unwrap();
+        let mut head: proto::GroupCommitHead =
+            decode(&commit.head, Limit::STATEMENT).unwrap().into_unchecked();
+        spoil(&mut head);
+        commit.head = encode(&head);
+        let signed = [commit.head.as_slice(), &commit.confirmation].concat();
+        let mut rng = chancery_crypto::rng::seeded([61; 32]);
+        let key = &world.devices[1].keys.signing;
+        commit.signature = key.sign(label::SIGN_GROUP_COMMIT, &signed, &mut rng);
+        welcome
+    };
+    let (epoch, size) = (rows.head.epoch, rows.head.log_size);
+    let later = spoilt(&|head| head.epoch = epoch + 2);
+    assert_eq!(arrive(&later, 1, true), Some(GroupError::NotAllowed), "from who administers no more");
+    assert_eq!(arrive(&later, 0, true), Some(GroupError::NotAuthentic), "the control: who still does");
+    let shorter = spoilt(&|head| (head.epoch, head.log_size) = (epoch + 2, size - 1));
+    assert_eq!(arrive(&shorter, 0, false), Some(GroupError::OtherLog));
+    let far = |ahead: u64| spoilt(&|head| head.epoch = epoch + ahead);
+    assert_eq!(arrive(&far(1_000_000), 0, false), Some(GroupError::NotAuthentic), "the control");
+    assert_eq!(arrive(&far(1_000_001), 0, false), Some(GroupError::Limit));
+    assert_eq!(arrive(&spoilt(&|head| head.epoch = u64::MAX), 0, false), Some(GroupError::Malformed));
+    assert_eq!(arrive(&spoilt(&|head| head.epoch = epoch), 0, false), Some(GroupError::OtherEpoch));
 }

@@ -323,6 +323,7 @@ fn a_device_that_has_fallen_behind_is_welcomed_back_r_group_25() {
             credential: &device.credential,
             log: &world.log,
             behind: device.group().filter(|_| asked),
+            next: None,
             exists: true,
         };
         let from = world.id(0);

@@ -348,7 +348,7 @@ fn planted_secrets_are_thrown_away_and_the_honest_ones_still_taken_r_group_15() 
                     path.path[479] ^= 1;
                     path.seed = vec![1; 32];
                 },
-                GroupError::NotAuthentic,
+                GroupError::SecretUnfit,
             ),
             (
                 |path| {
@@ -406,6 +406,7 @@ fn a_joiner_refuses_a_welcome_that_is_not_of_the_group_that_everybody_has_r_grou
             credential: &world.devices[5].credential,
             log: &world.log,
             behind: None,
+            next: None,
             exists: false,
         };
         let from = world.id(from);

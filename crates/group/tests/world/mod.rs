@@ -326,6 +326,7 @@ impl World {
             credential: &to.credential,
             log: &self.log,
             behind: None,
+            next: None,
             exists: to.rows.is_some(),
         };
         let from = self.id(from);
