@@ -13,8 +13,8 @@ use crate::change::{self, Outcome, Terms};
 use crate::limit::{MAX_COMMIT_LEN, MAX_EPOCH};
 use crate::log_view::Ended;
 use crate::{
-    BOX_LEN, Entry, GroupError, HandOutChange, HandOutContext, Head, LogView, Node, Refresh, Roster, Rows,
-    Slot, dead_after,
+    Attempt, BOX_LEN, Entry, GroupError, HandOutChange, HandOutContext, Head, LogView, Node, Refresh, Roster,
+    Rows, Slot, dead_after,
 };
 
 /// A group as a device has it.
@@ -237,29 +237,6 @@ impl UnverifiedCommit {
         &self.head.transcript
     }
 
-    /// Whether somebody of the roster signed this beside the commit `followed`, both after the same transcript: the group
-    /// is forked, and this proves it (R-GROUP-22).
-    ///
-    /// # Errors
-    ///
-    /// [`GroupError::NeedCredential`] or [`GroupError::Rows`]: it is not known yet.
-    pub fn proves_fork(
-        &self,
-        (followed, transcript_before): (&[u8; 32], &[u8; 32]),
-        roster: &Roster<'_>,
-        log: &dyn LogView,
-    ) -> Result<bool, GroupError> {
-        if self.hash == *followed || self.head.transcript != *transcript_before {
-            return Ok(false);
-        }
-        let Some(author) = roster.get(self.head.author)? else { return Ok(false) };
-        match check_signature(&self.commit, &author, log) {
-            Ok(_) => Ok(true),
-            Err(GroupError::NotAuthentic | GroupError::NotAMember) => Ok(false),
-            Err(error) => Err(error),
-        }
-    }
-
     /// Checks all that needs no secret, in the order of R-GROUP-5.
     ///
     /// # Errors
@@ -426,6 +403,16 @@ impl<'a> VerifiedCommit<'a> {
     #[must_use]
     pub const fn outcome(&self) -> &Outcome {
         &self.applied.outcome
+    }
+
+    /// Whether this commit and another prove that the group is forked (R-GROUP-22): both valid, for one epoch after one
+    /// transcript, and found in contents of the slot of the same attempt. A commit that lost goes on to another attempt,
+    /// so that it proves nothing beside the one that won.
+    #[must_use]
+    pub fn proves_fork(&self, attempt: Attempt, (other, other_attempt): (&Self, Attempt)) -> bool {
+        let same =
+            (self.group.id, self.epoch(), self.before) == (other.group.id, other.epoch(), other.before);
+        same && attempt == other_attempt && self.hash != other.hash
     }
 
     /// Opens a hand-out of this commit's secret that a helper published to this device (R-GROUP-17).

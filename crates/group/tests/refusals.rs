@@ -13,7 +13,7 @@ mod world;
 
 use chancery_crypto::secret::Secret;
 use chancery_group::{
-    GroupError, Info, Joiner, Keying, LogView as _, Posting, Reason, Role, Roster, UnverifiedCommit,
+    Attempt, GroupError, Info, Joiner, Keying, LogView as _, Posting, Reason, Role, Roster, UnverifiedCommit,
     UnverifiedWelcome, leave, remove, set_info, set_role, sign_order,
 };
 
@@ -464,21 +464,29 @@ fn a_joiner_refuses_a_welcome_that_is_not_of_the_group_that_everybody_has_r_grou
 }
 
 #[test]
-fn two_commits_after_one_transcript_prove_a_fork_r_group_22() {
+fn two_valid_commits_of_one_attempt_prove_a_fork_and_one_that_lost_does_not_r_group_22() {
     let mut world = crew(40);
-    let one = Sent::of(world.build(0, vec![], Keying::Tree).unwrap());
-    let two = Sent::of(world.build(1, vec![], Keying::Tree).unwrap());
-    let before: [u8; 32] = world.group(0).head.transcript.as_slice().try_into().unwrap();
-    let (hash, bytes) = (one.hash, one.bytes.clone());
-    world.deliver(0, one);
-    let roster = world.group(2).roster().unwrap();
-    let proves = |bytes: &[u8]| {
-        let commit = UnverifiedCommit::from_bytes(bytes).unwrap();
-        commit.proves_fork((&hash, &before), &roster, &world.log).unwrap()
-    };
-    assert!(proves(&two.bytes));
-    assert!(!proves(&bytes));
-    let mut forged: proto::GroupCommit = decode(&two.bytes, Limit::ENVELOPE).unwrap().into_unchecked();
+    let one = Sent::of(world.build(0, vec![], Keying::Tree).unwrap()).bytes;
+    let two = Sent::of(world.build(1, vec![], Keying::Tree).unwrap()).bytes;
+    let rows = world.devices[2].rows.clone().unwrap();
+    let group = chancery_group::Group { id: &GROUP, head: &rows.head, rows: &rows };
+    let verify = |bytes: &[u8]| UnverifiedCommit::from_bytes(bytes).unwrap().verify(group, &world.log);
+    let (first, second) = (Attempt::FIRST, Attempt::FIRST.next().unwrap());
+    let (won, other) = (verify(&one).unwrap(), verify(&two).unwrap());
+    assert!(won.proves_fork(first, (&other, first)));
+    assert!(!won.proves_fork(first, (&other, second)), "it lost, and went on to the next");
+    assert!(!won.proves_fork(first, (&verify(&one).unwrap(), first)), "the same again");
+    // What is not valid proves nothing: there is no value of it to compare.
+    let mut forged: proto::GroupCommit = decode(&two, Limit::ENVELOPE).unwrap().into_unchecked();
     forged.signature[0] ^= 1;
-    assert!(!proves(&encode(&forged)));
+    assert_eq!(verify(&encode(&forged)).err(), Some(GroupError::NotAuthentic));
+    let by_member = world.forge(2, Forgery::of(vec![], Keying::Regrow));
+    let verified = UnverifiedCommit::from_bytes(&by_member).unwrap().verify(group, &world.log);
+    assert_eq!(verified.err(), Some(GroupError::WrongKeying));
+    // Nor does a commit of a later epoch.
+    let sent = Sent::of(world.build(0, vec![], Keying::Tree).unwrap());
+    world.deliver(0, sent);
+    let later = Sent::of(world.build(0, vec![], Keying::Tree).unwrap()).bytes;
+    let later = UnverifiedCommit::from_bytes(&later).unwrap().verify(world.group(2), &world.log).unwrap();
+    assert!(!won.proves_fork(first, (&later, first)));
 }
