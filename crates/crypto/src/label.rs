@@ -69,6 +69,8 @@ labels! {
     HASH_GROUP_COMMIT_TAIL = "hash group commit tail";
     /// Transcript of a group's epoch.
     HASH_GROUP_TRANSCRIPT = "hash group transcript";
+    /// Epoch of a group: its transcript and the confirmation of its secret.
+    HASH_GROUP_EPOCH = "hash group epoch";
     /// A group's commit.
     HASH_GROUP_COMMIT = "hash group commit";
     /// Body of an order to a group, by which it is remembered.

@@ -141,9 +141,16 @@ impl CommitHead {
     }
 }
 
-/// Returns the transcript of the epoch that a commit with this head begins (R-GROUP-4).
+/// Returns the transcript of the epoch that a commit with this head begins, `before` being the name of the epoch before
+/// (R-GROUP-4).
 pub(crate) fn next_transcript(before: &[u8; 32], head: &[u8]) -> [u8; 32] {
     hash(label::HASH_GROUP_TRANSCRIPT, &[before, head])
+}
+
+/// Returns what names the epoch that a commit begins, its secret included (R-GROUP-4): what is stored as `transcript`, what
+/// the next head names, and what messages sign.
+pub(crate) fn epoch_name(transcript: &[u8; 32], confirmation: &[u8]) -> [u8; 32] {
+    hash(label::HASH_GROUP_EPOCH, &[transcript, confirmation])
 }
 
 pub(crate) fn commit_hash(commit: &proto::GroupCommit) -> [u8; 32] {

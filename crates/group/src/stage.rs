@@ -7,6 +7,7 @@ use chancery_crypto::secret::Secret;
 use chancery_identity::DeviceId;
 use chancery_wire::{Timestamp, proto};
 
+use crate::commit::epoch_name;
 use crate::hand_out::cover;
 use crate::tree::{up_from, used};
 use crate::{
@@ -222,8 +223,8 @@ impl VerifiedCommit<'_> {
         }
         let head = &mut changes.head;
         let commit = &self.unverified.head;
-        (head.epoch, head.transcript, head.log_size) =
-            (commit.epoch, self.transcript.to_vec(), commit.log_size);
+        let name = epoch_name(&self.transcript, &self.unverified.commit.confirmation);
+        (head.epoch, head.transcript, head.log_size) = (commit.epoch, name.to_vec(), commit.log_size);
         if commit.keying == Keying::Regrow {
             head.regrown_at = now.as_millis();
         }

@@ -7,7 +7,9 @@ use chancery_crypto::secret::{Secret, ct_eq};
 use chancery_identity::{Credential, DeviceId};
 use chancery_wire::{Timestamp, proto};
 
-use crate::commit::{CommitHead, check_author, check_log, check_signature, commit_hash, next_transcript};
+use crate::commit::{
+    CommitHead, check_author, check_log, check_signature, commit_hash, epoch_name, next_transcript,
+};
 use crate::limit::MAX_EPOCHS_AHEAD;
 use crate::tree::up_from;
 use crate::{
@@ -127,7 +129,7 @@ impl UnverifiedWelcome<'_> {
         }
         changes.head = Head {
             epoch: head.epoch,
-            transcript: transcript.to_vec(),
+            transcript: epoch_name(&transcript, &commit.confirmation).to_vec(),
             log_size: head.log_size,
             slot: own.get().into(),
             chain_key: epoch.chain_key.expose().to_vec(),

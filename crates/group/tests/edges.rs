@@ -442,3 +442,27 @@ fn a_welcome_leads_on_from_the_newest_commit_that_was_verified_r_group_26() {
     assert_eq!(arrive(&spoilt(&|head| head.epoch = u64::MAX), 0, false), Some(GroupError::Malformed));
     assert_eq!(arrive(&spoilt(&|head| head.epoch = epoch), 0, false), Some(GroupError::OtherEpoch));
 }
+
+#[test]
+fn an_epochs_name_binds_its_secret_which_the_transcript_alone_does_not_r_group_4() {
+    // Two confirmations for one head: an author who gives two secrets to two halves.
+    let mut world = crew(62);
+    let sent = Sent::of(world.build(0, vec![], Keying::Regrow).unwrap());
+    let before: [u8; 32] = world.group(2).head.transcript.as_slice().try_into().unwrap();
+    let commit: proto::GroupCommit = decode(&sent.bytes, Limit::FRAME).unwrap().into_unchecked();
+    world.deliver(0, sent);
+    let transcript = hash(label::HASH_GROUP_TRANSCRIPT, &[&before, &commit.head]);
+    let name = |confirmation: &[u8]| hash(label::HASH_GROUP_EPOCH, &[&transcript, confirmation]);
+    for device in world.inside() {
+        assert_eq!(world.group(device).head.transcript, name(&commit.confirmation));
+        assert_ne!(world.group(device).head.transcript, transcript);
+    }
+    // A commit that goes on from the other half's secret is refused, though its head is the same.
+    let forged = world.forge(0, Forgery::of(vec![], Keying::Regrow));
+    let next: proto::GroupCommit = decode(&forged, Limit::FRAME).unwrap().into_unchecked();
+    let mut head: proto::GroupCommitHead = decode(&next.head, Limit::FRAME).unwrap().into_unchecked();
+    assert_eq!(world.refusal(&forged), GroupError::OtherRoster, "the control");
+    head.transcript = name(&[9; 32]).to_vec();
+    let spoilt = encode(&proto::GroupCommit { head: encode(&head), ..next });
+    assert_eq!(world.refusal(&spoilt), GroupError::OtherEpoch);
+}
