@@ -13,7 +13,7 @@ use proto::group_change::Change;
 
 use crate::change::{Outcome, Reason, Terms, successor};
 use crate::commit::{Applied, next_transcript};
-use crate::limit::{MAX_CHANGES, MAX_COMMIT_LEN};
+use crate::limit::{MAX_CHANGES, MAX_COMMIT_LEN, MAX_DEVICES_OF_MEMBER};
 use crate::log_view::Ended;
 use crate::stage::{Finished, Learned, stored_secret};
 use crate::tree::up_from;
@@ -96,7 +96,8 @@ pub struct Evictions {
 }
 
 /// Returns the changes that every commit must begin with: the removals of all who have ended in the log since the last
-/// one, those that `orders` order, and whoever takes over then.
+/// one, those that `orders` order, and whoever takes over then. Orders that remove nobody beside those are left out, and
+/// those that order more than removals: these a keyholder commits as a whole (R-GROUP-9).
 ///
 /// # Errors
 ///
@@ -109,22 +110,33 @@ pub fn evictions(
 ) -> Result<Evictions, GroupError> {
     let mut roster = group.roster()?;
     let (mut slots, log_size) = ended_slots(&roster, group.head.log_size, log)?;
-    let mut changes: Vec<_> = slots.iter().map(|slot| remove(*slot, Reason::Log)).collect();
-    let mut left = BTreeSet::new();
+    let now = log.time(log_size).map_or(0, Timestamp::as_millis);
+    let mut removals: Vec<_> = slots.iter().map(|slot| remove(*slot, Reason::Log)).collect();
+    let (mut changes, mut left) = (Vec::new(), BTreeSet::new());
     for signed in orders {
-        let at = (group.id, group.head.epoch);
-        let order = GroupOrder::verify(signed, at, &roster, log, log_size)?;
+        let order = match GroupOrder::verify(signed, (group.id, group.head.epoch), &roster, log, log_size) {
+            Ok(order) if order.removes_alone() => order,
+            // Who wanted to leave is gone already, or goes by the log.
+            Ok(_) | Err(GroupError::NotAMember) => continue,
+            Err(error) => return Err(error),
+        };
+        let new = newly_removed(&order, &roster, &slots)?;
+        let whole = [changes.len(), removals.len(), new.len(), MAX_DEVICES_OF_MEMBER, 1].into_iter();
+        if new.is_empty() || whole.fold(0, usize::saturating_add) > MAX_CHANGES {
+            continue;
+        }
+        if let Some((hash, expires)) = order.to_note() {
+            roster.note_order(hash, expires, now)?;
+        }
         changes.push(proto::GroupChange { change: Some(Change::Order(signed.clone())) });
-        for member in order.removed() {
-            for slot in roster.slots_of(&member)? {
-                let entry = roster.get(slot)?.ok_or(RowError)?;
-                if order.covers_removal(&entry) && slots.insert(slot) {
-                    left.insert(member);
-                    changes.push(remove(slot, Reason::Order));
-                }
-            }
+        for (slot, member) in new {
+            slots.insert(slot);
+            left.insert(member);
+            removals.push(remove(slot, Reason::Order));
         }
     }
+    // Orders come first: they are judged by the roster in which those who signed them still are.
+    changes.append(&mut removals);
     for slot in &slots {
         roster.put(*slot, None)?;
     }
@@ -140,6 +152,24 @@ pub fn evictions(
         }
     }
     Ok(Evictions { changes, log_size })
+}
+
+/// Returns the slots that an order empties beside those that go anyway, and whose they are.
+fn newly_removed(
+    order: &GroupOrder,
+    roster: &Roster<'_>,
+    slots: &BTreeSet<Slot>,
+) -> Result<Vec<(Slot, MemberId)>, GroupError> {
+    let mut new = Vec::new();
+    for member in order.removed() {
+        for slot in roster.slots_of(&member)? {
+            let entry = roster.get(slot)?.ok_or(RowError)?;
+            if order.covers_removal(&entry) && !slots.contains(&slot) && !new.contains(&(slot, member)) {
+                new.push((slot, member));
+            }
+        }
+    }
+    Ok(new)
 }
 
 /// Returns the slots of those who ended after the first `known` entries, and up to which entry a commit can hold them.

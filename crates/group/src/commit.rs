@@ -176,7 +176,7 @@ pub(crate) fn check_signature(
 /// Whether the reader's log begins as the commit says.
 pub(crate) fn check_log(head: &CommitHead, log: &dyn LogView) -> Result<(), GroupError> {
     if log.size() < head.log_size {
-        return Err(GroupError::LogTooShort);
+        return Err(if log.is_fresh() { GroupError::OtherLog } else { GroupError::LogTooShort });
     }
     if log.root(head.log_size) == Some(head.log_root) { Ok(()) } else { Err(GroupError::OtherLog) }
 }

@@ -496,3 +496,56 @@ fn who_comes_back_as_administrator_opens_nothing_of_the_epochs_between_r_group_1
         assert!(control > 0 || return_by == Keying::Regrow, "the control: without replacement it would open");
     }
 }
+
+#[test]
+fn orders_that_add_nothing_are_left_out_and_none_is_carried_out_in_part_r_group_9() {
+    let others = [(1, Role::Member), (2, Role::Member), (3, Role::Member)];
+    let mut world = World::with_group(23, &[1, 1, 1, 2], &others);
+    let epoch = world.group(0).head.epoch;
+    let out = |number: usize| Ordered::Remove(member(number).as_bytes().to_vec());
+    // Two for one member, and the member's own leaving.
+    let mut orders = vec![issuer_order(&mut world, epoch, out(1)), issuer_order(&mut world, 0, out(1))];
+    orders.push(leaving(&mut world, 1));
+    let changes = evictions(world.group(2), &orders, &world.log).unwrap().changes;
+    assert_eq!(changes.len(), 2, "one order, one removal");
+    carry_out(&mut world, 2, &orders, Keying::HandOut).unwrap();
+    // For whom the log ends, too: by an issuer, and by its own device.
+    let orders = vec![leaving(&mut world, 2), issuer_order(&mut world, 0, out(2))];
+    world.log.events.push(Event::Member(member(2)));
+    carry_out(&mut world, 3, &orders, Keying::HandOut).unwrap();
+    assert_eq!(world.inside(), [0, 3]);
+    // Two leavings of one member, of which the later covers more.
+    world.commit(0, Vec::new(), Keying::Tree).unwrap();
+    let early = leaving(&mut world, 3);
+    world.commit(0, vec![world.add(4, Role::Member)], Keying::Tree).unwrap();
+    let late = leaving(&mut world, 3);
+    let changes = evictions(world.group(0), &[early.clone(), late.clone()], &world.log).unwrap().changes;
+    assert_eq!(changes.len(), 4);
+    carry_out(&mut world, 0, &[early, late], Keying::Tree).unwrap();
+    assert_eq!(world.inside(), [0]);
+    // A removal with something else: not by who can do the removal alone, and not the removal alone.
+    let mut world = World::with_group(24, &[1; 4], &others);
+    let renamed = info("Named");
+    let expires = world.log.time(world.log.size()).unwrap().as_millis() + 1_000;
+    let body = proto::GroupOrderBody {
+        org_id: world.log.org.as_bytes().to_vec(),
+        issuer_id: GROUPS_ISSUER.to_vec(),
+        device_id: Vec::new(),
+        group_id: GROUP.to_vec(),
+        epoch: 0,
+        expires,
+        changes: [out(1), Ordered::SetInfo(renamed.to_bytes())]
+            .map(|change| proto::GroupOrdered { change: Some(change) })
+            .to_vec(),
+    };
+    let order = sign_order(&world.groups_issuer, &body, &mut *world.rng);
+    assert!(evictions(world.group(2), std::slice::from_ref(&order), &world.log).unwrap().changes.is_empty());
+    let carried = proto::GroupChange { change: Some(proto::group_change::Change::Order(order)) };
+    let parts = vec![carried, remove(world.slot(1), Reason::Order), set_info(&renamed)];
+    for part in [parts[..2].to_vec(), vec![parts[0].clone(), parts[2].clone()]] {
+        let bytes = world.forge(0, world::Forgery::of(part, Keying::Regrow));
+        let error = world.refusal(&bytes);
+        assert!(matches!(error, GroupError::OrderInvalid | GroupError::LeaverStays), "{error}");
+    }
+    world.commit(0, parts, Keying::Tree).unwrap();
+}

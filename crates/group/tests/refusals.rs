@@ -140,12 +140,20 @@ fn a_commit_that_is_not_for_this_epoch_group_log_or_author_is_refused_r_group_5(
     assert_eq!(refused(0, |head| head.author = 77), GroupError::NotAMember);
     assert_eq!(refused(1, |head| head.author = 0), GroupError::NotAuthentic, "in the owner's name");
     assert_eq!(refused(0, |head| head.log_size += 1), GroupError::LogTooShort);
+    assert_eq!(refused(0, |head| head.log_size = 1 << 61), GroupError::LogTooShort);
     assert_eq!(refused(0, |head| head.log_size -= 1), GroupError::OtherLog);
     assert_eq!(refused(0, |head| head.log_root[0] ^= 1), GroupError::OtherLog);
     assert_eq!(refused(0, |head| head.roster[0] ^= 1), GroupError::OtherRoster);
     assert_eq!(refused(0, |head| head.keying = 4), GroupError::Malformed);
     assert_eq!(refused(0, |head| head.tail_hash[0] ^= 1), GroupError::Malformed);
     assert_eq!(refused(0, |head| head.salt = vec![1; 31]), GroupError::Malformed);
+    // Who has looked again since it saw the commit waits for no entries.
+    let ahead: fn(&mut proto::GroupCommitHead) = |head| head.log_size += 1;
+    let bytes = world.forge(0, Forgery { head: ahead, ..Forgery::of(vec![], Keying::Regrow) });
+    assert_eq!(world.refusal(&bytes), GroupError::LogTooShort);
+    world.log.fresh = true;
+    assert_eq!(world.refusal(&bytes), GroupError::OtherLog);
+    world.log.fresh = false;
     // R-GROUP-4: no bit of it can be another, the signature's included (A12).
     let good = Sent::of(world.build(0, vec![], Keying::Tree).unwrap()).bytes;
     for at in (0..good.len()).step_by(97) {

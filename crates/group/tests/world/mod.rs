@@ -47,6 +47,8 @@ pub struct Log {
     pub events: Vec<Event>,
     pub credentials: BTreeMap<DeviceId, Credential>,
     pub groups_key: VerifyingKey,
+    /// Whether it was fetched after everything that is judged.
+    pub fresh: bool,
     /// How much later than the beginning all entries were made, in milliseconds.
     pub clock: u64,
 }
@@ -64,6 +66,10 @@ impl LogView for Log {
 
     fn size(&self) -> u64 {
         self.events.len() as u64
+    }
+
+    fn is_fresh(&self) -> bool {
+        self.fresh
     }
 
     fn root(&self, size: u64) -> Option<[u8; 32]> {
@@ -201,7 +207,8 @@ impl World {
         let document = proto::Organisation { root_key, issuers: vec![issuer], ..Default::default() };
         let organisation = Organisation::verify(Unverified::new(document), None).unwrap();
         let groups_key = groups.verifying_key().clone();
-        let log = Log { org, events: Vec::new(), credentials: BTreeMap::new(), groups_key, clock: 0 };
+        let log =
+            Log { org, events: Vec::new(), credentials: BTreeMap::new(), groups_key, clock: 0, fresh: false };
         let mut world = Self { log, devices: Vec::new(), groups_issuer: groups, rng };
         for (number, count) in devices.iter().enumerate() {
             for _ in 0..*count {
