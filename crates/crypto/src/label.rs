@@ -69,6 +69,8 @@ labels! {
     HASH_GROUP_COMMIT_TAIL = "hash group commit tail";
     /// Transcript of a group's epoch.
     HASH_GROUP_TRANSCRIPT = "hash group transcript";
+    /// Epoch of a group: its transcript and the confirmation of its secret.
+    HASH_GROUP_EPOCH = "hash group epoch";
     /// A group's commit.
     HASH_GROUP_COMMIT = "hash group commit";
     /// Body of an order to a group, by which it is remembered.
@@ -177,6 +179,8 @@ labels! {
     KDF_GROUP_NODE = "kdf group node";
     /// Group: the secret of the node above.
     KDF_GROUP_UP = "kdf group up";
+    /// What follows the key of a node under which a commit sealed something.
+    KDF_GROUP_USED = "kdf group used";
     /// Group: a new secret of a node out of a commit's random bytes.
     KDF_GROUP_FRESH = "kdf group fresh";
     /// Group: key of a node's secret sealed for one child.
