@@ -280,8 +280,7 @@ fn a_commit_that_splits_the_group_wins_for_all_and_who_it_does_not_fit_stops_or_
         let confirmation = epoch.confirmation(&transcript).to_vec();
         let signed = [head.as_slice(), &confirmation].concat();
         let signature = by.keys.signing.sign(label::SIGN_GROUP_COMMIT, &signed, &mut *world.rng);
-        let bytes = encode(&proto::GroupCommit { head, tail, confirmation, signature });
-        bytes
+        encode(&proto::GroupCommit { head, tail, confirmation, signature })
     };
     let read = |world: &World, device: usize, bytes: &[u8]| {
         let rows = world.devices[device].rows.clone().unwrap();
