@@ -3,6 +3,8 @@
 //! `cargo bench -p chancery-benches` runs all. Figures are medians and ratios of one run; nothing here is
 //! tested against the clock.
 
+pub mod groups;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 

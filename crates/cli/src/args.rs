@@ -2,6 +2,7 @@
 
 mod authority;
 mod bench;
+mod group;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -14,6 +15,7 @@ use crate::text;
 
 pub(crate) use authority::*;
 pub(crate) use bench::*;
+pub(crate) use group::*;
 
 /// How long an invitation holds unless told otherwise.
 const DEFAULT_VALID: &str = "7d";
@@ -34,6 +36,10 @@ Become a member, write, read:
   chancery send bob \"Lunch at noon?\" --home alice --file menu.pdf
   chancery receive --home alice --follow --save downloads
   chancery history bob --home alice
+
+Talk in a group; whoever the organisation ends is out with the next message of anybody:
+  chancery group create Crew bob carol --home alice
+  chancery group send Crew \"Lunch at noon?\" --home bob
 
 Results go to stdout, everything else to stderr. Exit codes: 0 ok, 1 failed, 2 not authorised, 3 not found,
 4 refused by policy, 5 try later, 64 wrong usage. With --json every line is one object; an error is
@@ -104,6 +110,9 @@ pub(crate) enum Command {
     Receive(ReceiveArgs),
     /// Print the conversation with a member.
     History(HistoryArgs),
+    /// Talk in groups, and look after them.
+    #[command(subcommand)]
+    Group(GroupCommand),
     /// Print what the organisation's log says of you.
     Monitor(MonitorArgs),
     /// Watch an organisation's log as a witness, who cosigns what it has seen grow.
@@ -147,6 +156,9 @@ pub(crate) enum OrgCommand {
     /// Say who takes groups over when their last administrator is gone.
     #[command(subcommand)]
     GroupSuccessor(GroupSuccessorCommand),
+    /// Sign an order to a group, which a member carries out.
+    #[command(subcommand)]
+    Group(OrgGroupCommand),
     /// Print the records of administrative acts, each checked against its commitment.
     Audit(AuditArgs),
     /// Say what the log is, and what waits for it.
@@ -494,7 +506,8 @@ With --save, a file that cannot be saved has an error beside its name and no pat
 tried again by the next `receive --save`, and every few minutes with --follow; then a line of its own says where it
 is. Without --follow the exit code says that a file still waits; one that is damaged or gone has only its error.
 
-JSON events: message, file, device-added, lost, member-left, handle-reassigned, device-request.
+JSON events: message, file, device-added, lost, member-left, handle-reassigned, device-request, group-act, group-gap. A
+message to a group has the group's identifier and name in \"group\"; of others that is null.
 
 Examples:
   chancery receive

@@ -64,6 +64,9 @@ const fn hint(code: ErrorCode) -> Option<&'static str> {
         }
         ErrorCode::StoreNotFound => Some("run `chancery enroll` or `chancery org init` first"),
         ErrorCode::NotApproved => Some("approve its code, then run the same command again"),
+        ErrorCode::GroupUnknown => Some("see `chancery group list`"),
+        ErrorCode::GroupAmbiguous => Some("see `chancery group list`"),
+        ErrorCode::GroupLeft => Some("an administrator of the group can add you again"),
         ErrorCode::RelayNotRecorded => Some("use `chancery org relay`"),
         ErrorCode::StatementRefused => {
             Some("see `chancery org log`, which can drop it, and `chancery org issuer list`")

@@ -71,6 +71,7 @@ pub(crate) fn object(message: &Message, files: &[File]) -> Value {
         "unit": message.unit,
         "kind": message.kind.name(),
         "conversation": message.conversation.to_string(),
+        "group": message.group.as_ref().map(|group| json!({"id": hex(&group.id), "name": group.name})),
         "sent_at": rfc3339(message.sent_at.as_millis()),
         "text": message.text,
         "files": files.iter().map(File::object).collect::<Vec<_>>(),
@@ -87,7 +88,9 @@ pub(crate) fn text(message: &Message, files: &[File]) -> String {
         MessageState::Failed => " (not sent)",
         _ => "",
     };
-    let mut text = format!("[{}] {sender}: {}{waits}", short_time(message.sent_at.as_millis()), tame(body));
+    let place = message.group.as_ref().map_or_else(String::new, |it| format!(" in {}", tame_line(&it.name)));
+    let at = short_time(message.sent_at.as_millis());
+    let mut text = format!("[{at}] {sender}{place}: {}{waits}", tame(body));
     for file in files {
         text.push_str(&format!("\n    + {}", file.text()));
     }
@@ -104,7 +107,7 @@ fn sender(message: &Message) -> String {
 }
 
 /// Returns how people call a member: by handle, or by the beginning of the identifier while the handle is not known.
-fn called(member: &str, handle: &str) -> String {
+pub(crate) fn called(member: &str, handle: &str) -> String {
     match handle {
         "" => member.chars().take(SHORT_ID).collect(),
         handle => tame_line(handle),

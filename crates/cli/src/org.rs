@@ -2,6 +2,7 @@
 
 mod acts;
 mod ceremonies;
+mod groups;
 mod log;
 
 use chancery::organisation::{self, RelayAddress};
@@ -37,6 +38,7 @@ pub(crate) async fn run(command: OrgCommand, output: Output) -> Result<(), Failu
         OrgCommand::Root(RootCommand::Succeed(args)) => ceremonies::succeed(&args, output).await,
         OrgCommand::Policy(command) => acts::policy(command, output).await,
         OrgCommand::GroupSuccessor(command) => acts::group_successor(command, output).await,
+        OrgCommand::Group(command) => groups::run(command, output).await,
         OrgCommand::Audit(args) => log::audit(&args, output).await,
         OrgCommand::Log(args) => log::status(&args, output).await,
     }

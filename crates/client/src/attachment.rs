@@ -75,8 +75,16 @@ pub(crate) fn spool(home: &Home, path: &Path) -> Result<Attachment, Error> {
     })
 }
 
+/// Encrypts what is in memory into the spool, under a name and a key that exist already.
+pub(crate) fn spool_bytes(home: &Home, sealed: &Attachment, mut content: &[u8]) -> Result<(), Error> {
+    let blob_id = sealed.blob_id.as_slice().try_into().map_err(|_| ErrorCode::Internal)?;
+    let key = Secret::from_slice(&sealed.key).ok_or(ErrorCode::Internal)?;
+    let (target, size) = (home.spooled(blob_id), content.len() as u64);
+    write_sealed((&mut content, &target), size, &key, &target)
+}
+
 fn write_sealed(
-    (source, path): (&mut File, &Path),
+    (source, path): (&mut impl Read, &Path),
     size: u64,
     key: &Secret<32>,
     target: &Path,
@@ -201,6 +209,30 @@ pub(crate) async fn download(
         }
     }
     blocking(move || download.finish()).await
+}
+
+/// Downloads a file, all of it verified, without writing it anywhere: for what is short and of no use on a disk.
+pub(crate) async fn download_to_memory(
+    connection: &Connection,
+    attachment: &Attachment,
+) -> Result<SecretBytes, Error> {
+    let key = Secret::from_slice(&attachment.key).ok_or(ErrorCode::AttachmentDamaged)?;
+    let total = sealed_len(padded_len(attachment.size)).ok_or(ErrorCode::AttachmentDamaged)?;
+    let size = usize::try_from(attachment.size).map_err(|_| ErrorCode::AttachmentDamaged)?;
+    let mut reader = Reader { key, opener: None, buffer: Vec::new(), left: total };
+    // With room for all of it from the start, no copy is left behind where a vector has grown.
+    let mut content = Vec::with_capacity(usize::try_from(total).unwrap_or(size));
+    let mut offset = 0_u64;
+    while offset < total {
+        let length = u32::try_from((PART_LEN as u64).min(total.saturating_sub(offset))).unwrap_or(u32::MAX);
+        let part = get(connection, attachment, (offset, length), total).await?;
+        offset = offset.saturating_add(part.len() as u64);
+        for plain in reader.take(part)? {
+            content.extend_from_slice(plain.expose());
+        }
+    }
+    content.truncate(size);
+    Ok(SecretBytes::new(content))
 }
 
 /// End of the name of a file that is being downloaded.

@@ -275,6 +275,32 @@ codes! {
     PolicyForbids = 707, "policy-forbids", Policy, "the organisation's policy does not allow it";
     /// The organisation's policy locks what is stored until the relay was reached.
     StoreLocked = 708, "store-locked", Policy, "the organisation's policy locks this device until it has reached the relay";
+
+    /// This device knows no such group.
+    GroupUnknown = 800, "group-unknown", NotFound, "this device is in no such group";
+    /// The own role in the group does not allow it.
+    GroupNotAllowed = 801, "group-not-allowed", NotAuthorised, "your role in the group does not allow it";
+    /// Two commits of the group claim the same place.
+    GroupForked = 802, "group-forked", NotAuthorised,
+        "somebody shows this group's members different commits; nothing is sent in it any more, show this to your administrator";
+    /// The group was ended for all.
+    GroupDissolved = 803, "group-dissolved", Failed, "the group was dissolved";
+    /// The group is another by now than the call assumes.
+    GroupConflict = 804, "group-conflict", Failed, "the group has changed, and this would change nothing or what is not there";
+    /// A limit of groups is exceeded.
+    GroupLimit = 805, "group-limit", Usage, "a limit of groups is exceeded";
+    /// The own member has left the group, or was removed.
+    GroupLeft = 806, "group-left", NotFound, "you are not in this group any more";
+    /// The group requires a policy that this version does not know.
+    GroupUnknownPolicy = 807, "group-unknown-policy", Failed, "the group requires what this version does not know; update";
+    /// What was wanted of the group cannot be done; the text says why.
+    GroupRefused = 808, "group-refused", Failed, "the group refuses it";
+    /// Several groups have this name or begin with these digits.
+    GroupAmbiguous = 809, "group-ambiguous", Usage, "several groups are called so; use the identifier";
+    /// It is stored and is done as soon as the relay can be reached.
+    GroupQueued = 810, "group-queued", TryLater, "it is stored and will be done as soon as that is possible";
+    /// The text is no order to a group.
+    OrderDamaged = 811, "order-damaged", Usage, "the text is no order to a group, or is incomplete";
 }
 
 #[cfg(test)]

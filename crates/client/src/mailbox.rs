@@ -253,6 +253,9 @@ impl Mailbox {
         if received.stored {
             shared.worker.announce();
         }
+        if received.group {
+            shared.wake.notify_one();
+        }
         // A directory that cannot be had is no reason to be given the same envelopes again.
         let sequences = received.sequences;
         if sequences.is_empty() {

@@ -6,6 +6,8 @@ use chancery_wire::Timestamp;
 use chancery_wire::proto::{Attachment, MessageRecord};
 use chancery_wire::records::Records;
 
+use crate::group::{GroupAct, GroupName};
+
 /// Something that happened and was not shown yet.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
@@ -47,6 +49,8 @@ pub enum Happening {
         /// The handle that they had, which may be somebody else's by now.
         handle: String,
     },
+    /// Something happened in a group.
+    GroupAct(Box<GroupAct>),
     /// A handle belongs to another member from now on. The conversation with the old one stays under their identifier.
     HandleReassigned {
         /// Who had it.
@@ -66,6 +70,10 @@ impl Event {
         (number, event): (u64, chancery_engine::Event),
     ) -> Result<Option<Self>, EngineError> {
         let happening = match event {
+            chancery_engine::Event::Message(record) if record.act.is_some() => {
+                let Some(act) = GroupAct::read(records, record)? else { return Ok(None) };
+                Happening::GroupAct(Box::new(act))
+            }
             chancery_engine::Event::Message(record) => {
                 Happening::Message(Box::new(Message::read(records, own, record)?))
             }
@@ -108,6 +116,8 @@ pub struct Message {
     pub kind: Kind,
     /// The conversation: the other member; the own one while the recipient is not in the directory yet.
     pub conversation: MemberId,
+    /// The group, if it is a message to one; its identifier is the conversation too.
+    pub group: Option<GroupName>,
     /// When it was sent, by the sender's clock.
     pub sent_at: Timestamp,
     /// When this device stored it.
@@ -190,6 +200,8 @@ impl Message {
                 path: paths.next().filter(|path| !path.is_empty()),
             })
             .collect();
+        let group =
+            if record.group.is_empty() { None } else { Some(GroupName::read(records, &record.group)?) };
         debug_assert!(from != *own || record.state != MessageState::Received as u32);
         Ok(Self {
             id: record.id.try_into().map_err(|_| EngineError::DamagedRecord)?,
@@ -198,6 +210,7 @@ impl Message {
             unit,
             kind: kind.unwrap_or_default(),
             conversation: id(&record.conversation)?,
+            group,
             sent_at: Timestamp::from_millis(record.sent_at),
             stored_at: Timestamp::from_millis(record.stored_at),
             text,
@@ -221,6 +234,7 @@ impl Message {
             unit: None,
             kind: Kind::Person,
             conversation: own,
+            group: None,
             sent_at: waiting.written_at,
             stored_at: waiting.written_at,
             text: Some(waiting.text.text),
@@ -252,6 +266,7 @@ mod tests {
             unit: Some("alice".into()),
             kind: Kind::Person,
             conversation: id,
+            group: None,
             sent_at: Timestamp::from_millis(3),
             stored_at: Timestamp::from_millis(4),
             text: Some("Tea at four".into()),

@@ -6,6 +6,7 @@
 
 mod administrator;
 mod desk;
+mod group_order;
 mod inviting;
 mod list;
 mod log;
@@ -38,6 +39,8 @@ pub use chancery_org::{
     OffboardingReport, OffboardingStep, RecordedAct, capability_names, parse_capabilities,
 };
 pub use desk::serve;
+pub use group_order::GroupOrder;
+pub(crate) use group_order::read_order;
 pub use inviting::{MAX_DAYS, Wanted, invite_as};
 pub use list::{
     ListError, ListFault, Listed, ListedState, MAX_LIST_LEN, MAX_PEOPLE, PeopleList, compare_list, conflicts,

@@ -5,10 +5,10 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use chancery_engine::{Effect, Engine, EngineError, Input, Notice, Step, next_step};
+use chancery_engine::{Effect, Engine, EngineError, GroupStep, Input, Notice, Step, next_step};
 use chancery_store::file_lock::FileLock;
 use chancery_wire::Unverified;
-use chancery_wire::proto::{ClaimPrekeys, Deliver, client_frame, relay_frame};
+use chancery_wire::proto::{ClaimPrekeys, Deliver, Hold as HoldFrame, client_frame, relay_frame};
 use chancery_wire::records::Records;
 use tokio::time::{Instant, sleep};
 
@@ -17,6 +17,7 @@ use crate::client::Shared;
 use crate::clock;
 use crate::connection::Connection;
 use crate::error::{Error, ErrorCode};
+use crate::group::steps;
 use crate::log;
 use crate::mailbox::Mailbox;
 use crate::sending::REFUSED;
@@ -28,6 +29,8 @@ const UPLOAD_TURN: Duration = Duration::from_secs(1);
 /// How long a device or file that cannot be served is left alone at first; each time twice as long as before,
 /// since a claim costs the other side a prekey (R-ENGINE-13).
 const FIRST_HOLD: Duration = Duration::from_secs(2);
+/// Steps for groups in one go: 4,096, more than founding the largest group takes. What is left has its turn with the next.
+const GROUP_STEPS: usize = 4096;
 /// The longest that it is left alone.
 const LONGEST_HOLD: Duration = Duration::from_secs(5 * 60);
 
@@ -80,7 +83,7 @@ pub(crate) async fn flush(shared: &Arc<Shared>, deadline: Instant) -> Result<Opt
     let mut connection = shared.anonymous.lock().await;
     let now = Instant::now();
     let (blocked, left) = (shared.holds.at(now), shared.holds.why(now));
-    let mut pass = Pass { shared, blocked, postponed: BTreeSet::new(), left, renewed: false };
+    let mut pass = Pass { shared, blocked, postponed: BTreeSet::new(), left, renewed: false, group_steps: 0 };
     if !shared.swept.swap(true, Ordering::Relaxed) {
         sweep(shared).await;
     }
@@ -91,7 +94,7 @@ pub(crate) async fn flush(shared: &Arc<Shared>, deadline: Instant) -> Result<Opt
             .worker
             .call(move |state| state.read_with(|engine, records| next(engine, records, &blocked)))
             .await?;
-        let Some((step, token)) = step else {
+        let Some(step) = step else {
             if pass.postponed.is_empty() {
                 if shared.has_unaddressed().await? {
                     pass.left = Some(ErrorCode::UnknownRecipient.into());
@@ -113,26 +116,50 @@ pub(crate) async fn flush(shared: &Arc<Shared>, deadline: Instant) -> Result<Opt
             continue;
         };
         match (step, stop) {
-            (Step::Seal { device_id, .. } | Step::Claim { device_id, .. }, Some(why)) => {
+            (Next::Device(Step::Seal { device_id, .. } | Step::Claim { device_id, .. }, _), Some(why)) => {
                 pass.blocked.insert(device_id);
                 pass.left = Some(why.clone());
             }
-            (Step::Seal { item, device_id }, None) => pass.seal(item, device_id).await?,
-            (step, _) => pass.take(&open, step, &token).await?,
+            (Next::Device(Step::Seal { item, device_id }, _), None) => pass.seal(item, device_id).await?,
+            (Next::Device(step, token), _) => pass.take(&open, step, &token).await?,
+            (Next::Group(step), Some(why)) if steps::seals(&step) => {
+                pass.blocked.insert(step.target());
+                pass.left = Some(why.clone());
+            }
+            (Next::Group(step), _) => pass.take_group(&open, *step).await?,
         }
         *connection = Some(open);
     }
 }
 
-/// Returns the next thing to do, and the token that it needs at the relay.
+/// The next thing to do.
+enum Next {
+    /// For single devices, with the token that it needs at the relay.
+    Device(Step, Vec<u8>),
+    /// For a group, once nothing is left to do for single devices: what goes with a commit goes before it.
+    Group(Box<GroupStep>),
+}
+
+/// Whether there is anything to send or to do at the moment.
+pub(crate) fn has_work(
+    engine: &Engine,
+    records: &dyn Records,
+    blocked: &BTreeSet<[u8; 16]>,
+) -> Result<bool, EngineError> {
+    Ok(next(engine, records, blocked)?.is_some())
+}
+
 fn next(
     engine: &Engine,
     records: &dyn Records,
     blocked: &BTreeSet<[u8; 16]>,
-) -> Result<Option<(Step, Vec<u8>)>, EngineError> {
-    let Some(step) = next_step(records, blocked)? else { return Ok(None) };
-    let token = engine.step_token(records, &step)?;
-    Ok(Some((step, token)))
+) -> Result<Option<Next>, EngineError> {
+    if let Some(step) = next_step(records, blocked)? {
+        let token = engine.step_token(records, &step)?;
+        return Ok(Some(Next::Device(step, token)));
+    }
+    let step = engine.next_group_step(records, clock::now(), blocked)?;
+    Ok(step.map(|step| Next::Group(Box::new(step))))
 }
 
 /// Removes spooled files that no message needs. What fails is tried again by the next process.
@@ -168,6 +195,7 @@ struct Pass<'a> {
     left: Option<Error>,
     /// The directory was synchronised for a new token, and nothing was sent with one since.
     renewed: bool,
+    group_steps: usize,
 }
 
 impl Pass<'_> {
@@ -182,6 +210,7 @@ impl Pass<'_> {
                 self.deliver(connection, item, Deliver { token: token.to_vec(), ..deliver }).await
             }
             Step::Upload { blob_id, .. } => self.upload(connection, item, (&blob_id, token)).await,
+            Step::Hold { hold, .. } => self.hold(connection, item, (hold, token)).await,
             _ => Ok(()),
         };
         match result {
@@ -200,6 +229,33 @@ impl Pass<'_> {
                 Ok(())
             }
             Err(error) => Err(error),
+        }
+    }
+
+    /// Does one step for a group. A group, device or file that cannot be served now is left alone for a while.
+    async fn take_group(&mut self, connection: &Connection, step: GroupStep) -> Result<(), Error> {
+        let target = step.target();
+        self.group_steps = self.group_steps.saturating_add(1);
+        if self.group_steps > GROUP_STEPS {
+            self.blocked.insert(target);
+            self.left = Some(ErrorCode::GroupQueued.into());
+            return Ok(());
+        }
+        match steps::carry_out(self.shared, connection, step).await {
+            Ok(()) => {
+                self.shared.holds.release(&target);
+                self.renewed = false;
+                Ok(())
+            }
+            Err(error) if error.code() == ErrorCode::TokenRefused && !self.renewed => self.renew().await,
+            Err(error) if ends_the_go(error.code()) => Err(error),
+            Err(error) => {
+                tracing::info!(code = error.code().name(), "a group waits");
+                self.blocked.insert(target);
+                self.shared.holds.hold(target, error.clone(), Instant::now());
+                self.left = Some(error);
+                Ok(())
+            }
         }
     }
 
@@ -277,6 +333,26 @@ impl Pass<'_> {
         }
     }
 
+    async fn hold(
+        &mut self,
+        connection: &Connection,
+        item: u64,
+        (hold, token): (HoldFrame, &[u8]),
+    ) -> Result<(), Error> {
+        let deliver = hold.deliver.map(|deliver| Deliver { token: token.to_vec(), ..deliver });
+        match connection.done(client_frame::Body::Hold(HoldFrame { deliver, ..hold })).await {
+            Err(error) if error.code() == ErrorCode::RelayNotFound => {
+                Err(ErrorCode::RecipientNotReady.into())
+            }
+            // Its commit has lost: nobody waits for it any more.
+            Err(error) if error.code() == ErrorCode::RelayConflict => {
+                self.handle(move || Input::Done { item }).await.map(drop)
+            }
+            Err(error) => Err(error),
+            Ok(()) => self.handle(move || Input::Done { item }).await.map(drop),
+        }
+    }
+
     async fn upload(
         &mut self,
         connection: &Connection,
@@ -307,6 +383,10 @@ fn target(step: &Step) -> [u8; 16] {
         Step::Upload { blob_id, .. } => *blob_id,
         Step::Claim { device_id, .. } | Step::Seal { device_id, .. } => *device_id,
         Step::Deliver { deliver, .. } => deliver.mailbox.as_slice().try_into().unwrap_or_default(),
+        Step::Hold { hold, .. } => {
+            let mailbox = hold.deliver.as_ref().map(|deliver| deliver.mailbox.as_slice());
+            mailbox.and_then(|mailbox| mailbox.try_into().ok()).unwrap_or_default()
+        }
         _ => [0; 16],
     }
 }
@@ -325,6 +405,25 @@ const fn is_temporary(code: ErrorCode) -> bool {
             | ErrorCode::RelayUnavailable
             | ErrorCode::TokenRefused
             | ErrorCode::FileUnreadable
+    )
+}
+
+/// Whether it lies with the connection, the relay as a whole, or this device, so that nothing else would go well either.
+const fn ends_the_go(code: ErrorCode) -> bool {
+    matches!(
+        code,
+        ErrorCode::RelayUnreachable
+            | ErrorCode::WrongRelay
+            | ErrorCode::WrongOrganisation
+            | ErrorCode::RelayVersion
+            | ErrorCode::RelayProtocol
+            | ErrorCode::StoreBusy
+            | ErrorCode::StoreDamaged
+            | ErrorCode::StoreUnreadable
+            | ErrorCode::StoreLocked
+            | ErrorCode::DiskFull
+            | ErrorCode::Revoked
+            | ErrorCode::NoRandomness
     )
 }
 

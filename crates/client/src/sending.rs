@@ -126,19 +126,31 @@ impl Client {
         text: &str,
         files: &[PathBuf],
     ) -> Result<[u8; 16], Error> {
+        let (name, text) = (name.to_owned(), text.to_owned());
+        let store = move |state: &mut State, message_id, attachments| {
+            let (to, text) = (name.as_str(), text.as_str());
+            match known {
+                Some(to) => send(state, to, (message_id, text, attachments)),
+                None => state.handle(Input::SendLater(Letter { to, message_id, text, attachments })),
+            }
+        };
+        self.store_with_files(files, store).await
+    }
+
+    /// Encrypts files into the spool and has `store` store the message of a new identifier that they belong to.
+    pub(crate) async fn store_with_files(
+        &self,
+        files: &[PathBuf],
+        store: impl FnOnce(&mut State, [u8; 16], Vec<Attachment>) -> Result<Vec<Effect>, Error> + Send + 'static,
+    ) -> Result<[u8; 16], Error> {
         if files.len() > chancery_engine::content::MAX_ATTACHMENTS {
             return Err(ErrorCode::MessageTooLarge.into());
         }
         let (home, paths) = (self.shared().home.clone(), files.to_vec());
         let (attachments, spool) = blocking(move || spool_all(&home, &paths)).await?;
         let message_id: [u8; 16] = chancery_crypto::rng::random_bytes(&mut clock::rng()?);
-        let (name, text) = (name.to_owned(), text.to_owned());
         let store = move |state: &mut State| {
-            let (to, text) = (name.as_str(), text.as_str());
-            let stored = match known {
-                Some(to) => send(state, to, (message_id, text, attachments)),
-                None => state.handle(Input::SendLater(Letter { to, message_id, text, attachments })),
-            };
+            let stored = store(state, message_id, attachments);
             // Only now does the store say which files are needed.
             drop(spool);
             stored
@@ -151,7 +163,7 @@ impl Client {
         stored.map(|_| message_id)
     }
 
-    async fn message_state(&self, id: [u8; 16]) -> Result<MessageState, Error> {
+    pub(crate) async fn message_state(&self, id: [u8; 16]) -> Result<MessageState, Error> {
         let stored = self.stored(id).await?;
         Ok(stored.map_or(MessageState::Queued, |record| MessageState::from_stored(record.state)))
     }

@@ -171,6 +171,8 @@ pub(crate) struct Received {
     pub(crate) strangers: bool,
     /// Whether one of them says that the log has more entries.
     pub(crate) log: bool,
+    /// Whether there is something to do for a group.
+    pub(crate) group: bool,
 }
 
 impl Received {
@@ -180,6 +182,7 @@ impl Received {
             Effect::Notify(Notice::EventStored(_)) => self.stored = true,
             Effect::Notify(Notice::DeviceRequest) => self.stored = true,
             Effect::Notify(Notice::UnknownSender) => self.strangers = true,
+            Effect::Notify(Notice::GroupWork) => self.group = true,
             Effect::SyncLog => self.log = true,
             Effect::Notify(Notice::Undecryptable) => {
                 let code = ErrorCode::NotAuthentic.name();

@@ -63,6 +63,18 @@ labels! {
     HASH_DIRECTORY_CHAIN = "hash directory key chain";
     /// Name under which an update of the directory key is published.
     HASH_DIRECTORY_UPDATE = "hash directory key update id";
+    /// A group's roster: root of its tree of entries, info, dead nodes.
+    HASH_GROUP_ROSTER = "hash group roster";
+    /// Tail of a group's commit, which its head names.
+    HASH_GROUP_COMMIT_TAIL = "hash group commit tail";
+    /// Transcript of a group's epoch.
+    HASH_GROUP_TRANSCRIPT = "hash group transcript";
+    /// Epoch of a group: its transcript and the confirmation of its secret.
+    HASH_GROUP_EPOCH = "hash group epoch";
+    /// A group's commit.
+    HASH_GROUP_COMMIT = "hash group commit";
+    /// Body of an order to a group, by which it is remembered.
+    HASH_GROUP_ORDER = "hash group order";
     /// Directory: name of what a guest's device is told of one member.
     HASH_GUEST_DIRECTORY = "hash guest directory";
 
@@ -106,6 +118,12 @@ labels! {
     SIGN_DEVICE_ORDER = "sign device order";
     /// Device answers the relay's challenge.
     SIGN_RELAY_LOGIN = "sign relay login";
+    /// Device signs a group's commit.
+    SIGN_GROUP_COMMIT = "sign group commit";
+    /// Issuer or leaving device signs an order to a group.
+    SIGN_GROUP_ORDER = "sign group order";
+    /// Device signs a group message, with its group key.
+    SIGN_GROUP_MESSAGE = "sign group message";
 
     /// Keys of a handshake that hide the initiator.
     KDF_HANDSHAKE_IDENTITY = "kdf handshake identity";
@@ -157,6 +175,56 @@ labels! {
     MAC_DELIVERY = "mac delivery";
     /// Key tree: what seals a node's new key, or the new directory key, for one child.
     KDF_KEY_TREE = "kdf key tree";
+    /// Group: a node's key out of its secret.
+    KDF_GROUP_NODE = "kdf group node";
+    /// Group: the secret of the node above.
+    KDF_GROUP_UP = "kdf group up";
+    /// What follows the key of a node under which a commit sealed something.
+    KDF_GROUP_USED = "kdf group used";
+    /// Group: a new secret of a node out of a commit's random bytes.
+    KDF_GROUP_FRESH = "kdf group fresh";
+    /// Group: key of a node's secret sealed for one child.
+    KDF_GROUP_BOX = "kdf group box";
+    /// Group: key of a commit's random bytes sealed for keyholders.
+    KDF_GROUP_SEED = "kdf group seed";
+    /// Group: a commit's secret out of the root's.
+    KDF_GROUP_COMMIT = "kdf group commit";
+    /// Group: the next administrators' key.
+    KDF_GROUP_ADMINISTRATORS = "kdf group administrators";
+    /// Group: an epoch's secret.
+    KDF_GROUP_EPOCH = "kdf group epoch";
+    /// Group: what links an epoch to the next.
+    KDF_GROUP_CHAIN_KEY = "kdf group chain key";
+    /// Group: root of the tree of senders' secrets.
+    KDF_GROUP_SENDERS = "kdf group senders";
+    /// Group: key that hides slots and generations of messages.
+    KDF_GROUP_HEADER_KEY = "kdf group header key";
+    /// Group: key for the relay's slots of the next epoch's commit.
+    KDF_GROUP_SLOT_KEY = "kdf group slot key";
+    /// Group: key of an epoch's confirmation.
+    KDF_GROUP_CONFIRMATION_KEY = "kdf group confirmation key";
+    /// Group: confirmation of an epoch.
+    KDF_GROUP_CONFIRMATION = "kdf group confirmation";
+    /// Group: name and key of an epoch's set at the relay.
+    KDF_GROUP_SET = "kdf group set";
+    /// Group: key of a commit's secret handed out below one node.
+    KDF_GROUP_HAND_OUT = "kdf group hand-out";
+    /// Group: name of a slot of the relay.
+    KDF_GROUP_SLOT_NAME = "kdf group slot name";
+    /// Group: key of one commit in a slot of the relay.
+    KDF_GROUP_SLOT = "kdf group slot";
+    /// Group: a node's secret for one of its children in the tree of senders.
+    KDF_GROUP_SENDER_TREE = "kdf group sender tree";
+    /// Group: a message's key out of the chain.
+    KDF_GROUP_MESSAGE = "kdf group message";
+    /// Group: next chain key of a sender.
+    KDF_GROUP_CHAIN = "kdf group chain";
+    /// Group: encryption and MAC key of a message.
+    KDF_GROUP_MESSAGE_KEYS = "kdf group message keys";
+    /// Group: mask of a message's slot, generation and guard.
+    KDF_GROUP_HEADER = "kdf group header";
+    /// Group: tag of a message.
+    MAC_GROUP_MESSAGE = "mac group message";
     /// Stream: encryption key and commitment of an attachment.
     KDF_STREAM = "kdf stream";
     /// Store: key that seals rows.

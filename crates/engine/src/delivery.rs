@@ -55,6 +55,10 @@ impl Engine {
                 let mailbox = deliver.mailbox.as_slice().try_into();
                 (Use::Mailbox, mailbox.map_err(|_| EngineError::DamagedRecord)?)
             }
+            Step::Hold { hold, .. } => {
+                let mailbox = hold.deliver.as_ref().map(|deliver| deliver.mailbox.as_slice());
+                mailbox.and_then(|name| name.try_into().ok()).ok_or(EngineError::DamagedRecord)?
+            }
             Step::Seal { .. } => return Ok(Vec::new()),
         };
         self.delivery_token(records, (named.0, &named.1))

@@ -8,6 +8,8 @@ use chancery_wire::proto::{Attachment, DirectoryPage, LogPage, PrekeyBundle, Pre
 use chancery_wire::records::Batch;
 use chancery_wire::{Unverified, proto};
 
+use crate::group::GroupInput;
+
 /// What happened.
 #[derive(Debug)]
 #[non_exhaustive]
@@ -115,6 +117,8 @@ pub enum Input<'a> {
         /// The last event's number.
         up_to: u64,
     },
+    /// Something that concerns groups.
+    Group(GroupInput<'a>),
     /// An attachment was saved.
     AttachmentSaved {
         /// The member who sent the message.
@@ -252,6 +256,13 @@ pub enum Notice {
         /// Who has it.
         new: MemberId,
     },
+    /// Something of a group was refused, or waits for long; it is among its acts.
+    GroupTrouble {
+        /// The group.
+        group_id: [u8; 16],
+    },
+    /// There is something to do for a group: ask [`crate::Engine::next_group_step`].
+    GroupWork,
     /// The log has ended this device.
     Revoked,
 }
@@ -288,6 +299,13 @@ pub enum Step {
         /// The frame to send over an anonymous connection, without its token ([`crate::Engine::step_token`]).
         deliver: proto::Deliver,
     },
+    /// Have the relay hold an envelope until a group's commit is stored, then say [`Input::Done`].
+    Hold {
+        /// The outbox item.
+        item: u64,
+        /// The frame to send over an anonymous connection; its delivery is without its token.
+        hold: proto::Hold,
+    },
 }
 
 impl Step {
@@ -298,7 +316,8 @@ impl Step {
             Self::Upload { item, .. }
             | Self::Claim { item, .. }
             | Self::Seal { item, .. }
-            | Self::Deliver { item, .. } => *item,
+            | Self::Deliver { item, .. }
+            | Self::Hold { item, .. } => *item,
         }
     }
 }

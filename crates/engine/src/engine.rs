@@ -9,12 +9,13 @@ use chancery_wire::Timestamp;
 use chancery_wire::records::{Overlay, Records};
 
 use crate::device::Device;
-use crate::effect::{Input, Outcome};
+use crate::effect::{Effect, Input, Outcome};
 use crate::ending::End;
 use crate::error::EngineError;
 use crate::log::{self, Known};
 use crate::{
-    addressing, devices, directory, ending, files, messages, prekeys, receiving, relays, sending, upkeep,
+    addressing, devices, directory, ending, files, group, messages, prekeys, receiving, relays, sending,
+    upkeep,
 };
 
 /// The state machine of one device. It holds only who the device is; everything else is read from the
@@ -130,9 +131,15 @@ impl Engine {
             Input::Bundle { item, bundle } => {
                 effects = sending::take_bundle(me, view, (item, *bundle), now, rng)?;
             }
-            Input::Log { from, page } => effects = log::take_page(me, view, (from, page), now, rng)?,
+            Input::Log { from, page } => {
+                effects = log::take_page(me, view, (from, page), now, rng)?;
+                effects.extend(self.log_grown(view, now, rng)?);
+            }
             Input::Checkpoint { from, note } => {
                 effects = log::take_checkpoint(me, view, (from, note), now, rng)?;
+                if group::awaits_log(view)? {
+                    effects.extend(self.log_grown(view, now, rng)?);
+                }
             }
             Input::Floor { note } => effects = log::take_floor(me, view, note)?,
             Input::CaughtUp => log::caught_up(device, view)?,
@@ -144,6 +151,7 @@ impl Engine {
             Input::DeviceLinkUsed { link_id } => devices::forget(view, &link_id, now)?,
             Input::Upkeep => {
                 log::overdue(device, view, now)?;
+                group::upkeep(view, now)?;
                 effects = prekeys::upkeep(device, view, now, rng)?;
                 effects.extend(upkeep::warn(view, now)?);
             }
@@ -155,6 +163,7 @@ impl Engine {
             Input::PrekeysRefused { sequence } => {
                 effects = prekeys::refused(device, view, sequence, now, rng)?;
             }
+            Input::Group(input) => effects = group::handle(me, view, input, now, rng)?,
             Input::EventsTaken { up_to } => messages::events_taken(view, up_to)?,
             Input::AttachmentSaved { from, message_id, index, path } => {
                 files::saved(view, (&from, &message_id, index), path)?;
@@ -164,5 +173,16 @@ impl Engine {
             }
         }
         Ok(Outcome { batch: overlay.into_batch(), effects })
+    }
+
+    /// Goes on with what groups have waited for, by the organisation as the log has it now.
+    fn log_grown(
+        &self,
+        view: &mut Overlay<'_>,
+        now: Timestamp,
+        rng: &mut dyn CryptoRng,
+    ) -> Result<alloc::vec::Vec<Effect>, EngineError> {
+        let known = self.known(view)?;
+        group::log_grown(&Acting { device: &self.device, known: &known }, view, now, rng)
     }
 }

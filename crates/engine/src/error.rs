@@ -1,5 +1,6 @@
 //! What a call of the engine can fail with.
 
+use chancery_group::GroupError;
 use chancery_wire::records::RecordsError;
 
 use crate::log::LogState;
@@ -49,6 +50,15 @@ pub enum EngineError {
     /// The organisation's policy locks what is stored until the log was heard of again; connect to the relay.
     #[error("the store is locked until the log was heard of")]
     Locked,
+    /// Nothing was done in a group, for the reason named.
+    #[error("the group refuses it: {0}")]
+    Group(#[from] GroupError),
+    /// This device knows no group of this identifier, or is in it no more.
+    #[error("no such group")]
+    NoGroup,
+    /// Two commits of the group claim the same place: somebody deceives its members. Nothing is sent in it any more.
+    #[error("the group is forked")]
+    GroupForked,
     /// The call does not fit the state, a bug in the calling code; the text says what.
     #[error("misuse: {0}")]
     Misuse(&'static str),

@@ -26,6 +26,7 @@ mod engine;
 mod enrolment;
 mod error;
 mod files;
+mod group;
 mod guest;
 mod heal;
 mod log;
@@ -53,6 +54,10 @@ pub use engine::Engine;
 pub use enrolment::PendingDevice;
 pub use error::EngineError;
 pub use files::waiting_files;
+pub use group::{
+    ActKind, GroupDraft, GroupInput, GroupMember, GroupOperation, GroupPhase, GroupStep, GroupSummary,
+    GroupView, group, group_act, group_history, group_summary, groups, next_group_care,
+};
 pub use guest::guest_token;
 pub use log::{
     LogState, LogStatus, check_unlocked, fork_proof, has_left, is_time_due, log_size, log_status, log_time,

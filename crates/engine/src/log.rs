@@ -6,6 +6,7 @@ mod hashes;
 mod replay;
 mod revoked;
 mod state;
+mod subjects;
 
 use core::fmt;
 use core::time::Duration;
@@ -22,10 +23,12 @@ use crate::tables::{LOG_DEVICE, LOG_FORK, LOG_MEMBER, key, load};
 
 pub(crate) use claims::{add as add_claim, hear as hear_claim, take_note};
 pub(crate) use ended::{caught_up, is_ending, overdue};
+pub(crate) use hashes::root_at;
 pub(crate) use replay::{take_checkpoint, take_floor, take_page};
 pub use revoked::verify_revoked;
 pub use state::newest_note;
 pub(crate) use state::{Known, count_waiting_entry, record, waiting_entry_key};
+pub(crate) use subjects::{Row, get as subject, successors, visit as visit_subjects};
 
 /// How often it is noted how much time has passed since the newest checkpoint came: once a minute, a sixtieth of the shortest time
 /// after which policy stops or locks anything (R-LOG-8); a write for every look would wear the disk.
@@ -251,6 +254,12 @@ pub(crate) fn device(records: &dyn Records, id: &DeviceId) -> Result<Option<LogD
 
 pub(crate) fn member(records: &dyn Records, id: &MemberId) -> Result<LogMemberRecord, EngineError> {
     Ok(load(records, &key(LOG_MEMBER, &[id.as_bytes()]))?.unwrap_or_default())
+}
+
+/// Whether this device has all entries of the newest checkpoint, and nothing is wrong with it.
+pub(crate) fn is_whole(records: &dyn Records) -> Result<bool, EngineError> {
+    let record = record(records)?;
+    Ok(record.condition == state::SOUND && !record.root.is_empty() && state::head(&record)?.size() == record.size)
 }
 
 /// Whether a member has left the organisation, as far as the log is known here: the log has ended the member.

@@ -17,6 +17,7 @@ use crate::directory;
 use crate::effect::{Effect, Notice};
 use crate::engine::Acting;
 use crate::error::EngineError;
+use crate::group;
 use crate::heal;
 use crate::log;
 use crate::messages::{append_event, append_message};
@@ -49,6 +50,14 @@ pub(crate) fn receive(
         let is_taken = devices::take_request(me.device, records, envelope, now)?;
         let news = if is_taken { Notice::DeviceRequest } else { Notice::Undecryptable };
         return Ok([acknowledge, Effect::Notify(news)].into());
+    }
+    if envelope.first().is_some_and(|kind| group::is_kind(*kind)) {
+        let (taken, mut effects) = group::receive(me, records, envelope, now, rng)?;
+        if taken == group::Taken::Well {
+            seen::remember(records, &fingerprint)?;
+        }
+        effects.insert(0, acknowledge);
+        return Ok(effects);
     }
     let opened = match envelope.first() {
         Some(&INITIAL) => open_initial(me, records, envelope, now, rng)?,
@@ -152,6 +161,11 @@ fn take(
         && content.id.is_empty()
     {
         effects.extend(log::take_note(me, records, (&from, note), now, rng)?);
+    }
+    if let Some(Body::Group(control)) = &content.body
+        && content.id.is_empty()
+    {
+        effects.extend(group::take_control(me, records, (&member, &from), control, (now, rng))?);
     }
     if content.id.is_empty() && !matches!(content.body, Some(Body::Text(_))) {
         return Ok(effects);

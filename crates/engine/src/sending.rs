@@ -7,7 +7,9 @@ use chancery_core::{Bundle, MAX_CONTENT, MAX_REFRESH_CONTENT, Session, TagChange
 use chancery_crypto::rng::{CryptoRng, random_bytes};
 use chancery_identity::{DeviceId, MemberId};
 use chancery_wire::proto::content::Body;
-use chancery_wire::proto::{Content, Deliver, OutboxItem, PrekeyBundle, SealedStep, UploadStep, outbox_item};
+use chancery_wire::proto::{
+    Content, Deliver, GroupHold, Hold, OutboxItem, PrekeyBundle, SealedStep, UploadStep, outbox_item,
+};
 use chancery_wire::records::{Overlay, Records};
 use chancery_wire::{Limit, Timestamp, Unverified, decode, encode};
 
@@ -287,7 +289,10 @@ pub fn next_step(records: &dyn Records, blocked: &BTreeSet<[u8; 16]>) -> Result<
                     Step::Claim { item, device_id }
                 }
             }
-            Some(outbox_item::Step::Sealed(sealed)) => deliver(item, stored.device_id, sealed),
+            Some(outbox_item::Step::Sealed(sealed)) => match stored.hold {
+                None => deliver(item, stored.device_id, sealed),
+                Some(hold) => held(item, hold, (stored.device_id, sealed)),
+            },
             None => return Err(EngineError::DamagedRecord),
         };
         return Ok(Some(step));
@@ -298,6 +303,13 @@ pub fn next_step(records: &dyn Records, blocked: &BTreeSet<[u8; 16]>) -> Result<
 fn deliver(item: u64, mailbox: Vec<u8>, sealed: SealedStep) -> Step {
     let (delivery_id, envelope) = (sealed.delivery_id, sealed.envelope);
     Step::Deliver { item, deliver: Deliver { mailbox, delivery_id, token: Vec::new(), envelope } }
+}
+
+/// What goes with a commit is not delivered before that has won (R-GROUP-18).
+fn held(item: u64, hold: GroupHold, (mailbox, sealed): (Vec<u8>, SealedStep)) -> Step {
+    let (delivery_id, envelope) = (sealed.delivery_id, sealed.envelope);
+    let deliver = Some(Deliver { mailbox, delivery_id, token: Vec::new(), envelope });
+    Step::Hold { item, hold: Hold { deliver, slot: hold.slot, hash: hold.hash } }
 }
 
 /// Returns the delivery of a note that was sealed for a device though an earlier item waits to be sealed: it overtakes that

@@ -51,6 +51,31 @@ pub(crate) const LOG_FORK: Table = Table(0x0196);
 pub(crate) const LOG_CLAIMS: Table = Table(0x0197);
 pub(crate) const LOG_ENTRY: Table = Table(0x0198);
 pub(crate) const LOG_ENDING: Table = Table(0x0199);
+pub(crate) const LOG_SUBJECTS: Table = Table(0x019A);
+pub(crate) const LOG_GROUPS: Table = Table(0x019B);
+pub(crate) const GROUP: Table = Table(0x01A0);
+pub(crate) const GROUP_BLOCK: Table = Table(0x01A1);
+pub(crate) const GROUP_HASHES: Table = Table(0x01A2);
+pub(crate) const GROUP_KEYS: Table = Table(0x01A3);
+pub(crate) const GROUP_MEMBER: Table = Table(0x01A4);
+pub(crate) const GROUP_DEVICE: Table = Table(0x01A5);
+pub(crate) const GROUPS: Table = Table(0x01A6);
+pub(crate) const GROUP_STATE: Table = Table(0x01A7);
+pub(crate) const GROUP_EPOCH: Table = Table(0x01A8);
+pub(crate) const GROUP_SET: Table = Table(0x01A9);
+pub(crate) const GROUP_NEXT: Table = Table(0x01AA);
+pub(crate) const GROUP_SECRETS: Table = Table(0x01AB);
+pub(crate) const GROUP_CREDENTIAL: Table = Table(0x01AC);
+pub(crate) const GROUP_WANTED: Table = Table(0x01AD);
+pub(crate) const GROUP_FILES: Table = Table(0x01AE);
+pub(crate) const GROUP_FILE: Table = Table(0x01AF);
+pub(crate) const GROUP_WAITING_INDEX: Table = Table(0x01B0);
+pub(crate) const GROUP_WAITING: Table = Table(0x01B1);
+pub(crate) const GROUP_INTENT: Table = Table(0x01B2);
+pub(crate) const GROUP_COMMIT: Table = Table(0x01B3);
+pub(crate) const GROUP_OUT: Table = Table(0x01B4);
+pub(crate) const GROUP_SENDER: Table = Table(0x01B5);
+pub(crate) const GROUP_DUTY: Table = Table(0x01BA);
 
 /// Makes the key of a record whose name is the concatenation of `parts`, each of a fixed length.
 pub(crate) fn key(table: Table, parts: &[&[u8]]) -> RecordKey {

@@ -69,7 +69,7 @@ pub struct Changes {
 }
 
 /// Rows in memory, for tests and measurements.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct MemoryRows {
     /// The record.
     pub head: Head,

@@ -20,6 +20,8 @@ use crate::storage::{MailboxId, SetId, SlotId};
 
 /// What may be put into a slot: a group's commit (R-GROUP-21).
 const SLOT_KIND: u8 = 0x18;
+/// Where what is put into a slot names the slot (R-RELAY-72).
+const NAMED: core::ops::Range<usize> = 17..33;
 
 /// A set that follows another one.
 struct Next {
@@ -38,7 +40,8 @@ impl Step<'_> {
         let slot = SlotId::from_bytes(&put.slot).ok_or(RefusalCode::BadRequest)?;
         let set = SetId::from_bytes(&put.set).ok_or(RefusalCode::BadRequest)?;
         envelope_fits(&put.envelope)?;
-        if put.envelope.first() != Some(&SLOT_KIND) {
+        // So nobody fills one slot with what was made for another (R-GROUP-21).
+        if put.envelope.first() != Some(&SLOT_KIND) || put.envelope.get(NAMED) != Some(&put.slot) {
             return Err(RefusalCode::BadRequest.into());
         }
         self.admitted(Use::Slot, slot.as_bytes(), &put.token)?;

@@ -97,6 +97,20 @@ impl World {
                     self.handle(id, Input::Done { item });
                     renewed = false;
                 }
+                Step::Hold { mut hold, .. } => {
+                    hold.deliver.as_mut().expect("of a delivery").token = token;
+                    let answer = self.ask(&mut line, client_frame::Body::Hold(hold));
+                    if refuses_token(answer.as_ref()) && !core::mem::replace(&mut renewed, true) {
+                        self.renew(id);
+                        continue;
+                    }
+                    match answer {
+                        Some(relay_frame::Body::Done(_)) => self.handle(id, Input::Done { item }),
+                        Some(relay_frame::Body::Refused(_)) => self.handle(id, Input::Failed { item }),
+                        _ => return,
+                    };
+                    renewed = false;
+                }
                 other => panic!("unexpected step {other:?}"),
             }
             if self.takes(Fault::DieAfterCommit) {

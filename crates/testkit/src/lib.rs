@@ -28,6 +28,7 @@ mod devices;
 pub mod event;
 pub mod five;
 mod going;
+mod groups;
 mod limited;
 mod line;
 pub mod log;
@@ -41,6 +42,7 @@ mod waiting;
 mod weather;
 mod world;
 
+pub use groups::GroupId;
 pub use person::{Disk, Fate, PersonId, commit};
 pub use snapshot::Snapshot;
 pub use world::{Fault, World};

@@ -113,6 +113,7 @@ impl Snapshot {
             log: self.log.clone(),
             shown: std::collections::BTreeMap::new(),
             weather: crate::weather::Weather::default(),
+            group_files: std::collections::BTreeMap::new(),
         }
     }
 

@@ -60,6 +60,8 @@ pub struct World {
     /// To whom the relay shows another one.
     pub(crate) shown: BTreeMap<PersonId, OrgLog>,
     pub(crate) weather: Weather,
+    /// Files of groups at the relay, as they are inside.
+    pub(crate) group_files: BTreeMap<[u8; 16], Vec<u8>>,
 }
 
 impl World {
@@ -103,6 +105,7 @@ impl World {
             log,
             shown: BTreeMap::new(),
             weather: Weather::default(),
+            group_files: BTreeMap::new(),
         }
     }
 

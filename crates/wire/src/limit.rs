@@ -17,6 +17,8 @@ impl Limit {
     pub const BUNDLE: Self = Self(32 * 1024);
     /// A decrypted content: 64 KiB, the largest bucket.
     pub const CONTENT: Self = Self(64 * 1024);
+    /// The snapshot of a group: 1.25 MiB. The largest roster (1.05 MiB) with all its nodes dead (80 KiB).
+    pub const SNAPSHOT: Self = Self(1280 * 1024);
     /// A record of the store: 1 MiB. Larger values belong into several records.
     pub const RECORD: Self = Self(1024 * 1024);
 

@@ -46,6 +46,11 @@ print_name_only! {
     proto::GroupPath => "GroupPath",
     proto::GroupRecord => "GroupRecord",
     proto::GroupInfo => "GroupInfo",
+    proto::GroupStateRecord => "GroupStateRecord",
+    proto::GroupEpochRecord => "GroupEpochRecord",
+    proto::GroupSecretRecord => "GroupSecretRecord",
+    proto::GroupCommitRecord => "GroupCommitRecord",
+    proto::NextGroupSet => "NextGroupSet",
 }
 
 impl fmt::Debug for proto::outbox_item::Step {

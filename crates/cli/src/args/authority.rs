@@ -400,7 +400,7 @@ pub(crate) struct WitnessArgs {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct TimeLimit(pub(crate) Option<Duration>);
 
-fn parse_limit(text: &str) -> Result<TimeLimit, String> {
+pub(crate) fn parse_limit(text: &str) -> Result<TimeLimit, String> {
     match text {
         "none" => Ok(TimeLimit(None)),
         text => text::parse_duration(text).map(|time| TimeLimit(Some(time))),
@@ -418,7 +418,7 @@ fn parse_witness(text: &str) -> Result<[u8; 32], String> {
     bytes.ok_or_else(|| "expected the 64 hexadecimal digits of a witness's key".to_owned())
 }
 
-fn parse_group(text: &str) -> Result<[u8; 16], String> {
+pub(crate) fn parse_group(text: &str) -> Result<[u8; 16], String> {
     let bytes = text::unhex(text).and_then(|bytes| bytes.try_into().ok());
     bytes.ok_or_else(|| "expected 32 hexadecimal digits".to_owned())
 }

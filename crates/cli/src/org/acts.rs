@@ -14,7 +14,7 @@ use crate::args::{
 use crate::failure::Failure;
 use crate::key::Purpose;
 use crate::output::Output;
-use crate::text::{hex, rfc3339, short_time};
+use crate::text::{hex, rfc3339, short_time, span};
 
 /// What a device does that has not confirmed its end.
 const PENDING: &str = "the device has not confirmed; it wipes itself once it hears of its end";
@@ -238,17 +238,6 @@ fn policy_text(policy: &Policy) -> String {
     )
 }
 
-/// A time in the largest unit that it is a whole number of.
-fn span(time: std::time::Duration) -> String {
-    let seconds = time.as_secs();
-    let units = [(86_400, "d"), (3_600, "h"), (60, "m")];
-    let unit = units.into_iter().find(|(unit, _)| seconds >= *unit && seconds.is_multiple_of(*unit));
-    match unit {
-        Some((unit, name)) => format!("{}{name}", seconds.checked_div(unit).unwrap_or_default()),
-        None => format!("{seconds}s"),
-    }
-}
-
 pub(super) async fn group_successor(command: GroupSuccessorCommand, output: Output) -> Result<(), Failure> {
     let GroupSuccessorCommand::Set(args) = command;
     let (administrator, key) = args.admin.by.open()?;
@@ -456,16 +445,4 @@ const fn relay_text(is_cut: bool) -> &'static str {
 fn issuers_text(plan: &OffboardingPlan) -> String {
     let line = |id| format!("\n  holds issuer {id}: end it with `chancery org issuer revoke {id}`");
     plan.issuer_ids.iter().map(line).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::time::Duration;
-
-    #[test]
-    fn times_have_the_largest_whole_unit() {
-        let text = |seconds| span(Duration::from_secs(seconds));
-        assert_eq!([text(604_800), text(5_400), text(61), text(0)], ["7d", "90m", "61s", "0s"]);
-    }
 }

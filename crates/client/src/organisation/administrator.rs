@@ -56,7 +56,7 @@ impl SignedWith<'_> {
 /// Others may work there at the same time, [`serve`](super::serve) included: each call is one transaction.
 pub struct Administrator {
     folder: Folder,
-    office: Office,
+    pub(super) office: Office,
     actor: String,
 }
 
@@ -363,7 +363,7 @@ impl Administrator {
         about_acts.map(|(line, _)| line).filter(|line| !recorded.contains(&line.commitment)).collect()
     }
 
-    fn admin(&self, with: SignedWith<'_>) -> Result<AdminKeys, Error> {
+    pub(super) fn admin(&self, with: SignedWith<'_>) -> Result<AdminKeys, Error> {
         with.open(&self.folder)
     }
 
@@ -378,7 +378,7 @@ impl Administrator {
 }
 
 /// An administrator's keys come from any file; the desk's are checked when it opens.
-fn acts_error(error: &OrgError) -> Error {
+pub(super) fn acts_error(error: &OrgError) -> Error {
     match error {
         OrgError::WrongKeys => ErrorCode::KeysNotPermitted.into(),
         OrgError::NotNext => Error::with(ErrorCode::Usage, error.to_string()),
@@ -391,11 +391,11 @@ fn acts_error(error: &OrgError) -> Error {
     }
 }
 
-fn parse(handle: &str) -> Result<Handle, Error> {
+pub(super) fn parse(handle: &str) -> Result<Handle, Error> {
     Handle::parse(handle).map_err(|_| ErrorCode::NameNotAllowed.into())
 }
 
-fn named(error: Error, handle: &str) -> Error {
+pub(super) fn named(error: Error, handle: &str) -> Error {
     match error.code() {
         ErrorCode::UnknownRecipient => Error::with(ErrorCode::UnknownRecipient, handle),
         _ => error,

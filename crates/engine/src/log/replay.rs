@@ -18,6 +18,7 @@ use crate::effect::{Effect, Notice};
 use crate::engine::Acting;
 use crate::error::EngineError;
 use crate::log::state::{self, FORKED, Note, ROLLED_BACK, SOUND, WITHHELD};
+use crate::log::subjects::{self, Row};
 use crate::log::{claims, ended, hashes};
 use crate::tables::{DIRECTORY_CURSOR, LOG_DEVICE, LOG_FORK, LOG_MEMBER, key, save, save_number};
 
@@ -104,6 +105,7 @@ struct Replay<'a, 'b> {
     head: LogHead,
     authority: Authority,
     leaves: Vec<Hash>,
+    subjects: Vec<Row>,
     is_shown: bool,
     groups: bool,
     news: News,
@@ -118,6 +120,7 @@ impl<'a, 'b> Replay<'a, 'b> {
             records,
             authority: me.known.authority.clone(),
             leaves: Vec::new(),
+            subjects: Vec::new(),
             is_shown: false,
             groups: false,
             news: News::default(),
@@ -140,9 +143,14 @@ impl<'a, 'b> Replay<'a, 'b> {
             self.is_shown |= leaf.kind.is_shown();
             self.news.is_anew |= leaf.kind == LeafKind::Issuer;
             self.leaves.push(leaf.hash());
+            self.subjects.push(Row::of(&leaf));
             self.note(index, &leaf, change)?;
         }
         hashes::append(self.records, before, core::mem::take(&mut self.leaves))?;
+        subjects::append(self.records, before, core::mem::take(&mut self.subjects))?;
+        if self.log.noted_from == 0 {
+            self.log.noted_from = before.saturating_add(1);
+        }
         self.log.head = self.head.to_bytes();
         if self.is_shown || self.log.generation == 0 {
             self.log.policy =
@@ -265,7 +273,11 @@ impl<'a, 'b> Replay<'a, 'b> {
                 save(self.records, key(LOG_MEMBER, &[member.as_bytes()]), &row);
                 self.news.entries.insert(member);
             }
-            Change::GroupSuccessor(_) => self.groups = true,
+            Change::GroupSuccessor(group) => {
+                let members = self.authority.stated_successors(&group);
+                subjects::keep_successors(self.records, index, &members);
+                self.groups = true;
+            }
             Change::Policy => self.news.policy = true,
             _ => {}
         }
