@@ -10,7 +10,7 @@ use chancery_crypto::rng::random_bytes;
 use chancery_engine::{GroupDraft, GroupInput, GroupOperation, Input};
 use chancery_group::{Info, Role};
 use chancery_identity::{DisplayName, MemberId};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::town::{Resident, Spent, Town, failed};
 use crate::output::Output;
@@ -259,6 +259,8 @@ fn is_so(is_so: bool, otherwise: &str) -> Result<(), Failure> {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]
