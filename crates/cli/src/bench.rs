@@ -6,8 +6,10 @@
 
 mod company;
 mod disk;
+mod group;
 mod groups;
 mod offboard;
+mod town;
 
 use std::time::Duration;
 
@@ -36,7 +38,14 @@ const LIMIT_FOR_MEMBER: Duration = Duration::from_secs(9);
 ///
 /// Code [`FAILED`] with the reason; if the run came to its end, the figures were printed as well.
 pub(crate) async fn run(command: &BenchCommand, output: Output) -> Result<(), Failure> {
-    let BenchCommand::Offboard(args) = command;
+    let args = match command {
+        BenchCommand::Offboard(args) => args,
+        // On the runtime's thread: nothing else runs.
+        BenchCommand::Group(args) => {
+            let measured = group::run(args.members.into(), output);
+            return measured.map_err(|failure| failed(failure.to_string()));
+        }
+    };
     let figures = match measured(args, output).await {
         Ok(figures) => figures,
         Err(failure) => return Err(failed(failure.to_string())),

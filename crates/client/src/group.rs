@@ -201,7 +201,8 @@ impl Group {
         self.operate(move || GroupOperation::HandOver { to }, deadline).await
     }
 
-    /// Leaves the group with all own devices.
+    /// Leaves the group with all own devices. Somebody who stays has to make the new keys: until a device of theirs has done so,
+    /// this waits.
     ///
     /// # Errors
     ///

@@ -31,7 +31,7 @@ pub struct GroupOrdered<'a> {
 }
 
 impl Desk {
-    /// Signs an order to a group, and records the act. Whether the group allows it shows when a member carries it out.
+    /// Signs an order to a group, and records the act (R-ORG-70). Whether the group allows it shows when a member carries it out.
     ///
     /// # Errors
     ///

@@ -15,6 +15,26 @@ const MOST: i64 = 500;
 pub(crate) enum BenchCommand {
     /// Offboard a member whose disk somebody has copied, and see what is left to them.
     Offboard(BenchOffboardArgs),
+    /// Measure what a group costs its members' devices.
+    Group(BenchGroupArgs),
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+In one process, without a network: one administrator, 16 members and one who comes and goes run whole engines on encrypted
+stores; the others have valid credentials and prekeys, and their devices are never turned on. Each time is that of one
+device, its commits to disk included; each figure is the median of 30.
+
+Figures, with --json fields of one object: members, remove_make_us, remove_bytes, remove_apply_us, add_make_us, add_bytes,
+send_us, receive_us, overhead_bytes, join_us, member_state_bytes, admin_state_bytes, evict_without_admin_us,
+evict_without_admin_bytes. They are reported and not judged.
+
+Example:
+  chancery bench group --members 100 --json")]
+pub(crate) struct BenchGroupArgs {
+    /// How many members, 48 to 9900.
+    #[arg(long, value_name = "N", default_value = "100", value_parser = clap::value_parser!(u16).range(48..=9900))]
+    pub(crate) members: u16,
 }
 
 #[derive(Debug, Args)]

@@ -21,7 +21,7 @@ pub(crate) enum GroupCommand {
     Role(GroupRoleArgs),
     /// Make somebody else owner, and yourself an administrator.
     HandOver(GroupHandOverArgs),
-    /// Leave a group.
+    /// Leave a group; it is done once a device of somebody who stays has made new keys.
     Leave(GroupArgs),
     /// List your groups.
     List(GroupListArgs),

@@ -16,14 +16,20 @@ fn bench(place: &Path, arguments: &[&str]) -> Outcome {
 #[test]
 fn a_copied_disk_reads_nothing_that_is_sent_after_the_offboarding_and_the_search_would_find_it() {
     let place = tempfile::tempdir().unwrap();
-    let figures = bench(place.path(), &["bench", "offboard", "--members", "6", "--json"]).ok();
+    let figures =
+        bench(place.path(), &["bench", "offboard", "--members", "6", "--groups", "2", "--json"]).ok();
     let count = |name: &str| figures[name].as_u64().unwrap_or_else(|| panic!("no {name}: {figures}"));
     assert_eq!((count("members"), count("online")), (6, 3));
-    assert_eq!(count("sent_after"), 5, "everybody who is left, to a neighbour, and nothing to the leaver");
+    // Everybody who is left, to a neighbour, and nothing to the leaver; in each group one who has the leaver out, and then four.
+    assert_eq!(count("sent_after"), 5 + 2 * 5);
     assert_eq!(count("readable_after"), 0);
-    assert_eq!(count("controls_readable"), 5, "from everybody who had talked with the leaver");
+    assert_eq!(
+        count("controls_readable"),
+        5 + 2,
+        "from everybody who had talked with the leaver, and in each group"
+    );
     assert_eq!(figures["verified"], Value::Bool(true));
-    for time in ["relay_cut_ms", "clients_cut_ms", "offboard_ms"] {
+    for time in ["relay_cut_ms", "clients_cut_ms", "groups_cut_ms", "offboard_ms"] {
         assert!(figures[time].is_u64(), "{figures}");
     }
     assert_eq!(std::fs::read_dir(place.path()).unwrap().count(), 0, "nothing is left behind");
@@ -34,6 +40,37 @@ fn a_company_has_room_for_somebody_online_and_somebody_offline_and_has_a_limit()
     for members in ["2", "501", "many"] {
         run(&["bench", "offboard", "--members", members, "--json"]).fails(64, "usage", false);
     }
+}
+
+#[test]
+fn a_groups_figures_are_all_there_and_the_group_has_limits() {
+    for members in ["47", "9901", "many"] {
+        run(&["bench", "group", "--members", members, "--json"]).fails(64, "usage", false);
+    }
+    let place = tempfile::tempdir().unwrap();
+    let figures = bench(place.path(), &["bench", "group", "--members", "48", "--json"]).ok();
+    let figures = figures.as_object().unwrap();
+    assert_eq!(figures["members"], 48);
+    let names = [
+        "remove_make_us",
+        "remove_bytes",
+        "remove_apply_us",
+        "add_make_us",
+        "add_bytes",
+        "send_us",
+        "receive_us",
+        "overhead_bytes",
+        "join_us",
+        "member_state_bytes",
+        "admin_state_bytes",
+        "evict_without_admin_us",
+        "evict_without_admin_bytes",
+    ];
+    for name in names {
+        assert!(figures[name].as_u64().is_some_and(|figure| figure > 0), "{name}: {figures:?}");
+    }
+    assert_eq!(figures.len(), names.len() + 1);
+    assert_eq!(std::fs::read_dir(place.path()).unwrap().count(), 0, "nothing is left behind");
 }
 
 #[cfg(target_os = "linux")]

@@ -196,7 +196,7 @@ fn write(order: &proto::Signed) -> String {
     format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(bytes))
 }
 
-/// Reads an order that [`Administrator::order_group`] has written. Whether it holds is for the group to say.
+/// Reads an order that [`Administrator::order_group`] has written (R-ORG-70). Whether it holds is for the group to say.
 pub(crate) fn read_order(text: &str) -> Result<proto::Signed, Error> {
     let damaged = || Error::from(ErrorCode::OrderDamaged);
     let coded = text.trim().strip_prefix(PREFIX).filter(|it| it.len() <= MAX_ORDER).ok_or_else(damaged)?;
@@ -214,7 +214,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_order_survives_as_text_and_a_cut_or_changed_one_is_none() {
+    fn an_order_survives_as_text_and_a_cut_or_changed_one_is_none_r_org_70() {
         let order = proto::Signed { body: vec![1; 100], signature: vec![2; 50] };
         let text = write(&order);
         assert_eq!(read_order(&format!(" {text}\n")).unwrap(), order);

@@ -1,0 +1,274 @@
+//! `chancery bench group`: what groups cost, in one process and without a network.
+//!
+//! One administrator, 16 members and one who comes and goes run whole engines on encrypted stores; the others are members with
+//! valid credentials and prekeys, whose devices nobody turns on. What is measured is the work of one device for one operation,
+//! its commits to disk included.
+
+use std::time::Duration;
+
+use chancery_crypto::rng::random_bytes;
+use chancery_engine::{GroupDraft, GroupInput, GroupOperation, Input};
+use chancery_group::{Info, Role};
+use chancery_identity::{DisplayName, MemberId};
+use serde_json::Value;
+
+use super::town::{Resident, Spent, Town, failed};
+use crate::output::Output;
+use crate::process::Failure;
+
+/// Members whose devices run.
+const SAMPLED: usize = 16;
+/// Times that each operation is measured; the median counts.
+const ROUNDS: usize = 30;
+/// Members of whom each is ended in one round.
+const LEAVERS: usize = ROUNDS;
+/// Rounds of mail after which all have followed.
+const TURNS: usize = 60;
+/// Longer than any pause after which a device does what others could have done.
+const LONG: Duration = Duration::from_secs(120);
+const TEXT: &str = "Lunch at noon? The menu is on the wall; say so if you will not come.";
+
+/// The measures of a run.
+#[derive(Debug, Default)]
+struct Measures {
+    times: Vec<(&'static str, Vec<Spent>)>,
+    bytes: Vec<(&'static str, Vec<usize>)>,
+}
+
+impl Measures {
+    fn time(&mut self, name: &'static str, spent: Spent) {
+        match self.times.iter_mut().find(|(known, _)| *known == name) {
+            Some((_, all)) => all.push(spent),
+            None => self.times.push((name, vec![spent])),
+        }
+    }
+
+    fn bytes(&mut self, name: &'static str, bytes: usize) {
+        match self.bytes.iter_mut().find(|(known, _)| *known == name) {
+            Some((_, all)) => all.push(bytes),
+            None => self.bytes.push((name, vec![bytes])),
+        }
+    }
+
+    fn object(&self, members: usize) -> Value {
+        let mut object = serde_json::Map::new();
+        object.insert("members".to_owned(), members.into());
+        for (name, all) in &self.times {
+            let micros: Vec<u64> =
+                all.iter().map(|it| u64::try_from(it.as_micros()).unwrap_or(u64::MAX)).collect();
+            object.insert((*name).to_owned(), median(micros).into());
+        }
+        for (name, all) in &self.bytes {
+            let all = all.iter().map(|bytes| *bytes as u64).collect();
+            object.insert((*name).to_owned(), median(all).into());
+        }
+        Value::Object(object)
+    }
+}
+
+fn median(mut all: Vec<u64>) -> u64 {
+    all.sort_unstable();
+    all.get(all.len() / 2).copied().unwrap_or_default()
+}
+
+/// Measures, and prints the figures.
+pub(super) fn run(members: usize, output: Output) -> Result<(), Failure> {
+    let folder = tempfile::Builder::new().prefix("chancery-bench-").tempdir();
+    let folder = folder.map_err(|error| Failure::io("temporary directory", &error))?;
+    let mut scene = Scene::set(members, folder.path(), output)?;
+    let mut measures = Measures::default();
+    for round in 0..ROUNDS {
+        scene.talk(&mut measures)?;
+        scene.change(&mut measures)?;
+        scene.evict(round, &mut measures)?;
+    }
+    measures.bytes("member_state_bytes", scene.members.first().map_or(0, Resident::state_bytes));
+    measures.bytes("admin_state_bytes", scene.admin.state_bytes());
+    let object = measures.object(members);
+    output.result(&object, || table(&object)).map_err(|_| failed("standard output is closed"))
+}
+
+fn table(object: &Value) -> String {
+    let fields = object.as_object().into_iter().flatten();
+    fields.map(|(name, value)| format!("{name:<26} {value}")).collect::<Vec<_>>().join("\n")
+}
+
+struct Scene {
+    town: Town,
+    group: [u8; 16],
+    admin: Resident,
+    members: Vec<Resident>,
+    /// Who is added and removed.
+    guest: (MemberId, Resident),
+    /// Members who are ended, by their number in the town.
+    leavers: Vec<usize>,
+}
+
+impl Scene {
+    fn set(members: usize, folder: &std::path::Path, output: Output) -> Result<Self, Failure> {
+        let mut town = Town::found()?;
+        let settle = |town: &mut Town, name: &str| {
+            let disk = town.enroll(name.to_owned())?;
+            let folder = folder.join(name);
+            std::fs::create_dir_all(&folder).map_err(|error| Failure::io(folder.display(), &error))?;
+            Resident::settle(town, disk, &folder)
+        };
+        let mut admin = settle(&mut town, "admin")?;
+        let mut sampled = Vec::with_capacity(SAMPLED);
+        for number in 0..SAMPLED {
+            sampled.push(settle(&mut town, &format!("sampled{number}"))?);
+        }
+        let first = town.citizens.len();
+        let others = members.saturating_sub(SAMPLED).saturating_sub(1);
+        for number in 0..others {
+            town.enroll(format!("member{number}"))?;
+        }
+        let all: Vec<MemberId> = town.citizens.iter().skip(1).map(|citizen| citizen.member).collect();
+        let guest = settle(&mut town, "guest")?;
+        let guest_id =
+            town.citizens.last().map(|citizen| citizen.member).ok_or_else(|| failed("no guest"))?;
+        let guest = (guest_id, guest);
+        output.note(&format!("{members} members are enrolled"));
+        admin.learn(&mut town)?;
+        let group = random_bytes(town.rng.as_mut());
+        let info = Info::new(DisplayName::parse("Bench").map_err(failed)?);
+        let operation = GroupOperation::Create { info, members: all };
+        admin.handle(&mut town, Input::Group(GroupInput::Operation { group_id: group, operation }))?;
+        let leavers = (first..town.citizens.len().saturating_sub(1)).rev().take(LEAVERS).collect();
+        let mut scene = Self { town, group, admin, members: sampled, guest, leavers };
+        scene.everybody_learns()?;
+        scene.settle()?;
+        output.note("the group is founded");
+        Ok(scene)
+    }
+
+    fn everybody_learns(&mut self) -> Result<(), Failure> {
+        self.admin.learn(&mut self.town)?;
+        self.guest.1.learn(&mut self.town)?;
+        self.members.iter_mut().try_for_each(|member| member.learn(&mut self.town))
+    }
+
+    /// Lets everybody work and read until nothing comes any more.
+    fn settle(&mut self) -> Result<(), Failure> {
+        let mut quiet = 0_usize;
+        for _ in 0..TURNS {
+            let mut any = false;
+            let all = [&mut self.admin, &mut self.guest.1].into_iter().chain(&mut self.members);
+            for resident in all {
+                resident.work(&mut self.town)?;
+                any |= resident.read_mail(&mut self.town)?;
+                resident.work(&mut self.town)?;
+            }
+            quiet = if any { 0 } else { quiet.saturating_add(1) };
+            if quiet == 2 {
+                return Ok(());
+            }
+        }
+        Err(failed("the devices do not come to rest"))
+    }
+
+    /// A message from one member to all.
+    fn talk(&mut self, measures: &mut Measures) -> Result<(), Failure> {
+        self.say(0)?;
+        let sender = self.members.first_mut().ok_or_else(|| failed("no members"))?;
+        measures.time("send_us", std::mem::take(&mut sender.spent));
+        let [_, envelope] = self.town.post.newest;
+        measures.bytes("overhead_bytes", envelope.saturating_sub(TEXT.len()));
+        let reader = self.members.get_mut(1).ok_or_else(|| failed("no members"))?;
+        reader.spent = Duration::ZERO;
+        reader.read_mail(&mut self.town)?;
+        measures.time("receive_us", reader.spent);
+        self.settle()
+    }
+
+    fn say(&mut self, who: usize) -> Result<(), Failure> {
+        let message_id = random_bytes(self.town.rng.as_mut());
+        let sender = self.members.get_mut(who).ok_or_else(|| failed("no members"))?;
+        sender.spent = Duration::ZERO;
+        let draft = GroupDraft { group_id: self.group, message_id, text: TEXT, attachments: Vec::new() };
+        sender.handle(&mut self.town, Input::Group(GroupInput::Send(draft)))?;
+        sender.work(&mut self.town)
+    }
+
+    /// Somebody is added and removed again.
+    fn change(&mut self, measures: &mut Measures) -> Result<(), Failure> {
+        let members = vec![self.guest.0];
+        self.operate(GroupOperation::Add { members, role: Role::Member })?;
+        measures.time("add_make_us", self.admin.spent);
+        let [commit, _] = self.town.post.newest;
+        measures.bytes("add_bytes", commit);
+        let guest = &mut self.guest.1;
+        guest.spent = Duration::ZERO;
+        guest.read_mail(&mut self.town)?;
+        guest.work(&mut self.town)?;
+        measures.time("join_us", guest.spent);
+        let devices = guest.devices_in(&self.group)?;
+        is_so(devices > 0, "who was added has not joined")?;
+        self.settle()?;
+        self.operate(GroupOperation::Remove { members: vec![self.guest.0] })?;
+        measures.time("remove_make_us", self.admin.spent);
+        let [commit, _] = self.town.post.newest;
+        measures.bytes("remove_bytes", commit);
+        let member = self.members.get_mut(1).ok_or_else(|| failed("no members"))?;
+        member.spent = Duration::ZERO;
+        member.read_mail(&mut self.town)?;
+        measures.time("remove_apply_us", member.spent);
+        let left = member.devices_in(&self.group)?;
+        is_so(left.saturating_add(1) == devices, "who was removed is still there")?;
+        self.settle()
+    }
+
+    fn operate(&mut self, operation: GroupOperation<'_>) -> Result<(), Failure> {
+        self.admin.spent = Duration::ZERO;
+        let input = GroupInput::Operation { group_id: self.group, operation };
+        self.admin.handle(&mut self.town, Input::Group(input))?;
+        self.admin.work(&mut self.town)
+    }
+
+    /// The organisation ends somebody; a member who is no administrator writes, and all follow.
+    fn evict(&mut self, round: usize, measures: &mut Measures) -> Result<(), Failure> {
+        let Some(leaver) = self.leavers.get(round).copied() else { return Ok(()) };
+        self.town.now = self.town.now.after(Duration::from_secs(1));
+        self.town.offboard(leaver)?;
+        for member in &mut self.members {
+            member.learn(&mut self.town)?;
+        }
+        let before = self.town.post.taken;
+        let devices = self.admin.devices_in(&self.group)?;
+        self.say(2)?;
+        let author = self.members.get_mut(2).ok_or_else(|| failed("no members"))?;
+        let left = author.devices_in(&self.group)?;
+        is_so(left.saturating_add(1) == devices, "who was ended is still there")?;
+        measures.time("evict_without_admin_us", author.spent);
+        measures.bytes("evict_without_admin_bytes", self.town.post.taken.saturating_sub(before));
+        // The administrator comes by, and renews what the author could not.
+        self.everybody_learns()?;
+        self.settle()?;
+        self.town.now = self.town.now.after(LONG);
+        self.everybody_learns()?;
+        self.settle()?;
+        let all = self.members.iter_mut().chain([&mut self.admin]);
+        let followed: Result<Vec<u32>, Failure> = all.map(|it| it.devices_in(&self.group)).collect();
+        is_so(followed?.iter().all(|devices| *devices == left), "somebody has not followed")
+    }
+}
+
+fn is_so(is_so: bool, otherwise: &str) -> Result<(), Failure> {
+    if is_so { Ok(()) } else { Err(failed(otherwise)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn the_median_is_of_what_was_measured() {
+        assert_eq!([median(vec![3, 1, 2]), median(vec![]), median(vec![5, 1])], [2, 0, 5]);
+        let mut measures = Measures::default();
+        measures.time("a_us", Duration::from_micros(7));
+        measures.bytes("b", 9);
+        assert_eq!(measures.object(17), json!({"members": 17, "a_us": 7, "b": 9}));
+    }
+}
