@@ -57,7 +57,8 @@ impl Engine {
             }
             Step::Hold { hold, .. } => {
                 let mailbox = hold.deliver.as_ref().map(|deliver| deliver.mailbox.as_slice());
-                mailbox.and_then(|name| name.try_into().ok()).ok_or(EngineError::DamagedRecord)?
+                let mailbox = mailbox.and_then(|name| name.try_into().ok());
+                (Use::Mailbox, mailbox.ok_or(EngineError::DamagedRecord)?)
             }
             Step::Seal { .. } => return Ok(Vec::new()),
         };

@@ -6,6 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chancery_crypto::hash::sha256;
 use chancery_group::{Info, Role};
+use chancery_identity::delivery::Use;
 use chancery_identity::{DeviceId, MemberId};
 use chancery_org::GroupOrdered;
 use chancery_wire::proto::group_ordered::Change;
@@ -129,7 +130,7 @@ impl Administrator {
         for device in plan.device_ids {
             let get = GetCredential {
                 device_id: device.as_bytes().to_vec(),
-                token: key.token(device.as_bytes()).to_vec(),
+                token: key.token(Use::Mailbox, device.as_bytes()).to_vec(),
             };
             let answer = match connection.request(client_frame::Body::GetCredential(get)).await {
                 Err(error) if error.code() == ErrorCode::RelayNotFound => {

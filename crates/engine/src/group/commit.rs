@@ -5,6 +5,7 @@ use core::ops::ControlFlow;
 
 use chancery_crypto::rng::CryptoRng;
 use chancery_group::{GroupError, MAX_ATTEMPTS};
+use chancery_identity::delivery::Use;
 use chancery_identity::{DeviceId, MemberId};
 use chancery_wire::Timestamp;
 use chancery_wire::proto::{
@@ -99,8 +100,8 @@ pub(crate) fn next_step(
     put(engine, records, (group, &state), record).map(Some)
 }
 
-fn token(engine: &Engine, records: &dyn Records, name: &[u8]) -> Result<Vec<u8>, EngineError> {
-    engine.delivery_token(records, name.try_into().map_err(|_| EngineError::DamagedRecord)?)
+fn token(engine: &Engine, records: &dyn Records, of: Use, name: &[u8]) -> Result<Vec<u8>, EngineError> {
+    engine.delivery_token(records, (of, name.try_into().map_err(|_| EngineError::DamagedRecord)?))
 }
 
 fn put(
@@ -112,9 +113,9 @@ fn put(
     let next = record.next.ok_or(EngineError::DamagedRecord)?;
     let filled =
         next.filled.into_iter().map(|it| SlotMailbox { slot: it.slot, mailbox: it.mailbox }).collect();
-    let token_of_next = token(engine, records, &next.name)?;
+    let token_of_next = token(engine, records, Use::Set, &next.name)?;
     let frame = PutSlot {
-        token: token(engine, records, &record.slot)?,
+        token: token(engine, records, Use::Slot, &record.slot)?,
         slot: record.slot,
         set: state.set_name.clone(),
         key: state.set_key.clone(),

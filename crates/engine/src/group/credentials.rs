@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 use chancery_crypto::ed25519::GroupVerifyingKey;
 use chancery_crypto::rng::CryptoRng;
 use chancery_group::Entry;
+use chancery_identity::delivery::Use;
 use chancery_identity::{Credential, DeviceId};
 use chancery_wire::proto::{
     self, CredentialBody, GetCredential, GroupAsked, GroupCredentialRecord, GroupWantedRecord,
@@ -149,7 +150,7 @@ pub(crate) fn next_step(
         if rests || blocked.contains(device.as_bytes()) {
             continue;
         }
-        let token = engine.delivery_token(records, device.as_bytes())?;
+        let token = engine.delivery_token(records, (Use::Mailbox, device.as_bytes()))?;
         let frame = GetCredential { device_id: it.device_id, token };
         return Ok(Some(GroupStep::Credential { device, frame }));
     }

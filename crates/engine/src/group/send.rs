@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 use chancery_crypto::rng::{CryptoRng, random_bytes};
 use chancery_group::{Entry, GroupError, Info, MAX_SLOTS, Posting, Role, Rows as _, Slot};
 use chancery_identity::MemberId;
+use chancery_identity::delivery::Use;
 use chancery_wire::proto::{
     CreateSet, FanOut, GroupOutRecord, GroupStateRecord, MessageRecord, OutboxItem, Text, UploadStep,
     outbox_item,
@@ -224,7 +225,7 @@ pub(crate) fn set_step(
         mailboxes.extend_from_slice(entry.device.as_bytes());
     }
     let name = state.set_name.as_slice().try_into().map_err(|_| EngineError::DamagedRecord)?;
-    let token = engine.delivery_token(records, name)?;
+    let token = engine.delivery_token(records, (Use::Set, name))?;
     let frame = CreateSet { name: state.set_name, key: state.set_key, token, mailboxes };
     Ok(Some(GroupStep::CreateSet { group_id: *group, frame }))
 }
@@ -258,7 +259,9 @@ pub(crate) fn next_step(
         let item = item_of(lane, number);
         let out = out(records, group, item)?.ok_or(EngineError::DamagedRecord)?;
         if !out.envelope.is_empty() {
+            let name = state.set_name.as_slice().try_into().map_err(|_| EngineError::DamagedRecord)?;
             let frame = FanOut {
+                token: engine.delivery_token(records, (Use::Set, name))?,
                 set: state.set_name,
                 key: state.set_key,
                 first: out.first,
