@@ -177,7 +177,7 @@ fn heard_of_a_bot(seed: u64) -> (World, PersonId, PersonId) {
     world.say(alice, robo, "thanks");
     world.run();
     assert_eq!((world.heard(alice).len(), world.heard(robo).len()), (1, 1));
-    world.wait(25 * DAY);
+    world.wait(DAY.saturating_mul(25));
     assert!(world.check_log(alice) && world.check_log(robo));
     world.hold_log_time(true);
     (world, alice, robo)
