@@ -221,7 +221,7 @@ pub struct Welcome {
 impl Welcome {
     /// Enters the group and stores it.
     pub fn join(&self, credential: &Credential, log: &Log) -> (MemoryRows, EpochKeys) {
-        let joiner = Joiner { group_id: &GROUP, credential, log, behind: None, exists: false };
+        let joiner = Joiner { group_id: &GROUP, credential, log, behind: None, next: None, exists: false };
         let (snapshot, tree) = (self.snapshot.as_deref(), self.tree.as_deref());
         let arrived = UnverifiedWelcome { welcome: &self.welcome, snapshot, tree, from: self.from };
         let (changes, epoch) = must(arrived.verify(joiner, NOW)).into_parts();
