@@ -520,8 +520,8 @@ pub(crate) fn forget(
     Ok(())
 }
 
-/// Two valid commits claim one place, or two epochs have one number: nothing is sent any more, and whoever signed the second,
-/// or told of it, is named (R-GROUP-22).
+/// Two valid commits claim one place, or two epochs have one number: nothing is sent any more, and who signed the second,
+/// or told of it, is named (R-GROUP-22, R-ENGINE-75).
 pub(crate) fn forked(
     turn: &mut Turn<'_, '_>,
     group: &[u8; 16],

@@ -59,6 +59,10 @@ fn what_does_not_fit_here_keeps_the_device_at_the_commit_that_has_won_r_group_15
     let mut town = three();
     town.run(2);
     let made = town.build(0, vec![], Keying::Regrow, 0);
+    // R-GROUP-21: what names another slot than the one of its attempt is nothing.
+    let mut elsewhere = made.envelope.clone();
+    elsewhere[17] ^= 1;
+    assert!(town.give(2, &elsewhere).contains(&Effect::Notify(Notice::Undecryptable)));
     town.give(2, &made.envelope);
     let acts = town.acts(2);
     let device = town.device(2);
