@@ -10,7 +10,7 @@ use chancery_wire::proto;
 use super::{shown, slot};
 
 /// Most operations of an input: each that is followed costs a signature and four verifications.
-const MAX_OPERATIONS: usize = 24;
+const MAX_OPERATIONS: usize = 8;
 /// Devices; the last two are outside at first.
 const DEVICES: [u8; 6] = [0, 1, 2, 3, 4, 2];
 

@@ -92,12 +92,26 @@ impl Crew {
     pub fn sign(
         &self,
         device: usize,
-        mut head: proto::GroupCommitHead,
+        head: proto::GroupCommitHead,
         tail: Vec<u8>,
         rng: &mut dyn CryptoRng,
     ) -> Vec<u8> {
+        self.sign_confirmed(device, (head, tail), |_| [3; 32], rng)
+    }
+
+    /// The same with the confirmation that `confirm` makes of the transcript.
+    #[must_use]
+    pub fn sign_confirmed(
+        &self,
+        device: usize,
+        (mut head, tail): (proto::GroupCommitHead, Vec<u8>),
+        confirm: impl Fn(&[u8; 32]) -> [u8; 32],
+        rng: &mut dyn CryptoRng,
+    ) -> Vec<u8> {
         head.tail_hash = hash(label::HASH_GROUP_COMMIT_TAIL, &[&tail]).to_vec();
-        let (head, confirmation) = (encode(&head), vec![3; 32]);
+        let before = head.transcript.clone();
+        let head = encode(&head);
+        let confirmation = confirm(&hash(label::HASH_GROUP_TRANSCRIPT, &[&before, &head])).to_vec();
         let signed = [head.as_slice(), &confirmation].concat();
         let signature = self.devices[device].keys().signing.sign(label::SIGN_GROUP_COMMIT, &signed, rng);
         encode(&proto::GroupCommit { head, tail, confirmation, signature })

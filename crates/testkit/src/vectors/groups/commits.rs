@@ -261,7 +261,8 @@ fn book_commit(
     let bound =
         book::bound_message(label::SIGN_GROUP_COMMIT, keys.signing.verifying_key().as_bytes(), &signed);
     let mut hedged = Draws::new(inputs.array("rng_seed")?);
-    (hedged.next::<32>(), hedged.next::<32>());
+    // Behind salt and r.
+    hedged.next::<64>();
     computed.via("hedge", &hedged.next::<32>());
     let signature = keys.signing.sign(label::SIGN_GROUP_COMMIT, &signed, draws.rng());
     let administrators =

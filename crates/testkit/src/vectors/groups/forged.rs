@@ -1,7 +1,10 @@
 //! The commits that the vectors make and read: sound ones of every keying, and for each rule one that breaks it.
 
 use chancery_crypto::rng::{CryptoRng, seeded};
-use chancery_group::{Group, HandOutContext, Keying, Reason, Role, Slot, cover, remove, set_info, set_role};
+use chancery_crypto::secret::Secret;
+use chancery_group::{
+    EpochSecret, Group, HandOutContext, Keying, Reason, Role, Slot, cover, remove, set_info, set_role,
+};
 use chancery_group::{Roster, leave};
 use chancery_wire::{Limit, decode, encode, proto};
 use proto::group_change::Change;
@@ -114,11 +117,22 @@ fn sound() -> Vec<Draft> {
         let head =
             decode::<proto::GroupCommitHead>(&whole.head, Limit::FRAME).expect("ours").into_unchecked();
         whole.tail = encode(&tail);
-        crew.sign(0, head, whole.tail, &mut seeded([1; 32]))
+        let chain = Secret::from_slice(&crew.group(0).head.chain_key);
+        let confirm = |transcript: &[u8; 32]| {
+            EpochSecret::next(chain.as_ref(), &tree.secret(), transcript).confirmation(transcript)
+        };
+        crew.sign_confirmed(0, (head, whole.tail), confirm, &mut seeded([1; 32]))
+    };
+    let unconfirmed = {
+        let whole = decode::<proto::GroupCommit>(&tree.bytes, Limit::FRAME).expect("ours").into_unchecked();
+        let head =
+            decode::<proto::GroupCommitHead>(&whole.head, Limit::FRAME).expect("ours").into_unchecked();
+        crew.sign(0, head, whole.tail, &mut seeded([2; 32]))
     };
     let trees = vec![
         commit("sound", &tree.bytes),
-        commit("confirmation of another secret", &damaged(|_| {})),
+        commit("signed anew", &damaged(|_| {})),
+        commit("confirmation of another secret", &unconfirmed),
         commit("first box damaged", &damaged(|tail| tail.nodes[0] ^= 1)),
         commit("last box damaged", &damaged(|tail| *tail.nodes.last_mut().expect("boxes") ^= 1)),
         commit("seed damaged", &damaged(|tail| tail.seed[0] ^= 1)),
@@ -180,7 +194,7 @@ fn handed_out(mut crew: Crew, rng: &mut dyn CryptoRng) -> Vec<Draft> {
     let mut wrong = *secret.expose();
     wrong[0] ^= 1;
     let give = |name: &str, secret: &[u8]| json!({ "name": name, "commit": hex(&sent.bytes), "secret": hex(secret) });
-    let envelope = |node, key: &dyn chancery_group::Rows, secret: &chancery_crypto::secret::Secret<32>| {
+    let envelope = |node, key: &dyn chancery_group::Rows, secret: &Secret<32>| {
         let context = HandOutContext { group_id: &GROUP, epoch: 3, commit: &hash };
         context.seal(&[4; 16], node, &key.key(node).expect("in memory").expect("a keyholder's"), secret)
     };
@@ -193,7 +207,7 @@ fn handed_out(mut crew: Crew, rng: &mut dyn CryptoRng) -> Vec<Draft> {
     let dead = slot(1).node().parent().and_then(chancery_group::Node::parent).expect("above");
     let mut damaged = envelope(mine, rows, &secret);
     damaged[40] ^= 1;
-    let other_secret = chancery_crypto::secret::Secret::from_bytes(wrong);
+    let other_secret = Secret::from_bytes(wrong);
     let all = vec![
         give("secret over a session", secret.expose()),
         give("another secret", &wrong),

@@ -131,8 +131,8 @@ fn read_hand_outs(inputs: &Inputs<'_>) -> Computation {
 /// Rows in which these slots are taken.
 fn taken(slots: &[Slot]) -> MemoryRows {
     let nodes = |slot: &Slot| std::iter::successors(Some(slot.node()), |node| node.parent());
-    let mut changes = Changes::default();
-    changes.hashes = slots.iter().flat_map(nodes).map(|node| (node, [1; 32])).collect();
+    let hashes = slots.iter().flat_map(nodes).map(|node| (node, [1; 32])).collect();
+    let changes = Changes { hashes, ..Changes::default() };
     let mut rows = MemoryRows::default();
     rows.apply(changes);
     rows

@@ -257,8 +257,8 @@ fn read(inputs: &Inputs<'_>) -> Computation {
         let mut open = || {
             let found = messages.find(MessageEnvelope::parse(&envelope)?)?;
             let slot = u32::from(found.slot().get());
-            let key = keys.get(&slot).ok_or(GroupError::NotAMember)?;
-            let content = found.check()?.open(key)?;
+            let tagged = found.check()?;
+            let content = tagged.open(keys.get(&slot).ok_or(GroupError::NotAMember)?)?;
             Ok(json!({ "slot": slot, "content": hex(content.expose()) }))
         };
         let opened: Result<Value, GroupError> = open();

@@ -1,8 +1,9 @@
 //! Welcomes with their snapshots, and the trees that keyholders are given.
 
 use chancery_crypto::rng::{CryptoRng, seeded};
+use chancery_crypto::secret::Secret;
 use chancery_group::{
-    Group, Joiner, Keying, Role, UnverifiedCommit, UnverifiedWelcome, adopt_tree, set_role,
+    EpochSecret, Group, Joiner, Keying, Role, UnverifiedCommit, UnverifiedWelcome, adopt_tree, set_role,
 };
 use chancery_identity::DeviceId;
 use chancery_wire::{Limit, decode, encode, proto};
@@ -55,7 +56,11 @@ impl Case<'_> {
         let mut head =
             decode::<proto::GroupCommitHead>(&commit.head, Limit::FRAME).expect("ours").into_unchecked();
         (head.roster, head.author) = (roster.name().to_vec(), crew.slot(author).get().into());
-        let signed = crew.sign(author, head, Vec::new(), &mut seeded([48; 32]));
+        let secret = Secret::from_slice(&self.welcome.epoch_secret).expect("ours");
+        let epoch = EpochSecret::from_welcome(secret);
+        let confirm = |transcript: &[u8; 32]| epoch.confirmation(transcript);
+        let rng = &mut seeded([48; 32]);
+        let signed = crew.sign_confirmed(author, (head, Vec::new()), confirm, rng);
         let signed = decode::<proto::GroupCommit>(&signed, Limit::FRAME).expect("ours").into_unchecked();
         self.add(name, author, |it| (it.commit, it.snapshot) = (Some(signed), roster.snapshot()));
     }
@@ -92,7 +97,7 @@ fn member_joins(crew: &Crew, rng: &mut dyn CryptoRng) -> Draft {
         it.snapshot_file = Some(proto::GroupFile::default());
     });
     case.add("with a tail", 0, |it| it.commit.get_or_insert_default().tail = vec![1]);
-    case.with_roster("roster anew, wrong confirmation", 0, |_| {});
+    case.with_roster("signed anew", 0, |_| {});
     case.with_roster("without the joiner", 0, |it| it.rows.retain(|row| row[1] != 5));
     case.with_roster("with another group key of the joiner", 0, |it| it.rows[5][66] ^= 1);
     case.with_roster("with another credential of the joiner", 0, |it| it.rows[5][34] ^= 1);
