@@ -3,6 +3,8 @@
 //! `cargo bench -p chancery-benches` runs all. Figures are medians and ratios of one run; nothing here is
 //! tested against the clock.
 
+pub mod groups;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -94,7 +96,13 @@ pub fn two_devices(rng: &mut dyn CryptoRng) -> (Device, Device) {
         let (handle, name) = (must(Handle::parse(handle)), must(DisplayName::parse(handle)));
         let relay = organisation.relay().cloned();
         let relay = must(relay.as_ref().ok_or("recorded above"));
-        let invite = Invite { handle: &handle, name: &name, relay, lifetime: Duration::from_secs(3600) };
+        let invite = Invite {
+            handle: &handle,
+            name: &name,
+            relay,
+            lifetime: Duration::from_secs(3600),
+            terms: chancery_org::Terms::default(),
+        };
         let invited = must(desk.invite(&disk, invite, NOW, rng));
         commit(&mut disk, invited.batch);
         let keys = DeviceKeys::generate(rng);

@@ -11,6 +11,8 @@ const SECRET: &[&str] = &[
     "Enrolled",
     "DeskSettings",
     "DeskInvitation",
+    "DeskMember",
+    "GuestTokenRecord",
     "DeviceRecord",
     "DirectoryKeysRecord",
     "PendingEnrolmentRecord",
@@ -24,6 +26,11 @@ const SECRET: &[&str] = &[
     "GroupPath",
     "GroupRecord",
     "GroupInfo",
+    "GroupStateRecord",
+    "GroupEpochRecord",
+    "GroupSecretRecord",
+    "GroupCommitRecord",
+    "NextGroupSet",
 ];
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -40,6 +47,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let descriptors = protox::compile(&files, [&proto])?;
     let mut config = prost_build::Config::new();
     config.btree_map(["."]);
+    // Messages of the history are many, and few of them are acts.
+    config.boxed(".chancery.v1.MessageRecord.act");
     config.type_attribute(
         ".",
         "#[allow(missing_docs, reason = \"documented in /proto and docs/PROTOCOL.md\")]",

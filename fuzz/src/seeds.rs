@@ -3,12 +3,13 @@
 //! Most are lists of changes, which stay small and stay good when a format changes.
 
 use chancery_identity::checkpoint::Checkpoint;
+use chancery_identity::delivery::BLOB_TOKEN_NAME;
 use chancery_identity::log::{LeafKind, LogHead};
 use chancery_identity::{Authority, Submission};
 use chancery_testkit::company::{NOW, RELAY_PIN, RELAY_URL};
 use chancery_wire::encode;
 use chancery_wire::proto::{
-    self, AppendLog, Appended, CheckpointAnswer, ClaimPrekeys, ClientFrame, Content, Deliver,
+    self, AppendLog, Appended, CheckpointAnswer, ClaimPrekeys, ClientFrame, Content, Deliver, DeliveryKey,
     DirectoryChange, DirectoryPage, GetCheckpoint, GetLogKey, GetOrganisation, LogEntry, LogGrown, LogKey,
     LogPage, PutBlob, RelayFrame, Revoked, StoredEnvelope, SyncDirectory, SyncLog, Text, client_frame,
     content, relay_frame,
@@ -170,19 +171,25 @@ fn key_updates() -> Vec<(&'static str, Vec<u8>)> {
 
 fn device_link() -> String {
     let names = (COMPANY.organisation.id(), COMPANY.alice.credential.device_id());
-    chancery_org::DeviceLink::new(names, (RELAY_URL, RELAY_PIN), NOW, &mut crate::rng()).encode()
+    let link = chancery_org::DeviceLink::new(names, (RELAY_URL, RELAY_PIN), NOW, &mut crate::rng());
+    link.with_token(vec![9; 16]).encode()
 }
 
 fn client_frames() -> Vec<(&'static str, Vec<u8>)> {
     let frame = |body| encode(&ClientFrame { request: 2, body: Some(body) });
+    let key = crate::wire::delivery_key();
+    let token = |name: &[u8; 16]| key.token(name).to_vec();
+    let alice = COMPANY.alice.credential.device_id();
     let deliver = Deliver {
-        mailbox: COMPANY.alice.credential.device_id().as_bytes().to_vec(),
+        mailbox: alice.as_bytes().to_vec(),
         delivery_id: vec![1; 16],
-        token: Vec::new(),
+        token: token(alice.as_bytes()),
         envelope: vec![0x12; 512],
     };
-    let claim = ClaimPrekeys { device_id: vec![1; 16], token: Vec::new() };
-    let put = PutBlob { blob_id: vec![1; 16], offset: 0, part: vec![7; 32], last: true, token: Vec::new() };
+    let claim = ClaimPrekeys { device_id: vec![1; 16], token: token(&[1; 16]) };
+    let (part, last, blobs) = (vec![7; 32], true, token(&BLOB_TOKEN_NAME));
+    let put = PutBlob { blob_id: vec![1; 16], offset: 0, part, last, token: blobs };
+    let newer = DeliveryKey { epoch: 2, key: vec![8; 32] };
     let deliver = frame(client_frame::Body::Deliver(deliver));
     let append = |kind: LeafKind| {
         let statement = Some(COMPANY.alice.credential.signed().clone());
@@ -200,6 +207,7 @@ fn client_frames() -> Vec<(&'static str, Vec<u8>)> {
         ("log-key", frame(client_frame::Body::GetLogKey(GetLogKey {}))),
         ("claim", frame(client_frame::Body::ClaimPrekeys(claim))),
         ("put", frame(client_frame::Body::PutBlob(put))),
+        ("delivery-key", frame(client_frame::Body::SetDeliveryKey(newer))),
         ("sync", frame(client_frame::Body::SyncDirectory(SyncDirectory { after: u64::MAX }))),
         ("organisation", frame(client_frame::Body::GetOrganisation(GetOrganisation {}))),
         ("deliver-twice", [deliver.as_slice(), &[0xFF, 0xFF], &deliver].concat()),

@@ -7,10 +7,11 @@ use chancery_crypto::signature::SigningKey;
 use chancery_crypto::{label, merkle};
 use chancery_engine::{Device, Engine, Input as EngineInput, NewDevice};
 use chancery_identity::checkpoint::Checkpoint;
+use chancery_identity::delivery::DeliveryKey;
 use chancery_identity::log::{Leaf, LogHead};
 use chancery_identity::{Authority, Organisation, login_message};
 use chancery_relay::memory::MemoryStorage;
-use chancery_relay::{ConnectionId, Input, Limits, Relay, Setup};
+use chancery_relay::{ConnectionId, Input, Limits, Relay, Setup, Storage as _};
 use chancery_testkit::company::{NOW, RELAY_PIN, RELAY_URL};
 use chancery_testkit::{Disk, commit};
 use chancery_wire::proto::{
@@ -76,8 +77,16 @@ fn desk_login(challenge: &[u8]) -> Vec<u8> {
 static STARTED: LazyLock<MemoryStorage> = LazyLock::new(|| {
     let mut storage = MemoryStorage::new();
     start(&mut storage);
+    // Without it nothing but refusals would be seen of deliveries, claims and blobs.
+    storage.put_delivery_key(&delivery_key()).expect("memory");
+    storage.commit().expect("memory");
     storage
 });
+
+/// The key that the fuzzed relay checks tokens with.
+pub(crate) fn delivery_key() -> DeliveryKey {
+    COMPANY.desk.delivery_key(&COMPANY.desk_disk).expect("founded")
+}
 
 /// The key that signs the fuzzed log.
 pub(crate) fn log_key() -> SigningKey {

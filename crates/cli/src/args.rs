@@ -2,6 +2,7 @@
 
 mod authority;
 mod bench;
+mod group;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -14,6 +15,7 @@ use crate::text;
 
 pub(crate) use authority::*;
 pub(crate) use bench::*;
+pub(crate) use group::*;
 
 /// How long an invitation holds unless told otherwise.
 const DEFAULT_VALID: &str = "7d";
@@ -34,6 +36,10 @@ Become a member, write, read:
   chancery send bob \"Lunch at noon?\" --home alice --file menu.pdf
   chancery receive --home alice --follow --save downloads
   chancery history bob --home alice
+
+Talk in a group; whoever the organisation ends is out with the next message of anybody:
+  chancery group create Crew bob carol --home alice
+  chancery group send Crew \"Lunch at noon?\" --home bob
 
 Results go to stdout, everything else to stderr. Exit codes: 0 ok, 1 failed, 2 not authorised, 3 not found,
 4 refused by policy, 5 try later, 64 wrong usage. With --json every line is one object; an error is
@@ -104,8 +110,14 @@ pub(crate) enum Command {
     Receive(ReceiveArgs),
     /// Print the conversation with a member.
     History(HistoryArgs),
+    /// Talk in groups, and look after them.
+    #[command(subcommand)]
+    Group(GroupCommand),
     /// Print what the organisation's log says of you.
     Monitor(MonitorArgs),
+    /// Watch an organisation's log as a witness, who cosigns what it has seen grow.
+    #[command(subcommand)]
+    Witness(WitnessCommand),
     /// Watch an organisation, three members and a relay at work on this machine.
     Demo,
     /// Measure, with processes of its own on this machine, and check what is measured.
@@ -144,6 +156,9 @@ pub(crate) enum OrgCommand {
     /// Say who takes groups over when their last administrator is gone.
     #[command(subcommand)]
     GroupSuccessor(GroupSuccessorCommand),
+    /// Sign an order to a group, which a member carries out.
+    #[command(subcommand)]
+    Group(OrgGroupCommand),
     /// Print the records of administrative acts, each checked against its commitment.
     Audit(AuditArgs),
     /// Say what the log is, and what waits for it.
@@ -192,7 +207,7 @@ pub(crate) struct OrgRelayArgs {
     #[arg(long, value_name = "HASH", value_parser = text::parse_pin)]
     pub(crate) log_key: Option<[u8; 32]>,
     #[command(flatten)]
-    pub(crate) org: OrgArgs,
+    pub(crate) admin: AdminArgs,
 }
 
 #[derive(Debug, Args)]
@@ -216,12 +231,13 @@ The link stands alone on a line of stdout; whoever has it can become this member
 code of it goes to stderr.
 
 With --csv, everybody of a list: UTF-8, one person a line, under a header line with the columns handle and name,
-and unit if you like, which is only repeated with --json. Each line of stdout is a handle, a tab and a link. All
+and if you like unit, kind (member, guest, bot or guest-bot), reach (handles with spaces between) and days. Each line of stdout is a handle, a tab and a link. All
 are invited or, if anything is wrong, nobody. Who is a member or has an open invitation is left alone, so the
 list may be given again and again.
 
 Examples:
   chancery org invite alice --dir acme --name \"Alice Liddell\" --valid 48h
+  chancery org invite carol --dir acme --guest --reach alice,bob --days 30
   chancery org invite --csv people.csv --dir acme --dry-run")]
 pub(crate) struct InviteArgs {
     /// The handle: 1 to 64 of a-z 0-9 . _ -
@@ -243,6 +259,21 @@ pub(crate) struct InviteArgs {
     /// Invite another device of somebody who is a member already.
     #[arg(long, conflicts_with = "name")]
     pub(crate) device: bool,
+    /// The person's department or place.
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["csv", "device"])]
+    pub(crate) unit: Option<String>,
+    /// Invite somebody of another organisation, who reaches those of --reach and nobody else.
+    #[arg(long, requires = "reach", conflicts_with_all = ["csv", "device"])]
+    pub(crate) guest: bool,
+    /// Invite a program and not a person; with --guest, one of another organisation.
+    #[arg(long, conflicts_with_all = ["csv", "device"])]
+    pub(crate) bot: bool,
+    /// Whom a guest or bot writes to and hears from: handles with commas between them; a bot without reaches everybody.
+    #[arg(long, value_name = "HANDLES", value_delimiter = ',', conflicts_with_all = ["csv", "device"])]
+    pub(crate) reach: Vec<String>,
+    /// For how many days, 1 to 730, a guest's or bot's credential is valid [default: 90].
+    #[arg(long, value_name = "N", conflicts_with_all = ["csv", "device"])]
+    pub(crate) days: Option<u32>,
     /// How long the invitation holds, as in 90s, 30m, 12h, 7d.
     #[arg(long, value_name = "TIME", default_value = DEFAULT_VALID, value_parser = text::parse_duration)]
     pub(crate) valid: Duration,
@@ -468,7 +499,8 @@ With --save, a file that cannot be saved has an error beside its name and no pat
 tried again by the next `receive --save`, and every few minutes with --follow; then a line of its own says where it
 is. Without --follow the exit code says that a file still waits; one that is damaged or gone has only its error.
 
-JSON events: message, file, device-added, lost, member-left, handle-reassigned, device-request.
+JSON events: message, file, device-added, lost, member-left, handle-reassigned, device-request, group-act, group-gap. A
+message to a group has the group's identifier and name in \"group\"; of others that is null.
 
 Examples:
   chancery receive

@@ -4,6 +4,7 @@
 //! and what lies on disk. It ends all its processes and removes its folder on every way out.
 
 mod checks;
+mod group;
 #[cfg(target_os = "linux")]
 mod memory;
 mod picture;

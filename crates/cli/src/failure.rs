@@ -64,6 +64,9 @@ const fn hint(code: ErrorCode) -> Option<&'static str> {
         }
         ErrorCode::StoreNotFound => Some("run `chancery enroll` or `chancery org init` first"),
         ErrorCode::NotApproved => Some("approve its code, then run the same command again"),
+        ErrorCode::GroupUnknown => Some("see `chancery group list`"),
+        ErrorCode::GroupAmbiguous => Some("see `chancery group list`"),
+        ErrorCode::GroupLeft => Some("an administrator of the group can add you again"),
         ErrorCode::RelayNotRecorded => Some("use `chancery org relay`"),
         ErrorCode::StatementRefused => {
             Some("see `chancery org log`, which can drop it, and `chancery org issuer list`")
@@ -78,6 +81,10 @@ const fn hint(code: ErrorCode) -> Option<&'static str> {
         ErrorCode::RootNotNewest => Some("bring the newest root.key with --root"),
         ErrorCode::IssuerUnknown => Some("see `chancery org issuer list`"),
         ErrorCode::IssuerInUse => Some("use `chancery org desk renew`"),
+        ErrorCode::LastIssuer => Some("use `chancery org issuer add`, or --force"),
+        ErrorCode::OffboardingIncomplete => {
+            Some("see the report; `chancery org offboard` again signs anew what was dropped")
+        }
         ErrorCode::NotOffboarded => Some(
             "what waits for the relay is handed over by `chancery org log` or the desk; look at the reasons",
         ),

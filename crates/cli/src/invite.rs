@@ -3,7 +3,7 @@
 use std::io::Read as _;
 use std::path::Path;
 
-use chancery::organisation::{self, Invited, ListError, Listed, ListedState, PeopleList};
+use chancery::organisation::{self, Invited, Kind, ListError, Listed, ListedState, PeopleList, Wanted};
 use chancery::{Error, ErrorCode};
 use serde_json::{Value, json};
 
@@ -28,7 +28,15 @@ fn one(args: &InviteArgs, handle: &str, output: Output) -> Result<(), Failure> {
     let invited = if args.device {
         organisation::invite_device(dir, &key, handle, valid)?
     } else {
-        organisation::invite(dir, &key, handle, args.name.as_deref(), valid)?
+        let kind = match (args.guest, args.bot) {
+            (false, false) => Kind::Person,
+            (true, false) => Kind::Guest,
+            (false, true) => Kind::Bot,
+            (true, true) => Kind::GuestBot,
+        };
+        let (name, unit) = (args.name.as_deref(), args.unit.as_deref());
+        let wanted = Wanted { handle, name, unit, kind, reach: &args.reach, days: args.days };
+        organisation::invite_as(dir, &key, &wanted, valid)?
     };
     output.result(&object(handle, &invited), || invited.link.clone())?;
     if output.has_viewer() {
@@ -116,6 +124,7 @@ fn print_difference(listed: &Listed, output: Output) -> Result<(), Failure> {
         "state": state,
         "line": listed.line,
         "unit": listed.unit,
+        "kind": listed.kind.name(),
         "taken_by": listed.taken_by,
     });
     output.result(&object, || format!("{state}\t{}", listed.handle))
@@ -127,6 +136,7 @@ fn print_invitation(listed: &Listed, invited: &Invited, output: Output) -> Resul
     if let Some(fields) = object.as_object_mut() {
         fields.insert("state".to_owned(), state.into());
         fields.insert("unit".to_owned(), listed.unit.clone().into());
+        fields.insert("kind".to_owned(), listed.kind.name().into());
     }
     output.result(&object, || format!("{}\t{}", listed.handle, invited.link))
 }

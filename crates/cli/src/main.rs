@@ -13,6 +13,7 @@ mod demo;
 mod device;
 mod enroll;
 mod failure;
+mod group;
 mod history;
 mod invite;
 mod key;
@@ -28,6 +29,7 @@ mod send;
 mod stop;
 mod text;
 mod up;
+mod witness;
 
 use std::io::IsTerminal as _;
 use std::process::ExitCode;
@@ -84,7 +86,9 @@ async fn dispatch(cli: Cli, output: Output) -> Result<(), Failure> {
         Command::Send(args) => send::run(&args, output).await,
         Command::Receive(args) => receive::run(&args, output).await,
         Command::History(args) => history::run(&args, output).await,
+        Command::Group(command) => group::run(command, output).await,
         Command::Monitor(args) => org::monitor(&args, output).await,
+        Command::Witness(command) => witness::run(command, output).await,
         Command::Bench(command) => bench::run(&command, output).await,
         Command::Demo => match demo::run(output.is_json()).await? {
             true => Ok(()),

@@ -1,6 +1,6 @@
 //! A message as it is printed: one JSON object, or a line for people.
 
-use chancery::{Error, Message, MessageState};
+use chancery::{Error, Kind, Message, MessageState};
 use indicatif::HumanBytes;
 use serde_json::{Value, json};
 
@@ -68,7 +68,10 @@ pub(crate) fn object(message: &Message, files: &[File]) -> Value {
         "id": hex(&message.id),
         "from": message.from.to_string(),
         "handle": message.handle,
+        "unit": message.unit,
+        "kind": message.kind.name(),
         "conversation": message.conversation.to_string(),
+        "group": message.group.as_ref().map(|group| json!({"id": hex(&group.id), "name": group.name})),
         "sent_at": rfc3339(message.sent_at.as_millis()),
         "text": message.text,
         "files": files.iter().map(File::object).collect::<Vec<_>>(),
@@ -85,19 +88,26 @@ pub(crate) fn text(message: &Message, files: &[File]) -> String {
         MessageState::Failed => " (not sent)",
         _ => "",
     };
-    let mut text = format!("[{}] {sender}: {}{waits}", short_time(message.sent_at.as_millis()), tame(body));
+    let place = message.group.as_ref().map_or_else(String::new, |it| format!(" in {}", tame_line(&it.name)));
+    let at = short_time(message.sent_at.as_millis());
+    let mut text = format!("[{at}] {sender}{place}: {}{waits}", tame(body));
     for file in files {
         text.push_str(&format!("\n    + {}", file.text()));
     }
     text
 }
 
+/// Who wrote a message, and that it is a guest or bot (R-ENGINE-61).
 fn sender(message: &Message) -> String {
-    called(&message.from.to_string(), &message.handle)
+    let who = called(&message.from.to_string(), &message.handle);
+    match message.kind {
+        Kind::Person => who,
+        kind => format!("{who} ({})", kind.name()),
+    }
 }
 
 /// Returns how people call a member: by handle, or by the beginning of the identifier while the handle is not known.
-fn called(member: &str, handle: &str) -> String {
+pub(crate) fn called(member: &str, handle: &str) -> String {
     match handle {
         "" => member.chars().take(SHORT_ID).collect(),
         handle => tame_line(handle),

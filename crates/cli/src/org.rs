@@ -2,6 +2,7 @@
 
 mod acts;
 mod ceremonies;
+mod groups;
 mod log;
 
 use chancery::organisation::{self, RelayAddress};
@@ -37,6 +38,7 @@ pub(crate) async fn run(command: OrgCommand, output: Output) -> Result<(), Failu
         OrgCommand::Root(RootCommand::Succeed(args)) => ceremonies::succeed(&args, output).await,
         OrgCommand::Policy(command) => acts::policy(command, output).await,
         OrgCommand::GroupSuccessor(command) => acts::group_successor(command, output).await,
+        OrgCommand::Group(command) => groups::run(command, output).await,
         OrgCommand::Audit(args) => log::audit(&args, output).await,
         OrgCommand::Log(args) => log::status(&args, output).await,
     }
@@ -61,10 +63,12 @@ fn init(args: &InitArgs, output: Output) -> Result<(), Failure> {
 }
 
 async fn relay(args: &OrgRelayArgs, output: Output) -> Result<(), Failure> {
-    let key = args.org.key.source(Purpose::Open)?;
-    let (dir, url, pin) = (&args.org.dir, &args.url, &args.pin);
+    let by = &args.admin.by;
+    let key = by.org.key.source(Purpose::Open)?;
+    let (dir, url, pin) = (&by.org.dir, &args.url, &args.pin);
     let log_key = organisation::fetch_log_key(dir, url, pin, args.log_key.as_ref()).await?;
-    organisation::record_relay(dir, &key, url, pin, &log_key)?;
+    let (with, place) = (args.admin.with(&key), (url.as_str(), pin, &log_key));
+    organisation::record_relay_by((dir, &key), with, by.actor.as_deref(), place)?;
     let (pin, log_key) = (hex(pin), hex(&log_key.hash()));
     let object = json!({"url": url, "pin": pin, "log_key": log_key});
     output.result(&object, || format!("recorded: {url} pin {pin} log-key {log_key}"))

@@ -11,6 +11,7 @@ use tokio::sync::watch;
 
 use crate::args::ReceiveArgs;
 use crate::failure::{Failure, system};
+use crate::group;
 use crate::key::Purpose;
 use crate::message::{self, File};
 use crate::output::Output;
@@ -166,6 +167,10 @@ impl Printer {
         for event in page {
             match &event.happening {
                 Happening::Message(message) => self.print_message(message, printed).await?,
+                Happening::GroupAct(act) => {
+                    self.bar.clear();
+                    self.output.result(&group::act_object(act), || group::act_text(act))?;
+                }
                 Happening::DeviceAdded { member, handle, device } => {
                     let (member, device) = (member.to_string(), device.to_string());
                     let object = message::device_added(&member, handle, &device);

@@ -24,7 +24,7 @@ pub(crate) async fn run(args: &SendArgs, output: Output) -> Result<(), Failure> 
     let key = args.home.key.source(Purpose::Open)?;
     let bar = Bar::new(output);
     let client = Client::open_with(&home, &key, bar.function())?;
-    let patience = args.timeout.unwrap_or_else(|| patience(&args.file));
+    let patience = args.timeout.unwrap_or_else(|| patience_for(PATIENCE, &args.file));
     let sent = client.send(&args.to, &text, &args.file, patience).await;
     bar.clear();
     let sent = sent?;
@@ -41,8 +41,8 @@ pub(crate) async fn run(args: &SendArgs, output: Output) -> Result<(), Failure> 
 }
 
 /// Long enough for the files at the slowest speed worth waiting for; the library says what is wrong with a file.
-fn patience(files: &[PathBuf]) -> Duration {
+pub(crate) fn patience_for(least: Duration, files: &[PathBuf]) -> Duration {
     let size = |path: &PathBuf| std::fs::metadata(path).map_or(0, |metadata| metadata.len());
     let bytes = files.iter().map(size).fold(0, u64::saturating_add);
-    PATIENCE.saturating_add(Duration::from_secs(bytes / SLOWEST))
+    least.saturating_add(Duration::from_secs(bytes / SLOWEST))
 }

@@ -47,6 +47,17 @@ pub(crate) fn unhex(text: &str) -> Option<Vec<u8>> {
     Some(digits.chunks(2).map(|pair| pair.iter().fold(0, |byte, digit| (byte << 4) | digit)).collect())
 }
 
+/// A time in the largest unit that it is a whole number of.
+pub(crate) fn span(time: Duration) -> String {
+    let seconds = time.as_secs();
+    let units = [(86_400, "d"), (3_600, "h"), (60, "m")];
+    let unit = units.into_iter().find(|(unit, _)| seconds >= *unit && seconds.is_multiple_of(*unit));
+    match unit {
+        Some((unit, name)) => format!("{}{name}", seconds.checked_div(unit).unwrap_or_default()),
+        None => format!("{seconds}s"),
+    }
+}
+
 /// A time as `2026-11-22T08:30:00.125Z`.
 pub(crate) fn rfc3339(millis: u64) -> String {
     let (year, month, day) = date(millis / DAY);
@@ -135,6 +146,12 @@ mod tests {
         ] {
             assert!(parse_duration(wrong).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn times_have_the_largest_whole_unit() {
+        let text = |seconds| span(Duration::from_secs(seconds));
+        assert_eq!([text(604_800), text(5_400), text(61), text(0)], ["7d", "90m", "61s", "0s"]);
     }
 
     #[test]

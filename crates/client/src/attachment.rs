@@ -75,8 +75,16 @@ pub(crate) fn spool(home: &Home, path: &Path) -> Result<Attachment, Error> {
     })
 }
 
+/// Encrypts what is in memory into the spool, under a name and a key that exist already.
+pub(crate) fn spool_bytes(home: &Home, sealed: &Attachment, mut content: &[u8]) -> Result<(), Error> {
+    let blob_id = sealed.blob_id.as_slice().try_into().map_err(|_| ErrorCode::Internal)?;
+    let key = Secret::from_slice(&sealed.key).ok_or(ErrorCode::Internal)?;
+    let (target, size) = (home.spooled(blob_id), content.len() as u64);
+    write_sealed((&mut content, &target), size, &key, &target)
+}
+
 fn write_sealed(
-    (source, path): (&mut File, &Path),
+    (source, path): (&mut impl Read, &Path),
     size: u64,
     key: &Secret<32>,
     target: &Path,
@@ -107,11 +115,11 @@ fn write_sealed(
     out.sync_all().map_err(on_target)
 }
 
-/// Uploads a spooled blob, going on from where the relay has it, until `pause`; returns whether all is there.
+/// Uploads a spooled blob with the token for blobs, going on from where the relay has it, until `pause`; returns whether all is there.
 pub(crate) async fn upload(
     home: &Home,
     connection: &Connection,
-    blob_id: &[u8; 16],
+    (blob_id, token): (&[u8; 16], &[u8]),
     progress: Option<&ProgressFn>,
     pause: Instant,
 ) -> Result<bool, Error> {
@@ -120,7 +128,7 @@ pub(crate) async fn upload(
     let total = source.metadata().map_err(|error| file(&error, &path))?.len();
     let name = crate::home::hex(blob_id);
     // An empty part changes nothing and asks for the state (R-RELAY-30).
-    let mut status = put(connection, blob_id, 0, (Vec::new(), false)).await?;
+    let mut status = put(connection, (blob_id, token), 0, (Vec::new(), false)).await?;
     loop {
         if status.length > total || (status.complete && status.length != total) {
             // Something else has this name, and always will.
@@ -140,7 +148,7 @@ pub(crate) async fn upload(
             Ok((source, part))
         })
         .await?;
-        status = put(connection, blob_id, offset, part).await?;
+        status = put(connection, (blob_id, token), offset, part).await?;
         if status.length <= offset && !status.complete {
             return Err(ErrorCode::RelayProtocol.into());
         }
@@ -152,11 +160,11 @@ pub(crate) async fn upload(
 
 async fn put(
     connection: &Connection,
-    blob_id: &[u8; 16],
+    (blob_id, token): (&[u8; 16], &[u8]),
     offset: u64,
     (part, last): (Vec<u8>, bool),
 ) -> Result<BlobStatus, Error> {
-    let put = PutBlob { blob_id: blob_id.to_vec(), offset, part, last, token: Vec::new() };
+    let put = PutBlob { blob_id: blob_id.to_vec(), offset, part, last, token: token.to_vec() };
     match connection.request(client_frame::Body::PutBlob(put)).await? {
         relay_frame::Body::BlobStatus(status) => Ok(status),
         _ => Err(ErrorCode::RelayProtocol.into()),
@@ -201,6 +209,30 @@ pub(crate) async fn download(
         }
     }
     blocking(move || download.finish()).await
+}
+
+/// Downloads a file, all of it verified, without writing it anywhere: for what is short and of no use on a disk.
+pub(crate) async fn download_to_memory(
+    connection: &Connection,
+    attachment: &Attachment,
+) -> Result<SecretBytes, Error> {
+    let key = Secret::from_slice(&attachment.key).ok_or(ErrorCode::AttachmentDamaged)?;
+    let total = sealed_len(padded_len(attachment.size)).ok_or(ErrorCode::AttachmentDamaged)?;
+    let size = usize::try_from(attachment.size).map_err(|_| ErrorCode::AttachmentDamaged)?;
+    let mut reader = Reader { key, opener: None, buffer: Vec::new(), left: total };
+    // With room for all of it from the start, no copy is left behind where a vector has grown.
+    let mut content = Vec::with_capacity(usize::try_from(total).unwrap_or(size));
+    let mut offset = 0_u64;
+    while offset < total {
+        let length = u32::try_from((PART_LEN as u64).min(total.saturating_sub(offset))).unwrap_or(u32::MAX);
+        let part = get(connection, attachment, (offset, length), total).await?;
+        offset = offset.saturating_add(part.len() as u64);
+        for plain in reader.take(part)? {
+            content.extend_from_slice(plain.expose());
+        }
+    }
+    content.truncate(size);
+    Ok(SecretBytes::new(content))
 }
 
 /// End of the name of a file that is being downloaded.

@@ -7,27 +7,26 @@ use std::sync::atomic::AtomicBool;
 use chancery_engine::{Engine, Input};
 use chancery_identity::{DeviceId, DeviceKeys, MemberId, OrgId};
 use chancery_store::{KeySource, Store, StoreError};
-use chancery_transport::Connector;
-use chancery_transport_ws::WsConnector;
 use chancery_wire::proto::Signed;
 use tokio::sync::{Mutex, Notify};
 
 use crate::attachment::ProgressFn;
+use crate::checkpoint;
 use crate::clock;
 use crate::connection::Connection;
 use crate::error::{Error, ErrorCode};
 use crate::home::Home;
 use crate::mailbox::Mailbox;
 use crate::outbox::Holds;
+use crate::relays::Relays;
 use crate::worker::{Worker, destroy, is_revoked};
 
 /// What all parts of a client share.
 pub(crate) struct Shared {
     pub(crate) worker: Worker,
     pub(crate) home: Home,
-    pub(crate) connector: Arc<dyn Connector>,
+    pub(crate) relays: Relays,
     pub(crate) org: OrgId,
-    pub(crate) pin: [u8; 32],
     pub(crate) device: Login,
     pub(crate) anonymous: Mutex<Option<Connection>>,
     pub(crate) progress: Option<ProgressFn>,
@@ -136,6 +135,7 @@ impl Client {
             return Err(ErrorCode::Revoked.into());
         }
         let engine = store.read(|records| Engine::load(records, clock::now()).map_err(Error::from))?;
+        let checkpoint = checkpoint::compare(&home, &mut store, &engine)?;
         let device = engine.device();
         let me = Me {
             org_id: device.organisation().id(),
@@ -145,19 +145,16 @@ impl Client {
             name: device.name().into(),
             organisation: device.organisation_name().into(),
         };
-        let pin = *device.relay_pin();
-        let connector = WsConnector::new(device.relay_url(), pin).map_err(|_| ErrorCode::RelayUrl)?;
         let keys = DeviceKeys::from_secret_bytes(device.keys().to_secret_bytes().expose());
         let login = Login {
             keys: keys.ok_or(ErrorCode::Internal)?,
             credential: device.credential().signed().clone(),
         };
         let shared = Shared {
-            worker: Worker::spawn(store, engine, home.clone())?,
+            worker: Worker::spawn(store, engine, (home.clone(), checkpoint))?,
             home,
-            connector: Arc::new(connector),
+            relays: Relays::default(),
             org: me.org_id,
-            pin,
             device: login,
             anonymous: Mutex::new(None),
             progress,

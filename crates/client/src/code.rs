@@ -153,6 +153,9 @@ codes! {
     RelayUnavailable = 314, "relay-unavailable", TryLater, "the relay cannot do this at the moment; try again later";
     /// The patience that was given ended first.
     TimedOut = 315, "timed-out", TryLater, "there was not enough time; what was done stays";
+    /// The relay does not take the delivery token that this device has.
+    TokenRefused = 316, "token-refused", TryLater,
+        "the relay asks for a newer delivery token than this device has; it is sent as soon as that is here";
     /// The relay signs the log with another key than was named.
     WrongLogKey = 330, "wrong-log-key", Failed, "the relay signs the log with another key than was named";
 
@@ -164,10 +167,15 @@ codes! {
     QueueFull = 402, "queue-full", TryLater, "too many messages wait for the relay";
     /// The message is stored and waits for the relay.
     Queued = 403, "queued", TryLater, "the message is stored and will be sent as soon as that is possible";
-    /// The relay refuses the message for good.
-    SendFailed = 404, "send-failed", Failed, "the relay refuses the message";
+    /// The message was refused for good, or its recipient has left; the text says which.
+    SendFailed = 404, "send-failed", Failed, "the message cannot be sent";
     /// A recipient's device has published no prekeys, or they do not verify.
     RecipientNotReady = 405, "recipient-not-ready", TryLater, "the recipient's device cannot be written to yet";
+
+    /// One of the two is a guest or bot whom the organisation gave another reach.
+    OutOfReach = 430, "out-of-reach", Policy, "the organisation lets you and this recipient exchange nothing";
+    /// All credentials of the recipient have expired.
+    CredentialExpired = 431, "credential-expired", Policy, "the recipient's credential has expired";
 
     /// The file does not exist.
     FileNotFound = 500, "file-not-found", NotFound, "file not found";
@@ -228,6 +236,22 @@ codes! {
     SharesWrong = 625, "shares-wrong", NotAuthorised, "the shares do not open the root's file";
     /// A list of people has faults; nobody was invited.
     ListInvalid = 626, "list-invalid", Usage, "the list has faults; nobody was invited";
+    /// Nobody could sign something any more.
+    LastIssuer = 640, "last-issuer", Failed,
+        "no other issuer could sign this; name another one first, or confirm that nobody shall";
+    /// What depends on the statement cannot be undone.
+    NotDroppable = 641, "not-droppable", Failed, "the statement cannot be dropped";
+    /// Something of an offboarding was refused, and not everything is cut.
+    OffboardingIncomplete = 642, "offboarding-incomplete", Failed, "the offboarding is not complete";
+
+    /// A guest has nobody in reach, or a reach names somebody who cannot be in it.
+    ReachNotAllowed = 643, "reach-not-allowed", Usage,
+        "a guest reaches 1 to 256 members, none of them a guest; a bot as many or all; other people have no reach";
+    /// The time of a guest or bot is out of range, or over.
+    ValidityNotAllowed = 644, "validity-not-allowed", Usage,
+        "guests and bots are invited for 1 to 730 days, others without a limit; whose time is over must be invited anew";
+    /// There are as many guests and bots as there may be.
+    TooManyGuests = 645, "too-many-guests", Failed, "the organisation has 1000 guests and bots; offboard some first";
 
     /// Two signed checkpoints of the organisation's log contradict each other.
     LogForked = 700, "log-forked", NotAuthorised,
@@ -248,6 +272,32 @@ codes! {
     PolicyForbids = 707, "policy-forbids", Policy, "the organisation's policy does not allow it";
     /// The organisation's policy locks what is stored until the relay was reached.
     StoreLocked = 708, "store-locked", Policy, "the organisation's policy locks this device until it has reached the relay";
+
+    /// This device knows no such group.
+    GroupUnknown = 800, "group-unknown", NotFound, "this device is in no such group";
+    /// The own role in the group does not allow it.
+    GroupNotAllowed = 801, "group-not-allowed", NotAuthorised, "your role in the group does not allow it";
+    /// Two commits of the group claim the same place.
+    GroupForked = 802, "group-forked", NotAuthorised,
+        "somebody shows this group's members different commits; nothing is sent in it any more, show this to your administrator";
+    /// The group was ended for all.
+    GroupDissolved = 803, "group-dissolved", Failed, "the group was dissolved";
+    /// The group is another by now than the call assumes.
+    GroupConflict = 804, "group-conflict", Failed, "the group has changed, and this would change nothing or what is not there";
+    /// A limit of groups is exceeded.
+    GroupLimit = 805, "group-limit", Usage, "a limit of groups is exceeded";
+    /// The own member has left the group, or was removed.
+    GroupLeft = 806, "group-left", NotFound, "you are not in this group any more";
+    /// The group requires a policy that this version does not know.
+    GroupUnknownPolicy = 807, "group-unknown-policy", Failed, "the group requires what this version does not know; update";
+    /// What was wanted of the group cannot be done; the text says why.
+    GroupRefused = 808, "group-refused", Failed, "the group refuses it";
+    /// Several groups have this name or begin with these digits.
+    GroupAmbiguous = 809, "group-ambiguous", Usage, "several groups are called so; use the identifier";
+    /// It is stored and is done as soon as the relay can be reached.
+    GroupQueued = 810, "group-queued", TryLater, "it is stored and will be done as soon as that is possible";
+    /// The text is no order to a group.
+    OrderDamaged = 811, "order-damaged", Usage, "the text is no order to a group, or is incomplete";
 }
 
 #[cfg(test)]

@@ -228,7 +228,13 @@ async fn read(mut receiver: Box<dyn LinkReceiver>, waiting: Waiting, pushes: mps
             relay_frame::Body::Envelope(envelope) => Push::Envelope(envelope),
             relay_frame::Body::CaughtUp(_) => Push::CaughtUp,
             relay_frame::Body::LogGrown(_) => Push::LogGrown,
-            relay_frame::Body::Revoked(revoked) if request == 0 => Push::Revoked(Box::new(revoked)),
+            relay_frame::Body::Revoked(revoked) if request == 0 => {
+                // What was under way is not carried out any more (R-RELAY-67).
+                if let Some(waiting) = lock(&waiting).as_mut() {
+                    waiting.clear();
+                }
+                Push::Revoked(Box::new(revoked))
+            }
             body => {
                 let answer = lock(&waiting).as_mut().and_then(|waiting| waiting.remove(&request));
                 if let Some(answer) = answer {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use chancery_engine::{Device, Input, log_time, waiting_devices};
+use chancery_engine::{Device, Input, log_time, relay_places, waiting_devices};
 use chancery_identity::{DeviceId, Organisation};
 use chancery_org::{DeviceLink, LinkRequest, OrderError, Orderer, PendingOrder, approve, remove};
 use chancery_wire::Timestamp;
@@ -11,7 +11,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::client::Client;
 use crate::clock;
-use crate::connection::{Connection, Push};
+use crate::connection::Push;
 use crate::enroll::{deliver, not_found};
 use crate::error::{Error, ErrorCode};
 use crate::mailbox::Mailbox;
@@ -61,10 +61,17 @@ impl Client {
         self.shared()
             .worker
             .call(|state| {
+                let places = state.read_with(relay_places)?;
+                // A new device has nothing to fall back to: it is told of the place where this one was last.
+                let place = places.last().ok_or(ErrorCode::Internal)?;
                 let device = state.device();
                 let names = (device.organisation().id(), device.device_id());
-                let relay = (device.relay_url(), *device.relay_pin());
+                let relay = (place.url.as_str(), place.pin);
                 let link = DeviceLink::new(names, relay, clock::now(), &mut clock::rng()?);
+                // The new device cannot make it (R-ENGINE-55).
+                let mailbox = *link.mailbox.as_bytes();
+                let token = state.read_with(|engine, records| engine.delivery_token(records, &mailbox))?;
+                let link = link.with_token(token);
                 state.handle(Input::DeviceLinkMade(&link))?;
                 Ok(NewDeviceLink { link: link.encode(), expires: link.expires })
             })
@@ -203,11 +210,11 @@ impl Client {
             })
             .await?;
         let exchange = async {
-            let (mailbox, mut pushes) = Connection::open(shared.connector.as_ref(), &shared.org).await?;
-            mailbox.log_in(&shared.org, &shared.pin, &shared.device.keys, None).await?;
+            let (mailbox, mut pushes, pin) = shared.connect().await?;
+            mailbox.log_in(&shared.org, &pin, &shared.device.keys, None).await?;
             mailbox.done(client_frame::Body::Subscribe(Subscribe {})).await?;
-            let (anonymous, _) = Connection::open(shared.connector.as_ref(), &shared.org).await?;
-            let delivered = deliver(&anonymous, &desk, order.envelope().to_vec()).await;
+            let (anonymous, ..) = shared.connect().await?;
+            let delivered = deliver(&anonymous, (&desk, &[]), order.envelope().to_vec()).await;
             not_found(delivered, ErrorCode::DeskUnavailable)?;
             loop {
                 let push = pushes.recv().await.ok_or(ErrorCode::RelayUnreachable)?;

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use chancery_crypto::rng::random_bytes;
@@ -15,7 +16,7 @@ use chancery_wire::proto::{Acknowledge, Deliver, GetOrganisation, Subscribe, cli
 use chancery_wire::records::Batch;
 use chancery_wire::{Timestamp, Unverified};
 use tokio::sync::mpsc;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::client::Client;
 use crate::clock;
@@ -27,6 +28,10 @@ use crate::worker::blocking;
 /// How long after its end by this clock a device link may still be approved: one minute, for clocks that differ and
 /// a desk that takes its time.
 const LATE_APPROVAL: Duration = Duration::from_secs(60);
+
+/// How long the desk's last word is waited for if nobody can approve any more: 5 s after it has said that it does not know
+/// the link, which it may have said before the approval.
+const LAST_ANSWER: Duration = Duration::from_secs(5);
 
 impl Client {
     /// Makes the folder `home` a device of the member that the link is for.
@@ -262,14 +267,25 @@ impl Attempt {
         (device, pending): (&PendingDevice, &PendingEnrolment),
         when_asked: impl FnOnce(),
     ) -> Result<Result<Enrolment, EnrolError>, Error> {
+        // Whether somebody can approve: not before they were asked.
+        let asked = AtomicBool::new(true);
         let exchange = async {
             let (mailbox, mut pushes) = self.connect().await?;
             mailbox.log_in(&self.way.org_id(), self.way.relay_pin(), &device.keys, None).await?;
             mailbox.done(client_frame::Body::Subscribe(Subscribe {})).await?;
-            self.deliver(organisation, &device.keys, pending).await?;
-            when_asked();
+            let unanswered = self.deliver(organisation, &device.keys, pending).await?;
+            asked.store(unanswered.is_none(), Ordering::Relaxed);
+            if unanswered.is_none() {
+                when_asked();
+            }
+            let mut is_unknown = false;
             loop {
-                let push = pushes.recv().await.ok_or(ErrorCode::RelayUnreachable)?;
+                let push = match unanswered.as_ref().filter(|_| is_unknown) {
+                    None => pushes.recv().await,
+                    // It may have been the answer to an earlier call, before the approval.
+                    Some(why) => timeout(LAST_ANSWER, pushes.recv()).await.map_err(|_| why.clone())?,
+                };
+                let push = push.ok_or(ErrorCode::RelayUnreachable)?;
                 let Push::Envelope(stored) = push else { continue };
                 let answer = pending.complete(organisation, &device.keys, &stored.envelope, clock::now());
                 let sequences = vec![stored.sequence];
@@ -277,8 +293,8 @@ impl Attempt {
                 match answer {
                     // Anybody may write into the mailbox; only the desk's answer counts.
                     Err(EnrolError::NotAuthentic) => mailbox.done(acknowledge).await?,
-                    // The desk does not know a device link before the approval.
                     Err(EnrolError::InvitationUnknown) if self.is_device_link() => {
+                        is_unknown = true;
                         mailbox.done(acknowledge).await?;
                     }
                     Err(refused) => {
@@ -291,7 +307,9 @@ impl Attempt {
         };
         match timeout_at(self.deadline, exchange).await {
             Ok(result) => result,
-            Err(_) if !self.is_device_link() => Err(ErrorCode::DeskUnavailable.into()),
+            Err(_) if !self.is_device_link() || !asked.load(Ordering::Relaxed) => {
+                Err(ErrorCode::DeskUnavailable.into())
+            }
             Err(_) if clock::now() > self.way.expires().after(LATE_APPROVAL) => {
                 Err(ErrorCode::InvitationExpired.into())
             }
@@ -304,35 +322,45 @@ impl Attempt {
     }
 
     /// Asks the desk and, with a device link, the device that made it. The desk then only knows the request if it
-    /// was approved before.
+    /// was approved before. Returns why nobody can approve any more, if that is so: the device that made the link may be gone,
+    /// or the link's token be refused because somebody was (R-ENGINE-55), and the desk may have the approval all the same.
     async fn deliver(
         &self,
         organisation: &Organisation,
         keys: &DeviceKeys,
         pending: &PendingEnrolment,
-    ) -> Result<(), Error> {
+    ) -> Result<Option<Error>, Error> {
         let desk = organisation.desk().ok_or(ErrorCode::DeskUnavailable)?;
         let (anonymous, _) = self.connect().await?;
-        let asked = deliver(&anonymous, &desk.device_id(), pending.envelope().to_vec()).await;
+        let asked = deliver(&anonymous, (&desk.device_id(), &[]), pending.envelope().to_vec()).await;
         not_found(asked, ErrorCode::DeskUnavailable)?;
-        let Link::Device(link) = &self.way else { return Ok(()) };
+        let Link::Device(link) = &self.way else { return Ok(None) };
         let envelope = link.seal_request(keys, pending.envelope(), &mut clock::rng()?);
         let envelope = envelope.map_err(|_| ErrorCode::Internal)?;
-        let asked = deliver(&anonymous, &link.mailbox, envelope).await;
-        not_found(asked, ErrorCode::InvitationUnknown)
+        match deliver(&anonymous, (&link.mailbox, &link.token), envelope).await {
+            Err(error) if error.code() == ErrorCode::RelayNotFound => {
+                let text = "the device that made the link is gone";
+                Ok(Some(Error::with(ErrorCode::InvitationUnknown, text)))
+            }
+            // Somebody was removed since the link was made.
+            Err(error) if error.code() == ErrorCode::TokenRefused => {
+                Ok(Some(ErrorCode::InvitationExpired.into()))
+            }
+            other => other.map(|()| None),
+        }
     }
 }
 
-/// Hands an envelope to the relay for a mailbox.
+/// Hands an envelope to the relay for a mailbox, with its delivery token; the desk's needs none.
 pub(crate) async fn deliver(
     anonymous: &Connection,
-    mailbox: &DeviceId,
+    (mailbox, token): (&DeviceId, &[u8]),
     envelope: Vec<u8>,
 ) -> Result<(), Error> {
     let deliver = Deliver {
         mailbox: mailbox.as_bytes().to_vec(),
         delivery_id: random_bytes::<16>(&mut clock::rng()?).to_vec(),
-        token: Vec::new(),
+        token: token.to_vec(),
         envelope,
     };
     anonymous.done(client_frame::Body::Deliver(deliver)).await

@@ -1,6 +1,7 @@
 //! The error of every call: a stable code, what kind of failure it is, and whether to try again.
 
 use chancery_engine::{EngineError, LogState};
+use chancery_group::GroupError;
 use chancery_store::StoreError;
 use chancery_transport::{ConnectError, LinkError};
 use chancery_wire::RefusalCode;
@@ -53,7 +54,7 @@ impl Error {
     #[must_use]
     pub const fn is_retryable(&self) -> bool {
         matches!(self.kind(), ErrorKind::TryLater)
-            && !matches!(self.code, ErrorCode::Queued | ErrorCode::StatementQueued)
+            && !matches!(self.code, ErrorCode::Queued | ErrorCode::StatementQueued | ErrorCode::GroupQueued)
     }
 }
 
@@ -95,14 +96,32 @@ impl From<EngineError> for Error {
             EngineError::UnknownRecipient | EngineError::OutdatedRecipient => {
                 ErrorCode::UnknownRecipient.into()
             }
+            EngineError::OutOfReach => ErrorCode::OutOfReach.into(),
+            EngineError::Expired => ErrorCode::CredentialExpired.into(),
             EngineError::TooLarge => ErrorCode::MessageTooLarge.into(),
             EngineError::QueueFull => ErrorCode::QueueFull.into(),
             EngineError::Log(state) => stopped(state).into(),
             EngineError::NotVouched => ErrorCode::UnloggedCredential.into(),
             EngineError::Locked => ErrorCode::StoreLocked.into(),
+            EngineError::Group(cause) => group_error(cause),
+            EngineError::NoGroup => ErrorCode::GroupUnknown.into(),
+            EngineError::GroupForked => ErrorCode::GroupForked.into(),
             EngineError::Misuse(what) => Self::with(ErrorCode::Internal, what),
             _ => ErrorCode::Internal.into(),
         }
+    }
+}
+
+/// Returns the error for what a group refuses.
+pub(crate) fn group_error(error: GroupError) -> Error {
+    match error {
+        GroupError::NotAllowed => ErrorCode::GroupNotAllowed.into(),
+        GroupError::Dissolved => ErrorCode::GroupDissolved.into(),
+        GroupError::Redundant | GroupError::NotAMember => ErrorCode::GroupConflict.into(),
+        GroupError::Limit => ErrorCode::GroupLimit.into(),
+        GroupError::UnknownPolicy => ErrorCode::GroupUnknownPolicy.into(),
+        GroupError::Rows(_) => ErrorCode::StoreDamaged.into(),
+        error => Error::with(ErrorCode::GroupRefused, error.to_string()),
     }
 }
 
@@ -168,6 +187,7 @@ pub(crate) fn refused(code: u32) -> Error {
         Some(RefusalCode::StorageFull) => ErrorCode::RelayFull,
         Some(RefusalCode::UnsupportedVersion) => ErrorCode::RelayVersion,
         Some(RefusalCode::Unavailable) => ErrorCode::RelayUnavailable,
+        Some(RefusalCode::Token) => ErrorCode::TokenRefused,
         Some(RefusalCode::Conflict) => ErrorCode::RelayConflict,
         // A code of a later version counts as a refusal for good (R-RELAY-9).
         _ => ErrorCode::RelayRefused,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use chancery_engine::{Step, next_step};
+use chancery_engine::next_group_care;
 use chancery_transport::Backoff;
 use tokio::time::{Instant, timeout_at};
 
@@ -95,10 +95,11 @@ impl Client {
         let mut backoff = Backoff::default();
         loop {
             let held = self.shared().holds.at(Instant::now());
-            let waiting = move |state: &mut State| state.read(|records| next_step(records, &held));
-            let step: Option<Step> = self.shared().worker.call(waiting).await?;
+            let waiting = move |state: &mut State| {
+                state.read_with(|engine, records| outbox::has_work(engine, records, &held))
+            };
             let mut pause = OUTBOX_INTERVAL;
-            if step.is_some() {
+            if self.shared().worker.call(waiting).await? {
                 match outbox::flush(self.shared(), clock::deadline(OUTBOX_INTERVAL)).await {
                     Ok(_) => backoff.reset(),
                     Err(error) if error.code() == ErrorCode::StoreBusy => {}
@@ -109,8 +110,17 @@ impl Client {
                     Err(error) => return Err(error),
                 }
             }
+            let pause = pause.min(self.until_group_care(pause).await?);
             let _ = tokio::time::timeout(pause, self.shared().wake.notified()).await;
         }
+    }
+
+    /// How long until something of a group becomes due; `most` if nothing does before. What is due and could not be done now is
+    /// no reason for haste.
+    async fn until_group_care(&self, most: Duration) -> Result<Duration, Error> {
+        let due = self.shared().worker.call(|state| state.read(next_group_care)).await?;
+        let left = due.map(|due| due.as_millis().saturating_sub(clock::now().as_millis()));
+        Ok(left.filter(|&left| left > 0).map_or(most, Duration::from_millis))
     }
 
     /// Empties the outbox; what must wait is no error of the caller's.

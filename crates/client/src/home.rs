@@ -1,4 +1,4 @@
-//! Where a device keeps its things: `store.db`, `spool/` with encrypted uploads, `flush.lock`, `spool.lock`.
+//! Where a device keeps its things: `store.db`, `spool/` with encrypted uploads, `flush.lock`, `spool.lock`, `checkpoint`.
 
 use std::path::{Path, PathBuf};
 
@@ -32,6 +32,16 @@ impl Home {
         self.0.join("spool.lock")
     }
 
+    /// The newest checkpoint of the log, which outlives a store that is put back from an old copy.
+    pub(crate) fn checkpoint(&self) -> PathBuf {
+        self.0.join("checkpoint")
+    }
+
+    /// Where this process writes it.
+    pub(crate) fn checkpoint_draft(&self) -> PathBuf {
+        self.0.join(format!("checkpoint.new-{}", std::process::id()))
+    }
+
     pub(crate) fn spool(&self) -> PathBuf {
         self.0.join("spool")
     }
@@ -39,7 +49,7 @@ impl Home {
     /// Removes everything but the store, as far as that is possible.
     pub(crate) fn remove_files(&self) {
         let _gone_or_left_behind = std::fs::remove_dir_all(self.spool());
-        for file in [self.flush_lock(), self.spool_lock()] {
+        for file in [self.flush_lock(), self.spool_lock(), self.checkpoint(), self.checkpoint_draft()] {
             let _gone_or_left_behind = std::fs::remove_file(file);
         }
     }

@@ -66,6 +66,8 @@
 //! - [`Client::log_status`] and [`Client::policy`] say what the organisation's log and policy allow. When it is forked, stale,
 //!   rolled back or withheld, messages wait ([`Sent::waiting`]) and reading goes on. A device that the organisation has ended
 //!   destroys its home: [`ErrorCode::Revoked`].
+//! - [`Client::create_group`], [`Client::groups`] and [`Client::group`] lead to a [`Group`], which is changed, written to and read.
+//!   Whoever the organisation ends is out of every group with the next message of anybody.
 //! - [`organisation`] founds an organisation, invites people and answers their enrolments.
 //! - [`KeySource`] opens a home or an organisation: a passphrase, the bytes of a system's key store
 //!   ([`Secret::from_slice`]), or a key file ([`read_or_create_key_file`], [`read_key_file`]).
@@ -84,6 +86,7 @@
 //! Source: `docs/PROTOCOL.md`.
 
 mod attachment;
+mod checkpoint;
 mod client;
 mod clock;
 mod code;
@@ -93,6 +96,7 @@ mod enroll;
 mod errand;
 mod error;
 mod following;
+mod group;
 mod home;
 mod key;
 mod log;
@@ -102,20 +106,23 @@ mod monitor;
 pub mod organisation;
 mod outbox;
 mod reading;
+mod relays;
 mod replay;
 mod sending;
 mod worker;
 
 pub use attachment::{Progress, ProgressFn};
 pub use chancery_crypto::secret::{Secret, SecretBytes};
-pub use chancery_engine::{LogState, LogStatus, Member, MessageState};
-pub use chancery_identity::{DeviceId, MemberId, OrgId, Policy};
+pub use chancery_engine::{ActKind, GroupPhase, GroupSummary, LogState, LogStatus, Member, MessageState};
+pub use chancery_group::{Info as GroupInfo, Posting, Role as GroupRole};
+pub use chancery_identity::{DeviceId, DisplayName, Kind, MemberId, OrgId, Policy};
 pub use chancery_store::KeySource;
 pub use chancery_wire::Timestamp;
 pub use client::{Client, Me};
 pub use devices::{NewDeviceLink, OwnDevice};
 pub use enroll::is_device_link;
 pub use error::{Error, ErrorCode, ErrorKind};
+pub use group::{Group, GroupAct, GroupDone, GroupEntry, GroupName, GroupState, Participant, Person};
 pub use key::{read_key_file, read_or_create_key_file};
 pub use message::{Event, FileInfo, Happening, Message, WaitingFile};
 pub use replay::LogLine;

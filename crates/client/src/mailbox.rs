@@ -47,13 +47,12 @@ struct Pushed {
 impl Mailbox {
     /// Connects, proves the device, and brings the log up to date, before anything else is believed (R-ENGINE-32).
     pub(crate) async fn open(shared: &Shared) -> Result<Self, Error> {
-        let (connection, pushes) = Connection::open(shared.connector.as_ref(), &shared.org).await?;
+        let (connection, pushes, pin) = shared.connect().await?;
         let device = &shared.device;
-        let answer =
-            connection.log_in_member(&shared.org, &shared.pin, &device.keys, &device.credential).await?;
+        let answer = connection.log_in_member(&shared.org, &pin, &device.keys, &device.credential).await?;
         let has = match answer {
             LoggedIn::In(has) => has,
-            LoggedIn::Ended(revoked) => return Err(log::ended(shared, *revoked).await),
+            LoggedIn::Ended(revoked) => return Err(log::ended(shared, &connection, *revoked).await),
         };
         let (sequence, pairs) = (has.prekeys, has.pairs);
         // What is made is kept, and published by the upkeep that follows.
@@ -227,7 +226,7 @@ impl Mailbox {
     async fn take_pushed(&self, shared: &Arc<Shared>, pushed: Pushed) -> Result<(), Error> {
         self.take(shared, pushed.envelopes).await?;
         if let Some(revoked) = pushed.revoked {
-            return Err(log::ended(shared, *revoked).await);
+            return Err(log::ended(shared, &self.connection, *revoked).await);
         }
         if pushed.log_grown {
             self.sync_log(shared).await?;
@@ -253,6 +252,9 @@ impl Mailbox {
         };
         if received.stored {
             shared.worker.announce();
+        }
+        if received.group {
+            shared.wake.notify_one();
         }
         // A directory that cannot be had is no reason to be given the same envelopes again.
         let sequences = received.sequences;

@@ -1,10 +1,12 @@
 //! Messages as an application sees them.
 
 use chancery_engine::{EngineError, MessageState, Unaddressed, member};
-use chancery_identity::{DeviceId, MemberId};
+use chancery_identity::{DeviceId, Kind, MemberId};
 use chancery_wire::Timestamp;
 use chancery_wire::proto::{Attachment, MessageRecord};
 use chancery_wire::records::Records;
+
+use crate::group::{GroupAct, GroupName};
 
 /// Something that happened and was not shown yet.
 #[derive(Debug, Clone)]
@@ -47,6 +49,8 @@ pub enum Happening {
         /// The handle that they had, which may be somebody else's by now.
         handle: String,
     },
+    /// Something happened in a group.
+    GroupAct(Box<GroupAct>),
     /// A handle belongs to another member from now on. The conversation with the old one stays under their identifier.
     HandleReassigned {
         /// Who had it.
@@ -66,6 +70,10 @@ impl Event {
         (number, event): (u64, chancery_engine::Event),
     ) -> Result<Option<Self>, EngineError> {
         let happening = match event {
+            chancery_engine::Event::Message(record) if record.act.is_some() => {
+                let Some(act) = GroupAct::read(records, record)? else { return Ok(None) };
+                Happening::GroupAct(Box::new(act))
+            }
             chancery_engine::Event::Message(record) => {
                 Happening::Message(Box::new(Message::read(records, own, record)?))
             }
@@ -102,8 +110,14 @@ pub struct Message {
     pub from: MemberId,
     /// The sender's handle as the directory has it now; empty if the sender is not in it (yet).
     pub handle: String,
+    /// The sender's department or place, if the directory says one.
+    pub unit: Option<String>,
+    /// Whether the sender is a guest or a bot; a person as long as the sender is not in the directory.
+    pub kind: Kind,
     /// The conversation: the other member; the own one while the recipient is not in the directory yet.
     pub conversation: MemberId,
+    /// The group, if it is a message to one; its identifier is the conversation too.
+    pub group: Option<GroupName>,
     /// When it was sent, by the sender's clock.
     pub sent_at: Timestamp,
     /// When this device stored it.
@@ -170,7 +184,9 @@ impl Message {
         let id = |bytes: &[u8]| MemberId::from_bytes(bytes).ok_or(EngineError::DamagedRecord);
         let from = id(&record.from)?;
         // The own directory entry arrives like everybody's; nothing special is needed for it.
-        let handle = member(records, &from)?.map(|member| member.handle).unwrap_or_default();
+        let (handle, unit, kind) = member(records, &from)?
+            .map(|member| (member.handle, member.unit, member.kind))
+            .unwrap_or_default();
         let (text, attachments) = match record.text {
             Some(text) => (Some(text.text), text.attachments),
             None => (None, Vec::new()),
@@ -184,12 +200,17 @@ impl Message {
                 path: paths.next().filter(|path| !path.is_empty()),
             })
             .collect();
+        let group =
+            if record.group.is_empty() { None } else { Some(GroupName::read(records, &record.group)?) };
         debug_assert!(from != *own || record.state != MessageState::Received as u32);
         Ok(Self {
             id: record.id.try_into().map_err(|_| EngineError::DamagedRecord)?,
             from,
             handle,
+            unit,
+            kind: kind.unwrap_or_default(),
             conversation: id(&record.conversation)?,
+            group,
             sent_at: Timestamp::from_millis(record.sent_at),
             stored_at: Timestamp::from_millis(record.stored_at),
             text,
@@ -210,7 +231,10 @@ impl Message {
             id: waiting.message_id,
             from: own,
             handle,
+            unit: None,
+            kind: Kind::Person,
             conversation: own,
+            group: None,
             sent_at: waiting.written_at,
             stored_at: waiting.written_at,
             text: Some(waiting.text.text),
@@ -239,7 +263,10 @@ mod tests {
             id: [2; 16],
             from: id,
             handle: "alice".into(),
+            unit: Some("alice".into()),
+            kind: Kind::Person,
             conversation: id,
+            group: None,
             sent_at: Timestamp::from_millis(3),
             stored_at: Timestamp::from_millis(4),
             text: Some("Tea at four".into()),

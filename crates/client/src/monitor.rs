@@ -3,7 +3,6 @@
 use chancery_identity::log::Leaf;
 
 use crate::client::Client;
-use crate::connection::Connection;
 use crate::errand::Errand;
 use crate::error::Error;
 use crate::mailbox::Mailbox;
@@ -23,14 +22,14 @@ impl Client {
         // What this device itself has to say of the log, it says first.
         drop(Mailbox::open(shared).await?);
         let organisation = shared.worker.call(|state| Ok(state.device().organisation().clone())).await?;
-        let (connection, pushes) = Connection::open(shared.connector.as_ref(), &shared.org).await?;
+        let (connection, pushes, pin) = shared.connect().await?;
         let connection = Errand::new(connection, pushes);
         let (keys, credential) = (&shared.device.keys, &shared.device.credential);
-        connection.log_in(&shared.org, &shared.pin, keys, Some(credential)).await?;
-        let Replayed { leaves, .. } = replay(&connection, &organisation, None).await?;
+        connection.log_in(&shared.org, &pin, keys, Some(credential)).await?;
+        let Replayed { log, .. } = replay(&connection, &organisation, (None, None)).await?;
         let me = self.me();
         let is_mine = |leaf: &Leaf| is_about_member(leaf.kind) && leaf.member() == me.member_id;
-        let mine = (0..).zip(&leaves).filter(|(_, leaf)| is_mine(leaf));
+        let mine = (0..).zip(&log.leaves).filter(|(_, leaf)| is_mine(leaf));
         Ok(mine.map(|(index, leaf)| LogLine::new(index, leaf, Some(me.handle.clone()))).collect())
     }
 }

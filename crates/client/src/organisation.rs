@@ -6,12 +6,15 @@
 
 mod administrator;
 mod desk;
+mod group_order;
+mod inviting;
 mod list;
 mod log;
 mod log_key;
 mod queue;
 mod root;
 mod verify;
+mod witness;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -30,12 +33,15 @@ use crate::error::{Error, ErrorCode, file};
 use crate::home::{create_private_dir, hex};
 
 pub use administrator::{Administrator, NewIssuer, RootFile, SignedWith};
-pub use chancery_identity::{Capabilities, IssuerId, Policy};
+pub use chancery_identity::{Capabilities, IssuerId, Kind, Policy, Witnesses};
 pub use chancery_org::{
-    ActFault, DEFAULT_INVITATION_LIFETIME, IssuerInfo, OffboardingPlan, OffboardingReport, OffboardingStep,
-    RecordedAct, capability_names, parse_capabilities,
+    ActFault, ConfirmedEnd, DEFAULT_INVITATION_LIFETIME, Issued, IssuerInfo, OffboardingPlan,
+    OffboardingReport, OffboardingStep, RecordedAct, capability_names, parse_capabilities,
 };
 pub use desk::serve;
+pub use group_order::GroupOrder;
+pub(crate) use group_order::read_order;
+pub use inviting::{MAX_DAYS, Wanted, invite_as};
 pub use list::{
     ListError, ListFault, Listed, ListedState, MAX_LIST_LEN, MAX_PEOPLE, PeopleList, compare_list, conflicts,
     invite_list,
@@ -48,6 +54,7 @@ pub use root::{
     split_root,
 };
 pub use verify::OffboardingCheck;
+pub use witness::{Witness, Witnessed};
 
 /// Name of the folder, inside an organisation's, that a relay is started with.
 pub const PUBLIC: &str = "public";
@@ -112,6 +119,19 @@ impl Folder {
 
     fn shared(&self) -> PathBuf {
         self.0.join(ROOT_SHARED)
+    }
+
+    /// Puts the file that shares of a replaced root open out of use, beside the old root's, or removes it (R-ORG-61).
+    fn void_shares(&self, forget: bool) -> Result<(), Error> {
+        let shared = self.shared();
+        let moved = match forget {
+            true => std::fs::remove_file(&shared),
+            false => std::fs::rename(&shared, self.0.join(format!("{ROOT_SHARED}.old"))),
+        };
+        match moved {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(file(&error, &shared)),
+            _ => Ok(()),
+        }
     }
 
     fn admin(&self) -> PathBuf {
@@ -263,12 +283,27 @@ pub fn record_relay(
     pin: &[u8; 32],
     log_key: &LogKey,
 ) -> Result<(), Error> {
+    record_relay_by((dir, key), SignedWith { file: None, key }, None, (url, pin, log_key))
+}
+
+/// As [`record_relay`], with an issuer of the administrator's choice and, as in [`Administrator::open`], who the record of the
+/// act names. `place` is the address, the pin and the log's key.
+///
+/// # Errors
+///
+/// As [`record_relay`]. [`ErrorCode::FileNotFound`]: there is no such file of an issuer.
+/// [`ErrorCode::KeysNotPermitted`]: it is no issuer's with POLICY.
+pub fn record_relay_by(
+    (dir, key): (&Path, &KeySource),
+    with: SignedWith<'_>,
+    actor: Option<&str>,
+    (url, pin, log_key): (&str, &[u8; 32], &LogKey),
+) -> Result<(), Error> {
     let folder = Folder::new(dir);
     // Whatever an interrupted ceremony left is finished first, so that its document is not overwritten.
     drop(folder.open_desk(key)?);
     let organisation = folder.organisation()?;
-    let secret = sealed_file::read(folder.admin(), key)?;
-    let admin = AdminKeys::from_secret_bytes(secret.expose()).ok_or(ErrorCode::StoreDamaged)?;
+    let admin = with.open(&folder)?;
     let document = admin
         .record_relay(&organisation, RelayPlace { url, pin, log_key: &log_key.0 }, &mut clock::rng()?)
         .map_err(|error| match error {
@@ -278,7 +313,7 @@ pub fn record_relay(
         })?;
     Organisation::verify(Unverified::new(document.clone()), Some(organisation.id()))
         .map_err(|_| ErrorCode::Internal)?;
-    note_relay(&folder, key, (&document, &admin))?;
+    note_relay(&folder, key, actor, (&document, &admin))?;
     folder.write_document(&document)
 }
 
@@ -286,9 +321,14 @@ pub fn record_relay(
 fn note_relay(
     folder: &Folder,
     key: &KeySource,
+    actor: Option<&str>,
     (document, admin): (&proto::Organisation, &AdminKeys),
 ) -> Result<(), Error> {
     let (organisation, desk, mut store) = folder.open_desk(key)?;
+    let desk = match actor {
+        Some(actor) => desk.with_actor(actor),
+        None => desk,
+    };
     // Somebody else has changed the document meanwhile.
     let relay = document.relay.clone();
     if (proto::Organisation { relay, ..organisation.as_proto().clone() }) != *document {
@@ -342,12 +382,7 @@ pub fn invite(
     name: Option<&str>,
     valid: Duration,
 ) -> Result<Invited, Error> {
-    let handle = Handle::parse(handle).map_err(|_| ErrorCode::NameNotAllowed)?;
-    let name = DisplayName::parse(name.unwrap_or(handle.as_str())).map_err(|_| ErrorCode::NameNotAllowed)?;
-    with_desk(dir, key, |desk, records, relay| {
-        let wanted = chancery_org::Invite { handle: &handle, name: &name, relay, lifetime: valid };
-        desk.invite(records, wanted, clock::now(), &mut clock::rng()?).map_err(|error| org_error(&error))
-    })
+    invite_as(dir, key, &Wanted { handle, name, ..Wanted::default() }, valid)
 }
 
 /// Invites another device of a member: a link that works once, for `valid`.
@@ -360,7 +395,8 @@ pub fn invite_device(dir: &Path, key: &KeySource, handle: &str, valid: Duration)
     let handle = Handle::parse(handle).map_err(|_| ErrorCode::NameNotAllowed)?;
     let name = DisplayName::from(&handle);
     with_desk(dir, key, |desk, records, relay| {
-        let wanted = chancery_org::Invite { handle: &handle, name: &name, relay, lifetime: valid };
+        let terms = chancery_org::Terms::default();
+        let wanted = chancery_org::Invite { handle: &handle, name: &name, relay, lifetime: valid, terms };
         desk.invite_device(records, wanted, clock::now(), &mut clock::rng()?).map_err(|error| match error {
             OrgError::NotAMember => Error::with(ErrorCode::UnknownRecipient, handle.as_str()),
             error => org_error(&error),
@@ -398,6 +434,9 @@ fn org_error(error: &OrgError) -> Error {
         OrgError::PolicyOutOfRange => ErrorCode::PolicyOutOfRange.into(),
         OrgError::NotAMember => ErrorCode::UnknownRecipient.into(),
         OrgError::UnknownDevice => ErrorCode::DeviceUnknown.into(),
+        OrgError::ReachOutOfRange => ErrorCode::ReachNotAllowed.into(),
+        OrgError::ValidityOutOfRange => ErrorCode::ValidityNotAllowed.into(),
+        OrgError::TooManyLimited => ErrorCode::TooManyGuests.into(),
         _ => Error::with(ErrorCode::Internal, error.to_string()),
     }
 }

@@ -5,10 +5,11 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use chancery_engine::{Effect, Input, Notice, Step, next_step};
+use chancery_engine::{Effect, Engine, EngineError, GroupStep, Input, Notice, Step, next_step};
 use chancery_store::file_lock::FileLock;
 use chancery_wire::Unverified;
-use chancery_wire::proto::{ClaimPrekeys, client_frame, relay_frame};
+use chancery_wire::proto::{ClaimPrekeys, Deliver, Hold as HoldFrame, client_frame, relay_frame};
+use chancery_wire::records::Records;
 use tokio::time::{Instant, sleep};
 
 use crate::attachment;
@@ -16,8 +17,10 @@ use crate::client::Shared;
 use crate::clock;
 use crate::connection::Connection;
 use crate::error::{Error, ErrorCode};
+use crate::group::steps;
 use crate::log;
 use crate::mailbox::Mailbox;
+use crate::sending::REFUSED;
 
 /// How often to look whether another process has finished with the outbox.
 const LOCK_POLL: Duration = Duration::from_millis(5);
@@ -26,6 +29,8 @@ const UPLOAD_TURN: Duration = Duration::from_secs(1);
 /// How long a device or file that cannot be served is left alone at first; each time twice as long as before,
 /// since a claim costs the other side a prekey (R-ENGINE-13).
 const FIRST_HOLD: Duration = Duration::from_secs(2);
+/// Steps for groups in one go: 4,096, more than founding the largest group takes. What is left has its turn with the next.
+const GROUP_STEPS: usize = 4096;
 /// The longest that it is left alone.
 const LONGEST_HOLD: Duration = Duration::from_secs(5 * 60);
 
@@ -76,17 +81,19 @@ pub(crate) async fn flush(shared: &Arc<Shared>, deadline: Instant) -> Result<Opt
     }
     let _lock = lock(shared, deadline).await?;
     let mut connection = shared.anonymous.lock().await;
-    let mut pass =
-        Pass { shared, blocked: shared.holds.at(Instant::now()), postponed: BTreeSet::new(), left: None };
-    pass.left = shared.holds.why(Instant::now());
+    let now = Instant::now();
+    let (blocked, left) = (shared.holds.at(now), shared.holds.why(now));
+    let mut pass = Pass { shared, blocked, postponed: BTreeSet::new(), left, renewed: false, group_steps: 0 };
     if !shared.swept.swap(true, Ordering::Relaxed) {
         sweep(shared).await;
     }
     let mut stopped: Option<Option<Error>> = None;
     loop {
         let blocked = pass.blocked.union(&pass.postponed).copied().collect();
-        let step =
-            shared.worker.call(move |state| state.read(|records| next_step(records, &blocked))).await?;
+        let step = shared
+            .worker
+            .call(move |state| state.read_with(|engine, records| next(engine, records, &blocked)))
+            .await?;
         let Some(step) = step else {
             if pass.postponed.is_empty() {
                 if shared.has_unaddressed().await? {
@@ -100,7 +107,7 @@ pub(crate) async fn flush(shared: &Arc<Shared>, deadline: Instant) -> Result<Opt
         // Taken out, so that a step that fails or is given up half way leaves no connection that may be dead.
         let open = match connection.take().filter(Connection::is_open) {
             Some(open) => open,
-            None => Connection::open(shared.connector.as_ref(), &shared.org).await?.0,
+            None => shared.connect().await?.0,
         };
         // Once in each go, before the first step of any kind.
         let Some(stop) = &stopped else {
@@ -109,15 +116,50 @@ pub(crate) async fn flush(shared: &Arc<Shared>, deadline: Instant) -> Result<Opt
             continue;
         };
         match (step, stop) {
-            (Step::Seal { device_id, .. } | Step::Claim { device_id, .. }, Some(why)) => {
+            (Next::Device(Step::Seal { device_id, .. } | Step::Claim { device_id, .. }, _), Some(why)) => {
                 pass.blocked.insert(device_id);
                 pass.left = Some(why.clone());
             }
-            (Step::Seal { item, device_id }, None) => pass.seal(item, device_id).await?,
-            (step, _) => pass.take(&open, step).await?,
+            (Next::Device(Step::Seal { item, device_id }, _), None) => pass.seal(item, device_id).await?,
+            (Next::Device(step, token), _) => pass.take(&open, step, &token).await?,
+            (Next::Group(step), Some(why)) if steps::seals(&step) => {
+                pass.blocked.insert(step.target());
+                pass.left = Some(why.clone());
+            }
+            (Next::Group(step), _) => pass.take_group(&open, *step).await?,
         }
         *connection = Some(open);
     }
+}
+
+/// The next thing to do.
+enum Next {
+    /// For single devices, with the token that it needs at the relay.
+    Device(Step, Vec<u8>),
+    /// For a group, once nothing is left to do for single devices: what goes with a commit goes before it.
+    Group(Box<GroupStep>),
+}
+
+/// Whether there is anything to send or to do at the moment.
+pub(crate) fn has_work(
+    engine: &Engine,
+    records: &dyn Records,
+    blocked: &BTreeSet<[u8; 16]>,
+) -> Result<bool, EngineError> {
+    Ok(next(engine, records, blocked)?.is_some())
+}
+
+fn next(
+    engine: &Engine,
+    records: &dyn Records,
+    blocked: &BTreeSet<[u8; 16]>,
+) -> Result<Option<Next>, EngineError> {
+    if let Some(step) = next_step(records, blocked)? {
+        let token = engine.step_token(records, &step)?;
+        return Ok(Some(Next::Device(step, token)));
+    }
+    let step = engine.next_group_step(records, clock::now(), blocked)?;
+    Ok(step.map(|step| Next::Group(Box::new(step))))
 }
 
 /// Removes spooled files that no message needs. What fails is tried again by the next process.
@@ -151,35 +193,78 @@ struct Pass<'a> {
     /// Files that have had their turn; the next one comes after everything else had its own.
     postponed: BTreeSet<[u8; 16]>,
     left: Option<Error>,
+    /// The directory was synchronised for a new token, and nothing was sent with one since.
+    renewed: bool,
+    group_steps: usize,
 }
 
 impl Pass<'_> {
     /// Does one step. A refusal that may pass blocks the step's device for a while; one that will not ends
     /// the message; an error of the connection or the store ends the go.
-    async fn take(&mut self, connection: &Connection, step: Step) -> Result<(), Error> {
+    async fn take(&mut self, connection: &Connection, step: Step, token: &[u8]) -> Result<(), Error> {
         let item = step.item();
         let target = target(&step);
         let result = match step {
-            Step::Claim { device_id, .. } => self.claim(connection, item, device_id).await,
-            Step::Deliver { deliver, .. } => self.deliver(connection, item, deliver).await,
-            Step::Upload { blob_id, .. } => self.upload(connection, item, &blob_id).await,
+            Step::Claim { device_id, .. } => self.claim(connection, item, (device_id, token)).await,
+            Step::Deliver { deliver, .. } => {
+                self.deliver(connection, item, Deliver { token: token.to_vec(), ..deliver }).await
+            }
+            Step::Upload { blob_id, .. } => self.upload(connection, item, (&blob_id, token)).await,
+            Step::Hold { hold, .. } => self.hold(connection, item, (hold, token)).await,
             _ => Ok(()),
         };
         match result {
             Ok(()) => {
                 self.shared.holds.release(&target);
+                self.renewed = false;
                 Ok(())
             }
+            Err(error) if error.code() == ErrorCode::TokenRefused && !self.renewed => self.renew().await,
             Err(error) if is_temporary(error.code()) => self.block(target, item, error).await,
             Err(error) if is_final(error.code()) => {
                 tracing::warn!(code = error.code().name(), "a message cannot be sent");
-                self.left = Some(ErrorCode::SendFailed.into());
+                self.left = Some(Error::with(ErrorCode::SendFailed, REFUSED));
                 self.handle(move || Input::Failed { item }).await?;
                 sweep(self.shared).await;
                 Ok(())
             }
             Err(error) => Err(error),
         }
+    }
+
+    /// Does one step for a group. A group, device or file that cannot be served now is left alone for a while.
+    async fn take_group(&mut self, connection: &Connection, step: GroupStep) -> Result<(), Error> {
+        let target = step.target();
+        self.group_steps = self.group_steps.saturating_add(1);
+        if self.group_steps > GROUP_STEPS {
+            self.blocked.insert(target);
+            self.left = Some(ErrorCode::GroupQueued.into());
+            return Ok(());
+        }
+        match steps::carry_out(self.shared, connection, step).await {
+            Ok(()) => {
+                self.shared.holds.release(&target);
+                self.renewed = false;
+                Ok(())
+            }
+            Err(error) if error.code() == ErrorCode::TokenRefused && !self.renewed => self.renew().await,
+            Err(error) if ends_the_go(error.code()) => Err(error),
+            Err(error) => {
+                tracing::info!(code = error.code().name(), "a group waits");
+                self.blocked.insert(target);
+                self.shared.holds.hold(target, error.clone(), Instant::now());
+                self.left = Some(error);
+                Ok(())
+            }
+        }
+    }
+
+    /// Synchronises the directory, which brings the newest directory key and with it other tokens: the same step comes
+    /// again with its own, sealed as it was (R-ENGINE-54).
+    async fn renew(&mut self) -> Result<(), Error> {
+        tracing::info!(code = ErrorCode::TokenRefused.name(), "the directory may have changed");
+        self.renewed = true;
+        Mailbox::open(self.shared).await?.sync_directory(self.shared).await
     }
 
     /// Leaves a device or file alone for a while; what has waited for it in vain for too long ends.
@@ -197,15 +282,20 @@ impl Pass<'_> {
 
     async fn seal(&mut self, item: u64, device_id: [u8; 16]) -> Result<(), Error> {
         match self.handle(move || Input::Seal { item }).await {
-            Err(error) if is_final(error.code()) || error.code() == ErrorCode::UnloggedCredential => {
+            Err(error) if is_final(error.code()) || is_refused(error.code()) => {
                 self.block(device_id, item, error).await
             }
             other => other.map(drop),
         }
     }
 
-    async fn claim(&mut self, connection: &Connection, item: u64, device: [u8; 16]) -> Result<(), Error> {
-        let claim = ClaimPrekeys { device_id: device.to_vec(), token: Vec::new() };
+    async fn claim(
+        &mut self,
+        connection: &Connection,
+        item: u64,
+        (device, token): ([u8; 16], &[u8]),
+    ) -> Result<(), Error> {
+        let claim = ClaimPrekeys { device_id: device.to_vec(), token: token.to_vec() };
         let bundle = match connection.request(client_frame::Body::ClaimPrekeys(claim)).await {
             Ok(relay_frame::Body::Bundle(bundle)) => bundle,
             Ok(_) => return Err(ErrorCode::RelayProtocol.into()),
@@ -233,12 +323,7 @@ impl Pass<'_> {
         Ok(())
     }
 
-    async fn deliver(
-        &mut self,
-        connection: &Connection,
-        item: u64,
-        deliver: chancery_wire::proto::Deliver,
-    ) -> Result<(), Error> {
+    async fn deliver(&mut self, connection: &Connection, item: u64, deliver: Deliver) -> Result<(), Error> {
         match connection.done(client_frame::Body::Deliver(deliver)).await {
             Err(error) if error.code() == ErrorCode::RelayNotFound => {
                 Err(ErrorCode::RecipientNotReady.into())
@@ -248,10 +333,35 @@ impl Pass<'_> {
         }
     }
 
-    async fn upload(&mut self, connection: &Connection, item: u64, blob_id: &[u8; 16]) -> Result<(), Error> {
+    async fn hold(
+        &mut self,
+        connection: &Connection,
+        item: u64,
+        (hold, token): (HoldFrame, &[u8]),
+    ) -> Result<(), Error> {
+        let deliver = hold.deliver.map(|deliver| Deliver { token: token.to_vec(), ..deliver });
+        match connection.done(client_frame::Body::Hold(HoldFrame { deliver, ..hold })).await {
+            Err(error) if error.code() == ErrorCode::RelayNotFound => {
+                Err(ErrorCode::RecipientNotReady.into())
+            }
+            // Its commit has lost: nobody waits for it any more.
+            Err(error) if error.code() == ErrorCode::RelayConflict => {
+                self.handle(move || Input::Done { item }).await.map(drop)
+            }
+            Err(error) => Err(error),
+            Ok(()) => self.handle(move || Input::Done { item }).await.map(drop),
+        }
+    }
+
+    async fn upload(
+        &mut self,
+        connection: &Connection,
+        item: u64,
+        (blob_id, token): (&[u8; 16], &[u8]),
+    ) -> Result<(), Error> {
         let (home, progress) = (&self.shared.home, self.shared.progress.as_ref());
         let pause = clock::deadline(UPLOAD_TURN);
-        if !attachment::upload(home, connection, blob_id, progress, pause).await? {
+        if !attachment::upload(home, connection, (blob_id, token), progress, pause).await? {
             self.postponed.insert(*blob_id);
             return Ok(());
         }
@@ -273,6 +383,10 @@ fn target(step: &Step) -> [u8; 16] {
         Step::Upload { blob_id, .. } => *blob_id,
         Step::Claim { device_id, .. } | Step::Seal { device_id, .. } => *device_id,
         Step::Deliver { deliver, .. } => deliver.mailbox.as_slice().try_into().unwrap_or_default(),
+        Step::Hold { hold, .. } => {
+            let mailbox = hold.deliver.as_ref().map(|deliver| deliver.mailbox.as_slice());
+            mailbox.and_then(|mailbox| mailbox.try_into().ok()).unwrap_or_default()
+        }
         _ => [0; 16],
     }
 }
@@ -282,19 +396,49 @@ const fn is_temporary(code: ErrorCode) -> bool {
         code,
         ErrorCode::RecipientNotReady
             | ErrorCode::UnloggedCredential
+            | ErrorCode::OutOfReach
+            | ErrorCode::CredentialExpired
             | ErrorCode::QuotaExceeded
             | ErrorCode::RelayFull
             | ErrorCode::RateLimited
             | ErrorCode::RelayConflict
             | ErrorCode::RelayUnavailable
+            | ErrorCode::TokenRefused
             | ErrorCode::FileUnreadable
     )
 }
 
+/// Whether it lies with the connection, the relay as a whole, or this device, so that nothing else would go well either.
+const fn ends_the_go(code: ErrorCode) -> bool {
+    matches!(
+        code,
+        ErrorCode::RelayUnreachable
+            | ErrorCode::WrongRelay
+            | ErrorCode::WrongOrganisation
+            | ErrorCode::RelayVersion
+            | ErrorCode::RelayProtocol
+            | ErrorCode::StoreBusy
+            | ErrorCode::StoreDamaged
+            | ErrorCode::StoreUnreadable
+            | ErrorCode::StoreLocked
+            | ErrorCode::DiskFull
+            | ErrorCode::Revoked
+            | ErrorCode::NoRandomness
+    )
+}
+
+/// Whether it lies with the recipient's device alone that nothing is sealed for it.
+const fn is_refused(code: ErrorCode) -> bool {
+    matches!(code, ErrorCode::UnloggedCredential | ErrorCode::OutOfReach | ErrorCode::CredentialExpired)
+}
+
 /// Whether what keeps an item waiting lies with its device or file, and not with a relay that is busy, full or
-/// failing: only that says after 30 days that there is no hope (R-ENGINE-13).
+/// failing, or with a token that this device has yet to get: only that says after 30 days that there is no hope (R-ENGINE-13).
 const fn is_of_target(code: ErrorCode) -> bool {
-    !matches!(code, ErrorCode::RelayFull | ErrorCode::RateLimited | ErrorCode::RelayUnavailable)
+    !matches!(
+        code,
+        ErrorCode::RelayFull | ErrorCode::RateLimited | ErrorCode::RelayUnavailable | ErrorCode::TokenRefused
+    )
 }
 
 const fn is_final(code: ErrorCode) -> bool {
@@ -335,6 +479,8 @@ mod tests {
         let counts = [
             ErrorCode::RecipientNotReady,
             ErrorCode::UnloggedCredential,
+            ErrorCode::OutOfReach,
+            ErrorCode::CredentialExpired,
             ErrorCode::QuotaExceeded,
             ErrorCode::FileUnreadable,
         ];

@@ -8,7 +8,6 @@ use tokio::sync::watch;
 
 use crate::attachment;
 use crate::client::Client;
-use crate::connection::Connection;
 use crate::error::{Error, ErrorCode};
 use crate::message::{Event, Message, WaitingFile};
 use crate::worker::State;
@@ -114,7 +113,7 @@ impl Client {
         if !self.shared().worker.call(allowed).await?.may_save_attachments {
             return Err(ErrorCode::PolicyForbids.into());
         }
-        let (connection, _) = Connection::open(self.shared().connector.as_ref(), &self.shared().org).await?;
+        let (connection, ..) = self.shared().connect().await?;
         let progress = self.shared().progress.as_ref();
         let download = attachment::download(&connection, attachment, folder, progress).await?;
         let (from, message_id) = (message.from, message.id);

@@ -1,12 +1,12 @@
 //! The whole log, fetched over one connection and replayed from its first entry: for whoever looks at it, an administrator or a
 //! member, and takes nobody's word for it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chancery_identity::checkpoint::Checkpoint;
 use chancery_identity::log::{Leaf, LeafKind, LogHead};
 use chancery_identity::{Authority, Organisation};
-use chancery_org::LogView;
+use chancery_org::{KeptLog, LogView};
 use chancery_wire::Timestamp;
 use chancery_wire::proto::{LogPage, SyncLog, client_frame, relay_frame};
 
@@ -83,20 +83,21 @@ pub(crate) const fn is_about_member(kind: LeafKind) -> bool {
 /// A log whose every entry was checked, with the checkpoint for exactly these.
 #[derive(Debug)]
 pub(crate) struct Replayed {
-    pub(crate) leaves: Vec<Leaf>,
+    pub(crate) log: KeptLog,
     pub(crate) checkpoint: Checkpoint,
 }
 
 /// Fetches and replays the log over a mailbox connection (R-LOG-6, R-LOG-7), and compares it with what it was before
 /// (R-ORG-48). `organisation` is the anchor: its first root counts, and its relay's log key beside the one that the log names.
+/// The replay goes on after what was replayed before, if that is given.
 pub(crate) async fn replay(
     connection: &Connection,
     organisation: &Organisation,
-    before: Option<LogView>,
+    (before, kept): (Option<LogView>, Option<KeptLog>),
 ) -> Result<Replayed, Error> {
-    let mut replay = Replay::new(organisation, before);
+    let mut replay = Replay::new(organisation, before, kept);
     loop {
-        let from = replay.head.size();
+        let from = replay.log.head.size();
         let sync = client_frame::Body::SyncLog(SyncLog { from });
         let relay_frame::Body::LogPage(page) = connection.request(sync).await? else {
             return Err(ErrorCode::RelayProtocol.into());
@@ -104,7 +105,7 @@ pub(crate) async fn replay(
         replay.take(&page)?;
         if !page.more {
             let checkpoint = replay.finish(organisation, &page.checkpoint)?;
-            return Ok(Replayed { leaves: replay.leaves, checkpoint });
+            return Ok(Replayed { log: replay.log, checkpoint });
         }
         if page.entries.is_empty() {
             return Err(ErrorCode::RelayProtocol.into());
@@ -112,67 +113,64 @@ pub(crate) async fn replay(
     }
 }
 
-/// A replay from the first entry on.
+/// A replay on its way.
 struct Replay {
-    authority: Authority,
-    head: LogHead,
-    leaves: Vec<Leaf>,
-    devices: BTreeSet<[u8; 16]>,
-    ended: BTreeSet<[u8; 16]>,
+    log: KeptLog,
+    seen: Seen,
     before: Option<LogView>,
 }
 
 impl Replay {
-    fn new(organisation: &Organisation, before: Option<LogView>) -> Self {
-        Self {
+    fn new(organisation: &Organisation, before: Option<LogView>, kept: Option<KeptLog>) -> Self {
+        let start = || KeptLog {
             authority: Authority::new(organisation),
             head: LogHead::default(),
             leaves: Vec::new(),
-            devices: BTreeSet::new(),
-            ended: BTreeSet::new(),
-            before,
+        };
+        let log = kept.unwrap_or_else(start);
+        let mut seen = Seen::default();
+        for leaf in &log.leaves {
+            seen.allows(leaf);
         }
+        Self { log, seen, before }
     }
 
     fn take(&mut self, page: &LogPage) -> Result<(), Error> {
         for entry in &page.entries {
-            let index = self.head.size();
+            let index = self.log.head.size();
             let wrong = |why: &str| Error::with(ErrorCode::LogNotBelieved, format!("entry {index}: {why}"));
             let leaf = Leaf::from_bytes(&entry.leaf).ok_or_else(|| wrong("malformed"))?;
-            self.authority
+            self.log
+                .authority
                 .apply(index, &leaf, entry.content.as_ref())
                 .map_err(|error| wrong(&error.to_string()))?;
-            if !self.is_allowed(&leaf) {
-                return Err(wrong("a device twice, or a device of somebody who was ended"));
+            if !self.seen.allows(&leaf) {
+                return Err(wrong(
+                    "a device, an end or a version twice, or a device of somebody who was ended",
+                ));
             }
-            self.head.push(&leaf).map_err(|error| wrong(&error.to_string()))?;
-            self.leaves.push(leaf);
-            if self.before.is_some_and(|it| it.size == self.head.size() && it.root != self.head.root()) {
+            self.log.head.push(&leaf).map_err(|error| wrong(&error.to_string()))?;
+            self.log.leaves.push(leaf);
+            if self
+                .before
+                .is_some_and(|it| it.size == self.log.head.size() && it.root != self.log.head.root())
+            {
                 return Err(wrong("the log was another one when it was last verified"));
             }
         }
         Ok(())
     }
 
-    /// What a replay checks besides the statements (R-LOG-6).
-    fn is_allowed(&mut self, leaf: &Leaf) -> bool {
-        match leaf.kind {
-            LeafKind::Credential => !self.ended.contains(&leaf.object) && self.devices.insert(leaf.subject),
-            LeafKind::MemberRevoked => self.ended.insert(leaf.subject),
-            _ => true,
-        }
-    }
-
     /// Compares the end with the checkpoint.
     fn finish(&self, organisation: &Organisation, note: &str) -> Result<Checkpoint, Error> {
         let wrong = |why: &str| Error::with(ErrorCode::LogNotBelieved, why);
-        let relays = [self.authority.organisation().relay(), organisation.relay()];
+        let relays = [self.log.authority.organisation().relay(), organisation.relay()];
         let keys = relays.into_iter().flatten().map(chancery_identity::RelayRecord::log_key);
         let mut verified = keys.map(|key| Checkpoint::verify(note, &organisation.id(), key));
         let checkpoint = verified
             .find_map(Result::ok)
             .ok_or_else(|| wrong("the checkpoint is not signed by the relay's log key"))?;
-        if (checkpoint.size(), *checkpoint.root()) != (self.head.size(), self.head.root()) {
+        if (checkpoint.size(), *checkpoint.root()) != (self.log.head.size(), self.log.head.root()) {
             return Err(wrong("the checkpoint is another log's"));
         }
         let is_older = |it: LogView| it.size > checkpoint.size() || it.time > checkpoint.time();
@@ -180,5 +178,66 @@ impl Replay {
             return Err(wrong("the log had more entries when it was last verified"));
         }
         Ok(checkpoint)
+    }
+}
+
+/// What a replay checks of entries beside their statements (R-LOG-6).
+#[derive(Default)]
+struct Seen {
+    /// The member of each device that the log has vouched for.
+    devices: BTreeMap<[u8; 16], [u8; 16]>,
+    /// Devices and members that have ended; they are random, and never the same.
+    ended: BTreeSet<[u8; 16]>,
+    /// Versions of directory entries.
+    versions: BTreeMap<[u8; 16], [u8; 16]>,
+}
+
+impl Seen {
+    fn allows(&mut self, leaf: &Leaf) -> bool {
+        match leaf.kind {
+            LeafKind::Credential => {
+                !self.ended.contains(&leaf.object) && self.devices.insert(leaf.subject, leaf.object).is_none()
+            }
+            LeafKind::DeviceRevoked => {
+                let is_anothers = self.devices.get(&leaf.subject).is_some_and(|it| *it != leaf.object);
+                !is_anothers && self.ended.insert(leaf.subject)
+            }
+            LeafKind::MemberRevoked => self.ended.insert(leaf.subject),
+            LeafKind::Directory => {
+                // The version stands first; what follows it are zeros.
+                let last = self.versions.insert(leaf.subject, leaf.object);
+                last.is_none_or(|last| last < leaf.object)
+            }
+            _ => true,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_stands_twice_or_falls_is_no_honest_logs_r_log_6() {
+        let allows = |leaves: &[(LeafKind, u8, u8)]| {
+            let mut seen = Seen::default();
+            let mut all = leaves.iter().map(|(kind, subject, object)| {
+                let (time, issuer) = (Timestamp::default(), [3; 16]);
+                let (subject, object) = ([*subject; 16], [*object; 16]);
+                seen.allows(&Leaf { kind: *kind, time, subject, object, issuer, commitment: [0; 32] })
+            });
+            all.all(|allowed| allowed)
+        };
+        let device = (LeafKind::Credential, 1, 2);
+        let (ended, gone) = ((LeafKind::DeviceRevoked, 1, 2), (LeafKind::MemberRevoked, 2, 0));
+        let entry = |version| (LeafKind::Directory, 2, version);
+        assert!(allows(&[device, entry(1), entry(2), ended, entry(3), gone]));
+        assert!(allows(&[ended]), "of a device that was never there");
+        assert!(!allows(&[device, device]));
+        assert!(!allows(&[device, (LeafKind::DeviceRevoked, 1, 3)]));
+        assert!(!allows(&[device, ended, ended]));
+        assert!(!allows(&[gone, gone]));
+        assert!(!allows(&[gone, device]));
+        assert!(!allows(&[entry(2), entry(2)]) && !allows(&[entry(2), entry(1)]));
     }
 }

@@ -19,6 +19,10 @@ use crate::{attachment, clock, outbox};
 /// How often a sender looks whether another process has sent its message.
 const SENT_POLL: Duration = Duration::from_millis(200);
 
+/// Why a message has failed, for [`ErrorCode::SendFailed`].
+pub(crate) const REFUSED: &str = "the relay refuses it";
+const HAS_LEFT: &str = "the recipient has left the organisation";
+
 /// What became of a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -85,7 +89,7 @@ impl Client {
             return Err(error.clone());
         }
         match self.message_state(id).await {
-            Ok(MessageState::Failed) => Err(ErrorCode::SendFailed.into()),
+            Ok(MessageState::Failed) => Err(Error::with(ErrorCode::SendFailed, self.why_failed(id).await)),
             Ok(MessageState::Queued) => {
                 self.shared().wake.notify_one();
                 Ok(Sent { id, state: MessageState::Queued, waiting })
@@ -93,6 +97,16 @@ impl Client {
             Ok(state) => Ok(Sent { id, state, waiting: None }),
             Err(error) => Ok(Sent { id, state: MessageState::Queued, waiting: Some(error) }),
         }
+    }
+
+    /// Says why a message of one's own has failed (R-ENGINE-35).
+    async fn why_failed(&self, id: [u8; 16]) -> &'static str {
+        let stored = self.stored(id).await.ok().flatten();
+        let Some(to) = stored.and_then(|record| MemberId::from_bytes(&record.conversation)) else {
+            return REFUSED;
+        };
+        let has_left = move |state: &mut State| state.read(|records| chancery_engine::has_left(records, &to));
+        if self.shared().worker.call(has_left).await.unwrap_or(false) { HAS_LEFT } else { REFUSED }
     }
 
     /// Waits until nothing of a message is left to send, be it by another process that empties the outbox at the
@@ -112,19 +126,31 @@ impl Client {
         text: &str,
         files: &[PathBuf],
     ) -> Result<[u8; 16], Error> {
+        let (name, text) = (name.to_owned(), text.to_owned());
+        let store = move |state: &mut State, message_id, attachments| {
+            let (to, text) = (name.as_str(), text.as_str());
+            match known {
+                Some(to) => send(state, to, (message_id, text, attachments)),
+                None => state.handle(Input::SendLater(Letter { to, message_id, text, attachments })),
+            }
+        };
+        self.store_with_files(files, store).await
+    }
+
+    /// Encrypts files into the spool and has `store` store the message of a new identifier that they belong to.
+    pub(crate) async fn store_with_files(
+        &self,
+        files: &[PathBuf],
+        store: impl FnOnce(&mut State, [u8; 16], Vec<Attachment>) -> Result<Vec<Effect>, Error> + Send + 'static,
+    ) -> Result<[u8; 16], Error> {
         if files.len() > chancery_engine::content::MAX_ATTACHMENTS {
             return Err(ErrorCode::MessageTooLarge.into());
         }
         let (home, paths) = (self.shared().home.clone(), files.to_vec());
         let (attachments, spool) = blocking(move || spool_all(&home, &paths)).await?;
         let message_id: [u8; 16] = chancery_crypto::rng::random_bytes(&mut clock::rng()?);
-        let (name, text) = (name.to_owned(), text.to_owned());
         let store = move |state: &mut State| {
-            let (to, text) = (name.as_str(), text.as_str());
-            let stored = match known {
-                Some(to) => send(state, to, (message_id, text, attachments)),
-                None => state.handle(Input::SendLater(Letter { to, message_id, text, attachments })),
-            };
+            let stored = store(state, message_id, attachments);
             // Only now does the store say which files are needed.
             drop(spool);
             stored
@@ -137,7 +163,7 @@ impl Client {
         stored.map(|_| message_id)
     }
 
-    async fn message_state(&self, id: [u8; 16]) -> Result<MessageState, Error> {
+    pub(crate) async fn message_state(&self, id: [u8; 16]) -> Result<MessageState, Error> {
         let stored = self.stored(id).await?;
         Ok(stored.map_or(MessageState::Queued, |record| MessageState::from_stored(record.state)))
     }

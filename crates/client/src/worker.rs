@@ -3,11 +3,12 @@
 use std::sync::{Arc, mpsc};
 use std::thread;
 
-use chancery_engine::{Device, Effect, Engine, Input, LogState, Notice, log_status};
+use chancery_engine::{Device, Effect, Engine, Input, LogState, Notice, log_status, newest_note};
 use chancery_store::Store;
 use chancery_wire::records::{Overlay, Records};
 use tokio::sync::{oneshot, watch};
 
+use crate::checkpoint;
 use crate::clock;
 use crate::error::{Error, ErrorCode};
 use crate::home::Home;
@@ -23,6 +24,8 @@ pub(crate) struct State {
     store: Option<Store>,
     engine: Engine,
     home: Home,
+    /// What the file beside the store has.
+    checkpoint: Option<String>,
 }
 
 impl State {
@@ -31,7 +34,7 @@ impl State {
         Ok((store.as_mut().ok_or(ErrorCode::Revoked)?, engine))
     }
 
-    /// Reads what is shown to a person, unless policy locks it (R-ENGINE-36), or the organisation has ended this device and
+    /// Reads what is shown to a person, unless policy locks it (R-ENGINE-36, R-ENGINE-68), or the organisation has ended this device and
     /// another process was stopped before it could destroy the store (R-ENGINE-37).
     pub(crate) fn read_shown<T>(
         &mut self,
@@ -40,6 +43,12 @@ impl State {
         if self.read(is_revoked)? {
             self.destroy()?;
             return Err(ErrorCode::Revoked.into());
+        }
+        if self.read(|records| chancery_engine::is_time_due(records, clock::now()))?
+            && let Err(error) = self.handle(Input::TimePasses)
+        {
+            // A full disk is no reason to show nothing.
+            tracing::debug!(code = error.code().name(), "how much time has passed was not noted");
         }
         self.read(|records| {
             chancery_engine::check_unlocked(records, clock::now())?;
@@ -64,6 +73,11 @@ impl State {
     /// Handles one input in one transaction and returns the effects to carry out.
     pub(crate) fn handle(&mut self, input: Input<'_>) -> Result<Vec<Effect>, Error> {
         let mut rng = clock::rng()?;
+        let shown = match &input {
+            Input::Log { page, .. } => Some(page.checkpoint.clone()),
+            Input::Checkpoint { note, .. } | Input::Floor { note } => Some((*note).to_owned()),
+            _ => None,
+        };
         let (store, engine) = self.parts()?;
         let effects = store.transaction(|records| {
             engine.refresh(records)?;
@@ -75,7 +89,22 @@ impl State {
                 write_down(*notice);
             }
         }
+        if effects.is_ok() && shown.is_some() && shown != self.checkpoint {
+            self.keep_checkpoint()?;
+        }
         effects
+    }
+
+    /// Keeps the newest checkpoint beside the store, after the commit that took it over (R-ENGINE-63).
+    fn keep_checkpoint(&mut self) -> Result<(), Error> {
+        let newest = self.read(newest_note)?;
+        if let Some(note) = &newest
+            && newest != self.checkpoint
+        {
+            checkpoint::write(&self.home, note);
+            self.checkpoint = newest;
+        }
+        Ok(())
     }
 
     /// Handles several envelopes in one transaction, so that catching up costs one commit for many.
@@ -142,6 +171,8 @@ pub(crate) struct Received {
     pub(crate) strangers: bool,
     /// Whether one of them says that the log has more entries.
     pub(crate) log: bool,
+    /// Whether there is something to do for a group.
+    pub(crate) group: bool,
 }
 
 impl Received {
@@ -151,6 +182,7 @@ impl Received {
             Effect::Notify(Notice::EventStored(_)) => self.stored = true,
             Effect::Notify(Notice::DeviceRequest) => self.stored = true,
             Effect::Notify(Notice::UnknownSender) => self.strangers = true,
+            Effect::Notify(Notice::GroupWork) => self.group = true,
             Effect::SyncLog => self.log = true,
             Effect::Notify(Notice::Undecryptable) => {
                 let code = ErrorCode::NotAuthentic.name();
@@ -175,6 +207,16 @@ fn write_down(notice: Notice) {
             tracing::warn!(code, %member, %device, "a device showed a credential that is not in the log");
             return;
         }
+        Notice::OutOfReach { member } => {
+            let code = ErrorCode::OutOfReach.name();
+            tracing::warn!(code, %member, "a message from somebody out of reach was dropped");
+            return;
+        }
+        Notice::CredentialExpired { member, device } => {
+            let code = ErrorCode::CredentialExpired.name();
+            tracing::warn!(code, %member, %device, "a message of a device whose credential has expired was dropped");
+            return;
+        }
         Notice::LogAging => {
             tracing::warn!("the organisation's log was not heard of for long");
             return;
@@ -193,9 +235,13 @@ pub(crate) struct Worker {
 
 impl Worker {
     /// Starts the thread.
-    pub(crate) fn spawn(store: Store, engine: Engine, home: Home) -> Result<Self, Error> {
+    pub(crate) fn spawn(
+        store: Store,
+        engine: Engine,
+        (home, checkpoint): (Home, Option<String>),
+    ) -> Result<Self, Error> {
         let (jobs, queue) = mpsc::sync_channel::<Job>(QUEUE);
-        let mut state = State { store: Some(store), engine, home };
+        let mut state = State { store: Some(store), engine, home, checkpoint };
         thread::Builder::new()
             .name("chancery-store".into())
             .spawn(move || {

@@ -14,9 +14,7 @@ use chancery_identity::prekey::{
     BatchHead, MAX_ONE_TIME_PAIRS, PrekeyError, PrekeyId, PrekeyKind, leaf_hash,
 };
 use chancery_identity::sign::sign_prekey_batch;
-use chancery_identity::{
-    Capabilities, Credential, DeviceId, DeviceKeys, IdentityError, MemberId, Organisation,
-};
+use chancery_identity::{Credential, DeviceId, DeviceKeys, IdentityError, Kind, MemberId, Organisation};
 use chancery_wire::{Timestamp, Unverified, proto};
 
 /// What a batch is to contain.
@@ -152,7 +150,7 @@ impl Bundle {
         let credential = Unverified::new(bundle.credential.ok_or(BundleError::Malformed)?);
         let credential = organisation.verify_credential(credential, now).map_err(BundleError::Credential)?;
         let belongs = (&credential.member_id(), &credential.device_id()) == expected;
-        if !belongs || !credential.capabilities().contains(Capabilities::MEMBER) {
+        if !belongs || Kind::of(credential.capabilities()).is_none() {
             return Err(BundleError::WrongDevice);
         }
         let batch = Unverified::new(bundle.batch.ok_or(BundleError::Malformed)?);

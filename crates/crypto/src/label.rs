@@ -69,10 +69,14 @@ labels! {
     HASH_GROUP_COMMIT_TAIL = "hash group commit tail";
     /// Transcript of a group's epoch.
     HASH_GROUP_TRANSCRIPT = "hash group transcript";
+    /// Epoch of a group: its transcript and the confirmation of its secret.
+    HASH_GROUP_EPOCH = "hash group epoch";
     /// A group's commit.
     HASH_GROUP_COMMIT = "hash group commit";
     /// Body of an order to a group, by which it is remembered.
     HASH_GROUP_ORDER = "hash group order";
+    /// Directory: name of what a guest's device is told of one member.
+    HASH_GUEST_DIRECTORY = "hash guest directory";
 
     /// Root signs an issuer's certificate.
     SIGN_ISSUER = "sign issuer";
@@ -100,6 +104,8 @@ labels! {
     SIGN_LOG_COMMITMENT = "sign log commitment";
     /// Log signs a checkpoint.
     SIGN_CHECKPOINT = "sign checkpoint";
+    /// Ended device confirms that it has verified its end.
+    SIGN_END_CONFIRMATION = "sign end confirmation";
     /// Issuer signs an update of the directory key.
     SIGN_DIRECTORY_UPDATE = "sign directory key update";
     /// Device signs the root of a prekey batch.
@@ -173,6 +179,8 @@ labels! {
     KDF_GROUP_NODE = "kdf group node";
     /// Group: the secret of the node above.
     KDF_GROUP_UP = "kdf group up";
+    /// What follows the key of a node under which a commit sealed something.
+    KDF_GROUP_USED = "kdf group used";
     /// Group: a new secret of a node out of a commit's random bytes.
     KDF_GROUP_FRESH = "kdf group fresh";
     /// Group: key of a node's secret sealed for one child.

@@ -23,6 +23,7 @@ extern crate alloc;
 
 pub mod aead;
 pub mod committing;
+pub mod cosignature;
 pub mod ed25519;
 pub mod hash;
 pub mod kdf;

@@ -10,7 +10,7 @@ use chancery_wire::{Limit, Timestamp, decode, encode};
 
 use crate::content;
 use crate::device::Device;
-use crate::directory::resolve;
+use crate::directory::{Member, resolve};
 use crate::effect::{Draft, Letter};
 use crate::error::EngineError;
 use crate::log;
@@ -75,7 +75,7 @@ pub(crate) fn address_all(
             to: member.member_id,
             message_id: waiting.message_id,
             text: &waiting.text.text,
-            attachments: waiting.text.attachments,
+            attachments: waiting.text.attachments.clone(),
         };
         // What cannot be queued as a whole takes no number and advances no session.
         let mut trial = Overlay::new(records);
@@ -88,6 +88,10 @@ pub(crate) fn address_all(
             }
             // Somebody without a device, or oneself, or a device for which too much waits: it waits, and stays
             // visible, and holds up nobody else's.
+            // It will never go: it has failed, and stands in the conversation as such.
+            Err(EngineError::OutOfReach | EngineError::Expired) => {
+                fail(device, records, (number, &waiting), &member)?;
+            }
             Err(EngineError::UnknownRecipient | EngineError::OutdatedRecipient | EngineError::QueueFull) => {}
             Err(error) => return Err(error),
         }
@@ -99,21 +103,30 @@ pub(crate) fn address_all(
 pub(crate) fn end_for_ended(device: &Device, records: &mut Overlay<'_>) -> Result<(), EngineError> {
     for (number, waiting) in all(records)? {
         let Some(member) = resolve(records, &waiting.to)? else { continue };
-        if !log::is_ended(records, &member.member_id)? {
+        if !log::has_left(records, &member.member_id)? {
             continue;
         }
-        let draft = Draft {
-            to: member.member_id,
-            message_id: waiting.message_id,
-            text: &waiting.text.text,
-            attachments: waiting.text.attachments,
-        };
-        let mut record = content::from_draft(&draft, &device.member_id(), waiting.written_at)?;
-        record.state = MessageState::Failed as u32;
-        append_message(records, &record)?;
-        queue().remove(records, number)?;
+        fail(device, records, (number, &waiting), &member)?;
     }
     Ok(())
+}
+
+fn fail(
+    device: &Device,
+    records: &mut Overlay<'_>,
+    (number, waiting): (u64, &Unaddressed),
+    member: &Member,
+) -> Result<(), EngineError> {
+    let draft = Draft {
+        to: member.member_id,
+        message_id: waiting.message_id,
+        text: &waiting.text.text,
+        attachments: waiting.text.attachments.clone(),
+    };
+    let mut record = content::from_draft(&draft, &device.member_id(), waiting.written_at)?;
+    record.state = MessageState::Failed as u32;
+    append_message(records, &record)?;
+    queue().remove(records, number)
 }
 
 fn all(records: &dyn Records) -> Result<Vec<(u64, Unaddressed)>, EngineError> {

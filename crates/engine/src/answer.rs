@@ -125,6 +125,7 @@ fn send_quietly(
             device_id: to.as_bytes().to_vec(),
             step: Some(step),
             copy,
+            note: sending::is_note(content),
             ..OutboxItem::default()
         },
     )

@@ -1,16 +1,19 @@
-//! Who this device is: loaded once, since nothing but enrolment changes it. The directory keys, which change, are apart.
+//! Who this device is: loaded once, since nothing but enrolment changes it, but for where the relay is (R-ENGINE-69). The directory
+//! keys, which change, are apart.
 
 use alloc::string::String;
 
 use chancery_core::Local;
 use chancery_crypto::secret::SecretBytes;
 use chancery_identity::{Credential, DeviceId, DeviceKeys, MemberId, Organisation};
+use chancery_org::DirectoryAccess;
 use chancery_wire::proto::{CredentialBody, DeviceRecord, Signed};
 use chancery_wire::records::{Batch, Records};
 use chancery_wire::{Limit, Timestamp, Unverified, decode, encode};
 
 use crate::directory_keys;
 use crate::error::EngineError;
+use crate::guest;
 use crate::tables::{DEVICE, DIRECTORY_KEYS, key, load};
 
 /// Version of the device record.
@@ -61,7 +64,10 @@ impl Device {
         };
         let mut batch = Batch::default();
         batch.put(key(DEVICE, &[]), encode(&record));
-        let keys = directory_keys::record(&new.enrolment.directory_keys, None);
+        let keys = match &new.enrolment.directory {
+            DirectoryAccess::Member(keys) => directory_keys::record(keys, None),
+            DirectoryAccess::Guest(key) => guest::record(key),
+        };
         batch.put(key(DIRECTORY_KEYS, &[]), encode(&keys));
         batch
     }
@@ -148,7 +154,7 @@ impl Device {
         &self.organisation_name
     }
 
-    /// Returns the relay's address.
+    /// Returns the relay's address, as it was when the store was opened; [`crate::relay_places`] knows the newest.
     #[must_use]
     pub fn relay_url(&self) -> &str {
         &self.relay_url

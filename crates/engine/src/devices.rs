@@ -160,7 +160,13 @@ mod tests {
             commit(&mut books, acme.records);
             let (handle, relay) = (Handle::parse("alice").unwrap(), public.relay().unwrap());
             let lifetime = Duration::from_secs(60);
-            let invite = Invite { handle: &handle, name: &name, relay, lifetime };
+            let invite = Invite {
+                handle: &handle,
+                name: &name,
+                relay,
+                lifetime,
+                terms: chancery_org::Terms::default(),
+            };
             let invited = desk.invite(&books, invite, NOW, &mut *rng).unwrap();
             commit(&mut books, invited.batch);
             let keys = DeviceKeys::generate(&mut *rng);

@@ -4,7 +4,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use chancery_identity::log::{LeafKind, commitment};
-use chancery_identity::{Credential, DeviceId, DirectoryEntry, MemberId, Organisation};
+use chancery_identity::{Credential, DeviceId, DirectoryEntry, Kind, MemberId, Organisation};
 use chancery_org::CLOCK_TOLERANCE;
 use chancery_wire::proto::{DirectoryEntryBody, DirectoryPage, DirectoryRecord, Signed};
 use chancery_wire::records::{Overlay, Records};
@@ -16,6 +16,7 @@ use crate::effect::{Effect, Notice};
 use crate::ending;
 use crate::engine::Acting;
 use crate::error::EngineError;
+use crate::guest;
 use crate::log;
 use crate::messages;
 use crate::peers;
@@ -32,6 +33,10 @@ pub struct Member {
     pub name: String,
     /// Their devices.
     pub device_ids: Vec<DeviceId>,
+    /// Their department or place, if the organisation says one.
+    pub unit: Option<String>,
+    /// A person of the organisation, a guest or a bot; `None` for a kind that this version does not know.
+    pub kind: Option<Kind>,
 }
 
 /// Returns the last directory change that was taken over, for the next synchronisation.
@@ -53,7 +58,14 @@ pub fn member(records: &dyn Records, member_id: &MemberId) -> Result<Option<Memb
         return Ok(None);
     };
     let device_ids = record.device_ids.iter().filter_map(|id| DeviceId::from_bytes(id)).collect();
-    Ok(Some(Member { member_id: *member_id, handle: record.handle, name: record.name, device_ids }))
+    Ok(Some(Member {
+        member_id: *member_id,
+        handle: record.handle,
+        name: record.name,
+        device_ids,
+        unit: Some(record.unit).filter(|unit| !unit.is_empty()),
+        kind: Kind::from_number(record.kind),
+    }))
 }
 
 /// Finds a member by handle, or by the hexadecimal form of the identifier.
@@ -95,6 +107,19 @@ pub(crate) fn counts(records: &dyn Records, member_id: &MemberId) -> Result<bool
     Ok(known.is_some_and(|entry| !entry.commitment.is_empty() && entry.commitment == committed))
 }
 
+/// Whether anything but a checkpoint may be sealed for a device of a member: the entry that counts names it, it was not known
+/// as another's, and the log vouches for it (R-ENGINE-32).
+pub(crate) fn is_recipient(
+    records: &dyn Records,
+    (member_id, device): (&MemberId, &DeviceId),
+) -> Result<bool, EngineError> {
+    let named = member(records, member_id)?.is_some_and(|entry| entry.device_ids.contains(device));
+    Ok(named
+        && counts(records, member_id)?
+        && peers::may_be_of(records, device, member_id)?
+        && log::vouches_for(records, (member_id, device))?)
+}
+
 /// Whether the log commits to another entry of a member than the one that is known: their devices may be others by now, and
 /// [`crate::Input::Send`] is refused until the directory was synchronised.
 ///
@@ -102,7 +127,7 @@ pub(crate) fn counts(records: &dyn Records, member_id: &MemberId) -> Result<bool
 ///
 /// [`EngineError`] if the store is not readable.
 pub fn is_outdated(records: &dyn Records, member_id: &MemberId) -> Result<bool, EngineError> {
-    let is_known = member(records, member_id)?.is_some() && !log::is_ended(records, member_id)?;
+    let is_known = member(records, member_id)?.is_some() && !log::has_left(records, member_id)?;
     Ok(is_known && !counts(records, member_id)?)
 }
 
@@ -117,6 +142,9 @@ pub(crate) fn take_page(
     let mut effects = Vec::new();
     if page.changes.is_empty() {
         return Ok(effects);
+    }
+    if let Some(key) = guest::guest_key(records)? {
+        return guest::take_page(me, records, (page, &key));
     }
     let mut reader = Reader::new(me.believed(), records, page)?;
     let mut cursor = directory_cursor(records)?;
@@ -141,7 +169,7 @@ pub(crate) fn take_page(
 }
 
 /// Takes over an entry that the log commits to; another waits for that (R-LOG-10).
-fn offer(
+pub(crate) fn offer(
     device: &Device,
     records: &mut Overlay<'_>,
     (entry, signed): (&DirectoryEntry, &Signed),
@@ -222,6 +250,9 @@ fn take_entry(
         device_ids: entry.device_ids().iter().map(|id| id.as_bytes().to_vec()).collect(),
         version: entry.version(),
         commitment: commitment(LeafKind::Directory, signed).to_vec(),
+        unit: entry.unit().map(|unit| unit.as_str().into()).unwrap_or_default(),
+        kind: entry.kind().number(),
+        reach: entry.reach().iter().map(|id| id.as_bytes().to_vec()).collect(),
     };
     save(records, name, &record);
     effects.extend(give_handle(records, &record.handle, &entry.member_id())?);

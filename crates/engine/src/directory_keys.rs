@@ -123,7 +123,13 @@ pub(crate) fn record(keys: &DirectoryKeys, unread: Option<(u64, u64)>) -> Direct
         key_path: keys.path().expose().to_vec(),
         unread_after,
         unread_epoch,
+        guest_key: alloc::vec::Vec::new(),
     }
+}
+
+/// Returns the keys that this device has now.
+pub(crate) fn newest(records: &dyn Records) -> Result<DirectoryKeys, EngineError> {
+    read(records).map(|(keys, _)| keys)
 }
 
 fn read(records: &dyn Records) -> Result<(DirectoryKeys, Option<(u64, u64)>), EngineError> {

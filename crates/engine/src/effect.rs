@@ -8,6 +8,8 @@ use chancery_wire::proto::{Attachment, DirectoryPage, LogPage, PrekeyBundle, Pre
 use chancery_wire::records::Batch;
 use chancery_wire::{Unverified, proto};
 
+use crate::group::GroupInput;
+
 /// What happened.
 #[derive(Debug)]
 #[non_exhaustive]
@@ -41,8 +43,18 @@ pub enum Input<'a> {
         /// The signed note.
         note: &'a str,
     },
+    /// A checkpoint that this device, or another of the organisation, is known to have had: from beside a store that may
+    /// have been restored from an old copy, or from elsewhere. The log must not be shown with fewer entries.
+    Floor {
+        /// The signed note.
+        note: &'a str,
+    },
     /// Everything that waited in the mailbox was read: what the log has ended goes for good.
     CaughtUp,
+    /// The relay was reached at a place that [`crate::relay_places`] has named.
+    RelayReached(&'a crate::relays::RelayPlace),
+    /// Nothing has happened; how much time has passed is noted, as with every input: [`crate::is_time_due`].
+    TimePasses,
     /// A bundle arrived for an outbox item that waits for a session.
     Bundle {
         /// The outbox item.
@@ -105,6 +117,8 @@ pub enum Input<'a> {
         /// The last event's number.
         up_to: u64,
     },
+    /// Something that concerns groups.
+    Group(GroupInput<'a>),
     /// An attachment was saved.
     AttachmentSaved {
         /// The member who sent the message.
@@ -217,6 +231,19 @@ pub enum Notice {
         /// The member whom the credential names.
         member: MemberId,
     },
+    /// Somebody wrote who is out of reach, or showed a credential of another kind than the directory says: nothing was
+    /// taken from them.
+    OutOfReach {
+        /// The member.
+        member: MemberId,
+    },
+    /// A device wrote whose credential has expired: nothing was taken from it.
+    CredentialExpired {
+        /// The device.
+        device: DeviceId,
+        /// Its member.
+        member: MemberId,
+    },
     /// The log has ended a member. What waited for them has failed.
     MemberLeft {
         /// The member.
@@ -229,6 +256,13 @@ pub enum Notice {
         /// Who has it.
         new: MemberId,
     },
+    /// Something of a group was refused, or waits for long; it is among its acts.
+    GroupTrouble {
+        /// The group.
+        group_id: [u8; 16],
+    },
+    /// There is something to do for a group: ask [`crate::Engine::next_group_step`].
+    GroupWork,
     /// The log has ended this device.
     Revoked,
 }
@@ -237,14 +271,14 @@ pub enum Notice {
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum Step {
-    /// Upload a blob from the spool, then say [`Input::Done`].
+    /// Upload a blob from the spool, with its token, then say [`Input::Done`].
     Upload {
         /// The outbox item.
         item: u64,
         /// The blob's name.
         blob_id: [u8; 16],
     },
-    /// Claim a bundle for this device, then say [`Input::Bundle`].
+    /// Claim a bundle for this device, with its token, then say [`Input::Bundle`].
     Claim {
         /// The outbox item.
         item: u64,
@@ -262,8 +296,15 @@ pub enum Step {
     Deliver {
         /// The outbox item.
         item: u64,
-        /// The frame to send over an anonymous connection.
+        /// The frame to send over an anonymous connection, without its token ([`crate::Engine::step_token`]).
         deliver: proto::Deliver,
+    },
+    /// Have the relay hold an envelope until a group's commit is stored, then say [`Input::Done`].
+    Hold {
+        /// The outbox item.
+        item: u64,
+        /// The frame to send over an anonymous connection; its delivery is without its token.
+        hold: proto::Hold,
     },
 }
 
@@ -275,7 +316,8 @@ impl Step {
             Self::Upload { item, .. }
             | Self::Claim { item, .. }
             | Self::Seal { item, .. }
-            | Self::Deliver { item, .. } => *item,
+            | Self::Deliver { item, .. }
+            | Self::Hold { item, .. } => *item,
         }
     }
 }

@@ -9,6 +9,7 @@ use chancery_wire::records::Overlay;
 use crate::content;
 use crate::device::Device;
 use crate::error::EngineError;
+use crate::group;
 use crate::messages::{MessageState, message, save_message};
 use crate::numbers;
 use crate::peers;
@@ -46,6 +47,9 @@ pub(crate) fn finish(
             take_back(device, records, (&recipient_of(&stored)?, &stored.message_id), step)?;
         }
         _ => {}
+    }
+    if stored.hold.is_some() {
+        group::hold_ended(records, (item, &stored), end)?;
     }
     let own = device.member_id();
     if !is_counted(&stored, &own) {
@@ -87,16 +91,27 @@ fn take_back(
     if refused.envelope.first() != Some(&receiving::INITIAL) || refused.session_id.is_empty() {
         return Ok(());
     }
-    peers::end_session(records, recipient, &refused.session_id)?;
+    never_began(device, records, recipient, &refused.session_id)
+}
+
+/// A session of which the peer never learns ends, and what was sealed with it is sealed anew.
+pub(crate) fn never_began(
+    device: &Device,
+    records: &mut Overlay<'_>,
+    recipient: &DeviceId,
+    session_id: &[u8],
+) -> Result<(), EngineError> {
+    peers::end_session(records, recipient, session_id)?;
     for item in outbox().numbers(records)? {
         let Some(mut stored) = outbox_item(records, item)? else { continue };
         let Some(outbox_item::Step::Sealed(step)) = &stored.step else { continue };
-        if step.session_id != refused.session_id {
+        if step.session_id != session_id {
             continue;
         }
         let record = message(records, &device.member_id(), &stored.message_id)?;
         let Some(record) = record.filter(|record| !stored.message_id.is_empty() && !record.expired) else {
             remove(records, item, &stored)?;
+            group::hold_ended(records, (item, &stored), End::Failed)?;
             continue;
         };
         let number = numbers::number_of(records, recipient, &stored.message_id)?;
@@ -181,6 +196,7 @@ pub(crate) fn postponed(
             return put_off(records, (item, &tried), &recipient, now);
         }
     }
+    group::hold_postponed(records, (item, &tried))?;
     if !target::is_given_up(records, &tried, now)? {
         return Ok(());
     }

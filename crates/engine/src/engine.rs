@@ -9,11 +9,14 @@ use chancery_wire::Timestamp;
 use chancery_wire::records::{Overlay, Records};
 
 use crate::device::Device;
-use crate::effect::{Input, Outcome};
+use crate::effect::{Effect, Input, Outcome};
 use crate::ending::End;
 use crate::error::EngineError;
 use crate::log::{self, Known};
-use crate::{addressing, devices, directory, ending, files, messages, prekeys, receiving, sending, upkeep};
+use crate::{
+    addressing, devices, directory, ending, files, group, messages, prekeys, receiving, relays, sending,
+    upkeep,
+};
 
 /// The state machine of one device. It holds only who the device is; everything else is read from the
 /// records in each call, so that several processes may share one store. (The organisation is kept in memory, see
@@ -110,7 +113,10 @@ impl Engine {
         let known = self.known(records)?;
         let me = &Acting { device, known: &known };
         let mut effects = alloc::vec::Vec::new();
+        log::note_time(view, now)?;
         match input {
+            Input::TimePasses => {}
+            Input::RelayReached(place) => relays::reached(me, view, place)?,
             Input::Send(draft) => {
                 sending::send(device, view, (&draft, now), now, rng)?;
                 effects = upkeep::warn(view, now)?;
@@ -118,24 +124,31 @@ impl Engine {
             Input::SendLater(letter) => addressing::keep(device, view, letter, now, rng)?,
             Input::Address => addressing::address_all(device, view, now, rng)?,
             Input::Received { sequence, envelope } => {
+                log::overdue(device, view, now)?;
                 effects = receiving::receive(me, view, (sequence, envelope), now, rng)?;
             }
             Input::Directory(page) => effects = directory::take_page(me, view, page)?,
             Input::Bundle { item, bundle } => {
                 effects = sending::take_bundle(me, view, (item, *bundle), now, rng)?;
             }
-            Input::Log { from, page } => effects = log::take_page(me, view, (from, page), now, rng)?,
+            Input::Log { from, page } => {
+                effects = log::take_page(me, view, (from, page), now, rng)?;
+                effects.extend(self.log_grown(view, now, rng)?);
+            }
             Input::Checkpoint { from, note } => {
                 effects = log::take_checkpoint(me, view, (from, note), now, rng)?;
             }
+            Input::Floor { note } => effects = log::take_floor(me, view, note)?,
             Input::CaughtUp => log::caught_up(device, view)?,
-            Input::Seal { item } => sending::seal_waiting(view, item, now, rng)?,
+            Input::Seal { item } => sending::seal_waiting(device, view, item, now, rng)?,
             Input::Done { item } => ending::finish(device, view, item, End::Done)?,
             Input::Failed { item } => ending::finish(device, view, item, End::Failed)?,
             Input::Postponed { item } => ending::postponed(device, view, item, now)?,
             Input::DeviceLinkMade(link) => devices::remember(view, link, now)?,
             Input::DeviceLinkUsed { link_id } => devices::forget(view, &link_id, now)?,
             Input::Upkeep => {
+                log::overdue(device, view, now)?;
+                group::upkeep(view, now)?;
                 effects = prekeys::upkeep(device, view, now, rng)?;
                 effects.extend(upkeep::warn(view, now)?);
             }
@@ -147,6 +160,7 @@ impl Engine {
             Input::PrekeysRefused { sequence } => {
                 effects = prekeys::refused(device, view, sequence, now, rng)?;
             }
+            Input::Group(input) => effects = group::handle(me, view, input, now, rng)?,
             Input::EventsTaken { up_to } => messages::events_taken(view, up_to)?,
             Input::AttachmentSaved { from, message_id, index, path } => {
                 files::saved(view, (&from, &message_id, index), path)?;
@@ -156,5 +170,16 @@ impl Engine {
             }
         }
         Ok(Outcome { batch: overlay.into_batch(), effects })
+    }
+
+    /// Goes on with what groups have waited for, by the organisation as the log has it now.
+    fn log_grown(
+        &self,
+        view: &mut Overlay<'_>,
+        now: Timestamp,
+        rng: &mut dyn CryptoRng,
+    ) -> Result<alloc::vec::Vec<Effect>, EngineError> {
+        let known = self.known(view)?;
+        group::log_grown(&Acting { device: &self.device, known: &known }, view, now, rng)
     }
 }

@@ -1,7 +1,7 @@
 //! One device of a member: inputs to effects, over a store that it only reads.
 //!
 //! [`Engine::handle`] takes an [`Input`] and returns an [`Outcome`]: a batch to commit, then effects to carry
-//! out. [`next_step`] says what the outbox needs next. [`resolve`], [`conversation`] and [`events`] read;
+//! out. [`next_step`] says what the outbox needs next, and [`Engine::step_token`] with which token. [`resolve`], [`conversation`] and [`events`] read;
 //! [`log_status`] says what the organisation's log lets the device do.
 //!
 //! What this crate does not do: it opens no socket and no file, reads no clock and draws no randomness of
@@ -15,6 +15,7 @@ extern crate alloc;
 mod addressing;
 mod answer;
 pub mod content;
+mod delivery;
 mod device;
 mod devices;
 mod directory;
@@ -25,6 +26,8 @@ mod engine;
 mod enrolment;
 mod error;
 mod files;
+mod group;
+mod guest;
 mod heal;
 mod log;
 mod messages;
@@ -32,7 +35,9 @@ mod numbers;
 mod peers;
 mod prekeys;
 mod queue;
+mod reach;
 mod receiving;
+mod relays;
 mod retention;
 mod seen;
 mod sending;
@@ -49,13 +54,19 @@ pub use engine::Engine;
 pub use enrolment::PendingDevice;
 pub use error::EngineError;
 pub use files::waiting_files;
+pub use group::{
+    ActKind, GroupDraft, GroupInput, GroupMember, GroupOperation, GroupPhase, GroupStep, GroupSummary,
+    GroupView, group, group_act, group_history, group_summary, groups, next_group_care,
+};
+pub use guest::guest_token;
 pub use log::{
-    LogState, LogStatus, check_unlocked, fork_proof, log_size, log_status, log_time, newest_note, policy,
-    verify_revoked,
+    LogState, LogStatus, check_unlocked, fork_proof, has_left, is_time_due, log_size, log_status, log_time,
+    newest_note, policy, verify_revoked,
 };
 pub use messages::{Event, MessageState, conversation, events, message};
 pub use peers::MAX_ARCHIVED;
 pub use prekeys::ONE_TIME_PAIRS;
+pub use relays::{RelayPlace, relay_places};
 pub use sending::{MAX_FOR_DEVICE, next_step, waiting_uploads};
 pub use target::MAX_WAIT;
 pub use upkeep::next_upkeep;

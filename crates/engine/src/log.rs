@@ -6,25 +6,33 @@ mod hashes;
 mod replay;
 mod revoked;
 mod state;
+mod subjects;
 
 use core::fmt;
+use core::time::Duration;
 
 use chancery_crypto::merkle::Hash;
 use chancery_identity::log::short_issuer;
 use chancery_identity::{Credential, DeviceId, MemberId, Policy};
 use chancery_wire::Timestamp;
 use chancery_wire::proto::{ForkProof, LogDeviceRecord, LogMemberRecord, LogRecord};
-use chancery_wire::records::Records;
+use chancery_wire::records::{Overlay, Records};
 
 use crate::error::EngineError;
 use crate::tables::{LOG_DEVICE, LOG_FORK, LOG_MEMBER, key, load};
 
 pub(crate) use claims::{add as add_claim, hear as hear_claim, take_note};
-pub(crate) use ended::{caught_up, is_ending};
-pub(crate) use replay::{take_checkpoint, take_page};
+pub(crate) use ended::{caught_up, is_ending, overdue};
+pub(crate) use hashes::root_at;
+pub(crate) use replay::{take_checkpoint, take_floor, take_page};
 pub use revoked::verify_revoked;
 pub use state::newest_note;
 pub(crate) use state::{Known, count_waiting_entry, record, waiting_entry_key};
+pub(crate) use subjects::{Row, get as subject, successors, visit as visit_subjects};
+
+/// How often it is noted how much time has passed since the newest checkpoint came: once a minute, a sixtieth of the shortest time
+/// after which policy stops or locks anything (R-LOG-8); a write for every look would wear the disk.
+const TIME_STEP: Duration = Duration::from_secs(60);
 
 /// What the log lets this device do. The earlier a state stands here, the more it outweighs the others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -165,9 +173,49 @@ pub(crate) fn time(records: &dyn Records, now: Timestamp) -> Result<Timestamp, E
     Ok(Timestamp::from_millis(record.time).after(age(&record, now)))
 }
 
-/// How long ago the newest checkpoint came, by this device's clock, never negative.
-fn age(record: &LogRecord, now: Timestamp) -> core::time::Duration {
-    now.since(Timestamp::from_millis(record.came_at))
+/// How long ago the newest checkpoint came: what was noted, and what this device's clock says has passed since; never less than
+/// what was noted, wherever the clock goes (R-ENGINE-68).
+fn age(record: &LogRecord, now: Timestamp) -> Duration {
+    let since_noted = now.since(Timestamp::from_millis(record.came_at));
+    Duration::from_millis(record.elapsed_ms).saturating_add(since_noted)
+}
+
+/// Whether it is time to note how much time has passed, by [`crate::Input::TimePasses`] or any other input: a minute has, or the
+/// clock went back. Whoever shows what is stored asks before, so that a clock that is set back unlocks nothing (R-ENGINE-68).
+///
+/// # Errors
+///
+/// [`EngineError`] if the store is not readable.
+pub fn is_time_due(records: &dyn Records, now: Timestamp) -> Result<bool, EngineError> {
+    let record = record(records)?;
+    let noted = Timestamp::from_millis(record.came_at);
+    Ok(!record.root.is_empty() && (now < noted || now.since(noted) >= TIME_STEP))
+}
+
+/// Notes how much time has passed since the newest checkpoint came, so that a clock that goes back takes nothing of it away.
+pub(crate) fn note_time(records: &mut Overlay<'_>, now: Timestamp) -> Result<(), EngineError> {
+    if !is_time_due(records, now)? {
+        return Ok(());
+    }
+    let mut record = record(records)?;
+    record.elapsed_ms = u64::try_from(age(&record, now).as_millis()).unwrap_or(u64::MAX);
+    if record.witnessed_at != 0 {
+        // What has passed since witnesses were heard stays as well; 0 would say that policy names none.
+        let back = record.came_at.saturating_sub(now.as_millis());
+        record.witnessed_at = record.witnessed_at.saturating_sub(back).max(1);
+    }
+    record.came_at = now.as_millis();
+    state::save_record(records, &record);
+    Ok(())
+}
+
+/// How old what is known is: since the newest checkpoint came, and, if policy names witnesses, since enough of them had seen
+/// one (R-ENGINE-65).
+fn freshness(record: &LogRecord, policy: &Policy, now: Timestamp) -> Duration {
+    match policy.witnesses.quorum() {
+        0 => age(record, now),
+        _ => age(record, now).max(now.since(Timestamp::from_millis(record.witnessed_at))),
+    }
 }
 
 fn policy_of(record: &LogRecord) -> Result<Policy, EngineError> {
@@ -176,7 +224,7 @@ fn policy_of(record: &LogRecord) -> Result<Policy, EngineError> {
 }
 
 fn state_of(record: &LogRecord, policy: &Policy, now: Timestamp) -> LogState {
-    let age = age(record, now);
+    let age = freshness(record, policy, now);
     match record.condition {
         _ if record.revoked => LogState::Revoked,
         state::FORKED => LogState::Forked,
@@ -203,8 +251,12 @@ pub(crate) fn member(records: &dyn Records, id: &MemberId) -> Result<LogMemberRe
     Ok(load(records, &key(LOG_MEMBER, &[id.as_bytes()]))?.unwrap_or_default())
 }
 
-/// Whether the log has ended a member.
-pub(crate) fn is_ended(records: &dyn Records, id: &MemberId) -> Result<bool, EngineError> {
+/// Whether a member has left the organisation, as far as the log is known here: the log has ended the member.
+///
+/// # Errors
+///
+/// [`EngineError`] if the store is not readable.
+pub fn has_left(records: &dyn Records, id: &MemberId) -> Result<bool, EngineError> {
     Ok(member(records, id)?.ended != 0)
 }
 

@@ -11,6 +11,7 @@ use chancery_wire::proto::{PeerIndex, PeerRecord, SessionNote};
 use chancery_wire::records::{Overlay, Records};
 
 use crate::error::EngineError;
+use crate::log;
 use crate::tables::{PEER, PEER_INDEX, SESSION, TAG, key, load, save};
 
 /// Archived sessions kept for a peer device: 8. Late messages of a session that was replaced still open;
@@ -63,6 +64,30 @@ pub(crate) fn shown(records: &mut Overlay<'_>, device: &DeviceId, issued_at: u64
     peer.issued_at = issued_at;
     save_peer(records, device, &peer);
     Ok(())
+}
+
+/// Notes until when the credential holds that a device has shown.
+pub(crate) fn holds_until(
+    records: &mut Overlay<'_>,
+    device: &DeviceId,
+    not_after: Timestamp,
+) -> Result<(), EngineError> {
+    let mut peer = peer(records, device)?;
+    peer.not_after = not_after.as_millis();
+    save_peer(records, device, &peer);
+    Ok(())
+}
+
+/// Whether the credential that a device has shown has expired, by the log's time (R-ENGINE-57).
+pub(crate) fn is_expired(
+    records: &dyn Records,
+    device: &DeviceId,
+    now: Timestamp,
+) -> Result<bool, EngineError> {
+    let peer = peer(records, device)?;
+    let is_over = peer.not_after != 0 && log::time(records, now)?.as_millis() >= peer.not_after;
+    // A clock that has run ahead makes the log old first; what it says of the time then ends nobody's credential.
+    Ok(is_over && log::state_now(records, now)?.allows_sealing())
 }
 
 /// Returns the devices of a member that have shown a credential which is older than `version` of the member's entry.

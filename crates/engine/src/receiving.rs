@@ -17,11 +17,13 @@ use crate::directory;
 use crate::effect::{Effect, Notice};
 use crate::engine::Acting;
 use crate::error::EngineError;
+use crate::group;
 use crate::heal;
 use crate::log;
 use crate::messages::{append_event, append_message};
 use crate::peers::{self, Origin};
 use crate::prekeys::{self, StoredSecrets};
+use crate::reach::{self, Relation};
 use crate::seen;
 use crate::upkeep;
 
@@ -49,9 +51,17 @@ pub(crate) fn receive(
         let news = if is_taken { Notice::DeviceRequest } else { Notice::Undecryptable };
         return Ok([acknowledge, Effect::Notify(news)].into());
     }
+    if envelope.first().is_some_and(|kind| group::is_kind(*kind)) {
+        let (taken, mut effects) = group::receive(me, records, envelope, now, rng)?;
+        if taken == group::Taken::Well {
+            seen::remember(records, &fingerprint)?;
+        }
+        effects.insert(0, acknowledge);
+        return Ok(effects);
+    }
     let opened = match envelope.first() {
         Some(&INITIAL) => open_initial(me, records, envelope, now, rng)?,
-        Some(&SESSION) => open_session(records, envelope, now, rng)?,
+        Some(&SESSION) => open_session(me, records, envelope, now, rng)?,
         _ => Err(Unread::Ignored),
     };
     let opened = match opened {
@@ -61,6 +71,17 @@ pub(crate) fn receive(
                 Unread::Ignored => {}
                 Unread::Unlogged { device, member } => {
                     let news = Notice::UnloggedCredential { device, member };
+                    return Ok([acknowledge, Effect::Notify(news)].into());
+                }
+                Unread::OutOfReach(member) => {
+                    let news = Notice::OutOfReach { member };
+                    return Ok([acknowledge, Effect::Notify(news)].into());
+                }
+                Unread::Unknown => {
+                    return Ok([acknowledge, Effect::Notify(Notice::UnknownSender)].into());
+                }
+                Unread::Expired { device, member } => {
+                    let news = Notice::CredentialExpired { device, member };
                     return Ok([acknowledge, Effect::Notify(news)].into());
                 }
                 Unread::Of(peer) => heal::damaged(records, &peer, now, rng)?,
@@ -94,6 +115,21 @@ enum Unread {
     OfSomebody,
     /// It shows a credential that the log does not vouch for.
     Unlogged { device: DeviceId, member: MemberId },
+    /// The directory lets this member exchange nothing with that one.
+    OutOfReach(MemberId),
+    /// Whether it is within reach is not known yet.
+    Unknown,
+    /// The credential of its device has expired.
+    Expired { device: DeviceId, member: MemberId },
+}
+
+/// Refuses what may not be taken from a device, by what is known of it (R-ENGINE-56, R-ENGINE-59).
+const fn refused(relation: Relation, member: MemberId) -> Option<Unread> {
+    match relation {
+        Relation::Within => None,
+        Relation::Outside => Some(Unread::OutOfReach(member)),
+        Relation::Unknown => Some(Unread::Unknown),
+    }
 }
 
 /// Takes over an authentic content.
@@ -122,6 +158,11 @@ fn take(
     {
         effects.extend(log::take_note(me, records, (&from, note), now, rng)?);
     }
+    if let Some(Body::Group(control)) = &content.body
+        && content.id.is_empty()
+    {
+        effects.extend(group::take_control(me, records, (&member, &from), control, (now, rng))?);
+    }
     if content.id.is_empty() && !matches!(content.body, Some(Body::Text(_))) {
         return Ok(effects);
     }
@@ -137,6 +178,7 @@ fn take(
 }
 
 fn open_session(
+    me: &Acting<'_>,
     records: &mut Overlay<'_>,
     envelope: &[u8],
     now: Timestamp,
@@ -149,11 +191,17 @@ fn open_session(
     };
     let Some(mut session) = known else { return Ok(Err(Unread::OfSomebody)) };
     let device = session.peer_device();
+    let member = peers::peer_member(records, &device)?;
+    if peers::is_expired(records, &device, now)? {
+        return Ok(Err(Unread::Expired { device, member }));
+    }
+    if let Some(unread) = refused(reach::with_member(me.device, records, &member)?, member) {
+        return Ok(Err(unread));
+    }
     let is_first = !session.has_received();
     let Ok(decrypted) = session.decrypt(envelope, now, rng) else { return Ok(Err(Unread::Of(device))) };
     peers::save_session(records, &session, &decrypted.tags);
     peers::used(records, (&session, is_first), now)?;
-    let member = peers::peer_member(records, &device)?;
     let content = content::parse(decrypted.plaintext.expose());
     Ok(Ok(Opened { member, device, plaintext: decrypted.plaintext, content }))
 }
@@ -176,6 +224,9 @@ fn open_initial(
     if !log::counts(records, &accepted.peer)? {
         return Ok(Err(Unread::Unlogged { device: peer_device, member }));
     }
+    if let Some(unread) = refused(reach::with_credential(me.device, records, &accepted.peer)?, member) {
+        return Ok(Err(unread));
+    }
     let issued_at = directory::issued_at(&accepted.peer);
     if !peers::may_be_of(records, &peer_device, &member)?
         || directory::has_dropped(records, (&member, &peer_device), issued_at)?
@@ -197,5 +248,6 @@ fn open_initial(
     let origin = Origin { began_here: false, healing, begun_at };
     peers::add_session(records, &accepted.session, (&member, origin), now)?;
     peers::shown(records, &peer_device, issued_at)?;
+    peers::holds_until(records, &peer_device, accepted.peer.not_after())?;
     Ok(Ok(Opened { member, device: peer_device, plaintext: accepted.plaintext, content }))
 }

@@ -10,6 +10,7 @@ use chancery_wire::records::{Overlay, Records};
 
 use crate::error::EngineError;
 use crate::files;
+use crate::group;
 use crate::heal::{self, is_over};
 use crate::log;
 use crate::messages::{MessageState, message_key, save_message};
@@ -49,7 +50,10 @@ pub(crate) fn upkeep(
     if !is_over(times.expired_at, EXPIRY_CHECK, now) {
         return Ok(());
     }
-    let Some(longest) = longest(&log::policy(records)?) else { return Ok(()) };
+    let longest = longest(&log::policy(records)?);
+    if longest.is_none() && !group::any(records)? {
+        return Ok(());
+    }
     times.expired_at = now.as_millis();
     heal::save_state(records, times);
     let mut members: BTreeSet<_> = index(records)?.member_ids.into_iter().collect();
@@ -58,7 +62,11 @@ pub(crate) fn upkeep(
         members.insert(peers::peer(records, &device)?.member_id);
     }
     for member in members {
-        expire_conversation(records, &member, longest, now)?;
+        // Of a group's policy and the organisation's the shorter counts (R-GROUP-3).
+        let of_group = member.first_chunk().map(|id| group::longest(records, id)).transpose()?.flatten();
+        if let Some(longest) = longest.into_iter().chain(of_group).min() {
+            expire_conversation(records, &member, longest, now)?;
+        }
     }
     Ok(())
 }

@@ -7,7 +7,9 @@ use chancery_core::{Bundle, MAX_CONTENT, MAX_REFRESH_CONTENT, Session, TagChange
 use chancery_crypto::rng::{CryptoRng, random_bytes};
 use chancery_identity::{DeviceId, MemberId};
 use chancery_wire::proto::content::Body;
-use chancery_wire::proto::{Content, Deliver, OutboxItem, PrekeyBundle, SealedStep, UploadStep, outbox_item};
+use chancery_wire::proto::{
+    Content, Deliver, GroupHold, Hold, OutboxItem, PrekeyBundle, SealedStep, UploadStep, outbox_item,
+};
 use chancery_wire::records::{Overlay, Records};
 use chancery_wire::{Limit, Timestamp, Unverified, decode, encode};
 
@@ -25,6 +27,7 @@ use crate::messages::append_message;
 use crate::numbers;
 use crate::peers::{self, Origin};
 use crate::queue::Queue;
+use crate::reach::{self, Relation};
 use crate::tables::{OUTBOX, save};
 use crate::target;
 
@@ -70,7 +73,7 @@ pub(crate) fn send(
     rng: &mut dyn CryptoRng,
 ) -> Result<(), EngineError> {
     let own = device.member_id();
-    let recipients = recipients(device, records, &draft.to)?;
+    let recipients = recipients(device, records, &draft.to, now)?;
     if is_full(records)? {
         return Err(EngineError::QueueFull);
     }
@@ -111,23 +114,37 @@ fn recipients(
     device: &Device,
     records: &dyn Records,
     to: &MemberId,
+    now: Timestamp,
 ) -> Result<Vec<(DeviceId, bool)>, EngineError> {
     let own = device.member_id();
+    match reach::with_member(device, records, to)? {
+        Relation::Within => {}
+        Relation::Outside => return Err(EngineError::OutOfReach),
+        Relation::Unknown if directory::member(records, to)?.is_none() => {
+            return Err(EngineError::UnknownRecipient);
+        }
+        // One's own entry has not come yet.
+        Relation::Unknown => return Err(EngineError::OutdatedRecipient),
+    }
+    let mut has_expired = false;
     let mut recipients = Vec::new();
     for member_id in [Some(*to), (*to != own).then_some(own)].into_iter().flatten() {
         let Some(member) = directory::member(records, &member_id)? else { continue };
         // Only whom both the entry that counts and the log name (R-ENGINE-32).
         if !directory::counts(records, &member_id)? {
             // One's own other devices must not miss it either (R-CONTENT-8).
-            if !log::is_ended(records, &member_id)? {
+            if !log::has_left(records, &member_id)? {
                 return Err(EngineError::OutdatedRecipient);
             }
             continue;
         }
         for id in member.device_ids {
-            let is_usable =
-                peers::may_be_of(records, &id, &member_id)? && log::vouches_for(records, (&member_id, &id))?;
-            if id != device.device_id() && is_usable {
+            if id == device.device_id() || !directory::is_recipient(records, (&member_id, &id))? {
+                continue;
+            }
+            if peers::is_expired(records, &id, now)? {
+                has_expired = true;
+            } else {
                 recipients.push((id, member_id == own));
             }
         }
@@ -136,7 +153,7 @@ fn recipients(
         }
     }
     if recipients.is_empty() || (*to != own && recipients.iter().all(|(_, copy)| *copy)) {
-        return Err(EngineError::UnknownRecipient);
+        return Err(if has_expired { EngineError::Expired } else { EngineError::UnknownRecipient });
     }
     Ok(recipients)
 }
@@ -169,20 +186,26 @@ pub(crate) fn seal_or_wait(
     Ok(outbox_item::Step::Unsealed(encode(content)))
 }
 
-/// Whether a content may be sealed for a device: what the log is now, and whether it vouches for the device (R-ENGINE-32).
+/// Whether a content may be sealed for a device: what the log is now, and whether the device may be written to (R-ENGINE-32).
 ///
-/// Checkpoints go to it whatever the log is, so that the other side gets the proof of what is wrong.
+/// Checkpoints go to it whatever the log is, and whatever entry is missing here, so that the other side gets the proof of what
+/// is wrong.
 fn may_seal(
     records: &dyn Records,
     recipient: (&MemberId, &DeviceId),
     content: &Content,
     now: Timestamp,
 ) -> Result<bool, EngineError> {
-    Ok((is_note(content) || log::state_now(records, now)?.allows_sealing())
-        && log::vouches_for(records, recipient)?)
+    if peers::is_expired(records, recipient.1, now)? {
+        return Ok(false);
+    }
+    if is_note(content) {
+        return log::vouches_for(records, recipient);
+    }
+    Ok(log::state_now(records, now)?.allows_sealing() && directory::is_recipient(records, recipient)?)
 }
 
-const fn is_note(content: &Content) -> bool {
+pub(crate) const fn is_note(content: &Content) -> bool {
     matches!(content.body, Some(Body::LogNote(_)))
 }
 
@@ -266,7 +289,10 @@ pub fn next_step(records: &dyn Records, blocked: &BTreeSet<[u8; 16]>) -> Result<
                     Step::Claim { item, device_id }
                 }
             }
-            Some(outbox_item::Step::Sealed(sealed)) => deliver(item, stored.device_id, sealed),
+            Some(outbox_item::Step::Sealed(sealed)) => match stored.hold {
+                None => deliver(item, stored.device_id, sealed),
+                Some(hold) => held(item, hold, (stored.device_id, sealed)),
+            },
             None => return Err(EngineError::DamagedRecord),
         };
         return Ok(Some(step));
@@ -279,8 +305,15 @@ fn deliver(item: u64, mailbox: Vec<u8>, sealed: SealedStep) -> Step {
     Step::Deliver { item, deliver: Deliver { mailbox, delivery_id, token: Vec::new(), envelope } }
 }
 
-/// Returns the delivery of what is no message and was sealed for a device though an earlier item waits to be sealed: a note
-/// overtakes that (R-ENGINE-33).
+/// What goes with a commit is not delivered before that has won (R-GROUP-18).
+fn held(item: u64, hold: GroupHold, (mailbox, sealed): (Vec<u8>, SealedStep)) -> Step {
+    let (delivery_id, envelope) = (sealed.delivery_id, sealed.envelope);
+    let deliver = Some(Deliver { mailbox, delivery_id, token: Vec::new(), envelope });
+    Step::Hold { item, hold: Hold { deliver, slot: hold.slot, hash: hold.hash } }
+}
+
+/// Returns the delivery of a note that was sealed for a device though an earlier item waits to be sealed: it overtakes that
+/// (R-ENGINE-33), and nothing else does, such as what was sealed before an earlier item was taken back.
 fn note_behind(
     records: &dyn Records,
     waiting: u64,
@@ -291,9 +324,8 @@ fn note_behind(
     }
     for item in outbox().numbers(records)?.filter(|item| *item > waiting) {
         let Some(stored) = outbox_item(records, item)? else { continue };
-        let may_be_note = stored.message_id.is_empty() && stored.healing_since == 0;
         if let Some(outbox_item::Step::Sealed(sealed)) = stored.step
-            && may_be_note
+            && stored.note
             && stored.device_id == recipient.as_bytes()
         {
             return Ok(Some(deliver(item, stored.device_id, sealed)));
@@ -349,6 +381,7 @@ fn usable_session(
 
 /// Seals a waiting item with the session that exists by now.
 pub(crate) fn seal_waiting(
+    device: &Device,
     records: &mut Overlay<'_>,
     item: u64,
     now: Timestamp,
@@ -360,7 +393,14 @@ pub(crate) fn seal_waiting(
         return Ok(());
     };
     let content = content_of(records, &stored, &recipient)?;
-    if !may_seal(records, (&peers::peer_member(records, &recipient)?, &recipient), &content, now)? {
+    let member = peers::peer_member(records, &recipient)?;
+    if reach::with_member(device, records, &member)? == Relation::Outside {
+        return Err(EngineError::OutOfReach);
+    }
+    if peers::is_expired(records, &recipient, now)? {
+        return Err(EngineError::Expired);
+    }
+    if !may_seal(records, (&member, &recipient), &content, now)? {
         let state = log::state_now(records, now)?;
         return Err(if state.allows_sealing() { EngineError::NotVouched } else { EngineError::Log(state) });
     }
@@ -379,7 +419,7 @@ pub(crate) fn take_bundle(
 ) -> Result<Vec<Effect>, EngineError> {
     let Some((mut stored, recipient)) = waiting(records, item)? else { return Ok(Vec::new()) };
     if usable_session(records, &recipient, stored.healing_since)?.is_some() {
-        seal_waiting(records, item, now, rng)?;
+        seal_waiting(me.device, records, item, now, rng)?;
         return Ok(Vec::new());
     }
     let state = log::state_now(records, now)?;
@@ -400,6 +440,14 @@ pub(crate) fn take_bundle(
         let unlogged = Notice::UnloggedCredential { device: recipient, member };
         return Ok([Effect::Notify(unlogged), Effect::Notify(Notice::BundleRejected)].into());
     }
+    if !directory::is_recipient(records, (&member, &recipient))? {
+        return Err(EngineError::NotVouched);
+    }
+    if reach::with_credential(me.device, records, bundle.credential())? != Relation::Within {
+        return Ok(
+            [Effect::Notify(Notice::OutOfReach { member }), Effect::Notify(Notice::BundleRejected)].into()
+        );
+    }
     if bundle.is_recorded() && peers::peer(records, &recipient)?.guessing && stored.healing_since != 0 {
         put_off(records, (item, &stored), &recipient, now)?;
         return Ok(Vec::new());
@@ -418,6 +466,7 @@ pub(crate) fn take_bundle(
     let (healing, begun_at) = (stored.healing_since != 0, content.begun_at);
     let origin = Origin { began_here: true, healing, begun_at };
     peers::add_session(records, &initiated.session, (&member, origin), now)?;
+    peers::holds_until(records, &recipient, bundle.credential().not_after())?;
     stored.step = Some(sealed(initiated.envelope, &initiated.session, rng));
     store_sealed(records, item, &recipient, &stored)?;
     Ok(Vec::new())
@@ -496,4 +545,38 @@ pub(crate) fn no_longer_waits(
     }
     peers::save_peer(records, recipient, &peer);
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::collections::BTreeMap;
+    use alloc::vec;
+
+    use chancery_wire::records::RecordKey;
+
+    use super::*;
+
+    #[test]
+    fn a_note_overtakes_what_waits_to_be_sealed_and_nothing_else_does_r_engine_3_r_engine_33() {
+        let disk: BTreeMap<RecordKey, Vec<u8>> = BTreeMap::new();
+        let mut records = Overlay::new(&disk);
+        let (device, other) = ([7; 16], [8; 16]);
+        let unsealed = outbox_item::Step::Unsealed(vec![1]);
+        let sealed = outbox_item::Step::Sealed(SealedStep { envelope: vec![2], ..SealedStep::default() });
+        let item = |device: [u8; 16], step: &outbox_item::Step, note| OutboxItem {
+            device_id: device.to_vec(),
+            step: Some(step.clone()),
+            note,
+            ..OutboxItem::default()
+        };
+        // A message that was taken back, and behind it an acknowledgement that was sealed before.
+        push(&mut records, &item(device, &unsealed, false)).unwrap();
+        push(&mut records, &item(device, &sealed, false)).unwrap();
+        push(&mut records, &item(other, &sealed, true)).unwrap();
+        let next = next_step(&records, &BTreeSet::new()).unwrap();
+        assert!(matches!(&next, Some(Step::Claim { device_id, .. }) if *device_id == device), "{next:?}");
+        push(&mut records, &item(device, &sealed, true)).unwrap();
+        let next = next_step(&records, &BTreeSet::new()).unwrap();
+        assert!(matches!(&next, Some(Step::Deliver { item: 3, .. })), "{next:?}");
+    }
 }

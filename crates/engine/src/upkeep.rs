@@ -11,6 +11,7 @@ use chancery_wire::proto::{Content, NumbersRecord, OutboxItem};
 use chancery_wire::records::{Overlay, Records};
 
 use crate::answer::send_control;
+use crate::directory;
 use crate::effect::{Effect, Notice};
 use crate::error::EngineError;
 use crate::heal::{self, Cause, GAP_PATIENCE, GAP_SPREAD, HEAL_INTERVAL, MAX_ASKS, has_come, is_over};
@@ -293,7 +294,10 @@ fn refresh(
     rng: &mut dyn CryptoRng,
 ) -> Result<(), EngineError> {
     let peer = peers::peer(records, device)?;
-    if peers::is_out(&peer) || peer.unsealed != 0 || sending::room_for(records, device)? == 0 {
+    if peers::is_out(&peer) || peers::is_expired(records, device, now)? {
+        return Ok(());
+    }
+    if peer.unsealed != 0 || sending::room_for(records, device)? == 0 {
         return Ok(());
     }
     if !log::state_now(records, now)?.allows_sealing() {
@@ -304,6 +308,9 @@ fn refresh(
         return Ok(());
     }
     let member = peers::peer_member(records, device)?;
+    if !directory::is_recipient(records, (&member, device))? {
+        return Ok(());
+    }
     let item = OutboxItem {
         conversation: member.as_bytes().to_vec(),
         device_id: device.as_bytes().to_vec(),

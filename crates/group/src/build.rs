@@ -13,9 +13,9 @@ use proto::group_change::Change;
 
 use crate::change::{Outcome, Reason, Terms, successor};
 use crate::commit::{Applied, next_transcript};
-use crate::limit::{MAX_CHANGES, MAX_COMMIT_LEN};
+use crate::limit::{MAX_CHANGES, MAX_COMMIT_LEN, MAX_DEVICES_OF_MEMBER};
 use crate::log_view::Ended;
-use crate::stage::{Learned, stored_secret};
+use crate::stage::{Finished, Learned, stored_secret};
 use crate::tree::up_from;
 use crate::{
     Changes, Entry, EpochKeys, EpochSecret, Group, GroupError, GroupOrder, Head, Info, Keying, LogView,
@@ -96,7 +96,8 @@ pub struct Evictions {
 }
 
 /// Returns the changes that every commit must begin with: the removals of all who have ended in the log since the last
-/// one, those that `orders` order, and whoever takes over then.
+/// one, those that `orders` order, and whoever takes over then. Orders that remove nobody beside those are left out, and
+/// those that order more than removals: these a keyholder commits as a whole (R-GROUP-9).
 ///
 /// # Errors
 ///
@@ -109,22 +110,33 @@ pub fn evictions(
 ) -> Result<Evictions, GroupError> {
     let mut roster = group.roster()?;
     let (mut slots, log_size) = ended_slots(&roster, group.head.log_size, log)?;
-    let mut changes: Vec<_> = slots.iter().map(|slot| remove(*slot, Reason::Log)).collect();
-    let mut left = BTreeSet::new();
+    let now = log.time(log_size).map_or(0, Timestamp::as_millis);
+    let mut removals: Vec<_> = slots.iter().map(|slot| remove(*slot, Reason::Log)).collect();
+    let (mut changes, mut left) = (Vec::new(), BTreeSet::new());
     for signed in orders {
-        let at = (group.id, group.head.epoch);
-        let order = GroupOrder::verify(signed, at, &roster, log, log_size)?;
+        let order = match GroupOrder::verify(signed, (group.id, group.head.epoch), &roster, log, log_size) {
+            Ok(order) if order.removes_alone() => order,
+            // Who wanted to leave is gone already, or goes by the log.
+            Ok(_) | Err(GroupError::NotAMember) => continue,
+            Err(error) => return Err(error),
+        };
+        let new = newly_removed(&order, &roster, &slots)?;
+        let whole = [changes.len(), removals.len(), new.len(), MAX_DEVICES_OF_MEMBER, 1].into_iter();
+        if new.is_empty() || whole.fold(0, usize::saturating_add) > MAX_CHANGES {
+            continue;
+        }
+        if let Some((hash, expires)) = order.to_note() {
+            roster.note_order(hash, expires, now)?;
+        }
         changes.push(proto::GroupChange { change: Some(Change::Order(signed.clone())) });
-        for member in order.removed() {
-            for slot in roster.slots_of(&member)? {
-                let entry = roster.get(slot)?.ok_or(RowError)?;
-                if order.covers_removal(&entry) && slots.insert(slot) {
-                    left.insert(member);
-                    changes.push(remove(slot, Reason::Order));
-                }
-            }
+        for (slot, member) in new {
+            slots.insert(slot);
+            left.insert(member);
+            removals.push(remove(slot, Reason::Order));
         }
     }
+    // Orders come first: they are judged by the roster in which those who signed them still are.
+    changes.append(&mut removals);
     for slot in &slots {
         roster.put(*slot, None)?;
     }
@@ -140,6 +152,24 @@ pub fn evictions(
         }
     }
     Ok(Evictions { changes, log_size })
+}
+
+/// Returns the slots that an order empties beside those that go anyway, and whose they are.
+fn newly_removed(
+    order: &GroupOrder,
+    roster: &Roster<'_>,
+    slots: &BTreeSet<Slot>,
+) -> Result<Vec<(Slot, MemberId)>, GroupError> {
+    let mut new = Vec::new();
+    for member in order.removed() {
+        for slot in roster.slots_of(&member)? {
+            let entry = roster.get(slot)?.ok_or(RowError)?;
+            if order.covers_removal(&entry) && !slots.contains(&slot) && !new.contains(&(slot, member)) {
+                new.push((slot, member));
+            }
+        }
+    }
+    Ok(new)
 }
 
 /// Returns the slots of those who ended after the first `known` entries, and up to which entry a commit can hold them.
@@ -172,6 +202,7 @@ pub struct BuiltCommit<'a> {
     bytes: Vec<u8>,
     hash: [u8; 32],
     epoch_number: u64,
+    author: Slot,
     changes: Changes,
     epoch: EpochKeys,
     epoch_secret: Secret<32>,
@@ -180,6 +211,7 @@ pub struct BuiltCommit<'a> {
     outcome: Outcome,
     keys: BTreeMap<Node, Secret<32>>,
     secrets: Secrets,
+    hand_outs: BTreeMap<Node, Vec<u8>>,
 }
 
 impl core::fmt::Debug for BuiltCommit<'_> {
@@ -279,6 +311,9 @@ impl<'a> Draft<'a> {
             salt: &salt,
             transcript: &before,
         };
+        if self.keying == Keying::Tree && old_key.is_none() {
+            return Err(GroupError::NeedKeys);
+        }
         let refresh = self.applied.refresh.as_ref();
         let made = refresh.map(|refresh| refresh.make(context, self.group.rows, &r)).transpose()?;
         if let Some(made) = made.as_ref().filter(|_| self.keying == Keying::Tree) {
@@ -336,8 +371,7 @@ impl<'a> Draft<'a> {
             return Err(GroupError::Limit);
         }
         let unverified = UnverifiedCommit::from_bytes(&bytes)?;
-        let (hash, epoch_number) = (*unverified.hash(), unverified.epoch());
-        let keys = learned.keys.iter().map(|(node, key)| (*node, copy(key))).collect();
+        let (hash, epoch_number, author) = (*unverified.hash(), unverified.epoch(), unverified.head.author);
         let epoch_secret = copy(epoch.secret());
         let (roster, outcome) = (self.roster.clone(), self.applied.outcome.clone());
         let before = self.group.transcript()?;
@@ -351,12 +385,16 @@ impl<'a> Draft<'a> {
             roster: self.roster,
             applied: self.applied,
         };
-        let (changes, epoch, secret) = verified.finish(learned, epoch, self.author.now)?;
+        let Finished { changes, epoch, secret, hand_outs } =
+            verified.finish(learned, epoch, self.author.now)?;
+        let known = changes.keys.iter();
+        let keys = known.filter_map(|(node, key)| key.as_ref().map(|key| (*node, copy(key)))).collect();
         Ok(BuiltCommit {
             commit,
             bytes,
             hash,
             epoch_number,
+            author,
             changes,
             epoch,
             epoch_secret,
@@ -365,6 +403,7 @@ impl<'a> Draft<'a> {
             outcome,
             keys,
             secrets,
+            hand_outs,
         })
     }
 }
@@ -390,6 +429,12 @@ impl BuiltCommit<'_> {
         &self.hash
     }
 
+    /// Returns the slot of its author.
+    #[must_use]
+    pub const fn author(&self) -> Slot {
+        self.author
+    }
+
     /// Returns the roster after it.
     #[must_use]
     pub const fn roster(&self) -> &Roster<'_> {
@@ -406,6 +451,18 @@ impl BuiltCommit<'_> {
     #[must_use]
     pub const fn secret(&self) -> &Secret<32> {
         &self.secret
+    }
+
+    /// Returns the keys of its epoch.
+    #[must_use]
+    pub const fn epoch(&self) -> &EpochKeys {
+        &self.epoch
+    }
+
+    /// Returns the envelopes for hand-outs, as [`crate::StagedCommit::hand_outs`] does.
+    #[must_use]
+    pub const fn hand_outs(&self) -> &BTreeMap<Node, Vec<u8>> {
+        &self.hand_outs
     }
 
     /// Returns what to store once the commit has won, and the keys of its epoch.

@@ -289,6 +289,9 @@ impl Applying<'_, '_, '_> {
             return Err(GroupError::Redundant);
         }
         for (order, _) in &self.orders {
+            if !order.is_carried_out(self.roster)? {
+                return Err(GroupError::OrderInvalid);
+            }
             for member in order.removed() {
                 for slot in self.roster.slots_of(&member)? {
                     let entry = self.roster.get(slot)?.ok_or(GroupError::Malformed)?;

@@ -10,11 +10,11 @@ use chancery_identity::Credential;
 use chancery_wire::{Limit, decode, proto};
 
 use crate::change::{self, Outcome, Terms};
-use crate::limit::MAX_COMMIT_LEN;
+use crate::limit::{MAX_COMMIT_LEN, MAX_EPOCH};
 use crate::log_view::Ended;
 use crate::{
-    BOX_LEN, Entry, GroupError, HandOutChange, HandOutContext, Head, LogView, Node, Refresh, Roster, Rows,
-    Slot, dead_after,
+    Attempt, BOX_LEN, Entry, GroupError, HandOutChange, HandOutContext, Head, LogView, Node, Refresh, Roster,
+    Rows, Slot, dead_after,
 };
 
 /// A group as a device has it.
@@ -128,7 +128,7 @@ impl CommitHead {
         let head: proto::GroupCommitHead = decode(bytes, Limit::STATEMENT).ok()?.into_unchecked();
         Some(Self {
             group_id: head.group_id.try_into().ok()?,
-            epoch: head.epoch,
+            epoch: Some(head.epoch).filter(|epoch| *epoch <= MAX_EPOCH)?,
             transcript: head.transcript.try_into().ok()?,
             author: Slot::from_u32(head.author)?,
             log_size: head.log_size,
@@ -141,9 +141,16 @@ impl CommitHead {
     }
 }
 
-/// Returns the transcript of the epoch that a commit with this head begins (R-GROUP-4).
+/// Returns the transcript of the epoch that a commit with this head begins, `before` being the name of the epoch before
+/// (R-GROUP-4).
 pub(crate) fn next_transcript(before: &[u8; 32], head: &[u8]) -> [u8; 32] {
     hash(label::HASH_GROUP_TRANSCRIPT, &[before, head])
+}
+
+/// Returns what names the epoch that a commit begins, its secret included (R-GROUP-4): what is stored as `transcript`, what
+/// the next head names, and what messages sign.
+pub(crate) fn epoch_name(transcript: &[u8; 32], confirmation: &[u8]) -> [u8; 32] {
+    hash(label::HASH_GROUP_EPOCH, &[transcript, confirmation])
 }
 
 pub(crate) fn commit_hash(commit: &proto::GroupCommit) -> [u8; 32] {
@@ -169,7 +176,7 @@ pub(crate) fn check_signature(
 /// Whether the reader's log begins as the commit says.
 pub(crate) fn check_log(head: &CommitHead, log: &dyn LogView) -> Result<(), GroupError> {
     if log.size() < head.log_size {
-        return Err(GroupError::LogTooShort);
+        return Err(if log.is_fresh() { GroupError::OtherLog } else { GroupError::LogTooShort });
     }
     if log.root(head.log_size) == Some(head.log_root) { Ok(()) } else { Err(GroupError::OtherLog) }
 }
@@ -235,29 +242,6 @@ impl UnverifiedCommit {
     #[must_use]
     pub const fn transcript_before(&self) -> &[u8; 32] {
         &self.head.transcript
-    }
-
-    /// Whether somebody of the roster signed this beside the commit `followed`, both after the same transcript: the group
-    /// is forked, and this proves it (R-GROUP-22).
-    ///
-    /// # Errors
-    ///
-    /// [`GroupError::NeedCredential`] or [`GroupError::Rows`]: it is not known yet.
-    pub fn proves_fork(
-        &self,
-        (followed, transcript_before): (&[u8; 32], &[u8; 32]),
-        roster: &Roster<'_>,
-        log: &dyn LogView,
-    ) -> Result<bool, GroupError> {
-        if self.hash == *followed || self.head.transcript != *transcript_before {
-            return Ok(false);
-        }
-        let Some(author) = roster.get(self.head.author)? else { return Ok(false) };
-        match check_signature(&self.commit, &author, log) {
-            Ok(_) => Ok(true),
-            Err(GroupError::NotAuthentic | GroupError::NotAMember) => Ok(false),
-            Err(error) => Err(error),
-        }
     }
 
     /// Checks all that needs no secret, in the order of R-GROUP-5.
@@ -426,6 +410,16 @@ impl<'a> VerifiedCommit<'a> {
     #[must_use]
     pub const fn outcome(&self) -> &Outcome {
         &self.applied.outcome
+    }
+
+    /// Whether this commit and another prove that the group is forked (R-GROUP-22): both valid, for one epoch after one
+    /// transcript, and found in contents of the slot of the same attempt. A commit that lost goes on to another attempt,
+    /// so that it proves nothing beside the one that won.
+    #[must_use]
+    pub fn proves_fork(&self, attempt: Attempt, (other, other_attempt): (&Self, Attempt)) -> bool {
+        let same =
+            (self.group.id, self.epoch(), self.before) == (other.group.id, other.epoch(), other.before);
+        same && attempt == other_attempt && self.hash != other.hash
     }
 
     /// Opens a hand-out of this commit's secret that a helper published to this device (R-GROUP-17).

@@ -5,7 +5,7 @@ use chancery_identity::DeviceId;
 use crate::rows::RowError;
 
 /// Why a commit, a message or a request is refused. The group stays as it was, byte for byte.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum GroupError {
     /// It is cut, has a field of the wrong length, or breaks a limit: drop it.
@@ -23,13 +23,18 @@ pub enum GroupError {
     /// A signature, a tag, a confirmation or a key does not fit: drop it.
     #[error("it is not authentic")]
     NotAuthentic,
+    /// A commit is valid, and what its author sent for this device does not fit it: the commit has won all the same. Stop
+    /// there, tell the user, and ask (R-GROUP-19); a keyholder whose seed does not fit follows by its own boxes.
+    #[error("the commit's secret does not fit here")]
+    SecretUnfit,
     /// The author's role does not allow it: drop it, and tell the user.
     #[error("the author may not do that")]
     NotAllowed,
-    /// It names more of the log than this device has: get the log, then try again.
+    /// It names more of the log than this device has: get the log, then try again with one that [is
+    /// fresh](crate::LogView::is_fresh).
     #[error("the log has to be fetched first")]
     LogTooShort,
-    /// It names a log that is not this device's: tell the user.
+    /// It names a log that is not this device's, or entries that there are not: it is not valid; tell the user.
     #[error("it stands on another log")]
     OtherLog,
     /// The credential of this device is needed and not at hand: get it, then try again.

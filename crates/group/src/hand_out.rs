@@ -143,7 +143,8 @@ pub fn assign(cover: &[Node], author: Slot) -> Assignment {
 /// One thing that a helper, or the author, has to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Duty {
-    /// Publish a [`hand_out`] to the slots below this node, whose key this device has.
+    /// Publish to the slots below this node, whose key this device has, what [`crate::StagedCommit::hand_outs`] has for it;
+    /// or send to each of them over a session, if that was not kept.
     Publish(Node),
     /// Send a `GroupHandOut` to this device over a session.
     Send(Slot),
@@ -191,7 +192,7 @@ impl HandOutContext<'_> {
         OneTimeKey::new(derive(label::KDF_GROUP_HAND_OUT, self.commit, &[key.expose()], &info))
     }
 
-    /// Makes the envelope with the commit's secret for everybody below a live node, whose key this is; `set_name` is that of the new epoch.
+    /// Makes the envelope with the commit's secret for everybody below a live node, whose key before the commit this is; `set_name` is that of the new epoch.
     /// Only who has checked the commit's confirmation with this secret may make one.
     #[must_use]
     pub fn seal(&self, set_name: &[u8; 16], node: Node, key: &Secret<32>, secret: &Secret<32>) -> Vec<u8> {

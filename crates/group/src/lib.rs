@@ -17,6 +17,7 @@ mod hand_out;
 mod info;
 pub mod limit;
 mod log_view;
+mod mark;
 mod message;
 mod node;
 mod order;
@@ -45,6 +46,7 @@ pub use hand_out::{
 };
 pub use info::{Info, Posting};
 pub use log_view::{Ended, LogView};
+pub use mark::{Mark, judge_mark, mark};
 pub use message::{
     Found, KIND_GROUP_MESSAGE, MAX_MESSAGE_CONTENT, MAX_OLD_EPOCHS, MESSAGE_LENGTHS, MESSAGE_OVERHEAD,
     MessageEnvelope, Messages, OLD_EPOCH_MS, Tagged,

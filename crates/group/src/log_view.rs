@@ -24,6 +24,13 @@ pub trait LogView {
     /// Returns how many entries this device has.
     fn size(&self) -> u64;
 
+    /// Whether this copy is at least as long as a checkpoint that was fetched after what is judged now was seen: then an
+    /// entry that it lacks did not exist, and what names one is not valid (R-GROUP-5). Who cannot say that says `false`,
+    /// and is told to get the rest of the log first.
+    fn is_fresh(&self) -> bool {
+        false
+    }
+
     /// Returns the root of the first `size` entries; `None` if there are not as many.
     fn root(&self, size: u64) -> Option<[u8; 32]>;
 

@@ -83,6 +83,34 @@ impl GroupOrder {
         if self.by_issuer { Some((self.hash, self.expires)) } else { None }
     }
 
+    /// Whether it orders nothing but removals, which anybody may commit.
+    pub(crate) fn removes_alone(&self) -> bool {
+        self.changes.iter().all(|change| matches!(change, Change::Remove(_)))
+    }
+
+    /// Whether what it orders beside removals is as it orders it.
+    pub(crate) fn is_carried_out(&self, roster: &Roster<'_>) -> Result<bool, GroupError> {
+        for change in &self.changes {
+            let done = match change {
+                Change::Remove(_) => true,
+                Change::Add(add) => {
+                    let device = DeviceId::from_bytes(&add.device_id).ok_or(GroupError::Malformed)?;
+                    let entry = roster.slot_of(&device)?.map(|slot| roster.get(slot)).transpose()?.flatten();
+                    entry.is_some_and(|entry| entry.to_add() == *add)
+                }
+                Change::SetRole(set) => {
+                    let member = MemberId::from_bytes(&set.member_id).ok_or(GroupError::Malformed)?;
+                    roster.role_of(&member)?.is_some_and(|role| u32::from(role.number()) == set.role)
+                }
+                Change::SetInfo(info) => roster.info() == info,
+            };
+            if !done {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
     /// Whether it orders that this entry go.
     pub(crate) fn covers_removal(&self, entry: &Entry) -> bool {
         let holds = self.epoch == 0 || entry.added <= self.epoch;

@@ -19,8 +19,8 @@ pub const SLOT_STEP: usize = 512;
 /// Most bytes of a slot's content: 480 KiB, which leaves 32 KiB of a frame for what stores it (R-WIRE-3).
 pub const MAX_SLOT_CONTENT: usize = 480 * 1024;
 
-/// Kind, set name, attempt and salt.
-const FRONT: usize = 53;
+/// Kind, set name, slot name, attempt and salt.
+const FRONT: usize = 69;
 /// The length of the commit before it.
 const PREFIX: usize = 4;
 /// What is not the commit or padding.
@@ -119,7 +119,7 @@ impl RelaySlots<'_> {
 
     fn front(&self, attempt: Attempt, salt: &[u8; 32]) -> [u8; FRONT] {
         let mut front = [KIND_GROUP_COMMIT; FRONT];
-        let parts = [&self.set_name[..], &attempt.0.to_be_bytes(), salt];
+        let parts = [&self.set_name[..], &self.name(attempt), &attempt.0.to_be_bytes(), salt];
         front.iter_mut().skip(1).zip(parts.into_iter().flatten()).for_each(|(to, from)| *to = *from);
         front
     }
@@ -156,6 +156,8 @@ mod tests {
             assert!(RelaySlots { set_name: &[5; 16], ..slots }.open(Attempt::FIRST, &sealed).is_err());
         }
         let sealed = slots.seal(Attempt::FIRST, b"commit", &mut rng).unwrap();
+        // What the relay compares with the slot that it puts this into (R-RELAY-72).
+        assert_eq!(sealed[17..33], slots.name(Attempt::FIRST));
         for bit in 0..8 * sealed.len() {
             let mut bad = sealed.clone();
             bad[bit / 8] ^= 1 << (bit % 8);

@@ -53,7 +53,7 @@ pub struct Refresh {
 pub struct Made {
     /// The boxes, as they stand in the commit; empty for a regrow.
     pub nodes: Vec<u8>,
-    /// The keys of all refreshed nodes and added slots.
+    /// The keys after the commit of all refreshed nodes and added slots, and of those under which it sealed a box.
     pub keys: BTreeMap<Node, Secret<32>>,
     /// The commit's secret.
     pub secret: Secret<32>,
@@ -77,7 +77,7 @@ impl Made {
 /// What a device learns that opens the boxes, or is given a path.
 #[derive(Debug)]
 pub struct Opened {
-    /// The keys of its own path that are new.
+    /// The keys of its own path that are others after the commit.
     pub keys: BTreeMap<Node, Secret<32>>,
     /// The commit's secret.
     pub secret: Secret<32>,
@@ -195,16 +195,19 @@ impl Refresh {
             };
             secrets.insert(*node, secret);
         }
-        let new: BTreeMap<_, _> = secrets.iter().map(|(node, secret)| (*node, node_key(secret))).collect();
+        let mut new: BTreeMap<_, _> =
+            secrets.iter().map(|(node, secret)| (*node, node_key(secret))).collect();
         let mut nodes = Vec::with_capacity(self.nodes_len());
         for (node, step) in &self.steps {
             let secret = secrets.get(node).ok_or(RowError)?;
             for child in &step.boxes {
-                let sealed = match new.get(child) {
-                    Some(key) => seal_box(ctx, *node, *child, key, secret),
-                    None => seal_box(ctx, *node, *child, &keys.key(*child)?.ok_or(RowError)?, secret),
+                let key = match new.remove(child) {
+                    Some(key) => key,
+                    None => keys.key(*child)?.ok_or(RowError)?,
                 };
-                nodes.extend(sealed);
+                nodes.extend(seal_box(ctx, *node, *child, &key, secret));
+                // A node has one parent: nothing else is sealed under this key.
+                new.insert(*child, used(&key));
             }
         }
         let secret = commit_secret(secrets.get(&Node::ROOT).ok_or(RowError)?);
@@ -235,11 +238,13 @@ impl Refresh {
             known = match (self.steps.get(&node), known) {
                 (None, _) => None,
                 (Some(step), Some(secret)) if step.source == Some(child) => Some(up(&secret)),
-                (Some(step), Some(secret)) => {
-                    Some(open_box(ctx, (node, step), child, &node_key(&secret), nodes)?)
-                }
-                (Some(step), None) => {
-                    Some(open_box(ctx, (node, step), child, &keys.key(child)?.ok_or(RowError)?, nodes)?)
+                (Some(step), below) => {
+                    let key = match below {
+                        Some(secret) => node_key(&secret),
+                        None => keys.key(child)?.ok_or(RowError)?,
+                    };
+                    opened.insert(child, used(&key));
+                    Some(open_box(ctx, (node, step), child, &key, nodes)?)
                 }
             };
             if let Some(secret) = &known {
@@ -337,6 +342,11 @@ pub(crate) fn is_taken(rows: &dyn Rows, node: Node) -> Result<bool, RowError> {
 
 fn node_key(secret: &Secret<32>) -> Secret<32> {
     mac(label::KDF_GROUP_NODE, secret, &[])
+}
+
+/// The key that follows one under which a commit sealed something (R-GROUP-11).
+pub(crate) fn used(key: &Secret<32>) -> Secret<32> {
+    mac(label::KDF_GROUP_USED, key, &[])
 }
 
 fn up(secret: &Secret<32>) -> Secret<32> {

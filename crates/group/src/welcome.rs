@@ -7,11 +7,14 @@ use chancery_crypto::secret::{Secret, ct_eq};
 use chancery_identity::{Credential, DeviceId};
 use chancery_wire::{Timestamp, proto};
 
-use crate::commit::{CommitHead, check_author, check_log, check_signature, commit_hash, next_transcript};
+use crate::commit::{
+    CommitHead, check_author, check_log, check_signature, commit_hash, epoch_name, next_transcript,
+};
+use crate::limit::MAX_EPOCHS_AHEAD;
 use crate::tree::up_from;
 use crate::{
     Changes, Entry, EpochKeys, EpochSecret, Group, GroupError, Head, Info, Keying, LogView, MemoryRows, Node,
-    PATH_LEN, Role, Roster, Rows as _, Slot, snapshot,
+    PATH_LEN, Role, Roster, Rows as _, Slot, VerifiedCommit, snapshot,
 };
 
 /// Who is welcomed, and what it knows.
@@ -25,6 +28,8 @@ pub struct Joiner<'a> {
     pub log: &'a dyn LogView,
     /// The group as this device has it, if it asked to be helped on (R-GROUP-19); `None` for one that it is not in.
     pub behind: Option<Group<'a>>,
+    /// The commit of the next epoch, if this device found one in its slot and verified it, and lacks its secret.
+    pub next: Option<&'a VerifiedCommit<'a>>,
     /// Whether this device has a group of this identifier.
     pub exists: bool,
 }
@@ -85,15 +90,17 @@ impl UnverifiedWelcome<'_> {
         }
         match joiner.behind {
             None if joiner.exists => return Err(GroupError::Exists),
-            Some(group) if head.epoch <= group.head.epoch => return Err(GroupError::OtherEpoch),
-            _ => {}
+            Some(group) => check_ahead(&head, commit, group, joiner.next)?,
+            None => {}
         }
         let nothing = MemoryRows::default();
         let before = match joiner.behind {
             Some(group) => group.roster()?,
             None => Roster::empty(&nothing),
         };
-        let helper = before.slot_of(&self.from)?.filter(|slot| before.keyholders().contains(slot));
+        // After the newest commit that was verified: who administered before it and no more is believed nothing.
+        let newest = joiner.next.filter(|_| joiner.behind.is_some()).map_or(&before, VerifiedCommit::roster);
+        let helper = newest.slot_of(&self.from)?.filter(|slot| newest.keyholders().contains(slot));
         let old_keys = held_before(&before, joiner.behind)?;
         let bytes =
             if self.welcome.snapshot_file.is_some() { self.snapshot } else { Some(&*self.welcome.snapshot) };
@@ -122,7 +129,7 @@ impl UnverifiedWelcome<'_> {
         }
         changes.head = Head {
             epoch: head.epoch,
-            transcript: transcript.to_vec(),
+            transcript: epoch_name(&transcript, &commit.confirmation).to_vec(),
             log_size: head.log_size,
             slot: own.get().into(),
             chain_key: epoch.chain_key.expose().to_vec(),
@@ -190,6 +197,25 @@ impl UnverifiedWelcome<'_> {
     }
 }
 
+/// Whether a welcome leads on from what a device has and has verified.
+fn check_ahead(
+    head: &CommitHead,
+    commit: &proto::GroupCommit,
+    group: Group<'_>,
+    next: Option<&VerifiedCommit<'_>>,
+) -> Result<(), GroupError> {
+    let ahead = head.epoch.checked_sub(group.head.epoch).filter(|ahead| *ahead > 0);
+    if ahead.ok_or(GroupError::OtherEpoch)? > MAX_EPOCHS_AHEAD {
+        return Err(GroupError::Limit);
+    }
+    let next = next.filter(|next| next.group.id == group.id && next.group.head == group.head);
+    if next.is_some_and(|next| next.epoch() == head.epoch && *next.hash() != commit_hash(commit)) {
+        return Err(GroupError::OtherEpoch);
+    }
+    let known = next.map_or(group.head.log_size, |next| next.unverified.head.log_size);
+    if head.log_size < known { Err(GroupError::OtherLog) } else { Ok(()) }
+}
+
 /// Returns the nodes whose keys this device may have from before.
 fn held_before(roster: &Roster<'_>, group: Option<Group<'_>>) -> Result<Vec<Node>, GroupError> {
     let Some(group) = group else { return Ok(Vec::new()) };
@@ -235,18 +261,25 @@ fn check_entries(roster: &Roster<'_>, head: &CommitHead, log: &dyn LogView) -> R
     Ok(())
 }
 
-/// Takes over the tree that a device is given which begins to hold it (R-GROUP-13), in the epoch that it goes with.
+/// Takes over the tree that a device is given which begins to hold it (R-GROUP-13), in the epoch that it goes with, over a
+/// session with the device `from`.
 ///
 /// # Errors
 ///
-/// [`GroupError::OtherEpoch`]: it goes with another. [`GroupError::NotAllowed`]: this device holds no tree.
-/// [`GroupError::NotAuthentic`] or [`GroupError::Malformed`]: throw it away and ask another keyholder.
-pub fn adopt_tree(group: Group<'_>, path: &proto::GroupPath, tree: &[u8]) -> Result<Changes, GroupError> {
+/// [`GroupError::OtherEpoch`]: it goes with another. [`GroupError::NotAllowed`]: this device holds no tree, or `from` does
+/// not. [`GroupError::NotAuthentic`] or [`GroupError::Malformed`]: throw it away and ask another keyholder.
+pub fn adopt_tree(
+    group: Group<'_>,
+    path: &proto::GroupPath,
+    tree: &[u8],
+    from: &DeviceId,
+) -> Result<Changes, GroupError> {
     let (roster, own) = (group.roster()?, group.slot()?);
     if path.epoch != group.head.epoch {
         return Err(GroupError::OtherEpoch);
     }
-    if !roster.keyholders().contains(&own) {
+    let sender = roster.slot_of(from)?.filter(|slot| roster.keyholders().contains(slot) && *slot != own);
+    if !roster.keyholders().contains(&own) || sender.is_none() {
         return Err(GroupError::NotAllowed);
     }
     let mut keys = BTreeMap::new();

@@ -17,7 +17,7 @@ use chancery_crypto::label;
 use chancery_crypto::secret::Secret;
 use chancery_group::{
     Entry, EpochSecret, GroupError, Joiner, Keying, LogView as _, Reason, Role, UnverifiedCommit,
-    UnverifiedWelcome, remove, sign_order,
+    UnverifiedWelcome, remove, set_role, sign_order,
 };
 use chancery_wire::{Limit, decode, encode, proto};
 use proto::group_change::Change;
@@ -103,6 +103,7 @@ fn verify(world: &World, to: usize, welcome: &proto::GroupWelcome, from: usize) 
         credential: &device.credential,
         log: &world.log,
         behind: device.group(),
+        next: None,
         exists: device.rows.is_some(),
     };
     let arrived = UnverifiedWelcome { welcome, snapshot: None, tree: None, from: world.id(from) };
@@ -244,7 +245,7 @@ fn nothing_comes_after_who_takes_over_r_group_8() {
         world.log.events.push(Event::Member(member(gone)));
     }
     let [owner, administrator, reader] = [0, 1, 3].map(|device| remove(world.slot(device), Reason::Log));
-    let next = chancery_group::set_role(&member(2), Role::Owner);
+    let next = set_role(&member(2), Role::Owner);
     let mut refused = |changes: Vec<proto::GroupChange>| {
         let bytes = world.forge(2, Forgery::of(changes, Keying::HandOut));
         world.refusal(&bytes)
@@ -257,11 +258,13 @@ fn nothing_comes_after_who_takes_over_r_group_8() {
 }
 
 #[test]
-fn a_keyholder_refuses_boxes_that_are_not_what_the_seed_says_r_group_11() {
-    // ATTACKS A08: keys that only some are given would be another's.
+fn a_commit_that_splits_the_group_wins_for_all_and_who_it_does_not_fit_stops_or_mends_r_group_15() {
+    // ATTACKS A08: a seed or a box that fits some alone must not make them follow different commits.
     let mut world = crew(57);
     let sent = Sent::of(world.build(0, vec![], Keying::Tree).unwrap());
-    let mut again = |spoil: fn(&mut proto::GroupCommitTail)| {
+    let own = world.build(0, vec![], Keying::Tree).map(|_| ());
+    assert_eq!(own, Ok(()));
+    let again = |world: &mut World, spoil: fn(&mut proto::GroupCommitTail)| {
         let commit: proto::GroupCommit = decode(&sent.bytes, Limit::FRAME).unwrap().into_unchecked();
         let mut tail: proto::GroupCommitTail = decode(&commit.tail, Limit::FRAME).unwrap().into_unchecked();
         spoil(&mut tail);
@@ -277,11 +280,188 @@ fn a_keyholder_refuses_boxes_that_are_not_what_the_seed_says_r_group_11() {
         let confirmation = epoch.confirmation(&transcript).to_vec();
         let signed = [head.as_slice(), &confirmation].concat();
         let signature = by.keys.signing.sign(label::SIGN_GROUP_COMMIT, &signed, &mut *world.rng);
-        let bytes = encode(&proto::GroupCommit { head, tail, confirmation, signature });
-        let commit = UnverifiedCommit::from_bytes(&bytes).unwrap();
-        commit.verify(world.group(1), &world.log).unwrap().by_seed(NOW).map(|_| ())
+        encode(&proto::GroupCommit { head, tail, confirmation, signature })
     };
-    assert_eq!(again(|_| {}), Ok(()), "the control");
-    assert_eq!(again(|tail| *tail.nodes.last_mut().unwrap() ^= 1), Err(GroupError::NotAuthentic));
-    assert_eq!(again(|tail| tail.seed[0] ^= 1), Err(GroupError::NotAuthentic));
+    let read = |world: &World, device: usize, bytes: &[u8]| {
+        let rows = world.devices[device].rows.clone().unwrap();
+        let group = chancery_group::Group { id: &GROUP, head: &rows.head, rows: &rows };
+        let verified = || UnverifiedCommit::from_bytes(bytes).unwrap().verify(group, &world.log).unwrap();
+        let staged = [verified().by_seed(NOW), verified().by_boxes(NOW)];
+        staged.map(|staged| staged.map(|staged| staged.into_parts().0))
+    };
+    let good = again(&mut world, |_| {});
+    let [by_seed, by_boxes] = read(&world, 1, &good);
+    assert!(by_seed.is_ok() && by_boxes.is_ok(), "the control");
+    assert_eq!(by_seed.unwrap().head.administrators_key.len(), 32);
+    // The members' boxes fit and the keyholders' seed does not.
+    let seed = again(&mut world, |tail| tail.seed[0] ^= 1);
+    let [by_seed, by_boxes] = read(&world, 1, &seed);
+    assert_eq!(by_seed.err(), Some(GroupError::SecretUnfit));
+    let keyholder = by_boxes.unwrap();
+    let [_, member] = read(&world, 2, &seed);
+    let member = member.unwrap();
+    assert_eq!(keyholder.head.transcript, member.head.transcript);
+    assert!(keyholder.head.administrators_key.is_empty(), "it counts as lacking the tree");
+    // A box that one member needs is spoilt, and the seed is good: keyholders notice, the member stops.
+    let mut stopped = 0;
+    let boxed = again(&mut world, |tail| *tail.nodes.last_mut().unwrap() ^= 1);
+    for device in [1, 2, 3] {
+        let [by_seed, by_boxes] = read(&world, device, &boxed);
+        let expected = if device == 1 { GroupError::SecretUnfit } else { GroupError::NeedKeys };
+        assert_eq!(by_seed.err(), Some(expected));
+        if let Err(error) = by_boxes {
+            assert_eq!(error, GroupError::SecretUnfit);
+            stopped += 1;
+        }
+    }
+    assert!(stopped > 0 && stopped < 3, "{stopped}");
+    // Who followed by its boxes has the keys of its path alone, makes no tree, and mends all by a regrow.
+    let own = world.slot(1);
+    world.devices[1].take(keyholder);
+    world.devices[2].take(member);
+    let [_, reader] = read(&world, 3, &seed);
+    world.devices[3].take(reader.unwrap());
+    for node in world::occupied(&world.group(1).roster().unwrap()) {
+        let has = world.group(1).rows.key(node).unwrap().is_some();
+        assert_eq!(has, node.covers(own), "{node:?}");
+    }
+    world.devices[0].rows = None;
+    assert_eq!(world.build(1, vec![], Keying::Tree).err(), Some(GroupError::NeedKeys));
+    let regrown = Sent::of(world.build(1, vec![], Keying::Regrow).unwrap());
+    world.deliver(1, regrown);
+    assert_eq!(world.group(1).head.transcript, world.group(3).head.transcript);
+    assert!(world.build(1, vec![], Keying::Tree).is_ok());
+}
+
+#[test]
+fn node_keys_planted_under_a_proven_root_count_from_nobody_but_the_author_r_group_18() {
+    // ATTACKS A08: every member has the root's secret, which is all that the confirmation proves.
+    let mut world = crew(58);
+    let sent = Sent::of(world.build(0, vec![], Keying::Regrow).unwrap());
+    let slot = world.slot(2);
+    let verified = || {
+        let commit = UnverifiedCommit::from_bytes(&sent.bytes).unwrap();
+        commit.verify(world.group(2), &world.log).unwrap()
+    };
+    for level in 0..14 {
+        let mut planted = sent.paths[&slot].clone();
+        planted.path[32 * level..32 * (level + 1)].fill(9);
+        for from in [1, 2, 3, 4] {
+            let taken = verified().by_path(&planted, &world.id(from), NOW);
+            assert_eq!(taken.unwrap_err(), GroupError::NotAllowed, "level {level} from {from}");
+        }
+        // The control: nothing but where it came from tells it from the author's.
+        let (changes, _, _) = verified().by_path(&planted, &sent.author, NOW).unwrap().into_parts();
+        let honest = verified().by_path(&sent.paths[&slot], &sent.author, NOW).unwrap().into_parts().0;
+        assert_eq!(changes.head, honest.head, "level {level}");
+    }
+    // Another keyholder's path is none either; whose range a helper serves is judged alike.
+    assert_eq!(verified().by_path(&sent.paths[&slot], &world.id(1), NOW).err(), Some(GroupError::NotAllowed));
+    assert!(verified().is_author(&world.id(0)).unwrap());
+    assert!(!verified().is_author(&world.id(1)).unwrap());
+}
+
+#[test]
+fn a_tree_file_counts_from_keyholders_alone_r_group_18() {
+    let mut world = crew(59);
+    let sent =
+        Sent::of(world.build(0, vec![set_role(&member(2), Role::Administrator)], Keying::Tree).unwrap());
+    let (path, tree) = (sent.paths[&world.slot(2)].clone(), sent.tree.clone());
+    let mut planted = tree.clone();
+    // The key of another device's slot, which the receiver cannot judge.
+    planted[3] ^= 1;
+    world.deliver(0, sent);
+    let adopt = |tree: &[u8], from: usize| {
+        chancery_group::adopt_tree(world.group(2), &path, tree, &world.id(from)).map(|_| ()).err()
+    };
+    for from in [2, 3, 4] {
+        assert_eq!(adopt(&planted, from), Some(GroupError::NotAllowed), "from {from}");
+    }
+    assert_eq!(adopt(&tree, 0), None);
+    assert_eq!(adopt(&tree, 1), None, "from another keyholder");
+    assert_eq!(adopt(&planted, 0), None, "the control");
+}
+
+#[test]
+fn a_welcome_leads_on_from_the_newest_commit_that_was_verified_r_group_26() {
+    let mut world = crew(60);
+    // The member has found the commit that demotes the administrator, and lacks its secret.
+    let change = vec![set_role(&member(1), Role::Member)];
+    let sent = Sent::of(world.build(0, change, Keying::Regrow).unwrap());
+    let commit = UnverifiedCommit::from_bytes(&sent.bytes).unwrap();
+    let rows = world.devices[2].rows.clone().unwrap();
+    let behind = chancery_group::Group { id: &GROUP, head: &rows.head, rows: &rows };
+    let next = commit.verify(behind, &world.log).unwrap();
+    let mut entries = listed(&world);
+    let welcomes: Vec<_> = (0..2)
+        .map(|extra| {
+            let by = if extra == 0 { 0 } else { 1 };
+            entries.get_mut(&2).unwrap().added = 1;
+            made_up(&mut world, by, &entries, Keying::Tree)
+        })
+        .collect();
+    let arrive = |welcome: &proto::GroupWelcome, from: usize, known: bool| {
+        let joiner = Joiner {
+            group_id: &GROUP,
+            credential: &world.devices[2].credential,
+            log: &world.log,
+            behind: Some(behind),
+            next: known.then_some(&next),
+            exists: true,
+        };
+        let arrived = UnverifiedWelcome { welcome, snapshot: None, tree: None, from: world.id(from) };
+        arrived.verify(joiner, NOW).map(|_| ()).err()
+    };
+    // The controls: to who has verified nothing both could be what has become of the group.
+    assert_eq!(arrive(&welcomes[0], 0, false), None);
+    assert_eq!(arrive(&welcomes[1], 1, false), None);
+    assert_eq!(arrive(&welcomes[0], 0, true), Some(GroupError::OtherEpoch), "another commit for that epoch");
+    let spoilt = |spoil: &dyn Fn(&mut proto::GroupCommitHead)| {
+        let mut welcome = welcomes[1].clone();
+        let commit = welcome.commit.as_mut().unwrap();
+        let mut head: proto::GroupCommitHead =
+            decode(&commit.head, Limit::STATEMENT).unwrap().into_unchecked();
+        spoil(&mut head);
+        commit.head = encode(&head);
+        let signed = [commit.head.as_slice(), &commit.confirmation].concat();
+        let mut rng = chancery_crypto::rng::seeded([61; 32]);
+        let key = &world.devices[1].keys.signing;
+        commit.signature = key.sign(label::SIGN_GROUP_COMMIT, &signed, &mut rng);
+        welcome
+    };
+    let (epoch, size) = (rows.head.epoch, rows.head.log_size);
+    let later = spoilt(&|head| head.epoch = epoch + 2);
+    assert_eq!(arrive(&later, 1, true), Some(GroupError::NotAllowed), "from who administers no more");
+    assert_eq!(arrive(&later, 0, true), Some(GroupError::NotAuthentic), "the control: who still does");
+    let shorter = spoilt(&|head| (head.epoch, head.log_size) = (epoch + 2, size - 1));
+    assert_eq!(arrive(&shorter, 0, false), Some(GroupError::OtherLog));
+    let far = |ahead: u64| spoilt(&|head| head.epoch = epoch + ahead);
+    assert_eq!(arrive(&far(1_000_000), 0, false), Some(GroupError::NotAuthentic), "the control");
+    assert_eq!(arrive(&far(1_000_001), 0, false), Some(GroupError::Limit));
+    assert_eq!(arrive(&spoilt(&|head| head.epoch = u64::MAX), 0, false), Some(GroupError::Malformed));
+    assert_eq!(arrive(&spoilt(&|head| head.epoch = epoch), 0, false), Some(GroupError::OtherEpoch));
+}
+
+#[test]
+fn an_epochs_name_binds_its_secret_which_the_transcript_alone_does_not_r_group_4() {
+    // Two confirmations for one head: an author who gives two secrets to two halves.
+    let mut world = crew(62);
+    let sent = Sent::of(world.build(0, vec![], Keying::Regrow).unwrap());
+    let before: [u8; 32] = world.group(2).head.transcript.as_slice().try_into().unwrap();
+    let commit: proto::GroupCommit = decode(&sent.bytes, Limit::FRAME).unwrap().into_unchecked();
+    world.deliver(0, sent);
+    let transcript = hash(label::HASH_GROUP_TRANSCRIPT, &[&before, &commit.head]);
+    let name = |confirmation: &[u8]| hash(label::HASH_GROUP_EPOCH, &[&transcript, confirmation]);
+    for device in world.inside() {
+        assert_eq!(world.group(device).head.transcript, name(&commit.confirmation));
+        assert_ne!(world.group(device).head.transcript, transcript);
+    }
+    // A commit that goes on from the other half's secret is refused, though its head is the same.
+    let forged = world.forge(0, Forgery::of(vec![], Keying::Regrow));
+    let next: proto::GroupCommit = decode(&forged, Limit::FRAME).unwrap().into_unchecked();
+    let mut head: proto::GroupCommitHead = decode(&next.head, Limit::FRAME).unwrap().into_unchecked();
+    assert_eq!(world.refusal(&forged), GroupError::OtherRoster, "the control");
+    head.transcript = name(&[9; 32]).to_vec();
+    let spoilt = encode(&proto::GroupCommit { head: encode(&head), ..next });
+    assert_eq!(world.refusal(&spoilt), GroupError::OtherEpoch);
 }

@@ -12,7 +12,7 @@
 
 mod world;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chancery_crypto::rng::{CryptoRng, random_bytes, seeded};
 use chancery_group::{
@@ -210,13 +210,18 @@ fn what_a_removed_device_held_opens_the_boxes_of_a_commit_that_keeps_it_and_none
 
 /// How many boxes and seeds of a commit a device opens with all it ever held.
 fn opened(world: &World, device: usize, commit: &[u8]) -> usize {
+    opened_with(world, &world.devices[device].hoard, commit)
+}
+
+/// How many boxes and seeds of a commit these secrets open.
+fn opened_with(world: &World, hoard: &BTreeSet<[u8; 32]>, commit: &[u8]) -> usize {
     use chancery_crypto::{aead::OneTimeKey, kdf::derive, label};
     let commit: proto::GroupCommit = decode(commit, Limit::FRAME).unwrap().into_unchecked();
     let head: proto::GroupCommitHead = decode(&commit.head, Limit::ENVELOPE).unwrap().into_unchecked();
     let tail: proto::GroupCommitTail = decode(&commit.tail, Limit::ENVELOPE).unwrap().into_unchecked();
     let nodes = world::occupied(&world.group(0).roster().unwrap());
     let mut count = 0;
-    for key in &world.devices[device].hoard {
+    for key in hoard {
         for node in &nodes {
             let [level, high, low] = node.to_bytes();
             for side in [0, 1] {
@@ -318,6 +323,7 @@ fn a_device_that_has_fallen_behind_is_welcomed_back_r_group_25() {
             credential: &device.credential,
             log: &world.log,
             behind: device.group().filter(|_| asked),
+            next: None,
             exists: true,
         };
         let from = world.id(0);
@@ -382,7 +388,7 @@ fn an_evictions_secret_reaches_all_who_stay_through_helpers_and_nobody_who_is_go
         for range in shared.helpers {
             serving.push((device_in(range.taken(roster).unwrap()[0]), range));
         }
-        let mut has: std::collections::BTreeSet<usize> = serving.iter().map(|(device, _)| *device).collect();
+        let mut has: BTreeSet<usize> = serving.iter().map(|(device, _)| *device).collect();
         has.insert(author);
         for (helper, range) in serving {
             let verified = verify(helper);
@@ -406,10 +412,140 @@ fn an_evictions_secret_reaches_all_who_stay_through_helpers_and_nobody_who_is_go
                 }
             }
         }
-        let staying: std::collections::BTreeSet<usize> =
+        let staying: BTreeSet<usize> =
             world.inside().into_iter().filter(|device| *device != evicted).collect();
         assert_eq!(has, staying);
         world.deliver(author, sent);
         world.check();
     }
+}
+
+#[test]
+fn who_comes_back_as_administrator_opens_nothing_of_the_epochs_between_r_group_11_r_group_17() {
+    // ATTACKS A05: with everything that it ever held, and with the whole tree that it is given now.
+    use chancery_crypto::{kdf::mac, label, secret::Secret};
+    use chancery_group::{Node, UnverifiedCommit};
+    let others: Vec<_> = (1..7).map(|device| (device, Role::Member)).collect();
+    for return_by in [Keying::Tree, Keying::Regrow] {
+        let mut world = World::with_group(22, &[1; 8], &others);
+        world.commit(0, vec![set_role(&member(1), Role::Administrator)], Keying::Tree).unwrap();
+        world.commit(0, vec![remove(world.slot(1), Reason::Role)], Keying::Regrow).unwrap();
+        let mut between: Vec<(Vec<u8>, BTreeSet<[u8; 32]>)> = Vec::new();
+        // What each of the rest had before each commit.
+        let held = |world: &World| {
+            let group = world.group(0);
+            let nodes = world::occupied(&group.roster().unwrap());
+            let keys = nodes.iter().filter_map(|node| group.rows.key(*node).unwrap());
+            keys.map(|key| *key.expose()).collect::<BTreeSet<_>>()
+        };
+        let adds: Vec<Vec<proto::GroupChange>> =
+            vec![vec![], vec![world.add(7, Role::Reader)], vec![remove(world.slot(5), Reason::Role)], vec![]];
+        for changes in adds {
+            let sent = Sent::of(world.build(0, changes, Keying::Tree).unwrap());
+            between.push((sent.bytes.clone(), held(&world)));
+            world.deliver(0, sent);
+            world.check();
+        }
+        world.log.events.push(Event::Member(member(6)));
+        let cover_before = held(&world);
+        let built = world.build(3, Vec::new(), Keying::HandOut).unwrap();
+        let published: Vec<(Node, Vec<u8>)> =
+            built.hand_outs().iter().map(|(node, envelope)| (*node, envelope.clone())).collect();
+        assert!(!published.is_empty());
+        let sent = Sent::of(built);
+        let staged = UnverifiedCommit::from_bytes(&sent.bytes).unwrap();
+        let staged = staged.verify(world.group(0), &world.log).unwrap();
+        let staged = staged.by_hand_out(Secret::from_bytes(sent.secret), NOW).unwrap();
+        // Who holds the whole tree can serve all, and everybody makes the same envelope for a node.
+        let mut envelopes = staged.hand_outs().clone();
+        assert!(published.iter().all(|(node, envelope)| envelopes.get(node) == Some(envelope)));
+        envelopes.extend(published);
+        let (hash, epoch) = (sent.hash, world.group(0).head.epoch + 1);
+        world.deliver(3, sent);
+        world.check();
+        let back = vec![world.add(1, Role::Administrator)];
+        world.commit(0, back, return_by).unwrap();
+        let hoard = world.devices[1].hoard.clone();
+        assert!(held(&world).is_subset(&hoard), "it has the whole tree");
+        // What the tree would hold if keys were not replaced: each key of before whose replacement is in it.
+        let kept = |before: &BTreeSet<[u8; 32]>| {
+            let in_tree = |key: &[u8; 32]| {
+                let mut key = Secret::from_bytes(*key);
+                (0..8).any(|_| {
+                    key = mac(label::KDF_GROUP_USED, &key, &[]);
+                    hoard.contains(key.expose())
+                })
+            };
+            before.iter().filter(|key| in_tree(key)).copied().collect::<BTreeSet<_>>()
+        };
+        let hand_outs = |keys: &BTreeSet<[u8; 32]>| {
+            let opens = |key: &[u8; 32], envelope: &[u8]| {
+                let info = [&GROUP[..], &epoch.to_be_bytes()].concat();
+                let key = chancery_crypto::kdf::derive(label::KDF_GROUP_HAND_OUT, &hash, &[key], &info);
+                chancery_crypto::aead::OneTimeKey::new(key).open(&envelope[..20], &envelope[20..]).is_ok()
+            };
+            envelopes.values().filter(|envelope| keys.iter().any(|key| opens(key, envelope))).count()
+        };
+        let mut control = hand_outs(&kept(&cover_before));
+        assert_eq!(hand_outs(&cover_before), envelopes.len());
+        assert_eq!(hand_outs(&hoard), 0);
+        for (commit, before) in &between {
+            assert_eq!(opened_with(&world, &hoard, commit), 0);
+            control += opened_with(&world, &kept(before), commit);
+        }
+        assert!(control > 0 || return_by == Keying::Regrow, "the control: without replacement it would open");
+    }
+}
+
+#[test]
+fn orders_that_add_nothing_are_left_out_and_none_is_carried_out_in_part_r_group_9() {
+    let others = [(1, Role::Member), (2, Role::Member), (3, Role::Member)];
+    let mut world = World::with_group(23, &[1, 1, 1, 2], &others);
+    let epoch = world.group(0).head.epoch;
+    let out = |number: usize| Ordered::Remove(member(number).as_bytes().to_vec());
+    // Two for one member, and the member's own leaving.
+    let mut orders = vec![issuer_order(&mut world, epoch, out(1)), issuer_order(&mut world, 0, out(1))];
+    orders.push(leaving(&mut world, 1));
+    let changes = evictions(world.group(2), &orders, &world.log).unwrap().changes;
+    assert_eq!(changes.len(), 2, "one order, one removal");
+    carry_out(&mut world, 2, &orders, Keying::HandOut).unwrap();
+    // For whom the log ends, too: by an issuer, and by its own device.
+    let orders = vec![leaving(&mut world, 2), issuer_order(&mut world, 0, out(2))];
+    world.log.events.push(Event::Member(member(2)));
+    carry_out(&mut world, 3, &orders, Keying::HandOut).unwrap();
+    assert_eq!(world.inside(), [0, 3]);
+    // Two leavings of one member, of which the later covers more.
+    world.commit(0, Vec::new(), Keying::Tree).unwrap();
+    let early = leaving(&mut world, 3);
+    world.commit(0, vec![world.add(4, Role::Member)], Keying::Tree).unwrap();
+    let late = leaving(&mut world, 3);
+    let changes = evictions(world.group(0), &[early.clone(), late.clone()], &world.log).unwrap().changes;
+    assert_eq!(changes.len(), 4);
+    carry_out(&mut world, 0, &[early, late], Keying::Tree).unwrap();
+    assert_eq!(world.inside(), [0]);
+    // A removal with something else: not by who can do the removal alone, and not the removal alone.
+    let mut world = World::with_group(24, &[1; 4], &others);
+    let renamed = info("Named");
+    let expires = world.log.time(world.log.size()).unwrap().as_millis() + 1_000;
+    let body = proto::GroupOrderBody {
+        org_id: world.log.org.as_bytes().to_vec(),
+        issuer_id: GROUPS_ISSUER.to_vec(),
+        device_id: Vec::new(),
+        group_id: GROUP.to_vec(),
+        epoch: 0,
+        expires,
+        changes: [out(1), Ordered::SetInfo(renamed.to_bytes())]
+            .map(|change| proto::GroupOrdered { change: Some(change) })
+            .to_vec(),
+    };
+    let order = sign_order(&world.groups_issuer, &body, &mut *world.rng);
+    assert!(evictions(world.group(2), std::slice::from_ref(&order), &world.log).unwrap().changes.is_empty());
+    let carried = proto::GroupChange { change: Some(proto::group_change::Change::Order(order)) };
+    let parts = vec![carried, remove(world.slot(1), Reason::Order), set_info(&renamed)];
+    for part in [parts[..2].to_vec(), vec![parts[0].clone(), parts[2].clone()]] {
+        let bytes = world.forge(0, world::Forgery::of(part, Keying::Regrow));
+        let error = world.refusal(&bytes);
+        assert!(matches!(error, GroupError::OrderInvalid | GroupError::LeaverStays), "{error}");
+    }
+    world.commit(0, parts, Keying::Tree).unwrap();
 }

@@ -13,7 +13,7 @@ mod world;
 
 use chancery_crypto::secret::Secret;
 use chancery_group::{
-    GroupError, Info, Joiner, Keying, LogView as _, Posting, Reason, Role, Roster, UnverifiedCommit,
+    Attempt, GroupError, Info, Joiner, Keying, LogView as _, Posting, Reason, Role, Roster, UnverifiedCommit,
     UnverifiedWelcome, leave, remove, set_info, set_role, sign_order,
 };
 
@@ -140,12 +140,20 @@ fn a_commit_that_is_not_for_this_epoch_group_log_or_author_is_refused_r_group_5(
     assert_eq!(refused(0, |head| head.author = 77), GroupError::NotAMember);
     assert_eq!(refused(1, |head| head.author = 0), GroupError::NotAuthentic, "in the owner's name");
     assert_eq!(refused(0, |head| head.log_size += 1), GroupError::LogTooShort);
+    assert_eq!(refused(0, |head| head.log_size = 1 << 61), GroupError::LogTooShort);
     assert_eq!(refused(0, |head| head.log_size -= 1), GroupError::OtherLog);
     assert_eq!(refused(0, |head| head.log_root[0] ^= 1), GroupError::OtherLog);
     assert_eq!(refused(0, |head| head.roster[0] ^= 1), GroupError::OtherRoster);
     assert_eq!(refused(0, |head| head.keying = 4), GroupError::Malformed);
     assert_eq!(refused(0, |head| head.tail_hash[0] ^= 1), GroupError::Malformed);
     assert_eq!(refused(0, |head| head.salt = vec![1; 31]), GroupError::Malformed);
+    // Who has looked again since it saw the commit waits for no entries.
+    let ahead: fn(&mut proto::GroupCommitHead) = |head| head.log_size += 1;
+    let bytes = world.forge(0, Forgery { head: ahead, ..Forgery::of(vec![], Keying::Regrow) });
+    assert_eq!(world.refusal(&bytes), GroupError::LogTooShort);
+    world.log.fresh = true;
+    assert_eq!(world.refusal(&bytes), GroupError::OtherLog);
+    world.log.fresh = false;
     // R-GROUP-4: no bit of it can be another, the signature's included (A12).
     let good = Sent::of(world.build(0, vec![], Keying::Tree).unwrap()).bytes;
     for at in (0..good.len()).step_by(97) {
@@ -348,7 +356,7 @@ fn planted_secrets_are_thrown_away_and_the_honest_ones_still_taken_r_group_15() 
                     path.path[479] ^= 1;
                     path.seed = vec![1; 32];
                 },
-                GroupError::NotAuthentic,
+                GroupError::SecretUnfit,
             ),
             (
                 |path| {
@@ -364,11 +372,11 @@ fn planted_secrets_are_thrown_away_and_the_honest_ones_still_taken_r_group_15() 
             let mut path = regrown.paths[&slot].clone();
             spoil(&mut path);
             let expected = if device == 1 && path.seed.is_empty() { GroupError::NeedKeys } else { expected };
-            assert_eq!(verified().by_path(&path, NOW).unwrap_err(), expected);
+            assert_eq!(verified().by_path(&path, &regrown.author, NOW).unwrap_err(), expected);
         }
         assert_eq!(verified().by_boxes(NOW).unwrap_err(), GroupError::WrongKeying);
         assert_eq!(format!("{:?}", world.rows()), before);
-        assert!(verified().by_path(&regrown.paths[&slot], NOW).is_ok());
+        assert!(verified().by_path(&regrown.paths[&slot], &regrown.author, NOW).is_ok());
     }
     world.log.events.push(Event::Member(member(4)));
     let evicted = Sent::of(world.build(2, vec![], Keying::HandOut).unwrap());
@@ -406,6 +414,7 @@ fn a_joiner_refuses_a_welcome_that_is_not_of_the_group_that_everybody_has_r_grou
             credential: &world.devices[5].credential,
             log: &world.log,
             behind: None,
+            next: None,
             exists: false,
         };
         let from = world.id(from);
@@ -463,21 +472,29 @@ fn a_joiner_refuses_a_welcome_that_is_not_of_the_group_that_everybody_has_r_grou
 }
 
 #[test]
-fn two_commits_after_one_transcript_prove_a_fork_r_group_22() {
+fn two_valid_commits_of_one_attempt_prove_a_fork_and_one_that_lost_does_not_r_group_22() {
     let mut world = crew(40);
-    let one = Sent::of(world.build(0, vec![], Keying::Tree).unwrap());
-    let two = Sent::of(world.build(1, vec![], Keying::Tree).unwrap());
-    let before: [u8; 32] = world.group(0).head.transcript.as_slice().try_into().unwrap();
-    let (hash, bytes) = (one.hash, one.bytes.clone());
-    world.deliver(0, one);
-    let roster = world.group(2).roster().unwrap();
-    let proves = |bytes: &[u8]| {
-        let commit = UnverifiedCommit::from_bytes(bytes).unwrap();
-        commit.proves_fork((&hash, &before), &roster, &world.log).unwrap()
-    };
-    assert!(proves(&two.bytes));
-    assert!(!proves(&bytes));
-    let mut forged: proto::GroupCommit = decode(&two.bytes, Limit::ENVELOPE).unwrap().into_unchecked();
+    let one = Sent::of(world.build(0, vec![], Keying::Tree).unwrap()).bytes;
+    let two = Sent::of(world.build(1, vec![], Keying::Tree).unwrap()).bytes;
+    let rows = world.devices[2].rows.clone().unwrap();
+    let group = chancery_group::Group { id: &GROUP, head: &rows.head, rows: &rows };
+    let verify = |bytes: &[u8]| UnverifiedCommit::from_bytes(bytes).unwrap().verify(group, &world.log);
+    let (first, second) = (Attempt::FIRST, Attempt::FIRST.next().unwrap());
+    let (won, other) = (verify(&one).unwrap(), verify(&two).unwrap());
+    assert!(won.proves_fork(first, (&other, first)));
+    assert!(!won.proves_fork(first, (&other, second)), "it lost, and went on to the next");
+    assert!(!won.proves_fork(first, (&verify(&one).unwrap(), first)), "the same again");
+    // What is not valid proves nothing: there is no value of it to compare.
+    let mut forged: proto::GroupCommit = decode(&two, Limit::ENVELOPE).unwrap().into_unchecked();
     forged.signature[0] ^= 1;
-    assert!(!proves(&encode(&forged)));
+    assert_eq!(verify(&encode(&forged)).err(), Some(GroupError::NotAuthentic));
+    let by_member = world.forge(2, Forgery::of(vec![], Keying::Regrow));
+    let verified = UnverifiedCommit::from_bytes(&by_member).unwrap().verify(group, &world.log);
+    assert_eq!(verified.err(), Some(GroupError::WrongKeying));
+    // Nor does a commit of a later epoch.
+    let sent = Sent::of(world.build(0, vec![], Keying::Tree).unwrap());
+    world.deliver(0, sent);
+    let later = Sent::of(world.build(0, vec![], Keying::Tree).unwrap()).bytes;
+    let later = UnverifiedCommit::from_bytes(&later).unwrap().verify(world.group(2), &world.log).unwrap();
+    assert!(!won.proves_fork(first, (&later, first)));
 }

@@ -136,6 +136,21 @@ impl Authority {
         ids.unwrap_or_default().iter().filter_map(|id| MemberId::from_bytes(id)).collect()
     }
 
+    /// Returns whom the newest statement names that is for this very group; for all groups it is that of 16 zeros.
+    #[must_use]
+    pub fn stated_successors(&self, group: &[u8; 16]) -> Vec<MemberId> {
+        let stated = self.group_successors.get(group).map(|(body, _)| body.member_ids.as_slice());
+        stated.unwrap_or_default().iter().filter_map(|id| MemberId::from_bytes(id)).collect()
+    }
+
+    /// Returns an issuer that was active (R-LOG-4) after the first `size` entries, at `time`.
+    #[must_use]
+    pub fn issuer_at(&self, issuer: &IssuerId, size: u64, time: Timestamp) -> Option<&Issuer> {
+        let standing = self.standings.iter().find(|it| it.id == *issuer)?;
+        let active = standing.added < size && standing.revoked.is_none_or(|revoked| revoked >= size);
+        self.organisation.issuer(issuer).filter(|it| active && it.validity().check(time).is_ok())
+    }
+
     /// Whether an issuer is in the log and has not been ended.
     #[must_use]
     pub fn is_active(&self, issuer: &IssuerId) -> bool {
@@ -340,7 +355,7 @@ impl Authority {
             return Err(LogError::OutOfOrder);
         }
         let policy = Policy::from_proto(&body.policy.ok_or(LogError::Malformed)?)?;
-        Ok(Shown::new([0; 16], short, Change::Policy, Step::Policy(policy, body.sequence)))
+        Ok(Shown::new([0; 16], short, Change::Policy, Step::Policy(policy.into(), body.sequence)))
     }
 
     fn check_group_successor(&self, signed: &proto::Signed, time: Timestamp) -> Result<Shown, LogError> {
@@ -378,7 +393,7 @@ impl Authority {
                 }
             }
             Step::Policy(policy, sequence) => {
-                self.policy = policy;
+                self.policy = *policy;
                 self.policy_sequence = sequence;
                 self.policy_statement = Some(signed.clone());
             }
@@ -467,7 +482,7 @@ enum Step {
     Document(Box<Organisation>),
     Issuer(Box<Organisation>, IssuerId),
     EndOfIssuer(usize),
-    Policy(Policy, u64),
+    Policy(Box<Policy>, u64),
     GroupSuccessor([u8; 16], proto::GroupSuccessorBody),
 }
 

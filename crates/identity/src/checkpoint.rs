@@ -100,6 +100,11 @@ impl Checkpoint {
         self.time
     }
 
+    /// With lines of witnesses more.
+    pub(crate) fn with_note(self, note: String) -> Self {
+        Self { note, ..self }
+    }
+
     /// Returns the note, as it is sent and stored.
     #[must_use]
     pub fn note(&self) -> &str {
@@ -121,7 +126,7 @@ fn key_id(name: &str, key: &VerifyingKey) -> [u8; 4] {
 }
 
 /// Reads a line of a signature: name, key id, signature.
-fn signature_line(line: &str) -> Option<(&str, [u8; 4], Vec<u8>)> {
+pub(crate) fn signature_line(line: &str) -> Option<(&str, [u8; 4], Vec<u8>)> {
     let (by, encoded) = line.strip_prefix("\u{2014} ")?.split_once(' ')?;
     let bytes = STANDARD.decode(encoded).ok()?;
     let (id, signature) = bytes.split_first_chunk::<4>()?;

@@ -12,6 +12,7 @@ use chancery_crypto::secret::{Secret, SecretBytes};
 use chancery_crypto::{NotAuthentic, label};
 use chancery_wire::{Limit, Unverified, decode, encode, proto};
 
+use crate::guest::{Kind, MAX_REACH};
 use crate::organisation::check_org;
 use crate::{Capabilities, DeviceId, IdentityError, MemberId, OrgId, Organisation};
 
@@ -28,7 +29,7 @@ pub const PADDING_STEP: usize = 4096;
 /// holds the newest finds the first one in a hundredth of a second.
 pub const LAST_KEY_EPOCH: u64 = 65_536;
 
-const SALT_LEN: usize = 32;
+pub(crate) const SALT_LEN: usize = 32;
 /// Version of every update of the directory key: each is published under a name of its own, once.
 const UPDATE_VERSION: u64 = 1;
 
@@ -145,6 +146,9 @@ pub struct DirectoryEntry {
     name: DisplayName,
     device_ids: Vec<DeviceId>,
     version: u64,
+    unit: Option<DisplayName>,
+    kind: Kind,
+    reach: Vec<MemberId>,
 }
 
 impl DirectoryEntry {
@@ -164,12 +168,18 @@ impl DirectoryEntry {
             }
             device_ids.push(id);
         }
+        let unit = (!body.unit.is_empty()).then(|| DisplayName::parse(&body.unit)).transpose();
+        let kind = Kind::from_number(body.kind).ok_or(IdentityError::Malformed)?;
+        let reach = read_reach(kind, &body.reach).ok_or(IdentityError::Malformed)?;
         Ok(Self {
             member_id: MemberId::from_bytes(&body.member_id).ok_or(IdentityError::Malformed)?,
             handle: Handle::parse(&body.handle).map_err(|_| IdentityError::Malformed)?,
             name: DisplayName::parse(&body.name).map_err(|_| IdentityError::Malformed)?,
             device_ids,
             version: body.version,
+            unit: unit.map_err(|_| IdentityError::Malformed)?,
+            kind,
+            reach,
         })
     }
 
@@ -202,6 +212,42 @@ impl DirectoryEntry {
     pub const fn version(&self) -> u64 {
         self.version
     }
+
+    /// Returns the department or place, if one is said.
+    #[must_use]
+    pub const fn unit(&self) -> Option<&DisplayName> {
+        self.unit.as_ref()
+    }
+
+    /// Returns what kind of member it is.
+    #[must_use]
+    pub const fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// Returns the members that a guest or bot reaches; nobody for a person, who reaches all, and for a bot that does.
+    #[must_use]
+    pub fn reach(&self) -> &[MemberId] {
+        &self.reach
+    }
+}
+
+/// Reads a reach that suits the kind (R-ID-21): none for a person, one at least for a guest.
+fn read_reach(kind: Kind, bytes: &[Vec<u8>]) -> Option<Vec<MemberId>> {
+    let suits = match kind {
+        Kind::Person => bytes.is_empty(),
+        Kind::Guest | Kind::GuestBot => !bytes.is_empty(),
+        Kind::Bot => true,
+    };
+    if !suits || bytes.len() > MAX_REACH {
+        return None;
+    }
+    let mut reach = Vec::with_capacity(bytes.len());
+    for bytes in bytes {
+        let id = MemberId::from_bytes(bytes).filter(|id| !reach.contains(id))?;
+        reach.push(id);
+    }
+    Some(reach)
 }
 
 /// The key under which directory entries are sealed in one epoch. Every member device has the newest.
@@ -266,7 +312,7 @@ impl DirectoryKey {
         let plaintext = pad(&encode(signed));
         let mut sealed = self.epoch.to_be_bytes().to_vec();
         sealed.extend_from_slice(&salt);
-        sealed.extend_from_slice(&self.entry_key(&salt, &aad).seal(&aad, plaintext.expose()));
+        sealed.extend_from_slice(&entry_key(&self.key, &salt, &aad).seal(&aad, plaintext.expose()));
         proto::SealedDirectoryEntry {
             entry_id: entry_id.to_vec(),
             version,
@@ -291,13 +337,14 @@ impl DirectoryKey {
         let key = self.at(u64::from_be_bytes(*epoch)).ok_or(NotAuthentic)?;
         let aad = associated_data(entry_id, entry.version, key.epoch);
         let (salt, sealed) = rest.split_first_chunk::<SALT_LEN>().ok_or(NotAuthentic)?;
-        let plaintext = key.entry_key(salt, &aad).open(&aad, sealed)?;
+        let plaintext = entry_key(&key.key, salt, &aad).open(&aad, sealed)?;
         decode(unpad(plaintext.expose()).ok_or(NotAuthentic)?, Limit::STATEMENT).map_err(|_| NotAuthentic)
     }
+}
 
-    fn entry_key(&self, salt: &[u8; SALT_LEN], context: &[u8; 32]) -> OneTimeKey {
-        OneTimeKey::new(derive(label::KDF_DIRECTORY_ENTRY, salt, &[self.key.expose()], context))
-    }
+/// The key of one entry (R-ID-13).
+pub(crate) fn entry_key(key: &Secret<32>, salt: &[u8; SALT_LEN], context: &[u8; 32]) -> OneTimeKey {
+    OneTimeKey::new(derive(label::KDF_DIRECTORY_ENTRY, salt, &[key.expose()], context))
 }
 
 /// Returns in which epoch an entry was sealed, as it says itself: 0 for an update of the key, `None` for what is neither.
@@ -395,7 +442,7 @@ fn update_id(org: &OrgId, epoch: u64) -> [u8; 16] {
 }
 
 /// `entry_id || version (8, big-endian) || epoch (8, big-endian)`.
-fn associated_data(entry_id: &[u8; 16], version: u64, epoch: u64) -> [u8; 32] {
+pub(crate) fn associated_data(entry_id: &[u8; 16], version: u64, epoch: u64) -> [u8; 32] {
     let mut out = [0; 32];
     let bytes = entry_id.iter().copied().chain(version.to_be_bytes()).chain(epoch.to_be_bytes());
     out.iter_mut().zip(bytes).for_each(|(to, from)| *to = from);
@@ -403,7 +450,7 @@ fn associated_data(entry_id: &[u8; 16], version: u64, epoch: u64) -> [u8; 32] {
 }
 
 /// `length (4, big-endian) || content || zeros`, to a multiple of [`PADDING_STEP`].
-fn pad(content: &[u8]) -> SecretBytes {
+pub(crate) fn pad(content: &[u8]) -> SecretBytes {
     let length = u32::try_from(content.len()).unwrap_or(u32::MAX);
     let padded = content.len().saturating_add(4).next_multiple_of(PADDING_STEP);
     let mut out = Vec::with_capacity(padded);
@@ -413,7 +460,7 @@ fn pad(content: &[u8]) -> SecretBytes {
     SecretBytes::new(out)
 }
 
-fn unpad(padded: &[u8]) -> Option<&[u8]> {
+pub(crate) fn unpad(padded: &[u8]) -> Option<&[u8]> {
     let (length, rest) = padded.split_first_chunk::<4>()?;
     rest.get(..usize::try_from(u32::from_be_bytes(*length)).ok()?)
 }

@@ -31,10 +31,13 @@ extern crate alloc;
 mod authority;
 mod capability;
 pub mod checkpoint;
+mod cosignature;
 mod credential;
 pub mod delivery;
 mod directory;
+mod ending;
 mod error;
+pub mod guest;
 mod id;
 pub mod log;
 mod login;
@@ -49,16 +52,19 @@ mod tests;
 
 pub use authority::{Authority, Change, MAX_GROUP_SUCCESSORS, MAX_SUCCESSOR_MEMBERS, Submission};
 pub use capability::Capabilities;
+pub use cosignature::{Cosignature, MAX_WITNESS_NAME, is_witness_name};
 pub use credential::{Credential, DeviceKeys};
 pub use directory::{
     DirectoryEntry, DirectoryKey, DirectoryKeyUpdate, DisplayName, Handle, LAST_KEY_EPOCH, MAX_DEVICES,
     MAX_HANDLE_LEN, MAX_NAME_LEN, NameError, PADDING_STEP, key_epoch,
 };
+pub use ending::{confirm_end, verify_end_confirmation};
 pub use error::{IdentityError, LogError};
+pub use guest::{GuestKey, Kind, MAX_REACH};
 pub use id::{DeviceId, IssuerId, MemberId, OrgId};
 pub use login::{login_message, reply_mailbox};
 pub use organisation::{
     Desk, Issuer, MAX_ISSUERS, MAX_RELAY_URL_LEN, MAX_SUCCESSORS, Organisation, RelayRecord, SUITE,
     is_relay_url,
 };
-pub use policy::{DEFAULT_FRESHNESS, LEAST_FRESHNESS, Policy};
+pub use policy::{DEFAULT_FRESHNESS, LEAST_FRESHNESS, MAX_WITNESSES, Policy, Witnesses};

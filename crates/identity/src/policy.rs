@@ -1,9 +1,13 @@
 //! The organisation's policy: what clients enforce, and embedders can read.
 
+use alloc::vec::Vec;
+use core::fmt;
 use core::time::Duration;
 
-use chancery_wire::proto;
+use chancery_crypto::cosignature::WitnessVerifyingKey;
+use chancery_wire::{Timestamp, proto};
 
+use crate::checkpoint::Checkpoint;
 use crate::{IdentityError, MAX_DEVICES, SUITE};
 
 /// Age of the newest checkpoint from which on nothing is sent, where policy says nothing: 7 days.
@@ -11,6 +15,71 @@ pub const DEFAULT_FRESHNESS: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 /// The least that policy may demand: an hour, six of the intervals at which the log signs, so that a relay that was
 /// restarted stops nobody.
 pub const LEAST_FRESHNESS: Duration = Duration::from_secs(60 * 60);
+
+/// Most witnesses: 16, as many lines as a note has room for beside the log's own.
+pub const MAX_WITNESSES: usize = 16;
+
+/// Who watches the log for the organisation, and how many of them must have seen a checkpoint. Of no more than
+/// [`MAX_WITNESSES`], no two the same.
+#[derive(Clone, Copy, PartialEq, Eq, Default)]
+pub struct Witnesses {
+    keys: [[u8; 32]; MAX_WITNESSES],
+    count: usize,
+    quorum: usize,
+}
+
+impl Witnesses {
+    /// Names witnesses by their public keys; `None` for too many, the same twice, what is no key, or a quorum that they cannot
+    /// reach.
+    #[must_use]
+    pub fn new(keys: &[[u8; 32]], quorum: u32) -> Option<Self> {
+        let quorum = usize::try_from(quorum).ok().filter(|quorum| *quorum <= keys.len())?;
+        let mut read = Self { keys: [[0; 32]; MAX_WITNESSES], count: keys.len(), quorum };
+        for (at, key) in keys.iter().enumerate() {
+            let (before, _) = keys.split_at_checked(at)?;
+            if before.contains(key) || WitnessVerifyingKey::from_bytes(key).is_err() {
+                return None;
+            }
+            *read.keys.get_mut(at)? = *key;
+        }
+        Some(read)
+    }
+
+    /// Returns their public keys.
+    #[must_use]
+    pub fn keys(&self) -> &[[u8; 32]] {
+        self.keys.get(..self.count).unwrap_or_default()
+    }
+
+    /// Returns how many must have seen a checkpoint before it counts as fresh; 0 for none.
+    #[must_use]
+    pub fn quorum(&self) -> u32 {
+        u32::try_from(self.quorum).unwrap_or(u32::MAX)
+    }
+
+    /// Returns their keys, to verify with.
+    #[must_use]
+    pub fn verifying_keys(&self) -> Vec<WitnessVerifyingKey> {
+        self.keys().iter().filter_map(|key| WitnessVerifyingKey::from_bytes(key).ok()).collect()
+    }
+
+    /// Returns the time at which as many as are needed had seen a checkpoint, by their clocks; `None` if they have not, or
+    /// none are needed (R-LOG-14).
+    #[must_use]
+    pub fn seen_at(&self, checkpoint: &Checkpoint) -> Option<Timestamp> {
+        let last = self.quorum.checked_sub(1)?;
+        let words = checkpoint.cosignatures(&self.verifying_keys());
+        let mut times: Vec<u64> = words.iter().map(|word| word.time).collect();
+        times.sort_unstable_by(|a, b| b.cmp(a));
+        times.get(last).map(|seconds| Timestamp::from_millis(seconds.saturating_mul(1000)))
+    }
+}
+
+impl fmt::Debug for Witnesses {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} of {} witnesses", self.quorum, self.count)
+    }
+}
 
 /// What the organisation demands of every client (R-LOG-8). Without a statement it is [`Policy::default`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,6 +101,8 @@ pub struct Policy {
     pub max_offline: Option<Duration>,
     /// Most devices of one member.
     pub device_limit: u32,
+    /// Who must have seen a checkpoint before it counts as fresh.
+    pub witnesses: Witnesses,
 }
 
 impl Default for Policy {
@@ -45,6 +116,7 @@ impl Default for Policy {
             may_save_attachments: true,
             max_offline: None,
             device_limit: u32::try_from(MAX_DEVICES).unwrap_or(u32::MAX),
+            witnesses: Witnesses::default(),
         }
     }
 }
@@ -57,6 +129,9 @@ impl Policy {
     /// [`IdentityError::UnsupportedSuite`]: this version is too old for the organisation; update it.
     /// [`IdentityError::Malformed`]: a value is outside its range; correct it.
     pub fn from_proto(policy: &proto::Policy) -> Result<Self, IdentityError> {
+        let keys: Option<Vec<[u8; 32]>> =
+            policy.witnesses.iter().map(|key| key.as_slice().try_into().ok()).collect();
+        let witnesses = keys.and_then(|keys| Witnesses::new(&keys, policy.witness_quorum));
         let span = |millis: u64| (millis != 0).then(|| Duration::from_millis(millis));
         let read = Self {
             minimum_suite: policy.minimum_suite,
@@ -67,6 +142,7 @@ impl Policy {
             may_save_attachments: !policy.no_saving_attachments,
             max_offline: span(policy.max_offline_ms),
             device_limit: policy.device_limit,
+            witnesses: witnesses.unwrap_or_default(),
         };
         if read.minimum_suite > SUITE {
             return Err(IdentityError::UnsupportedSuite);
@@ -77,7 +153,7 @@ impl Policy {
         if read.minimum_suite == 0 || read.freshness < LEAST_FRESHNESS || !devices || !offline {
             return Err(IdentityError::Malformed);
         }
-        if policy.archive != 0 {
+        if policy.archive != 0 || witnesses.is_none() {
             return Err(IdentityError::Malformed);
         }
         Ok(read)
@@ -97,6 +173,8 @@ impl Policy {
             max_offline_ms: self.max_offline.map_or(0, millis),
             device_limit: self.device_limit,
             archive: 0,
+            witnesses: self.witnesses.keys().iter().map(|key| key.to_vec()).collect(),
+            witness_quorum: self.witnesses.quorum(),
         }
     }
 }
@@ -104,6 +182,12 @@ impl Policy {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use chancery_crypto::cosignature::WitnessSigningKey;
+    use chancery_crypto::secret::Secret;
+
+    fn key(n: u8) -> [u8; 32] {
+        *WitnessSigningKey::from_seed(Secret::from_bytes([n; 32])).verifying_key().as_bytes()
+    }
 
     #[test]
     fn a_policy_survives_its_encoding_and_is_refused_outside_its_ranges_r_log_8() {
@@ -112,6 +196,7 @@ mod tests {
             disappearing: Some(Duration::from_secs(3)),
             may_export: false,
             max_offline: Some(LEAST_FRESHNESS),
+            witnesses: Witnesses::new(&[key(1), key(2)], 2).unwrap(),
             ..Policy::default()
         };
         assert_eq!(Policy::from_proto(&policy.to_proto()), Ok(policy));
@@ -122,7 +207,12 @@ mod tests {
             Policy::from_proto(&wrong)
         };
         assert_eq!(refused(|it| it.minimum_suite = 2), Err(IdentityError::UnsupportedSuite));
-        let changes: [fn(&mut proto::Policy); 6] = [
+        let changes: [fn(&mut proto::Policy); 11] = [
+            |it| it.witness_quorum = 3,
+            |it| it.witnesses.truncate(1),
+            |it| it.witnesses[1] = it.witnesses[0].clone(),
+            |it| it.witnesses[1] = [0; 32].to_vec(),
+            |it| it.witnesses = (0..17).map(|n| key(n).to_vec()).collect(),
             |it| it.minimum_suite = 0,
             |it| it.freshness_ms = 3_599_999,
             |it| it.max_offline_ms = 3_599_999,

@@ -17,6 +17,7 @@ use crate::{
     Issuer, LAST_KEY_EPOCH, MemberId, OrgId, Organisation, key_epoch, sign,
 };
 
+mod guest;
 mod log;
 
 pub(crate) const NOW: Timestamp = Timestamp::from_millis(1_000_000);

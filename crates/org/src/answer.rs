@@ -10,17 +10,18 @@ use chancery_crypto::rng::{CryptoRng, random_bytes};
 use chancery_crypto::secret::SecretBytes;
 use chancery_crypto::signature::VerifyingKey;
 use chancery_identity::log::LeafKind;
-use chancery_identity::{Capabilities, DeviceId, DirectoryKey, MemberId, SUITE, reply_mailbox, sign};
+use chancery_identity::{DeviceId, DirectoryKey, Kind, MemberId, SUITE, reply_mailbox, sign};
 use chancery_wire::records::{Batch, Records};
 use chancery_wire::{Limit, Timestamp, decode, encode, proto};
 use proto::enrolment_answer::Outcome;
 
 use crate::channel::{Answering, Form, REQUEST, RequestedKeys, seal_answer, unpad};
 use crate::found::Dates;
+use crate::guests::Changed;
 use crate::places;
 use crate::refusal::Refusal;
 use crate::state::{self, Invitation, InvitationState, Settings, damaged};
-use crate::{Desk, DirectoryKeys, OrgError, queue};
+use crate::{Desk, DirectoryAccess, DirectoryKeys, OrgError, guests, queue};
 
 /// How long a device credential is valid, at most until its issuer's end: two years.
 pub const CREDENTIAL_VALIDITY: Duration = Duration::from_secs(730 * 24 * 60 * 60);
@@ -131,20 +132,35 @@ impl Desk {
         if Self::is_full(*records, &member)? {
             return Ok(Err(Refusal::TooManyDevices));
         }
+        let kind = guests::kind_of(&member)?;
         let directory_key = &settings.directory_key;
         let device_id = DeviceId::random(*rng);
         if device_id == self.credential().device_id() || state::credential(*records, &device_id)?.is_some() {
             return Err(OrgError::IdentifierTaken);
         }
-        let others = (member.device_ids.as_slice(), &device_id);
-        let Some((slot, path)) = places::join(*records, batch, others, *rng)? else {
-            return Ok(Err(Refusal::NoPlace));
-        };
-        let current = directory_key.at(directory_key.epoch()).ok_or_else(damaged)?;
-        let keys = DirectoryKeys::new(current, slot, path);
         // A clock that was ahead has dated the last entry: to whoever holds that one the device is newer (R-ENGINE-15).
         let issued = Timestamp::from_millis(member.entry_version).min(now.after(MOST_AHEAD)).max(*now);
-        let credential = self.sign_credential(request.keys, (member_id, device_id), issued, *rng)?;
+        if guests::end_of(&member, issued).is_some_and(|end| *now >= end) {
+            return Ok(Err(Refusal::Expired));
+        }
+        // A guest holds no key of the directory and has no place in the tree (R-ORG-52).
+        let keys = if kind.is_guest() {
+            DirectoryAccess::Guest(guests::guest_key(&member)?)
+        } else {
+            let others = (member.device_ids.as_slice(), &device_id);
+            let Some((slot, path)) = places::join(*records, batch, others, *rng)? else {
+                return Ok(Err(Refusal::NoPlace));
+            };
+            let current = directory_key.at(directory_key.epoch()).ok_or_else(damaged)?;
+            DirectoryAccess::Member(DirectoryKeys::new(current, slot, path))
+        };
+        let dates = self.dates(&member, issued)?;
+        if kind != Kind::Person {
+            // No later device outlives the first (R-ORG-51).
+            member.ends = dates.not_after;
+        }
+        let of = (member_id, device_id, kind);
+        let credential = self.sign_credential(request.keys, of, &dates, *rng);
         state::put_credential(batch, &device_id, &credential);
         state::put_used_key(batch, &request.reply_mailbox, &device_id);
         // Before the directory entry: a reader of the log hears of the device first (R-ORG-40).
@@ -158,6 +174,7 @@ impl Desk {
         state::put_invitation(batch, &request.invitation_id, &used);
         let entry = self.make_entry(batch, directory_key, (&member_id, &mut member), (*now, *rng))?;
         state::add_pending(*records, batch, core::slice::from_ref(&entry.entry_id))?;
+        self.tell_guests(work, Changed::Entry(&member_id))?;
         Ok(Ok(Granted { credential, device_id, member, keys, directory: Some(entry) }))
     }
 
@@ -181,33 +198,42 @@ impl Desk {
         Ok(entry)
     }
 
-    /// Signs a credential that lies within the issuer's dates (R-ORG-13).
-    fn sign_credential(
-        &self,
-        keys: RequestedKeys<'_>,
-        (member_id, device_id): (MemberId, DeviceId),
-        now: Timestamp,
-        rng: &mut dyn CryptoRng,
-    ) -> Result<proto::Signed, OrgError> {
+    /// Returns the dates of a member's next credential: within the issuer's (R-ORG-13), and within what was said of a guest or
+    /// bot (R-ORG-51).
+    fn dates(&self, member: &proto::DeskMember, now: Timestamp) -> Result<Dates, OrgError> {
         let issuer = self.organisation.issuer(&self.keys.issuer.id()).ok_or(OrgError::WrongKeys)?;
-        let dates = Dates::from(now, CREDENTIAL_VALIDITY).within(issuer);
         if now < issuer.not_before() || now >= issuer.not_after() {
             return Err(OrgError::OutsideValidity);
         }
+        let mut dates = Dates::from(now, CREDENTIAL_VALIDITY).within(issuer);
+        if let Some(end) = guests::end_of(member, now) {
+            dates.not_after = dates.not_after.min(end.as_millis());
+        }
+        Ok(dates)
+    }
+
+    /// Signs a credential.
+    fn sign_credential(
+        &self,
+        keys: RequestedKeys<'_>,
+        (member_id, device_id, kind): (MemberId, DeviceId, Kind),
+        dates: &Dates,
+        rng: &mut dyn CryptoRng,
+    ) -> proto::Signed {
         let body = proto::CredentialBody {
             suite: SUITE,
             org_id: self.organisation.id().as_bytes().to_vec(),
-            issuer_id: issuer.id().as_bytes().to_vec(),
+            issuer_id: self.keys.issuer.id().as_bytes().to_vec(),
             member_id: member_id.as_bytes().to_vec(),
             device_id: device_id.as_bytes().to_vec(),
             signing_key: keys.signing.to_vec(),
             identity_key: keys.identity.to_vec(),
             group_key: keys.group.to_vec(),
-            capabilities: Capabilities::MEMBER.bits(),
+            capabilities: kind.capabilities().bits(),
             not_before: dates.not_before,
             not_after: dates.not_after,
         };
-        Ok(sign::sign_credential(self.keys.issuer.signing(), &body, rng))
+        sign::sign_credential(self.keys.issuer.signing(), &body, rng)
     }
 
     fn seal_entry(
@@ -225,7 +251,9 @@ impl Desk {
             name: member.name.clone(),
             device_ids: member.device_ids.clone(),
             version: member.entry_version,
-            ..Default::default()
+            unit: member.unit.clone(),
+            kind: member.kind,
+            reach: member.reach.clone(),
         };
         let signed = sign::sign_directory_entry(self.keys.issuer.signing(), &body, rng);
         let entry_id: &[u8; 16] = member.entry_id.as_slice().try_into().map_err(|_| damaged())?;
@@ -248,16 +276,24 @@ pub(crate) struct Work<'a> {
 impl Work<'_> {
     /// What a device is told that has become a member's.
     pub(crate) fn welcome(&self, granted: Granted) -> Outcome {
-        Outcome::Enrolled(proto::Enrolled {
+        let enrolled = proto::Enrolled {
             credential: Some(granted.credential),
             handle: granted.member.handle,
             name: granted.member.name,
             organisation_name: self.settings.organisation_name.to_string(),
-            directory_key: granted.keys.key().secret().expose().to_vec(),
-            key_epoch: granted.keys.key().epoch(),
-            slot: granted.keys.slot(),
-            key_path: granted.keys.path().expose().to_vec(),
-            guest_key: Vec::new(),
+            ..Default::default()
+        };
+        Outcome::Enrolled(match granted.keys {
+            DirectoryAccess::Guest(key) => {
+                proto::Enrolled { guest_key: key.secret().expose().to_vec(), ..enrolled }
+            }
+            DirectoryAccess::Member(keys) => proto::Enrolled {
+                directory_key: keys.key().secret().expose().to_vec(),
+                key_epoch: keys.key().epoch(),
+                slot: keys.slot(),
+                key_path: keys.path().expose().to_vec(),
+                ..enrolled
+            },
         })
     }
 }
@@ -267,7 +303,7 @@ pub(crate) struct Granted {
     pub(crate) credential: proto::Signed,
     pub(crate) device_id: DeviceId,
     pub(crate) member: proto::DeskMember,
-    pub(crate) keys: DirectoryKeys,
+    pub(crate) keys: DirectoryAccess,
     pub(crate) directory: Option<proto::SealedDirectoryEntry>,
 }
 
@@ -285,7 +321,12 @@ pub(crate) fn repeat(
         return Ok(Err(Refusal::Used));
     }
     let key = &work.settings.directory_key;
-    let keys = places::keys_of(records, device_id, key.at(key.epoch()).ok_or_else(damaged)?)?;
+    let keys = if guests::kind_of(&member)?.is_guest() {
+        DirectoryAccess::Guest(guests::guest_key(&member)?)
+    } else {
+        let key = key.at(key.epoch()).ok_or_else(damaged)?;
+        DirectoryAccess::Member(places::keys_of(records, device_id, key)?)
+    };
     let directory = state::pending(records, &member.entry_id)?;
     Ok(Ok(Granted { credential, device_id: *device_id, member, keys, directory }))
 }

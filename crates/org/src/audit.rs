@@ -11,8 +11,9 @@ use chancery_identity::{MemberId, Organisation, sign};
 use chancery_wire::records::{Batch, RecordKey, Records, Table};
 use chancery_wire::{Limit, Timestamp, decode, encode, proto};
 
+use crate::queue::{self, Beside};
 use crate::state::{self, damaged};
-use crate::{Desk, OrgError, queue};
+use crate::{Desk, OrgError};
 
 const ACTS: Table = Table(0x0223);
 const COUNT: Table = Table(0x0224);
@@ -62,8 +63,10 @@ pub struct RecordedAct {
     pub before: String,
     /// As [`Act::after`].
     pub after: String,
-    /// Index of the log's entry that commits to it; `None` while it waits.
+    /// Index of the log's entry that commits to it; `None` while it waits, or if it was dropped.
     pub entry: Option<u64>,
+    /// Whether its commitment was dropped and never enters the log.
+    pub is_dropped: bool,
     /// What it is committed to with.
     pub commitment: [u8; 32],
     /// Whether it is not what was committed to.
@@ -102,10 +105,15 @@ impl Desk {
             commitment: commitment(&value).to_vec(),
         };
         let signed = sign::sign_log_commitment(self.keys.issuer.signing(), &body, rng);
-        put(batch, number, &proto::DeskAct { act: value, commitment: Some(signed.clone()), entry: 0 });
+        put(
+            batch,
+            number,
+            &proto::DeskAct { act: value, commitment: Some(signed.clone()), ..Default::default() },
+        );
         let next = number.checked_add(1).ok_or_else(damaged)?;
         batch.put(RecordKey::new(COUNT, []), next.to_be_bytes().to_vec());
-        queue::push_with(records, batch, (LeafKind::Audit, signed), Some(number)).map(drop)
+        let beside = Beside { act: Some(number), before: None };
+        queue::push_with(records, batch, (LeafKind::Audit, signed), beside).map(drop)
     }
 
     /// Reads all recorded acts, the oldest first, each compared with what commits to it (R-ORG-46).
@@ -128,6 +136,13 @@ pub(crate) fn entered(
 ) -> Result<(), OrgError> {
     let act: proto::DeskAct = state::read(records, &name(number))?.ok_or_else(damaged)?;
     put(batch, number, &proto::DeskAct { entry: index.saturating_add(1), ..act });
+    Ok(())
+}
+
+/// Notes that the commitment of an act was dropped.
+pub(crate) fn dropped(records: &dyn Records, batch: &mut Batch, number: u64) -> Result<(), OrgError> {
+    let act: proto::DeskAct = state::read(records, &name(number))?.ok_or_else(damaged)?;
+    put(batch, number, &proto::DeskAct { dropped: true, ..act });
     Ok(())
 }
 
@@ -155,6 +170,7 @@ fn read(records: &dyn Records, number: u64, organisation: &Organisation) -> Resu
         before: act.before,
         after: act.after,
         entry: record.entry.checked_sub(1),
+        is_dropped: record.dropped,
         commitment: committed,
         fault,
     })

@@ -226,6 +226,24 @@ impl Desk {
     }
 }
 
+/// Returns which of ENROL and OFFBOARD only this issuer may sign with, of those in the list that are valid now and were not
+/// ended (R-ORG-63).
+#[must_use]
+pub fn sole_capabilities(issuers: &[IssuerInfo], issuer: &IssuerId, now: Timestamp) -> Capabilities {
+    let can = |it: &IssuerInfo, capability| {
+        it.ended.is_none()
+            && it.not_before <= now
+            && now < it.not_after
+            && it.capabilities.contains(capability)
+    };
+    let is_sole = |capability: &Capabilities| {
+        issuers.iter().any(|it| it.id == *issuer && can(it, *capability))
+            && !issuers.iter().any(|it| it.id != *issuer && can(it, *capability))
+    };
+    let watched = [Capabilities::ENROL, Capabilities::OFFBOARD];
+    watched.into_iter().filter(is_sole).fold(Capabilities::default(), Capabilities::union)
+}
+
 /// Returns the files that a ceremony has changed and that may not have been written: write them, then commit
 /// [`finished`].
 ///
@@ -317,6 +335,25 @@ fn note_issuer(
         }
         _ => {}
     }
+    Ok(())
+}
+
+/// Notes that the statement that named or ended an issuer was dropped: one that the log never heard of signs nothing, and one
+/// whose end it never heard of may be ended again.
+pub(crate) fn dropped(
+    records: &dyn Records,
+    batch: &mut Batch,
+    (kind, signed): (LeafKind, &proto::Signed),
+    now: Timestamp,
+) -> Result<(), OrgError> {
+    let (id, ended) = match kind {
+        LeafKind::Issuer => {
+            (chancery_identity::Issuer::id_of(signed).as_bytes().to_vec(), now.as_millis().max(1))
+        }
+        _ => (queue::body::<proto::IssuerRevocationBody>(signed)?.issuer_id, 0),
+    };
+    let before = issuer(records, &id)?.unwrap_or_default();
+    put_issuer(batch, &id, &proto::DeskIssuer { ended, ..before });
     Ok(())
 }
 

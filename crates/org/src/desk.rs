@@ -7,7 +7,7 @@ use core::time::Duration;
 use chancery_crypto::rng::{CryptoRng, random_bytes};
 use chancery_crypto::secret::Secret;
 use chancery_identity::{
-    Capabilities, Credential, DeviceKeys, DisplayName, Handle, IdentityError, MemberId, Organisation,
+    Capabilities, Credential, DeviceKeys, DisplayName, Handle, IdentityError, Kind, MemberId, Organisation,
     RelayRecord,
 };
 use chancery_wire::records::{Batch, Records};
@@ -16,7 +16,7 @@ use chancery_wire::{Timestamp, Unverified, proto};
 use crate::audit::Act;
 use crate::keys::DeskKeys;
 use crate::state::{self, Invitation, InvitationState, damaged};
-use crate::{InvitationLink, OrgError, offboard};
+use crate::{InvitationLink, OrgError, Terms, guests, offboard};
 
 /// How long an invitation lives if nobody says otherwise: a week.
 pub const DEFAULT_INVITATION_LIFETIME: Duration = Duration::from_secs(7 * 24 * 60 * 60);
@@ -34,6 +34,8 @@ pub struct Invite<'a> {
     pub relay: &'a RelayRecord,
     /// From now on; more than nothing, at most [`MAX_INVITATION_LIFETIME`].
     pub lifetime: Duration,
+    /// As what. For another device of somebody who is a member already, nothing of it counts.
+    pub terms: Terms<'a>,
 }
 
 /// A new invitation. Commit the batch before the link is shown.
@@ -56,6 +58,14 @@ pub struct Member {
     pub handle: Handle,
     /// The name.
     pub name: DisplayName,
+    /// Department or place, if one is said.
+    pub unit: Option<DisplayName>,
+    /// A person, a guest or a bot.
+    pub kind: Kind,
+    /// Whom a guest or bot reaches.
+    pub reach: Vec<MemberId>,
+    /// When the credentials of a guest or bot who has enrolled end.
+    pub ends: Option<Timestamp>,
     /// Whether they have a device.
     pub state: MemberState,
 }
@@ -163,15 +173,22 @@ impl Desk {
             None => self.new_member(records, &mut batch, invite.handle, rng)?,
         };
         let link = self.open_invitation((records, &mut batch), (invite, member_id), now, rng)?;
+        let terms = Self::member_on(records, &mut batch, (&member_id, &invite.terms), rng)?;
         let member = proto::DeskMember {
             handle: invite.handle.to_string(),
             name: invite.name.to_string(),
             invitation_id: link.invitation_id.to_vec(),
             open_invitations: [link.invitation_id.to_vec()].into(),
-            ..Default::default()
+            ..terms
         };
         state::put_member(&mut batch, &member_id, &member);
-        self.record_invitation((records, &mut batch), ("invite", invite, member_id), now, rng)?;
+        let action = match invite.terms.kind {
+            Kind::Person => "invite",
+            Kind::Guest => "invite guest",
+            Kind::Bot => "invite bot",
+            Kind::GuestBot => "invite guest bot",
+        };
+        self.record_invitation((records, &mut batch), (action, invite, member_id), now, rng)?;
         Ok(Invited { link, member_id, batch })
     }
 
@@ -194,6 +211,9 @@ impl Desk {
         }
         if Self::is_full(records, &member)? {
             return Err(OrgError::TooManyDevices);
+        }
+        if guests::end_of(&member, now).is_some_and(|end| now >= end) {
+            return Err(OrgError::ValidityOutOfRange);
         }
         let mut batch = Batch::default();
         let link = self.open_invitation((records, &mut batch), (invite, member_id), now, rng)?;
@@ -225,6 +245,12 @@ impl Desk {
                 member_id,
                 handle: Handle::parse(&member.handle).map_err(|_| damaged())?,
                 name: DisplayName::parse(&member.name).map_err(|_| damaged())?,
+                unit: (!member.unit.is_empty())
+                    .then(|| DisplayName::parse(&member.unit).map_err(|_| damaged()))
+                    .transpose()?,
+                kind: guests::kind_of(&member)?,
+                reach: member.reach.iter().filter_map(|id| MemberId::from_bytes(id)).collect(),
+                ends: (member.ends != 0).then(|| Timestamp::from_millis(member.ends)),
                 state,
             });
         }

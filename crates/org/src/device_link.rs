@@ -13,6 +13,7 @@ use chancery_crypto::rng::{CryptoRng, random_bytes};
 use chancery_crypto::secret::{Secret, SecretBytes};
 use chancery_crypto::signature::VerifyingKey;
 use chancery_crypto::{NotAuthentic, label};
+use chancery_identity::delivery::DELIVERY_TOKEN_LEN;
 use chancery_identity::{DeviceId, DeviceKeys, OrgId, is_relay_url};
 use chancery_wire::{Limit, Timestamp, decode, encode, proto};
 
@@ -48,6 +49,8 @@ pub struct DeviceLink {
     pub secret: Secret<32>,
     /// The device that made the link.
     pub mailbox: DeviceId,
+    /// Delivery token of its mailbox (R-ID-20), which the new device has no key for; empty for a link without one.
+    pub token: Vec<u8>,
     /// From then on the device that made it ignores it.
     pub expires: Timestamp,
 }
@@ -73,8 +76,15 @@ impl DeviceLink {
             link_id: random_bytes(rng),
             secret: Secret::random(rng),
             mailbox,
+            token: Vec::new(),
             expires: now.after(DEVICE_LINK_LIFETIME),
         }
+    }
+
+    /// Lets the link carry the delivery token of the mailbox.
+    #[must_use]
+    pub fn with_token(self, token: Vec<u8>) -> Self {
+        Self { token, ..self }
     }
 
     /// Writes the link (R-ORG-15).
@@ -88,6 +98,7 @@ impl DeviceLink {
             link_id: self.link_id.to_vec(),
             secret: self.secret.expose().to_vec(),
             mailbox: self.mailbox.as_bytes().to_vec(),
+            token: self.token.clone(),
             expires: self.expires.as_millis(),
         }))
     }
@@ -116,6 +127,7 @@ impl DeviceLink {
         let foreign = SecretBytes::new(core::mem::take(&mut other.secret));
         if other != proto::Invitation::default()
             || !foreign.expose().is_empty()
+            || !matches!(body.token.len(), 0 | DELIVERY_TOKEN_LEN)
             || !is_relay_url(&body.relay_url)
         {
             return Err(damaged);
@@ -127,6 +139,7 @@ impl DeviceLink {
             link_id: body.link_id.try_into().map_err(|_| damaged)?,
             secret: Secret::from_slice(secret.expose()).ok_or(damaged)?,
             mailbox: DeviceId::from_bytes(&body.mailbox).ok_or(damaged)?,
+            token: body.token,
             expires: Timestamp::from_millis(body.expires),
         })
     }

@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 
 use chancery_crypto::label;
 use chancery_crypto::rng::CryptoRng;
-use chancery_identity::{Capabilities, Credential, DeviceId, MemberId, reply_mailbox};
+use chancery_identity::{Credential, DeviceId, Kind, MemberId, reply_mailbox};
 use chancery_wire::records::{Batch, Records};
 use chancery_wire::{Limit, Timestamp, Unverified, decode, proto};
 use proto::device_order_body::Order;
@@ -12,6 +12,7 @@ use proto::enrolment_answer::Outcome;
 
 use crate::answer::{Granted, Request, Work, repeat, seal};
 use crate::channel::{Answering, ORDER, REQUEST, unpad};
+use crate::guests::Changed;
 use crate::refusal::Refusal;
 use crate::state::{self, InvitationState, damaged};
 use crate::{Desk, OrgError};
@@ -97,7 +98,7 @@ impl Desk {
         credential.signing_key().verify(label::SIGN_DEVICE_ORDER, &signed.body, &signed.signature)?;
         let body: proto::DeviceOrderBody =
             decode(&signed.body, Limit::STATEMENT).map_err(|_| OrgError::NotAuthentic)?.into_unchecked();
-        if body.context != channel.context || !credential.capabilities().contains(Capabilities::MEMBER) {
+        if body.context != channel.context || Kind::of(credential.capabilities()).is_none() {
             return Err(OrgError::NotAuthentic);
         }
         Ok(Verified { channel, credential, body, request: order.request })
@@ -186,6 +187,7 @@ impl Desk {
         let Work { records, batch, rng, .. } = &mut *work;
         self.queue_end_of_device(*records, batch, (&member_id, &device_id), *rng)?;
         let taken = self.take_out(work, (&member_id, member), &[device_id])?;
+        self.tell_guests(work, Changed::Key)?;
         let (directory, key_stays) = (Some(taken.entry), taken.update.is_none());
         Ok(Decision { outcome: Ok(device_id), newcomer: None, directory, key_stays })
     }

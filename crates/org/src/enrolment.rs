@@ -7,7 +7,7 @@ use chancery_crypto::rng::CryptoRng;
 use chancery_crypto::secret::{Secret, SecretBytes};
 use chancery_crypto::{NotAuthentic, label};
 use chancery_identity::{
-    Capabilities, Credential, DeviceKeys, DisplayName, Handle, IdentityError, OrgId, Organisation,
+    Credential, DeviceKeys, DisplayName, GuestKey, Handle, IdentityError, Kind, OrgId, Organisation,
     reply_mailbox,
 };
 use chancery_wire::{Limit, Timestamp, Unverified, decode, encode, proto};
@@ -17,7 +17,7 @@ use crate::channel::{
     ANSWER_PLAINTEXT_LEN, REQUEST, REQUEST_LEN, RequestedKeys, open_answer, public_keys, unpad,
 };
 use crate::refusal::Refusal;
-use crate::{DeviceLink, DirectoryKeys, InvitationLink};
+use crate::{DeviceLink, DirectoryAccess, DirectoryKeys, InvitationLink};
 
 /// First byte of a stored [`PendingEnrolment`].
 const VERSION: u8 = 1;
@@ -72,8 +72,8 @@ pub struct Enrolment {
     pub name: DisplayName,
     /// The organisation's name.
     pub organisation_name: DisplayName,
-    /// The keys that open the directory, and those that come.
-    pub directory_keys: DirectoryKeys,
+    /// What opens the directory, and what comes of it.
+    pub directory: DirectoryAccess,
 }
 
 /// A request that has been made and not yet answered.
@@ -242,25 +242,35 @@ fn accept(
     keys: &DeviceKeys,
     now: Timestamp,
 ) -> Result<Enrolment, EnrolError> {
-    let keys_of_directory = DirectoryKeys::from_parts(
-        (enrolled.key_epoch, SecretBytes::new(enrolled.directory_key).expose()),
-        (enrolled.slot, SecretBytes::new(enrolled.key_path).expose()),
-    );
+    let (directory_key, path) =
+        (SecretBytes::new(enrolled.directory_key), SecretBytes::new(enrolled.key_path));
+    let guest_key = SecretBytes::new(enrolled.guest_key);
+    let (epoch, slot) = (enrolled.key_epoch, enrolled.slot);
     let credential = enrolled.credential.ok_or(EnrolError::NotAuthentic)?;
     let credential =
         organisation.verify_credential(Unverified::new(credential), now).map_err(|error| match error {
             IdentityError::NotYetValid | IdentityError::Expired => EnrolError::OutsideValidity,
             _ => EnrolError::NotAuthentic,
         })?;
-    if !keys.match_credential(&credential) || !credential.capabilities().contains(Capabilities::MEMBER) {
-        return Err(EnrolError::NotAuthentic);
-    }
+    let kind = Kind::of(credential.capabilities()).filter(|_| keys.match_credential(&credential));
+    // A guest has its own key and nothing of the tree; everybody else the other way round (R-ORG-11).
+    let has_tree = epoch != 0 || slot != 0 || !directory_key.expose().is_empty() || !path.expose().is_empty();
+    let directory = match kind.ok_or(EnrolError::NotAuthentic)? {
+        kind if kind.is_guest() && !has_tree => {
+            GuestKey::from_slice(guest_key.expose()).map(DirectoryAccess::Guest)
+        }
+        kind if !kind.is_guest() && guest_key.expose().is_empty() => {
+            DirectoryKeys::from_parts((epoch, directory_key.expose()), (slot, path.expose()))
+                .map(DirectoryAccess::Member)
+        }
+        _ => None,
+    };
     let name = |text: &str| DisplayName::parse(text).map_err(|_| EnrolError::NotAuthentic);
     Ok(Enrolment {
         credential,
         handle: Handle::parse(&enrolled.handle).map_err(|_| EnrolError::NotAuthentic)?,
         name: name(&enrolled.name)?,
         organisation_name: name(&enrolled.organisation_name)?,
-        directory_keys: keys_of_directory.ok_or(EnrolError::NotAuthentic)?,
+        directory: directory.ok_or(EnrolError::NotAuthentic)?,
     })
 }

@@ -36,9 +36,26 @@ pub enum OrgError {
     /// More members are to succeed than a statement may name; name fewer.
     #[error("too many successors of a group")]
     TooManySuccessors,
+    /// A guest needs somebody in reach, a person has no reach, and it names at most 256 members who are no guests;
+    /// correct it.
+    #[error("reach is out of range")]
+    ReachOutOfRange,
+    /// Only guests and bots are given a time, of more than nothing and at most two years, or theirs is over; correct it.
+    #[error("validity is out of range")]
+    ValidityOutOfRange,
+    /// There are as many guests and bots as there may be; end one first.
+    #[error("too many guests and bots")]
+    TooManyLimited,
     /// The device is none of this member's; look at the list.
     #[error("device is none of this member's")]
     UnknownDevice,
+    /// Another statement is the next, or none waits; look at the queue.
+    #[error("only the statement that is next can be dropped")]
+    NotNext,
+    /// The organisation's document has what the statement says, and cannot be without it: the root, the desk, its issuer. Find out
+    /// why the log refuses it.
+    #[error("the organisation's document names what the statement says")]
+    NotDroppable,
     /// The store holds no organisation; commit what [`crate::found()`] returned first.
     #[error("the store holds no organisation")]
     NotFounded,

@@ -4,7 +4,7 @@
 //! use std::collections::BTreeMap;
 //! use chancery_crypto::{rng::seeded, signature::SigningKey};
 //! use chancery_identity::{DeviceKeys, DisplayName, Handle, Organisation};
-//! use chancery_org::{DEFAULT_INVITATION_LIFETIME, Desk, Invite, RelayPlace, found, request};
+//! use chancery_org::{DEFAULT_INVITATION_LIFETIME, Desk, Invite, RelayPlace, Terms, found, request};
 //! use chancery_wire::{Timestamp, Unverified};
 //!
 //! let (now, mut rng) = (Timestamp::from_millis(1_700_000_000_000), seeded([1; 32]));
@@ -19,7 +19,8 @@
 //!
 //! let desk = Desk::new(acme.desk, public.clone(), now)?;
 //! let (handle, relay) = (Handle::parse("alice")?, public.relay().ok_or("no relay")?);
-//! let invite = Invite { handle: &handle, name: &(&handle).into(), relay, lifetime: DEFAULT_INVITATION_LIFETIME };
+//! let (terms, lifetime) = (Terms::default(), DEFAULT_INVITATION_LIFETIME);
+//! let invite = Invite { handle: &handle, name: &(&handle).into(), relay, lifetime, terms };
 //! let invited = desk.invite(&records, invite, now, &mut rng)?;
 //! records.extend(invited.batch.into_iter().filter_map(|(k, v)| Some((k, v?))));
 //!
@@ -49,9 +50,14 @@ mod channel;
 mod desk;
 mod device_link;
 mod devices;
+mod dropping;
+mod ended;
 mod enrolment;
 mod error;
 mod found;
+mod group_order;
+mod guests;
+mod kept_log;
 mod keys;
 mod link;
 mod log_view;
@@ -74,7 +80,8 @@ mod tests;
 pub use answer::{Answered, CREDENTIAL_VALIDITY};
 pub use audit::{Act, ActFault, MAX_ACT_TEXT, RecordedAct};
 pub use ceremony::{
-    Ceremony, IssuerInfo, Unfinished, capability_names, finished, former_desk, parse_capabilities, unfinished,
+    Ceremony, IssuerInfo, Unfinished, capability_names, finished, former_desk, parse_capabilities,
+    sole_capabilities, unfinished,
 };
 pub use channel::{ANSWER_KIND, ANSWER_LEN, ORDER_KIND, ORDER_LEN, REQUEST_KIND, REQUEST_LEN};
 pub use desk::{
@@ -82,9 +89,13 @@ pub use desk::{
 };
 pub use device_link::{DEVICE_LINK_LIFETIME, DeviceLink, LINK_REQUEST_KIND, LINK_REQUEST_LEN, LinkRequest};
 pub use devices::{CarriedOut, Reply};
+pub use ended::ConfirmedEnd;
 pub use enrolment::{EnrolError, Enrolment, PendingEnrolment, request, request_by_link};
 pub use error::{AdminError, OrgError};
 pub use found::{CLOCK_TOLERANCE, ISSUER_VALIDITY, NewOrganisation, found};
+pub use group_order::GroupOrdered;
+pub use guests::{DEFAULT_LIMITED_VALIDITY, DirectoryAccess, Issued, MAX_LIMITED, Terms};
+pub use kept_log::KeptLog;
 pub use keys::{AdminKeys, DeskKeys, IssuerKey, RelayPlace, Root};
 pub use link::{InvitationLink, LINK_PREFIX, Link, LinkError, MAX_LINK_LEN};
 pub use log_view::LogView;

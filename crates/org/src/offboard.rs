@@ -9,17 +9,19 @@ use alloc::vec::Vec;
 use chancery_crypto::rng::CryptoRng;
 use chancery_identity::log::LeafKind;
 use chancery_identity::{Capabilities, DeviceId, Handle, IssuerId, MemberId, Organisation, sign};
-use chancery_wire::records::{Batch, RecordKey, Records, Table};
+use chancery_wire::records::{Batch, Overlay, RecordKey, Records, Table};
 use chancery_wire::{Timestamp, encode, proto};
 
 use crate::answer::Work;
 use crate::audit::Act;
 use crate::ceremony;
+use crate::guests::Changed;
 use crate::state::{self, InvitationState, damaged};
-use crate::{AdminKeys, Desk, OrgError, queue};
+use crate::{AdminKeys, Desk, Issued, OrgError, guests, queue};
 
 const OFFBOARDINGS: Table = Table(0x0225);
 const BY_HANDLE: Table = Table(0x0226);
+const DROPPED_ENDS: Table = Table(0x022e);
 
 /// What an offboarding would end, or has ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,6 +38,8 @@ pub struct OffboardingPlan {
     pub invitations: u32,
     /// Issuers whose keys they hold and that were not ended: only the root can (R-LOG-2).
     pub issuer_ids: Vec<IssuerId>,
+    /// Guests and bots that end with them, because nobody else is within their reach.
+    pub issued: Vec<Issued>,
 }
 
 /// How far the log has come with a statement of an offboarding.
@@ -57,6 +61,11 @@ pub enum OffboardingStep {
         /// When the desk heard of it.
         time: Timestamp,
     },
+    /// An administrator has dropped it; offboarding again signs it anew.
+    Dropped {
+        /// When.
+        time: Timestamp,
+    },
 }
 
 /// What an offboarding has cut, and what has yet to be.
@@ -76,12 +85,19 @@ pub struct OffboardingReport {
 }
 
 impl OffboardingReport {
-    /// Whether nothing waits for the relay any more. Whether a device has heard of it is another matter.
+    /// Whether the member's end is in the log, by which the relay lets none of their devices in.
     #[must_use]
-    pub fn is_complete(&self) -> bool {
-        self.revocation != OffboardingStep::Queued
-            && self.directory != OffboardingStep::Queued
-            && self.is_published
+    pub const fn is_cut(&self) -> bool {
+        // What the log refuses of this kind is the second end of a member.
+        matches!(self.revocation, OffboardingStep::Logged { .. } | OffboardingStep::Refused { .. })
+    }
+
+    /// Whether everything is done (R-ORG-62): nothing waits for the relay, and nothing was refused or dropped. Whether a
+    /// device has heard of it is another matter.
+    #[must_use]
+    pub const fn is_complete(&self) -> bool {
+        let is_listed = matches!(self.directory, OffboardingStep::Logged { .. } | OffboardingStep::NotNeeded);
+        self.is_cut() && is_listed && self.is_published
     }
 }
 
@@ -107,6 +123,7 @@ impl Desk {
             name: member.name,
             invitations: u32::try_from(open.len()).unwrap_or(u32::MAX),
             issuer_ids: ceremony::held_by(records, &self.organisation, &member_id)?,
+            issued: guests::issued_by(records, &member_id)?,
         })
     }
 
@@ -128,20 +145,91 @@ impl Desk {
         let mut batch = Batch::default();
         ceremony::check_may_sign(records, &self.organisation, (admin, Capabilities::OFFBOARD), now)?;
         if let (None, Some(last)) = (state::member_of_handle(records, handle)?, last_of(records, handle)?) {
-            if is_given_up(records, &last)? {
-                self.queue_end_of_member(admin, (records, &mut batch), &last, rng)?;
-            }
+            self.sign_anew(admin, (records, &mut batch), &last, (now, rng))?;
             return Ok(batch);
         }
         let plan = self.plan_offboarding(records, handle, now)?;
-        self.queue_end_of_member(admin, (records, &mut batch), &plan.member_id, rng)?;
-        let entry = self.end_member((records, &mut batch), &plan, now, rng)?;
-        self.note((records, &mut batch), (&plan, entry), now, rng)?;
-        Ok(batch)
+        let mut view = Overlay::new(records);
+        self.end_one(admin, &mut view, (&plan, now), rng)?;
+        let mut gone = Vec::from([plan.member_id]);
+        for issued in &plan.issued {
+            let handle = Handle::parse(&issued.handle).map_err(|_| damaged())?;
+            // Whoever has nobody in reach but this one is in the plan already, and its own plan names it again.
+            let own = OffboardingPlan { issued: Vec::new(), ..self.plan_offboarding(&view, &handle, now)? };
+            self.end_one(admin, &mut view, (&own, now), rng)?;
+            gone.push(issued.member_id);
+        }
+        self.drop_from_reach(&mut view, &gone, now, rng)?;
+        let settings = state::settings(&view)?;
+        let mut work = Work { records: &view, settings, batch, now, rng };
+        self.tell_guests(&mut work, Changed::Key)?;
+        let told = work.batch;
+        view.absorb(told);
+        Ok(view.into_batch())
+    }
+
+    /// Ends one member.
+    fn end_one(
+        &self,
+        admin: &AdminKeys,
+        view: &mut Overlay<'_>,
+        (plan, now): (&OffboardingPlan, Timestamp),
+        rng: &mut dyn CryptoRng,
+    ) -> Result<(), OrgError> {
+        let mut batch = Batch::default();
+        self.queue_end_of_member(admin, (view, &mut batch), &plan.member_id, rng)?;
+        let entry = self.end_member((view, &mut batch), plan, now, rng)?;
+        self.note((view, &mut batch), (plan, entry), now, rng)?;
+        view.absorb(batch);
+        Ok(())
+    }
+
+    /// Signs anew what of an offboarding was dropped, and an entry without devices whose commitment the log refused.
+    fn sign_anew(
+        &self,
+        admin: &AdminKeys,
+        (records, batch): (&dyn Records, &mut Batch),
+        member_id: &MemberId,
+        (now, rng): (Timestamp, &mut dyn CryptoRng),
+    ) -> Result<(), OrgError> {
+        let mut record = read(records, member_id.as_bytes())?.ok_or_else(damaged)?;
+        let before = record.clone();
+        if is_given_up(records, member_id)? {
+            record.revocation = None;
+            self.queue_end_of_member(admin, (records, batch), member_id, rng)?;
+        }
+        if record.directory.as_ref().is_some_and(|step| step.refused) {
+            record.directory = None;
+            self.renew_entry((records, batch), member_id, now, rng)?;
+        }
+        if record != before {
+            put(batch, member_id.as_bytes(), &record);
+        }
+        Ok(())
+    }
+
+    /// Signs a member's directory entry anew, as it is, and its commitment, and tells the guests whom it concerns.
+    pub(crate) fn renew_entry(
+        &self,
+        (records, batch): (&dyn Records, &mut Batch),
+        member_id: &MemberId,
+        now: Timestamp,
+        rng: &mut dyn CryptoRng,
+    ) -> Result<(), OrgError> {
+        let settings = state::settings(records)?;
+        let mut member = state::member(records, member_id)?.ok_or_else(damaged)?;
+        let entry =
+            self.make_entry(batch, &settings.directory_key, (member_id, &mut member), (now, &mut *rng))?;
+        state::add_pending(records, batch, core::slice::from_ref(&entry.entry_id))?;
+        let mut work = Work { records, settings, batch: core::mem::take(batch), now, rng };
+        self.tell_guests(&mut work, Changed::Entry(member_id))?;
+        *batch = work.batch;
+        Ok(())
     }
 
     /// Ends a device of a member on an administrator's word: the statement for the log, the directory entry without it, and
-    /// the record of the act. For one that was removed before, the batch is empty.
+    /// the record of the act. For one that was removed before, the batch is empty, unless its end was dropped: then that is
+    /// signed anew.
     ///
     /// # Errors
     ///
@@ -159,13 +247,20 @@ impl Desk {
         let member = state::member(records, &member_id)?.ok_or_else(damaged)?;
         let is_it = |id: &Vec<u8>| id.as_slice() == device_id.as_bytes();
         if !member.device_ids.iter().any(is_it) {
-            let was = member.removed_ids.iter().any(is_it);
-            return if was { Ok(batch) } else { Err(OrgError::UnknownDevice) };
+            if !member.removed_ids.iter().any(is_it) {
+                return Err(OrgError::UnknownDevice);
+            }
+            if records.get(&dropped_end(device_id))?.is_some() {
+                batch.delete(dropped_end(device_id));
+                self.queue_end_of_device(records, &mut batch, (&member_id, device_id), rng)?;
+            }
+            return Ok(batch);
         }
         self.queue_end_of_device(records, &mut batch, (&member_id, device_id), rng)?;
         let settings = state::settings(records)?;
         let mut work = Work { records, settings, batch, now, rng };
         self.take_out(&mut work, (&member_id, member), &[*device_id])?;
+        self.tell_guests(&mut work, Changed::Key)?;
         let Work { mut batch, rng, .. } = work;
         let device = alloc::string::ToString::to_string(device_id);
         let act = Act {
@@ -271,6 +366,7 @@ impl Desk {
             entry_version: entry.version,
             revocation: None,
             directory: None,
+            issued: plan.issued.iter().map(|issued| issued.member_id.as_bytes().to_vec()).collect(),
         };
         put(batch, plan.member_id.as_bytes(), &value);
         batch.put(RecordKey::new(BY_HANDLE, plan.handle.as_str()), plan.member_id.as_bytes().to_vec());
@@ -301,6 +397,7 @@ impl Desk {
             name: record.name,
             invitations: record.invitations,
             issuer_ids: issuers,
+            issued: guests::issued(records, &record.issued)?,
         };
         Ok(Some(OffboardingReport {
             plan,
@@ -325,6 +422,11 @@ impl Desk {
         let body = queue::entry_commitment(records, &member.entry_id)?;
         body.map(|body| body.commitment.try_into().map_err(|_| damaged())).transpose()
     }
+}
+
+/// Names the note that a device's end was dropped: the log does not have it, and it does not wait.
+pub(crate) fn dropped_end(device_id: &DeviceId) -> RecordKey {
+    RecordKey::new(DROPPED_ENDS, *device_id.as_bytes())
 }
 
 /// Notes what the log said to a member's end.
@@ -386,9 +488,10 @@ pub(crate) fn open_invitations(
 /// Whether the end of a member neither reached the log nor waits for it, because it was dropped.
 fn is_given_up(records: &dyn Records, member_id: &MemberId) -> Result<bool, OrgError> {
     let record = read(records, member_id.as_bytes())?.ok_or_else(damaged)?;
-    if record.revocation.is_some() {
-        return Ok(false);
+    if let Some(step) = record.revocation {
+        return Ok(step.dropped);
     }
+    // A desk of an earlier version noted nothing when it was dropped.
     for queued in Desk::queued_statements(records)? {
         if queued.kind == LeafKind::MemberRevoked {
             let body: proto::RevocationBody = queue::body(&queued.statement)?;
@@ -412,6 +515,7 @@ fn shown(step: Option<proto::DeskStep>) -> OffboardingStep {
     let time = Timestamp::from_millis(step.time);
     match step.entry.checked_sub(1) {
         Some(entry) => OffboardingStep::Logged { entry, time },
+        None if step.dropped => OffboardingStep::Dropped { time },
         None => OffboardingStep::Refused { time },
     }
 }

@@ -77,7 +77,9 @@ pub(crate) fn leave(
 ) -> Result<Refreshed, OrgError> {
     let mut changed = BTreeSet::new();
     for device in devices {
-        let slot = state::slot(records, device.as_bytes())?.ok_or_else(damaged)?;
+        // A guest's device has no place: the directory key changes all the same, and with it all delivery tokens
+        // (R-ORG-55).
+        let Some(slot) = state::slot(records, device.as_bytes())? else { continue };
         state::delete_slot(batch, device);
         state::delete_node(batch, Node::above(slot, 0));
         changed.insert(slot);
@@ -121,7 +123,12 @@ pub(crate) fn leave(
         }
         (changed, below) = (parents, refreshed);
     }
-    let directory_key = match (change, below.remove(&0)) {
+    let root = if changed.is_empty() {
+        state::node(records, Node { level: ROOT_LEVEL, index: 0 })?
+    } else {
+        below.remove(&0)
+    };
+    let directory_key = match (change, root) {
         (Some((change, key)), Some(root)) => change.seal(&root, (Node::TOP, Side::Left), key.secret()),
         _ => Vec::new(),
     };

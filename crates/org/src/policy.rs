@@ -12,8 +12,9 @@ use chancery_wire::records::{Batch, RecordKey, Records, Table};
 use chancery_wire::{Timestamp, encode, proto};
 
 use crate::audit::Act;
+use crate::queue::{self, Beside, Queued};
 use crate::state::{self, damaged};
-use crate::{AdminKeys, Desk, OrgError, ceremony, queue};
+use crate::{AdminKeys, Desk, OrgError, ceremony};
 
 /// Most devices that a member has in all time: 500, half of what a log takes of one member (R-RELAY-20). With a device more
 /// than that the queue would stand still, and the ends of others would wait behind it.
@@ -21,6 +22,8 @@ const MAX_ISSUED_DEVICES: u32 = 500;
 
 const POLICY: Table = Table(0x0229);
 const GROUP_SUCCESSORS: Table = Table(0x022a);
+/// End of the name of the highest sequence that was dropped.
+const USED: &[u8] = b"used";
 
 impl Desk {
     /// Returns the policy that was signed last; the default if none was.
@@ -62,7 +65,9 @@ impl Desk {
         if before == *policy {
             return Ok(batch);
         }
-        let last = policy_body(records)?.map_or(0, |body| body.sequence);
+        let replaced: Option<proto::Signed> = state::read(records, &RecordKey::new(POLICY, []))?;
+        let last =
+            last_sequence(records, POLICY, &[], policy_body(records)?.map_or(0, |body| body.sequence))?;
         let body = proto::PolicyBody {
             org_id: self.organisation.id().as_bytes().to_vec(),
             issuer_id: admin.issuer().id().as_bytes().to_vec(),
@@ -71,7 +76,8 @@ impl Desk {
         };
         let signed = sign::sign_policy(admin.issuer().signing(), &body, rng);
         batch.put(RecordKey::new(POLICY, []), encode(&signed));
-        queue::push(records, &mut batch, LeafKind::Policy, signed)?;
+        let beside = Beside { act: None, before: replaced };
+        queue::push_with(records, &mut batch, (LeafKind::Policy, signed), beside)?;
         let (before, after) = (describe(&before), describe(policy));
         let act = Act { action: "policy", before: &before, after: &after, ..Act::default() };
         self.record_act((records, &mut batch), &act, now, rng)?;
@@ -118,9 +124,10 @@ impl Desk {
         }
         ceremony::check_may_sign(records, &self.organisation, (admin, Capabilities::GROUPS), now)?;
         let key = RecordKey::new(GROUP_SUCCESSORS, *group);
-        let before: Option<proto::Signed> = state::read(records, &key)?;
-        let before = before.map(|signed| queue::body::<proto::GroupSuccessorBody>(&signed)).transpose()?;
+        let replaced: Option<proto::Signed> = state::read(records, &key)?;
+        let before = replaced.as_ref().map(queue::body::<proto::GroupSuccessorBody>).transpose()?;
         let last = before.as_ref().map_or(0, |body| body.sequence);
+        let last = last_sequence(records, GROUP_SUCCESSORS, group, last)?;
         let body = proto::GroupSuccessorBody {
             org_id: self.organisation.id().as_bytes().to_vec(),
             issuer_id: admin.issuer().id().as_bytes().to_vec(),
@@ -131,7 +138,8 @@ impl Desk {
         let signed = sign::sign_group_successor(admin.issuer().signing(), &body, rng);
         let mut batch = Batch::default();
         batch.put(key, encode(&signed));
-        queue::push(records, &mut batch, LeafKind::GroupSuccessor, signed)?;
+        let beside = Beside { act: None, before: replaced };
+        queue::push_with(records, &mut batch, (LeafKind::GroupSuccessor, signed), beside)?;
         let group = hex(group);
         let before = names(&before.unwrap_or_default().member_ids);
         let after = names(&body.member_ids);
@@ -152,14 +160,63 @@ fn policy_body(records: &dyn Records) -> Result<Option<proto::PolicyBody>, OrgEr
     signed.map(|signed| queue::body(&signed)).transpose()
 }
 
-/// A policy in one line, for the record of the act.
+/// Takes back a policy or a succession that was dropped: what was the newest before it is so again, its sequence is never
+/// used again, and one that follows it in the queue replaces what it replaced.
+pub(crate) fn dropped(
+    records: &dyn Records,
+    batch: &mut Batch,
+    queued: &Queued,
+    before: Option<proto::Signed>,
+) -> Result<(), OrgError> {
+    let (table, name, sequence) = place(queued)?;
+    let last = last_sequence(records, table, &name, sequence)?;
+    batch.put(used(table, &name), last.to_be_bytes().to_vec());
+    let key = RecordKey::new(table, name.as_slice());
+    if state::read(records, &key)?.as_ref() == Some(&queued.statement) {
+        match &before {
+            Some(before) => batch.put(key, encode(before)),
+            None => batch.delete(key),
+        }
+        return Ok(());
+    }
+    for later in Desk::queued_statements(records)? {
+        let is_later = later.number > queued.number && later.kind == queued.kind;
+        if is_later && place(&later)?.1 == name {
+            return queue::replaces(records, batch, later.number, before);
+        }
+    }
+    Ok(())
+}
+
+/// Where the newest statement of a kind is kept, and the sequence of this one.
+fn place(queued: &Queued) -> Result<(Table, Vec<u8>, u64), OrgError> {
+    if queued.kind == LeafKind::Policy {
+        let body: proto::PolicyBody = queue::body(&queued.statement)?;
+        return Ok((POLICY, Vec::new(), body.sequence));
+    }
+    let body: proto::GroupSuccessorBody = queue::body(&queued.statement)?;
+    Ok((GROUP_SUCCESSORS, body.group_id, body.sequence))
+}
+
+/// The highest sequence that was ever signed, also in a statement that was dropped since: whoever has that could still put
+/// it into the log.
+fn last_sequence(records: &dyn Records, table: Table, name: &[u8], newest: u64) -> Result<u64, OrgError> {
+    let Some(bytes) = records.get(&used(table, name))? else { return Ok(newest) };
+    Ok(newest.max(u64::from_be_bytes(bytes.try_into().map_err(|_| damaged())?)))
+}
+
+fn used(table: Table, name: &[u8]) -> RecordKey {
+    RecordKey::new(table, [name, USED].concat())
+}
+
+/// A policy in one line, for the record of the act (R-ORG-58).
 fn describe(policy: &Policy) -> String {
     let span = |span: Option<Duration>| match span {
         Some(span) => format!("{}s", span.as_secs()),
         None => "none".into(),
     };
     format!(
-        "suite {}, freshness {}, retention {}, disappearing {}, export {}, saving {}, offline {}, devices {}",
+        "suite {}, freshness {}, retention {}, disappearing {}, export {}, saving {}, offline {}, devices {}, witnesses {} of {}",
         policy.minimum_suite,
         span(Some(policy.freshness)),
         span(policy.retention),
@@ -168,7 +225,16 @@ fn describe(policy: &Policy) -> String {
         policy.may_save_attachments,
         span(policy.max_offline),
         policy.device_limit,
+        policy.witnesses.quorum(),
+        witnesses(policy),
     )
+}
+
+/// The witnesses of a policy by the beginnings of their keys.
+fn witnesses(policy: &Policy) -> String {
+    let short: Vec<String> =
+        policy.witnesses.keys().iter().filter_map(|key| Some(hex(key.get(..4)?))).collect();
+    if short.is_empty() { "none".into() } else { short.join(" ") }
 }
 
 fn names(ids: &[Vec<u8>]) -> String {

@@ -3,6 +3,7 @@
 use alloc::vec::Vec;
 
 use chancery_crypto::rng::CryptoRng;
+use chancery_identity::delivery::DeliveryKey;
 use chancery_wire::records::{Batch, Records};
 use chancery_wire::{Timestamp, proto};
 
@@ -16,6 +17,18 @@ const CATCH_UP: usize = 64;
 const UPDATES_AT_A_TIME: u64 = 64;
 
 impl Desk {
+    /// Returns the key by which the relay is to check delivery tokens from now on (R-RELAY-56): that of the newest
+    /// directory key. Give it after each login, and with a removal once its end is in the log and before anything is
+    /// published.
+    ///
+    /// # Errors
+    ///
+    /// [`OrgError::Records`] when the store cannot answer.
+    pub fn delivery_key(&self, records: &dyn Records) -> Result<DeliveryKey, OrgError> {
+        let directory = state::settings(records)?.directory_key;
+        Ok(DeliveryKey::of(&self.organisation.id(), &directory))
+    }
+
     /// Returns what the relay has yet to be given (R-ORG-12, R-ORG-37): updates of the directory key, in the order of their
     /// epochs and at most 64; if there are none, directory entries, oldest first. So ask again after updates, and publish
     /// nothing else while the relay does not take one: what is sealed under a key must come after it.
@@ -127,6 +140,7 @@ impl Desk {
                 let key = &settings.directory_key;
                 self.make_entry(&mut batch, key, (member_id, &mut member), (now, rng))?;
             }
+            ids.extend(self.told(records, (member_id, &member))?);
             ids.push(member.entry_id);
         }
         state::add_pending(records, &mut batch, &ids)?;

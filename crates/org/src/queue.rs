@@ -34,8 +34,6 @@ pub enum Entered {
     At(u64),
     /// It contradicts what the log has, and never enters.
     Refused,
-    /// An administrator gives it up.
-    Dropped,
 }
 
 impl Desk {
@@ -79,16 +77,14 @@ impl Desk {
         if number != ends.first || number >= ends.next {
             return Ok(batch);
         }
-        let (Queued { kind, statement, .. }, act) = read(records, number)?;
-        batch.delete(name(number));
-        put_ends(&mut batch, proto::DeskQueue { first: number.saturating_add(1), ..ends });
+        let (Queued { kind, statement, .. }, more) = read(records, number)?;
+        take_first(&mut batch, ends);
         if let Entered::At(index) = entered {
             log_view::appended(records, &mut batch, index)?;
         }
         match (kind, entered) {
-            (_, Entered::Dropped) => {}
             (LeafKind::Audit, Entered::At(index)) => {
-                audit::entered(records, &mut batch, act.ok_or_else(damaged)?, index)?;
+                audit::entered(records, &mut batch, more.act.ok_or_else(damaged)?, index)?;
             }
             (LeafKind::MemberRevoked, _) => {
                 let body: proto::RevocationBody = body(&statement)?;
@@ -105,27 +101,68 @@ impl Desk {
     }
 }
 
-/// How many statements wait, and the number of the next.
+/// What the queue keeps beside a statement.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Beside {
+    /// The act that it commits to.
+    pub(crate) act: Option<u64>,
+    /// The statement that it replaces in the desk's records, for kinds of which there is a newest one.
+    pub(crate) before: Option<proto::Signed>,
+}
+
+/// Takes the statement that is next out of the queue: it, what is beside it, and what follows. `None` if none waits.
+pub(crate) fn take_next(
+    records: &dyn Records,
+    batch: &mut Batch,
+) -> Result<Option<(Queued, Beside)>, OrgError> {
+    let ends = ends(batch, records)?;
+    if ends.first >= ends.next {
+        return Ok(None);
+    }
+    let taken = read(records, ends.first)?;
+    take_first(batch, ends);
+    Ok(Some(taken))
+}
+
+fn take_first(batch: &mut Batch, ends: proto::DeskQueue) {
+    batch.delete(name(ends.first));
+    put_ends(batch, proto::DeskQueue { first: ends.first.saturating_add(1), ..ends });
+}
+
+/// Notes that a statement that waits replaces another one than it did, because that was dropped.
+pub(crate) fn replaces(
+    records: &dyn Records,
+    batch: &mut Batch,
+    number: u64,
+    before: Option<proto::Signed>,
+) -> Result<(), OrgError> {
+    let value: proto::DeskStatement = state::read(records, &name(number))?.ok_or_else(damaged)?;
+    batch.put(name(number), encode(&proto::DeskStatement { before, ..value }));
+    Ok(())
+}
+
+/// Puts a statement at the end of the queue.
 pub(crate) fn push(
     records: &dyn Records,
     batch: &mut Batch,
     kind: LeafKind,
     statement: proto::Signed,
 ) -> Result<u64, OrgError> {
-    push_with(records, batch, (kind, statement), None)
+    push_with(records, batch, (kind, statement), Beside::default())
 }
 
-/// Puts a statement at the end of the queue, and notes which act it commits to. The batch may have others already.
+/// Puts a statement at the end of the queue, and notes what is beside it. The batch may have others already.
 pub(crate) fn push_with(
     records: &dyn Records,
     batch: &mut Batch,
     (kind, statement): (LeafKind, proto::Signed),
-    act: Option<u64>,
+    beside: Beside,
 ) -> Result<u64, OrgError> {
     let ends = ends(batch, records)?;
     let number = ends.next;
-    let act = act.map_or(Ok(0), |act| act.checked_add(1).ok_or_else(damaged))?;
-    let value = proto::DeskStatement { kind: kind.number().into(), statement: Some(statement), act };
+    let act = beside.act.map_or(Ok(0), |act| act.checked_add(1).ok_or_else(damaged))?;
+    let (kind, before) = (kind.number().into(), beside.before);
+    let value = proto::DeskStatement { kind, statement: Some(statement), act, before };
     batch.put(name(number), encode(&value));
     let next = number.checked_add(1).ok_or_else(damaged)?;
     put_ends(batch, proto::DeskQueue { next, ..ends });
@@ -177,16 +214,17 @@ pub(crate) fn entry_commitment(
 fn step(entered: Entered, now: Timestamp) -> proto::DeskStep {
     let (entry, refused) = match entered {
         Entered::At(index) => (index.saturating_add(1), false),
-        Entered::Refused | Entered::Dropped => (0, true),
+        Entered::Refused => (0, true),
     };
-    proto::DeskStep { entry, time: now.as_millis(), refused }
+    proto::DeskStep { entry, time: now.as_millis(), refused, dropped: false }
 }
 
-fn read(records: &dyn Records, number: u64) -> Result<(Queued, Option<u64>), OrgError> {
+fn read(records: &dyn Records, number: u64) -> Result<(Queued, Beside), OrgError> {
     let value: proto::DeskStatement = state::read(records, &name(number))?.ok_or_else(damaged)?;
     let kind = LeafKind::from_number(value.kind).ok_or_else(damaged)?;
     let statement = value.statement.ok_or_else(damaged)?;
-    Ok((Queued { number, kind, statement }, value.act.checked_sub(1)))
+    let beside = Beside { act: value.act.checked_sub(1), before: value.before };
+    Ok((Queued { number, kind, statement }, beside))
 }
 
 /// The ends as a batch will leave them.

@@ -8,6 +8,7 @@ use chancery_wire::records::{Batch, Records};
 use chancery_wire::{Timestamp, proto};
 
 use crate::answer::Work;
+use crate::guests::Changed;
 use crate::places::{self, Refreshed};
 use crate::state::{self, damaged};
 use crate::tree::Change;
@@ -70,6 +71,7 @@ impl Desk {
             self.queue_end_of_device(*records, batch, (member_id, device), *rng)?;
         }
         let TakenOut { update, entry } = self.take_out(&mut work, (member_id, member), &gone)?;
+        self.tell_guests(&mut work, Changed::Key)?;
         let key_stays = update.is_none();
         Ok(Removed { batch: work.batch, entries: update.into_iter().chain([entry]).collect(), key_stays })
     }

@@ -16,6 +16,7 @@
 //! 0x020b  device id (16)         the device's place in the key tree (4)
 //! 0x020c  (empty)                member numbers that are taken: bit n % 8 of byte n / 8
 //! 0x020d  epoch (8)              SealedDirectoryEntry, the update that brought its directory key
+//! 0x0230  (empty)                member ids of guests and bots, 16 bytes each
 //! 0x0220  number (8, be)         DeskStatement, in `queue`
 //! 0x0221  (empty)                DeskQueue, in `queue`
 //! 0x0222  entry id (16)          Signed commitment to the newest entry, in `queue`
@@ -54,6 +55,7 @@ const NODES: Table = Table(0x020a);
 const SLOTS: Table = Table(0x020b);
 const MEMBER_NUMBERS: Table = Table(0x020c);
 const KEY_UPDATES: Table = Table(0x020d);
+const LIMITED: Table = Table(0x0230);
 
 /// Member identifiers in one record of the index: 16 KiB, so that an invitation rewrites little.
 const IDS_PER_CHUNK: usize = 1024;
@@ -347,6 +349,17 @@ pub(crate) fn key_update(
     epoch: u64,
 ) -> Result<Option<proto::SealedDirectoryEntry>, OrgError> {
     read(records, &RecordKey::new(KEY_UPDATES, epoch.to_be_bytes()))
+}
+
+/// Returns the members who are guests or bots.
+pub(crate) fn limited(records: &dyn Records) -> Result<Vec<[u8; ID_LEN]>, OrgError> {
+    let bytes = records.get(&RecordKey::new(LIMITED, []))?.unwrap_or_default();
+    let (ids, rest) = bytes.as_chunks();
+    if rest.is_empty() { Ok(ids.to_vec()) } else { Err(damaged()) }
+}
+
+pub(crate) fn put_limited(batch: &mut Batch, ids: &[[u8; ID_LEN]]) {
+    batch.put(RecordKey::new(LIMITED, []), ids.concat());
 }
 
 pub(crate) fn read<T: WireMessage>(records: &dyn Records, key: &RecordKey) -> Result<Option<T>, OrgError> {

@@ -20,8 +20,10 @@ mod attack;
 mod authority;
 mod books;
 mod devices;
+mod ended;
 mod enrol;
 mod founding;
+mod guests;
 mod standing;
 mod tree;
 
@@ -102,7 +104,7 @@ impl World {
     fn try_invite(&mut self, who: &str, lifetime: Duration) -> Result<Invited, OrgError> {
         let (handle, name) = (handle(who), name("Some Body"));
         let relay = self.public.relay().unwrap();
-        let invite = Invite { handle: &handle, name: &name, relay, lifetime };
+        let invite = Invite { handle: &handle, name: &name, relay, lifetime, terms: crate::Terms::default() };
         self.desk.invite(&self.store, invite, self.now, &mut *self.rng)
     }
 

@@ -3,12 +3,19 @@
 use std::path::Path;
 
 use chancery_identity::OrgId;
+use chancery_relay::StorageError;
 
 use crate::ServerError;
 use crate::server::lock;
 use crate::sqlite::SqliteStorage;
 
-/// Returns all envelopes, of all mailboxes, that a relay holds in `data`. The relay must not be running.
+const MAILBOXES: &str = "SELECT coalesce(s.envelope, e.envelope) FROM envelopes e
+    LEFT JOIN shared_envelopes s ON s.shared = e.shared ORDER BY e.mailbox, e.sequence";
+const SLOTS: &str = "SELECT envelope FROM slots WHERE envelope IS NOT NULL ORDER BY slot";
+const WAITING: &str = "SELECT envelope FROM held ORDER BY position";
+
+/// Returns all envelopes that a relay holds in `data`: of all mailboxes, then what slots have in them, then what waits
+/// for a slot; one that many mailboxes have as often as they have it. The relay must not be running.
 ///
 /// All of them are in memory at once: this is for trials and examinations.
 ///
@@ -19,6 +26,14 @@ use crate::sqlite::SqliteStorage;
 pub fn held_envelopes(data: &Path, organisation: &OrgId) -> Result<Vec<Vec<u8>>, ServerError> {
     let _lock = lock(data)?;
     let storage = SqliteStorage::open(data, organisation)?;
-    let sql = "SELECT envelope FROM envelopes ORDER BY mailbox, sequence";
-    storage.rows(sql, [], |row| row.get(0)).map_err(|_| ServerError::Database)
+    envelopes(&storage).map_err(|_| ServerError::Database)
+}
+
+/// Everything that is held, in this order.
+pub(crate) fn envelopes(storage: &SqliteStorage) -> Result<Vec<Vec<u8>>, StorageError> {
+    let mut envelopes = Vec::new();
+    for sql in [MAILBOXES, SLOTS, WAITING] {
+        envelopes.extend(storage.rows(sql, [], |row| row.get(0))?);
+    }
+    Ok(envelopes)
 }

@@ -30,6 +30,7 @@
 
 mod blob_files;
 mod client;
+mod clock;
 mod error;
 mod held;
 mod log_key;

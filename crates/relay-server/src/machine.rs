@@ -2,15 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::thread;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use chancery_crypto::rng::{CryptoRng, seeded};
 use chancery_identity::Organisation;
-use chancery_relay::{ConnectionId, Effect, Input, Relay, Setup};
-use chancery_wire::Timestamp;
+use chancery_identity::checkpoint::Checkpoint;
+use chancery_relay::{ConnectionId, Effect, Input, Relay, Setup, Storage as _};
 use chancery_wire::proto::Signed;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
+use crate::clock::Clock;
 use crate::outbox::Outbox;
 use crate::sqlite::SqliteStorage;
 use crate::{ServerError, organisation::OrganisationFile};
@@ -48,6 +48,7 @@ pub(crate) struct Machine {
     /// Connections that were given up and that the relay does not know about yet.
     lost: Vec<ConnectionId>,
     rng: Box<dyn CryptoRng + Send>,
+    clock: Clock,
 }
 
 impl Machine {
@@ -59,9 +60,15 @@ impl Machine {
         mut rng: Box<dyn CryptoRng + Send>,
     ) -> Result<Self, ServerError> {
         let document = setup.organisation.clone();
-        let relay = Relay::start(setup, &mut storage, now(), &mut *rng)?;
+        let note = storage.note().map_err(|_| ServerError::Database)?;
+        // One that does not verify is for the relay to refuse.
+        let signed = note
+            .and_then(|note| Checkpoint::verify(&note, &document.id(), setup.log_key.verifying_key()).ok());
+        let mut clock = Clock::new(signed.as_ref().map(Checkpoint::time));
+        let relay = Relay::start(setup, &mut storage, clock.now(), &mut *rng)?;
         warn_of_differences(&relay, &document);
-        Ok(Self { relay, storage, organisation, outboxes: BTreeMap::new(), lost: Vec::new(), rng })
+        let (outboxes, lost) = (BTreeMap::new(), Vec::new());
+        Ok(Self { relay, storage, organisation, outboxes, lost, rng, clock })
     }
 
     /// Starts the thread; the receiver resolves when it has ended, for whatever reason.
@@ -116,7 +123,7 @@ impl Machine {
         if tick {
             self.reread_organisation();
         }
-        let effects = self.relay.handle_all(&mut self.storage, &inputs, now(), &mut *self.rng);
+        let effects = self.relay.handle_all(&mut self.storage, &inputs, self.clock.now(), &mut *self.rng);
         tracing::trace!(inputs = inputs.len(), effects = effects.len(), "handled");
         self.carry_out(effects);
         last
@@ -146,8 +153,8 @@ impl Machine {
         match self.organisation.changed(self.relay.organisation().id()) {
             None => {}
             Some(Ok(organisation)) => {
-                let input = Input::Organisation(&organisation);
-                match self.relay.handle(&mut self.storage, input, now(), &mut *self.rng) {
+                let (input, now) = (Input::Organisation(&organisation), self.clock.now());
+                match self.relay.handle(&mut self.storage, input, now, &mut *self.rng) {
                     Ok(effects) => self.carry_out(effects),
                     Err(error) => {
                         tracing::warn!(%error, "the organisation's public file has to wait");
@@ -182,9 +189,4 @@ pub(crate) fn rng() -> Result<Box<dyn CryptoRng + Send>, ServerError> {
     let mut seed = [0; 32];
     getrandom::fill(&mut seed).map_err(|_| ServerError::System)?;
     Ok(Box::new(seeded(seed)))
-}
-
-fn now() -> Timestamp {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Timestamp::from_millis(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }

@@ -3,18 +3,24 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
+use chancery_crypto::secret::Secret;
+use chancery_identity::delivery::DeliveryKey;
 use chancery_identity::log::LeafKind;
 use chancery_identity::{DeviceId, MemberId, OrgId};
 use chancery_relay::{
-    BlobId, BlobState, DeliveryId, DirectoryRow, EntryId, LogEntry, Mailbox, MailboxId, PrekeyBatch,
-    PrekeyPair, Storage, StorageError, Totals,
+    BlobId, BlobState, DeliveryId, DirectoryRow, EntryId, LogEntry, Mailbox, MailboxId, NewEntry,
+    PrekeyBatch, PrekeyPair, Storage, StorageError, Totals,
 };
 use chancery_wire::Timestamp;
 use rusqlite::{Connection, ErrorCode, OptionalExtension as _, Params, Row, params};
 
 use crate::ServerError;
 use crate::blob_files::BlobFiles;
-use crate::schema::{LOG_ABOUT, LOG_COMMITMENT, LOG_DEVICES, LOG_PAGE, prepare};
+use crate::schema::{
+    self, LOG_ABOUT, LOG_COMMITMENT, LOG_DEVICES, LOG_PAGE, integer, number, prepare, totals,
+};
+
+mod sets;
 
 /// An incomplete blob is made durable each time it has grown by this much: 8 MiB. What a crash can take.
 const SYNC_EVERY: u64 = 8 << 20;
@@ -179,16 +185,6 @@ impl SqliteStorage {
         self.totals.deliveries = self.totals.deliveries.saturating_sub(deleted);
         Ok(())
     }
-
-    /// Deletes what is in a mailbox.
-    fn empty_mailbox(&mut self, mailbox: &MailboxId) -> Result<(), StorageError> {
-        let bytes = self.mailbox(mailbox)?.map_or(0, |held| held.bytes);
-        self.change("DELETE FROM envelopes WHERE mailbox = ?1", [mailbox.as_bytes()])?;
-        let sql = "UPDATE mailboxes SET envelopes = 0, bytes = 0 WHERE mailbox = ?1";
-        self.change(sql, [mailbox.as_bytes()])?;
-        self.totals.envelope_bytes = self.totals.envelope_bytes.saturating_sub(bytes);
-        Ok(())
-    }
 }
 
 impl Storage for SqliteStorage {
@@ -279,22 +275,28 @@ impl Storage for SqliteStorage {
     }
 
     fn next_envelope(&self, mailbox: &MailboxId, after: u64) -> Result<Option<(u64, Vec<u8>)>, StorageError> {
-        let sql = "SELECT sequence, envelope FROM envelopes WHERE mailbox = ?1 AND sequence > ?2
-            ORDER BY sequence LIMIT 1";
+        let sql = "SELECT e.sequence, coalesce(s.envelope, e.envelope) FROM envelopes e
+            LEFT JOIN shared_envelopes s ON s.shared = e.shared
+            WHERE e.mailbox = ?1 AND e.sequence > ?2 ORDER BY e.sequence LIMIT 1";
         self.row(sql, params![mailbox.as_bytes(), integer(after)], |row| Ok((number(row, 0)?, row.get(1)?)))
     }
 
     fn remove_envelope(&mut self, mailbox: &MailboxId, sequence: u64) -> Result<(), StorageError> {
-        let delete = "DELETE FROM envelopes WHERE mailbox = ?1 AND sequence = ?2 RETURNING length(envelope)";
-        let removed =
-            self.row(delete, params![mailbox.as_bytes(), integer(sequence)], |row| row.get::<_, i64>(0))?;
-        if let Some(bytes) = removed {
-            let count =
-                "UPDATE mailboxes SET envelopes = envelopes - 1, bytes = bytes - ?2 WHERE mailbox = ?1";
-            self.change(count, params![mailbox.as_bytes(), bytes])?;
-            self.totals.envelope_bytes = self.totals.envelope_bytes.saturating_sub(bytes.unsigned_abs());
-        }
-        Ok(())
+        let delete =
+            "DELETE FROM envelopes WHERE mailbox = ?1 AND sequence = ?2 RETURNING length(envelope), shared";
+        let removed = self.row(delete, params![mailbox.as_bytes(), integer(sequence)], |row| {
+            Ok((number(row, 0)?, row.get::<_, Option<i64>>(1)?))
+        })?;
+        let Some((own, shared)) = removed else { return Ok(()) };
+        let bytes = match shared {
+            Some(shared) => self.release(shared)?,
+            None => {
+                self.totals.envelope_bytes = self.totals.envelope_bytes.saturating_sub(own);
+                own
+            }
+        };
+        let count = "UPDATE mailboxes SET envelopes = envelopes - 1, bytes = bytes - ?2 WHERE mailbox = ?1";
+        self.change(count, params![mailbox.as_bytes(), integer(bytes)]).map(drop)
     }
 
     fn has_delivery(&self, mailbox: &MailboxId, delivery: &DeliveryId) -> Result<bool, StorageError> {
@@ -440,7 +442,7 @@ impl Storage for SqliteStorage {
     }
 
     fn directory_entry(&self, entry: &EntryId) -> Result<Option<DirectoryRow>, StorageError> {
-        let sql = "SELECT entry_id, version, sealed, sequence FROM directory WHERE entry_id = ?1";
+        let sql = "SELECT entry_id, version, sealed, sequence, reader FROM directory WHERE entry_id = ?1";
         self.row(sql, [entry.as_bytes()], directory_row)
     }
 
@@ -452,25 +454,41 @@ impl Storage for SqliteStorage {
     fn put_directory_entry(
         &mut self,
         entry: &EntryId,
-        version: u64,
-        sealed: &[u8],
+        new: &NewEntry<'_>,
         least: u64,
     ) -> Result<(), StorageError> {
+        let reader = new.reader.map(|reader| *reader.as_bytes());
         let held = "SELECT 1 FROM directory WHERE entry_id = ?1";
         let is_new = self.row(held, [entry.as_bytes()], |_| Ok(()))?.is_none();
-        let sql = "INSERT INTO directory (entry_id, version, sealed, sequence)
-            VALUES (?1, ?2, ?3, max((SELECT coalesce(max(sequence), 0) + 1 FROM directory), ?4))
+        let sql = "INSERT INTO directory (entry_id, version, sealed, reader, sequence)
+            VALUES (?1, ?2, ?3, ?4, max((SELECT coalesce(max(sequence), 0) + 1 FROM directory), ?5))
             ON CONFLICT (entry_id) DO UPDATE SET version = excluded.version, sealed = excluded.sealed,
-            sequence = excluded.sequence";
-        self.change(sql, params![entry.as_bytes(), integer(version), sealed, integer(least)])?;
+            reader = excluded.reader, sequence = excluded.sequence";
+        let row = params![entry.as_bytes(), integer(new.version), new.sealed, reader, integer(least)];
+        self.change(sql, row)?;
         self.totals.directory_entries = self.totals.directory_entries.saturating_add(u64::from(is_new));
         Ok(())
     }
 
-    fn next_directory_entry(&self, after: u64) -> Result<Option<DirectoryRow>, StorageError> {
-        let sql = "SELECT entry_id, version, sealed, sequence FROM directory WHERE sequence > ?1
-            ORDER BY sequence LIMIT 1";
-        self.row(sql, [integer(after)], directory_row)
+    fn next_directory_entry(
+        &self,
+        after: u64,
+        reader: Option<&DeviceId>,
+    ) -> Result<Option<DirectoryRow>, StorageError> {
+        let sql = "SELECT entry_id, version, sealed, sequence, reader FROM directory
+            WHERE reader IS ?2 AND sequence > ?1 ORDER BY sequence LIMIT 1";
+        self.row(sql, params![integer(after), reader.map(DeviceId::as_bytes)], directory_row)
+    }
+
+    fn delivery_key(&self) -> Result<Option<DeliveryKey>, StorageError> {
+        self.row("SELECT epoch, key FROM delivery_key", [], |row| {
+            Ok(DeliveryKey::new(number(row, 0)?, Secret::from_bytes(row.get(1)?)))
+        })
+    }
+
+    fn put_delivery_key(&mut self, key: &DeliveryKey) -> Result<(), StorageError> {
+        let sql = "INSERT OR REPLACE INTO delivery_key (id, epoch, key) VALUES (1, ?1, ?2)";
+        self.change(sql, params![integer(key.epoch()), key.secret().expose()]).map(drop)
     }
 
     fn log_append(&mut self, index: u64, entry: &LogEntry) -> Result<(), StorageError> {
@@ -518,6 +536,13 @@ impl Storage for SqliteStorage {
         self.change("INSERT OR REPLACE INTO log_note (id, note) VALUES (1, ?1)", [note]).map(drop)
     }
 
+    fn end_confirmation(&self, device: &DeviceId) -> Result<Option<Vec<u8>>, StorageError> {
+        self.row(schema::END_CONFIRMATION, [device.as_bytes()], |row| row.get(0))
+    }
+    fn put_end_confirmation(&mut self, device: &DeviceId, confirmation: &[u8]) -> Result<(), StorageError> {
+        self.change(schema::PUT_END_CONFIRMATION, params![device.as_bytes(), confirmation]).map(drop)
+    }
+
     fn expire(&mut self, now: Timestamp, most: u32) -> Result<(), StorageError> {
         let now = millis(now);
         let sql = "SELECT mailbox, sequence FROM envelopes WHERE expires <= ?1 LIMIT ?2";
@@ -530,26 +555,9 @@ impl Storage for SqliteStorage {
             (SELECT mailbox, delivery_id FROM deliveries WHERE expires <= ?1 LIMIT ?2)";
         self.delete_deliveries(sql, params![now, most])?;
         self.expire_blobs(now, most)?;
+        self.expire_sets(now, most)?;
         self.expire_mailboxes(now, most)
     }
-}
-
-/// Counts everything, once; from then on the storage counts along.
-fn totals(connection: &Connection) -> rusqlite::Result<Totals> {
-    let sql = "SELECT (SELECT count(*) FROM mailboxes), (SELECT coalesce(sum(bytes), 0) FROM mailboxes),
-        (SELECT count(*) FROM deliveries), (SELECT count(*) FROM blobs), (SELECT coalesce(sum(length), 0) FROM blobs),
-        (SELECT count(*) FROM directory), (SELECT count(*) FROM blobs WHERE complete = 0)";
-    connection.query_row(sql, [], |row| {
-        Ok(Totals {
-            mailboxes: number(row, 0)?,
-            envelope_bytes: number(row, 1)?,
-            deliveries: number(row, 2)?,
-            blobs: number(row, 3)?,
-            blob_bytes: number(row, 4)?,
-            directory_entries: number(row, 5)?,
-            incomplete_blobs: number(row, 6)?,
-        })
-    })
 }
 
 fn directory_row(row: &Row<'_>) -> rusqlite::Result<DirectoryRow> {
@@ -558,20 +566,12 @@ fn directory_row(row: &Row<'_>) -> rusqlite::Result<DirectoryRow> {
         version: number(row, 1)?,
         sealed: row.get(2)?,
         sequence: number(row, 3)?,
+        reader: row.get::<_, Option<[u8; 16]>>(4)?.map(DeviceId::new),
     })
 }
 
 fn log_entry(row: &Row<'_>) -> rusqlite::Result<LogEntry> {
     Ok(LogEntry { leaf: row.get(0)?, content: row.get(1)?, nodes: row.get(2)? })
-}
-
-/// Reads a number that was written by [`integer`].
-fn number(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
-    row.get(column).map(i64::unsigned_abs)
-}
-
-fn integer(number: u64) -> i64 {
-    i64::try_from(number).unwrap_or(i64::MAX)
 }
 
 fn millis(time: Timestamp) -> i64 {

@@ -3,4 +3,5 @@
 #[allow(dead_code, reason = "also used by the tests of the whole server")]
 mod fixture;
 mod ledger;
+mod sets;
 mod storage;

@@ -1,5 +1,6 @@
 //! Blobs: append, close, read (R-RELAY-30 to R-RELAY-33, R-RELAY-40).
 
+use chancery_identity::delivery::BLOB_TOKEN_NAME;
 use chancery_wire::{RefusalCode, proto};
 use proto::relay_frame::Body;
 
@@ -15,6 +16,7 @@ impl Step<'_> {
         let blob = BlobId::from_bytes(&put.blob_id).ok_or(RefusalCode::BadRequest)?;
         at_most(put.token.len(), MAX_TOKEN)?;
         at_most(put.part.len(), MAX_BLOB_PART)?;
+        self.needs_token(&BLOB_TOKEN_NAME, &put.token)?;
         let held = self.storage.blob(&blob)?;
         let state = held.unwrap_or_default();
         if put.part.is_empty() && !put.last {

@@ -2,14 +2,19 @@
 
 use alloc::vec::Vec;
 
+use chancery_crypto::secret::Secret;
+use chancery_identity::delivery::DeliveryKey;
 use chancery_identity::log::{Leaf, LeafKind};
 use chancery_identity::{DeviceId, MemberId};
 use chancery_wire::Timestamp;
 
+use crate::storage::NewEntry;
 use crate::storage::{
     BlobId, BlobState, DeliveryId, EntryId, LogEntry, MailboxId, PrekeyBatch, PrekeyPair, Storage,
     StorageError, Totals,
 };
+
+mod sets;
 
 /// What a storage does not do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -40,8 +45,23 @@ pub fn check(storage: &mut dyn Storage) -> Result<(), Failure> {
     prekeys(storage)?;
     blobs(storage)?;
     directory(storage)?;
+    delivery_key(storage)?;
     log(storage)?;
+    confirmations(storage)?;
+    sets::check(storage)?;
     expiry(storage)
+}
+
+fn confirmations(storage: &mut dyn Storage) -> Result<(), Failure> {
+    let (one, two) = (DeviceId::new([1; 16]), DeviceId::new([2; 16]));
+    storage.begin()?;
+    storage.put_end_confirmation(&one, b"one")?;
+    storage.commit()?;
+    storage.begin()?;
+    storage.put_end_confirmation(&two, b"two")?;
+    storage.rollback();
+    law(storage.end_confirmation(&one)?.as_deref() == Some(b"one"), "a confirmation comes back as it was")?;
+    law(storage.end_confirmation(&two)?.is_none(), "and one that was not committed does not")
 }
 
 fn law(holds: bool, name: &'static str) -> Result<(), Failure> {
@@ -105,7 +125,7 @@ fn rollback(storage: &mut dyn Storage) -> Result<(), Failure> {
     storage.append(&a, b"gone", LATE)?;
     storage.note_delivery(&a, &DeliveryId::new([9; 16]), LATE, MANY)?;
     storage.append_blob(&BlobId::new([9; 16]), b"gone", LATE)?;
-    storage.put_directory_entry(&EntryId::new([9; 16]), 1, b"gone", 0)?;
+    storage.put_directory_entry(&EntryId::new([9; 16]), &entry(1, b"gone", None), 0)?;
     storage.rollback();
     law(storage.mailbox(&a)? == before, "a rollback takes an envelope back")?;
     law(storage.mailbox(&c)?.is_none(), "a rollback takes a mailbox back")?;
@@ -214,15 +234,15 @@ fn blobs(storage: &mut dyn Storage) -> Result<(), Failure> {
 fn directory(storage: &mut dyn Storage) -> Result<(), Failure> {
     let (a, b) = (EntryId::new([1; 16]), EntryId::new([2; 16]));
     storage.begin()?;
-    storage.put_directory_entry(&a, 1, b"a1", 0)?;
-    storage.put_directory_entry(&b, 1, b"b1", 0)?;
-    storage.put_directory_entry(&a, 2, b"a2", 0)?;
-    storage.put_directory_entry(&a, 5, b"a5", 0)?;
+    storage.put_directory_entry(&a, &entry(1, b"a1", None), 0)?;
+    storage.put_directory_entry(&b, &entry(1, b"b1", None), 0)?;
+    storage.put_directory_entry(&a, &entry(2, b"a2", None), 0)?;
+    storage.put_directory_entry(&a, &entry(5, b"a5", None), 0)?;
     storage.commit()?;
     law(storage.totals()?.directory_entries == 2, "a version replaces the one before")?;
     let mut seen = Vec::new();
     let mut after = 0;
-    while let Some(row) = storage.next_directory_entry(after)? {
+    while let Some(row) = storage.next_directory_entry(after, None)? {
         law(row.sequence > after, "changes rise")?;
         after = row.sequence;
         seen.push((row.entry_id, row.version, row.sealed));
@@ -232,7 +252,40 @@ fn directory(storage: &mut dyn Storage) -> Result<(), Failure> {
         seen == [(b, 1, b"b1".to_vec()), (a, 5, b"a5".to_vec())],
         "changes come in the order they were made",
     )?;
-    law(storage.directory_entry(&a)?.is_some_and(|row| row.version == 5), "an entry is found by name")
+    law(storage.directory_entry(&a)?.is_some_and(|row| row.version == 5), "an entry is found by name")?;
+    let (c, guest, other) = (EntryId::new([3; 16]), DeviceId::new([7; 16]), DeviceId::new([8; 16]));
+    storage.begin()?;
+    storage.put_directory_entry(&c, &entry(1, b"c1", Some(guest)), 0)?;
+    storage.commit()?;
+    law(storage.next_directory_entry(after, None)?.is_none(), "what a guest gets, members do not")?;
+    let row = storage.next_directory_entry(0, Some(&guest))?;
+    law(row.is_some_and(|row| row.entry_id == c && row.reader == Some(guest)), "a guest gets its own")?;
+    law(storage.next_directory_entry(0, Some(&other))?.is_none(), "another guest does not")?;
+    law(storage.directory_sequence()? > after, "it counts as a change")
+}
+
+const fn entry(version: u64, sealed: &[u8], reader: Option<DeviceId>) -> NewEntry<'_> {
+    NewEntry { version, sealed, reader }
+}
+
+fn delivery_key(storage: &mut dyn Storage) -> Result<(), Failure> {
+    let key = |epoch, byte| DeliveryKey::new(epoch, Secret::from_bytes([byte; 32]));
+    let held = |storage: &dyn Storage| -> Result<_, Failure> {
+        Ok(storage.delivery_key()?.map(|key| (key.epoch(), *key.secret().expose())))
+    };
+    law(held(storage)?.is_none(), "an empty storage has no delivery key")?;
+    storage.begin()?;
+    storage.put_delivery_key(&key(7, 1))?;
+    storage.commit()?;
+    law(held(storage)? == Some((7, [1; 32])), "a delivery key comes back as it was")?;
+    storage.begin()?;
+    storage.put_delivery_key(&key(8, 2))?;
+    storage.rollback();
+    law(held(storage)? == Some((7, [1; 32])), "a rollback brings the delivery key before back")?;
+    storage.begin()?;
+    storage.put_delivery_key(&key(9, 3))?;
+    storage.commit()?;
+    law(held(storage)? == Some((9, [3; 32])), "the newest delivery key takes the place of the one before")
 }
 
 fn log(storage: &mut dyn Storage) -> Result<(), Failure> {

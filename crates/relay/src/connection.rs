@@ -2,6 +2,7 @@
 
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 
 use chancery_identity::Credential;
 use chancery_wire::{RefusalCode, Timestamp, proto::Done, proto::relay_frame::Body};
@@ -14,6 +15,8 @@ pub(crate) struct Connection {
     pub(crate) opened: Timestamp,
     pub(crate) frames: Bucket,
     pub(crate) blobs_begun: Bucket,
+    pub(crate) set_changes: Bucket,
+    pub(crate) fan_outs: Bucket,
     pub(crate) stage: Stage,
 }
 
@@ -28,6 +31,18 @@ pub(crate) enum Stage {
     Anonymous,
     /// Reads a mailbox.
     Mailbox(Reader),
+    /// Of a device that was ended and told so: may read the log up to its end and confirm it, and nothing else (R-RELAY-62,
+    /// R-RELAY-67).
+    Ended(Ended),
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct Ended {
+    pub(crate) credential: Arc<Credential>,
+    /// The entry that ended the device, and its leaf as it was told.
+    pub(crate) index: u64,
+    pub(crate) leaf: Vec<u8>,
+    pub(crate) since: Timestamp,
 }
 
 #[derive(Debug, Clone)]

@@ -1,4 +1,5 @@
-//! The relay's logic without I/O: mailboxes, prekeys, blobs, a directory and the log for one organisation.
+//! The relay's logic without I/O: mailboxes and sets of them, prekeys, blobs, a directory and the log for one
+//! organisation.
 //!
 //! ```
 //! use chancery_crypto::{rng::seeded, signature::SigningKey};
@@ -36,10 +37,14 @@
 
 extern crate alloc;
 
+mod admission;
 mod blobs;
+mod confirmations;
 pub mod conformance;
 mod connection;
+mod delivery;
 mod documents;
+mod held;
 pub mod limits;
 mod log;
 mod login;
@@ -47,16 +52,21 @@ mod mailbox;
 pub mod memory;
 mod prekeys;
 mod relay;
+mod set_storage;
+mod sets;
+mod slots;
 mod step;
 mod storage;
 mod tree;
+mod witnesses;
 
 #[cfg(test)]
 mod tests;
 
 pub use limits::{Limits, Rate};
 pub use relay::{ConnectionId, Effect, Input, Relay, Setup, StartError};
+pub use set_storage::{HeldDelivery, Room, SetRow, SetStorage, SlotRow};
 pub use storage::{
-    BlobId, BlobState, DeliveryId, DirectoryRow, EntryId, LogEntry, MAX_NUMBER, Mailbox, MailboxId,
-    PrekeyBatch, PrekeyPair, Storage, StorageError, Totals,
+    BlobId, BlobState, DeliveryId, DirectoryRow, EntryId, LogEntry, MAX_NUMBER, Mailbox, MailboxId, NewEntry,
+    PrekeyBatch, PrekeyPair, SetId, SlotId, Storage, StorageError, Totals,
 };

@@ -19,6 +19,11 @@ pub const MAX_REMOVED_DEVICES: usize = 64;
 /// What a blob costs of the quota beside its bytes: 4 KiB, for its file's place in the file system, the end of
 /// its last block, and its row.
 pub const BLOB_OVERHEAD: u64 = 4_096;
+/// Most slots of a set: 16,384, those of a group (R-GROUP-1).
+pub const MAX_SET_SLOTS: usize = 16_384;
+/// What a reference to a multiplied envelope costs of [`Limits::all_mailbox_bytes`]: 128, its row and its place in an
+/// index.
+pub const REFERENCE_BYTES: u64 = 128;
 /// Bytes after which a page of the directory ends: 256 KiB. Half a frame.
 pub const DIRECTORY_PAGE: usize = 256 * 1024;
 /// Bytes of leaves and contents after which a page of the log ends: 256 KiB. Half a frame.
@@ -29,10 +34,15 @@ pub const MAX_MEMBER_DEVICES: usize = 1_000;
 /// A checkpoint is signed anew after this time also if the log has not grown: 10 minutes, a sixth of the least age at
 /// which clients may be told to stop (R-LOG-8).
 pub const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(600);
+/// Most devices whose confirmations are asked for in one request: 128. One has 3.5 KiB, and all must fit a frame.
+pub const MAX_CONFIRMATIONS: usize = 128;
 /// Least time between two tellings of everybody that the log has grown by entries whose content is not shown: 1 s.
 /// Ten thousand people who are enrolled one after another would otherwise have every device sync as often.
 pub const GROWN_INTERVAL: Duration = Duration::from_secs(1);
-/// Most bytes of a delivery token: 64. Tokens are not issued yet; the field has its bound already.
+/// How long a device that was ended has, from when it is told on, to read how that came about and to confirm it: 30 s, some
+/// hundred pages of the log. What it took over stays with it, so that the next login goes on from there (R-RELAY-67).
+pub const ENDED_WITHIN: Duration = Duration::from_secs(30);
+/// Most bytes in the field of a delivery token: 64. A token has 16; later ones may be longer.
 pub const MAX_TOKEN: usize = 64;
 /// Ends are rounded up to the hour, so that they do not tell when something was stored (R-RELAY-19).
 pub const EXPIRY_STEP: Duration = Duration::from_secs(3_600);
@@ -98,6 +108,31 @@ pub struct Limits {
     /// a lifetime needs a tenth. How fast the desk appends is bounded by [`Self::frames`] alone: it may enrol
     /// thousands in one go.
     pub log_entries: u64,
+    /// Sets that one connection makes, and slots that it takes: 1 a second, 100 at once. Somebody who changes a
+    /// hundred groups in one go.
+    pub set_changes: Rate,
+    /// Sets that all connections together make, and slots that they take: 5 a second, 500 at once, so 18,000 in an hour. A
+    /// slot is never free again; after somebody has left, each of the groups that they were in takes one.
+    pub all_set_changes: Rate,
+    /// Mailboxes that envelopes of one connection are multiplied to: 10,000 a second, 100,000 at once. Ten messages to the
+    /// largest group, then one a second; to a group of a hundred as many as the connection may have frames.
+    pub fan_outs: Rate,
+    /// The same, of all connections together: 50,000 a second, 200,000 at once. One disk writes about as many a second,
+    /// and everybody else's envelopes wait for two or three seconds at worst.
+    pub multiplied: Rate,
+    /// Sets: 100,000. Two for each of 50,000 groups, as one is made before the one before it is forgotten.
+    pub sets: u64,
+    /// Slots of all sets: 16,000,000, 256 MB. All of them are looked through when a device ends.
+    pub set_places: u64,
+    /// Slots that were ever taken: 50,000,000, some 5 GB. A year of [`Self::all_set_changes`] without a pause is three
+    /// times as much; a hundred commits a day in each of a thousand groups take a year and a half.
+    pub slots: u64,
+    /// Bytes of what is kept in slots: 10 GiB. A million commits of the common size.
+    pub slot_bytes: u64,
+    /// Held deliveries: 50,000. What five commits to the largest group hand to each device singly.
+    pub held: u64,
+    /// Their bytes: 512 MiB, some 10 KiB for each.
+    pub held_bytes: u64,
     /// Envelopes pushed to a connection and not acknowledged: 64.
     pub window_envelopes: usize,
     /// Their bytes: 1 MiB.
@@ -114,6 +149,13 @@ pub struct Limits {
     pub keep_incomplete_blobs: Duration,
     /// How long a reply mailbox is kept after the last answer: 1 hour.
     pub keep_replies: Duration,
+    /// How long a set is kept that nothing is sent to: 30 days. Who comes back to a group after that makes it anew.
+    pub keep_sets: Duration,
+    /// How long what is in a slot is kept: 90 days. A device that was away for longer than its envelopes are kept is
+    /// told the group anew.
+    pub keep_slots: Duration,
+    /// How long a delivery is held: 1 hour. The commit that it waits for follows at once, or its author is gone.
+    pub keep_held: Duration,
 }
 
 const DAY: Duration = Duration::from_secs(24 * 3_600);
@@ -140,6 +182,16 @@ impl Default for Limits {
             incomplete_blobs: 50_000,
             directory_entries: 100_000,
             log_entries: 2_000_000,
+            set_changes: Rate { per_second: 1, burst: 100 },
+            all_set_changes: Rate { per_second: 5, burst: 500 },
+            fan_outs: Rate { per_second: 10_000, burst: 100_000 },
+            multiplied: Rate { per_second: 50_000, burst: 200_000 },
+            sets: 100_000,
+            set_places: 16_000_000,
+            slots: 50_000_000,
+            slot_bytes: 10 << 30,
+            held: 50_000,
+            held_bytes: 512 << 20,
             window_envelopes: 64,
             window_bytes: 1 << 20,
             keep_envelopes: DAY.saturating_mul(60),
@@ -147,6 +199,9 @@ impl Default for Limits {
             keep_blobs: DAY.saturating_mul(90),
             keep_incomplete_blobs: DAY,
             keep_replies: Duration::from_secs(3_600),
+            keep_sets: DAY.saturating_mul(30),
+            keep_slots: DAY.saturating_mul(90),
+            keep_held: Duration::from_secs(3_600),
         }
     }
 }
@@ -172,16 +227,23 @@ impl Bucket {
 
     /// Takes a token, or returns how many milliseconds from now there will be one.
     pub(crate) fn take(&mut self, rate: Rate, now: Timestamp) -> Result<(), u64> {
+        self.take_many(1, rate, now)
+    }
+
+    /// Takes so many tokens, or all of a full bucket if it does not hold as many, or returns how many milliseconds from
+    /// now there will be enough.
+    pub(crate) fn take_many(&mut self, count: u64, rate: Rate, now: Timestamp) -> Result<(), u64> {
         let elapsed = u64::try_from(now.since(self.at).as_millis()).unwrap_or(u64::MAX);
         let most = u64::from(rate.burst).saturating_mul(1_000);
         let refill = elapsed.saturating_mul(u64::from(rate.per_second));
         self.thousandths = self.thousandths.saturating_add(refill).min(most);
         self.at = now;
-        if let Some(left) = self.thousandths.checked_sub(1_000) {
+        let wanted = count.saturating_mul(1_000).min(most);
+        if let Some(left) = self.thousandths.checked_sub(wanted) {
             self.thousandths = left;
             return Ok(());
         }
-        let missing = 1_000_u64.saturating_sub(self.thousandths);
+        let missing = wanted.saturating_sub(self.thousandths);
         Err(missing.div_ceil(u64::from(rate.per_second).max(1)))
     }
 }
@@ -203,6 +265,18 @@ mod tests {
         assert_eq!(bucket.take(rate, at(500)), Ok(()));
         assert_eq!(bucket.take(rate, at(400)), Err(500), "a clock that goes back gives nothing away");
         assert_eq!(bucket.take(rate, at(1_000_000)), Ok(()));
+    }
+
+    #[test]
+    fn many_tokens_are_taken_together_and_more_than_there_can_be_as_a_full_bucket() {
+        let rate = Rate { per_second: 2, burst: 10 };
+        let at = Timestamp::from_millis;
+        let mut bucket = Bucket::full(rate, at(0));
+        assert_eq!(bucket.take_many(6, rate, at(0)), Ok(()));
+        assert_eq!(bucket.take_many(6, rate, at(0)), Err(1_000), "R-RELAY-20");
+        assert_eq!(bucket.take_many(4, rate, at(0)), Ok(()), "nothing was taken by who was refused");
+        assert_eq!(bucket.take_many(99, rate, at(4_000)), Err(1_000));
+        assert_eq!(bucket.take_many(99, rate, at(5_000)), Ok(()));
     }
 
     #[test]

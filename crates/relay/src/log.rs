@@ -5,6 +5,7 @@ use alloc::string::{String, ToString as _};
 use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
+use core::time::Duration;
 
 use chancery_crypto::merkle::Hash;
 use chancery_identity::checkpoint::Checkpoint;
@@ -28,8 +29,10 @@ pub(crate) struct Log {
     /// Shared with what a transaction that fails goes back to.
     pub(crate) authority: Arc<Authority>,
     pub(crate) head: LogHead,
-    /// The newest that was signed.
-    checkpoint: Option<Checkpoint>,
+    /// The newest that was signed, with what witnesses have said of it.
+    pub(crate) checkpoint: Option<Checkpoint>,
+    /// What the clock said when it was signed, or, if that is earlier, when this relay started with it.
+    signed_when: Timestamp,
     /// Whether there are connections that have not been told of all entries.
     untold: bool,
     /// Whether one of the entries that they have not been told of is not to wait.
@@ -57,16 +60,18 @@ impl Log {
                 head.push(&leaf).map_err(StartError::Log)?;
             }
         }
-        let (untold, is_urgent, told_at) = (false, false, Timestamp::default());
-        Ok(Self { authority: authority.into(), head, checkpoint: None, untold, is_urgent, told_at })
+        let (untold, is_urgent, never) = (false, false, Timestamp::default());
+        let authority = authority.into();
+        Ok(Self { authority, head, checkpoint: None, signed_when: never, untold, is_urgent, told_at: never })
     }
 
     /// Takes the stored checkpoint over, if it is this log's.
-    pub(crate) fn resume(&mut self, checkpoint: Checkpoint) -> Result<(), StartError> {
+    pub(crate) fn resume(&mut self, checkpoint: Checkpoint, now: Timestamp) -> Result<(), StartError> {
         let (size, root) = (self.head.size(), self.head.root());
         if checkpoint.size() > size || (checkpoint.size() == size && *checkpoint.root() != root) {
             return Err(StartError::Log(LogError::OutOfOrder));
         }
+        self.signed_when = now.min(checkpoint.time());
         self.checkpoint = Some(checkpoint);
         Ok(())
     }
@@ -212,9 +217,7 @@ impl Step<'_> {
         let is_member = leaf.kind == LeafKind::MemberRevoked;
         let devices = if is_member { self.storage.log_devices(&leaf.member())? } else { vec![leaf.device()] };
         for device in &devices {
-            if !self.storage.mailbox(&(*device).into())?.is_some_and(|held| held.removed) {
-                self.storage.remove_device(device)?;
-            }
+            self.remove_device(device)?;
         }
         let concerned = |credential: &Credential| {
             if is_member {
@@ -228,10 +231,13 @@ impl Step<'_> {
             return Ok(());
         }
         let revoked = self.revoked(index)?;
-        for id in ended.iter().copied() {
+        for id in ended {
             self.effects.push(send(id, 0, Body::Revoked(revoked.clone())));
+            let Some(Stage::Mailbox(reader)) = self.stage(id) else { continue };
+            if let Some(credential) = reader.credential.clone() {
+                self.await_confirmation(id, credential, &revoked);
+            }
         }
-        self.to_close.extend(ended);
         Ok(())
     }
 
@@ -294,18 +300,26 @@ impl Step<'_> {
         Leaf::from_bytes(&entry.leaf).ok_or(StorageError::Io)
     }
 
-    /// R-RELAY-51.
+    /// R-RELAY-51. A device that was ended is shown no entry behind its end (R-RELAY-67).
     pub(crate) fn sync_log(&mut self, id: ConnectionId, sync: &proto::SyncLog) -> Answer {
-        self.device(id)?;
         let size = self.relay.log.head.size();
+        let end = if let Some(Stage::Ended(ended)) = self.stage(id) {
+            ended.index.saturating_add(1)
+        } else {
+            self.device(id)?;
+            size
+        };
         let from = sync.from.min(size);
         let (mut page, mut next) = (proto::LogPage::default(), from);
         for entry in self.storage.log_page(from, LOG_PAGE)? {
+            if next >= end {
+                break;
+            }
             let content = entry.content.as_deref().map(statement).transpose()?;
             page.entries.push(proto::LogEntry { leaf: entry.leaf.to_vec(), content });
             next = next.saturating_add(1);
         }
-        page.more = next < size;
+        page.more = next < end;
         page.checkpoint = self.checkpoint()?;
         page.proof = hashes(Tree(self.storage).consistency(next, size)?);
         Ok(Body::LogPage(page))
@@ -328,7 +342,7 @@ impl Step<'_> {
     }
 
     /// The checkpoint for exactly the entries that there are now; signs one if there is none.
-    fn checkpoint(&mut self) -> Result<String, StorageError> {
+    pub(crate) fn checkpoint(&mut self) -> Result<String, StorageError> {
         match self.relay.log.signed() {
             Some(checkpoint) => Ok(checkpoint.note().into()),
             None => self.sign_checkpoint(),
@@ -338,22 +352,25 @@ impl Step<'_> {
     /// R-RELAY-53. What is signed is stored in the transaction of the entries, and leaves after it.
     fn sign_checkpoint(&mut self) -> Result<String, StorageError> {
         let log = &self.relay.log;
-        let time = self.now.max(log.signed_at()).max(log.head.time());
+        // While the clock is behind, a later one of the same size shows that the log is alive (R-RELAY-68).
+        let is_renewed = log.signed().is_some();
+        let least = log.signed_at().after(Duration::from_millis(is_renewed.into()));
+        let time = self.now.max(least).max(log.head.time());
         let (org, what) = (log.authority.organisation().id(), (log.head.size(), log.head.root()));
         let checkpoint = Checkpoint::sign(&self.relay.log_key, &org, what, time, self.rng);
         let note = checkpoint.note().to_string();
         self.storage.put_note(&note)?;
-        self.relay.log_mut().checkpoint = Some(checkpoint);
+        let now = self.now;
+        let log = self.relay.log_mut();
+        (log.checkpoint, log.signed_when) = (Some(checkpoint), now);
         Ok(note)
     }
 
     /// Signs the same size again once the checkpoint has become old (R-RELAY-53).
     pub(crate) fn renew_checkpoint(&mut self) -> Result<(), StorageError> {
-        let signed = self.relay.log.checkpoint.as_ref().map(Checkpoint::time);
-        match signed {
-            Some(time) if self.now.since(time) < CHECKPOINT_INTERVAL => Ok(()),
-            _ => self.sign_checkpoint().map(drop),
-        }
+        let (log, now) = (&self.relay.log, self.now);
+        let is_young = now >= log.signed_when && now.since(log.signed_when) < CHECKPOINT_INTERVAL;
+        if log.checkpoint.is_some() && is_young { Ok(()) } else { self.sign_checkpoint().map(drop) }
     }
 
     /// At the end of a transaction: signs what has grown, once, and tells everybody (R-RELAY-48).

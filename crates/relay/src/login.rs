@@ -15,12 +15,14 @@ use crate::step::Step;
 use crate::storage::MailboxId;
 
 impl Step<'_> {
-    /// R-RELAY-6, R-RELAY-7, R-RELAY-49, R-RELAY-50. Whatever is wrong, the answer is the same and the connection ends, so that a
+    /// R-RELAY-6, R-RELAY-7, R-RELAY-49, R-RELAY-50, R-RELAY-61, R-RELAY-67. Whatever is wrong, the answer is the same and the connection ends, so that a
     /// challenge is answered once at most (R-RELAY-8).
     pub(crate) fn login(&mut self, id: ConnectionId, login: proto::Login) -> Answer {
         let challenge = match self.stage(id) {
             Some(Stage::Greeted { challenge }) => *challenge,
-            Some(Stage::Anonymous | Stage::Mailbox(_)) => return Err(RefusalCode::NotAuthorised.into()),
+            Some(Stage::Anonymous | Stage::Mailbox(_) | Stage::Ended(_)) => {
+                return Err(RefusalCode::NotAuthorised.into());
+            }
             Some(Stage::Fresh) | None => return Err(Fault::Fatal(RefusalCode::BadRequest)),
         };
         let refused = Fault::Fatal(RefusalCode::NotAuthorised);
@@ -48,7 +50,7 @@ impl Step<'_> {
             // Only who has the device's key is told that it was ended.
             if let Some(index) = self.end_of(credential)? {
                 let revoked = self.revoked(index)?;
-                self.to_close.push(id);
+                self.await_confirmation(id, Arc::new(credential.clone()), &revoked);
                 return Ok(Body::Revoked(revoked));
             }
             if !self.may_log_in(credential)? {

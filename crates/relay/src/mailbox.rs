@@ -1,5 +1,6 @@
 //! Mailboxes: deliver, reply, subscribe, push, acknowledge (R-RELAY-13 to R-RELAY-24).
 
+use chancery_identity::DeviceId;
 use chancery_wire::{Limit, RefusalCode, Timestamp, proto};
 use proto::relay_frame::Body;
 
@@ -10,16 +11,21 @@ use crate::step::{Step, at_most};
 use crate::storage::{DeliveryId, MAX_NUMBER, Mailbox, MailboxId, StorageError};
 
 impl Step<'_> {
-    /// R-RELAY-13. The desk's mailbox exists from the start and is rationed (R-RELAY-23).
+    /// R-RELAY-13. The desk's mailbox exists from the start and is rationed (R-RELAY-23). It needs no token, and neither
+    /// does a reply mailbox; whether there is any other, the refusal of a token does not tell (R-RELAY-58).
     pub(crate) fn deliver(&mut self, deliver: &proto::Deliver) -> Answer {
         let (mailbox, delivery) = names(&deliver.mailbox, &deliver.delivery_id)?;
         at_most(deliver.token.len(), MAX_TOKEN)?;
         envelope_fits(&deliver.envelope)?;
+        let is_desk = self.relay.organisation().desk().is_some_and(|desk| mailbox == desk.device_id().into());
+        let held = self.storage.mailbox(&mailbox)?;
+        let is_reply_mailbox = held.is_some_and(|held| held.expires.is_some());
+        if !is_desk && !is_reply_mailbox {
+            self.needs_token(mailbox.as_bytes(), &deliver.token)?;
+        }
         if self.storage.has_delivery(&mailbox, &delivery)? {
             return done();
         }
-        let is_desk = self.relay.organisation().desk().is_some_and(|desk| mailbox == desk.device_id().into());
-        let held = self.storage.mailbox(&mailbox)?;
         if held.map_or(!is_desk, |held| held.removed) {
             return Err(RefusalCode::NotFound.into());
         }
@@ -81,7 +87,7 @@ impl Step<'_> {
         self.storage.create_mailbox(mailbox, start, expires)
     }
 
-    fn within_quota(&self, mailbox: &Mailbox, len: usize) -> Result<(), Fault> {
+    pub(crate) fn within_quota(&self, mailbox: &Mailbox, len: usize) -> Result<(), Fault> {
         let limits = &self.relay.limits;
         let len = u64::try_from(len).unwrap_or(u64::MAX);
         let bytes = mailbox.bytes.saturating_add(len);
@@ -96,13 +102,30 @@ impl Step<'_> {
     }
 
     /// Stores an envelope and its delivery id (R-RELAY-14), and has it pushed to whoever reads the mailbox.
-    fn store(&mut self, mailbox: &MailboxId, delivery: &DeliveryId, envelope: &[u8]) -> Answer {
+    pub(crate) fn store(&mut self, mailbox: &MailboxId, delivery: &DeliveryId, envelope: &[u8]) -> Answer {
         let limits = self.relay.limits;
         self.storage.append(mailbox, envelope, end(self.now, limits.keep_envelopes))?;
         let expires = end(self.now, limits.keep_deliveries);
         self.storage.note_delivery(mailbox, delivery, expires, limits.deliveries)?;
-        self.to_push = self.relay.readers(mailbox);
+        self.to_push.extend(self.relay.readers(mailbox));
         done()
+    }
+
+    /// Deletes what there is of a device whose mailbox is not marked yet (R-RELAY-43, R-RELAY-50).
+    pub(crate) fn remove_device(&mut self, device: &DeviceId) -> Result<(), StorageError> {
+        if !self.storage.mailbox(&(*device).into())?.is_some_and(|held| held.removed) {
+            self.storage.remove_device(device)?;
+            self.ended.push(*device);
+        }
+        Ok(())
+    }
+
+    /// At the end of a transaction: empties the places of all devices that it ended, in one go (R-RELAY-75).
+    pub(crate) fn finish_ends(&mut self) -> Result<(), StorageError> {
+        if self.ended.is_empty() {
+            return Ok(());
+        }
+        self.storage.empty_places(&core::mem::take(&mut self.ended))
     }
 
     /// R-RELAY-16. Subscribing again starts over.
@@ -174,14 +197,14 @@ impl Step<'_> {
     }
 }
 
-fn names(mailbox: &[u8], delivery: &[u8]) -> Result<(MailboxId, DeliveryId), Fault> {
+pub(crate) fn names(mailbox: &[u8], delivery: &[u8]) -> Result<(MailboxId, DeliveryId), Fault> {
     match (MailboxId::from_bytes(mailbox), DeliveryId::from_bytes(delivery)) {
         (Some(mailbox), Some(delivery)) => Ok((mailbox, delivery)),
         _ => Err(RefusalCode::BadRequest.into()),
     }
 }
 
-fn envelope_fits(envelope: &[u8]) -> Result<(), Fault> {
+pub(crate) fn envelope_fits(envelope: &[u8]) -> Result<(), Fault> {
     if envelope.is_empty() {
         return Err(RefusalCode::BadRequest.into());
     }

@@ -2,23 +2,35 @@
 
 use alloc::collections::BTreeMap;
 use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::ops::RangeBounds;
 
+use chancery_crypto::secret::Secret;
+use chancery_identity::delivery::DeliveryKey;
 use chancery_identity::log::{Leaf, LeafKind};
 use chancery_identity::{DeviceId, MemberId};
 use chancery_wire::Timestamp;
 
+use crate::limits::REFERENCE_BYTES;
+use crate::set_storage::{HeldDelivery, SetRow, SlotRow};
 use crate::storage::{
-    BlobId, BlobState, DeliveryId, DirectoryRow, EntryId, LogEntry, Mailbox, MailboxId, PrekeyBatch,
-    PrekeyPair, Storage, StorageError, Totals,
+    BlobId, BlobState, DeliveryId, DirectoryRow, EntryId, LogEntry, Mailbox, MailboxId, NewEntry,
+    PrekeyBatch, PrekeyPair, SetId, SlotId, Storage, StorageError, Totals,
 };
+
+mod sets;
 
 /// Keeps everything in maps. It survives the relay that used it, which is how a simulation restarts one.
 #[derive(Debug, Clone, Default)]
 pub struct MemoryStorage {
     mailboxes: Table<MailboxId, Mailbox>,
-    envelopes: Table<(MailboxId, u64), (Vec<u8>, Timestamp)>,
+    envelopes: Table<(MailboxId, u64), (Body, Timestamp)>,
+    /// Envelopes that were multiplied, and how many mailboxes have each.
+    shared: Table<u64, (Vec<u8>, u64)>,
+    sets: Table<SetId, SetRow>,
+    slots: Table<SlotId, (SlotRow, Timestamp)>,
+    held: Table<u64, (SlotId, HeldDelivery, Timestamp)>,
     deliveries: Table<(MailboxId, DeliveryId), Timestamp>,
     prekeys: Table<DeviceId, PrekeyBatch>,
     pairs: Table<(DeviceId, usize), PrekeyPair>,
@@ -27,8 +39,18 @@ pub struct MemoryStorage {
     directory: Table<EntryId, DirectoryRow>,
     log: Table<u64, LogEntry>,
     note: Table<(), String>,
+    delivery_key: Table<(), Arc<DeliveryKey>>,
+    confirmations: Table<DeviceId, Vec<u8>>,
     failing_commits: u32,
     failure: Option<StorageError>,
+}
+
+/// An envelope in a mailbox.
+#[derive(Debug, Clone)]
+enum Body {
+    Own(Vec<u8>),
+    /// One of those that were multiplied.
+    Shared(u64),
 }
 
 impl MemoryStorage {
@@ -44,18 +66,52 @@ impl MemoryStorage {
         self.failure = Some(error);
     }
 
+    /// Forgets the delivery key, as a relay of an earlier version has none.
+    pub fn forget_delivery_key(&mut self) {
+        self.delivery_key = Table::default();
+    }
+
     /// Returns the envelopes that a mailbox holds, oldest first, for a test to look at.
     pub fn envelopes(&self, mailbox: &MailboxId) -> impl Iterator<Item = &[u8]> {
         self.envelopes
             .rows
             .range((*mailbox, 0)..=(*mailbox, u64::MAX))
-            .map(|(_, (envelope, _))| envelope.as_slice())
+            .map(|(_, (body, _))| self.bytes_of(body))
+    }
+
+    fn bytes_of<'s>(&'s self, body: &'s Body) -> &'s [u8] {
+        match body {
+            Body::Own(envelope) => envelope,
+            Body::Shared(shared) => self.shared.get(shared).map_or(&[], |(envelope, _)| envelope),
+        }
+    }
+
+    /// Takes an envelope out of its mailbox.
+    fn take_envelope(&mut self, key: (MailboxId, u64)) {
+        let Some((body, _)) = self.envelopes.get(&key).cloned() else { return };
+        self.count_out(&key.0, self.bytes_of(&body).len());
+        self.envelopes.remove(&key);
+        self.release(&body);
+    }
+
+    /// Takes everything out of a mailbox.
+    fn empty_mailbox(&mut self, mailbox: &MailboxId) {
+        let range = (*mailbox, 0)..=(*mailbox, u64::MAX);
+        let keys: Vec<_> = self.envelopes.rows.range(range).map(|(key, _)| *key).collect();
+        for key in keys {
+            self.take_envelope(key);
+        }
+        self.drop_held(mailbox);
     }
 
     /// Ends the transaction in every table.
     fn end_transaction(&mut self, end: End) {
         self.mailboxes.end(end);
         self.envelopes.end(end);
+        self.shared.end(end);
+        self.sets.end(end);
+        self.slots.end(end);
+        self.held.end(end);
         self.deliveries.end(end);
         self.prekeys.end(end);
         self.pairs.end(end);
@@ -64,6 +120,21 @@ impl MemoryStorage {
         self.directory.end(end);
         self.log.end(end);
         self.note.end(end);
+        self.delivery_key.end(end);
+        self.confirmations.end(end);
+    }
+
+    fn held_bytes(&self) -> u64 {
+        sum(self.held.rows.values().map(|(_, held, _)| length(held.envelope.len())))
+    }
+
+    fn envelope_bytes(&self) -> u64 {
+        let own = self.envelopes.rows.values().map(|(body, _)| match body {
+            Body::Own(envelope) => length(envelope.len()),
+            Body::Shared(_) => REFERENCE_BYTES,
+        });
+        let shared = self.shared.rows.values().map(|(envelope, _)| length(envelope.len()));
+        sum(own.chain(shared)).saturating_add(self.held_bytes())
     }
 
     fn leaves(&self, kind: LeafKind) -> impl Iterator<Item = (u64, Leaf)> {
@@ -102,12 +173,22 @@ impl Storage for MemoryStorage {
     fn totals(&self) -> Result<Totals, StorageError> {
         Ok(Totals {
             mailboxes: length(self.mailboxes.rows.len()),
-            envelope_bytes: sum(self.mailboxes.rows.values().map(|mailbox| mailbox.bytes)),
+            envelope_bytes: self.envelope_bytes(),
             deliveries: length(self.deliveries.rows.len()),
             blobs: length(self.blobs.rows.len()),
             incomplete_blobs: sum(self.blobs.rows.values().map(|(state, _)| u64::from(!state.complete))),
             blob_bytes: sum(self.blobs.rows.values().map(|(state, _)| state.length)),
             directory_entries: length(self.directory.rows.len()),
+            sets: length(self.sets.rows.len()),
+            set_places: sum(self.sets.rows.values().map(|row| length(row.mailboxes.len()))),
+            slots: length(self.slots.rows.len()),
+            slot_bytes: sum(self
+                .slots
+                .rows
+                .values()
+                .map(|(row, _)| length(row.envelope.as_ref().map_or(0, Vec::len)))),
+            held: length(self.held.rows.len()),
+            held_bytes: self.held_bytes(),
         })
     }
 
@@ -142,21 +223,18 @@ impl Storage for MemoryStorage {
             ..held
         };
         self.mailboxes.put(*mailbox, row);
-        self.envelopes.put((*mailbox, sequence), (envelope.to_vec(), expires));
+        self.envelopes.put((*mailbox, sequence), (Body::Own(envelope.to_vec()), expires));
         Ok(sequence)
     }
 
     fn next_envelope(&self, mailbox: &MailboxId, after: u64) -> Result<Option<(u64, Vec<u8>)>, StorageError> {
         let from = (*mailbox, after.saturating_add(1));
         let next = self.envelopes.rows.range(from..=(*mailbox, u64::MAX)).next();
-        Ok(next.map(|((_, sequence), (envelope, _))| (*sequence, envelope.clone())))
+        Ok(next.map(|((_, sequence), (body, _))| (*sequence, self.bytes_of(body).to_vec())))
     }
 
     fn remove_envelope(&mut self, mailbox: &MailboxId, sequence: u64) -> Result<(), StorageError> {
-        if let Some(len) = self.envelopes.get(&(*mailbox, sequence)).map(|(envelope, _)| envelope.len()) {
-            self.envelopes.remove(&(*mailbox, sequence));
-            self.count_out(mailbox, len);
-        }
+        self.take_envelope((*mailbox, sequence));
         Ok(())
     }
 
@@ -184,8 +262,8 @@ impl Storage for MemoryStorage {
         let mailbox = MailboxId::from(*device);
         let last_sequence = self.mailboxes.get(&mailbox).map_or(0, |held| held.last_sequence);
         let row = Mailbox { last_sequence, envelopes: 0, bytes: 0, expires: None, removed: true };
+        self.empty_mailbox(&mailbox);
         self.mailboxes.put(mailbox, row);
-        self.envelopes.remove_range((mailbox, 0)..=(mailbox, u64::MAX));
         self.prekeys.remove(device);
         self.pairs.remove_range((*device, 0)..=(*device, usize::MAX));
         Ok(())
@@ -265,18 +343,23 @@ impl Storage for MemoryStorage {
     fn put_directory_entry(
         &mut self,
         entry: &EntryId,
-        version: u64,
-        sealed: &[u8],
+        new: &NewEntry<'_>,
         least: u64,
     ) -> Result<(), StorageError> {
+        let NewEntry { version, sealed, reader } = *new;
         let sequence = self.directory_sequence()?.saturating_add(1).max(least);
-        let row = DirectoryRow { entry_id: *entry, version, sealed: sealed.to_vec(), sequence };
+        let row = DirectoryRow { entry_id: *entry, version, sealed: sealed.to_vec(), sequence, reader };
         self.directory.put(*entry, row);
         Ok(())
     }
 
-    fn next_directory_entry(&self, after: u64) -> Result<Option<DirectoryRow>, StorageError> {
-        let later = self.directory.rows.values().filter(|row| row.sequence > after);
+    fn next_directory_entry(
+        &self,
+        after: u64,
+        reader: Option<&DeviceId>,
+    ) -> Result<Option<DirectoryRow>, StorageError> {
+        let rows = self.directory.rows.values();
+        let later = rows.filter(|row| row.sequence > after && row.reader.as_ref() == reader);
         Ok(later.min_by_key(|row| row.sequence).cloned())
     }
 
@@ -315,6 +398,15 @@ impl Storage for MemoryStorage {
         Ok(of_member.map(|(_, leaf)| leaf.device()).collect())
     }
 
+    fn delivery_key(&self) -> Result<Option<DeliveryKey>, StorageError> {
+        Ok(self.delivery_key.get(&()).map(|held| copy(held)))
+    }
+
+    fn put_delivery_key(&mut self, key: &DeliveryKey) -> Result<(), StorageError> {
+        self.delivery_key.put((), Arc::new(copy(key)));
+        Ok(())
+    }
+
     fn note(&self) -> Result<Option<String>, StorageError> {
         Ok(self.note.get(&()).cloned())
     }
@@ -324,13 +416,19 @@ impl Storage for MemoryStorage {
         Ok(())
     }
 
+    fn end_confirmation(&self, device: &DeviceId) -> Result<Option<Vec<u8>>, StorageError> {
+        Ok(self.confirmations.get(device).cloned())
+    }
+
+    fn put_end_confirmation(&mut self, device: &DeviceId, confirmation: &[u8]) -> Result<(), StorageError> {
+        self.confirmations.put(*device, confirmation.to_vec());
+        Ok(())
+    }
+
     fn expire(&mut self, now: Timestamp, most: u32) -> Result<(), StorageError> {
         let most = usize::try_from(most).unwrap_or(usize::MAX);
-        for (key, len) in
-            self.envelopes.select(most, |(envelope, end)| (*end <= now).then_some(envelope.len()))
-        {
-            self.envelopes.remove(&key);
-            self.count_out(&key.0, len);
+        for (key, ()) in self.envelopes.select(most, |(_, end)| (*end <= now).then_some(())) {
+            self.take_envelope(key);
         }
         for (key, ()) in self.deliveries.select(most, |end| (*end <= now).then_some(())) {
             self.deliveries.remove(&key);
@@ -341,10 +439,10 @@ impl Storage for MemoryStorage {
         }
         let ended = |mailbox: &Mailbox| mailbox.expires.filter(|end| *end <= now).map(|_| ());
         for (mailbox, ()) in self.mailboxes.select(most, ended) {
-            self.envelopes.remove_range((mailbox, 0)..=(mailbox, u64::MAX));
+            self.empty_mailbox(&mailbox);
             self.mailboxes.remove(&mailbox);
         }
-        Ok(())
+        self.expire_sets(now, most)
     }
 }
 
@@ -406,6 +504,10 @@ impl<K: Ord + Copy, V> Table<K, V> {
             }
         }
     }
+}
+
+fn copy(key: &DeliveryKey) -> DeliveryKey {
+    DeliveryKey::new(key.epoch(), Secret::init_with(|own| own.copy_from_slice(key.secret().expose())))
 }
 
 fn sum(numbers: impl Iterator<Item = u64>) -> u64 {

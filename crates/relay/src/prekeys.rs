@@ -4,6 +4,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use chancery_identity::DeviceId;
+use chancery_identity::log::{LeafKind, commitment};
 use chancery_identity::prekey::{PrekeyError, VerifiedUpload};
 use chancery_wire::{Limit, RefusalCode, Timestamp, Unverified, WireMessage, decode, encode, proto};
 use proto::relay_frame::Body;
@@ -12,7 +13,7 @@ use crate::connection::{Answer, Fault, done};
 use crate::limits::{BUNDLE_LEN, MAX_TOKEN};
 use crate::relay::ConnectionId;
 use crate::step::{Step, at_most};
-use crate::storage::{MAX_NUMBER, PrekeyBatch, PrekeyPair};
+use crate::storage::{MAX_NUMBER, MailboxId, PrekeyBatch, PrekeyPair};
 
 impl Step<'_> {
     /// R-RELAY-25, R-RELAY-26. A device that was removed publishes nothing (R-RELAY-43).
@@ -60,6 +61,7 @@ impl Step<'_> {
     pub(crate) fn claim_prekeys(&mut self, claim: &proto::ClaimPrekeys) -> Answer {
         let device = DeviceId::from_bytes(&claim.device_id).ok_or(RefusalCode::BadRequest)?;
         at_most(claim.token.len(), MAX_TOKEN)?;
+        self.needs_token(device.as_bytes(), &claim.token)?;
         let batch = self.storage.prekey_batch(&device)?.ok_or(RefusalCode::NotFound)?;
         if batch.expires <= self.now {
             return Err(RefusalCode::NotFound.into());
@@ -67,6 +69,27 @@ impl Step<'_> {
         let pair = self.storage.take_prekey_pair(&device)?;
         let bundle = bundle(&batch, pair.as_ref()).ok_or(RefusalCode::Unavailable)?;
         Ok(Body::Bundle(bundle))
+    }
+
+    /// R-RELAY-76. The log has the hash of the credential and the member's identifier; the credential itself comes from
+    /// the device.
+    pub(crate) fn get_credential(&self, get: &proto::GetCredential) -> Answer {
+        let device = DeviceId::from_bytes(&get.device_id).ok_or(RefusalCode::BadRequest)?;
+        self.admitted(device.as_bytes(), &get.token)?;
+        let mailbox = MailboxId::from(device);
+        if self.storage.mailbox(&mailbox)?.is_none_or(|held| held.removed) {
+            return Err(RefusalCode::NotFound.into());
+        }
+        let batch = self.storage.prekey_batch(&device)?;
+        let published = batch.and_then(|batch| read::<proto::Signed>(&batch.credential));
+        let online = self.relay.readers(&mailbox).into_iter().find_map(|id| self.device(id).ok());
+        let found = published.or_else(|| online.map(|credential| credential.signed().clone()));
+        let credential = found.ok_or(RefusalCode::NotFound)?;
+        let commitment = commitment(LeafKind::Credential, &credential);
+        if self.storage.log_commitment(LeafKind::Credential, &commitment)?.is_none() {
+            return Err(RefusalCode::NotFound.into());
+        }
+        Ok(Body::Credential(proto::CredentialAnswer { credential: Some(credential) }))
     }
 }
 

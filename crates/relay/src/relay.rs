@@ -123,7 +123,7 @@ impl Relay {
         let mut log = Log::replay(&organisation, storage)?;
         if let Some(note) = storage.note()? {
             let checkpoint = Checkpoint::verify(&note, &organisation.id(), log_key.verifying_key());
-            log.resume(checkpoint.map_err(StartError::Log)?)?;
+            log.resume(checkpoint.map_err(StartError::Log)?, now)?;
         }
         let mut relay = Self {
             log,
@@ -134,6 +134,8 @@ impl Relay {
                 desk_envelopes: Bucket::full(limits.desk_envelopes, Timestamp::default()),
                 blobs_begun: Bucket::full(limits.all_blobs_begun, Timestamp::default()),
                 blobs_completed: Bucket::full(limits.blobs_completed, Timestamp::default()),
+                set_changes: Bucket::full(limits.all_set_changes, Timestamp::default()),
+                multiplied: Bucket::full(limits.multiplied, Timestamp::default()),
             },
             connections: BTreeMap::new(),
             readers: BTreeMap::new(),
@@ -224,6 +226,7 @@ impl Relay {
             for input in inputs {
                 step.input(input)?;
             }
+            step.finish_ends()?;
             step.finish_log()?;
             let effects = step.effects;
             storage.commit().map(|()| effects)
@@ -284,22 +287,31 @@ impl Relay {
         let frames = Bucket::full(self.limits.frames, now);
         self.undo.entry(id).or_insert(None);
         let blobs_begun = Bucket::full(self.limits.blobs_begun, now);
-        self.connections.insert(id, Connection { opened: now, frames, blobs_begun, stage: Stage::Fresh });
+        let set_changes = Bucket::full(self.limits.set_changes, now);
+        let fan_outs = Bucket::full(self.limits.fan_outs, now);
+        let (opened, stage) = (now, Stage::Fresh);
+        let connection = Connection { opened, frames, blobs_begun, set_changes, fan_outs, stage };
+        self.connections.insert(id, connection);
         None
     }
 
     /// Forgets a connection.
     pub(crate) fn forget(&mut self, id: ConnectionId) {
         let Some(connection) = self.connections.remove(&id) else { return };
-        if let Stage::Mailbox(reader) = &connection.stage
-            && let Some(ids) = self.readers.get_mut(&reader.mailbox)
-        {
-            ids.remove(&id);
-            if ids.is_empty() {
-                self.readers.remove(&reader.mailbox);
-            }
+        if let Stage::Mailbox(reader) = &connection.stage {
+            self.reads_no_more(&reader.mailbox, id);
         }
         self.undo.entry(id).or_insert(Some(connection));
+    }
+
+    /// Takes a connection out of those that read a mailbox.
+    pub(crate) fn reads_no_more(&mut self, mailbox: &MailboxId, id: ConnectionId) {
+        if let Some(ids) = self.readers.get_mut(mailbox) {
+            ids.remove(&id);
+            if ids.is_empty() {
+                self.readers.remove(mailbox);
+            }
+        }
     }
 
     pub(crate) fn connection(&self, id: ConnectionId) -> Option<&Connection> {
@@ -348,6 +360,8 @@ pub(crate) struct SharedRates {
     pub(crate) desk_envelopes: Bucket,
     pub(crate) blobs_begun: Bucket,
     pub(crate) blobs_completed: Bucket,
+    pub(crate) set_changes: Bucket,
+    pub(crate) multiplied: Bucket,
 }
 
 /// Makes the frame that answers `request`, or, for 0, one that was not asked for.

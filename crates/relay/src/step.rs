@@ -4,13 +4,13 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use chancery_crypto::rng::{CryptoRng, random_bytes};
-use chancery_identity::{Capabilities, Credential};
+use chancery_identity::{Capabilities, Credential, DeviceId};
 use chancery_wire::{DecodeError, Limit, RefusalCode, Timestamp, decode, proto};
 use proto::client_frame::Body as Request;
 use proto::relay_frame::Body;
 
 use crate::connection::{Answer, Fault, Stage};
-use crate::limits::EXPIRED_PER_TICK;
+use crate::limits::{ENDED_WITHIN, EXPIRED_PER_TICK};
 use crate::relay::{ConnectionId, Effect, Input, Relay, refused, send};
 use crate::storage::{MailboxId, Storage, StorageError};
 
@@ -27,6 +27,8 @@ pub(crate) struct Step<'a> {
     pub(crate) to_push: Vec<ConnectionId>,
     /// Connections to close once the request has been answered.
     pub(crate) to_close: Vec<ConnectionId>,
+    /// Devices that were ended or removed in this transaction.
+    pub(crate) ended: Vec<DeviceId>,
 }
 
 impl<'a> Step<'a> {
@@ -36,7 +38,8 @@ impl<'a> Step<'a> {
         now: Timestamp,
         rng: &'a mut dyn CryptoRng,
     ) -> Self {
-        Self { relay, storage, now, rng, effects: Vec::new(), to_push: Vec::new(), to_close: Vec::new() }
+        let (effects, to_push, to_close, ended) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        Self { relay, storage, now, rng, effects, to_push, to_close, ended }
     }
 
     pub(crate) fn input(&mut self, input: &Input<'_>) -> Result<(), StorageError> {
@@ -124,32 +127,49 @@ impl<'a> Step<'a> {
             Request::AppendLog(append) => self.append_log(id, append),
             Request::SyncLog(sync) => self.sync_log(id, &sync),
             Request::GetCheckpoint(get) => self.get_checkpoint(id, &get),
-            Request::SetDeliveryKey(_)
-            | Request::AddCosignature(_)
-            | Request::ConfirmEnd(_)
-            | Request::GetConfirmations(_)
-            | Request::CreateSet(_)
+            Request::ConfirmEnd(confirmation) => self.confirm_end(id, &confirmation),
+            Request::GetConfirmations(get) => self.get_confirmations(id, &get),
+            Request::SetDeliveryKey(key) => self.set_delivery_key(id, key),
+            Request::CreateSet(_)
             | Request::FanOut(_)
             | Request::PutSlot(_)
             | Request::GetSlot(_)
-            | Request::GetCredential(_)
-            | Request::Hold(_) => Err(RefusalCode::BadRequest.into()),
+            | Request::Hold(_) => {
+                self.be_anonymous(id)?;
+                self.set_request(id, request)
+            }
             Request::Deliver(_)
             | Request::ClaimPrekeys(_)
+            | Request::GetCredential(_)
             | Request::PutBlob(_)
             | Request::GetBlob(_)
             | Request::GetOrganisation(_)
+            | Request::AddCosignature(_)
             | Request::GetLogKey(_) => {
                 self.be_anonymous(id)?;
                 match request {
                     Request::Deliver(deliver) => self.deliver(&deliver),
                     Request::ClaimPrekeys(claim) => self.claim_prekeys(&claim),
+                    Request::GetCredential(get) => self.get_credential(&get),
                     Request::PutBlob(put) => self.put_blob(id, &put),
                     Request::GetBlob(get) => self.get_blob(&get),
+                    Request::AddCosignature(add) => self.add_cosignature(&add),
                     Request::GetLogKey(_) => self.log_key(),
                     _ => self.organisation_document(),
                 }
             }
+        }
+    }
+
+    /// What concerns sets and slots.
+    fn set_request(&mut self, id: ConnectionId, request: Request) -> Answer {
+        match request {
+            Request::CreateSet(create) => self.create_set(id, &create),
+            Request::FanOut(fan) => self.fan_out(id, &fan),
+            Request::PutSlot(put) => self.put_slot(id, &put),
+            Request::GetSlot(get) => self.get_slot(&get),
+            Request::Hold(hold) => self.hold(&hold),
+            _ => Err(RefusalCode::BadRequest.into()),
         }
     }
 
@@ -177,7 +197,7 @@ impl<'a> Step<'a> {
                 self.set_stage(id, Stage::Anonymous);
                 Ok(())
             }
-            Some(Stage::Mailbox(_)) => Err(RefusalCode::NotAuthorised.into()),
+            Some(Stage::Mailbox(_) | Stage::Ended(_)) => Err(RefusalCode::NotAuthorised.into()),
             Some(Stage::Fresh) | None => Err(Fault::Fatal(RefusalCode::BadRequest)),
         }
     }
@@ -186,7 +206,9 @@ impl<'a> Step<'a> {
     pub(crate) fn reader(&self, id: ConnectionId) -> Result<(MailboxId, Option<Arc<Credential>>), Fault> {
         match self.stage(id) {
             Some(Stage::Mailbox(reader)) => Ok((reader.mailbox, reader.credential.clone())),
-            Some(Stage::Greeted { .. } | Stage::Anonymous) => Err(RefusalCode::NotAuthorised.into()),
+            Some(Stage::Greeted { .. } | Stage::Anonymous | Stage::Ended(_)) => {
+                Err(RefusalCode::NotAuthorised.into())
+            }
             Some(Stage::Fresh) | None => Err(Fault::Fatal(RefusalCode::BadRequest)),
         }
     }
@@ -212,6 +234,7 @@ impl<'a> Step<'a> {
                 reader.credential.as_ref().is_some_and(|credential| now >= credential.not_after())
             }
             Stage::Greeted { .. } => now.since(opened) >= within.saturating_mul(GREETED_FACTOR),
+            Stage::Ended(ended) => now.since(ended.since) >= ENDED_WITHIN,
             Stage::Anonymous => false,
         };
         let late: Vec<ConnectionId> = self

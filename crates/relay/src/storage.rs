@@ -3,9 +3,12 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
+use chancery_identity::delivery::DeliveryKey;
 use chancery_identity::log::{Leaf, LeafKind};
 use chancery_identity::{DeviceId, MemberId};
 use chancery_wire::Timestamp;
+
+use crate::set_storage::SetStorage;
 
 /// The largest number that is handed to a storage: 2^63 − 1, what databases can hold.
 pub const MAX_NUMBER: u64 = i64::MAX as u64;
@@ -55,6 +58,15 @@ name! {
     EntryId
 }
 
+name! {
+    /// Names a set of mailboxes. Chosen by who makes the set.
+    SetId
+}
+name! {
+    /// Names a slot that one envelope can be put into, once.
+    SlotId
+}
+
 impl From<DeviceId> for MailboxId {
     fn from(device: DeviceId) -> Self {
         Self(*device.as_bytes())
@@ -93,7 +105,8 @@ pub struct Mailbox {
 pub struct Totals {
     /// Mailboxes, those of removed devices included.
     pub mailboxes: u64,
-    /// Bytes of all envelopes.
+    /// Bytes of all envelopes, held ones too; one that was multiplied counts once, and
+    /// [`crate::limits::REFERENCE_BYTES`] for each mailbox that has it.
     pub envelope_bytes: u64,
     /// Deliveries noted.
     pub deliveries: u64,
@@ -105,6 +118,18 @@ pub struct Totals {
     pub blob_bytes: u64,
     /// Directory entries.
     pub directory_entries: u64,
+    /// Sets.
+    pub sets: u64,
+    /// Slots of all sets, also empty ones.
+    pub set_places: u64,
+    /// Slots that were ever taken.
+    pub slots: u64,
+    /// Bytes of what is kept in them.
+    pub slot_bytes: u64,
+    /// Deliveries held.
+    pub held: u64,
+    /// Bytes of their envelopes.
+    pub held_bytes: u64,
 }
 
 /// A device's prekeys that are handed out any number of times, and what vouches for all of them.
@@ -153,6 +178,19 @@ pub struct DirectoryRow {
     pub sealed: Vec<u8>,
     /// The change that put it there: higher is later.
     pub sequence: u64,
+    /// The guest's device that alone gets it; `None` for what members get.
+    pub reader: Option<DeviceId>,
+}
+
+/// A directory entry to be kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NewEntry<'a> {
+    /// Its version.
+    pub version: u64,
+    /// The ciphertext.
+    pub sealed: &'a [u8],
+    /// The guest's device that alone gets it; `None` for what members get.
+    pub reader: Option<DeviceId>,
 }
 
 /// An entry of the log as it is kept.
@@ -176,7 +214,7 @@ pub struct LogEntry {
 ///
 /// Every method fails with [`StorageError`] alone: the caller rolls back and refuses what it was doing.
 #[expect(clippy::missing_errors_doc, reason = "described once, at the trait")]
-pub trait Storage {
+pub trait Storage: SetStorage {
     /// Starts a transaction.
     fn begin(&mut self) -> Result<(), StorageError>;
     /// Makes the transaction durable.
@@ -219,8 +257,8 @@ pub trait Storage {
         expires: Timestamp,
         most: u64,
     ) -> Result<(), StorageError>;
-    /// Marks the mailbox of a device as removed, for ever, and deletes its envelopes and prekeys; makes a
-    /// mailbox if there is none.
+    /// Marks the mailbox of a device as removed, for ever, and deletes its envelopes, those that are held too, and its
+    /// prekeys; makes a mailbox if there is none. Its places in sets are left to [`SetStorage::empty_places`].
     fn remove_device(&mut self, device: &DeviceId) -> Result<(), StorageError>;
 
     /// Replaces all prekeys of a device.
@@ -256,12 +294,20 @@ pub trait Storage {
     fn put_directory_entry(
         &mut self,
         entry: &EntryId,
-        version: u64,
-        sealed: &[u8],
+        new: &NewEntry<'_>,
         least: u64,
     ) -> Result<(), StorageError>;
-    /// Returns the entry whose sequence is the lowest above `after`.
-    fn next_directory_entry(&self, after: u64) -> Result<Option<DirectoryRow>, StorageError>;
+    /// Returns, of the entries for this reader, the one whose sequence is the lowest above `after`.
+    fn next_directory_entry(
+        &self,
+        after: u64,
+        reader: Option<&DeviceId>,
+    ) -> Result<Option<DirectoryRow>, StorageError>;
+
+    /// Returns the key that delivery tokens are checked with.
+    fn delivery_key(&self) -> Result<Option<DeliveryKey>, StorageError>;
+    /// Puts a key in the place of the one before, of which nothing stays.
+    fn put_delivery_key(&mut self, key: &DeliveryKey) -> Result<(), StorageError>;
 
     /// Puts an entry at the end of the log; `index` is the number of entries before it.
     fn log_append(&mut self, index: u64, entry: &LogEntry) -> Result<(), StorageError>;
@@ -288,7 +334,13 @@ pub trait Storage {
     /// Replaces the newest checkpoint.
     fn put_note(&mut self, note: &str) -> Result<(), StorageError>;
 
-    /// Deletes up to `most` envelopes, delivery ids, blobs and reply mailboxes (with what is in them) each
-    /// whose end is not after `now`.
+    /// Returns what a device has confirmed of its end, as it was put.
+    fn end_confirmation(&self, device: &DeviceId) -> Result<Option<Vec<u8>>, StorageError>;
+
+    /// Keeps what a device has confirmed of its end, for ever; it is called once for a device.
+    fn put_end_confirmation(&mut self, device: &DeviceId, confirmation: &[u8]) -> Result<(), StorageError>;
+
+    /// Deletes up to `most` envelopes, delivery ids, blobs, reply mailboxes (with what is in them), sets, contents of
+    /// slots and held deliveries each whose end is not after `now`.
     fn expire(&mut self, now: Timestamp, most: u32) -> Result<(), StorageError>;
 }

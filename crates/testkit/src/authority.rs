@@ -1,5 +1,6 @@
 //! What the organisation says in its log, and what the relay shows of it to whom.
 
+use chancery_crypto::cosignature::WitnessSigningKey;
 use chancery_crypto::rng::random_bytes;
 use chancery_crypto::secret::Secret;
 use chancery_crypto::signature::SigningKey;
@@ -9,8 +10,8 @@ use chancery_identity::{
     Capabilities, DirectoryKey, Issuer, IssuerId, MemberId, OrgId, Policy, SUITE, key_epoch, sign,
 };
 use chancery_wire::proto::{
-    DeskSettings, ForkProof, IssuerBody, IssuerRevocationBody, LogPage, PolicyBody, RevocationBody, Revoked,
-    SealedDirectoryEntry, Signed,
+    DeskSettings, ForkProof, IssuerBody, IssuerRevocationBody, LogPage, PolicyBody, RelayRecordBody,
+    RevocationBody, Revoked, SealedDirectoryEntry, Signed,
 };
 use chancery_wire::records::{RecordKey, Table};
 use chancery_wire::{Limit, Timestamp, decode};
@@ -140,6 +141,23 @@ impl World {
         self.append(LeafKind::Policy, &statement);
     }
 
+    /// Records another log key, with which the log signs from now on.
+    pub fn replace_log_key(&mut self) {
+        let key = SigningKey::generate(self.rng.as_mut());
+        let before = self.log.authority().organisation().relay().expect("recorded");
+        let body = RelayRecordBody {
+            org_id: self.organisation.id().as_bytes().to_vec(),
+            issuer_id: self.offices.admin.id.as_bytes().to_vec(),
+            url: before.url().into(),
+            pin: before.pin().to_vec(),
+            sequence: before.sequence() + 1,
+            log_key: key.verifying_key().as_bytes().to_vec(),
+        };
+        let statement = sign::sign_relay_record(&self.offices.admin.key, &body, self.rng.as_mut());
+        self.append(LeafKind::Relay, &statement);
+        self.log.replace_key(key);
+    }
+
     /// Replaces the issuer that enrols: the root names another one and ends the old one. From now on the new one signs.
     pub fn replace_enrolling_issuer(&mut self) {
         let key = SigningKey::generate(self.rng.as_mut());
@@ -200,6 +218,16 @@ impl World {
         while self.sync_log_page(id) {}
     }
 
+    /// Has a witness cosign what the log is now.
+    pub fn cosign(&mut self, witness: &WitnessSigningKey) {
+        self.log.cosign(witness, self.now, self.rng.as_mut());
+    }
+
+    /// Hands a device a checkpoint from beside its store, or from elsewhere.
+    pub fn give_floor(&mut self, id: PersonId, note: &str) {
+        self.handle(id, Input::Floor { note });
+    }
+
     /// Has a device take over one page; returns whether there are more.
     pub fn sync_log_page(&mut self, id: PersonId) -> bool {
         let from = log_size(&self.people[id.0].disk).expect("readable");
@@ -253,6 +281,23 @@ impl World {
     pub fn say_unchecked(&mut self, from: PersonId, to: PersonId, text: &str) {
         let (to, message_id) = (self.people[to.0].member_id, random_bytes(self.rng.as_mut()));
         let _ = self.try_handle(from, Input::Send(Draft { to, message_id, text, attachments: Vec::new() }));
+    }
+
+    /// Gives a device what lies in its mailbox, and never says that this was all.
+    pub fn give_mail(&mut self, id: PersonId) {
+        for (sequence, envelope) in (1..).zip(self.mail(id)) {
+            self.handle(id, Input::Received { sequence, envelope: &envelope });
+        }
+    }
+
+    /// Has a device do what its own prekeys demand, which it does as long as it runs.
+    pub fn pass_upkeep(&mut self, id: PersonId) {
+        self.handle(id, Input::Upkeep);
+    }
+
+    /// Has a device note how much time has passed.
+    pub fn pass_time(&mut self, id: PersonId) {
+        self.handle(id, Input::TimePasses);
     }
 
     /// Returns the organisation's identifier.

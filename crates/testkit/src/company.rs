@@ -16,8 +16,8 @@ use chancery_identity::log::LeafKind;
 use chancery_identity::prekey::VerifiedUpload;
 use chancery_identity::{Credential, DeviceKeys, DisplayName, Handle, IssuerId, Organisation};
 use chancery_org::{
-    Answered, Desk, DeskKeys, DirectoryKeys, InvitationLink, Invite, PendingEnrolment, RelayPlace, found,
-    request,
+    Answered, Desk, DeskKeys, DirectoryAccess, DirectoryKeys, InvitationLink, Invite, PendingEnrolment,
+    RelayPlace, found, request,
 };
 use chancery_wire::records::Batch;
 use chancery_wire::{Timestamp, Unverified, proto};
@@ -187,7 +187,8 @@ impl Member {
             answer: answered.reply,
             entry: answered.directory.expect("a new member"),
         };
-        (member, enrolment.directory_keys)
+        let DirectoryAccess::Member(keys) = enrolment.directory else { panic!("a member's") };
+        (member, keys)
     }
 
     /// What the device proves itself with.
@@ -234,7 +235,13 @@ fn invite(handle: &str, desk: &Desk, disk: &Disk, rng: &mut dyn CryptoRng) -> (I
     let handle = Handle::parse(handle).expect("a good handle");
     let name = DisplayName::parse(handle.as_str()).expect("a good name");
     let relay = desk.organisation().relay().expect("recorded");
-    let invite = Invite { handle: &handle, name: &name, relay, lifetime: Duration::from_secs(3600) };
+    let invite = Invite {
+        handle: &handle,
+        name: &name,
+        relay,
+        lifetime: Duration::from_secs(3600),
+        terms: chancery_org::Terms::default(),
+    };
     let invited = desk.invite(disk, invite, NOW, rng).expect("a free handle");
     (invited.link, invited.batch)
 }

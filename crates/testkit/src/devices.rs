@@ -12,7 +12,7 @@ use chancery_identity::log::{Leaf, LeafKind, short_issuer};
 use chancery_identity::{
     Capabilities, DeviceId, DeviceKeys, DisplayName, Handle, IssuerId, MemberId, SUITE, sign,
 };
-use chancery_org::{CLOCK_TOLERANCE, Desk, DeskKeys, DirectoryKeys, Enrolment};
+use chancery_org::{CLOCK_TOLERANCE, Desk, DeskKeys, DirectoryAccess, DirectoryKeys, Enrolment};
 use chancery_relay::Storage as _;
 use chancery_wire::proto::{
     CredentialBody, DirectoryEntryBody, DirectoryKeysRecord, OutboxTarget, PeerRecord, SealedDirectoryEntry,
@@ -159,7 +159,7 @@ impl World {
             handle: Handle::parse(&handle).expect("a good handle"),
             name: DisplayName::parse(&handle).expect("a good name"),
             organisation_name: DisplayName::parse("Acme").expect("a good name"),
-            directory_keys: self.directory_keys(of),
+            directory: self.directory_access(of),
         };
         self.install(&keys, &enrolment)
     }
@@ -247,6 +247,11 @@ impl World {
         let entry_id = random_bytes(self.rng.as_mut());
         let keys = self.directory_keys(PersonId(0));
         keys.key().seal(&signed, &entry_id, version, self.rng.as_mut())
+    }
+
+    /// What opens the directory for one device more of a person.
+    fn directory_access(&self, of: PersonId) -> DirectoryAccess {
+        DirectoryAccess::Member(self.directory_keys(of))
     }
 
     /// The directory keys of a device. A device that is added here has those of another, place in the key tree included.

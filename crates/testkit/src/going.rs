@@ -3,17 +3,22 @@
 use std::collections::BTreeSet;
 
 use chancery_crypto::label;
-use chancery_engine::{Effect, Input, Notice, Step, directory_cursor};
+use chancery_engine::{Effect, EngineError, Input, Notice, Step, directory_cursor};
 use chancery_identity::login_message;
 use chancery_wire::proto::{
-    Acknowledge, ClaimPrekeys, Login, PrekeyBatchBody, Subscribe, SyncDirectory, client_frame, login,
-    relay_frame,
+    Acknowledge, ClaimPrekeys, Deliver, Login, PrekeyBatchBody, Subscribe, SyncDirectory, client_frame,
+    login, relay_frame,
 };
-use chancery_wire::{Limit, Unverified, decode};
+use chancery_wire::{Limit, RefusalCode, Unverified, decode};
 
 use crate::line::{Line, PIN};
 use crate::person::PersonId;
 use crate::world::{Fault, World};
+
+/// Whether the relay refuses a delivery token.
+fn refuses_token(answer: Option<&relay_frame::Body>) -> bool {
+    matches!(answer, Some(relay_frame::Body::Refused(refused)) if refused.code == RefusalCode::Token.code())
+}
 
 impl World {
     /// Lets everybody send and receive until nothing is left to do.
@@ -54,27 +59,57 @@ impl World {
     pub fn flush_blindly(&mut self, id: PersonId) {
         let mut blocked = BTreeSet::new();
         let mut line = self.exchange.connect(self.now, self.rng.as_mut());
+        let mut renewed = false;
         while let Some(step) = self.next_possible_step(id, &blocked) {
-            let item = step.item();
+            let (item, token) = (step.item(), self.token_of(id, &step));
             match step {
-                Step::Seal { .. } => drop(self.handle(id, Input::Seal { item })),
+                Step::Seal { device_id, .. } => match self.try_handle(id, Input::Seal { item }) {
+                    Err(EngineError::NotVouched) => drop(blocked.insert(device_id)),
+                    sealed => drop(sealed.expect("sealed")),
+                },
                 Step::Claim { device_id, .. } => {
-                    let claim = ClaimPrekeys { device_id: device_id.to_vec(), token: Vec::new() };
+                    let claim = ClaimPrekeys { device_id: device_id.to_vec(), token };
                     let answer = self.ask(&mut line, client_frame::Body::ClaimPrekeys(claim));
+                    if refuses_token(answer.as_ref()) && !core::mem::replace(&mut renewed, true) {
+                        self.renew(id);
+                        continue;
+                    }
                     let Some(relay_frame::Body::Bundle(bundle)) = answer else { return };
                     self.people[id.0].claims.push(self.now);
                     let bundle = Box::new(Unverified::new(bundle));
-                    if !self.handle(id, Input::Bundle { item, bundle }).is_empty() {
-                        blocked.insert(device_id);
+                    match self.try_handle(id, Input::Bundle { item, bundle }) {
+                        Ok(effects) if effects.is_empty() => {}
+                        Ok(_) | Err(EngineError::NotVouched) => drop(blocked.insert(device_id)),
+                        Err(error) => panic!("{error}"),
                     }
                 }
                 Step::Deliver { deliver, .. } => {
                     let begins = deliver.envelope.first() == Some(&0x11);
                     self.people[id.0].handshakes += usize::from(begins);
                     self.people[id.0].deliveries.push(self.now);
+                    let deliver = Deliver { token, ..deliver };
                     let answer = self.ask(&mut line, client_frame::Body::Deliver(deliver));
+                    if refuses_token(answer.as_ref()) && !core::mem::replace(&mut renewed, true) {
+                        self.renew(id);
+                        continue;
+                    }
                     let Some(relay_frame::Body::Done(_)) = answer else { return };
                     self.handle(id, Input::Done { item });
+                    renewed = false;
+                }
+                Step::Hold { mut hold, .. } => {
+                    hold.deliver.as_mut().expect("of a delivery").token = token;
+                    let answer = self.ask(&mut line, client_frame::Body::Hold(hold));
+                    if refuses_token(answer.as_ref()) && !core::mem::replace(&mut renewed, true) {
+                        self.renew(id);
+                        continue;
+                    }
+                    match answer {
+                        Some(relay_frame::Body::Done(_)) => self.handle(id, Input::Done { item }),
+                        Some(relay_frame::Body::Refused(_)) => self.handle(id, Input::Failed { item }),
+                        _ => return,
+                    };
+                    renewed = false;
                 }
                 other => panic!("unexpected step {other:?}"),
             }
@@ -87,11 +122,11 @@ impl World {
 
     /// Claims prekeys for what is next in a person's outbox, and seals it.
     pub fn claim_next(&mut self, id: PersonId) {
-        let Some(Step::Claim { item, device_id }) = self.next_step(id) else {
-            panic!("nothing to claim for")
-        };
+        let step = self.next_step(id).expect("something to send");
+        let token = self.token_of(id, &step);
+        let Step::Claim { item, device_id } = step else { panic!("nothing to claim for") };
         let mut line = self.exchange.connect(self.now, self.rng.as_mut());
-        let claim = ClaimPrekeys { device_id: device_id.to_vec(), token: Vec::new() };
+        let claim = ClaimPrekeys { device_id: device_id.to_vec(), token };
         let answer = self.ask(&mut line, client_frame::Body::ClaimPrekeys(claim));
         let Some(relay_frame::Body::Bundle(bundle)) = answer else { panic!("no bundle: {answer:?}") };
         let bundle = Box::new(Unverified::new(bundle));
@@ -170,6 +205,14 @@ impl World {
     pub(crate) fn acknowledge(&mut self, line: &mut Line, sequence: u64) -> bool {
         let body = client_frame::Body::Acknowledge(Acknowledge { sequences: vec![sequence] });
         self.ask(line, body).is_some()
+    }
+
+    /// Synchronises the directory alone, for a new token (R-ENGINE-54).
+    fn renew(&mut self, id: PersonId) {
+        let mut line = self.log_in(id);
+        self.sync_log(id);
+        self.sync_directory(id, &mut line);
+        self.exchange.close(&line, self.now, self.rng.as_mut());
     }
 
     /// Returns whether the connection lasted.

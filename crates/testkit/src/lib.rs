@@ -29,6 +29,8 @@ mod devices;
 pub mod event;
 pub mod five;
 mod going;
+mod groups;
+mod limited;
 mod line;
 pub mod log;
 mod person;
@@ -41,6 +43,7 @@ mod waiting;
 mod weather;
 mod world;
 
+pub use groups::GroupId;
 pub use person::{Disk, Fate, PersonId, commit};
 pub use snapshot::Snapshot;
 pub use world::{Fault, World};

@@ -84,6 +84,15 @@ impl Exchange {
         self.close(&line, now, rng);
     }
 
+    /// Has the relay check delivery tokens by a key, whatever the desk says.
+    #[cfg(test)]
+    pub(crate) fn give_delivery_key(&mut self, key: &chancery_identity::delivery::DeliveryKey) {
+        use chancery_relay::Storage as _;
+        self.storage.begin().expect("memory");
+        self.storage.put_delivery_key(key).expect("memory");
+        self.storage.commit().expect("memory");
+    }
+
     pub(crate) fn close(&mut self, line: &Line, now: Timestamp, rng: &mut dyn CryptoRng) {
         let closed = self.relay.handle(&mut self.storage, Input::Closed { connection: line.id }, now, rng);
         closed.expect("closing needs no storage");

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use chancery_crypto::cosignature::WitnessSigningKey;
 use chancery_crypto::merkle::{self, Hash};
 use chancery_crypto::rng::CryptoRng;
 use chancery_crypto::signature::SigningKey;
@@ -139,6 +140,12 @@ impl OrgLog {
         &self.key
     }
 
+    /// Signs with another key from now on.
+    pub fn replace_key(&mut self, key: SigningKey) {
+        self.key = Arc::new(key);
+        self.newest = None;
+    }
+
     /// Returns what the log has of the organisation.
     #[must_use]
     pub const fn authority(&self) -> &Authority {
@@ -171,6 +178,15 @@ impl OrgLog {
             self.sign_at(now.max(last), rng);
         }
         self.newest.as_ref().expect("signed").note().to_owned()
+    }
+
+    /// Has a witness cosign the newest checkpoint.
+    pub fn cosign(&mut self, witness: &WitnessSigningKey, now: Timestamp, rng: &mut dyn CryptoRng) {
+        self.checkpoint(now, rng);
+        let newest = self.newest.as_ref().expect("signed");
+        let note = newest.cosign("witness", witness, now.as_millis() / 1000).expect("fits");
+        let cosigned = newest.add_cosignatures(&note, &[witness.verifying_key()]).expect("verifies");
+        self.newest = cosigned.or(self.newest.take());
     }
 
     /// Has the log sign a checkpoint of any time.

@@ -2,9 +2,10 @@
 
 use chancery_crypto::rng::{CryptoRng, seeded};
 use chancery_crypto::secret::SecretBytes;
+use chancery_identity::delivery::DeliveryKey;
 use chancery_identity::{DeviceId, MemberId, Organisation};
 use chancery_org::{Desk, DeskKeys};
-use chancery_relay::{DirectoryRow, LogEntry, Mailbox, PrekeyBatch, PrekeyPair, Storage};
+use chancery_relay::{DirectoryRow, LogEntry, Mailbox, NewEntry, PrekeyBatch, PrekeyPair, Storage};
 use chancery_wire::Timestamp;
 
 use crate::authority::Offices;
@@ -58,8 +59,9 @@ impl World {
             devices.push(Stored { disk, member_id, device_id, handle, mailbox, batch, pairs });
         }
         let mut directory: Vec<DirectoryRow> = Vec::new();
-        while let Some(row) =
-            storage.next_directory_entry(directory.last().map_or(0, |row| row.sequence)).expect("memory")
+        while let Some(row) = storage
+            .next_directory_entry(directory.last().map_or(0, |row| row.sequence), None)
+            .expect("memory")
         {
             directory.push(row);
         }
@@ -90,7 +92,7 @@ impl Snapshot {
         let desk = DeskKeys::from_secret_bytes(self.desk_keys.expose()).expect("its own");
         let desk = Desk::new(desk, self.organisation.clone(), self.now).expect("sound");
         let mut exchange = Exchange::new(self.organisation.clone());
-        self.fill(&mut exchange);
+        self.fill(&mut exchange, &desk.delivery_key(&self.desk_disk).expect("founded"));
         let people = self.devices.iter().map(|stored| {
             Person::new(stored.disk.clone(), stored.member_id, stored.device_id, stored.handle.clone())
         });
@@ -110,10 +112,11 @@ impl Snapshot {
             log: self.log.clone(),
             shown: std::collections::BTreeMap::new(),
             weather: crate::weather::Weather::default(),
+            group_files: std::collections::BTreeMap::new(),
         }
     }
 
-    fn fill(&self, exchange: &mut Exchange) {
+    fn fill(&self, exchange: &mut Exchange, key: &DeliveryKey) {
         let storage = &mut exchange.storage;
         storage.begin().expect("memory");
         for stored in &self.devices {
@@ -122,7 +125,8 @@ impl Snapshot {
             storage.put_prekeys(&stored.device_id, &stored.batch, &stored.pairs).expect("memory");
         }
         for row in &self.directory {
-            let entry = storage.put_directory_entry(&row.entry_id, row.version, &row.sealed, row.sequence);
+            let new = NewEntry { version: row.version, sealed: &row.sealed, reader: row.reader };
+            let entry = storage.put_directory_entry(&row.entry_id, &new, row.sequence);
             entry.expect("memory");
         }
         let (entries, note) = &self.relay_log;
@@ -130,6 +134,7 @@ impl Snapshot {
             storage.log_append(index, entry).expect("memory");
         }
         storage.put_note(note).expect("memory");
+        storage.put_delivery_key(key).expect("memory");
         storage.commit().expect("memory");
         exchange.restart();
     }

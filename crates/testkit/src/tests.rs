@@ -10,14 +10,15 @@ use chancery_engine::{
 };
 use chancery_wire::proto::content::Body;
 use chancery_wire::proto::{
-    Attachment, ClaimPrekeys, Content, DeviceRecord, DirectoryChange, DirectoryPage, DirectoryRecord, Heal,
-    MessageRecord, NumberRange, PeerRecord, Text, client_frame, relay_frame,
+    Attachment, Content, DeviceRecord, DirectoryChange, DirectoryPage, DirectoryRecord, Heal, MessageRecord,
+    NumberRange, PeerRecord, Text, client_frame, relay_frame,
 };
 use chancery_wire::records::{RecordKey, Table};
 use chancery_wire::{Limit, Unverified, decode, encode};
 
 use crate::{Fault, PersonId, World};
 
+mod delivery;
 mod directory_keys;
 
 fn three(seed: u64) -> (World, [PersonId; 3]) {
@@ -38,7 +39,7 @@ fn records_lie_where_the_protocol_page_says_r_engine_1() {
     let rule = page.split("**R-ENGINE-1.**").nth(1).unwrap().split("\n\n").next().unwrap();
     let table = |text: &str| text.get(..4).and_then(|digits| u16::from_str_radix(digits, 16).ok());
     let documented: BTreeSet<u16> = rule.split("0x").skip(1).filter_map(table).collect();
-    assert_eq!(documented.len(), 40);
+    assert_eq!(documented.len(), 66);
 
     let (mut world, [alice, bob, _]) = three(1);
     world.say(alice, bob, "a");
@@ -141,10 +142,9 @@ fn a_bundle_of_another_device_is_not_used_r_engine_8() {
     world.say(alice, bob, "for bob alone");
     let Step::Claim { item, device_id } = step(&world, alice) else { panic!("a session there is not") };
     assert_eq!(device_id, *world.people[bob.0].device_id.as_bytes());
-    let device_id = world.people[carol.0].device_id.as_bytes().to_vec();
     let mut line = world.exchange.connect(world.now, world.rng.as_mut());
-    let claim = ClaimPrekeys { device_id, token: Vec::new() };
-    let answer = world.ask(&mut line, client_frame::Body::ClaimPrekeys(claim));
+    let claim = client_frame::Body::ClaimPrekeys(world.claim_of(carol));
+    let answer = world.ask(&mut line, claim);
     let Some(relay_frame::Body::Bundle(bundle)) = answer else { panic!("no bundle: {answer:?}") };
     let before = world.disk(alice);
     let bundle = Box::new(Unverified::new(bundle));
@@ -298,10 +298,9 @@ fn of_two_first_messages_with_one_one_time_key_the_second_is_refused_r_handshake
     world.say(alice, bob, "from alice");
     world.say(carol, bob, "from carol");
     // A dishonest relay hands the same pair to both.
-    let device_id = world.people[bob.0].device_id.as_bytes().to_vec();
     let mut line = world.exchange.connect(world.now, world.rng.as_mut());
-    let claim = ClaimPrekeys { device_id, token: Vec::new() };
-    let answer = world.ask(&mut line, client_frame::Body::ClaimPrekeys(claim));
+    let claim = client_frame::Body::ClaimPrekeys(world.claim_of(bob));
+    let answer = world.ask(&mut line, claim);
     let Some(relay_frame::Body::Bundle(bundle)) = answer else { panic!("no bundle: {answer:?}") };
     assert!(bundle.one_time.is_some());
     const PREKEY: Table = Table(0x0120);

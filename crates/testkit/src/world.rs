@@ -11,10 +11,13 @@ use chancery_engine::{
     Device, Draft, Effect, EngineError, Event, Input, Letter, NewDevice, Step, conversation, events, member,
     message, next_step,
 };
+use chancery_identity::delivery::DeliveryKey;
 use chancery_identity::log::LeafKind;
-use chancery_identity::{DeviceKeys, DisplayName, Handle, Organisation, login_message};
-use chancery_org::{Desk, Enrolment, InvitationLink, Invite, RelayPlace, found, request};
-use chancery_wire::proto::{ClaimPrekeys, Login, SealedDirectoryEntry, client_frame, login, relay_frame};
+use chancery_identity::{DeviceKeys, DisplayName, Handle, Kind, Organisation, login_message};
+use chancery_org::{Desk, Enrolment, InvitationLink, Invite, RelayPlace, Terms, found, request};
+use chancery_wire::proto::{
+    self, ClaimPrekeys, Login, SealedDirectoryEntry, client_frame, login, relay_frame,
+};
 use chancery_wire::{Timestamp, Unverified};
 
 use crate::authority::Offices;
@@ -55,6 +58,8 @@ pub struct World {
     /// To whom the relay shows another one.
     pub(crate) shown: BTreeMap<PersonId, OrgLog>,
     pub(crate) weather: Weather,
+    /// Files of groups at the relay, as they are inside.
+    pub(crate) group_files: BTreeMap<[u8; 16], Vec<u8>>,
 }
 
 impl World {
@@ -97,6 +102,7 @@ impl World {
             log,
             shown: BTreeMap::new(),
             weather: Weather::default(),
+            group_files: BTreeMap::new(),
         }
     }
 
@@ -123,7 +129,18 @@ impl World {
 
     /// Invites a person and enrols their device through the relay.
     pub fn enrol(&mut self, handle: &str) -> PersonId {
-        let link = self.invite(handle);
+        self.enrol_on(handle, Terms::default())
+    }
+
+    /// Invites a guest or bot that reaches these people, for so many days, and enrols its device through the relay.
+    pub fn enrol_as(&mut self, handle: &str, kind: Kind, reach: &[PersonId], days: u64) -> PersonId {
+        let reach: Vec<_> = reach.iter().map(|id| self.people[id.0].member_id).collect();
+        let validity = Some(Duration::from_secs(days * 24 * 3600));
+        self.enrol_on(handle, Terms { kind, reach: &reach, validity, ..Terms::default() })
+    }
+
+    fn enrol_on(&mut self, handle: &str, terms: Terms<'_>) -> PersonId {
+        let link = self.invite(handle, terms);
         let keys = DeviceKeys::generate(self.rng.as_mut());
         let pending = request(&link, &self.organisation, &keys, self.now, self.rng.as_mut())
             .expect("a good invitation");
@@ -157,11 +174,12 @@ impl World {
         PersonId(self.people.len() - 1)
     }
 
-    fn invite(&mut self, handle: &str) -> InvitationLink {
+    fn invite(&mut self, handle: &str, terms: Terms<'_>) -> InvitationLink {
         let handle = Handle::parse(handle).expect("a good handle");
         let name = DisplayName::parse(handle.as_str()).expect("a good name");
         let relay = self.organisation.relay().expect("recorded");
-        let invite = Invite { handle: &handle, name: &name, relay, lifetime: Duration::from_secs(3600) };
+        let lifetime = Duration::from_secs(3600);
+        let invite = Invite { handle: &handle, name: &name, relay, lifetime, terms };
         let invited =
             self.desk.invite(&self.desk_disk, invite, self.now, self.rng.as_mut()).expect("a free handle");
         commit(&mut self.desk_disk, invited.batch);
@@ -182,6 +200,7 @@ impl World {
         let signature = keys.signing.sign(label::SIGN_RELAY_LOGIN, &message, self.rng.as_mut());
         let login = Login { who: Some(login::Who::Credential(credential)), signature };
         self.done(&mut line, client_frame::Body::Login(login));
+        self.give_delivery_key(&mut line);
         for entry in entries {
             self.done(&mut line, client_frame::Body::PublishDirectory(entry.clone()));
         }
@@ -200,6 +219,18 @@ impl World {
         message_id
     }
 
+    /// Stores a message to be sent, if that is not refused.
+    ///
+    /// # Errors
+    ///
+    /// [`EngineError`], as the device says.
+    pub fn try_say(&mut self, from: PersonId, to: PersonId, text: &str) -> Result<(), EngineError> {
+        let message_id = random_bytes(self.rng.as_mut());
+        let to = self.people[to.0].member_id;
+        let draft = Draft { to, message_id, text, attachments: Vec::new() };
+        self.try_handle(from, Input::Send(draft)).map(drop)
+    }
+
     /// Stores a message to a name, as somebody does who cannot ask the relay who that is.
     pub fn say_by_name(&mut self, from: PersonId, to: &str, text: &str) -> [u8; 16] {
         let message_id = random_bytes(self.rng.as_mut());
@@ -212,14 +243,42 @@ impl World {
         self.handle(id, Input::Address);
     }
 
-    /// Puts an envelope into a person's mailbox, as anybody can who knows it.
+    /// Puts an envelope into a person's mailbox, as every member can.
     pub fn inject(&mut self, to: PersonId, envelope: Vec<u8>) {
         let mailbox = self.people[to.0].device_id.as_bytes().to_vec();
         let delivery_id = random_bytes::<16>(self.rng.as_mut()).to_vec();
-        let deliver = chancery_wire::proto::Deliver { mailbox, delivery_id, token: Vec::new(), envelope };
+        let token = self.delivery_key().token(self.people[to.0].device_id.as_bytes()).to_vec();
+        let deliver = proto::Deliver { mailbox, delivery_id, token, envelope };
         let mut line = self.exchange.connect(self.now, self.rng.as_mut());
         self.done(&mut line, client_frame::Body::Deliver(deliver));
         self.exchange.close(&line, self.now, self.rng.as_mut());
+    }
+
+    /// Returns the request for a person's prekeys, with the token that every member has.
+    pub(crate) fn claim_of(&self, id: PersonId) -> ClaimPrekeys {
+        let device = self.people[id.0].device_id;
+        let token = self.delivery_key().token(device.as_bytes()).to_vec();
+        ClaimPrekeys { device_id: device.as_bytes().to_vec(), token }
+    }
+
+    /// Returns the key of delivery tokens, as the desk has it.
+    pub(crate) fn delivery_key(&self) -> DeliveryKey {
+        self.desk.delivery_key(&self.desk_disk).expect("founded")
+    }
+
+    /// Gives the relay the key of delivery tokens, on a line of the desk's (R-RELAY-56).
+    fn give_delivery_key(&mut self, line: &mut Line) {
+        let key = self.delivery_key();
+        let (epoch, key) = (key.epoch(), key.secret().expose().to_vec());
+        self.done(line, client_frame::Body::SetDeliveryKey(proto::DeliveryKey { epoch, key }));
+    }
+
+    /// Returns the token that a person's device puts into the frame of a step.
+    pub(crate) fn token_of(&mut self, id: PersonId, step: &Step) -> Vec<u8> {
+        let now = self.clock_of(id);
+        let person = &mut self.people[id.0];
+        person.start(now);
+        person.engine.as_ref().expect("started").step_token(&person.disk, step).expect("readable")
     }
 
     /// Returns the envelopes that wait for a person at the relay, oldest first.
@@ -231,10 +290,9 @@ impl World {
 
     /// Claims a bundle for a person's device and throws it away, as somebody does who wants to drain them.
     pub fn drain_prekey(&mut self, id: PersonId) {
-        let device_id = self.people[id.0].device_id.as_bytes().to_vec();
         let mut line = self.exchange.connect(self.now, self.rng.as_mut());
-        let claim = ClaimPrekeys { device_id, token: Vec::new() };
-        let answer = self.ask(&mut line, client_frame::Body::ClaimPrekeys(claim));
+        let claim = client_frame::Body::ClaimPrekeys(self.claim_of(id));
+        let answer = self.ask(&mut line, claim);
         assert!(matches!(answer, Some(relay_frame::Body::Bundle(_))), "{answer:?}");
         self.exchange.close(&line, self.now, self.rng.as_mut());
     }
@@ -470,7 +528,7 @@ mod tests {
         let mut world = World::new(3);
         let (alice, bob, carol) = (world.enrol("alice"), world.enrol("bob"), world.enrol("carol"));
         world.run();
-        let attachment = |number| chancery_wire::proto::Attachment {
+        let attachment = |number| proto::Attachment {
             blob_id: vec![number; 16],
             key: vec![0; 32],
             size: 1,

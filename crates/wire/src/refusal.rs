@@ -28,6 +28,8 @@ pub enum RefusalCode {
     /// The state is not the one that the request assumes: blob offset or completeness, prekey sequence,
     /// version of an entry or record; ask for the state and go on from there.
     Conflict = 11,
+    /// The delivery token is not the one that the relay takes now; synchronise the directory, and repeat with the new one.
+    Token = 12,
 }
 
 impl RefusalCode {
@@ -53,6 +55,7 @@ impl RefusalCode {
             9 => Self::UnsupportedVersion,
             10 => Self::Unavailable,
             11 => Self::Conflict,
+            12 => Self::Token,
             _ => return None,
         })
     }
@@ -72,6 +75,7 @@ impl core::fmt::Display for RefusalCode {
             Self::UnsupportedVersion => "unsupported-version",
             Self::Unavailable => "unavailable",
             Self::Conflict => "conflict",
+            Self::Token => "token",
         })
     }
 }
@@ -82,10 +86,10 @@ mod tests {
 
     #[test]
     fn every_code_reads_back_and_others_are_unknown() {
-        for code in 1..=11 {
+        for code in 1..=12 {
             assert_eq!(RefusalCode::from_code(code).unwrap().code(), code, "R-RELAY-9");
         }
         assert_eq!(RefusalCode::from_code(0), None);
-        assert_eq!(RefusalCode::from_code(12), None);
+        assert_eq!(RefusalCode::from_code(13), None);
     }
 }

@@ -32,6 +32,8 @@ print_name_only! {
     proto::Enrolled => "Enrolled",
     proto::DeskSettings => "DeskSettings",
     proto::DeskInvitation => "DeskInvitation",
+    proto::DeskMember => "DeskMember",
+    proto::GuestTokenRecord => "GuestTokenRecord",
     proto::DeviceRecord => "DeviceRecord",
     proto::DirectoryKeysRecord => "DirectoryKeysRecord",
     proto::PendingEnrolmentRecord => "PendingEnrolmentRecord",
@@ -44,6 +46,11 @@ print_name_only! {
     proto::GroupPath => "GroupPath",
     proto::GroupRecord => "GroupRecord",
     proto::GroupInfo => "GroupInfo",
+    proto::GroupStateRecord => "GroupStateRecord",
+    proto::GroupEpochRecord => "GroupEpochRecord",
+    proto::GroupSecretRecord => "GroupSecretRecord",
+    proto::GroupCommitRecord => "GroupCommitRecord",
+    proto::NextGroupSet => "NextGroupSet",
 }
 
 impl fmt::Debug for proto::outbox_item::Step {

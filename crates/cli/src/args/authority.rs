@@ -52,8 +52,11 @@ pub(crate) struct RootArgs {
 #[command(after_help = "\
 Ends the member in the log, and with that every device at the relay: no login, no mailbox, no prekeys. Their open
 invitations end, the directory lists no device of theirs, and the handle is free for somebody else. Given again, it goes
-on where it was and says how far it has come. Without a relay it is stored, the exit code is 5, and `chancery org serve`
-or the next command hands it over.
+on where it was and says how far it has come; what was dropped from the queue meanwhile is signed anew.
+
+Exit codes: 0 if everything is cut; 5 if it is stored and waits for the relay, and `chancery org serve` or the next
+command hands it over; 1 if the log or the relay refuses something of it, as the report says, and 2 if the keys may
+not sign it. A dry run checks the same and prints the report as it would begin.
 
 Examples:
   chancery org offboard alice --dir acme --dry-run
@@ -61,7 +64,7 @@ Examples:
 pub(crate) struct OffboardArgs {
     /// The member's handle.
     pub(crate) handle: String,
-    /// Say what would end, and change nothing.
+    /// Check everything, print the report as it would begin, and change nothing.
     #[arg(long)]
     pub(crate) dry_run: bool,
     #[command(flatten)]
@@ -77,6 +80,9 @@ Example:
 pub(crate) struct VerifyOffboardedArgs {
     /// The handle that the member had.
     pub(crate) handle: String,
+    /// Replay the log from its first entry, and not from where the last replay ended.
+    #[arg(long)]
+    pub(crate) full: bool,
     #[command(flatten)]
     pub(crate) org: OrgArgs,
 }
@@ -138,11 +144,16 @@ pub(crate) struct IssuerListArgs {
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
+The last issuer that may offboard, or enrol, is ended with --force only: name another one first.
+
 Example:
   chancery org issuer revoke 0123456789abcdef --dir acme")]
 pub(crate) struct IssuerRevokeArgs {
     /// Its identifier, or at least 8 digits of it, as `chancery org issuer list` prints it.
     pub(crate) issuer: String,
+    /// End it even if nobody could offboard, or enrol, any more.
+    #[arg(long)]
+    pub(crate) force: bool,
     #[command(flatten)]
     pub(crate) root: RootArgs,
 }
@@ -178,7 +189,8 @@ pub(crate) enum RootCommand {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 The organisation keeps its identifier, and what the old root signed stands. The old key stays beside the new one
-under the name root.key.old; put it away or destroy it.
+under the name root.key.old; put it away or destroy it. The same holds for root.shared, whose shares are worth nothing
+any more: split the new root.
 
 Example:
   chancery org root succeed --dir acme")]
@@ -242,6 +254,15 @@ pub(crate) struct PolicySetArgs {
     /// Most devices of one member, 1 to 16.
     #[arg(long, value_name = "N")]
     pub(crate) device_limit: Option<u32>,
+    /// Key of a witness of the log, as `chancery witness init` prints it; several times for several. They replace those before.
+    #[arg(long = "witness", value_name = "KEY", value_parser = parse_witness, conflicts_with = "no_witness")]
+    pub(crate) witnesses: Vec<[u8; 32]>,
+    /// How many witnesses must have seen what a client knows of the log, for it to count as fresh; 0 for none.
+    #[arg(long, value_name = "N")]
+    pub(crate) witness_quorum: Option<u32>,
+    /// The log has no witnesses.
+    #[arg(long, conflicts_with = "witness_quorum")]
+    pub(crate) no_witness: bool,
     /// Print the policy before and after, and change nothing.
     #[arg(long)]
     pub(crate) dry_run: bool,
@@ -288,11 +309,17 @@ pub(crate) struct AuditArgs {
     /// Do not compare with the log, only with the signed commitments.
     #[arg(long)]
     pub(crate) offline: bool,
+    /// Replay the log from its first entry, and not from where the last replay ended.
+    #[arg(long, conflicts_with = "offline")]
+    pub(crate) full: bool,
 }
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Hands over what waits, then fetches the log, replays and verifies it.
+
+What a dropped statement belonged to is undone or marked: a policy as before, a device removed, an end to be signed anew
+by `chancery org offboard` or `remove-device`. A new root, a new desk and its issuer cannot be dropped.
 
 Examples:
   chancery org log --dir acme
@@ -303,6 +330,9 @@ pub(crate) struct LogArgs {
     /// Drop the statement with this number, which must be the next that waits.
     #[arg(long, value_name = "N")]
     pub(crate) drop: Option<u64>,
+    /// Replay the log from its first entry, and not from where the last replay ended.
+    #[arg(long)]
+    pub(crate) full: bool,
 }
 
 #[derive(Debug, Args)]
@@ -322,13 +352,55 @@ pub(crate) struct MonitorArgs {
     /// Stay and print entries as they come, until SIGINT or SIGTERM.
     #[arg(long)]
     pub(crate) follow: bool,
+    /// With --dir, replay the log from its first entry, and not from where the last replay ended. A member's device always
+    /// does.
+    #[arg(long)]
+    pub(crate) full: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum WitnessCommand {
+    /// Make a witness with a key of its own, in a new folder.
+    Init(WitnessInitArgs),
+    /// Look every minute and cosign what is new, until SIGINT or SIGTERM.
+    Run(WitnessArgs),
+    /// Look once, and cosign what is new.
+    Once(WitnessArgs),
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Run it on a machine that neither the relay nor the administrator can change.
+
+Example:
+  chancery witness init --dir witness --org acme/public")]
+pub(crate) struct WitnessInitArgs {
+    /// The witness's folder.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) dir: PathBuf,
+    /// The organisation's public folder.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) org: PathBuf,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+A log with fewer entries than were seen, or other ones, is not cosigned: the exit code is not 0, and the note is kept beside
+`checkpoint` under the name `conflict`.
+
+Example:
+  chancery witness once --dir witness")]
+pub(crate) struct WitnessArgs {
+    /// The witness's folder.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) dir: PathBuf,
 }
 
 /// A time, or none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct TimeLimit(pub(crate) Option<Duration>);
 
-fn parse_limit(text: &str) -> Result<TimeLimit, String> {
+pub(crate) fn parse_limit(text: &str) -> Result<TimeLimit, String> {
     match text {
         "none" => Ok(TimeLimit(None)),
         text => text::parse_duration(text).map(|time| TimeLimit(Some(time))),
@@ -341,7 +413,12 @@ fn parse_capabilities(text: &str) -> Result<Capabilities, String> {
     organisation::parse_capabilities(text).ok_or_else(wrong)
 }
 
-fn parse_group(text: &str) -> Result<[u8; 16], String> {
+fn parse_witness(text: &str) -> Result<[u8; 32], String> {
+    let bytes = text::unhex(text).and_then(|bytes| bytes.try_into().ok());
+    bytes.ok_or_else(|| "expected the 64 hexadecimal digits of a witness's key".to_owned())
+}
+
+pub(crate) fn parse_group(text: &str) -> Result<[u8; 16], String> {
     let bytes = text::unhex(text).and_then(|bytes| bytes.try_into().ok());
     bytes.ok_or_else(|| "expected 32 hexadecimal digits".to_owned())
 }

@@ -207,6 +207,35 @@ impl Company {
         Ok(ids)
     }
 
+    /// Founds a group of these members; the first of them is its only administrator. Returns its identifier.
+    pub(super) async fn found_group(&self, name: &str, members: &[usize]) -> Result<String, Failure> {
+        let mut handles = Vec::with_capacity(members.len());
+        for number in members {
+            handles.push(self.member(*number)?.handle.as_str());
+        }
+        let (Some(founder), Some(others)) = (members.first(), handles.get(1..)) else {
+            return Err(Failure::new("a group of nobody"));
+        };
+        let founder = self.member(*founder)?;
+        let call = founder.call(&[&["group", "create", name], others].concat());
+        text(&last(&run(&self.program, &call, &founder.log(), &[OK]).await?), "group")
+    }
+
+    /// Lets members write to groups, in this order, and says how each ended.
+    pub(super) async fn send_to_groups(
+        &self,
+        letters: &[(usize, &str)],
+        message: &str,
+        at_once: bool,
+    ) -> Result<Vec<Finished>, Failure> {
+        let mut calls = Vec::with_capacity(letters.len());
+        for (from, group) in letters {
+            let from = self.member(*from)?;
+            calls.push((from.call(&["group", "send", group, message]), from.log()));
+        }
+        run_all(&self.program, &calls, &ANY, if at_once { AT_ONCE } else { 1 }).await
+    }
+
     /// Lets these members receive what waits for them.
     pub(super) async fn receive(&self, who: &[usize]) -> Result<(), Failure> {
         let mut calls = Vec::with_capacity(who.len());

@@ -1,11 +1,11 @@
 //! Copied disks: what somebody who has one can do with it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use chancery_crypto::rng::{CryptoRng, random_bytes, seeded};
-use chancery_engine::{Draft, Effect, Engine, EngineError, Input, Notice, Step, next_step};
+use chancery_engine::{Draft, Engine, EngineError, Event, Input, Step, events, next_step};
 use chancery_identity::{DeviceId, MemberId};
 use chancery_store::{Store, StoreError};
 use chancery_wire::Timestamp;
@@ -15,6 +15,8 @@ use crate::process::Failure;
 
 /// The file of a home that everything is in.
 const STORE: &str = "store.db";
+/// How often all envelopes are tried one after the other: what leads to others may come behind them.
+const ROUNDS: usize = 3;
 /// Steps that an outbox is asked for before a control is given up: what waited in a home that received everything is little.
 const STEPS: usize = 100;
 
@@ -39,21 +41,46 @@ pub(super) fn copy(from: &Path, to: &Path) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Returns how many of the envelopes a device with this home stores a message of. Each is tried by itself, and nothing is
-/// written.
-pub(super) fn readable(home: &Path, key: &Path, envelopes: &[Vec<u8>]) -> Result<usize, Failure> {
+/// Returns the texts of all messages that a device with this home, which has shown all that it had, reads in the envelopes. Each
+/// is tried by itself, and then all of them several times with what the others gave: a group's commits lead to its messages.
+/// Nothing is written.
+pub(super) fn readable(home: &Path, key: &Path, envelopes: &[Vec<u8>]) -> Result<Vec<String>, Failure> {
     look(home, key, |engine, records, rng| {
-        let mut readable = 0usize;
+        let mut texts = BTreeMap::new();
         for (sequence, envelope) in (1..).zip(envelopes) {
             let input = Input::Received { sequence, envelope };
-            let outcome = engine.handle(records, input, now(), rng)?;
-            let is_message = |effect: &Effect| matches!(effect, Effect::Notify(Notice::EventStored(_)));
-            if outcome.effects.iter().any(is_message) {
-                readable = readable.saturating_add(1);
+            // What the engine refuses is not read.
+            let Ok(outcome) = engine.handle(records, input, now(), rng) else { continue };
+            let mut alone = Overlay::new(records);
+            alone.absorb(outcome.batch);
+            note_texts(&alone, &mut texts)?;
+        }
+        let mut together = Overlay::new(records);
+        let rounds = std::iter::repeat_n(envelopes, ROUNDS).flatten();
+        for (sequence, envelope) in (1..).zip(rounds) {
+            let input = Input::Received { sequence, envelope };
+            if let Ok(outcome) = engine.handle(&together, input, now(), rng) {
+                together.absorb(outcome.batch);
             }
         }
-        Ok(readable)
+        note_texts(&together, &mut texts)?;
+        Ok(texts.into_values().collect())
     })
+}
+
+/// Notes what a device would show next, by who wrote it and its identifier.
+fn note_texts(
+    records: &dyn Records,
+    texts: &mut BTreeMap<(Vec<u8>, Vec<u8>), String>,
+) -> Result<(), EngineError> {
+    for (_, event) in events(records, usize::MAX)? {
+        if let Event::Message(record) = event
+            && record.act.is_none()
+        {
+            texts.insert((record.from, record.id), record.text.map(|text| text.text).unwrap_or_default());
+        }
+    }
+    Ok(())
 }
 
 /// Returns the envelope with which the device with this home would send a message to another, by what the home knows; nothing

@@ -7,6 +7,7 @@ use chancery_relay_server::held_envelopes;
 use super::Figures;
 use super::company::{Company, NOT_AUTHORISED, OK, TRY_LATER, is_sent};
 use super::disk;
+use super::groups::{self, Groups};
 use crate::output::Output;
 use crate::process::{Failure, Finished, Running, field, within};
 
@@ -60,30 +61,45 @@ impl Cast {
 }
 
 /// Plays it from the founding to the last search.
-pub(super) async fn play(company: &mut Company, members: usize, output: Output) -> Result<Figures, Failure> {
+pub(super) async fn play(
+    company: &mut Company,
+    (members, groups): (usize, usize),
+    output: Output,
+) -> Result<Figures, Failure> {
     let cast = Cast::new(members);
+    let mut groups = Groups::new(groups, &cast.others, cast.leaver);
     company.found().await?;
     company.enroll(members).await?;
     output.note(&format!("{members} members are enrolled"));
     converse(company, &cast).await?;
+    groups.found(company).await?;
     copy_disks(company, &cast)?;
     output.note("everybody has talked, and the disk is copied");
+    groups.write_before(company).await?;
     go_online(company, &cast).await?;
     let mut missing = Vec::new();
-    let cut = offboard(company, &cast, &mut missing).await?;
+    let cut = offboard(company, (&cast, &groups), &mut missing).await?;
     output.note("the member is offboarded");
     check_login(company, &cast, &mut missing).await?;
     let sent_after = send_afterwards(company, &cast, &mut missing).await?;
+    let sent_after = sent_after.saturating_add(groups.write_after(company, &mut missing).await?);
     let leaver = company.member(cast.leaver)?.handle.clone();
     let verified = company.org(&["org", "verify-offboarded", &leaver], &[OK, 1]).await?.code == OK;
     company.close();
-    let (readable_after, held) = search(company, &cast)?;
+    let (readable, held) = search(company, &cast)?;
+    let (before, after): (Vec<_>, Vec<_>) = readable.iter().partition(|text| *text == groups::BEFORE);
+    let readable_after = after.len();
+    if before.len() < groups.count() {
+        missing.push(format!("of {} groups the control reads {} messages", groups.count(), before.len()));
+    }
     if sent_after == 0 || held < sent_after {
         missing.push(format!("of {sent_after} messages sent, {held} are at the relay to be searched"));
     }
-    let controls_readable = control(company, &cast)?;
+    let controls_readable = control(company, &cast)?.saturating_add(before.len());
     Ok(Figures {
         members,
+        groups: groups.count(),
+        groups_cut: cut.groups,
         online: cast.online.len().saturating_add(1),
         relay_cut: cut.relay,
         clients_cut: cut.clients,
@@ -143,12 +159,17 @@ async fn go_online(company: &mut Company, cast: &Cast) -> Result<(), Failure> {
 struct Cut {
     relay: Duration,
     clients: Duration,
+    groups: Duration,
     command: Duration,
 }
 
 /// Offboards the leaver, and waits until the relay has closed the leaver's connection and everybody online was told. Then
 /// nobody is online any more: the followers end with this call.
-async fn offboard(company: &mut Company, cast: &Cast, missing: &mut Vec<String>) -> Result<Cut, Failure> {
+async fn offboard(
+    company: &mut Company,
+    (cast, groups): (&Cast, &Groups),
+    missing: &mut Vec<String>,
+) -> Result<Cut, Failure> {
     let (leaver, handle) = {
         let member = company.member(cast.leaver)?;
         (member.member.to_string(), member.handle.clone())
@@ -173,7 +194,8 @@ async fn offboard(company: &mut Company, cast: &Cast, missing: &mut Vec<String>)
     if disk::is_there(&company.member(cast.leaver)?.home()) {
         missing.push("the leaver's home was not destroyed".to_owned());
     }
-    Ok(Cut { relay, clients, command })
+    groups.evict(company, (&cast.online, &mut online)).await?;
+    Ok(Cut { relay, clients, groups: began.elapsed(), command })
 }
 
 /// Waits for the end of a command, which must be a good one.
@@ -238,10 +260,10 @@ async fn send_afterwards(
     Ok(taken.iter().filter(|finished| is_sent(finished)).count().saturating_add(sent))
 }
 
-/// Tries everything that the relay holds with the copied disk. Returns how many of it can be read, and of how many.
+/// Tries everything that the relay holds with the copied disk. Returns the texts that can be read, and of how many envelopes.
 ///
 /// On the runtime's thread, here and in the control: it takes seconds at most, and nobody removes the folder meanwhile.
-fn search(company: &Company, cast: &Cast) -> Result<(usize, usize), Failure> {
+fn search(company: &Company, cast: &Cast) -> Result<(Vec<String>, usize), Failure> {
     let held = held_envelopes(&company.relay_data(), &company.org_id()?)
         .map_err(|error| Failure::new(format!("the relay's data: {error}")))?;
     let leaver = company.member(cast.leaver)?;
@@ -256,7 +278,7 @@ fn control(company: &Company, cast: &Cast) -> Result<usize, Failure> {
         let peer = company.member(*number)?;
         envelopes.extend(disk::seal(&peer.copy(BEFORE), &peer.key(), (leaver.member, leaver.device))?);
     }
-    disk::readable(&leaver.copy(BEFORE), &leaver.key(), &envelopes)
+    Ok(disk::readable(&leaver.copy(BEFORE), &leaver.key(), &envelopes)?.len())
 }
 
 #[cfg(test)]

@@ -23,6 +23,8 @@ const PATIENCE: &str = "2";
 /// Exit codes of the command.
 const OK: i32 = 0;
 const TRY_LATER: i32 = 5;
+/// Every way in which a command may end by itself.
+const ANY: [i32; 6] = [OK, 1, 2, 3, 4, TRY_LATER];
 
 /// The people.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -325,6 +327,25 @@ impl Stage {
         let (text, files) = (text.to_owned(), files.to_vec());
         self.letters.push(Letter { id, from, to, text, files, relay_ran, outcome });
         Ok(())
+    }
+
+    /// Runs a command that somebody types, which must go well, and returns the last object that it prints.
+    pub(super) async fn types(&self, who: Who, call: Call) -> Result<Value, Failure> {
+        let person = self.person(who);
+        let call = person.at_home(call);
+        self.transcript.command(who.given(), &call.shown())?;
+        let finished = run(&self.program, &call, &person.log(), &[OK]).await?;
+        Ok(finished.lines.into_iter().next_back().unwrap_or_default())
+    }
+
+    /// Runs a command in a copy of somebody's home with their key, however it ends; returns its exit code.
+    pub(super) async fn with_copy(&self, who: Who, home: &Path, words: &[&str]) -> Result<i32, Failure> {
+        let person = self.person(who);
+        let call = Call::new(words).path("--home", home, "stolen");
+        let call = call.quiet_path("--key-file", &person.key()).quiet("--json");
+        self.transcript.command("Somebody", &call.shown())?;
+        let finished = run(&self.program, &call, &self.path("stolen.log"), &ANY).await?;
+        Ok(finished.code)
     }
 
     /// Waits until every letter to somebody is on that person's screen.

@@ -9,7 +9,7 @@ use super::search::Found;
 use super::stage::Who::{Alice, Bob, Carol};
 use super::stage::{Address, Letter, Stage, Who, text};
 use super::transcript::bytes;
-use super::{checks, picture, relay_view};
+use super::{checks, group, picture, relay_view};
 use crate::process::{Call, Failure, field};
 
 const ORGANISATION: &str = "Meridian Instruments";
@@ -238,6 +238,7 @@ async fn verdict(stage: &mut Stage, while_waiting: Found) -> Result<(), Failure>
     let (sent, files) = (stage.letters.len(), bytes(files));
     stage.transcript.note(&format!("{sent} messages and {files} of files were sent."))?;
     checks::delivery(stage).await?;
+    group::play(stage).await?;
     checks::environment(stage)?;
     checks::memory(stage)?;
     stage.transcript.note(&format!(

@@ -1,7 +1,8 @@
 //! What an administrator does with keys that are at hand: ends, policy, successions.
 
 use chancery::organisation::{
-    Administrator, OffboardingPlan, OffboardingReport, OffboardingStep, Policy, SignedWith,
+    Administrator, ConfirmedEnd, Issued, OffboardingPlan, OffboardingReport, OffboardingStep, Policy,
+    SignedWith, Witnesses,
 };
 use chancery::{Error, ErrorCode, KeySource};
 use serde_json::{Value, json};
@@ -13,11 +14,12 @@ use crate::args::{
 use crate::failure::Failure;
 use crate::key::Purpose;
 use crate::output::Output;
-use crate::text::{hex, rfc3339, short_time};
+use crate::text::{hex, rfc3339, short_time, span};
 
-/// Why nobody can say that a device has wiped itself.
-const NOT_CONFIRMED: &str =
-    "the relay does not tell whether the device has heard of its end; it wipes itself when it does";
+/// What a device does that has not confirmed its end.
+const PENDING: &str = "the device has not confirmed; it wipes itself once it hears of its end";
+/// What is known without a relay.
+const NOT_ASKED: &str = "the relay was not reached; the device wipes itself once it hears of its end";
 
 impl ActorArgs {
     /// Opens the organisation, and returns what opened it.
@@ -28,7 +30,7 @@ impl ActorArgs {
 }
 
 impl AdminArgs {
-    fn with<'a>(&'a self, key: &'a KeySource) -> SignedWith<'a> {
+    pub(super) fn with<'a>(&'a self, key: &'a KeySource) -> SignedWith<'a> {
         SignedWith { file: self.admin.as_deref(), key }
     }
 }
@@ -46,45 +48,99 @@ pub(super) async fn hand_over(administrator: &Administrator) -> Result<(), Failu
 pub(super) async fn offboard(args: &OffboardArgs, output: Output) -> Result<(), Failure> {
     let (administrator, key) = args.admin.by.open()?;
     if args.dry_run {
-        let plan = administrator.plan_offboarding(&args.handle)?;
-        let object = json!({"dry_run": true, "would_end": plan_object(&plan)});
-        return output.result(&object, || {
-            format!(
-                "would end {} ({}): {} devices, {} open invitations; the handle becomes free{}",
-                plan.handle,
-                plan.member_id,
-                plan.device_ids.len(),
-                plan.invitations,
-                issuers_text(&plan)
-            )
+        let report = administrator.preview_offboarding(args.admin.with(&key), &args.handle)?;
+        let devices = Devices::unasked(&report.plan);
+        return output.result(&report_object(&report, &devices, true), || {
+            format!("nothing is changed; {}", report_text(&report, &devices))
         });
     }
     administrator.offboard(args.admin.with(&key), &args.handle)?;
     let sent = hand_over(&administrator).await;
     let report = administrator.offboarding(&args.handle)?;
-    output.result(&report_object(&report), || report_text(&report))?;
-    sent
+    let devices = Devices::of(&administrator, &report.plan, sent.is_ok()).await?;
+    output.result(&report_object(&report, &devices, false), || report_text(&report, &devices))?;
+    sent?;
+    // Nothing waits for the relay any more, so what is not done was refused.
+    match report.is_complete() {
+        true => Ok(()),
+        false => Err(Error::with(ErrorCode::OffboardingIncomplete, args.handle.as_str()).into()),
+    }
+}
+
+/// What is known of the devices of somebody who was offboarded.
+struct Devices {
+    ends: Vec<ConfirmedEnd>,
+    /// Of those that have not confirmed.
+    reason: &'static str,
+}
+
+impl Devices {
+    /// Asks the relay, if it was there a moment ago.
+    async fn of(
+        administrator: &Administrator,
+        plan: &OffboardingPlan,
+        is_reached: bool,
+    ) -> Result<Self, Failure> {
+        let asked = if is_reached { Some(administrator.confirmed_ends(plan).await) } else { None };
+        match asked {
+            Some(Ok(ends)) => Ok(Self { ends, reason: PENDING }),
+            Some(Err(error)) if !error.is_retryable() => Err(error.into()),
+            _ => Ok(Self::unasked(plan)),
+        }
+    }
+
+    fn unasked(plan: &OffboardingPlan) -> Self {
+        let unknown = |device: &chancery::DeviceId| ConfirmedEnd { device: *device, confirmed: None };
+        Self { ends: plan.device_ids.iter().map(unknown).collect(), reason: NOT_ASKED }
+    }
+
+    fn object(&self) -> Value {
+        let device = |end: &ConfirmedEnd| match end.confirmed {
+            Some(at) => json!({
+                "device": end.device.to_string(),
+                "wiped": "confirmed",
+                "confirmed_at": rfc3339(at.as_millis()),
+            }),
+            None => {
+                json!({"device": end.device.to_string(), "wiped": "pending", "reason": self.reason})
+            }
+        };
+        self.ends.iter().map(device).collect()
+    }
+
+    fn text(&self) -> String {
+        let device = |end: &ConfirmedEnd| match end.confirmed {
+            Some(at) => {
+                let at = short_time(at.as_millis());
+                format!("\n  device {}: confirmed its end at {at}, by its own clock", end.device)
+            }
+            None => format!("\n  device {}: pending: {}", end.device, self.reason),
+        };
+        self.ends.iter().map(device).collect()
+    }
 }
 
 pub(super) async fn verify_offboarded(args: &VerifyOffboardedArgs, output: Output) -> Result<(), Failure> {
     let key = args.org.key.source(Purpose::Open)?;
-    let administrator = Administrator::open(&args.org.dir, &key, None)?;
+    let administrator = Administrator::open(&args.org.dir, &key, None)?.replaying_all(args.full);
     let check = administrator.verify_offboarded(&args.handle).await?;
     let verified = check.doubts.is_empty();
+    let devices = Devices { ends: check.devices, reason: PENDING };
     let other = check.holder.filter(|holder| *holder != check.member);
     let object = json!({
         "handle": args.handle,
         "member": check.member.to_string(),
         "verified": verified,
         "doubts": check.doubts,
-        "devices": devices_object(&check.devices),
+        "devices": devices.object(),
         "handle_now_of": other.map(|member| member.to_string()),
     });
     output.result(&object, || {
         let heading = if verified { "verified: is out" } else { "NOT out" };
         let doubts: String = check.doubts.iter().map(|doubt| format!("\n  {doubt}")).collect();
         let now = other.map(|member| format!("\n  the handle belongs to somebody else now ({member})"));
-        format!("{} ({}): {heading}{doubts}{}", args.handle, check.member, now.unwrap_or_default())
+        let (devices, now) = (devices.text(), now.unwrap_or_default());
+        format!("{} ({}): {heading}{doubts}{devices}{now}", args.handle, check.member)
     })?;
     if verified { Ok(()) } else { Err(Error::with(ErrorCode::NotOffboarded, args.handle.as_str()).into()) }
 }
@@ -114,15 +170,17 @@ fn show_policy(args: &PolicyShowArgs, output: Output) -> Result<(), Failure> {
 
 async fn set_policy(args: &PolicySetArgs, output: Output) -> Result<(), Failure> {
     let (administrator, key) = args.admin.by.open()?;
-    let before = administrator.policy()?;
-    let after = changed(before, args);
     let mut sent = Ok(());
-    let mut state = "dry-run";
-    if !args.dry_run {
-        administrator.set_policy(args.admin.with(&key), &after)?;
+    let (before, after, state) = if args.dry_run {
+        let before = administrator.policy()?;
+        let after = changed(before, args)?;
+        (before, after, "dry-run")
+    } else {
+        let change = |policy| changed(policy, args);
+        let (before, after) = administrator.change_policy(args.admin.with(&key), change)?;
         sent = hand_over(&administrator).await;
-        state = if sent.is_ok() { "in-log" } else { "queued" };
-    }
+        (before, after, if sent.is_ok() { "in-log" } else { "queued" })
+    };
     let object = json!({"before": policy_object(&before), "after": policy_object(&after), "state": state});
     output
         .result(&object, || format!("before: {}\nafter:  {}", policy_text(&before), policy_text(&after)))?;
@@ -130,7 +188,7 @@ async fn set_policy(args: &PolicySetArgs, output: Output) -> Result<(), Failure>
 }
 
 /// The policy with what was typed.
-fn changed(mut policy: Policy, args: &PolicySetArgs) -> Policy {
+fn changed(mut policy: Policy, args: &PolicySetArgs) -> Result<Policy, Error> {
     policy.freshness = args.freshness.unwrap_or(policy.freshness);
     policy.retention = args.retention.map_or(policy.retention, |limit| limit.0);
     policy.disappearing = args.disappearing.map_or(policy.disappearing, |limit| limit.0);
@@ -138,7 +196,11 @@ fn changed(mut policy: Policy, args: &PolicySetArgs) -> Policy {
     policy.may_export = (policy.may_export || args.export) && !args.no_export;
     policy.may_save_attachments = (policy.may_save_attachments || args.saving) && !args.no_saving;
     policy.device_limit = args.device_limit.unwrap_or(policy.device_limit);
-    policy
+    let keys = if args.witnesses.is_empty() { policy.witnesses.keys() } else { &args.witnesses };
+    let quorum = args.witness_quorum.unwrap_or_else(|| policy.witnesses.quorum());
+    let witnesses = if args.no_witness { Some(Witnesses::default()) } else { Witnesses::new(keys, quorum) };
+    policy.witnesses = witnesses.ok_or(ErrorCode::PolicyOutOfRange)?;
+    Ok(policy)
 }
 
 fn policy_object(policy: &Policy) -> Value {
@@ -151,6 +213,8 @@ fn policy_object(policy: &Policy) -> Value {
         "export": policy.may_export,
         "saving_attachments": policy.may_save_attachments,
         "device_limit": policy.device_limit,
+        "witnesses": policy.witnesses.keys().iter().map(|key| hex(key)).collect::<Vec<_>>(),
+        "witness_quorum": policy.witnesses.quorum(),
     })
 }
 
@@ -158,26 +222,18 @@ fn policy_text(policy: &Policy) -> String {
     let time = |time: Option<std::time::Duration>| time.map_or_else(|| "none".to_owned(), span);
     let may = |may: bool| if may { "yes" } else { "no" };
     format!(
-        "freshness {}, retention {}, disappearing {}, offline {}, export {}, saving attachments {}, devices {}",
+        "freshness {}, retention {}, disappearing {}, offline {}, export {}, saving attachments {}, devices {}, \
+         witnesses {} of {}",
         span(policy.freshness),
         time(policy.retention),
         time(policy.disappearing),
         time(policy.max_offline),
         may(policy.may_export),
         may(policy.may_save_attachments),
-        policy.device_limit
+        policy.device_limit,
+        policy.witnesses.quorum(),
+        policy.witnesses.keys().len()
     )
-}
-
-/// A time in the largest unit that it is a whole number of.
-fn span(time: std::time::Duration) -> String {
-    let seconds = time.as_secs();
-    let units = [(86_400, "d"), (3_600, "h"), (60, "m")];
-    let unit = units.into_iter().find(|(unit, _)| seconds >= *unit && seconds.is_multiple_of(*unit));
-    match unit {
-        Some((unit, name)) => format!("{}{name}", seconds.checked_div(unit).unwrap_or_default()),
-        None => format!("{seconds}s"),
-    }
 }
 
 pub(super) async fn group_successor(command: GroupSuccessorCommand, output: Output) -> Result<(), Failure> {
@@ -214,25 +270,29 @@ fn print_successors(
     })
 }
 
-fn plan_object(plan: &OffboardingPlan) -> Value {
-    json!({
-        "handle": plan.handle,
-        "name": plan.name,
-        "member": plan.member_id.to_string(),
-        "devices": plan.device_ids.iter().map(ToString::to_string).collect::<Vec<_>>(),
-        "invitations": plan.invitations,
-        "issuers": plan.issuer_ids.iter().map(ToString::to_string).collect::<Vec<_>>(),
-    })
+/// Guests and bots that end with the member.
+fn issued_object(plan: &OffboardingPlan) -> Value {
+    let one = |issued: &Issued| {
+        json!({
+            "handle": issued.handle,
+            "member": issued.member_id.to_string(),
+            "kind": issued.kind.name(),
+        })
+    };
+    plan.issued.iter().map(one).collect()
 }
 
-fn devices_object(devices: &[chancery::DeviceId]) -> Value {
-    let device = |id: &chancery::DeviceId| json!({"device": id.to_string(), "wiped": "not-confirmed", "reason": NOT_CONFIRMED});
-    devices.iter().map(device).collect()
+fn issued_text(plan: &OffboardingPlan) -> String {
+    let line = |issued: &Issued| {
+        format!("\n  {} {}: ends with them, nobody else is within reach", issued.kind.name(), issued.handle)
+    };
+    plan.issued.iter().map(line).collect()
 }
 
-fn report_object(report: &OffboardingReport) -> Value {
+fn report_object(report: &OffboardingReport, devices: &Devices, dry_run: bool) -> Value {
     let plan = &report.plan;
     json!({
+        "dry_run": dry_run,
         "handle": plan.handle,
         "name": plan.name,
         "member": plan.member_id.to_string(),
@@ -241,11 +301,12 @@ fn report_object(report: &OffboardingReport) -> Value {
         "invitations_ended": plan.invitations,
         "device_links": "ended",
         "revocation": step_object(report.revocation),
-        "relay": if report.revocation == OffboardingStep::Queued { "not-cut" } else { "cut" },
+        "relay": if report.is_cut() { "cut" } else { "not-cut" },
         "directory": step_object(report.directory),
         "directory_published": report.is_published,
-        "devices": devices_object(&plan.device_ids),
+        "devices": devices.object(),
         "issuers": plan.issuer_ids.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "issued": issued_object(plan),
         "complete": report.is_complete(),
     })
 }
@@ -260,12 +321,15 @@ fn step_object(step: OffboardingStep) -> Value {
         OffboardingStep::Refused { time } => {
             json!({"state": "ended-before", "time": rfc3339(time.as_millis())})
         }
+        OffboardingStep::Dropped { time } => {
+            json!({"state": "dropped", "time": rfc3339(time.as_millis())})
+        }
     }
 }
 
-fn report_text(report: &OffboardingReport) -> String {
+fn report_text(report: &OffboardingReport, devices: &Devices) -> String {
     let plan = &report.plan;
-    let mut lines = vec![
+    let lines = [
         format!(
             "{} ({}) is offboarded since {}",
             plan.handle,
@@ -274,17 +338,14 @@ fn report_text(report: &OffboardingReport) -> String {
         ),
         format!("  invitations: {} ended; device links ended; the handle is free", plan.invitations),
         format!("  log: {}", step_text(report.revocation)),
-        format!("  relay: {}", relay_text(report.revocation)),
+        format!("  relay: {}", relay_text(report.is_cut())),
         format!(
             "  directory: {}{}",
             step_text(report.directory),
             if report.is_published { "" } else { ", not published yet" }
         ),
     ];
-    for device in &plan.device_ids {
-        lines.push(format!("  device {device}: wiping is not confirmed: {NOT_CONFIRMED}"));
-    }
-    lines.join("\n") + &issuers_text(plan)
+    lines.join("\n") + &devices.text() + &issuers_text(plan) + &issued_text(plan)
 }
 
 fn step_text(step: OffboardingStep) -> String {
@@ -297,29 +358,20 @@ fn step_text(step: OffboardingStep) -> String {
         OffboardingStep::Refused { time } => {
             format!("had it before, as of {}", short_time(time.as_millis()))
         }
+        OffboardingStep::Dropped { time } => {
+            format!("dropped {}; offboard again", short_time(time.as_millis()))
+        }
     }
 }
 
-fn relay_text(revocation: OffboardingStep) -> &'static str {
-    match revocation {
-        OffboardingStep::Queued => "still lets the devices in",
-        _ => "logins, mailboxes and prekeys of every device are cut with that entry",
+const fn relay_text(is_cut: bool) -> &'static str {
+    match is_cut {
+        false => "still lets the devices in",
+        true => "logins, mailboxes and prekeys of every device are cut with that entry",
     }
 }
 
 fn issuers_text(plan: &OffboardingPlan) -> String {
     let line = |id| format!("\n  holds issuer {id}: end it with `chancery org issuer revoke {id}`");
     plan.issuer_ids.iter().map(line).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::time::Duration;
-
-    #[test]
-    fn times_have_the_largest_whole_unit() {
-        let text = |seconds| span(Duration::from_secs(seconds));
-        assert_eq!([text(604_800), text(5_400), text(61), text(0)], ["7d", "90m", "61s", "0s"]);
-    }
 }

@@ -115,12 +115,24 @@ async fn revoke_issuer(args: &IssuerRevokeArgs, output: Output) -> Result<(), Fa
     let root_key = args.root.root_key()?;
     let root = args.root.checked(root_key.as_ref().unwrap_or(&key))?;
     let (id, capabilities) = (issuer.id, capability_names(issuer.capabilities));
+    let last = capability_names(administrator.last_of(&id)?);
     if args.root.dry_run {
-        let object = json!({"dry_run": true, "issuer": id.to_string(), "capabilities": capabilities});
-        let text = || format!("would end issuer {id} for {capabilities}; what it signed stands");
+        let object = json!({
+            "dry_run": true,
+            "issuer": id.to_string(),
+            "capabilities": capabilities,
+            "last_of": last,
+        });
+        let text = || {
+            let warning = if last.is_empty() { String::new() } else { format!("; the last for {last}") };
+            format!("would end issuer {id} for {capabilities}; what it signed stands{warning}")
+        };
         return output.result(&object, text);
     }
-    let administrator = administrator.end_issuer(root, &key, &id)?;
+    let administrator = administrator.end_issuer(root, &key, (&id, args.force))?;
+    if !last.is_empty() {
+        tracing::warn!(capabilities = last, "no issuer is left that could sign this; name another one");
+    }
     let sent = hand_over(&administrator).await;
     let object = json!({"issuer": id.to_string(), "state": state(&sent)});
     output.result(&object, || format!("issuer {id} is ended; what it signed stands"))?;

@@ -19,7 +19,7 @@ const FOLLOW_INTERVAL: Duration = Duration::from_secs(10);
 
 pub(super) async fn audit(args: &AuditArgs, output: Output) -> Result<(), Failure> {
     let key = args.org.key.source(Purpose::Open)?;
-    let administrator = Administrator::open(&args.org.dir, &key, None)?;
+    let administrator = Administrator::open(&args.org.dir, &key, None)?.replaying_all(args.full);
     let log = if args.offline { None } else { reachable_log(&administrator).await? };
     let mut changed = Vec::new();
     let acts = administrator.acts()?;
@@ -90,12 +90,13 @@ fn print_act(act: &RecordedAct, fault: Option<&'static str>, output: Output) -> 
         "before": act.before,
         "after": act.after,
         "entry": act.entry,
+        "dropped": act.is_dropped,
         "commitment": hex(&act.commitment),
         "fault": fault,
     });
     output.result(&object, || {
-        let entry =
-            act.entry.map_or_else(|| "waits for the log".to_owned(), |entry| format!("entry {entry}"));
+        let without_entry = if act.is_dropped { "dropped, without an entry" } else { "waits for the log" };
+        let entry = act.entry.map_or_else(|| without_entry.to_owned(), |entry| format!("entry {entry}"));
         let fault = fault.map_or_else(String::new, |fault| format!(" [{fault}]"));
         let change = match (act.before.as_str(), act.after.as_str()) {
             ("", "") => String::new(),
@@ -108,6 +109,7 @@ fn print_act(act: &RecordedAct, fault: Option<&'static str>, output: Output) -> 
 
 pub(super) async fn status(args: &LogArgs, output: Output) -> Result<(), Failure> {
     let (administrator, _) = args.by.open()?;
+    let administrator = administrator.replaying_all(args.full);
     if let Some(number) = args.drop {
         administrator.drop_statement(number)?;
     }
@@ -149,7 +151,9 @@ impl Watcher {
     fn open(args: &MonitorArgs) -> Result<Self, Failure> {
         let key = args.home.key.source(Purpose::Open)?;
         Ok(match &args.dir {
-            Some(dir) => Self::Administrator(Administrator::open(dir, &key, None)?.into()),
+            Some(dir) => {
+                Self::Administrator(Administrator::open(dir, &key, None)?.replaying_all(args.full).into())
+            }
             None => Self::Member(Client::open(&args.home.folder()?, &key)?),
         })
     }

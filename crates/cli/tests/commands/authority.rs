@@ -83,10 +83,15 @@ fn somebody_is_offboarded_once_and_the_handle_is_free_r_org_42_r_org_43() {
     company.org(&["verify-offboarded", "nobody"]).fails(3, "unknown-recipient", false);
     let dry = company.org(&["offboard", "alice", "--dry-run"]).ok();
     assert_eq!(
-        (&dry["would_end"]["member"], &dry["would_end"]["invitations"]),
-        (&first["member"], &1.into())
+        (&dry["member"], &dry["invitations_ended"], &dry["dry_run"]),
+        (&first["member"], &1.into(), &true.into())
     );
     let report = company.queued(&["offboard", "alice"]);
+    for (field, value) in dry.as_object().unwrap() {
+        assert!(["dry_run", "started"].contains(&field.as_str()) || report[field] == *value, "{field}");
+    }
+    // What was done before is previewed as well, and changes nothing.
+    assert_eq!(company.org(&["offboard", "alice", "--dry-run"]).ok()["started"], report["started"]);
     assert_eq!((&report["member"], &report["complete"]), (&first["member"], &false.into()));
     assert_eq!((&report["revocation"]["state"], &report["relay"]), (&"queued".into(), &"not-cut".into()));
     let waiting = company.waiting();
@@ -119,7 +124,13 @@ fn issuers_are_named_listed_and_ended_with_the_root_r_org_45() {
     let groups = ["group-successor", "set", "ann", "--admin", &file];
     company.org(&groups).fails(2, "keys-not-permitted", false);
     let plan = company.org(&["offboard", "ann", "--dry-run"]).ok();
-    assert_eq!(plan["would_end"]["issuers"][0], added["issuer"]);
+    assert_eq!(plan["issuers"][0], added["issuer"]);
+    // R-ORG-62: a dry run is refused what the real one would be.
+    let other = company.queued(&["issuer", "add", "--capabilities", "groups"]);
+    let dry = ["offboard", "ann", "--dry-run", "--admin"];
+    company.org(&[&dry[..], &[&string(&other["file"])]].concat()).fails(2, "keys-not-permitted", false);
+    let nowhere = company.at("nowhere.key");
+    company.org(&[&dry[..], &[&nowhere]].concat()).fails(3, "file-not-found", false);
     // The desk's own issuer stays until the desk is renewed.
     let desks = list().into_iter().find(|issuer| issuer["desk"] == true).unwrap();
     let desks = string(&desks["issuer"]);
@@ -127,8 +138,63 @@ fn issuers_are_named_listed_and_ended_with_the_root_r_org_45() {
     company.org(&["issuer", "revoke", "00"]).fails(3, "issuer-unknown", false);
     company.org(&["issuer", "revoke", &id[..12], "--dry-run"]).ok();
     company.queued(&["issuer", "revoke", &id[..12]]);
-    assert!(list().pop().unwrap()["ended"].is_string());
+    let ended = list().into_iter().find(|issuer| issuer["issuer"] == added["issuer"]).unwrap();
+    assert!(ended["ended"].is_string());
     assert!(company.waiting().contains(&"issuer ended".to_owned()));
+}
+
+#[test]
+fn the_last_issuer_that_may_offboard_is_ended_only_by_force_r_org_63() {
+    let company = alone();
+    let list = || company.org(&["issuer", "list"]).lines;
+    let admin = list().into_iter().find(|issuer| issuer["desk"] == false).unwrap();
+    let admin = string(&admin["issuer"]);
+    let dry = company.org(&["issuer", "revoke", &admin, "--dry-run"]).ok();
+    assert_eq!(dry["last_of"], "offboard");
+    let refused = company.org(&["issuer", "revoke", &admin]);
+    refused.fails(1, "last-issuer", false);
+    assert!(list().iter().all(|issuer| issuer["ended"].is_null()));
+    // With another, the first is ended without more ado; then that one is the last.
+    let added = company.queued(&["issuer", "add", "--capabilities", "offboard"]);
+    company.queued(&["issuer", "revoke", &admin]);
+    let added = string(&added["issuer"]);
+    company.org(&["issuer", "revoke", &added]).fails(1, "last-issuer", false);
+    company.queued(&["issuer", "revoke", &added, "--force"]);
+    assert_eq!(list().iter().filter(|issuer| issuer["ended"].is_string()).count(), 2);
+}
+
+#[test]
+fn shares_of_a_root_that_was_replaced_are_void_r_org_61() {
+    let company = alone();
+    let split = company.org(&["root", "split", "--threshold", "2", "--shares", "2"]);
+    assert_eq!(split.code, 0, "{split:?}");
+    let shares: String = split.lines.iter().map(|line| string(&line["share"]) + "\n").collect();
+    let file = |name: &str| company.path(&format!("org/{name}"));
+    let (old, shared) =
+        (std::fs::read(file("root.key")).unwrap(), std::fs::read(file("root.shared")).unwrap());
+    company.queued(&["root", "succeed"]);
+    assert!(!file("root.shared").exists());
+    assert_eq!(std::fs::read(file("root.shared.old")).unwrap(), shared);
+    // Somebody brings the old files back.
+    let new = std::fs::read(file("root.key")).unwrap();
+    std::fs::write(file("root.key"), &old).unwrap();
+    let again = ["root", "split", "--threshold", "2", "--shares", "2"];
+    company.org(&again).fails(2, "root-not-newest", false);
+    std::fs::remove_file(file("root.key")).unwrap();
+    std::fs::write(file("root.shared"), &shared).unwrap();
+    for (number, share) in shares.lines().enumerate() {
+        std::fs::write(company.path(&format!("share{number}")), share).unwrap();
+    }
+    let (one, two) = (company.at("share0"), company.at("share1"));
+    let join = company.org(&["root", "join", "--share-file", &one, "--share-file", &two]);
+    join.fails(2, "root-not-newest", false);
+    assert!(!file("root.key").exists());
+    // The newest is split and joined as ever; forgetting removes the shares too.
+    std::fs::remove_file(file("root.shared")).unwrap();
+    std::fs::write(file("root.key"), new).unwrap();
+    assert_eq!(company.org(&again).code, 0);
+    company.queued(&["root", "succeed", "--forget"]);
+    assert!(!file("root.shared").exists());
 }
 
 #[test]

@@ -21,7 +21,7 @@ fn two_members_exchange_text_and_files_and_see_each_message_once() {
     let expected = json!({
         "event": "message", "id": sent["id"], "from": alice["member"], "handle": "alice",
         "conversation": alice["member"], "sent_at": received["sent_at"], "text": "Hello Bob", "files": [],
-        "state": "received",
+        "state": "received", "kind": "member", "unit": null, "group": null,
     });
     assert_eq!(received, expected);
     let time = string(&received["sent_at"]);

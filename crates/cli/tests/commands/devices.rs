@@ -20,7 +20,7 @@ fn link(company: &Company, who: &str) -> String {
 }
 
 /// Links `new` to the member of `old`'s home.
-fn second(company: &Company, old: &str, new: &str) -> Value {
+pub(crate) fn second(company: &Company, old: &str, new: &str) -> Value {
     let (mut enrolling, code) = ask(company, new, &link(company, old));
     let approved = company.command(old, &["device", "approve", &code]).ok();
     let enrolled = enrolling.line();
@@ -115,6 +115,23 @@ fn a_new_device_that_was_killed_goes_on_where_it_was() {
     assert_eq!(again, code);
     assert_eq!(enrolling.line()["handle"], "alice");
     assert_eq!(listed(&company, "phone").len(), 2);
+}
+
+#[test]
+fn a_link_whose_maker_is_gone_ends_at_once_unless_it_was_approved_r_org_17() {
+    let company = Company::open();
+    company.member("alice");
+    second(&company, "alice", "phone");
+    let (approved, link) = (link(&company, "alice"), link(&company, "alice"));
+    let (mut enrolling, code) = ask(&company, "tablet", &approved);
+    enrolling.kill();
+    company.command("alice", &["device", "approve", &code]).ok();
+    let alice = listed(&company, "alice").into_iter().find(|device| device["this"] == true).unwrap();
+    company.command("phone", &["device", "remove", &string(&alice["device"])]).ok();
+    // The token in the link ended with the device (R-ENGINE-55).
+    company.command("laptop", &["enroll", &link, "--timeout", "50"]).fails(2, "invitation-expired", false);
+    // Of the other the desk has the approval.
+    company.command("tablet", &["enroll", &approved, "--timeout", "50"]).ok();
 }
 
 #[test]

@@ -5,9 +5,13 @@ mod authority;
 #[cfg(test)]
 mod bench;
 #[cfg(test)]
+mod confirmations;
+#[cfg(test)]
 mod conversation;
 #[cfg(test)]
 mod devices;
+#[cfg(test)]
+mod guests;
 #[cfg(test)]
 mod invite_list;
 #[cfg(test)]
@@ -17,8 +21,12 @@ mod offboarding;
 #[cfg(test)]
 mod refusals;
 #[cfg(test)]
+mod restored;
+#[cfg(test)]
 mod root;
 #[cfg(test)]
 mod serving;
 #[cfg(test)]
 mod support;
+#[cfg(test)]
+mod witness;

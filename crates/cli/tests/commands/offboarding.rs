@@ -69,6 +69,8 @@ fn whoever_is_offboarded_is_cut_off_and_that_is_verified_r_org_42_r_org_44() {
         (&false.into(), &alice["member"])
     );
     assert!(not_out.lines[0]["doubts"].as_array().unwrap().len() > 2, "{:?}", not_out.lines);
+    let doubts = not_out.lines[0]["doubts"].to_string();
+    assert!(doubts.contains("hands out prekeys") && doubts.contains("takes envelopes"), "{doubts}");
     company.org(&["verify-offboarded", "nobody"]).fails(3, "unknown-recipient", false);
     let report = company.org(&["offboard", "alice"]).ok();
     assert_eq!((&report["complete"], &report["relay"]), (&true.into(), &"cut".into()));
@@ -76,7 +78,7 @@ fn whoever_is_offboarded_is_cut_off_and_that_is_verified_r_org_42_r_org_44() {
         (&report["revocation"]["state"], &report["directory"]["state"]),
         (&"logged".into(), &"logged".into())
     );
-    assert_eq!(report["devices"][0]["wiped"], "not-confirmed");
+    assert_eq!(report["devices"][0]["wiped"], "pending");
     let entry = usize::try_from(report["revocation"]["entry"].as_u64().unwrap()).unwrap();
     assert_eq!(
         (&company.entries()[entry]["kind"], &company.entries()[entry]["subject"]),
@@ -85,6 +87,8 @@ fn whoever_is_offboarded_is_cut_off_and_that_is_verified_r_org_42_r_org_44() {
     let verified = company.org(&["verify-offboarded", "alice"]).ok();
     assert_eq!((&verified["verified"], &verified["member"]), (&true.into(), &alice["member"]));
     assert_ne!(company.command("alice", &["receive"]).code, 0, "the relay lets her in no more");
+    let report = company.org(&["offboard", "alice"]).ok();
+    assert_eq!(report["devices"][0]["wiped"], "confirmed", "she has heard of it");
     // Again is the same, and the handle is somebody else's from then on.
     assert_eq!(company.org(&["offboard", "alice"]).ok(), report);
     let size = company.log()["size"].clone();
@@ -100,6 +104,33 @@ fn whoever_is_offboarded_is_cut_off_and_that_is_verified_r_org_42_r_org_44() {
     assert_eq!(not_out.lines[0]["member"], second["member"]);
     company.org(&["offboard", "alice"]).ok();
     assert_eq!(company.org(&["verify-offboarded", "alice"]).ok()["member"], second["member"]);
+}
+
+#[test]
+fn who_was_offline_through_two_removals_sends_again_by_itself_r_engine_54() {
+    let mut company = Company::open();
+    for who in ["alice", "bob", "carol", "dave"] {
+        company.member(who);
+    }
+    company.learn_directory("alice");
+    company.command("alice", &["send", "bob", "before"]).ok();
+    let file = company.at("note.txt");
+    std::fs::write(&file, b"a note").unwrap();
+    // What is sealed now has waited through both, and so has the file.
+    company.relay.stop();
+    let queued = company.command("alice", &["send", "bob", "while offline", "--file", &file]);
+    queued.is_queued("relay-unreachable");
+    company.restart_relay();
+    for who in ["carol", "dave"] {
+        company.org(&["offboard", who]).ok();
+    }
+    assert_eq!(company.command("alice", &["receive"]).code, 0);
+    let heard = company.command("bob", &["receive", "--save", &company.at("downloads")]);
+    assert_eq!(heard.code, 0, "{heard:?}");
+    let texts: Vec<&Value> =
+        heard.lines.iter().map(|line| &line["text"]).filter(|text| !text.is_null()).collect();
+    assert_eq!(texts, ["before", "while offline"]);
+    assert_eq!(std::fs::read(string(&heard.lines[1]["files"][0]["path"])).unwrap(), b"a note");
 }
 
 #[test]
@@ -156,9 +187,7 @@ fn an_offboarding_that_is_not_finished_is_not_verified_r_org_44() {
     let line = &doubts.lines[0];
     assert_eq!(line["verified"], false);
     let text = line["doubts"].to_string();
-    for doubt in
-        ["no end of the member", "without devices", "hands out prekeys", "takes envelopes", "still wait"]
-    {
+    for doubt in ["no end of the member", "without devices", "takes old delivery tokens", "still wait"] {
         assert!(text.contains(doubt), "{text}");
     }
     company.org(&["offboard", "alice"]).ok();
@@ -174,6 +203,27 @@ fn policy_and_successions_reach_the_log_at_once_r_org_47() {
     assert_eq!(company.org(&["group-successor", "set", "ann"]).ok()["state"], "in-log");
     let kinds = company.kinds();
     assert!(kinds.contains(&"policy".to_owned()) && kinds.contains(&"group successors".to_owned()));
+}
+
+#[test]
+fn a_relay_is_recorded_with_the_keys_and_in_the_name_that_are_given_r_org_46() {
+    let company = Company::open();
+    let added = company.org(&["issuer", "add", "--capabilities", "policy"]).ok();
+    let wrong = company.org(&["issuer", "add", "--capabilities", "offboard"]).ok();
+    let url = company.url.replace("127.0.0.1", "localhost");
+    let relay = ["relay", &url, "--pin", &company.pin, "--actor", "ann", "--admin"];
+    let refused = company.org(&[&relay[..], &[&string(&wrong["file"])]].concat());
+    refused.fails(2, "keys-not-permitted", false);
+    company.org(&[&relay[..], &[&company.at("nowhere.key")]].concat()).fails(3, "file-not-found", false);
+    std::fs::remove_file(company.path("org/admin.key")).unwrap();
+    let recorded = company.org(&[&relay[..], &[&string(&added["file"])]].concat()).ok();
+    assert_eq!(recorded["url"], url);
+    let acts = company.acts();
+    let last = acts.last().unwrap();
+    assert_eq!(
+        (&last["actor"], &last["action"], &last["after"]),
+        (&"ann".into(), &"relay".into(), &url.into())
+    );
 }
 
 #[test]
@@ -229,6 +279,31 @@ fn a_relay_that_lost_part_of_its_log_is_not_believed_r_org_48() {
     let (org, key) = (company.at("org"), company.at("org.key"));
     let monitor = crate::support::run(&["monitor", "--dir", &org, "--key-file", &key, "--json"]);
     monitor.fails(2, "log-not-believed", false);
+}
+
+#[test]
+fn the_log_is_replayed_from_where_the_last_replay_ended_and_wholly_on_demand_r_org_48() {
+    let company = Company::open();
+    company.member("alice");
+    let first = company.log();
+    company.org(&["policy", "set", "--device-limit", "5"]).ok();
+    company.org(&["group-successor", "set", "alice"]).ok();
+    let further = company.log();
+    assert!(further["size"].as_u64() > first["size"].as_u64());
+    let whole = company.org(&["log", "--full"]).ok();
+    assert_eq!(
+        (&whole["size"], &whole["root"], &further["root"]),
+        (&further["size"], &further["root"], &whole["root"])
+    );
+    let entries = company.entries();
+    let (org, key) = (company.at("org"), company.at("org.key"));
+    let full = ["monitor", "--dir", &org, "--full", "--key-file", &key, "--json"];
+    assert_eq!(crate::support::run(&full).lines, entries);
+    // After that it goes on from there again.
+    company.org(&["offboard", "alice"]).ok();
+    company.org(&["verify-offboarded", "alice"]).ok();
+    company.org(&["verify-offboarded", "alice", "--full"]).ok();
+    assert_eq!((company.org(&["audit"]).code, company.org(&["audit", "--full"]).code), (0, 0));
 }
 
 #[test]

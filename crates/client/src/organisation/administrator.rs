@@ -4,6 +4,8 @@
 //! it waits, and whatever process of the desk connects next hands it over.
 
 mod ceremonies;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -11,10 +13,10 @@ use std::path::{Path, PathBuf};
 use chancery_identity::log::LeafKind;
 use chancery_identity::{DeviceId, Handle, MemberId, OrgId, Policy};
 use chancery_org::{
-    Act, AdminKeys, Desk, Entered, IssuerInfo, OffboardingPlan, OffboardingReport, OrgError, RecordedAct,
+    AdminKeys, ConfirmedEnd, Desk, IssuerInfo, OffboardingPlan, OffboardingReport, OrgError, RecordedAct,
 };
 use chancery_store::{KeySource, Store, sealed_file};
-use chancery_wire::records::{Batch, Records};
+use chancery_wire::records::{Batch, Overlay, Records};
 
 use super::desk::Office;
 use super::log::Log;
@@ -36,12 +38,25 @@ pub struct SignedWith<'a> {
     pub key: &'a KeySource,
 }
 
+impl SignedWith<'_> {
+    pub(super) fn open(&self, folder: &Folder) -> Result<AdminKeys, Error> {
+        let path: PathBuf = self.file.map_or_else(|| folder.admin(), Path::to_path_buf);
+        let secret = sealed_file::read(&path, self.key).map_err(|error| match Error::from(error) {
+            error if error.code() == ErrorCode::StoreNotFound => {
+                Error::with(ErrorCode::FileNotFound, path.display().to_string())
+            }
+            error => error,
+        })?;
+        AdminKeys::from_secret_bytes(secret.expose()).ok_or_else(|| ErrorCode::StoreDamaged.into())
+    }
+}
+
 /// An administrator at work in an organisation's folder.
 ///
 /// Others may work there at the same time, [`serve`](super::serve) included: each call is one transaction.
 pub struct Administrator {
     folder: Folder,
-    office: Office,
+    pub(super) office: Office,
     actor: String,
 }
 
@@ -69,6 +84,13 @@ impl Administrator {
         let actor = actor.map_or_else(who, str::to_owned);
         let office = Office::new(folder.clone(), desk.with_actor(&actor), store)?;
         Ok(Self { folder, office, actor })
+    }
+
+    /// Has the log replayed from its first entry each time, and not from where the last replay ended.
+    #[must_use]
+    pub fn replaying_all(mut self, all: bool) -> Self {
+        self.office.replays_all = all;
+        self
     }
 
     /// Returns the organisation's identifier.
@@ -102,6 +124,27 @@ impl Administrator {
         self.commit(|records| desk.offboard(&admin, (records, &parsed), now, &mut rng))
             .map_err(|error| named(error, handle))?;
         self.offboarding(handle)
+    }
+
+    /// Checks all that [`Self::offboard`] does and returns the report as it would begin; nothing is changed (R-ORG-62).
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Self::offboard`].
+    pub fn preview_offboarding(
+        &self,
+        with: SignedWith<'_>,
+        handle: &str,
+    ) -> Result<OffboardingReport, Error> {
+        let (admin, parsed) = (self.admin(with)?, parse(handle)?);
+        let mut rng = clock::rng()?;
+        let (desk, now) = (&self.office.desk, clock::now());
+        let report = self.read(|records| {
+            let mut after = Overlay::new(records);
+            after.absorb(desk.offboard(&admin, (records, &parsed), now, &mut rng)?);
+            Desk::offboarding(&after, desk.organisation(), &parsed)
+        });
+        report.map_err(|error| named(error, handle))?.ok_or_else(|| ErrorCode::Internal.into())
     }
 
     /// Says how far the last offboarding under this handle has come.
@@ -145,6 +188,16 @@ impl Administrator {
         Ok(OffboardingCheck { member: plan.member_id, devices, doubts, holder })
     }
 
+    /// Asks the relay which devices of an offboarding have confirmed their end (R-ORG-57).
+    ///
+    /// # Errors
+    ///
+    /// Errors of the connection.
+    pub async fn confirmed_ends(&self, plan: &OffboardingPlan) -> Result<Vec<ConfirmedEnd>, Error> {
+        let connection = self.office.errand().await?;
+        self.office.confirmed_ends(&connection, &plan.member_id, &plan.device_ids).await
+    }
+
     /// Ends a device of a member, as the member could; for one that was removed before it changes nothing.
     ///
     /// # Errors
@@ -169,16 +222,27 @@ impl Administrator {
         self.read(Desk::policy)
     }
 
-    /// Signs a policy. One that changes nothing is not signed.
+    /// Changes the policy, and returns it as it was and as it is. What was signed last is read, changed and signed in one
+    /// transaction, so that the change of another administrator at the same time stays (R-ORG-60). A change of nothing is
+    /// not signed.
     ///
     /// # Errors
     ///
-    /// [`ErrorCode::PolicyOutOfRange`], [`ErrorCode::KeysNotPermitted`]: nothing has changed.
-    pub fn set_policy(&self, with: SignedWith<'_>, policy: &Policy) -> Result<(), Error> {
+    /// [`ErrorCode::PolicyOutOfRange`], [`ErrorCode::KeysNotPermitted`], or that of `change`: nothing has changed.
+    pub fn change_policy(
+        &self,
+        with: SignedWith<'_>,
+        change: impl FnOnce(Policy) -> Result<Policy, Error>,
+    ) -> Result<(Policy, Policy), Error> {
         let admin = self.admin(with)?;
         let mut rng = clock::rng()?;
         let (desk, now) = (&self.office.desk, clock::now());
-        self.commit(|records| desk.set_policy(&admin, (records, policy), now, &mut rng))
+        self.office.store().transaction(|records| {
+            let before = Desk::policy(records).map_err(|error| acts_error(&error))?;
+            let after = change(before)?;
+            let batch = desk.set_policy(&admin, (records, &after), now, &mut rng);
+            Ok((batch.map_err(|error| acts_error(&error))?, (before, after)))
+        })
     }
 
     /// Signs who takes a group over when its last administrator is gone, in the order of precedence; `None` is every group that
@@ -246,28 +310,20 @@ impl Administrator {
         Ok(self.read(Desk::queued_statements)?.iter().map(Waiting::from).collect())
     }
 
-    /// Takes the statement that is next out of the queue, for good, and records that: for one that the log refuses. An
-    /// end that was dropped is signed anew by [`Self::offboard`].
+    /// Takes the statement that is next out of the queue, for good, undoes or marks what it belonged to, and records that:
+    /// for one that the log refuses (R-ORG-59). An end that was dropped is signed anew by [`Self::offboard`] or
+    /// [`Self::remove_device`].
     ///
     /// # Errors
     ///
-    /// [`ErrorCode::Usage`] if another is next.
+    /// [`ErrorCode::Usage`] if another is next. [`ErrorCode::NotDroppable`]: it is a root, a desk or its issuer, which the
+    /// organisation's document names already; find out why the log refuses it.
     pub fn drop_statement(&self, number: u64) -> Result<(), Error> {
-        let mut rng = clock::rng()?;
-        let mut store = self.office.store();
-        store.transaction(|records| {
-            let next = Desk::next_statement(records).map_err(|error| acts_error(&error))?;
-            let Some(next) = next.filter(|next| next.number == number) else {
-                return Err(Error::with(ErrorCode::Usage, "only the statement that is next can be dropped"));
-            };
-            let (now, target) = (clock::now(), format!("{number}, {}", Waiting::from(&next).kind));
-            let act = Act { action: "drop statement", target: &target, ..Act::default() };
-            let batch = Desk::entered(records, number, Entered::Dropped, now);
-            let mut batch = batch.map_err(|error| acts_error(&error))?;
-            let recorded = self.office.desk.record_act((records, &mut batch), &act, now, &mut rng);
-            recorded.map_err(|error| acts_error(&error))?;
-            Ok((batch, ()))
-        })
+        let next = self.read(Desk::next_statement)?.filter(|next| next.number == number);
+        let name =
+            next.map(|next| Waiting::from(&next).kind).ok_or_else(|| acts_error(&OrgError::NotNext))?;
+        let (mut rng, desk) = (clock::rng()?, &self.office.desk);
+        self.commit(|records| desk.drop_statement(records, (number, name), clock::now(), &mut rng))
     }
 
     /// Hands the log everything that waits for it, and the relay the directory entries that it lacks.
@@ -281,7 +337,7 @@ impl Administrator {
         self.office.publish(&connection).await
     }
 
-    /// Fetches, replays and verifies the whole log.
+    /// Fetches, replays and verifies the log, from where the last replay ended, and returns all of it.
     ///
     /// # Errors
     ///
@@ -307,15 +363,8 @@ impl Administrator {
         about_acts.map(|(line, _)| line).filter(|line| !recorded.contains(&line.commitment)).collect()
     }
 
-    fn admin(&self, with: SignedWith<'_>) -> Result<AdminKeys, Error> {
-        let path: PathBuf = with.file.map_or_else(|| self.folder.admin(), Path::to_path_buf);
-        let secret = sealed_file::read(&path, with.key).map_err(|error| match Error::from(error) {
-            error if error.code() == ErrorCode::StoreNotFound => {
-                Error::with(ErrorCode::FileNotFound, path.display().to_string())
-            }
-            error => error,
-        })?;
-        AdminKeys::from_secret_bytes(secret.expose()).ok_or_else(|| ErrorCode::StoreDamaged.into())
+    pub(super) fn admin(&self, with: SignedWith<'_>) -> Result<AdminKeys, Error> {
+        with.open(&self.folder)
     }
 
     fn read<T>(&self, work: impl FnOnce(&dyn Records) -> Result<T, OrgError>) -> Result<T, Error> {
@@ -329,9 +378,11 @@ impl Administrator {
 }
 
 /// An administrator's keys come from any file; the desk's are checked when it opens.
-fn acts_error(error: &OrgError) -> Error {
+pub(super) fn acts_error(error: &OrgError) -> Error {
     match error {
         OrgError::WrongKeys => ErrorCode::KeysNotPermitted.into(),
+        OrgError::NotNext => Error::with(ErrorCode::Usage, error.to_string()),
+        OrgError::NotDroppable => Error::with(ErrorCode::NotDroppable, error.to_string()),
         OrgError::TooManySuccessors => {
             let most = chancery_identity::MAX_SUCCESSOR_MEMBERS;
             Error::with(ErrorCode::Usage, format!("at most {most} members can be named"))
@@ -340,11 +391,11 @@ fn acts_error(error: &OrgError) -> Error {
     }
 }
 
-fn parse(handle: &str) -> Result<Handle, Error> {
+pub(super) fn parse(handle: &str) -> Result<Handle, Error> {
     Handle::parse(handle).map_err(|_| ErrorCode::NameNotAllowed.into())
 }
 
-fn named(error: Error, handle: &str) -> Error {
+pub(super) fn named(error: Error, handle: &str) -> Error {
     match error.code() {
         ErrorCode::UnknownRecipient => Error::with(ErrorCode::UnknownRecipient, handle),
         _ => error,

@@ -12,7 +12,8 @@ use chancery_store::{KeySource, Store};
 use chancery_transport::Connector;
 use chancery_transport_ws::WsConnector;
 use chancery_wire::proto::{
-    Acknowledge, Done, Reply, SealedDirectoryEntry, Signed, StoredEnvelope, Subscribe, client_frame,
+    Acknowledge, DeliveryKey, Done, Reply, SealedDirectoryEntry, Signed, StoredEnvelope, Subscribe,
+    client_frame,
 };
 use chancery_wire::records::{Batch, Records};
 use tokio::sync::mpsc;
@@ -62,6 +63,8 @@ pub(super) struct Office {
     // Enrolments are few; a commit on the runtime's thread delays nobody but the next enrolment.
     store: Mutex<Store>,
     relay: Option<(RelayAddress, Arc<dyn Connector>)>,
+    /// Whether the log is replayed from its first entry, and not from where the last replay ended.
+    pub(super) replays_all: bool,
 }
 
 impl Office {
@@ -83,7 +86,7 @@ impl Office {
             None => None,
         };
         let (org, store) = (desk.organisation().id(), Mutex::new(store));
-        Ok(Self { folder, org, desk, store, relay })
+        Ok(Self { folder, org, desk, store, relay, replays_all: false })
     }
 
     fn relay(&self) -> Result<&(RelayAddress, Arc<dyn Connector>), Error> {
@@ -303,10 +306,12 @@ impl Office {
         }
     }
 
-    /// Hands the log what waits for it (R-ORG-41), and then publishes what the relay does not have yet: updates of the
+    /// Hands the log what waits for it (R-ORG-41), gives the key of delivery tokens (R-RELAY-56), and then publishes what the relay does not have yet: updates of the
     /// directory key, and then entries (R-ORG-37).
     pub(super) async fn publish(&self, connection: &Connection) -> Result<(), Error> {
         self.append_all(connection).await?;
+        // An end in the log costs who was removed the tokens at once, before anybody is told of the new key.
+        self.give_delivery_key(connection).await?;
         loop {
             let pending = self
                 .store()
@@ -322,6 +327,21 @@ impl Office {
             if !updates {
                 return Ok(());
             }
+        }
+    }
+
+    /// Gives the relay the key by which it checks delivery tokens; one that it has already changes nothing.
+    async fn give_delivery_key(&self, connection: &Connection) -> Result<(), Error> {
+        let key = |records: &dyn Records| self.desk.delivery_key(records).map_err(|error| org_error(&error));
+        let key = self.store().read(key)?;
+        let key = DeliveryKey { epoch: key.epoch(), key: key.secret().expose().to_vec() };
+        match connection.done(client_frame::Body::SetDeliveryKey(key)).await {
+            // It has a newer one: this store looks as if it was put back from an old copy. Or it is an older relay.
+            Err(error) if is_refusal(error.code()) => {
+                tracing::warn!(code = error.code().name(), "the relay refuses the key of delivery tokens");
+                Ok(())
+            }
+            other => other,
         }
     }
 

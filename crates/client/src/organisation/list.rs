@@ -5,13 +5,13 @@ use std::path::Path;
 use std::time::Duration;
 
 use chancery_crypto::rng::CryptoRng;
-use chancery_identity::{DisplayName, Handle, MemberId, RelayRecord};
-use chancery_org::{Desk, InvitationLink, Invite, Standing};
-use chancery_store::{KeySource, StoreError};
+use chancery_identity::{DisplayName, Handle, Kind, MAX_REACH, MemberId, RelayRecord};
+use chancery_org::{Desk, InvitationLink, Invite, Standing, Terms};
+use chancery_store::{KeySource, Store, StoreError};
 use chancery_wire::Timestamp;
 use chancery_wire::records::{Batch, Overlay, Records};
 
-use super::{Folder, Invited, org_error};
+use super::{Folder, Invited, inviting, org_error};
 use crate::clock;
 use crate::error::{Error, ErrorCode};
 
@@ -31,7 +31,10 @@ struct Person {
     line: usize,
     handle: Handle,
     name: Option<DisplayName>,
-    unit: Option<String>,
+    unit: Option<DisplayName>,
+    kind: Kind,
+    reach: Vec<String>,
+    validity: Option<Duration>,
 }
 
 /// What is wrong with a line of a list.
@@ -86,8 +89,10 @@ pub struct Listed {
     pub line: usize,
     /// The handle.
     pub handle: String,
-    /// What the list says in its column `unit`; nothing stores it.
+    /// What the list says in its column `unit`.
     pub unit: Option<String>,
+    /// A person, a guest or a bot.
+    pub kind: Kind,
     /// What it comes to.
     pub state: ListedState,
     /// In a conflict, the name of whoever has the handle.
@@ -98,7 +103,8 @@ pub struct Listed {
 
 impl PeopleList {
     /// Reads a list: UTF-8, RFC 4180, one person a line, with a header line of `handle`, `name` and perhaps `unit`,
-    /// in any order. An empty name is the handle.
+    /// `kind`, `reach` and `days`, in any order. An empty name is the handle, an empty kind a person; handles in `reach`
+    /// stand with spaces between them.
     ///
     /// # Errors
     ///
@@ -159,7 +165,13 @@ struct Columns {
     handle: usize,
     name: usize,
     unit: Option<usize>,
+    kind: Option<usize>,
+    reach: Option<usize>,
+    days: Option<usize>,
 }
+
+/// Columns that a list may do without.
+const OPTIONAL: [&str; 4] = ["unit", "kind", "reach", "days"];
 
 impl Columns {
     fn read(line: usize, header: &str) -> Result<Self, Vec<ListFault>> {
@@ -167,7 +179,7 @@ impl Columns {
         let fields = fields(header).map_err(|what| vec![fault(what.to_owned())])?;
         let mut faults = Vec::new();
         for (at, field) in fields.iter().enumerate() {
-            if !["handle", "name", "unit"].contains(&field.as_str()) {
+            if !["handle", "name"].contains(&field.as_str()) && !OPTIONAL.contains(&field.as_str()) {
                 faults.push(fault(format!("column {} would be ignored; remove it", shown(field))));
             } else if fields.iter().take(at).any(|other| other == field) {
                 faults.push(fault(format!("column {field} stands there twice")));
@@ -175,15 +187,16 @@ impl Columns {
         }
         let mut find = |name: &str| {
             let at = fields.iter().position(|field| field == name);
-            if at.is_none() && name != "unit" {
+            if at.is_none() && !OPTIONAL.contains(&name) {
                 faults.push(fault(format!("column {name} is missing")));
             }
             at
         };
         let (handle, name, unit) = (find("handle"), find("name"), find("unit"));
+        let (kind, reach, days) = (find("kind"), find("reach"), find("days"));
         match (handle, name) {
             (Some(handle), Some(name)) if faults.is_empty() => {
-                Ok(Self { count: fields.len(), handle, name, unit })
+                Ok(Self { count: fields.len(), handle, name, unit, kind, reach, days })
             }
             _ => Err(faults),
         }
@@ -215,12 +228,52 @@ impl Columns {
             }
         };
         let name = words(self.name, "name");
-        let unit = self.unit.and_then(|at| words(at, "unit")).map(|unit| unit.to_string());
-        match handle {
-            Ok(handle) if faults.is_empty() => Ok(Person { line, handle, name, unit }),
-            _ => Err(faults),
+        let unit = self.unit.and_then(|at| words(at, "unit"));
+        let optional = |at: Option<usize>| at.map_or("", field);
+        let terms = terms(optional(self.kind), optional(self.reach), optional(self.days));
+        match (handle, terms) {
+            (Ok(handle), Ok((kind, reach, validity))) if faults.is_empty() => {
+                Ok(Person { line, handle, name, unit, kind, reach, validity })
+            }
+            (_, terms) => {
+                faults.extend(terms.err());
+                Err(faults)
+            }
         }
     }
+}
+
+/// On what terms a list invites somebody: kind, handles in reach, and how long.
+type ListedTerms = (Kind, Vec<String>, Option<Duration>);
+
+/// Reads kind, reach and days of a line.
+fn terms(kind: &str, reach: &str, days: &str) -> Result<ListedTerms, String> {
+    let kinds = [Kind::Person, Kind::Guest, Kind::Bot, Kind::GuestBot];
+    let Some(kind) = kinds.into_iter().find(|known| known.name() == kind || kind.is_empty()) else {
+        return Err(format!("{} is no kind: member, guest, bot or guest-bot", shown(kind)));
+    };
+    let reach: Vec<String> = reach.split_whitespace().map(str::to_owned).collect();
+    if let Some(bad) = reach.iter().find(|handle| Handle::parse(handle).is_err()) {
+        return Err(format!("{} in reach is no handle", shown(bad)));
+    }
+    if kind == Kind::Person && !(reach.is_empty() && days.is_empty()) {
+        return Err("only a guest or bot has reach and days".to_owned());
+    }
+    if kind.is_guest() && reach.is_empty() {
+        return Err("a guest needs somebody in reach".to_owned());
+    }
+    if reach.len() > MAX_REACH {
+        return Err(format!("there are more than {MAX_REACH} handles in reach"));
+    }
+    let validity = match days {
+        "" => None,
+        days => {
+            let number = days.parse().ok().and_then(|days| inviting::days(days).ok());
+            let wrong = || format!("{} is no number of days from 1 to {}", shown(days), inviting::MAX_DAYS);
+            Some(number.ok_or_else(wrong)?)
+        }
+    };
+    Ok((kind, reach, validity))
 }
 
 /// Takes a line apart (RFC 4180). A field that goes on in the next line is a fault: no column may hold one, and a
@@ -286,9 +339,7 @@ pub fn compare_list(
     list: &PeopleList,
     valid: Duration,
 ) -> Result<Vec<Listed>, ListError> {
-    let (organisation, desk, mut store) = Folder::new(dir).open_desk(key)?;
-    let relay = organisation.relay().ok_or(Error::new(ErrorCode::RelayNotRecorded))?;
-    let office = Office { desk: &desk, relay, valid, now: clock::now() };
+    let (office, mut store) = Office::open(dir, key, valid)?;
     let (_, mut listed) = store.read(|records| office.plan(records, list))?;
     listed.iter_mut().for_each(|listed| listed.invitation = None);
     Ok(listed)
@@ -306,9 +357,7 @@ pub fn invite_list(
     list: &PeopleList,
     valid: Duration,
 ) -> Result<Vec<Listed>, ListError> {
-    let (organisation, desk, mut store) = Folder::new(dir).open_desk(key)?;
-    let relay = organisation.relay().ok_or(Error::new(ErrorCode::RelayNotRecorded))?;
-    let office = Office { desk: &desk, relay, valid, now: clock::now() };
+    let (office, mut store) = Office::open(dir, key, valid)?;
     store.transaction(|records| {
         let (batch, listed) = office.plan(records, list)?;
         match conflicts(&listed) {
@@ -331,27 +380,45 @@ pub fn conflicts(listed: &[Listed]) -> Vec<ListFault> {
     conflicts.map(fault).collect()
 }
 
-struct Office<'a> {
-    desk: &'a Desk,
-    relay: &'a RelayRecord,
+struct Office {
+    desk: Desk,
+    relay: RelayRecord,
     valid: Duration,
     now: Timestamp,
 }
 
-impl Office<'_> {
+impl Office {
+    fn open(dir: &Path, key: &KeySource, valid: Duration) -> Result<(Self, Store), Error> {
+        let (organisation, desk, store) = Folder::new(dir).open_desk(key)?;
+        let relay = organisation.relay().ok_or(ErrorCode::RelayNotRecorded)?.clone();
+        Ok((Self { desk, relay, valid, now: clock::now() }, store))
+    }
+
     fn plan(&self, records: &dyn Records, list: &PeopleList) -> Result<(Batch, Vec<Listed>), ListError> {
         let mut rng = clock::rng()?;
         let mut books = Overlay::new(records);
-        let mut listed = Vec::with_capacity(list.len());
-        for person in &list.0 {
-            let standing = self.desk.standing(&books, &person.handle, self.relay, self.now);
+        let (mut listed, mut faults) = (Vec::with_capacity(list.len()), Vec::new());
+        // Those in reach first, wherever in the list they stand.
+        let (members, others): (Vec<_>, Vec<_>) =
+            list.0.iter().partition(|person| !person.kind.is_guest() && person.reach.is_empty());
+        for person in members.into_iter().chain(others) {
+            let standing = self.desk.standing(&books, &person.handle, &self.relay, self.now);
             let (taken_by, invitation, state) = match standing.map_err(|error| org_error(&error))? {
                 Standing::Enrolled { name, .. } => (Some(name), None, ListedState::Unchanged),
                 Standing::Open { member_id, name, link } => {
                     (Some(name), Some(invited(member_id, &link)), ListedState::Unchanged)
                 }
                 _ => {
-                    let new = self.invite(&books, person, &mut rng)?;
+                    let reach = match inviting::reached(&books, &person.reach) {
+                        Ok(reach) => reach,
+                        Err((_, Some(error))) => return Err(error.into()),
+                        Err((handle, None)) => {
+                            let what = format!("{handle} in reach is nobody of the organisation, or a guest");
+                            faults.push(ListFault { line: person.line, what });
+                            continue;
+                        }
+                    };
+                    let new = self.invite(&books, (person, &reach), &mut rng)?;
                     let invitation = invited(new.member_id, &new.link);
                     books.absorb(new.batch);
                     (None, Some(invitation), ListedState::Invite)
@@ -362,24 +429,28 @@ impl Office<'_> {
             listed.push(Listed {
                 line: person.line,
                 handle: person.handle.to_string(),
-                unit: person.unit.clone(),
+                unit: person.unit.as_ref().map(ToString::to_string),
+                kind: person.kind,
                 state,
                 taken_by: taken_by.map(|name| name.to_string()),
                 invitation,
             });
         }
-        Ok((books.into_batch(), listed))
+        listed.sort_by_key(|listed| listed.line);
+        faults.sort_by_key(|fault| fault.line);
+        if faults.is_empty() { Ok((books.into_batch(), listed)) } else { Err(ListError::Faults(faults)) }
     }
 
     fn invite(
         &self,
         books: &dyn Records,
-        person: &Person,
+        (person, reach): (&Person, &[MemberId]),
         rng: &mut dyn CryptoRng,
     ) -> Result<chancery_org::Invited, Error> {
         let name = person.name.clone().unwrap_or_else(|| DisplayName::from(&person.handle));
-        let (handle, relay, lifetime) = (&person.handle, self.relay, self.valid);
-        let invite = Invite { handle, name: &name, relay, lifetime };
+        let (handle, relay, lifetime) = (&person.handle, &self.relay, self.valid);
+        let terms = Terms { unit: person.unit.as_ref(), kind: person.kind, reach, validity: person.validity };
+        let invite = Invite { handle, name: &name, relay, lifetime, terms };
         self.desk.invite(books, invite, self.now, rng).map_err(|error| org_error(&error))
     }
 }

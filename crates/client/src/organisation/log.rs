@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use chancery_identity::MemberId;
 use chancery_identity::log::Leaf;
-use chancery_org::{Desk, LogView};
+use chancery_org::{Desk, KeptLog, LogView, OrgError};
 use chancery_wire::Timestamp;
+use chancery_wire::records::{Overlay, RecordsError};
 
 use super::desk::Office;
 use super::org_error;
@@ -27,13 +28,23 @@ pub struct Log {
 }
 
 impl Office {
-    /// Fetches and replays the log, compares it with the longest one that was verified, and remembers it (R-ORG-48).
+    /// Fetches and replays the log from where the last replay ended, compares it with the longest one that was verified, and
+    /// remembers it (R-ORG-48).
     pub(super) async fn replay(&self, connection: &Connection) -> Result<Log, Error> {
         let before =
             self.store().read(|records| Desk::log_view(records).map_err(|error| org_error(&error)))?;
-        let Replayed { leaves, checkpoint } = replay(connection, self.desk.organisation(), before).await?;
+        let kept = if self.replays_all { None } else { self.kept_log()? };
+        let from = kept.as_ref().map_or(0, |log| log.head.size());
+        let organisation = self.desk.organisation();
+        let Replayed { log, checkpoint } = replay(connection, organisation, (before, kept)).await?;
         let view = LogView { size: checkpoint.size(), root: *checkpoint.root(), time: checkpoint.time() };
-        self.change(|records| Desk::log_verified(records, &view))?;
+        self.change(|records| {
+            let mut both = Overlay::new(records);
+            both.absorb(Desk::log_verified(records, &view)?);
+            both.absorb(Desk::keep_log(records, &log, from)?);
+            Ok(both.into_batch())
+        })?;
+        let leaves = log.leaves;
         let members =
             self.store().read(|records| Desk::members(records).map_err(|error| org_error(&error)))?;
         let handles: BTreeMap<MemberId, String> =
@@ -44,5 +55,13 @@ impl Office {
         };
         let lines = (0..).zip(&leaves).map(|(index, leaf)| LogLine::new(index, leaf, handle_of(leaf)));
         Ok(Log { lines: lines.collect(), root: view.root, checkpoint: view.time, leaves })
+    }
+
+    /// What was replayed before. A damaged copy is no loss: everything is replayed.
+    fn kept_log(&self) -> Result<Option<KeptLog>, Error> {
+        self.store().read(|records| match Desk::kept_log(records) {
+            Err(OrgError::Records(RecordsError::Damaged)) => Ok(None),
+            other => other.map_err(|error| org_error(&error)),
+        })
     }
 }

@@ -45,6 +45,7 @@ pub fn check_split(dir: &Path, key: &KeySource, threshold: u8, shares: u8) -> Re
 /// [`ErrorCode::Usage`] unless 2 ≤ `threshold` ≤ `shares` ≤ 16. [`ErrorCode::AlreadyExists`]: there is a
 /// `root.shared`, and writing over it would make its shares worthless; remove it if that is what you want.
 /// [`ErrorCode::FileNotFound`]: there is no `root.key`. [`ErrorCode::WrongPassphrase`]: ask again.
+/// [`ErrorCode::RootNotNewest`]: it has a successor; bring that.
 pub fn split_root(dir: &Path, key: &KeySource, threshold: u8, shares: u8) -> Result<Vec<RootShare>, Error> {
     let root = root_to_split(dir, key, threshold, shares)?;
     let path = Folder::new(dir).shared();
@@ -106,7 +107,8 @@ pub fn check_join(dir: &Path, shares: &[RootShare]) -> Result<OrgId, Error> {
 ///
 /// [`ErrorCode::AlreadyExists`]: there is a `root.key`. [`ErrorCode::FileNotFound`]: there is no `root.shared`.
 /// [`ErrorCode::SharesTooFew`], [`ErrorCode::SharesMixed`], [`ErrorCode::ShareDoubled`]: bring others.
-/// [`ErrorCode::SharesWrong`]: they are of another file, or forged.
+/// [`ErrorCode::SharesWrong`]: they are of another file, or forged. [`ErrorCode::RootNotNewest`]: they are of a root that
+/// was replaced, and worth nothing; bring those of the newest.
 pub fn join_root(dir: &Path, key: &KeySource, shares: &[RootShare]) -> Result<OrgId, Error> {
     let folder = Folder::new(dir);
     let root = root_to_join(&folder, shares)?;
@@ -119,13 +121,20 @@ fn root_to_join(folder: &Folder, shares: &[RootShare]) -> Result<Root, Error> {
         return Err(Error::with(ErrorCode::AlreadyExists, folder.root().display().to_string()));
     }
     let root = open_shared(&folder.shared(), shares)?;
-    // The shares name eight bytes of the root's identifier; the document has the whole key.
-    match folder.organisation() {
-        Ok(organisation) if !organisation.has_root(root.verifying_key()) => {
-            Err(Error::with(ErrorCode::WrongOrganisation, folder.shared().display().to_string()))
-        }
-        _ => Ok(root),
+    refuse_replaced(folder, &root, &folder.shared())?;
+    Ok(root)
+}
+
+/// Refuses a root that is not the organisation's newest (R-ORG-61), where the organisation is known. Shares name eight bytes
+/// of its identifier; the document has the whole keys.
+fn refuse_replaced(folder: &Folder, root: &Root, path: &Path) -> Result<(), Error> {
+    let Ok(organisation) = folder.organisation() else { return Ok(()) };
+    if !organisation.has_root(root.verifying_key()) {
+        return Err(Error::with(ErrorCode::WrongOrganisation, path.display().to_string()));
     }
+    root.is_newest_of(&organisation).map_err(|_| {
+        Error::with(ErrorCode::RootNotNewest, format!("{} is of a root that was replaced", path.display()))
+    })
 }
 
 fn root_to_split(dir: &Path, key: &KeySource, threshold: u8, shares: u8) -> Result<Root, Error> {
@@ -138,7 +147,9 @@ fn root_to_split(dir: &Path, key: &KeySource, threshold: u8, shares: u8) -> Resu
         let what = format!("{}; without it its shares are worthless", path.display());
         return Err(Error::with(ErrorCode::AlreadyExists, what));
     }
-    read_root(&folder.root(), key)
+    let root = read_root(&folder.root(), key)?;
+    refuse_replaced(&folder, &root, &folder.root())?;
+    Ok(root)
 }
 
 fn open_shared(path: &Path, shares: &[RootShare]) -> Result<Root, Error> {

@@ -1,10 +1,12 @@
 //! Whether somebody who was offboarded is really gone: by the log, and by what the relay answers anybody (R-ORG-44).
 
 use chancery_crypto::rng::random_bytes;
+use chancery_identity::delivery::DeliveryKey;
 use chancery_identity::log::{Leaf, LeafKind};
 use chancery_identity::{DeviceId, MemberId};
-use chancery_org::{Desk, OffboardingPlan};
-use chancery_wire::proto::{ClaimPrekeys, Deliver, client_frame};
+use chancery_org::{ConfirmedEnd, Desk, OffboardingPlan};
+use chancery_wire::proto::{ClaimPrekeys, Deliver, GetConfirmations, client_frame, relay_frame};
+use chancery_wire::records::Records;
 
 use super::desk::Office;
 use super::org_error;
@@ -13,14 +15,17 @@ use crate::connection::Connection;
 use crate::errand::Errand;
 use crate::error::{Error, ErrorCode};
 
+/// Devices whose confirmations are asked for at once: 128, the relay's limit (R-RELAY-63).
+const CONFIRMATIONS: usize = 128;
+
 /// Whether somebody is out, as the log and the relay have it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct OffboardingCheck {
     /// Who was looked at: who has the handle now with a device, else who was offboarded last under it.
     pub member: MemberId,
-    /// Their devices, those included that only the log knows.
-    pub devices: Vec<DeviceId>,
+    /// Their devices, those included that only the log knows, each with what it has confirmed.
+    pub devices: Vec<ConfirmedEnd>,
     /// What speaks against it, in words; empty if they are out.
     pub doubts: Vec<String>,
     /// The member who has the handle now, if somebody does.
@@ -34,7 +39,7 @@ impl Office {
         &self,
         plan: &OffboardingPlan,
         is_complete: Option<bool>,
-    ) -> Result<(Vec<DeviceId>, Vec<String>), Error> {
+    ) -> Result<(Vec<ConfirmedEnd>, Vec<String>), Error> {
         let connection = self.errand().await?;
         let log = self.replay(&connection).await?;
         let entry = self.store().read(|records| {
@@ -59,10 +64,34 @@ impl Office {
         }
         let (anonymous, pushes) = self.open_connection().await?;
         let anonymous = Errand::new(anonymous, pushes);
+        let key = |records: &dyn Records| self.desk.delivery_key(records).map_err(|error| org_error(&error));
+        let key = self.store().read(key)?;
         for device in &devices {
-            doubts.extend(relay_doubts(&anonymous, device).await?);
+            doubts.extend(relay_doubts(&anonymous, device, &key).await?);
         }
-        Ok((devices, doubts))
+        Ok((self.confirmed_ends(&connection, &plan.member_id, &devices).await?, doubts))
+    }
+
+    /// Asks the relay what the devices of a member have confirmed, and verifies it (R-ORG-57).
+    pub(super) async fn confirmed_ends(
+        &self,
+        connection: &Connection,
+        member: &MemberId,
+        devices: &[DeviceId],
+    ) -> Result<Vec<ConfirmedEnd>, Error> {
+        let mut ends = Vec::new();
+        for devices in devices.chunks(CONFIRMATIONS) {
+            let device_ids = devices.iter().map(|id| id.as_bytes().to_vec()).collect();
+            let get = client_frame::Body::GetConfirmations(GetConfirmations { device_ids });
+            let relay_frame::Body::Confirmations(shown) = connection.request(get).await? else {
+                return Err(ErrorCode::RelayProtocol.into());
+            };
+            ends.extend(self.store().read(|records| {
+                let found = self.desk.confirmed_ends(records, (member, devices), &shown.confirmations);
+                found.map_err(|error| org_error(&error))
+            })?);
+        }
+        Ok(ends)
     }
 }
 
@@ -99,17 +128,21 @@ fn log_doubts(
     doubts
 }
 
-/// What the relay says to whoever would write to a device that is gone: it should know of none.
-async fn relay_doubts(connection: &Connection, device: &DeviceId) -> Result<Vec<String>, Error> {
-    let mut doubts = Vec::new();
+/// What the relay says to whoever would write to a device that is gone, with the newest token: it should know of none.
+async fn relay_doubts(
+    connection: &Connection,
+    device: &DeviceId,
+    key: &DeliveryKey,
+) -> Result<Vec<String>, Error> {
+    let (mut doubts, token) = (Vec::new(), key.token(device.as_bytes()).to_vec());
     let device_id = device.as_bytes().to_vec();
-    let claim = ClaimPrekeys { device_id: device_id.clone(), ..Default::default() };
+    let claim = ClaimPrekeys { device_id: device_id.clone(), token: token.clone() };
     // A device that is not gone drops it: it is no envelope of any kind.
     let deliver = Deliver {
         mailbox: device_id,
         delivery_id: random_bytes::<16>(&mut clock::rng()?).to_vec(),
+        token,
         envelope: vec![0],
-        ..Default::default()
     };
     let asked = [
         (client_frame::Body::ClaimPrekeys(claim), "hands out prekeys of"),
@@ -119,6 +152,12 @@ async fn relay_doubts(connection: &Connection, device: &DeviceId) -> Result<Vec<
         match connection.request(body).await {
             Ok(_) => doubts.push(format!("the relay {what} device {device}")),
             Err(error) if error.code() == ErrorCode::RelayNotFound => {}
+            Err(error) if error.code() == ErrorCode::TokenRefused => {
+                let doubt = format!("the relay takes old delivery tokens for device {device}");
+                if !doubts.contains(&doubt) {
+                    doubts.push(doubt);
+                }
+            }
             Err(error) if error.is_retryable() => return Err(error),
             Err(error) => {
                 doubts.push(format!("the relay answers {} about device {device}", error.code().name()));

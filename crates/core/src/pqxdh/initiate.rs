@@ -7,7 +7,7 @@ use chancery_crypto::kem::KemCiphertext;
 use chancery_crypto::label;
 use chancery_crypto::rng::CryptoRng;
 use chancery_crypto::x25519::{DhPublic, DhSecret};
-use chancery_identity::Capabilities;
+use chancery_identity::Kind;
 use chancery_wire::{Timestamp, encode, proto};
 
 use super::{Agreement, Local, Parties, Public};
@@ -133,7 +133,7 @@ fn check(local: Local<'_>, bundle: &Bundle, plaintext: &[u8], now: Timestamp) ->
     let own = local.credential;
     if !own.is_valid_at(now)
         || !local.keys.match_credential(own)
-        || !own.capabilities().contains(Capabilities::MEMBER)
+        || Kind::of(own.capabilities()).is_none()
         || own.org_id() != bundle.credential.org_id()
     {
         return Err(InitiateError::OwnCredential);

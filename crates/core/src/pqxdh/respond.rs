@@ -8,7 +8,7 @@ use chancery_crypto::secret::{Secret, SecretBytes};
 use chancery_crypto::x25519::{DhPublic, DhSecret};
 use chancery_crypto::{InvalidKey, NotAuthentic, label};
 use chancery_identity::prekey::{PrekeyId, PrekeyKind};
-use chancery_identity::{Capabilities, Credential, Organisation};
+use chancery_identity::{Credential, Kind, Organisation};
 use chancery_wire::{Limit, Timestamp, Unverified, decode, proto};
 
 use super::{Agreement, InitialSecrets, Local, Parties, Public};
@@ -194,7 +194,7 @@ fn authenticate(
     let credential = Unverified::new(identity.credential.ok_or(NotAuthentic)?);
     let peer = responder.organisation.verify_credential(credential, now).map_err(|_| NotAuthentic)?;
     let own = responder.local.credential;
-    if peer.device_id() == own.device_id() || !peer.capabilities().contains(Capabilities::MEMBER) {
+    if peer.device_id() == own.device_id() || Kind::of(peer.capabilities()).is_none() {
         return Err(NotAuthentic);
     }
     let parties = Parties::new(transcript, &peer, own);

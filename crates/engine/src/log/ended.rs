@@ -2,8 +2,10 @@
 
 use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
+use core::time::Duration;
 
 use chancery_identity::{DeviceId, MemberId};
+use chancery_wire::Timestamp;
 use chancery_wire::proto::LogEndingRecord;
 use chancery_wire::records::{Overlay, Records};
 
@@ -19,6 +21,11 @@ use crate::peers;
 use crate::sending;
 use crate::tables::{LOG_ENDING, key, load, save};
 
+/// How long the sessions with an ended device stay at most, while the relay does not say that it has pushed all that it had: a
+/// day. A full mailbox of 256 MiB takes a bad line some hours; whoever has the ended device's keys and a relay that never says it
+/// would otherwise be read for ever (R-ENGINE-67).
+const ENDED_SESSIONS_STAY: Duration = Duration::from_secs(24 * 3600);
+
 fn waiting(records: &dyn Records) -> Result<LogEndingRecord, EngineError> {
     Ok(load(records, &key(LOG_ENDING, &[]))?.unwrap_or_default())
 }
@@ -33,6 +40,7 @@ pub(crate) fn take(
     device: &Device,
     records: &mut Overlay<'_>,
     (devices, members): (&[DeviceId], &[MemberId]),
+    now: Timestamp,
 ) -> Result<Vec<Effect>, EngineError> {
     let mut effects = Vec::new();
     let mut ended: BTreeSet<DeviceId> = devices.iter().copied().collect();
@@ -59,6 +67,9 @@ pub(crate) fn take(
             peer.ended = true;
             peers::save_peer(records, id, &peer);
             let mut waiting = waiting(records)?;
+            if waiting.device_ids.is_empty() {
+                waiting.since = now.as_millis();
+            }
             waiting.device_ids.push(id.as_bytes().to_vec());
             save(records, key(LOG_ENDING, &[]), &waiting);
         }
@@ -91,4 +102,20 @@ pub(crate) fn caught_up(device: &Device, records: &mut Overlay<'_>) -> Result<()
     }
     records.delete(key(LOG_ENDING, &[]));
     Ok(())
+}
+
+/// The same once the relay has had [`ENDED_SESSIONS_STAY`] to push what was sent before, whatever it says (R-ENGINE-67).
+pub(crate) fn overdue(device: &Device, records: &mut Overlay<'_>, now: Timestamp) -> Result<(), EngineError> {
+    let mut waiting = waiting(records)?;
+    if waiting.device_ids.is_empty() {
+        return Ok(());
+    }
+    let since = Timestamp::from_millis(waiting.since);
+    if since == Timestamp::default() || since > now {
+        // Of a version that did not note it, or of a clock that was ahead.
+        waiting.since = now.as_millis();
+        save(records, key(LOG_ENDING, &[]), &waiting);
+        return Ok(());
+    }
+    if now.since(since) < ENDED_SESSIONS_STAY { Ok(()) } else { caught_up(device, records) }
 }

@@ -7,7 +7,7 @@ use chancery_crypto::merkle::{Hash, verify_consistency};
 use chancery_crypto::rng::CryptoRng;
 use chancery_identity::checkpoint::{Checkpoint, prove_fork};
 use chancery_identity::log::{Leaf, LeafKind, LogHead};
-use chancery_identity::{Authority, Change, DeviceId, LogError, MemberId, RelayRecord};
+use chancery_identity::{Authority, Change, DeviceId, LogError, MemberId, Policy, RelayRecord};
 use chancery_wire::Timestamp;
 use chancery_wire::proto::{ForkProof, LogDeviceRecord, LogPage, LogRecord};
 use chancery_wire::records::{Overlay, Records};
@@ -18,6 +18,7 @@ use crate::effect::{Effect, Notice};
 use crate::engine::Acting;
 use crate::error::EngineError;
 use crate::log::state::{self, FORKED, Note, ROLLED_BACK, SOUND, WITHHELD};
+use crate::log::subjects::{self, Row};
 use crate::log::{claims, ended, hashes};
 use crate::tables::{DIRECTORY_CURSOR, LOG_DEVICE, LOG_FORK, LOG_MEMBER, key, save, save_number};
 
@@ -104,6 +105,7 @@ struct Replay<'a, 'b> {
     head: LogHead,
     authority: Authority,
     leaves: Vec<Hash>,
+    subjects: Vec<Row>,
     is_shown: bool,
     groups: bool,
     news: News,
@@ -118,6 +120,7 @@ impl<'a, 'b> Replay<'a, 'b> {
             records,
             authority: me.known.authority.clone(),
             leaves: Vec::new(),
+            subjects: Vec::new(),
             is_shown: false,
             groups: false,
             news: News::default(),
@@ -134,21 +137,30 @@ impl<'a, 'b> Replay<'a, 'b> {
                 return Err(LogError::OutOfOrder.into());
             }
             self.head.push(&leaf)?;
-            let is_placed = self.authority.organisation().relay().is_some();
+            let before = self.relay_sequence();
             let change = self.authority.apply(index, &leaf, entry.content.as_ref())?;
-            if !is_placed {
-                self.check_first_relay(me.device)?;
-            }
+            self.check_relay(me.device, before)?;
             self.is_shown |= leaf.kind.is_shown();
             self.news.is_anew |= leaf.kind == LeafKind::Issuer;
             self.leaves.push(leaf.hash());
+            self.subjects.push(Row::of(&leaf));
             self.note(index, &leaf, change)?;
         }
         hashes::append(self.records, before, core::mem::take(&mut self.leaves))?;
+        subjects::append(self.records, before, core::mem::take(&mut self.subjects))?;
+        if self.log.noted_from == 0 {
+            self.log.noted_from = before.saturating_add(1);
+        }
         self.log.head = self.head.to_bytes();
         if self.is_shown || self.log.generation == 0 {
             self.log.policy =
                 (self.authority.policy_sequence() > 0).then(|| self.authority.policy().to_proto());
+            // Witnesses have as long as policy allows from when it names them, or whoever enrols could send nothing.
+            match (self.authority.policy().witnesses.quorum(), self.log.witnessed_at) {
+                (0, _) => self.log.witnessed_at = 0,
+                (_, 0) => self.log.witnessed_at = now.as_millis().max(1),
+                _ => {}
+            }
             state::save_authority(self.records, &mut self.log, &self.authority, self.groups);
         }
         // What is compared next is compared with all of it.
@@ -175,6 +187,7 @@ impl<'a, 'b> Replay<'a, 'b> {
             || hashes::root_at(self.records, self.log.size)?.as_slice() == self.log.root;
         if is_newer && is_reached && is_of_them {
             adopt(self.records, &mut self.log, &checkpoint, now);
+            hear_witnesses(&mut self.log, self.authority.policy(), &checkpoint, now);
         } else if !is_of_them || (!is_newer && size != self.log.size) {
             // Other entries than were signed before; more and an earlier time; or fewer and a later one.
             self.news.proof = proof_with(device, &self.authority, self.records, &checkpoint)?;
@@ -186,13 +199,20 @@ impl<'a, 'b> Replay<'a, 'b> {
         Ok(())
     }
 
-    /// The first relay record must name the key of the relay by which this device connected (R-LOG-7).
-    fn check_first_relay(&self, device: &Device) -> Result<(), LogError> {
-        let known = device.organisation().relay().map(RelayRecord::log_key);
-        match (self.authority.organisation().relay(), known) {
-            (Some(first), Some(known)) if first.log_key() != known => Err(LogError::NotAuthentic),
-            _ => Ok(()),
-        }
+    fn relay_sequence(&self) -> u64 {
+        self.authority.organisation().relay().map_or(0, RelayRecord::sequence)
+    }
+
+    /// The relay record by which this device connected, or else the first after it, must name the key that the device knows by it
+    /// (R-LOG-7). Records before it may name keys that were replaced.
+    fn check_relay(&self, device: &Device, before: u64) -> Result<(), LogError> {
+        let (Some(known), Some(shown)) =
+            (device.organisation().relay(), self.authority.organisation().relay())
+        else {
+            return Ok(());
+        };
+        let is_reached = before < known.sequence() && shown.sequence() >= known.sequence();
+        if is_reached && shown.log_key() != known.log_key() { Err(LogError::NotAuthentic) } else { Ok(()) }
     }
 
     /// Stores what an entry says of devices, members and the directory.
@@ -249,7 +269,11 @@ impl<'a, 'b> Replay<'a, 'b> {
                 save(self.records, key(LOG_MEMBER, &[member.as_bytes()]), &row);
                 self.news.entries.insert(member);
             }
-            Change::GroupSuccessor(_) => self.groups = true,
+            Change::GroupSuccessor(group) => {
+                let members = self.authority.stated_successors(&group);
+                subjects::keep_successors(self.records, index, &members);
+                self.groups = true;
+            }
             Change::Policy => self.news.policy = true,
             _ => {}
         }
@@ -275,11 +299,21 @@ fn adopt(records: &mut Overlay<'_>, log: &mut LogRecord, checkpoint: &Checkpoint
     log.size = checkpoint.size();
     log.root = checkpoint.root().to_vec();
     log.time = checkpoint.time().as_millis();
-    log.came_at = now.as_millis();
+    (log.came_at, log.elapsed_ms) = (now.as_millis(), 0);
     if log.condition == ROLLED_BACK {
         log.condition = SOUND;
     }
     state::save_note(records, Note::Newest, Some(checkpoint.note()));
+}
+
+/// Notes when as many witnesses as policy demands had seen a checkpoint, and returns whether that is news. It is by the witnesses'
+/// clocks, because a relay can keep what they have signed and show it one by one; never later than now (R-ENGINE-65).
+fn hear_witnesses(log: &mut LogRecord, policy: &Policy, checkpoint: &Checkpoint, now: Timestamp) -> bool {
+    let Some(seen) = policy.witnesses.seen_at(checkpoint) else { return false };
+    let seen = seen.min(now).as_millis();
+    let is_news = seen > log.witnessed_at;
+    log.witnessed_at = log.witnessed_at.max(seen);
+    is_news
 }
 
 /// Does what a page that was taken over leads to.
@@ -296,7 +330,7 @@ fn carry_out(
         // before their issuer did, which nobody believed.
         save_number(records, key(DIRECTORY_CURSOR, &[]), 0);
     }
-    effects.extend(ended::take(me.device, records, (&news.devices, &news.members))?);
+    effects.extend(ended::take(me.device, records, (&news.devices, &news.members), now)?);
     if let Some(authority) = &news.authority
         && state::record(records)?.entries_waiting > 0
     {
@@ -311,6 +345,10 @@ fn carry_out(
         effects.extend(forked(records, news.proof.as_ref())?);
     }
     if let (Some(checkpoint), Some(authority)) = (&news.checkpoint, &news.authority) {
+        if checkpoint.size() < state::record(records)?.size {
+            // All that the relay has is less than it has shown before.
+            effects.extend(shrunk(me.device, authority, records, checkpoint)?);
+        }
         effects.extend(confirmed(me.device, authority, records, checkpoint)?);
         claims::settle(records, now, rng)?;
     }
@@ -441,9 +479,37 @@ pub(crate) fn take_checkpoint(
     } else if log.condition == ROLLED_BACK {
         log.condition = SOUND;
     }
+    let is_seen = hear_witnesses(&mut log, authority.policy(), &checkpoint, now);
+    if is_seen && checkpoint.time().as_millis() == log.time {
+        // The one that is known, with lines of witnesses more.
+        state::save_note(records, Note::Newest, Some(checkpoint.note()));
+    }
     state::save_record(records, &log);
     let effects = confirmed(me.device, authority, records, &checkpoint)?;
     claims::settle(records, now, rng)?;
+    Ok(effects)
+}
+
+/// Takes a checkpoint that was known before as the least that the log may be (R-ENGINE-64). Of time it says nothing: when a
+/// checkpoint came last is what it was, and nothing is sealed until the relay has shown this one's entries.
+pub(crate) fn take_floor(
+    me: &Acting<'_>,
+    records: &mut Overlay<'_>,
+    note: &str,
+) -> Result<Vec<Effect>, EngineError> {
+    let authority = &me.known.authority;
+    let floor = match state::verify_note(me.device, authority, note) {
+        Ok(floor) => floor,
+        Err(error) => return Ok([Effect::Notify(Notice::LogInvalid(error))].into()),
+    };
+    let effects = contradicts(me.device, authority, records, &floor)?;
+    let mut log = state::record(records)?;
+    if floor.size() > log.size && effects.is_empty() {
+        log.size = floor.size();
+        log.root = floor.root().to_vec();
+        state::save_record(records, &log);
+        state::save_note(records, Note::Newest, Some(floor.note()));
+    }
     Ok(effects)
 }
 

@@ -154,10 +154,13 @@ pub(crate) fn save_authority(
     log.generation = log.generation.saturating_add(1);
 }
 
-/// Returns the key that signs checkpoints: the newest that the log has shown, before that the enrolment's.
+/// Returns the key that signs checkpoints: the newest that the log has shown, and before that has come to the record with which
+/// this device was enrolled, that one's (R-LOG-7).
 pub(crate) fn log_key<'a>(device: &'a Device, authority: &'a Authority) -> Option<&'a VerifyingKey> {
-    let shown = authority.organisation().relay();
-    shown.or_else(|| device.organisation().relay()).map(chancery_identity::RelayRecord::log_key)
+    let records = [device.organisation().relay(), authority.organisation().relay()];
+    // Of two with the same sequence, which are one record, the last.
+    let newest = records.into_iter().flatten().max_by_key(|record| record.sequence());
+    newest.map(chancery_identity::RelayRecord::log_key)
 }
 
 /// Verifies a note of the organisation's log.

@@ -139,9 +139,15 @@ impl<R: CryptoRng> World<R> {
         for new in added {
             let opened = open_path(*new, made.path(*new).unwrap().expose()).unwrap().unwrap();
             assert_eq!(opened.secret.expose(), made.secret.expose());
-            self.give(new.get(), plain(&opened.keys));
+            // A welcome brings the keys after the commit.
+            let keys = plain(&made.keys).into_iter().filter(|(node, _)| node.covers(*new));
+            self.give(new.get(), keys.collect());
         }
+        let before: Hoard = self.all.iter().map(|(node, key)| (*node, *key)).collect();
+        assert!(made.nodes.is_empty() || can_open(&refresh, ctx, &made.nodes, &before), "the control");
         self.all.extend(plain(&made.keys));
+        let tree: Hoard = self.all.iter().map(|(node, key)| (*node, *key)).collect();
+        assert!(!can_open(&refresh, ctx, &made.nodes, &tree), "keys do not outlive their boxes");
         // R-GROUP-13: `check` finds a key of every node then.
         self.dead.clear();
     }
@@ -197,6 +203,17 @@ impl<R: CryptoRng> World<R> {
             }
         }
         assert_eq!(reached, self.taken, "everybody has the secret");
+        // R-GROUP-17: whoever has the key of a node of the cover replaces it.
+        let holders = self.devices.values_mut().chain([&mut self.all]);
+        for keys in holders {
+            for (node, key) in keys.iter_mut().filter(|(node, _)| cover.contains(node)) {
+                assert!(!dead.contains(node));
+                *key = *used(&Secret::from_bytes(*key)).expose();
+            }
+        }
+        for (number, keys) in &self.devices {
+            self.hoards.entry(*number).or_default().extend(keys.iter().map(|(node, key)| (*node, *key)));
+        }
     }
 
     /// Everybody has the keys of the live nodes above it, the same as keyholders have, and nobody else's.

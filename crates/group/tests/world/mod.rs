@@ -47,6 +47,8 @@ pub struct Log {
     pub events: Vec<Event>,
     pub credentials: BTreeMap<DeviceId, Credential>,
     pub groups_key: VerifyingKey,
+    /// Whether it was fetched after everything that is judged.
+    pub fresh: bool,
     /// How much later than the beginning all entries were made, in milliseconds.
     pub clock: u64,
 }
@@ -64,6 +66,10 @@ impl LogView for Log {
 
     fn size(&self) -> u64 {
         self.events.len() as u64
+    }
+
+    fn is_fresh(&self) -> bool {
+        self.fresh
     }
 
     fn root(&self, size: u64) -> Option<[u8; 32]> {
@@ -201,7 +207,8 @@ impl World {
         let document = proto::Organisation { root_key, issuers: vec![issuer], ..Default::default() };
         let organisation = Organisation::verify(Unverified::new(document), None).unwrap();
         let groups_key = groups.verifying_key().clone();
-        let log = Log { org, events: Vec::new(), credentials: BTreeMap::new(), groups_key, clock: 0 };
+        let log =
+            Log { org, events: Vec::new(), credentials: BTreeMap::new(), groups_key, clock: 0, fresh: false };
         let mut world = Self { log, devices: Vec::new(), groups_issuer: groups, rng };
         for (number, count) in devices.iter().enumerate() {
             for _ in 0..*count {
@@ -326,6 +333,7 @@ impl World {
             credential: &to.credential,
             log: &self.log,
             behind: None,
+            next: None,
             exists: to.rows.is_some(),
         };
         let from = self.id(from);
@@ -348,14 +356,14 @@ impl World {
         let staged = match verified.keying() {
             Keying::Tree if keyholder => verified.by_seed(NOW),
             Keying::Tree => verified.by_boxes(NOW),
-            Keying::Regrow => verified.by_path(&sent.paths[&slot], NOW),
+            Keying::Regrow => verified.by_path(&sent.paths[&slot], &sent.author, NOW),
             Keying::HandOut => verified.by_hand_out(Secret::from_bytes(sent.secret), NOW),
         };
         let (changes, _, _) = staged?.into_parts();
         self.devices[device].take(changes);
         if let Some(path) = sent.paths.get(&slot).filter(|path| path.seed.is_empty() && path.path.is_empty())
         {
-            let changes = adopt_tree(self.group(device), path, &sent.tree)?;
+            let changes = adopt_tree(self.group(device), path, &sent.tree, &sent.author)?;
             self.devices[device].take(changes);
         }
         Ok(())
@@ -483,6 +491,7 @@ pub struct Sent {
     pub paths: BTreeMap<Slot, proto::GroupPath>,
     pub welcomes: Vec<(Slot, proto::GroupWelcome)>,
     pub tree: Vec<u8>,
+    pub author: DeviceId,
     pub own: Option<Changes>,
 }
 
@@ -490,6 +499,7 @@ impl Sent {
     pub fn of(built: BuiltCommit<'_>) -> Self {
         let file = Some(proto::GroupFile::default());
         let path = |slot| (slot, built.path(slot, file.clone()).unwrap());
+        let author = built.author();
         let welcome = |slot: &Slot| {
             (*slot, built.welcome(*slot, None, file.clone().filter(|_| built.tree().is_ok())).unwrap())
         };
@@ -500,6 +510,7 @@ impl Sent {
             paths: built.paths().into_iter().map(path).collect(),
             welcomes: built.outcome().added.iter().map(welcome).collect(),
             tree: built.tree().map(|tree| tree.expose().to_vec()).unwrap_or_default(),
+            author: built.roster().get(author).unwrap().unwrap().device,
             own: Some(built.into_parts().0),
         }
     }

@@ -13,6 +13,8 @@ use chancery_identity::{
 };
 use chancery_wire::{Limit, decode, encode};
 
+mod dropping;
+
 /// A log that takes what its rules allow, and once.
 struct Log {
     authority: Authority,
@@ -187,7 +189,8 @@ fn a_removed_device_ends_in_the_log_before_the_directory_says_so_r_org_40() {
     world.now = NOW.after(WEEK);
     assert_eq!(world.try_invite("alice", WEEK).unwrap_err(), OrgError::HandleTaken);
     let (shown, relay) = (name("Alice"), world.public.relay().unwrap());
-    let invite = Invite { handle: &alice, name: &shown, relay, lifetime: WEEK };
+    let invite =
+        Invite { handle: &alice, name: &shown, relay, lifetime: WEEK, terms: crate::Terms::default() };
     let invited = world.desk.invite_device(&world.store, invite, world.now, &mut *world.rng).unwrap();
     apply(&mut world.store, &invited.batch);
     let keys = world.device();
@@ -203,7 +206,8 @@ fn a_member_ends_in_one_batch_and_what_they_had_answers_nobody_r_org_42() {
     let (link, keys, credential) = world.enrolled("alice");
     let relay = world.public.relay().unwrap();
     let (alice, shown) = (handle("alice"), name("Alice"));
-    let invite = Invite { handle: &alice, name: &shown, relay, lifetime: WEEK };
+    let invite =
+        Invite { handle: &alice, name: &shown, relay, lifetime: WEEK, terms: crate::Terms::default() };
     let second = world.desk.invite_device(&world.store, invite, NOW, &mut *world.rng).unwrap();
     apply(&mut world.store, &second.batch);
     world.flush(&mut log);
@@ -312,29 +316,6 @@ fn a_member_whom_the_log_has_ended_already_counts_as_cut_r_org_43() {
     assert_eq!(world.report("alice").revocation, OffboardingStep::Refused { time: NOW });
     world.flush(&mut log);
     world.publish();
-    assert!(world.report("alice").is_complete());
-}
-
-#[test]
-fn an_end_that_was_dropped_from_the_queue_is_signed_anew_r_org_43() {
-    let mut world = World::new(135);
-    let mut log = Log::of(&world.public);
-    let (_, _, alice) = world.enrolled("alice");
-    world.flush(&mut log);
-    let batch = world.offboard("alice");
-    apply(&mut world.store, &batch);
-    assert!(world.offboard("alice").is_empty(), "it waits");
-    let number = next(&world).unwrap().number;
-    let batch = Desk::entered(&world.store, number, Entered::Dropped, NOW).unwrap();
-    apply(&mut world.store, &batch);
-    world.flush(&mut log);
-    world.publish();
-    assert!(!world.report("alice").is_complete(), "nothing claims that it is in the log");
-    let batch = world.offboard("alice");
-    apply(&mut world.store, &batch);
-    assert_eq!(kinds(&world), [LeafKind::MemberRevoked]);
-    world.flush(&mut log);
-    assert!(log.changes.contains(&Change::MemberRevoked(alice.member_id())));
     assert!(world.report("alice").is_complete());
 }
 

@@ -229,7 +229,8 @@ fn a_store_that_fails_at_any_read_gives_no_invitation_and_no_answer() {
     assert!(reads >= 4 && !answered.batch.is_empty());
     let bob = handle("bob");
     let relay = world.public.relay().unwrap();
-    let invite = Invite { handle: &bob, name: &name("Bob"), relay, lifetime: WEEK };
+    let invite =
+        Invite { handle: &bob, name: &name("Bob"), relay, lifetime: WEEK, terms: crate::Terms::default() };
     for reads in 0..4 {
         let records = Failing(&world.store, core::cell::Cell::new(reads));
         let error = world.desk.invite(&records, invite, NOW, &mut *world.rng).unwrap_err();

@@ -248,7 +248,8 @@ fn a_member_has_at_most_sixteen_devices() {
     assert_eq!(world.second(&old).err(), Some(OrderError::TooManyDevices));
     let (name, alice) = (name("Alice"), handle("alice"));
     let relay = world.public.relay().unwrap().clone();
-    let invite = Invite { handle: &alice, name: &name, relay: &relay, lifetime: WEEK };
+    let invite =
+        Invite { handle: &alice, name: &name, relay: &relay, lifetime: WEEK, terms: crate::Terms::default() };
     let refused = world.desk.invite_device(&world.store, invite, NOW, &mut *world.rng);
     assert_eq!(refused.unwrap_err(), OrgError::TooManyDevices);
     world.remove(&old, &last.unwrap().credential.device_id()).unwrap();
@@ -290,7 +291,8 @@ fn the_organisation_invites_another_device() {
     let old = world.member("alice");
     let (alice, bob, any) = (handle("alice"), handle("bob"), name("Alice"));
     let relay = world.public.relay().unwrap().clone();
-    let invite = |handle| Invite { handle, name: &any, relay: &relay, lifetime: WEEK };
+    let invite =
+        |handle| Invite { handle, name: &any, relay: &relay, lifetime: WEEK, terms: crate::Terms::default() };
     let invited = world.desk.invite_device(&world.store, invite(&alice), NOW, &mut *world.rng).unwrap();
     apply(&mut world.store, &invited.batch);
     let keys = world.device();
@@ -444,6 +446,38 @@ fn the_kinds_of_links_cannot_be_mistaken_for_each_other() {
     assert_eq!(Link::parse(&cut).unwrap_err(), LinkError::Damaged);
     let text = alloc::format!("{:?}", world.device_link(&old));
     assert!(!text.contains("secret"), "{text}");
+}
+
+#[test]
+fn a_device_link_carries_a_whole_token_or_none_r_org_15() {
+    let mut world = World::new(98);
+    let alice = world.member("alice");
+    for (len, is_sound) in [(0, true), (1, false), (15, false), (16, true), (17, false), (64, false)] {
+        let link = world.device_link(&alice).with_token(alloc::vec![0xA5; len]);
+        match DeviceLink::parse(&link.encode()) {
+            Ok(read) => assert_eq!((read.token, is_sound), (link.token, true)),
+            Err(error) => assert_eq!((error, is_sound), (LinkError::Damaged, false), "{len}"),
+        }
+    }
+}
+
+#[test]
+fn the_key_of_tokens_changes_with_every_removal_r_relay_56() {
+    let mut world = World::new(99);
+    let alice = world.member("alice");
+    world.member("bob");
+    let key = |world: &World| world.desk.delivery_key(&world.store).unwrap();
+    let before = key(&world);
+    let token = before.token(&[1; 16]);
+    assert!(key(&world).admits(&[1; 16], &token), "joining changes nothing");
+    let member = alice.credential.member_id();
+    let removed =
+        world.desk.remove_devices(&world.store, (&member, None), world.now, &mut seeded([78; 32])).unwrap();
+    assert!(key(&world).admits(&[1; 16], &token), "nothing is committed yet");
+    apply(&mut world.store, &removed.batch);
+    let after = key(&world);
+    assert_eq!(after.epoch(), before.epoch() + 1);
+    assert!(!after.admits(&[1; 16], &token));
 }
 
 #[test]

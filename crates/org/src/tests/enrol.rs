@@ -24,7 +24,8 @@ fn an_invited_device_becomes_a_members() {
     assert!(keys.match_credential(&enrolment.credential));
     assert!(enrolment.credential.is_valid_at(Timestamp::from_millis(NOW.as_millis() - 1000)));
     let sealed = answered.directory.unwrap();
-    let entry = world.public.open_directory_entry(enrolment.directory_keys.key(), &sealed).unwrap();
+    let entry =
+        world.public.open_directory_entry(enrolment.directory.keys().unwrap().key(), &sealed).unwrap();
     assert_eq!(entry.member_id(), enrolment.credential.member_id());
     assert_eq!(entry.device_ids(), [enrolment.credential.device_id()]);
     assert_eq!((entry.handle(), entry.version()), (&handle("alice"), NOW.as_millis()));

@@ -365,13 +365,19 @@ fn the_longest_answer_fits_its_envelope() {
     let mut batch = Batch::default();
     state::put_settings(&mut batch, &settings);
     apply(&mut world.store, &batch);
-    let invite = Invite { handle: &handle, name: &long, relay: &relay, lifetime: WEEK };
+    let invite = Invite {
+        handle: &handle,
+        name: &long,
+        relay: &relay,
+        lifetime: WEEK,
+        terms: crate::Terms::default(),
+    };
     let invited = world.desk.invite(&world.store, invite, NOW, &mut *world.rng).unwrap();
     apply(&mut world.store, &invited.batch);
     let keys = world.device();
     let enrolment = world.enrol(&invited.link, &keys).unwrap();
     assert_eq!(enrolment.organisation_name, long);
-    assert_eq!(enrolment.directory_keys.path().expose().len(), 704);
+    assert_eq!(enrolment.directory.keys().unwrap().path().expose().len(), 704);
 }
 
 #[test]

@@ -5,7 +5,9 @@ use std::path::Path;
 use chancery_crypto::kem::KemSecret;
 use chancery_crypto::label;
 use chancery_crypto::rng::{CryptoRng, seeded};
+use chancery_crypto::secret::Secret;
 use chancery_crypto::signature::SigningKey;
+use chancery_identity::delivery::{BLOB_TOKEN_NAME, DeliveryKey};
 use chancery_identity::{Capabilities, DeviceKeys, Issuer, OrgId, login_message, sign};
 use chancery_wire::{Limit, decode, encode, proto};
 use proto::client_frame::Body as Request;
@@ -127,11 +129,32 @@ impl Acme {
     }
 }
 
+/// The delivery key of the organisation.
+pub(crate) fn key() -> DeliveryKey {
+    DeliveryKey::new(1, Secret::from_bytes([0x4D; 32]))
+}
+
+/// The token of a name.
+pub(crate) fn token(name: &[u8; 16]) -> Vec<u8> {
+    key().token(name).to_vec()
+}
+
+/// The token for blobs.
+pub(crate) fn blob_token() -> Vec<u8> {
+    token(&BLOB_TOKEN_NAME)
+}
+
+/// Gives the delivery key, as the desk.
+pub(crate) fn set_key() -> Request {
+    let (epoch, key) = (key().epoch(), key().secret().expose().to_vec());
+    Request::SetDeliveryKey(proto::DeliveryKey { epoch, key })
+}
+
 pub(crate) fn deliver(device: &Device, delivery: u8, envelope: &[u8]) -> Request {
     Request::Deliver(proto::Deliver {
         mailbox: device.id.to_vec(),
         delivery_id: vec![delivery; 16],
-        token: Vec::new(),
+        token: token(&device.id),
         envelope: envelope.to_vec(),
     })
 }

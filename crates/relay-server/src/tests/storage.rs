@@ -5,7 +5,7 @@ use std::path::Path;
 
 use chancery_crypto::signature::SigningKey;
 use chancery_identity::log::LeafKind;
-use chancery_identity::{OrgId, Organisation};
+use chancery_identity::{DeviceId, OrgId, Organisation};
 use chancery_relay::{
     BlobId, BlobState, ConnectionId, DeliveryId, Effect, Input, Limits, LogEntry, MailboxId, Relay, Setup,
     Storage, StorageError, conformance,
@@ -13,18 +13,18 @@ use chancery_relay::{
 use chancery_wire::proto::relay_frame::Body;
 use chancery_wire::{RefusalCode, Timestamp, Unverified};
 
-use super::fixture::{Acme, deliver, frame, read};
+use super::fixture::{Acme, deliver, frame, key, read};
 use crate::ServerError;
 use crate::sqlite::SqliteStorage;
 
-const ORG: OrgId = OrgId::new([1; 32]);
-const LATE: Timestamp = Timestamp::from_millis(1 << 42);
+pub(super) const ORG: OrgId = OrgId::new([1; 32]);
+pub(super) const LATE: Timestamp = Timestamp::from_millis(1 << 42);
 
-fn open(directory: &Path) -> SqliteStorage {
+pub(super) fn open(directory: &Path) -> SqliteStorage {
     SqliteStorage::open(directory, &ORG).unwrap()
 }
 
-fn transaction<T>(
+pub(super) fn transaction<T>(
     storage: &mut SqliteStorage,
     work: impl FnOnce(&mut SqliteStorage) -> Result<T, StorageError>,
 ) -> T {
@@ -139,9 +139,9 @@ fn newer_formats_and_other_organisations_are_refused() {
     let other = SqliteStorage::open(directory.path(), &OrgId::new([2; 32]));
     assert_eq!(other.err(), Some(ServerError::OtherOrganisation));
     let database = rusqlite::Connection::open(directory.path().join("relay.db")).unwrap();
-    database.pragma_update(None, "user_version", 4).unwrap();
+    database.pragma_update(None, "user_version", 8).unwrap();
     let newer = SqliteStorage::open(directory.path(), &ORG);
-    assert_eq!(newer.err(), Some(ServerError::NewerFormat { found: 4, supported: 3 }));
+    assert_eq!(newer.err(), Some(ServerError::NewerFormat { found: 8, supported: 7 }));
     drop(database);
     fs::write(directory.path().join("relay.db"), b"this is no database, it is some text").unwrap();
     let _ = fs::remove_file(directory.path().join("relay.db-wal"));
@@ -154,7 +154,11 @@ fn a_database_of_the_first_format_is_taken_over_and_forgets_the_oldest_deliverie
     let (mailbox, old, older) = (MailboxId::new([1; 16]), DeliveryId::new([1; 16]), DeliveryId::new([2; 16]));
     transaction(&mut open(directory.path()), |storage| storage.create_mailbox(&mailbox, 6, None));
     let database = rusqlite::Connection::open(directory.path().join("relay.db")).unwrap();
-    let first = "ALTER TABLE mailboxes DROP COLUMN removed; DROP TABLE log; DROP TABLE log_note;
+    let first = "DROP INDEX directory_reader; ALTER TABLE directory DROP COLUMN reader;
+        ALTER TABLE mailboxes DROP COLUMN removed; DROP TABLE log; DROP TABLE log_note; DROP TABLE delivery_key;
+        DROP TABLE end_confirmations;
+        ALTER TABLE envelopes DROP COLUMN shared; DROP TABLE shared; DROP TABLE shared_envelopes; DROP TABLE sets;
+        DROP TABLE slots; DROP TABLE held;
         CREATE TABLE relay_record (id INTEGER PRIMARY KEY CHECK (id = 1), sequence INTEGER NOT NULL, record BLOB NOT NULL) STRICT;";
     database.execute_batch(first).unwrap();
     database.pragma_update(None, "user_version", 1).unwrap();
@@ -178,8 +182,13 @@ fn a_database_of_the_first_format_is_taken_over_and_forgets_the_oldest_deliverie
         Ok(Some(entry)),
         "R-RELAY-44: a database without a log gets an empty one"
     );
+    assert!(storage.delivery_key().unwrap().is_none(), "R-RELAY-59: the desk gives it when it connects");
+    let device = DeviceId::new([1; 16]);
+    transaction(&mut storage, |storage| storage.put_end_confirmation(&device, b"heard"));
     drop(storage);
-    assert!(open(directory.path()).has_delivery(&mailbox, &new).unwrap(), "and opens again");
+    let storage = open(directory.path());
+    assert!(storage.has_delivery(&mailbox, &new).unwrap(), "and opens again");
+    assert_eq!(storage.end_confirmation(&device), Ok(Some(b"heard".to_vec())), "R-RELAY-62");
 }
 
 #[test]
@@ -250,7 +259,10 @@ fn a_full_disk_refuses_deliveries_and_the_relay_lives_on() {
     let mut relay = Relay::start(setup, &mut storage, Timestamp::from_millis(1_000), &mut *acme.rng).unwrap();
     let alice = acme.device([1; 16]);
     let mailbox = MailboxId::new(alice.id);
-    transaction(&mut storage, |storage| storage.create_mailbox(&mailbox, 0, None));
+    transaction(&mut storage, |storage| {
+        storage.put_delivery_key(&key())?;
+        storage.create_mailbox(&mailbox, 0, None)
+    });
     let opened = Input::Opened { connection: ConnectionId(1) };
     relay.handle_all(&mut storage, &[opened], Timestamp::from_millis(1_000), &mut *acme.rng);
     let hello = frame(1, acme.hello());

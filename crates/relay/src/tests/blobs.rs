@@ -4,17 +4,18 @@ use alloc::vec;
 use alloc::vec::Vec;
 use core::time::Duration;
 
+use chancery_identity::delivery::BLOB_TOKEN_NAME;
 use chancery_wire::{RefusalCode, proto};
 use proto::client_frame::Body as Request;
 use proto::relay_frame::Body;
 
-use super::world::{World, refusal};
+use super::world::{World, refusal, token};
 use crate::limits::BLOB_OVERHEAD;
 use crate::{Limits, Rate, Storage as _};
 
 fn put(blob: u8, offset: u64, part: &[u8], last: bool) -> Request {
-    let (blob_id, part) = (vec![blob; 16], part.to_vec());
-    Request::PutBlob(proto::PutBlob { blob_id, offset, part, last, token: vec![] })
+    let (blob_id, part, token) = (vec![blob; 16], part.to_vec(), token(&BLOB_TOKEN_NAME));
+    Request::PutBlob(proto::PutBlob { blob_id, offset, part, last, token })
 }
 
 fn get(blob: u8, offset: u64, length: u32) -> Request {

@@ -3,12 +3,13 @@
 use alloc::vec;
 use alloc::vec::Vec;
 
+use chancery_identity::Capabilities;
 use chancery_identity::log::LeafKind;
 use chancery_wire::{RefusalCode, proto};
 use proto::client_frame::Body as Request;
 use proto::relay_frame::Body;
 
-use super::world::{World, done, refusal};
+use super::world::{World, done, refusal, token};
 use crate::{ConnectionId, Limits, Storage as _};
 
 fn entry(id: u8, version: u64, sealed: &[u8]) -> Request {
@@ -59,6 +60,46 @@ fn the_desk_publishes_and_members_get_what_changed() {
     assert_eq!(entries, [(1, 2)], "R-RELAY-35");
     assert_eq!(page(&mut world, alices, after).0, []);
     assert_eq!(page(&mut world, alices, u64::MAX).0, []);
+}
+
+#[test]
+fn what_is_for_one_guest_goes_to_it_alone_and_it_gets_nothing_else_r_relay_60() {
+    let mut world = World::new();
+    let (desk, alice) = (world.desk(), world.member(1));
+    let (guest, bot) = (Capabilities::GUEST, Capabilities::BOT);
+    let (carol, dora) = (world.device(3, guest), world.device(4, guest.union(bot)));
+    let robo = world.device(5, Capabilities::MEMBER.union(bot));
+    // No device of the protocol's has both; it gets no more than a guest.
+    let both = world.device(6, Capabilities::MEMBER.union(guest));
+    let desks = world.login(&desk);
+    let for_reader = |id: u8, version, reader: &[u8]| {
+        let (entry_id, reader) = (vec![id; 16], reader.to_vec());
+        let sealed = b"sealed".to_vec();
+        let removed = vec![];
+        Request::PublishDirectory(proto::SealedDirectoryEntry { entry_id, version, sealed, removed, reader })
+    };
+    assert_eq!(publish(&mut world, desks, entry(1, 1, b"for members")), done());
+    assert_eq!(publish(&mut world, desks, for_reader(2, 1, &[3; 16])), done());
+    assert_eq!(publish(&mut world, desks, for_reader(3, 1, &[4; 16])), done());
+    for (device, gets) in [
+        (&alice, vec![1]),
+        (&robo, vec![1]),
+        (&desk, vec![1]),
+        (&carol, vec![2]),
+        (&dora, vec![3]),
+        (&both, vec![]),
+    ] {
+        let connection = world.login(device);
+        let ids: Vec<_> = page(&mut world, connection, 0).0.into_iter().map(|(id, _)| id).collect();
+        assert_eq!(ids, gets);
+    }
+    let conflict = refusal(RefusalCode::Conflict);
+    for (id, reader) in [(2, [4; 16].as_slice()), (2, &[]), (1, &[3; 16])] {
+        assert_eq!(world.ask(desks, for_reader(id, 2, reader)), conflict);
+    }
+    assert_eq!(world.ask(desks, for_reader(9, 1, &[3; 15])), refusal(RefusalCode::BadRequest));
+    let carols = world.login(&carol);
+    assert_eq!(world.ask(carols, for_reader(8, 1, &[3; 16])), refusal(RefusalCode::NotAuthorised));
 }
 
 #[test]
@@ -155,7 +196,7 @@ fn a_removed_device_has_no_mailbox_and_no_prekeys_r_relay_43() {
     // The same entry again carries the removal as well: the desk says it until the relay has heard it.
     publish(&mut world, desks, removing(1, &[]));
     assert_eq!(publish(&mut world, desks, removing(1, &[[1; 16]])), done());
-    let claim = proto::ClaimPrekeys { device_id: vec![1; 16], token: vec![] };
+    let claim = proto::ClaimPrekeys { device_id: vec![1; 16], token: token(&[1; 16]) };
     assert_eq!(world.ask(sending, Request::ClaimPrekeys(claim.clone())), refusal(RefusalCode::NotFound));
     assert_eq!(world.deliver(sending, alice.mailbox(), 2, b"late"), refusal(RefusalCode::NotFound));
     assert_eq!(world.storage.envelopes(&alice.mailbox()).count(), 0);

@@ -2,18 +2,20 @@
 
 use alloc::vec;
 use alloc::vec::Vec;
+use core::time::Duration;
 
 use chancery_crypto::merkle::{self, Hash};
 use chancery_crypto::signature::SigningKey;
 use chancery_identity::log::{Leaf, LeafKind, commitment};
-use chancery_identity::{Capabilities, Issuer, MemberId, sign};
+use chancery_identity::{Capabilities, DeviceKeys, Issuer, MemberId, confirm_end, sign};
 use chancery_wire::{RefusalCode, encode, proto};
 use proto::client_frame::Body as Request;
 use proto::relay_frame::Body;
 
 use super::world::{
-    DESK, Device, END, EVERYTHING, World, append, certificate, delivery, done, read, refusal,
+    DESK, Device, END, EVERYTHING, World, append, certificate, delivery, done, read, refusal, token,
 };
+use crate::limits::{ENDED_WITHIN, MAX_CONFIRMATIONS};
 use crate::{ConnectionId, Effect, Input, Storage as _};
 
 fn entered(answer: &Body) -> u64 {
@@ -47,7 +49,8 @@ fn is_gone(world: &mut World, device: &Device) {
     let sending = world.anonymous();
     let not_found = refusal(RefusalCode::NotFound);
     assert_eq!(world.deliver(sending, device.mailbox(), 9, b"late"), not_found, "R-RELAY-50");
-    let claim = proto::ClaimPrekeys { device_id: device.id.as_bytes().to_vec(), token: vec![] };
+    let claim =
+        proto::ClaimPrekeys { device_id: device.id.as_bytes().to_vec(), token: token(device.id.as_bytes()) };
     assert_eq!(world.ask(sending, Request::ClaimPrekeys(claim)), not_found, "R-RELAY-50");
     assert_eq!(world.storage.envelopes(&device.mailbox()).count(), 0, "R-RELAY-50");
     assert_eq!(world.storage.prekey_batch(&device.id), Ok(None), "R-RELAY-50");
@@ -66,6 +69,59 @@ fn settled(world: &mut World, id: u8) -> (Device, ConnectionId) {
     (device, connection)
 }
 
+/// The connection of an ended device ends by itself soon after its login.
+fn is_cut_off_in_time(world: &mut World, connection: ConnectionId) {
+    assert!(!world.closed.contains(&connection), "R-RELAY-67");
+    world.wait(ENDED_WITHIN.saturating_sub(Duration::from_millis(1)));
+    assert!(!world.closed.contains(&connection), "R-RELAY-67");
+    world.wait(Duration::from_millis(1));
+    assert!(world.closed.contains(&connection), "R-RELAY-67");
+}
+
+fn page(answer: Body) -> proto::LogPage {
+    match answer {
+        Body::LogPage(page) => page,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn an_ended_device_reads_the_log_up_to_its_end_and_gets_nothing_else_r_relay_67() {
+    let mut world = World::new();
+    let (alice, _) = settled(&mut world, 1);
+    let before = world.relay.log_size();
+    let audit = world.committed(LeafKind::Audit, [1; 32]);
+    world.enter(LeafKind::Audit, &audit);
+    let end = world.end(alice.member, Some(alice.id));
+    let at = entered(&world.enter(LeafKind::DeviceRevoked, &end));
+    let audit = world.committed(LeafKind::Audit, [2; 32]);
+    world.enter(LeafKind::Audit, &audit);
+    let late = world.open();
+    revoked(world.try_login(late, &alice));
+    let sync = |from| Request::SyncLog(proto::SyncLog { from });
+    let read = page(world.ask(late, sync(before)));
+    assert_eq!(read.entries.len() as u64, at + 1 - before, "no entry behind its end");
+    assert!(!read.more);
+    assert_eq!(Leaf::from_bytes(&read.entries.last().unwrap().leaf).unwrap().device(), alice.id);
+    assert_eq!(world.verified(&read.checkpoint).size(), at + 2, "proved by the newest checkpoint");
+    assert!(!read.proof.is_empty());
+    assert!(page(world.ask(late, sync(at + 1))).entries.is_empty());
+    let refused = refusal(RefusalCode::NotAuthorised);
+    let others = [
+        Request::Subscribe(proto::Subscribe {}),
+        Request::SyncDirectory(proto::SyncDirectory { after: 0 }),
+        Request::GetCheckpoint(proto::GetCheckpoint { from: 0 }),
+        Request::Acknowledge(proto::Acknowledge { sequences: vec![1] }),
+        delivery(alice.mailbox(), &[1; 16], b"x"),
+        append(LeafKind::Audit, &audit),
+    ];
+    for request in others {
+        assert_eq!(world.ask(late, request.clone()), refused, "R-RELAY-67: {request:?}");
+    }
+    assert_eq!(world.ask(late, Request::Login(proto::Login::default())), refused, "R-RELAY-8");
+    is_cut_off_in_time(&mut world, late);
+}
+
 #[test]
 fn an_ended_device_is_cut_off_in_the_same_input_and_told_why_r_relay_50() {
     let mut world = World::new();
@@ -79,14 +135,19 @@ fn an_ended_device_is_cut_off_in_the_same_input_and_told_why_r_relay_50() {
     for ended in [alices, again] {
         let concerned = effects.iter().filter_map(|effect| match effect {
             Effect::Send { connection, frame } if *connection == ended => Some(read(frame).body.unwrap()),
-            Effect::Close { connection } if *connection == ended => Some(Body::CaughtUp(proto::CaughtUp {})),
             _ => None,
         });
         let concerned: Vec<Body> = concerned.collect();
-        let [told, Body::CaughtUp(_)] = &concerned[..] else { panic!("{concerned:?}") };
+        let [told] = &concerned[..] else { panic!("told {} times", concerned.len()) };
         let leaf = verify(&world, &revoked(told.clone()), LeafKind::DeviceRevoked);
         assert_eq!((leaf.device(), leaf.member()), (alice.id, alice.member));
+        let late = encode(&proto::ClientFrame { request: 9, body: Some(subscribe()) });
+        let answer = world.input(Input::Frame { connection: ended, bytes: &late });
+        let [Effect::Send { frame, .. }] = &answer[..] else { panic!("{answer:?}") };
+        assert_eq!(read(frame).body, Some(refusal(RefusalCode::NotAuthorised)), "R-RELAY-67");
     }
+    world.wait(ENDED_WITHIN);
+    assert!(world.closed.contains(&alices) && world.closed.contains(&again), "R-RELAY-67");
     assert!(!world.closed.contains(&bobs) && !world.closed.contains(&desks));
     is_gone(&mut world, &alice);
     assert_eq!(world.storage.envelopes(&bob.mailbox()).count(), 1, "nobody else's");
@@ -101,7 +162,7 @@ fn an_ended_device_is_cut_off_in_the_same_input_and_told_why_r_relay_50() {
     let late = world.open();
     let answer = revoked(world.try_login(late, &alice));
     verify(&world, &answer, LeafKind::DeviceRevoked);
-    assert!(world.closed.contains(&late), "R-RELAY-50");
+    is_cut_off_in_time(&mut world, late);
     assert_eq!(world.checkpoint().note(), answer.note, "with the newest checkpoint");
     // Who only has the credential, which is no secret, is told nothing.
     let thief = Device { keys: bob.keys, ..alice };
@@ -128,7 +189,7 @@ fn an_end_that_is_not_committed_ends_nothing_r_relay_50() {
     // The process dies instead of the disk.
     let before = world.storage.clone();
     world.input(Input::Frame { connection: desks, bytes: &bytes });
-    assert!(world.closed.contains(&alices));
+    assert!(matches!(world.pushed[&alices][..], [Body::Revoked(_)]));
     world.storage = before;
     world.restart();
     world.login(&alice);
@@ -147,13 +208,13 @@ fn an_ended_member_has_no_device_and_gets_none_again_r_relay_47() {
     let end = world.end(first.member, None);
     let at = entered(&world.enter(LeafKind::MemberRevoked, &end));
     for (device, connection) in [(&first, firsts), (&second, seconds)] {
-        assert!(world.closed.contains(&connection), "R-RELAY-50");
         let told = world.pushed.remove(&connection).unwrap().pop().unwrap();
         assert_eq!(verify(&world, &revoked(told), LeafKind::MemberRevoked).member(), first.member);
         is_gone(&mut world, device);
         let late = world.open();
         assert_eq!(revoked(world.try_login(late, device)).index, at);
-        assert!(world.closed.contains(&late));
+        is_cut_off_in_time(&mut world, late);
+        assert!(world.closed.contains(&connection), "R-RELAY-67");
     }
     assert!(!world.closed.contains(&bobs));
     let conflict = refusal(RefusalCode::Conflict);
@@ -279,7 +340,8 @@ fn a_desk_that_the_log_has_outlives_its_issuer_and_ends_like_a_device_r_relay_49
     world.login(&desk);
     let end = world.end(desk.member, Some(desk.id));
     entered(&world.ask(desks, append(LeafKind::DeviceRevoked, &end)));
-    assert!(world.closed.contains(&desks), "R-RELAY-50");
+    world.wait(ENDED_WITHIN);
+    assert!(world.closed.contains(&desks), "R-RELAY-67");
     is_gone(&mut world, &desk);
 }
 
@@ -345,4 +407,96 @@ fn a_relay_that_starts_anew_takes_over_every_root_with_its_issuers_in_order_r_re
         done(),
         "R-RELAY-23"
     );
+}
+
+fn subscribe() -> Request {
+    Request::Subscribe(proto::Subscribe {})
+}
+
+/// What a device signs of its own end.
+fn confirm(world: &mut World, device: &Device, leaf: &[u8]) -> proto::EndConfirmation {
+    let (org, leaf) = (world.org_id(), Leaf::from_bytes(leaf).unwrap());
+    confirm_end(&device.keys.signing, (&org, &device.id), &leaf, world.now, &mut *world.rng)
+}
+
+fn confirmed(world: &mut World, asking: ConnectionId, devices: &[&Device]) -> Body {
+    let device_ids = devices.iter().map(|device| device.id.as_bytes().to_vec()).collect();
+    world.ask(asking, Request::GetConfirmations(proto::GetConfirmations { device_ids }))
+}
+
+#[test]
+fn an_ended_device_confirms_that_once_and_the_desk_is_told_r_relay_62_r_relay_63() {
+    let mut world = World::new();
+    let ((alice, alices), (bob, bobs)) = (settled(&mut world, 1), settled(&mut world, 2));
+    let desk = world.desk();
+    let end = world.end(alice.member, Some(alice.id));
+    entered(&world.enter(LeafKind::DeviceRevoked, &end));
+    let Some(Body::Revoked(told)) = world.pushed[&alices].last() else { panic!("not told") };
+    let leaf = told.leaf.clone();
+    let first = confirm(&mut world, &alice, &leaf);
+    // Somebody else's word, on a connection of theirs, is none.
+    let early = world.ask(bobs, Request::ConfirmEnd(first.clone()));
+    assert_eq!(early, refusal(RefusalCode::NotAuthorised), "R-RELAY-62");
+    let stranger = world.anonymous();
+    let answer = world.ask(stranger, Request::ConfirmEnd(first.clone()));
+    assert_eq!(answer, refusal(RefusalCode::NotAuthorised), "R-RELAY-62");
+    let desks = world.login(&desk);
+    let none = Body::Confirmations(proto::Confirmations { confirmations: vec![] });
+    assert_eq!(confirmed(&mut world, desks, &[&alice, &bob]), none);
+    let said = Body::Confirmations(proto::Confirmations { confirmations: vec![first.clone()] });
+    assert_eq!(world.ask(alices, Request::ConfirmEnd(first)), done());
+    assert!(world.closed.contains(&alices), "R-RELAY-62");
+    assert_eq!(confirmed(&mut world, desks, &[&alice, &bob]), said, "R-RELAY-63");
+    // A copy of the device that comes back changes nothing, and the relay may have been started anew.
+    world.restart();
+    world.now = world.now.after(Duration::from_secs(60));
+    let late = world.open();
+    let leaf = revoked(world.try_login(late, &alice)).leaf;
+    let second = confirm(&mut world, &alice, &leaf);
+    assert_eq!(world.ask(late, Request::ConfirmEnd(second)), done());
+    let desks = world.login(&desk);
+    assert_eq!(confirmed(&mut world, desks, &[&alice]), said, "the first counts");
+    let bobs = world.login(&bob);
+    assert_eq!(confirmed(&mut world, bobs, &[&alice]), refusal(RefusalCode::NotAuthorised), "R-RELAY-63");
+    let many = vec![&alice; MAX_CONFIRMATIONS + 1];
+    assert_eq!(confirmed(&mut world, desks, &many), refusal(RefusalCode::TooLarge), "R-RELAY-63");
+    let device_ids = vec![vec![1; 15]];
+    let short = world.ask(desks, Request::GetConfirmations(proto::GetConfirmations { device_ids }));
+    assert_eq!(short, refusal(RefusalCode::BadRequest), "R-RELAY-63");
+}
+
+#[test]
+fn a_forged_or_foreign_confirmation_is_refused_and_ends_the_connection_r_relay_62() {
+    let mut world = World::new();
+    let (alice, bob) = (world.member(1), world.member(2));
+    let ends = [world.end(alice.member, None), world.end(bob.member, None)];
+    let leaves = ends.map(|end| {
+        let at = entered(&world.enter(LeafKind::MemberRevoked, &end));
+        world.storage.log_entry(at).unwrap().unwrap().leaf
+    });
+    let own = confirm(&mut world, &alice, &leaves[0]);
+    let mut forged = own.clone();
+    forged.signature[9] ^= 1;
+    let thief = Device { keys: DeviceKeys::generate(&mut *world.rng), ..world.member(3) };
+    let by_another = proto::EndConfirmation {
+        device_id: own.device_id.clone(),
+        ..confirm(&mut world, &Device { id: alice.id, ..thief }, &leaves[0])
+    };
+    let of_another = confirm(&mut world, &bob, &leaves[1]);
+    let other_leaf = confirm(&mut world, &alice, &leaves[1]);
+    let cut = proto::EndConfirmation { leaf: vec![1], ..own.clone() };
+    for wrong in [forged, by_another, of_another, other_leaf, cut] {
+        let connection = world.open();
+        revoked(world.try_login(connection, &alice));
+        let answer = world.ask(connection, Request::ConfirmEnd(wrong));
+        assert_eq!(answer, refusal(RefusalCode::NotAuthorised), "R-RELAY-62");
+        assert!(world.closed.contains(&connection), "R-RELAY-62");
+    }
+    assert_eq!(world.storage.end_confirmation(&alice.id), Ok(None));
+    assert_eq!(world.storage.end_confirmation(&bob.id), Ok(None));
+    // The control: what the device signed itself is taken.
+    let connection = world.open();
+    revoked(world.try_login(connection, &alice));
+    assert_eq!(world.ask(connection, Request::ConfirmEnd(own)), done());
+    assert!(world.storage.end_confirmation(&alice.id).unwrap().is_some());
 }

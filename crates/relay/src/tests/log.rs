@@ -288,6 +288,37 @@ fn several_entries_of_one_group_get_one_checkpoint_and_its_times_never_fall_r_re
 }
 
 #[test]
+fn a_log_whose_time_is_ahead_of_the_clock_goes_on_from_there_r_relay_68() {
+    for restarted in [false, true] {
+        let mut world = World::new();
+        let right = world.now;
+        world.wait(Duration::from_secs(6 * 24 * 3600));
+        let ahead = world.checkpoint().time();
+        assert_eq!(ahead, world.now, "the control: it was signed by the wrong clock");
+        world.now = right;
+        world.input(Input::Tick);
+        if restarted {
+            world.restart();
+        }
+        let mut last = world.checkpoint().time();
+        assert!(last >= ahead, "never earlier (R-RELAY-53)");
+        for _ in 0..3 {
+            world.wait(CHECKPOINT_INTERVAL);
+            let time = world.checkpoint().time();
+            assert_eq!(
+                time.since(last).as_millis(),
+                1,
+                "later, so that it is not stale, and no further ahead"
+            );
+            last = time;
+        }
+        world.now = ahead.after(Duration::from_secs(24 * 3600));
+        world.input(Input::Tick);
+        assert_eq!(world.checkpoint().time(), world.now, "until the clock has caught up");
+    }
+}
+
+#[test]
 fn a_checkpoint_is_signed_without_entries_after_ten_minutes_r_relay_53() {
     let mut world = World::new();
     let first = world.checkpoint();

@@ -14,7 +14,7 @@ use chancery_wire::{RefusalCode, Unverified, encode, proto};
 use proto::client_frame::Body as Request;
 use proto::relay_frame::Body;
 
-use super::world::{Device, World, done, refusal};
+use super::world::{Device, World, done, refusal, token};
 use crate::ConnectionId;
 use crate::limits::BUNDLE_LEN;
 
@@ -51,7 +51,8 @@ fn publish(world: &mut World, connection: ConnectionId, upload: &proto::PrekeyUp
 
 fn claim(world: &mut World, connection: ConnectionId, device: &Device) -> Body {
     let device_id = device.id.as_bytes().to_vec();
-    world.ask(connection, Request::ClaimPrekeys(proto::ClaimPrekeys { device_id, token: vec![] }))
+    let token = token(device.id.as_bytes());
+    world.ask(connection, Request::ClaimPrekeys(proto::ClaimPrekeys { device_id, token }))
 }
 
 fn bundle(world: &mut World, connection: ConnectionId, device: &Device) -> proto::PrekeyBundle {

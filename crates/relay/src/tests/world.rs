@@ -12,6 +12,7 @@ use chancery_crypto::rng::{CryptoRng, random_bytes, seeded};
 use chancery_crypto::secret::Secret;
 use chancery_crypto::signature::SigningKey;
 use chancery_identity::checkpoint::Checkpoint;
+use chancery_identity::delivery::DeliveryKey;
 use chancery_identity::log::{LeafKind, directory_object};
 use chancery_identity::{
     Capabilities, DeviceId, DeviceKeys, Issuer, MemberId, OrgId, Organisation, login_message, sign,
@@ -21,7 +22,7 @@ use proto::client_frame::Body as Request;
 use proto::relay_frame::Body;
 
 use crate::memory::MemoryStorage;
-use crate::{ConnectionId, Effect, Input, Limits, MailboxId, Relay, Setup};
+use crate::{ConnectionId, Effect, Input, Limits, MailboxId, Relay, Setup, Storage as _};
 
 pub(crate) const PIN: [u8; 32] = [9; 32];
 pub(crate) const DESK: [u8; 16] = [0xDE; 16];
@@ -89,8 +90,11 @@ impl World {
         let (log_key, now) = (SigningKey::generate(&mut rng), Timestamp::from_millis(START));
         let mut storage = MemoryStorage::new();
         let setup = Setup { organisation, pin: PIN, log_key: copy(&log_key), limits };
+        let relay = Relay::start(setup, &mut storage, now, &mut *rng).unwrap();
+        storage.put_delivery_key(&key(EPOCH, 1)).unwrap();
+        storage.commit().unwrap();
         Self {
-            relay: Relay::start(setup, &mut storage, now, &mut *rng).unwrap(),
+            relay,
             storage,
             now,
             rng,
@@ -116,6 +120,11 @@ impl World {
         let setup = Setup { organisation, pin: PIN, log_key: copy(&self.log_key), limits };
         self.relay = Relay::start(setup, &mut self.storage, self.now, &mut *self.rng).unwrap();
         self.pushed.clear();
+    }
+
+    /// Makes the relay one that the desk has given no delivery key.
+    pub(crate) fn forget_delivery_key(&mut self) {
+        self.storage.forget_delivery_key();
     }
 
     pub(crate) fn org_id(&self) -> OrgId {
@@ -420,11 +429,28 @@ pub(crate) fn refusal(code: RefusalCode) -> Body {
     Body::Refused(proto::Refused { code: code.code(), retry_after_ms: 0 })
 }
 
+/// The epoch of the delivery key that the relay has at first.
+pub(crate) const EPOCH: u64 = 5;
+
+/// A delivery key.
+pub(crate) fn key(epoch: u64, byte: u8) -> DeliveryKey {
+    DeliveryKey::new(epoch, Secret::from_bytes([byte; 32]))
+}
+
+/// A token by the delivery key that the relay has at first.
+pub(crate) fn token(name: &[u8; 16]) -> Vec<u8> {
+    key(EPOCH, 1).token(name).to_vec()
+}
+
 pub(crate) fn delivery(mailbox: MailboxId, id: &[u8], envelope: &[u8]) -> Request {
+    with_token(mailbox, token(mailbox.as_bytes()), (id, envelope))
+}
+
+pub(crate) fn with_token(mailbox: MailboxId, token: Vec<u8>, (id, envelope): (&[u8], &[u8])) -> Request {
     Request::Deliver(proto::Deliver {
         mailbox: mailbox.as_bytes().to_vec(),
         delivery_id: id.to_vec(),
-        token: Vec::new(),
+        token,
         envelope: envelope.to_vec(),
     })
 }

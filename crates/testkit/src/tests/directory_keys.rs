@@ -16,7 +16,7 @@ const KEYS: Table = Table(0x0113);
 /// The relay's whole directory, oldest change first.
 fn directory(world: &World) -> Vec<SealedDirectoryEntry> {
     let (mut entries, mut after) = (Vec::new(), 0);
-    while let Some(row) = world.exchange.storage.next_directory_entry(after).unwrap() {
+    while let Some(row) = world.exchange.storage.next_directory_entry(after, None).unwrap() {
         after = row.sequence;
         let entry_id = row.entry_id.as_bytes().to_vec();
         entries.push(SealedDirectoryEntry {

@@ -33,7 +33,7 @@ fn link_inputs(company: &Company, name: &str) -> Value {
         "relay_pin": sample_hex("pin", 32), "link_id": sample_hex(&format!("{name} id"), 16),
         "secret": sample_hex(&format!("{name} secret"), 32),
         "mailbox": hex(company.alice.credential.device_id().as_bytes()),
-        "expires": NOW.as_millis() + 600_000,
+        "expires": NOW.as_millis() + 600_000, "token": sample_hex(&format!("{name} token"), 16),
     })
 }
 
@@ -68,6 +68,7 @@ fn link(inputs: &Inputs<'_>) -> Result<DeviceLink, String> {
         link_id: inputs.array("link_id")?,
         secret: Secret::from_bytes(inputs.array("secret")?),
         mailbox: DeviceId::from_bytes(&inputs.bytes("mailbox")?).ok_or("inputs.mailbox: not 16 bytes")?,
+        token: inputs.bytes("token")?,
         expires: Timestamp::from_millis(inputs.number("expires")?),
     })
 }
@@ -83,6 +84,7 @@ fn compute_link(inputs: &Inputs<'_>) -> Computation {
         secret: inputs.bytes("secret")?,
         mailbox: inputs.bytes("mailbox")?,
         expires: link.expires.as_millis(),
+        token: inputs.bytes("token")?,
     });
     let text = link.encode();
     DeviceLink::parse(&text).map_err(|e| e.to_string())?;

@@ -275,7 +275,7 @@ fn compute_answer(inputs: &Inputs<'_>) -> Computation {
     computed.out("handle", json!(done.handle.as_str()));
     computed.out("name", json!(done.name.as_str()));
     computed.out("organisation_name", json!(done.organisation_name.as_str()));
-    let keys = done.directory_keys;
+    let keys = done.directory.keys().ok_or("a guest")?;
     computed.out("directory_key", keys.key().secret().expose());
     computed.out("key_epoch", json!(keys.key().epoch()));
     computed.out("slot", json!(keys.slot()));

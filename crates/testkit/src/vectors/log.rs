@@ -1,8 +1,12 @@
 //! The organisation's log: statements, leaves, checkpoints, the proof of a fork.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use chancery_crypto::cosignature::{self, WitnessSigningKey};
 use chancery_crypto::hash::sha256;
 use chancery_crypto::label::{self, Label};
 use chancery_crypto::merkle::{self, Hash};
+use chancery_crypto::secret::Secret;
 use chancery_identity::checkpoint::{Checkpoint, origin, prove_fork, verify_fork};
 use chancery_identity::log::{Leaf, LeafKind, LogHead, commitment};
 use chancery_identity::{OrgId, sign};
@@ -24,6 +28,8 @@ pub(super) const KINDS: &[Kind] = &[
     Kind { name: "root-successor", requirements: &["R-ID-16", "R-LOG-3"], compute: compute_root_successor },
     Kind { name: "log-leaves", requirements: &["R-LOG-1", "R-LOG-2"], compute: compute_leaves },
     Kind { name: "checkpoint", requirements: &["R-LOG-5"], compute: compute_checkpoint },
+    Kind { name: "cosignature", requirements: &["R-LOG-13"], compute: compute_cosignature },
+    Kind { name: "cosigned-note", requirements: &["R-LOG-13", "R-LOG-14"], compute: compute_cosigned_note },
     Kind { name: "fork-proof", requirements: &["R-LOG-11"], compute: compute_fork },
 ];
 
@@ -34,7 +40,7 @@ fn hedge(name: &str) -> String {
 }
 
 fn log() -> Vec<Draft> {
-    [statements(), trees(), forks()].concat()
+    [statements(), trees(), cosigned(), forks()].concat()
 }
 
 fn statements() -> Vec<Draft> {
@@ -100,6 +106,25 @@ fn trees() -> Vec<Draft> {
     ]
 }
 
+fn cosigned() -> Vec<Draft> {
+    // Text and time of the example in C2SP tlog-cosignature, under a key of this book.
+    let published = json!({
+        "witness_seed": sample_hex("witness", 32), "name": "witness.example.com/w1", "time": 1_679_315_147_u64,
+        "text": "example.com/behind-the-sofa\n20852163\nCsUYapGGPo4dkMgIAUqom/Xajj7h2fB2MPA3j2jxq2I=\n",
+    });
+    let own = json!({
+        "log_seed": sample_hex("log", 64), "org_id": sample_hex("organisation", 32), "size": 1_000_000,
+        "root": sample_hex("root", 32), "time": TIME, "rng_seed": hedge("checkpoint"),
+        "witness_seeds": [sample_hex("witness", 32), sample_hex("other witness", 32)],
+        "names": ["witness.example.com/w1", "chancery/1/witness/0123456789abcdef"],
+        "times": [TIME / 1000 + 7, TIME / 1000 + 5],
+    });
+    vec![
+        ("cosignature-published".into(), "cosignature", published),
+        ("cosigned-note".into(), "cosigned-note", own),
+    ]
+}
+
 fn forks() -> Vec<Draft> {
     let fork = |smaller: usize, wrong: usize, times: [u64; 2]| {
         json!({
@@ -142,7 +167,7 @@ fn signed_statement(inputs: &Inputs<'_>, kind: LeafKind) -> Result<(Label, Signe
                 no_saving_attachments: inputs.number("no_saving_attachments")? == 1,
                 max_offline_ms: inputs.number("max_offline_ms")?,
                 device_limit: inputs.small("device_limit")?,
-                archive: 0,
+                ..proto::Policy::default()
             };
             let sequence = inputs.number("sequence")?;
             let body = proto::PolicyBody { org_id, issuer_id, sequence, policy: Some(policy) };
@@ -248,6 +273,59 @@ fn compute_checkpoint(inputs: &Inputs<'_>) -> Computation {
     let public = key.verifying_key().as_bytes();
     computed.via("signed", &book::bound_message(label::SIGN_CHECKPOINT, public, text.as_bytes()));
     computed.out("note", json!(made.note()));
+    Ok(computed)
+}
+
+fn witness(seed: &[u8]) -> Result<WitnessSigningKey, String> {
+    let seed = Secret::from_slice(seed).ok_or("inputs.witness_seed: not 32 bytes")?;
+    Ok(WitnessSigningKey::from_seed(seed))
+}
+
+/// Text of a field.
+fn words<'a>(value: Option<&'a Value>, name: &str) -> Result<&'a str, String> {
+    value.and_then(Value::as_str).ok_or_else(|| format!("inputs.{name}: no text"))
+}
+
+fn compute_cosignature(inputs: &Inputs<'_>) -> Computation {
+    let key = witness(&inputs.bytes("witness_seed")?)?;
+    let (name, text) = (words(inputs.0.get("name"), "name")?, words(inputs.0.get("text"), "text")?);
+    let time = inputs.number("time")?;
+    let (public, signature) = (key.verifying_key(), key.sign(time, text));
+    public.verify(time, text, &signature).map_err(|e| e.to_string())?;
+    let signed = format!("cosignature/v1\ntime {time}\n{text}");
+    same("message", signed.as_bytes(), cosignature::message(time, text).as_bytes())?;
+    let id = sha256(&[name.as_bytes(), b"\n", &[4], public.as_bytes()]);
+    let line = [&id[..4], &time.to_be_bytes(), &signature].concat();
+    let mut computed = Computed::default();
+    computed.via("key_id", &id[..4]);
+    computed.via("signed", signed.as_bytes());
+    computed.out("key", public.as_bytes());
+    computed.out("line", json!(format!("\u{2014} {name} {}\n", STANDARD.encode(line))));
+    Ok(computed)
+}
+
+fn compute_cosigned_note(inputs: &Inputs<'_>) -> Computation {
+    let key = book::signer(&inputs.bytes("log_seed")?)?;
+    let org = OrgId::new(inputs.array("org_id")?);
+    let state = (inputs.number("size")?, inputs.array("root")?);
+    let time = Timestamp::from_millis(inputs.number("time")?);
+    let mut note = Checkpoint::sign(&key, &org, state, time, Draws::new(inputs.array("rng_seed")?).rng());
+    let list =
+        |name: &str| inputs.0.get(name).and_then(Value::as_array).ok_or(format!("inputs.{name}: no list"));
+    let (names, times) = (list("names")?, list("times")?);
+    let mut keys = Vec::new();
+    for ((seed, name), time) in inputs.list("witness_seeds")?.iter().zip(names).zip(times) {
+        let (key, time) = (witness(seed)?, time.as_u64().ok_or("inputs.times: no number")?);
+        keys.push(key.verifying_key());
+        let cosigned = note.cosign(words(Some(name), "names")?, &key, time).map_err(|e| e.to_string())?;
+        note = note.add_cosignatures(&cosigned, &keys).map_err(|e| e.to_string())?.ok_or("nothing new")?;
+    }
+    let read = Checkpoint::verify(note.note(), &org, key.verifying_key()).map_err(|e| e.to_string())?;
+    let seen: Vec<u64> = read.cosignatures(&keys).iter().map(|it| it.time).collect();
+    let mut computed = Computed::default();
+    computed.out("witnesses", json!(keys.iter().map(|key| hex(key.as_bytes())).collect::<Vec<_>>()));
+    computed.out("note", json!(note.note()));
+    computed.out("seen", json!(seen));
     Ok(computed)
 }
 

@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 
 mod book;
 mod braid;
+mod delivery;
 mod devices;
 mod directory_keys;
 mod enrolment;
@@ -17,6 +18,7 @@ mod groups;
 mod identity;
 mod log;
 mod primitives;
+mod replay;
 mod run;
 mod sessions;
 mod shares;
@@ -60,10 +62,12 @@ fn plans() -> Vec<Plan> {
         primitives::PLANS,
         identity::PLANS,
         log::PLANS,
+        replay::PLANS,
         enrolment::PLANS,
         shares::PLANS,
         devices::PLANS,
         directory_keys::PLANS,
+        delivery::PLANS,
         sessions::PLANS,
         run::PLANS,
         erasure::PLANS,
@@ -78,10 +82,12 @@ fn kind(name: &str) -> Option<&'static Kind> {
         primitives::KINDS,
         identity::KINDS,
         log::KINDS,
+        replay::KINDS,
         enrolment::KINDS,
         shares::KINDS,
         devices::KINDS,
         directory_keys::KINDS,
+        delivery::KINDS,
         sessions::KINDS,
         run::KINDS,
         erasure::KINDS,

@@ -106,3 +106,74 @@ fn an_entry_is_no_older_than_a_checkpoint_without_it_r_log_6() {
         assert_eq!(told(&world, alice, refused), usize::from(is_early));
     }
 }
+
+/// Replaces the log's key twice, with something before and after.
+fn replace_keys(world: &mut World) {
+    for sequences in [[1, 2], [3, 4]] {
+        grow(world, sequences[0]);
+        world.replace_log_key();
+        grow(world, sequences[1]);
+    }
+}
+
+#[test]
+fn a_new_device_replays_a_log_whose_key_was_replaced_entry_by_entry_r_log_7() {
+    let (mut world, alice, _) = pair(33);
+    replace_keys(&mut world);
+    let carol = world.enrol("carol");
+    // Once more from the beginning, with pages that end before each record.
+    let mut disk = world.disk(carol);
+    disk.retain(|key, _| !(0x0190..=0x0199).contains(&key.table.0));
+    world.restore(carol, disk);
+    assert_eq!(log_size(&world.disk(carol)).unwrap(), 0);
+    for from in 0..world.log().size() {
+        let page = world.page_of(from, 1);
+        world.give_page(carol, from, &page);
+        assert_eq!(log_size(&world.disk(carol)).unwrap(), from + 1);
+    }
+    world.run();
+    for id in [alice, carol] {
+        assert_eq!(world.log_status(id).state, LogState::Current);
+        assert_eq!(world.log_status(id).size, world.log().size());
+    }
+    world.say(carol, alice, "by the new key");
+    world.run();
+    assert_eq!(world.heard(alice).last().unwrap(), "by the new key");
+}
+
+#[test]
+fn a_log_that_leads_to_another_key_than_the_enrolment_s_is_refused_r_log_7() {
+    let (mut world, _, _) = pair(34);
+    let honest = world.log().clone();
+    replace_keys(&mut world);
+    let carol = world.enrol("carol");
+    let mut disk = world.disk(carol);
+    disk.retain(|key, _| !(0x0190..=0x0199).contains(&key.table.0));
+    // Another log, with as many relay records, of which the last names a key that nobody recorded.
+    *world.log() = honest;
+    replace_keys(&mut world);
+    world.restore(carol, disk);
+    let page = world.page(0);
+    world.give_page(carol, 0, &page);
+    assert_eq!(log_size(&world.disk(carol)).unwrap(), 0);
+    assert_eq!(told(&world, carol, Notice::LogInvalid(LogError::NotAuthentic)), 1);
+}
+
+#[test]
+fn pages_before_the_record_that_names_the_key_are_taken_over_with_it_and_not_without_r_engine_70() {
+    let (mut world, alice, _) = pair(35);
+    let from = log_size(&world.disk(alice)).unwrap();
+    grow(&mut world, 1);
+    world.replace_log_key();
+    grow(&mut world, 2);
+    let page = world.page_of(from, 1);
+    world.give_page(alice, from, &page);
+    assert_eq!(log_size(&world.disk(alice)).unwrap(), from, "nobody whom it knows vouches for it");
+    let refused = Notice::LogInvalid(LogError::NotAuthentic);
+    assert_eq!(told(&world, alice, refused), 1, "by this a shell knows what to do");
+    let page = world.page_of(from, 2);
+    world.give_page(alice, from, &page);
+    assert_eq!(log_size(&world.disk(alice)).unwrap(), from + 2);
+    world.run();
+    assert_eq!(world.log_status(alice).state, LogState::Current);
+}

@@ -10,8 +10,10 @@ use chancery_identity::{LogError, Policy};
 use chancery_testkit::{PersonId, World};
 
 mod agreement;
+mod floor;
 mod policy;
 mod waiting;
+mod witnesses;
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 const YEAR: i64 = 365 * 24 * 3_600_000;

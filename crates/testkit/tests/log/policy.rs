@@ -74,3 +74,45 @@ fn a_device_that_was_offline_for_too_long_shows_nothing_until_it_heard_of_the_lo
     world.sync(alice);
     assert!(!locked(&world));
 }
+
+#[test]
+fn a_clock_that_is_set_back_unlocks_nothing_and_one_that_is_far_off_locks_nobody_out_r_engine_68() {
+    let day = 24 * 3_600_000_i64;
+    let (mut world, alice, _) = pair(32);
+    let mut policy = Policy::default();
+    policy.max_offline = Some(3 * DAY);
+    world.set_policy(&policy, 1);
+    world.run();
+    let locked = |world: &World, skew: i64| {
+        let now = world.now().as_millis().saturating_add_signed(skew);
+        let now = chancery_wire::Timestamp::from_millis(now);
+        chancery_engine::check_unlocked(&world.disk(alice), now).is_err()
+    };
+    world.wait(2 * DAY);
+    world.pass_time(alice);
+    // Set back by all that has passed, and again before each look.
+    for back in [2 * day, 20 * day, 200 * day] {
+        world.set_clock(alice, -back);
+        world.pass_time(alice);
+        assert!(!locked(&world, -back), "two days have passed");
+    }
+    world.wait(DAY + Duration::from_secs(1));
+    assert!(locked(&world, -200 * day), "three have, whatever the clock says");
+    world.pass_time(alice);
+    for skew in [-10 * YEAR, 0] {
+        world.set_clock(alice, skew);
+        world.pass_time(alice);
+        assert!(locked(&world, skew), "what has passed once has passed");
+    }
+    world.sync(alice);
+    assert!(!locked(&world, 0), "the next checkpoint counts from its coming");
+    // A clock that was years ahead for a moment locks until the next checkpoint, and no longer.
+    world.set_clock(alice, 10 * YEAR);
+    world.pass_time(alice);
+    world.set_clock(alice, 0);
+    assert!(locked(&world, 0), "nobody knows better until then");
+    world.wait(Duration::from_secs(601));
+    world.sync(alice);
+    assert!(!locked(&world, 0));
+    assert_eq!(world.log_status(alice).state, LogState::Current);
+}

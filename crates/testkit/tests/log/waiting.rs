@@ -68,3 +68,66 @@ fn a_note_overtakes_what_may_not_be_sealed_r_engine_33() {
     assert_eq!(world.log_status(bob).state, LogState::Forked);
     assert!(!world.heard(bob).contains(&"may not be sealed".to_owned()));
 }
+
+#[test]
+fn what_waits_is_sealed_only_while_the_recipient_s_entry_counts_r_engine_32() {
+    for is_outdated in [false, true] {
+        let (mut world, alice, bob) = pair(29);
+        let heard = world.heard(bob).len();
+        let size = world.log().size();
+        let whole = world.log().clone();
+        let cut = world.log().cut(size - 1);
+        // Nothing may be sealed when it is written: it waits in the outbox, addressed already.
+        world.show(alice, Some(cut));
+        world.check_log(alice);
+        world.say(alice, bob, "waits to be sealed");
+        *world.log() = whole;
+        world.show(alice, None);
+        if is_outdated {
+            let newer = world.sign_newer_entry(bob);
+            world.commit_to(&newer);
+        }
+        world.sync_log(alice);
+        assert_eq!(world.log_status(alice).state, LogState::Current);
+        world.flush(alice);
+        world.sync(bob);
+        assert_eq!(world.heard(bob).len(), heard + usize::from(!is_outdated));
+        world.list_devices(bob);
+        world.run();
+        assert_eq!(world.heard(bob).last().unwrap(), "waits to be sealed");
+        assert_eq!(world.heard(bob).len(), heard + 1);
+    }
+}
+
+#[test]
+fn a_relay_that_never_says_that_the_mailbox_is_read_keeps_no_ended_device_readable_r_engine_67() {
+    let short_of_a_day = DAY - Duration::from_secs(1);
+    for (waits, is_read) in [(short_of_a_day, true), (DAY, false)] {
+        let (mut world, alice, bob) = pair(30);
+        world.say(bob, alice, "kept back by the relay");
+        world.flush(bob);
+        world.revoke(bob, true);
+        world.sync_log(alice);
+        assert!(world.session(alice, bob).0.is_some(), "what was sent before is still read");
+        world.wait(waits);
+        world.give_mail(alice);
+        assert_eq!(world.heard(alice).contains(&"kept back by the relay".to_owned()), is_read);
+        assert_eq!(world.session(alice, bob).0.is_some(), is_read);
+    }
+}
+
+#[test]
+fn a_clock_that_went_back_keeps_no_ended_device_readable_for_longer_r_engine_67() {
+    let (mut world, alice, bob) = pair(31);
+    world.set_clock(alice, YEAR);
+    world.revoke(bob, true);
+    world.sync_log(alice);
+    world.set_clock(alice, 0);
+    world.pass_upkeep(alice);
+    world.wait(DAY - Duration::from_secs(1));
+    world.pass_upkeep(alice);
+    assert!(world.session(alice, bob).0.is_some(), "counted from when the clock was seen to have gone back");
+    world.wait(Duration::from_secs(1));
+    world.pass_upkeep(alice);
+    assert!(world.session(alice, bob).0.is_none());
+}

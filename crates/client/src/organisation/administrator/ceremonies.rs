@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use chancery_crypto::secret::SecretBytes;
 use chancery_identity::{Capabilities, IssuerId, MemberId, Organisation};
-use chancery_org::{Act, AdminError, Ceremony, Desk, DeskKeys, Root, capability_names};
+use chancery_org::{Act, AdminError, Ceremony, Desk, DeskKeys, Root, capability_names, sole_capabilities};
 use chancery_store::{KeySource, Store, sealed_file};
 use chancery_wire::records::Batch;
 use chancery_wire::{Unverified, proto};
@@ -76,16 +76,36 @@ impl Administrator {
         Ok((after, NewIssuer { id, file: path }))
     }
 
-    /// Ends an issuer; what it signed before stands.
+    /// Returns which of ENROL and OFFBOARD nobody could sign with any more if this issuer ended (R-ORG-63).
     ///
     /// # Errors
     ///
-    /// [`ErrorCode::IssuerUnknown`], [`ErrorCode::IssuerInUse`], [`ErrorCode::RootNotNewest`]: nothing has changed.
-    pub fn end_issuer(self, root: RootFile<'_>, key: &KeySource, issuer: &IssuerId) -> Result<Self, Error> {
+    /// Errors of the store.
+    pub fn last_of(&self, issuer: &IssuerId) -> Result<Capabilities, Error> {
+        Ok(sole_capabilities(&self.issuers()?, issuer, clock::now()))
+    }
+
+    /// Ends an issuer; what it signed before stands. One that is the last with ENROL or OFFBOARD only with `force`
+    /// (R-ORG-63).
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorCode::IssuerUnknown`], [`ErrorCode::IssuerInUse`], [`ErrorCode::RootNotNewest`],
+    /// [`ErrorCode::LastIssuer`]: nothing has changed.
+    pub fn end_issuer(
+        self,
+        root: RootFile<'_>,
+        key: &KeySource,
+        (issuer, force): (&IssuerId, bool),
+    ) -> Result<Self, Error> {
         let info = self.issuers()?.into_iter().find(|it| it.id == *issuer);
         let info = info.ok_or_else(|| Error::with(ErrorCode::IssuerUnknown, issuer.to_string()))?;
         if info.ended.is_some() {
             return Ok(self);
+        }
+        let last = self.last_of(issuer)?;
+        if !force && last != Capabilities::default() {
+            return Err(Error::with(ErrorCode::LastIssuer, capability_names(last)));
         }
         let ceremony = read_root(&root.path(&self.folder), root.key)?
             .end_issuer(self.office.desk.organisation(), issuer, &mut clock::rng()?)
@@ -137,7 +157,8 @@ impl Administrator {
     }
 
     /// Names a new root, whose key replaces the one in the root's file; the old one is kept beside it with `.old` at its end,
-    /// or with `forget` not at all. Goes on where an interrupted call was.
+    /// or with `forget` not at all, and so is a `root.shared`, whose shares are worth nothing any more (R-ORG-61). Goes on where
+    /// an interrupted call was.
     ///
     /// # Errors
     ///
@@ -149,6 +170,7 @@ impl Administrator {
         let newest =
             |path: &Path| read_root(path, root.key).is_ok_and(|root| root.is_newest_of(organisation).is_ok());
         if !newest(&path) && newest(&new) {
+            self.folder.void_shares(forget)?;
             replace(&path, &new, forget)?;
             return Ok(self);
         }
@@ -158,6 +180,7 @@ impl Administrator {
         sealed_file::write(&new, root.key, next.to_secret_bytes().expose(), &mut rng)?;
         let act = Act { action: "root succeed", ..Act::default() };
         let after = self.hold(&ceremony, &act, key)?;
+        after.folder.void_shares(forget)?;
         replace(&path, &new, forget)?;
         Ok(after)
     }

@@ -16,7 +16,12 @@ fn people(text: &str) -> Vec<String> {
     let list = PeopleList::parse(text.as_bytes()).unwrap();
     let shown = |person: &Person| {
         let name = person.name.as_ref().map_or("-", DisplayName::as_str);
-        format!("{} {}|{name}|{}", person.line, person.handle, person.unit.as_deref().unwrap_or("-"))
+        format!(
+            "{} {}|{name}|{}",
+            person.line,
+            person.handle,
+            person.unit.as_ref().map_or("-", DisplayName::as_str)
+        )
     };
     list.0.iter().map(shown).collect()
 }

@@ -1,0 +1,308 @@
+//! `chancery group`: groups of members, whom the organisation's log keeps honest.
+
+mod act;
+
+use std::io::Read as _;
+use std::time::Duration;
+
+use chancery::{
+    Client, Error, ErrorCode, Group, GroupDone, GroupEntry, GroupInfo, GroupPhase, GroupRole, GroupState,
+    GroupSummary, MessageState, Participant, Posting,
+};
+use serde_json::{Value, json};
+
+use crate::args::{
+    GroupArgs, GroupCommand, GroupCreateArgs, GroupExecuteArgs, GroupHomeArgs, GroupPolicyArgs, GroupRules,
+    GroupSendArgs, GroupShowArgs, HomeArgs,
+};
+use crate::failure::{Failure, system};
+use crate::key::Purpose;
+use crate::message;
+use crate::output::Output;
+use crate::progress::Bar;
+use crate::send::patience_for;
+use crate::text::{hex, span, tame_line};
+
+pub(crate) use act::{act_object, act_text};
+
+/// How long to wait for the relay.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// Longest order that is read, in bytes: 256 KiB.
+const MAX_ORDER: u64 = 256 * 1024;
+
+pub(crate) async fn run(command: GroupCommand, output: Output) -> Result<(), Failure> {
+    match command {
+        GroupCommand::Create(args) => create(&args, output).await,
+        GroupCommand::List(args) => list(&args.home, output).await,
+        GroupCommand::Show(args) => show(&args, output).await,
+        GroupCommand::Send(args) => send(&args, output).await,
+        GroupCommand::History(args) => history(&args, output).await,
+        GroupCommand::Policy(args) => policy(&args, output).await,
+        GroupCommand::Execute(args) => execute(&args, output).await,
+        command => change(&command, output).await,
+    }
+}
+
+/// What changes a group and has nothing to say but that it is done.
+async fn change(command: &GroupCommand, output: Output) -> Result<(), Failure> {
+    let (which, at) = match command {
+        GroupCommand::Add(args) => (&args.group, &args.at),
+        GroupCommand::Remove(args) => (&args.group, &args.at),
+        GroupCommand::Role(args) => (&args.group, &args.at),
+        GroupCommand::HandOver(args) => (&args.group, &args.at),
+        GroupCommand::Rename(args) => (&args.group, &args.at),
+        GroupCommand::Leave(GroupArgs { group, at })
+        | GroupCommand::Dissolve(GroupArgs { group, at })
+        | GroupCommand::Heal(GroupArgs { group, at }) => (group, at),
+        _ => return Err(ErrorCode::Internal.into()),
+    };
+    let group = open(&at.home)?.group(which).await?;
+    let wait = at.timeout;
+    let done = match command {
+        GroupCommand::Add(args) => group.add(&names(&args.members), args.role, wait).await?,
+        GroupCommand::Remove(args) => group.remove(&names(&args.members), wait).await?,
+        GroupCommand::Role(args) => group.set_role(&args.member, args.role, wait).await?,
+        GroupCommand::HandOver(args) => group.hand_over(&args.member, wait).await?,
+        GroupCommand::Rename(args) => group.rename(&args.name, wait).await?,
+        GroupCommand::Leave(_) => group.leave(wait).await?,
+        GroupCommand::Dissolve(_) => group.dissolve(wait).await?,
+        _ => group.heal(wait).await?,
+    };
+    finish(&group, done, output).await
+}
+
+fn open(home: &HomeArgs) -> Result<Client, Failure> {
+    let folder = home.folder()?;
+    let key = home.key.source(Purpose::Open)?;
+    Ok(Client::open(&folder, &key)?)
+}
+
+async fn find(which: &str, at: &GroupHomeArgs) -> Result<Group, Failure> {
+    Ok(open(&at.home)?.group(which).await?)
+}
+
+fn names(members: &[String]) -> Vec<&str> {
+    members.iter().map(String::as_str).collect()
+}
+
+/// Says what the group is now, or that what was wanted waits.
+async fn finish(group: &Group, done: GroupDone, output: Output) -> Result<(), Failure> {
+    let state = group.state().await;
+    let summary = state.as_ref().ok().map(|state| &state.summary);
+    let word = if done.waiting.is_some() { "queued" } else { "done" };
+    let mut object = json!({"group": hex(group.id()), "state": word});
+    if let (Some(summary), Some(fields)) = (summary, object.as_object_mut()) {
+        fields.insert("name".to_owned(), summary.name.clone().into());
+        fields.insert("phase".to_owned(), phase(summary.phase).into());
+        fields.insert("epoch".to_owned(), summary.epoch.into());
+        fields.insert("devices".to_owned(), summary.devices.into());
+    }
+    output.result(&object, || {
+        let name = summary.map(|summary| tame_line(&summary.name)).unwrap_or_default();
+        format!("{word}: {name} ({})", hex(group.id()))
+    })?;
+    match done.waiting {
+        None => Ok(()),
+        Some(why) => Err(Error::with(ErrorCode::GroupQueued, why.code().name()).into()),
+    }
+}
+
+async fn create(args: &GroupCreateArgs, output: Output) -> Result<(), Failure> {
+    let client = open(&args.at.home)?;
+    let (group, done) = client.create_group(&args.name, &names(&args.members), args.at.timeout).await?;
+    finish(&group, done, output).await
+}
+
+async fn list(home: &HomeArgs, output: Output) -> Result<(), Failure> {
+    for group in open(home)?.groups().await? {
+        output.result(&summary_object(&group), || summary_text(&group))?;
+    }
+    Ok(())
+}
+
+async fn show(args: &GroupShowArgs, output: Output) -> Result<(), Failure> {
+    let state = open(&args.home)?.group(&args.group).await?.state().await?;
+    output.result(&state_object(&state), || state_text(&state))
+}
+
+async fn send(args: &GroupSendArgs, output: Output) -> Result<(), Failure> {
+    let text = args.text.join(" ");
+    let folder = args.home.folder()?;
+    let key = args.home.key.source(Purpose::Open)?;
+    let bar = Bar::new(output);
+    let client = Client::open_with(&folder, &key, bar.function())?;
+    let group = client.group(&args.group).await?;
+    let patience = args.timeout.unwrap_or_else(|| patience_for(PATIENCE, &args.file));
+    let sent = group.send(&text, &args.file, patience).await;
+    bar.clear();
+    let sent = sent?;
+    let queued = sent.state == MessageState::Queued;
+    let word = if queued { "queued" } else { "sent" };
+    let object = json!({"id": hex(&sent.id), "group": hex(group.id()), "state": word});
+    output.result(&object, || match queued {
+        false => format!("sent to {}", tame_line(&args.group)),
+        true => "queued: the next command that reaches the relay sends it".to_owned(),
+    })?;
+    match queued {
+        false => Ok(()),
+        true => Err(Failure::Queued(sent.waiting.unwrap_or_else(|| Error::new(ErrorCode::Queued)))),
+    }
+}
+
+async fn policy(args: &GroupPolicyArgs, output: Output) -> Result<(), Failure> {
+    let group = find(&args.group, &args.at).await?;
+    let done = group.set_policy(|info| args.rules.apply(info), args.at.timeout).await?;
+    finish(&group, done, output).await
+}
+
+impl GroupRules {
+    /// Writes what was typed into a policy.
+    pub(crate) fn apply(&self, info: &mut GroupInfo) {
+        info.retention = self.retention.map_or(info.retention, |limit| limit.0);
+        info.disappearing = self.disappearing.map_or(info.disappearing, |limit| limit.0);
+        info.posting = self.posting.unwrap_or(info.posting);
+        info.history = self.history.unwrap_or(info.history);
+        info.heal = self.heal.map_or(info.heal, |limit| limit.0);
+    }
+}
+
+async fn execute(args: &GroupExecuteArgs, output: Output) -> Result<(), Failure> {
+    let mut order = args.order.clone();
+    if order == "-" {
+        order.clear();
+        let read = std::io::stdin().lock().take(MAX_ORDER).read_to_string(&mut order);
+        read.map_err(|error| system(&error, "standard input"))?;
+    }
+    let group = find(&args.group, &args.at).await?;
+    let done = group.execute(&order, args.at.timeout).await?;
+    finish(&group, done, output).await
+}
+
+async fn history(args: &GroupShowArgs, output: Output) -> Result<(), Failure> {
+    let group = open(&args.home)?.group(&args.group).await?;
+    let mut position = 0_u64;
+    loop {
+        let page = group.history(position).await?;
+        if page.is_empty() {
+            return Ok(());
+        }
+        for entry in &page {
+            match entry {
+                GroupEntry::Message(entry) => {
+                    let files = message::files(entry);
+                    output.result(&message::object(entry, &files), || message::text(entry, &files))?;
+                }
+                GroupEntry::Act(act) => output.result(&act_object(act), || act_text(act))?,
+                _ => {}
+            }
+        }
+        position = position.saturating_add(page.len() as u64);
+    }
+}
+
+/// Names a role as it is typed.
+pub(crate) const fn role_name(role: GroupRole) -> &'static str {
+    match role {
+        GroupRole::Owner => "owner",
+        GroupRole::Administrator => "admin",
+        GroupRole::Member => "member",
+        GroupRole::Reader => "reader",
+    }
+}
+
+const fn phase(phase: GroupPhase) -> &'static str {
+    match phase {
+        GroupPhase::Open => "open",
+        GroupPhase::Left => "left",
+        GroupPhase::Dissolved => "dissolved",
+        GroupPhase::Forked => "forked",
+        _ => "removed",
+    }
+}
+
+fn summary_object(group: &GroupSummary) -> Value {
+    json!({
+        "group": hex(&group.group_id),
+        "name": group.name,
+        "phase": phase(group.phase),
+        "role": group.role.map(role_name),
+        "devices": group.devices,
+        "epoch": group.epoch,
+        "waiting": group.waiting,
+    })
+}
+
+fn summary_text(group: &GroupSummary) -> String {
+    let what = match (group.phase, group.role) {
+        (GroupPhase::Open, Some(role)) => format!("{}, {} devices", role_name(role), group.devices),
+        (other, _) => phase(other).to_owned(),
+    };
+    let waits = match group.waiting {
+        0 => String::new(),
+        waiting => format!(", {waiting} waiting"),
+    };
+    format!("{}  {} ({what}{waits})", hex(&group.group_id), tame_line(&group.name))
+}
+
+fn state_object(state: &GroupState) -> Value {
+    let mut object = summary_object(&state.summary);
+    if let Some(fields) = object.as_object_mut() {
+        fields.insert("policy".to_owned(), state.info.as_ref().map_or(Value::Null, policy_object));
+        fields.insert("fingerprint".to_owned(), hex(&state.transcript).into());
+        fields.insert("members".to_owned(), state.members.iter().map(member_object).collect());
+    }
+    object
+}
+
+fn policy_object(info: &GroupInfo) -> Value {
+    let seconds = |time: Option<Duration>| time.map(|time| time.as_secs());
+    json!({
+        "retention_s": seconds(info.retention),
+        "disappearing_s": seconds(info.disappearing),
+        "posting": posting(info.posting),
+        "history": info.history,
+        "heal_s": seconds(info.heal),
+        "dissolved": info.dissolved,
+    })
+}
+
+const fn posting(posting: Posting) -> &'static str {
+    match posting {
+        Posting::Members => "all",
+        Posting::Keyholders => "admins",
+    }
+}
+
+fn member_object(member: &Participant) -> Value {
+    json!({
+        "member": member.person.member.to_string(),
+        "handle": member.person.handle,
+        "role": role_name(member.role),
+        "devices": member.devices.iter().map(ToString::to_string).collect::<Vec<_>>(),
+    })
+}
+
+fn state_text(state: &GroupState) -> String {
+    let mut lines = vec![summary_text(&state.summary)];
+    if let Some(info) = &state.info {
+        let time = |time: Option<Duration>| time.map_or_else(|| "none".to_owned(), span);
+        lines.push(format!(
+            "  retention {}, disappearing {}, posting {}, history {}, heal {}",
+            time(info.retention),
+            time(info.disappearing),
+            posting(info.posting),
+            info.history,
+            time(info.heal)
+        ));
+        lines.push(format!("  epoch {}, fingerprint {}", state.summary.epoch, hex(&state.transcript)));
+    }
+    for member in &state.members {
+        let devices = match member.devices.len() {
+            1 => "1 device".to_owned(),
+            many => format!("{many} devices"),
+        };
+        let who = message::called(&member.person.member.to_string(), &member.person.handle);
+        lines.push(format!("  {who}: {}, {devices}", role_name(member.role)));
+    }
+    lines.join("\n")
+}

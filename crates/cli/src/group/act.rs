@@ -1,0 +1,101 @@
+//! What happened in a group, as it is printed: one JSON object, or a line for people.
+
+use chancery::{ActKind, GroupAct, Person};
+use serde_json::{Value, json};
+
+use super::role_name;
+use crate::failure::Report;
+use crate::message::called;
+use crate::text::{hex, rfc3339, short_time, tame_line};
+
+/// Returns the object for `--json`.
+pub(crate) fn act_object(act: &GroupAct) -> Value {
+    let mut object = json!({
+        "event": "group-act",
+        "act": kind(act.kind),
+        "group": hex(&act.group.id),
+        "name": act.group.name,
+        "by": act.by.as_ref().map(person),
+        "targets": act.targets.iter().map(person).collect::<Vec<_>>(),
+        "role": act.role.map(role_name),
+        "epoch": act.epoch,
+        "at": rfc3339(act.at.as_millis()),
+    });
+    if let Some(fields) = object.as_object_mut() {
+        if let Some(error) = &act.refusal {
+            fields.insert("error".to_owned(), Report::of(error).object());
+        }
+        if act.kind == ActKind::Gap {
+            // What a script looks for under the same name as in a conversation of two.
+            fields.insert("event".to_owned(), "group-gap".into());
+            fields.insert("count".to_owned(), act.count.into());
+        }
+    }
+    object
+}
+
+fn person(person: &Person) -> Value {
+    json!({"member": person.member.to_string(), "handle": person.handle})
+}
+
+/// Returns the line for people.
+pub(crate) fn act_text(act: &GroupAct) -> String {
+    format!("[{}] * {}: {}", short_time(act.at.as_millis()), tame_line(&act.group.name), what(act))
+}
+
+fn what(act: &GroupAct) -> String {
+    let by = act.by.as_ref().map_or_else(|| "somebody".to_owned(), name);
+    let whom = match act.targets.as_slice() {
+        [] => "nobody".to_owned(),
+        targets => targets.iter().map(name).collect::<Vec<_>>().join(", "),
+    };
+    let role = act.role.map_or("", role_name);
+    match act.kind {
+        ActKind::Created => format!("{by} founded the group"),
+        ActKind::Added => format!("{by} added {whom}"),
+        ActKind::Removed => format!("{by} removed {whom}"),
+        ActKind::Left => format!("{whom} left"),
+        ActKind::Evicted => format!("{whom} is out: ended by the organisation"),
+        ActKind::Role => format!("{by} made {whom} {role}"),
+        ActKind::Renamed => format!("{by} gave the group this name"),
+        ActKind::Policy => format!("{by} changed the policy"),
+        ActKind::Dissolved => format!("{by} dissolved the group"),
+        ActKind::Healed => format!("{by} renewed all keys"),
+        ActKind::Joined => format!("you are in the group, by {by}"),
+        ActKind::Forked => "members are shown different commits; nothing is sent here any more".to_owned(),
+        ActKind::Refused => {
+            let why = act.refusal.as_ref().map_or_else(String::new, ToString::to_string);
+            format!("what {by} wanted was refused: {}", tame_line(&why))
+        }
+        ActKind::Gap => format!("{} of {by} are missing", messages(act.count)),
+        _ => "something happened that this version does not know".to_owned(),
+    }
+}
+
+fn name(person: &Person) -> String {
+    called(&person.member.to_string(), &person.handle)
+}
+
+fn messages(count: u64) -> String {
+    if count == 1 { "1 message".to_owned() } else { format!("{count} messages") }
+}
+
+const fn kind(kind: ActKind) -> &'static str {
+    match kind {
+        ActKind::Created => "created",
+        ActKind::Added => "added",
+        ActKind::Removed => "removed",
+        ActKind::Left => "left",
+        ActKind::Evicted => "evicted",
+        ActKind::Role => "role",
+        ActKind::Renamed => "renamed",
+        ActKind::Policy => "policy",
+        ActKind::Dissolved => "dissolved",
+        ActKind::Healed => "healed",
+        ActKind::Joined => "joined",
+        ActKind::Forked => "forked",
+        ActKind::Refused => "refused",
+        ActKind::Gap => "gap",
+        _ => "unknown",
+    }
+}

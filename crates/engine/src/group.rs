@@ -1,0 +1,181 @@
+//! Groups of this device (R-GROUP): what comes in, what is to be done, what can be read.
+
+mod acts;
+mod commit;
+mod control;
+mod credentials;
+mod duties;
+mod epochs;
+mod evict;
+mod files;
+mod follow;
+mod hand_out;
+mod hold;
+mod intent;
+mod join;
+mod log_view;
+mod making;
+mod need;
+mod plan;
+mod receive;
+pub(crate) mod rows;
+mod send;
+mod state;
+mod step;
+mod story;
+mod turn;
+mod views;
+mod waiting;
+
+use alloc::collections::BTreeSet;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use chancery_crypto::rng::CryptoRng;
+use chancery_group::Info;
+use chancery_wire::Timestamp;
+use chancery_wire::records::{Overlay, Records};
+
+pub use acts::{ActKind, read as group_act};
+pub(crate) use control::take as take_control;
+pub(crate) use epochs::upkeep;
+pub(crate) use hold::{ended as hold_ended, postponed as hold_postponed};
+pub(crate) use receive::{Taken, is_kind, log_grown, receive};
+pub use step::{GroupDraft, GroupInput, GroupOperation, GroupStep};
+pub use views::{
+    GroupMember, GroupPhase, GroupSummary, GroupView, group, group_history, group_summary, groups,
+};
+
+use crate::effect::Effect;
+use crate::engine::{Acting, Engine};
+use crate::error::EngineError;
+
+/// Handles what concerns groups.
+pub(crate) fn handle(
+    me: &Acting<'_>,
+    records: &mut Overlay<'_>,
+    input: GroupInput<'_>,
+    now: Timestamp,
+    rng: &mut dyn CryptoRng,
+) -> Result<Vec<Effect>, EngineError> {
+    match input {
+        GroupInput::Operation { group_id, operation } => {
+            intent::submit(me, records, (&group_id, operation), now, rng)
+        }
+        GroupInput::Send(draft) => send::queue(me, records, &draft, now),
+        GroupInput::SlotFetched { group_id, attempt, content } => {
+            receive::fetched(me, records, &group_id, (attempt, content), (now, rng))
+        }
+        GroupInput::CredentialFetched { device, credential } => {
+            credentials::fetched(me, records, (&device, credential), now, rng)
+        }
+        GroupInput::FileFetched { blob_id, content } => {
+            files::fetched(me, records, (&blob_id, content), now, rng)
+        }
+        GroupInput::FileStored { group_id, blob_id } => commit::file_stored(records, &group_id, &blob_id),
+        GroupInput::SetCreated { group_id } => send::set_created(records, &group_id),
+        GroupInput::SetUnknown { group_id } => send::set_unknown(records, &group_id),
+        GroupInput::SlotAnswer { group_id, attempt, taken } => {
+            commit::slot_answer(me, records, &group_id, (attempt, taken), (now, rng))
+        }
+        GroupInput::Commit { group_id } => commit::make(me, records, &group_id, now, rng),
+        GroupInput::Seal { group_id, item } => send::seal(me, records, (&group_id, item), now, rng),
+        GroupInput::Sent { group_id, item } => send::sent(me, records, &group_id, item),
+        GroupInput::Care { group_id } => care(me, records, &group_id, now, rng),
+    }
+}
+
+/// Does what has become due: secrets that are missing are asked for, and what keyholders owe their group is noted.
+fn care(
+    me: &Acting<'_>,
+    records: &mut Overlay<'_>,
+    group: &[u8; 16],
+    now: Timestamp,
+    rng: &mut dyn CryptoRng,
+) -> Result<Vec<Effect>, EngineError> {
+    let mut effects = need::ask(me, records, group, now, rng)?;
+    epochs::drop_old(records, group, now)?;
+    effects.extend(duties::upkeep(me, records, group, now, rng)?);
+    Ok(effects)
+}
+
+/// Whether this device knows any group.
+pub(crate) fn any(records: &dyn Records) -> Result<bool, EngineError> {
+    Ok(!state::ids(records)?.is_empty())
+}
+
+/// Returns how long a group's policy lets messages be kept; `None`: for ever, or it is no group that this device is in.
+pub(crate) fn longest(records: &dyn Records, id: &[u8; 16]) -> Result<Option<Duration>, EngineError> {
+    let Some(head) = rows::head(records, id)? else { return Ok(None) };
+    let info = Info::from_bytes(&head.info).map_err(|_| EngineError::DamagedRecord)?;
+    // When a message was read nobody notes: a disappearing one counts from when it arrived, which is not later.
+    Ok(info.retention.into_iter().chain(info.disappearing).min())
+}
+
+/// Returns the first time after which a group may have something to do that nothing else leads to: ask
+/// [`Engine::next_group_step`] then. `None` if there is none.
+///
+/// # Errors
+///
+/// [`EngineError`] if the store is not readable.
+pub fn next_group_care(records: &dyn Records) -> Result<Option<Timestamp>, EngineError> {
+    let mut next = None;
+    for id in state::ids(records)? {
+        let times = [need::due(records, &id)?, duties::due(records, &id)?];
+        next = times.into_iter().flatten().chain(next).min();
+    }
+    Ok(next)
+}
+
+impl Engine {
+    /// Returns the next thing to do for groups, leaving out those whose [`GroupStep::target`] is `blocked`. In a group it is first
+    /// to follow others, then to remove whom the log has ended, then what its member wants, then messages.
+    ///
+    /// # Errors
+    ///
+    /// [`EngineError`] if the store is not readable.
+    pub fn next_group_step(
+        &self,
+        records: &dyn Records,
+        now: Timestamp,
+        blocked: &BTreeSet<[u8; 16]>,
+    ) -> Result<Option<GroupStep>, EngineError> {
+        if let Some(step) = credentials::next_step(self, records, now, blocked)? {
+            return Ok(Some(step));
+        }
+        if let Some(step) = files::next_step(records, now, blocked)? {
+            return Ok(Some(step));
+        }
+        for id in state::ids(records)?.into_iter().filter(|id| !blocked.contains(id)) {
+            if let Some(step) = self.step_of(records, &id, now)? {
+                return Ok(Some(step));
+            }
+        }
+        Ok(None)
+    }
+
+    fn step_of(
+        &self,
+        records: &dyn Records,
+        id: &[u8; 16],
+        now: Timestamp,
+    ) -> Result<Option<GroupStep>, EngineError> {
+        if let Some(step) = receive::next_step(records, id, now)? {
+            return Ok(Some(step));
+        }
+        let is_due = |due: Option<Timestamp>| due.is_some_and(|due| due <= now);
+        if is_due(need::due(records, id)?) || is_due(duties::due(records, id)?) {
+            return Ok(Some(GroupStep::Care { group_id: *id }));
+        }
+        if let Some(step) = send::set_step(self, records, id)? {
+            return Ok(Some(step));
+        }
+        if let Some(step) = commit::next_step(self, records, id, now)? {
+            return Ok(Some(step));
+        }
+        send::next_step(self, records, id, now)
+    }
+}
+
+#[cfg(test)]
+mod tests;

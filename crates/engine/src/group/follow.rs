@@ -1,0 +1,554 @@
+//! Following commits (R-GROUP-5, -15, -21, -22).
+
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+
+use chancery_crypto::secret::Secret;
+use chancery_group::{
+    Changes, Entry, EpochKeys, Group, GroupError, HandOutContext, Head, Info, Keying, Node, OLD_EPOCH_MS,
+    Outcome, RelaySlots, Rows as _, Slot, StagedCommit, UnverifiedCommit, VerifiedCommit, adopt_tree,
+};
+use chancery_identity::DeviceId;
+use chancery_wire::proto::{
+    GroupCommit, GroupCommitHead, GroupCommitRecord, GroupHandOut, GroupNextRecord, GroupPath,
+    GroupSecretRecord, GroupSecretsRecord, GroupStateRecord,
+};
+use chancery_wire::records::{Overlay, Records};
+use chancery_wire::{Limit, Timestamp, decode};
+
+use crate::error::EngineError;
+use crate::group::acts::{Act, ActKind};
+use crate::group::epochs::{self, Over};
+use crate::group::hand_out::{self, Share};
+use crate::group::log_view::DeviceLog;
+use crate::group::receive::{Taken, attempt_of};
+use crate::group::rows::{self, GroupRows};
+use crate::group::story::{self, Story};
+use crate::group::turn::{Trigger, Turn};
+use crate::group::{commit as own_commit, duties, files, need, send, state};
+use crate::tables::{GROUP_NEXT, GROUP_SECRETS, key, load, save};
+
+/// Secrets of hand-outs that are kept for who asks: 16 commits without a keyholder in a row are more than a quiet week of
+/// departures; the oldest goes first.
+const MAX_SECRETS: usize = 16;
+
+/// What a commit is worth here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// It is the one to follow; it was, or waits for its secret.
+    Good,
+    /// It is none.
+    Bad,
+    NeedsLog,
+    NeedsCredential(DeviceId),
+}
+
+/// What a device has of a commit's secret beside the commit.
+#[derive(Debug, Clone, Copy)]
+enum Given<'a> {
+    Nothing,
+    Path(&'a GroupPath),
+    Secret(&'a [u8]),
+    Envelope(&'a [u8]),
+}
+
+/// What is known of a commit that holds.
+struct About {
+    hash: [u8; 32],
+    epoch: u64,
+    keying: Keying,
+    author: Entry,
+    outcome: Outcome,
+    story: Story,
+    /// Whether all boxes are what the commit's seed gives.
+    boxes_fit: bool,
+}
+
+enum Judged {
+    Staged(Box<(About, (Changes, EpochKeys, Secret<32>))>),
+    /// It removes this device.
+    Ends(About),
+    /// Its secret is not here.
+    Lacks(About),
+    /// The secret that was given is not its.
+    OtherSecret,
+    Refused(Option<Entry>, GroupError),
+}
+
+fn group_of<'a>(id: &'a [u8; 16], head: &'a Head, rows: &'a GroupRows<'_>) -> Group<'a> {
+    Group { id, head, rows }
+}
+
+/// Judges a commit by what is stored; nothing changes.
+fn judge(
+    turn: &Turn<'_, '_>,
+    (group, head): (&[u8; 16], &Head),
+    bytes: &[u8],
+    given: Given<'_>,
+) -> Result<Judged, EngineError> {
+    let rows = GroupRows::new(turn.records, *group);
+    let log = DeviceLog::new(turn.me, turn.records)?;
+    let unverified = match UnverifiedCommit::from_bytes(bytes) {
+        Ok(unverified) => unverified,
+        Err(error) => return Ok(Judged::Refused(None, error)),
+    };
+    let verified = unverified.verify(group_of(group, head, &rows), &log);
+    log.check()?;
+    let verified = match verified {
+        Ok(verified) => verified,
+        Err(GroupError::Rows(_)) => return Err(EngineError::DamagedRecord),
+        Err(error) => return Ok(Judged::Refused(None, error)),
+    };
+    let author = verified.roster().get(verified.author())?.ok_or(EngineError::DamagedRecord)?;
+    let mut about = About {
+        hash: *verified.hash(),
+        epoch: verified.epoch(),
+        keying: verified.keying(),
+        author,
+        outcome: verified.outcome().clone(),
+        story: Story::read(bytes),
+        boxes_fit: true,
+    };
+    if verified.removes_me()? {
+        return Ok(Judged::Ends(about));
+    }
+    let is_given = !matches!(given, Given::Nothing);
+    match stage(turn, (group, head, &rows), verified, given) {
+        None => Ok(Judged::Lacks(about)),
+        Some(Ok(staged)) => {
+            about.boxes_fit = staged.boxes_fit();
+            Ok(Judged::Staged(Box::new((about, staged.into_parts()))))
+        }
+        Some(Err(GroupError::NeedKeys | GroupError::Rows(_))) => Ok(Judged::Lacks(about)),
+        Some(Err(_)) if is_given => Ok(Judged::OtherSecret),
+        Some(Err(error)) => Ok(Judged::Refused(Some(about.author), error)),
+    }
+}
+
+/// Takes a commit's secret from where it comes; `None` if that is not here.
+fn stage(
+    turn: &Turn<'_, '_>,
+    (group, head, rows): (&[u8; 16], &Head, &GroupRows<'_>),
+    verified: VerifiedCommit<'_>,
+    given: Given<'_>,
+) -> Option<Result<StagedCommit, GroupError>> {
+    let now = turn.now;
+    match (verified.keying(), given) {
+        (Keying::Tree, _) if head.keyholders.contains(&head.slot) => Some(verified.by_seed(now)),
+        (Keying::Tree, _) => Some(verified.by_boxes(now)),
+        (Keying::Regrow, Given::Path(path)) => Some(verified.by_path(path, now)),
+        (Keying::HandOut, Given::Secret(secret)) => {
+            let secret = Secret::from_slice(secret).ok_or(GroupError::Malformed);
+            Some(secret.and_then(|secret| verified.by_hand_out(secret, now)))
+        }
+        (Keying::HandOut, Given::Envelope(envelope)) => {
+            let own = Slot::from_u32(head.slot)?;
+            let context =
+                HandOutContext { group_id: group, epoch: verified.epoch(), commit: verified.hash() };
+            let secret = context.open(own, rows, verified.roster().dead(), envelope);
+            Some(secret.and_then(|secret| verified.by_hand_out(secret, now)))
+        }
+        _ => None,
+    }
+}
+
+/// The commit that is to be followed next, once its secret is here.
+pub(crate) fn next(records: &dyn Records, group: &[u8; 16]) -> Result<Option<GroupNextRecord>, EngineError> {
+    load(records, &key(GROUP_NEXT, &[group]))
+}
+
+/// Returns what this device knows of a commit because it has made it.
+fn of_own(own: Option<&GroupCommitRecord>) -> Given<'_> {
+    match own {
+        Some(GroupCommitRecord { path: Some(path), .. }) => Given::Path(path),
+        Some(own) if !own.secret.is_empty() => Given::Secret(&own.secret),
+        _ => Given::Nothing,
+    }
+}
+
+/// Takes over a commit of the group's next epoch, found in the relay's slot that counts.
+pub(crate) fn commit(
+    turn: &mut Turn<'_, '_>,
+    group: &[u8; 16],
+    (attempt, bytes): (u32, &[u8]),
+) -> Result<Verdict, EngineError> {
+    let Some(head) = rows::head(turn.records, group)? else { return Ok(Verdict::Bad) };
+    let own = own_commit::pending(turn.records, group)?.filter(|own| own.commit == bytes);
+    let judged = judge(turn, (group, &head), bytes, of_own(own.as_ref()))?;
+    let known = next(turn.records, group)?;
+    match judged {
+        Judged::Staged(staged) => {
+            let (about, parts) = *staged;
+            if is_second(known.as_ref(), &about, attempt) {
+                return forked(turn, group, &about.hash, &about.author);
+            }
+            apply(turn, (group, &head), (attempt, about), parts)?;
+        }
+        Judged::Ends(about) => ended(turn, group, &about)?,
+        Judged::Lacks(about) => {
+            if is_second(known.as_ref(), &about, attempt) {
+                return forked(turn, group, &about.hash, &about.author);
+            }
+            if known.is_none() {
+                lacks(turn, group, (attempt, bytes), &about);
+            }
+        }
+        Judged::OtherSecret => return Ok(Verdict::Bad),
+        Judged::Refused(_, GroupError::LogTooShort) => return Ok(Verdict::NeedsLog),
+        Judged::Refused(_, GroupError::NeedCredential(device)) => {
+            return Ok(Verdict::NeedsCredential(device));
+        }
+        Judged::Refused(author, error) => {
+            let act = Act::new(ActKind::Refused, author.as_ref().map(|it| &it.member)).code(error);
+            turn.act(group, act)?;
+            return Ok(Verdict::Bad);
+        }
+    }
+    Ok(Verdict::Good)
+}
+
+/// Whether another commit for the same place is known already.
+fn is_second(known: Option<&GroupNextRecord>, about: &About, attempt: u32) -> bool {
+    known.is_some_and(|known| known.attempt == attempt && known.hash != about.hash)
+}
+
+/// A commit is valid and its secret is not here yet: it is asked for when it does not come (R-GROUP-19).
+fn lacks(turn: &mut Turn<'_, '_>, group: &[u8; 16], (attempt, bytes): (u32, &[u8]), about: &About) {
+    let record = GroupNextRecord {
+        commit: bytes.to_vec(),
+        hash: about.hash.to_vec(),
+        attempt,
+        since: turn.now.as_millis(),
+        ask_at: need::first(turn.now),
+        ..GroupNextRecord::default()
+    };
+    save(turn.records, key(GROUP_NEXT, &[group]), &record);
+    turn.triggers.push(Trigger::Group(*group));
+    turn.work = true;
+}
+
+/// Goes on with the commit that waits for its secret, now that something came which may be it. Returns whether it was.
+fn resume(turn: &mut Turn<'_, '_>, group: &[u8; 16], given: Given<'_>) -> Result<bool, EngineError> {
+    let Some(next) = next(turn.records, group)? else { return Ok(false) };
+    let Some(head) = rows::head(turn.records, group)? else { return Ok(false) };
+    match judge(turn, (group, &head), &next.commit, given)? {
+        Judged::Staged(staged) => {
+            let (about, parts) = *staged;
+            apply(turn, (group, &head), (next.attempt, about), parts)?;
+            Ok(true)
+        }
+        _ => Ok(false),
+    }
+}
+
+/// Tries a hand-out of the relay's with the commit that waits for its secret.
+pub(crate) fn by_envelope(
+    turn: &mut Turn<'_, '_>,
+    group: &[u8; 16],
+    envelope: &[u8],
+) -> Result<bool, EngineError> {
+    resume(turn, group, Given::Envelope(envelope))
+}
+
+/// Returns the slot of a commit's author, as the commit says.
+pub(crate) fn author_of(commit: &[u8]) -> Option<Slot> {
+    let commit: GroupCommit = decode(commit, Limit::FRAME).ok()?.into_unchecked();
+    let head: GroupCommitHead = decode(&commit.head, Limit::STATEMENT).ok()?.into_unchecked();
+    Slot::from_u32(head.author)
+}
+
+/// How a content that goes with a commit stands to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Goes {
+    /// It is over with.
+    Done,
+    /// The commit is not here yet.
+    Waits,
+}
+
+/// Takes over a secret that somebody handed out over a session, and serves what it is to serve.
+pub(crate) fn by_hand_out(
+    turn: &mut Turn<'_, '_>,
+    group: &[u8; 16],
+    content: &GroupHandOut,
+) -> Result<Goes, EngineError> {
+    let Some(state) = state::load(turn.records, group)? else { return Ok(Goes::Done) };
+    let is_next = next(turn.records, group)?.is_some_and(|next| next.hash == content.commit);
+    if is_next {
+        resume(turn, group, Given::Secret(&content.secret))?;
+    } else if content.epoch > state.epoch {
+        return Ok(Goes::Waits);
+    }
+    // Served only if it is the secret of the commit that was followed, be it learned from this or before.
+    let Some(known) = secret_of(turn.records, group, &content.commit)? else { return Ok(Goes::Done) };
+    if content.count > 0
+        && let (Some(secret), Ok(commit)) =
+            (Secret::from_slice(&known.secret), content.commit.as_slice().try_into())
+    {
+        let share =
+            Share { commit, epoch: known.epoch, first: content.first, count: content.count, secret: &secret };
+        hand_out::serve(turn.me, turn.records, (group, &share), turn.now, turn.rng)?;
+        turn.work = true;
+    }
+    Ok(Goes::Done)
+}
+
+/// Takes over the secrets of a path that came over a session with `from`.
+pub(crate) fn by_path(
+    turn: &mut Turn<'_, '_>,
+    (group, from): (&[u8; 16], &DeviceId),
+    path: &GroupPath,
+) -> Result<Result<Goes, [u8; 16]>, EngineError> {
+    let Some(mut state) = state::load(turn.records, group)? else { return Ok(Ok(Goes::Done)) };
+    if path.epoch > state.epoch {
+        let is_next = next(turn.records, group)?.is_some_and(|next| next.hash == path.commit);
+        if !is_next {
+            return Ok(Ok(Goes::Waits));
+        }
+        resume(turn, group, Given::Path(path))?;
+        return Ok(Ok(Goes::Done));
+    }
+    let Some(file) = path.tree_file.as_ref().filter(|_| state.needs_tree && path.epoch == state.epoch) else {
+        return Ok(Ok(Goes::Done));
+    };
+    let Some(head) = rows::head(turn.records, group)? else { return Ok(Ok(Goes::Done)) };
+    let rows = GroupRows::new(turn.records, *group);
+    let sender = rows.slot_of(from).map_err(|_| EngineError::DamagedRecord)?;
+    if !sender.is_some_and(|slot| head.keyholders.contains(&slot.get().into())) {
+        return Ok(Ok(Goes::Done));
+    }
+    let Some(name) = files::want(turn.records, group, file, turn.now)? else { return Ok(Ok(Goes::Done)) };
+    let Some(tree) = files::content(turn.records, &name)? else { return Ok(Err(name)) };
+    files::remove(turn.records, &name)?;
+    let rows = GroupRows::new(turn.records, *group);
+    let changes = match adopt_tree(group_of(group, &head, &rows), path, tree.expose()) {
+        Ok(changes) => changes,
+        Err(error) => {
+            turn.act(group, Act::new(ActKind::Refused, None).code(error))?;
+            return Ok(Ok(Goes::Done));
+        }
+    };
+    rows::apply(turn.records, group, changes)?;
+    state.needs_tree = false;
+    state::save(turn.records, group, &state);
+    turn.triggers.push(Trigger::Group(*group));
+    // The next commit may have come before the tree.
+    resume(turn, group, Given::Nothing)?;
+    Ok(Ok(Goes::Done))
+}
+
+/// Stores the epoch that a commit begins: rows, keys, what reads it, what happened.
+fn apply(
+    turn: &mut Turn<'_, '_>,
+    (group, before): (&[u8; 16], &Head),
+    (attempt, about): (u32, About),
+    (changes, keys, secret): (Changes, EpochKeys, Secret<32>),
+) -> Result<(), EngineError> {
+    let mut state = state::load(turn.records, group)?.ok_or(EngineError::DamagedRecord)?;
+    let head = changes.head.clone();
+    let transcript = head.transcript.as_slice().try_into().map_err(|_| EngineError::DamagedRecord)?;
+    rows::apply(turn.records, group, changes)?;
+    let removed: Vec<Slot> = about.outcome.removed.iter().map(|(slot, _)| *slot).collect();
+    let over = Over {
+        commit: &about.hash,
+        attempt,
+        slot_key: &before.slot_key,
+        own: Slot::from_u32(before.slot).ok_or(EngineError::DamagedRecord)?,
+        removed: &removed,
+    };
+    let begun = (about.epoch, transcript, keys);
+    epochs::begin(turn.records, (group, &mut state), begun, Some(&over), turn.now)?;
+    state.commit = about.hash.to_vec();
+    state.transcript_before.clone_from(&before.transcript);
+    state.author = about.author.member.as_bytes().to_vec();
+    describe(turn.records, group, &head, &mut state)?;
+    state::save(turn.records, group, &state);
+    turn.records.delete(key(GROUP_NEXT, &[group]));
+    keep_secret(turn, group, &about, &secret);
+    send::reopen(turn.records, group)?;
+    story::tell(turn, group, (before, &head), (&about.author, &about.outcome, &about.story))?;
+    let (now, hash) = (turn.now, about.hash);
+    let effects = own_commit::followed(turn.me, turn.records, (group, &hash), now, turn.rng)?;
+    turn.effects.extend(effects);
+    if !about.boxes_fit {
+        // Others may have got nothing, or something else: all keys anew (R-ENGINE-89).
+        let act = Act::new(ActKind::Refused, Some(&about.author.member)).code(GroupError::NotAuthentic);
+        turn.act(group, act)?;
+        duties::want_heal(turn.records, group)?;
+    }
+    turn.triggers.push(Trigger::Group(*group));
+    turn.work = true;
+    Ok(())
+}
+
+/// Brings what lists show up to date with the group's record.
+pub(crate) fn describe(
+    records: &dyn Records,
+    group: &[u8; 16],
+    head: &Head,
+    state: &mut GroupStateRecord,
+) -> Result<(), EngineError> {
+    let info = Info::from_bytes(&head.info).map_err(|_| EngineError::DamagedRecord)?;
+    let own = Slot::from_u32(head.slot).ok_or(EngineError::DamagedRecord)?;
+    let entry = GroupRows::new(records, *group).entry(own).map_err(|_| EngineError::DamagedRecord)?;
+    let entry = entry.and_then(|bytes| Entry::from_bytes(&bytes)).ok_or(EngineError::DamagedRecord)?;
+    state.name = info.name.as_str().into();
+    state.role = entry.role.number().into();
+    state.devices = head.taken;
+    // Whoever ended in these entries is not in the roster any more.
+    (state.ended, state.log_checked) = (false, head.log_size);
+    // Where the whole tree is dead there is nothing to have (R-GROUP-16).
+    let is_dead = head.dead.as_chunks::<3>().0.contains(&Node::ROOT.to_bytes());
+    state.needs_tree = entry.role.is_keyholder() && head.administrators_key.is_empty() && !is_dead;
+    if info.dissolved && state.state == state::OPEN {
+        state.state = state::DISSOLVED;
+    }
+    Ok(())
+}
+
+/// The secret of a commit without keys of its own is kept for who asks, until a commit with keys was followed (R-GROUP-19).
+fn keep_secret(turn: &mut Turn<'_, '_>, group: &[u8; 16], about: &About, secret: &Secret<32>) {
+    let name = key(GROUP_SECRETS, &[group]);
+    if about.keying != Keying::HandOut {
+        turn.records.delete(name);
+        return;
+    }
+    let mut secrets: GroupSecretsRecord = load(turn.records, &name).ok().flatten().unwrap_or_default();
+    if secrets.secrets.len() >= MAX_SECRETS {
+        secrets.secrets.remove(0);
+    }
+    secrets.secrets.push(GroupSecretRecord {
+        epoch: about.epoch,
+        commit: about.hash.to_vec(),
+        secret: secret.expose().to_vec(),
+        at: turn.now.as_millis(),
+        answered: Vec::new(),
+    });
+    save(turn.records, name, &secrets);
+}
+
+/// Drops secrets that have been kept for 7 days.
+pub(crate) fn drop_secrets(
+    records: &mut Overlay<'_>,
+    group: &[u8; 16],
+    now: Timestamp,
+) -> Result<(), EngineError> {
+    let name = key(GROUP_SECRETS, &[group]);
+    let Some(mut secrets) = load::<GroupSecretsRecord>(records, &name)? else { return Ok(()) };
+    let before = secrets.secrets.len();
+    let is_kept = |at: u64| at.min(now.as_millis()).saturating_add(OLD_EPOCH_MS) >= now.as_millis();
+    secrets.secrets.retain(|it| is_kept(it.at));
+    if secrets.secrets.is_empty() {
+        records.delete(name);
+    } else if secrets.secrets.len() != before {
+        save(records, name, &secrets);
+    }
+    Ok(())
+}
+
+/// Returns the secret of a commit that was followed, if it is kept.
+pub(crate) fn secret_of(
+    records: &dyn Records,
+    group: &[u8; 16],
+    commit: &[u8],
+) -> Result<Option<GroupSecretRecord>, EngineError> {
+    let secrets: GroupSecretsRecord = load(records, &key(GROUP_SECRETS, &[group]))?.unwrap_or_default();
+    Ok(secrets.secrets.into_iter().find(|it| it.commit == commit))
+}
+
+/// This device is in the group no more: all keys go, the history stays (R-ENGINE-76).
+fn ended(turn: &mut Turn<'_, '_>, group: &[u8; 16], about: &About) -> Result<(), EngineError> {
+    let mut state = state::load(turn.records, group)?.ok_or(EngineError::DamagedRecord)?;
+    let left = about.story.leaves(&turn.me.member_id());
+    state.state = if left { state::LEFT } else { state::REMOVED };
+    let kind = if left { ActKind::Left } else { ActKind::Removed };
+    let by = if left { turn.me.member_id() } else { about.author.member };
+    let act = Act::new(kind, Some(&by)).of([&turn.me.member_id()]);
+    turn.act(group, act)?;
+    forget(turn.records, group, &mut state)?;
+    let (now, hash) = (turn.now, about.hash);
+    let effects = own_commit::followed(turn.me, turn.records, (group, &hash), now, turn.rng)?;
+    turn.effects.extend(effects);
+    send::fail_all(turn.me, turn.records, group)
+}
+
+/// Deletes all keys of a group, and what it knew of others.
+pub(crate) fn forget(
+    records: &mut Overlay<'_>,
+    group: &[u8; 16],
+    state: &mut GroupStateRecord,
+) -> Result<(), EngineError> {
+    epochs::forget(records, group, state)?;
+    rows::forget(records, group);
+    records.delete(key(GROUP_NEXT, &[group]));
+    records.delete(key(GROUP_SECRETS, &[group]));
+    (state.asked, state.ended, state.needs_tree) = (Vec::new(), false, false);
+    state::save(records, group, state);
+    Ok(())
+}
+
+/// Two valid commits claim one place: nothing is sent any more, and whoever signed the second is named (R-GROUP-22).
+fn forked(
+    turn: &mut Turn<'_, '_>,
+    group: &[u8; 16],
+    other: &[u8; 32],
+    author: &Entry,
+) -> Result<Verdict, EngineError> {
+    let mut state = state::load(turn.records, group)?.ok_or(EngineError::DamagedRecord)?;
+    if state.state == state::OPEN {
+        state.state = state::FORKED;
+        state.fork = other.to_vec();
+        state::save(turn.records, group, &state);
+        turn.act(group, Act::new(ActKind::Forked, Some(&author.member)))?;
+    }
+    Ok(Verdict::Good)
+}
+
+/// A commit for an epoch that is over: the one that was followed, or the proof of a fork (R-ENGINE-75).
+pub(crate) fn second(
+    turn: &mut Turn<'_, '_>,
+    group: &[u8; 16],
+    epoch: u64,
+    (attempt, envelope): (u32, &[u8]),
+) -> Result<Taken, EngineError> {
+    let Some(record) = epochs::record(turn.records, group, epoch)? else { return Ok(Taken::Bad) };
+    let Some(head) = rows::head(turn.records, group)? else { return Ok(Taken::Bad) };
+    // One in a later slot has not claimed the place of the one that was followed (R-GROUP-21).
+    if attempt > record.attempt {
+        return Ok(Taken::Well);
+    }
+    let parts = || {
+        let slot_key = Secret::from_slice(&record.slot_key)?;
+        let set_name = envelope.get(1..17)?.first_chunk()?;
+        let opened =
+            RelaySlots { slot_key: &slot_key, set_name }.open(attempt_of(attempt)?, envelope).ok()?;
+        UnverifiedCommit::from_bytes(&opened).ok()
+    };
+    let (Some(other), Ok(followed), Ok(transcript)) =
+        (parts(), record.followed.as_slice().try_into(), record.transcript.as_slice().try_into())
+    else {
+        return Ok(Taken::Bad);
+    };
+    if other.hash() == followed {
+        return Ok(Taken::Well);
+    }
+    let author = {
+        let rows = GroupRows::new(turn.records, *group);
+        let log = DeviceLog::new(turn.me, turn.records)?;
+        let roster = group_of(group, &head, &rows).roster()?;
+        let proves = other.proves_fork((followed, transcript), &roster, &log);
+        log.check()?;
+        proves == Ok(true)
+    };
+    if !author {
+        return Ok(Taken::Bad);
+    }
+    let mut state = state::load(turn.records, group)?.ok_or(EngineError::DamagedRecord)?;
+    if state.state == state::OPEN {
+        state.state = state::FORKED;
+        state.fork = other.hash().to_vec();
+        state::save(turn.records, group, &state);
+        turn.act(group, Act::new(ActKind::Forked, None))?;
+    }
+    Ok(Taken::Well)
+}

@@ -1,0 +1,121 @@
+//! Handing on the secret of a commit (R-GROUP-17).
+
+use alloc::vec::Vec;
+
+use chancery_crypto::rng::CryptoRng;
+use chancery_crypto::secret::Secret;
+use chancery_group::{
+    Duty, Entry, Group, GroupError, HandOutContext, Rows as _, SlotRange, assign, cover, duties,
+};
+use chancery_wire::Timestamp;
+use chancery_wire::proto::GroupHandOut;
+use chancery_wire::proto::group_control::Control;
+use chancery_wire::records::{Overlay, Records};
+
+use crate::engine::Acting;
+use crate::error::EngineError;
+use crate::group::rows::{self, GroupRows};
+use crate::group::{control, send, state};
+
+/// What a helper serves.
+pub(crate) struct Share<'a> {
+    /// The hash of the commit, which has been followed.
+    pub(crate) commit: [u8; 32],
+    /// The epoch that it began.
+    pub(crate) epoch: u64,
+    /// The first slot.
+    pub(crate) first: u32,
+    /// How many.
+    pub(crate) count: u32,
+    /// The commit's secret.
+    pub(crate) secret: &'a Secret<32>,
+}
+
+/// What serving comes to: envelopes for ranges of slots, and devices that get it over sessions.
+#[derive(Default)]
+struct Served {
+    envelopes: Vec<(Vec<u8>, (u32, u32))>,
+    devices: Vec<Entry>,
+}
+
+/// Serves a range of slots: envelopes by `send::publish`, contents by `control::send`. The rows are those after the commit; if
+/// another has come since, nobody is helped by this one's secret but who asks.
+pub(crate) fn serve(
+    _me: &Acting<'_>,
+    records: &mut Overlay<'_>,
+    (group, share): (&[u8; 16], &Share<'_>),
+    now: Timestamp,
+    rng: &mut dyn CryptoRng,
+) -> Result<(), EngineError> {
+    let served = match serving(records, group, share) {
+        Err(EngineError::Group(_)) => return Err(EngineError::DamagedRecord),
+        served => served?,
+    };
+    for (envelope, range) in served.envelopes {
+        send::publish(records, group, envelope, range, rng)?;
+    }
+    for entry in served.devices {
+        let hand_out = GroupHandOut {
+            epoch: share.epoch,
+            commit: share.commit.to_vec(),
+            secret: share.secret.expose().to_vec(),
+            ..GroupHandOut::default()
+        };
+        let control = (group, Control::HandOut(hand_out));
+        control::send(records, (&entry.member, &entry.device), control, None, (now, &mut *rng))?;
+    }
+    Ok(())
+}
+
+fn serving(records: &dyn Records, id: &[u8; 16], share: &Share<'_>) -> Result<Served, EngineError> {
+    let mut served = Served::default();
+    let (Some(head), Some(state)) = (rows::head(records, id)?, state::load(records, id)?) else {
+        return Ok(served);
+    };
+    if head.epoch != share.epoch {
+        return Ok(served);
+    }
+    let range = match (u16::try_from(share.first), u16::try_from(share.count)) {
+        (Ok(first), Ok(count)) => SlotRange { first, count },
+        _ => return Ok(served),
+    };
+    let rows = GroupRows::new(records, *id);
+    let group = Group { id, head: &head, rows: &rows };
+    let (roster, own) = (group.roster()?, group.slot()?);
+    let cover = cover(&rows, roster.dead()).map_err(GroupError::from)?;
+    let set_name = state.set_name.as_slice().try_into().map_err(|_| EngineError::DamagedRecord)?;
+    let context = HandOutContext { group_id: id, epoch: share.epoch, commit: &share.commit };
+    for duty in duties(&rows, roster.dead(), &cover, range, own).map_err(GroupError::from)? {
+        match duty {
+            Duty::Publish(node) => {
+                let key = rows.key(node).map_err(GroupError::from)?.ok_or(GroupError::NeedKeys)?;
+                let (first, count) = node.slots();
+                let envelope = context.seal(set_name, node, &key, share.secret);
+                served.envelopes.push((envelope, (first.into(), count.into())));
+            }
+            // Whom the commit added has its welcome.
+            Duty::Send(slot) => served.devices.extend(roster.get(slot)?.filter(|it| it.added < share.epoch)),
+        }
+    }
+    Ok(served)
+}
+
+/// Serves what the author of a commit serves itself, once it has won.
+pub(crate) fn serve_own(
+    me: &Acting<'_>,
+    records: &mut Overlay<'_>,
+    (group, commit, secret): (&[u8; 16], [u8; 32], &Secret<32>),
+    now: Timestamp,
+    rng: &mut dyn CryptoRng,
+) -> Result<(), EngineError> {
+    let own = {
+        let Some(head) = rows::head(records, group)? else { return Ok(()) };
+        let rows = GroupRows::new(records, *group);
+        let it = Group { id: group, head: &head, rows: &rows };
+        let cover = cover(&rows, it.roster()?.dead()).map_err(GroupError::from)?;
+        assign(&cover, it.slot()?).own.map(|range| (head.epoch, range))
+    };
+    let Some((epoch, range)) = own else { return Ok(()) };
+    let (first, count) = (range.first.into(), range.count.into());
+    serve(me, records, (group, &Share { commit, epoch, first, count, secret }), now, rng)
+}

@@ -1,0 +1,145 @@
+//! Coming into a group by a welcome (R-GROUP-26, R-ENGINE-77).
+
+use chancery_group::{Changes, EpochKeys, Group, GroupError, Joiner, UnverifiedWelcome};
+use chancery_identity::{DeviceId, MemberId};
+use chancery_wire::proto::{GroupStateRecord, GroupWelcome};
+
+use crate::effect::{Effect, Notice};
+use crate::error::EngineError;
+use crate::group::acts::{Act, ActKind};
+use crate::group::epochs;
+use crate::group::follow;
+use crate::group::log_view::DeviceLog;
+use crate::group::rows::{self, GroupRows};
+use crate::group::turn::{Trigger, Turn};
+use crate::group::{files, send, state};
+use crate::tables::{GROUP_NEXT, GROUP_SECRETS, key};
+use crate::{log, messages};
+
+/// What a welcome waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Entered {
+    /// It is over with: this device is in the group, or does not enter.
+    Done,
+    NeedsLog,
+    NeedsCredential(DeviceId),
+    NeedsFile([u8; 16]),
+}
+
+/// Takes over a welcome that came over a session with `from`, a device of `member`.
+pub(crate) fn welcome(
+    turn: &mut Turn<'_, '_>,
+    group: &[u8; 16],
+    (member, from): (&MemberId, &DeviceId),
+    welcome: &GroupWelcome,
+) -> Result<Entered, EngineError> {
+    // A group must not take a member's conversation, nor a member's messages a group's.
+    if is_member(turn, group)? {
+        return Ok(Entered::Done);
+    }
+    let mut contents = [None, None];
+    for (file, content) in [&welcome.snapshot_file, &welcome.tree_file].into_iter().zip(&mut contents) {
+        let Some(file) = file else { continue };
+        let Some(name) = files::want(turn.records, group, file, turn.now)? else { return Ok(Entered::Done) };
+        *content = files::content(turn.records, &name)?;
+        if content.is_none() {
+            turn.work = true;
+            return Ok(Entered::NeedsFile(name));
+        }
+    }
+    let [snapshot, tree] = &contents;
+    let stored = state::load(turn.records, group)?;
+    let head = rows::head(turn.records, group)?;
+    let verified = {
+        let rows = GroupRows::new(turn.records, *group);
+        let log = DeviceLog::new(turn.me, turn.records)?;
+        // Only who has asked is helped on.
+        let asked = follow::next(turn.records, group)?.is_some_and(|next| next.asks > 0);
+        let behind = head.as_ref().filter(|_| asked).map(|head| Group { id: group, head, rows: &rows });
+        let joiner = Joiner {
+            group_id: group,
+            credential: turn.me.credential(),
+            log: &log,
+            behind,
+            exists: head.is_some(),
+        };
+        let unverified = UnverifiedWelcome {
+            welcome,
+            snapshot: snapshot.as_ref().map(|bytes| bytes.expose()),
+            tree: tree.as_ref().map(|bytes| bytes.expose()),
+            from: *from,
+        };
+        let verified = unverified.verify(joiner, turn.now);
+        log.check()?;
+        verified
+    };
+    let joined = match verified {
+        Ok(joined) => joined,
+        Err(GroupError::LogTooShort) => return Ok(Entered::NeedsLog),
+        Err(GroupError::NeedCredential(device)) => return Ok(Entered::NeedsCredential(device)),
+        // One that came late, or again: this device knows the epoch already.
+        Err(GroupError::OtherEpoch | GroupError::Exists) => return Ok(Entered::Done),
+        Err(error) => return refuse(turn, group, (member, error)),
+    };
+    for file in [&welcome.snapshot_file, &welcome.tree_file].into_iter().flatten() {
+        if let Some(name) = file.blob_id.first_chunk() {
+            files::remove(turn.records, name)?;
+        }
+    }
+    let commit = *joined.commit();
+    enter(turn, group, stored, (commit, joined.into_parts()))?;
+    let act = Act::new(ActKind::Joined, Some(member)).of([&turn.me.member_id()]);
+    turn.act(group, act)?;
+    Ok(Entered::Done)
+}
+
+/// Whether an identifier is a member's, or that of somebody with whom there is a conversation.
+fn is_member(turn: &Turn<'_, '_>, group: &[u8; 16]) -> Result<bool, EngineError> {
+    let id = MemberId::new(*group);
+    let known = log::member(turn.records, &id)? != Default::default();
+    let talks = messages::has_conversation(turn.records, &id)? && state::load(turn.records, group)?.is_none();
+    Ok(known || talks)
+}
+
+/// Somebody wants this device in a group that it does not enter: that is told where there is a group to tell it of.
+fn refuse(
+    turn: &mut Turn<'_, '_>,
+    group: &[u8; 16],
+    (member, error): (&MemberId, GroupError),
+) -> Result<Entered, EngineError> {
+    // Of a group that nobody knows only what its person can help is told: everybody can send what does not hold.
+    if state::load(turn.records, group)?.is_none() && error != GroupError::UnknownPolicy {
+        turn.effects.push(Effect::Notify(Notice::Undecryptable));
+        return Ok(Entered::Done);
+    }
+    let act = Act::new(ActKind::Refused, Some(member)).code(error);
+    turn.act(group, act)?;
+    Ok(Entered::Done)
+}
+
+/// Stores a group in its newest epoch: one that is joined, caught up with, or founded.
+pub(crate) fn enter(
+    turn: &mut Turn<'_, '_>,
+    group: &[u8; 16],
+    stored: Option<GroupStateRecord>,
+    (commit, (changes, keys)): ([u8; 32], (Changes, EpochKeys)),
+) -> Result<(), EngineError> {
+    state::enter(turn.records, group)?;
+    let mut state = stored.unwrap_or_default();
+    epochs::forget(turn.records, group, &mut state)?;
+    let head = changes.head.clone();
+    rows::apply(turn.records, group, changes)?;
+    let transcript = head.transcript.as_slice().try_into().map_err(|_| EngineError::DamagedRecord)?;
+    epochs::begin(turn.records, (group, &mut state), (head.epoch, transcript, keys), None, turn.now)?;
+    state.state = state::OPEN;
+    state.commit = commit.to_vec();
+    (state.transcript_before, state.author) = Default::default();
+    follow::describe(turn.records, group, &head, &mut state)?;
+    state::save(turn.records, group, &state);
+    turn.records.delete(key(GROUP_NEXT, &[group]));
+    turn.records.delete(key(GROUP_SECRETS, &[group]));
+    send::reopen(turn.records, group)?;
+    turn.triggers.push(Trigger::Group(*group));
+    turn.work = true;
+    Ok(())
+}

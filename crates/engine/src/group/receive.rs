@@ -1,0 +1,362 @@
+//! Envelopes of groups, from the mailbox or from a slot of the relay (R-ENGINE-73 to -75).
+
+use alloc::vec::Vec;
+
+use chancery_crypto::rng::CryptoRng;
+use chancery_crypto::secret::{Secret, SecretBytes};
+use chancery_group::{
+    Attempt, Entry, Info, KIND_GROUP_COMMIT, KIND_GROUP_HAND_OUT, KIND_GROUP_MESSAGE, MessageEnvelope,
+    Posting, RelaySlots, Role, Rows as _, Slot,
+};
+use chancery_identity::{DeviceId, MemberId};
+use chancery_wire::Timestamp;
+use chancery_wire::proto::{GetSlot, GroupSenderRecord, GroupWaitingEntry, GroupWaitingRecord, SlotContent};
+use chancery_wire::records::{Overlay, Records};
+
+use crate::content;
+use crate::effect::{Effect, Notice};
+use crate::engine::Acting;
+use crate::error::EngineError;
+use crate::group::acts::{Act, ActKind};
+use crate::group::rows::{self, GroupRows};
+use crate::group::turn::{Trigger, Turn};
+use crate::group::waiting::{self, HAND_OUT, Reason, Wait};
+use crate::group::{GroupStep, control, credentials, epochs, evict, follow, state};
+use crate::messages::{append_event, append_message};
+use crate::tables::{GROUP_SENDER, key, load, save};
+
+/// How long a slot of the relay that is of no help is not asked for again: a minute, in milliseconds.
+const PAUSE: u64 = 60_000;
+/// How often a slot is looked into because something of an unknown name waits: every ten minutes, in milliseconds. Everybody can
+/// send such things, and the relay sees each look.
+const STRANGER_PAUSE: u64 = 10 * 60_000;
+/// How far a number may lie above the last one that came (R-CONTENT-11).
+const MAX_JUMP: u64 = 1 << 20;
+
+/// What became of an envelope.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Taken {
+    /// It was read, or is kept, or was known.
+    Well,
+    /// It is nothing that this device can use; nothing has changed.
+    Bad,
+}
+
+/// Whether an envelope is of groups.
+pub(crate) const fn is_kind(kind: u8) -> bool {
+    matches!(kind, KIND_GROUP_MESSAGE | KIND_GROUP_COMMIT | KIND_GROUP_HAND_OUT)
+}
+
+/// Handles an envelope from the mailbox.
+pub(crate) fn receive(
+    me: &Acting<'_>,
+    records: &mut Overlay<'_>,
+    envelope: &[u8],
+    now: Timestamp,
+    rng: &mut dyn CryptoRng,
+) -> Result<(Taken, Vec<Effect>), EngineError> {
+    let mut turn = Turn::new(me, records, now, rng);
+    let taken = take(&mut turn, envelope, now)?;
+    if taken == Taken::Bad {
+        turn.effects.push(Effect::Notify(Notice::Undecryptable));
+    }
+    Ok((taken, turn.settle()?))
+}
+
+/// Tries again what has waited.
+pub(crate) fn again(
+    turn: &mut Turn<'_, '_>,
+    entry: &GroupWaitingEntry,
+    item: GroupWaitingRecord,
+) -> Result<(), EngineError> {
+    let since = Timestamp::from_millis(entry.since);
+    let taken = match &item.control {
+        None => take(turn, &item.envelope, since)?,
+        Some(control) => {
+            let device = DeviceId::from_bytes(&item.from).ok_or(EngineError::DamagedRecord)?;
+            let member = MemberId::from_bytes(&item.member_id).ok_or(EngineError::DamagedRecord)?;
+            control::process(turn, (&member, &device), control, since)?
+        }
+    };
+    if taken == Taken::Bad {
+        turn.effects.push(Effect::Notify(Notice::Undecryptable));
+    }
+    Ok(())
+}
+
+fn take(turn: &mut Turn<'_, '_>, envelope: &[u8], since: Timestamp) -> Result<Taken, EngineError> {
+    match envelope.first() {
+        Some(&KIND_GROUP_MESSAGE) => message(turn, envelope, since),
+        Some(&KIND_GROUP_COMMIT) => commit(turn, envelope, since),
+        Some(&KIND_GROUP_HAND_OUT) => hand_out(turn, envelope, since),
+        _ => Ok(Taken::Bad),
+    }
+}
+
+/// Keeps an envelope until what it waits for is here.
+pub(crate) fn keep(turn: &mut Turn<'_, '_>, envelope: &[u8], wait: Wait<'_>) -> Result<Taken, EngineError> {
+    let item = GroupWaitingRecord { envelope: envelope.to_vec(), ..GroupWaitingRecord::default() };
+    waiting::keep(turn.records, &item, wait, turn.now)?;
+    Ok(Taken::Well)
+}
+
+fn message(turn: &mut Turn<'_, '_>, envelope: &[u8], since: Timestamp) -> Result<Taken, EngineError> {
+    let Ok(parsed) = MessageEnvelope::parse(envelope) else { return Ok(Taken::Bad) };
+    let name = parsed.set_name;
+    let Some((group, epoch)) = epochs::by_set(turn.records, name)? else {
+        return keep(turn, envelope, Wait { name, reason: Reason::Name, of: &[], since });
+    };
+    let Some(head) = rows::head(turn.records, &group)? else { return Ok(Taken::Bad) };
+    let Some((record, mut messages)) = epochs::messages(turn.records, &group, epoch)? else {
+        return Ok(Taken::Bad);
+    };
+    let own = Slot::from_u32(head.slot).ok_or(EngineError::DamagedRecord)?;
+    if messages.slot_of(&parsed) == Ok(own) {
+        // What this device has sent comes back.
+        return Ok(Taken::Well);
+    }
+    let Ok(tagged) = messages.find(parsed).and_then(chancery_group::Found::check) else {
+        return Ok(Taken::Bad);
+    };
+    let entry = GroupRows::new(turn.records, group).entry(tagged.slot());
+    let entry = entry.map_err(|_| EngineError::DamagedRecord)?.and_then(|bytes| Entry::from_bytes(&bytes));
+    // Whoever came later was not in the epoch.
+    let Some(entry) = entry.filter(|entry| entry.added <= epoch) else { return Ok(Taken::Bad) };
+    let key = match credentials::message_key(turn.me, turn.records, &entry)? {
+        Some(Ok(key)) => key,
+        Some(Err(())) => return Ok(Taken::Bad),
+        None => {
+            turn.want(&entry.device)?;
+            let of = entry.device.as_bytes();
+            return keep(turn, envelope, Wait { name, reason: Reason::Credential, of, since });
+        }
+    };
+    let Ok(plaintext) = tagged.open(&key) else { return Ok(Taken::Bad) };
+    epochs::save_messages(turn.records, &group, record, &messages);
+    let info = Info::from_bytes(&head.info).map_err(|_| EngineError::DamagedRecord)?;
+    if entry.role == Role::Reader || (info.posting == Posting::Keyholders && !entry.role.is_keyholder()) {
+        let act =
+            Act::new(ActKind::Refused, Some(&entry.member)).code(chancery_group::GroupError::NotAllowed);
+        turn.act(&group, act)?;
+        return Ok(Taken::Well);
+    }
+    written(turn, &group, &entry, &plaintext)
+}
+
+/// Stores what somebody wrote (R-CONTENT-14).
+fn written(
+    turn: &mut Turn<'_, '_>,
+    group: &[u8; 16],
+    entry: &Entry,
+    plaintext: &SecretBytes,
+) -> Result<Taken, EngineError> {
+    let Some(content) = content::parse(plaintext.expose()) else { return Ok(Taken::Bad) };
+    if !content.conversation.is_empty() {
+        return Ok(Taken::Bad);
+    }
+    let number = content.number;
+    let own = turn.me.member_id();
+    let Some(mut record) = content::read((content, plaintext.expose()), (&entry.member, &own), turn.now)
+    else {
+        return Ok(Taken::Bad);
+    };
+    count(turn, group, entry, number)?;
+    record.conversation = group.to_vec();
+    record.group = group.to_vec();
+    if append_message(turn.records, &record)?.is_some() {
+        let number = append_event(turn.records, &record)?;
+        turn.effects.push(Effect::Notify(Notice::EventStored(number)));
+    }
+    Ok(Taken::Well)
+}
+
+/// Compares a number with the last one of the same device; what is missing between them is told (R-CONTENT-15).
+fn count(turn: &mut Turn<'_, '_>, group: &[u8; 16], entry: &Entry, number: u64) -> Result<(), EngineError> {
+    let name = key(GROUP_SENDER, &[group, entry.device.as_bytes()]);
+    let mut sender: GroupSenderRecord = load(turn.records, &name)?.unwrap_or_default();
+    sender.at = turn.now.as_millis();
+    let ahead = number.saturating_sub(sender.highest);
+    // The first that comes from a device may be any.
+    if sender.highest != 0 && (2..=MAX_JUMP).contains(&ahead) {
+        let act = Act::new(ActKind::Gap, None).of([&entry.member]).count(ahead.saturating_sub(1));
+        turn.act(group, act)?;
+    }
+    if sender.highest == 0 || ahead <= MAX_JUMP {
+        sender.highest = sender.highest.max(number);
+    }
+    save(turn.records, name, &sender);
+    Ok(())
+}
+
+fn front(envelope: &[u8]) -> Option<(&[u8; 16], u32)> {
+    let (_, rest) = envelope.split_first()?;
+    let (name, rest) = rest.split_first_chunk()?;
+    Some((name, u32::from_be_bytes(*rest.first_chunk()?)))
+}
+
+fn commit(turn: &mut Turn<'_, '_>, envelope: &[u8], since: Timestamp) -> Result<Taken, EngineError> {
+    let Some((name, attempt)) = front(envelope) else { return Ok(Taken::Bad) };
+    let Some((group, epoch)) = epochs::by_set(turn.records, name)? else {
+        return keep(turn, envelope, Wait { name, reason: Reason::Name, of: &[], since });
+    };
+    let Some(state) = state::load(turn.records, &group)? else { return Ok(Taken::Bad) };
+    if epoch != state.epoch {
+        return follow::second(turn, &group, epoch, (attempt, envelope));
+    }
+    if attempt > state.attempt {
+        turn.work = true;
+        return keep(turn, envelope, Wait { name, reason: Reason::Slots, of: &group, since });
+    }
+    if attempt < state.attempt {
+        return Ok(Taken::Well);
+    }
+    slot(turn, &group, (attempt, envelope), since)
+        .map(|it| if it == Slotted::Invalid { Taken::Bad } else { Taken::Well })
+}
+
+/// What a slot of the relay holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Slotted {
+    /// A commit that was followed, or will be.
+    Valid,
+    /// It is not known yet.
+    Waits,
+    /// No valid commit.
+    Invalid,
+}
+
+/// Returns the number of an attempt as the pure half counts it.
+pub(crate) fn attempt_of(number: u32) -> Option<Attempt> {
+    let place = usize::try_from(number).ok()?;
+    core::iter::successors(Some(Attempt::FIRST), |attempt| attempt.next()).nth(place)
+}
+
+/// Opens a commit of the relay's slot for the epoch of now.
+pub(crate) fn open(
+    records: &dyn Records,
+    group: &[u8; 16],
+    (attempt, envelope): (u32, &[u8]),
+) -> Result<Option<Vec<u8>>, EngineError> {
+    let (Some(state), Some(head)) = (state::load(records, group)?, rows::head(records, group)?) else {
+        return Ok(None);
+    };
+    let slot_key = Secret::from_slice(&head.slot_key).ok_or(EngineError::DamagedRecord)?;
+    let set_name = state.set_name.as_slice().try_into().map_err(|_| EngineError::DamagedRecord)?;
+    let Some(attempt) = attempt_of(attempt) else { return Ok(None) };
+    Ok(RelaySlots { slot_key: &slot_key, set_name }.open(attempt, envelope).ok())
+}
+
+fn slot(
+    turn: &mut Turn<'_, '_>,
+    group: &[u8; 16],
+    (attempt, envelope): (u32, &[u8]),
+    since: Timestamp,
+) -> Result<Slotted, EngineError> {
+    let Some(bytes) = open(turn.records, group, (attempt, envelope))? else { return Ok(Slotted::Invalid) };
+    let Some((name, _)) = front(envelope) else { return Ok(Slotted::Invalid) };
+    match follow::commit(turn, group, (attempt, &bytes))? {
+        follow::Verdict::Good => Ok(Slotted::Valid),
+        follow::Verdict::Bad => Ok(Slotted::Invalid),
+        follow::Verdict::NeedsLog => {
+            turn.effects.push(Effect::SyncLog);
+            keep(turn, envelope, Wait { name, reason: Reason::Log, of: &[], since })?;
+            Ok(Slotted::Waits)
+        }
+        follow::Verdict::NeedsCredential(device) => {
+            turn.want(&device)?;
+            let of = device.as_bytes();
+            keep(turn, envelope, Wait { name, reason: Reason::Credential, of, since })?;
+            Ok(Slotted::Waits)
+        }
+    }
+}
+
+/// Takes over what is in a slot of the relay, be it fetched, found there, or this device's own commit that was put there. What is no
+/// valid commit is passed over: the next slot counts (R-GROUP-21).
+pub(crate) fn fetched(
+    me: &Acting<'_>,
+    records: &mut Overlay<'_>,
+    group: &[u8; 16],
+    (attempt, content): (u32, Option<&SlotContent>),
+    (now, rng): (Timestamp, &mut dyn CryptoRng),
+) -> Result<Vec<Effect>, EngineError> {
+    let mut turn = Turn::new(me, records, now, rng);
+    let Some(mut state) = state::load(turn.records, group)? else { return Ok(Vec::new()) };
+    if attempt != state.attempt || !state::reads(&state) {
+        return Ok(Vec::new());
+    }
+    // Noted before: a commit that is followed begins anew.
+    state.slot_tried_at = now.as_millis().max(1);
+    state::save(turn.records, group, &state);
+    let envelope = content.map(|content| content.envelope.as_slice()).filter(|bytes| !bytes.is_empty());
+    let Some(envelope) = envelope else { return Ok(Vec::new()) };
+    if slot(&mut turn, group, (attempt, envelope), now)? == Slotted::Invalid {
+        state.attempt = attempt.saturating_add(1);
+        state.slot_tried_at = 0;
+        state::save(turn.records, group, &state);
+        if attempt_of(state.attempt).is_none() {
+            let act = Act::new(ActKind::Refused, None).code(chancery_group::GroupError::Limit);
+            turn.act(group, act)?;
+        }
+        turn.triggers.push(Trigger::Group(*group));
+    }
+    turn.settle()
+}
+
+fn hand_out(turn: &mut Turn<'_, '_>, envelope: &[u8], since: Timestamp) -> Result<Taken, EngineError> {
+    if envelope.len() != chancery_group::HAND_OUT_LEN {
+        return Ok(Taken::Bad);
+    }
+    let Some(name) = envelope.get(1..17).and_then(|name| name.first_chunk()) else { return Ok(Taken::Bad) };
+    if epochs::by_set(turn.records, name)?.is_some() {
+        return Ok(Taken::Well);
+    }
+    for group in state::ids(turn.records)? {
+        if follow::by_envelope(turn, &group, envelope)? {
+            return Ok(Taken::Well);
+        }
+    }
+    keep(turn, envelope, Wait { name, reason: Reason::Name, of: HAND_OUT, since })
+}
+
+/// The log has grown: what waited for it is tried again, and it is noted who of a roster has ended.
+pub(crate) fn log_grown(
+    me: &Acting<'_>,
+    records: &mut Overlay<'_>,
+    now: Timestamp,
+    rng: &mut dyn CryptoRng,
+) -> Result<Vec<Effect>, EngineError> {
+    let mut turn = Turn::new(me, records, now, rng);
+    for group in state::ids(turn.records)? {
+        turn.work |= evict::note(turn.records, &group)?;
+    }
+    turn.triggers.push(Trigger::Log);
+    turn.settle()
+}
+
+/// Returns the slot of the relay to look into: one that a commit further on waits for.
+pub(crate) fn next_step(
+    records: &dyn Records,
+    group: &[u8; 16],
+    now: Timestamp,
+) -> Result<Option<GroupStep>, EngineError> {
+    let is_wanted = waiting::wants_slots(records, group)?;
+    let long_ago = Timestamp::from_millis(now.as_millis().saturating_sub(PAUSE));
+    if !is_wanted && !waiting::has_strangers(records, long_ago)? {
+        return Ok(None);
+    }
+    let (Some(state), Some(head)) = (state::load(records, group)?, rows::head(records, group)?) else {
+        return Ok(None);
+    };
+    // A commit whose secret is lacking is known: the slot has nothing new.
+    if !is_wanted && follow::next(records, group)?.is_some() {
+        return Ok(None);
+    }
+    let (tried, pause) = (state.slot_tried_at, if is_wanted { PAUSE } else { STRANGER_PAUSE });
+    let rests = tried != 0 && tried <= now.as_millis() && now.as_millis() < tried.saturating_add(pause);
+    let Some(attempt) = attempt_of(state.attempt).filter(|_| !rests) else { return Ok(None) };
+    let slot_key = Secret::from_slice(&head.slot_key).ok_or(EngineError::DamagedRecord)?;
+    let set_name = state.set_name.as_slice().try_into().map_err(|_| EngineError::DamagedRecord)?;
+    let slot = RelaySlots { slot_key: &slot_key, set_name }.name(attempt).to_vec();
+    Ok(Some(GroupStep::Fetch { group_id: *group, attempt: state.attempt, frame: GetSlot { slot } }))
+}

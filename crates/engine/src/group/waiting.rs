@@ -1,0 +1,224 @@
+//! What waits for a commit, a credential, the log or a file (R-ENGINE-73).
+
+use alloc::vec::Vec;
+
+use chancery_wire::proto::{GroupWaitingEntry, GroupWaitingIndex, GroupWaitingRecord};
+use chancery_wire::records::{Overlay, RecordKey, Records};
+use chancery_wire::{Timestamp, encode};
+
+use crate::error::EngineError;
+use crate::group::epochs;
+use crate::group::turn::Trigger;
+use crate::tables::{GROUP_WAITING, GROUP_WAITING_INDEX, key, load, save};
+
+/// What waits at most, of all groups together: 1,000. More than a burst of messages overtakes a commit.
+const MAX_WAITING: usize = 1000;
+/// How much it may be: 16 MiB, some thirty of the largest commits. Everybody can send envelopes of unknown names.
+const MAX_BYTES: u64 = 16 * 1024 * 1024;
+/// How long it waits: 7 days, in milliseconds, as long as an epoch that is over is read (R-GROUP-24).
+const LONGEST: u64 = 7 * 24 * 3_600_000;
+
+/// What something waits for ([`GroupWaitingEntry::reason`]).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u32)]
+pub(crate) enum Reason {
+    /// The name is not known: a commit that leads to it may come.
+    Name = 1,
+    /// A device's credential.
+    Credential = 2,
+    /// More of the log.
+    Log = 3,
+    /// The relay's slots before.
+    Slots = 4,
+    /// A file.
+    File = 5,
+    /// A commit that it goes with.
+    Commit = 6,
+}
+
+/// How something waits.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Wait<'a> {
+    /// The set name of an envelope, or the group of a content.
+    pub(crate) name: &'a [u8; 16],
+    pub(crate) reason: Reason,
+    /// The device or file that is waited for.
+    pub(crate) of: &'a [u8],
+    /// When it began to wait.
+    pub(crate) since: Timestamp,
+}
+
+fn index(records: &dyn Records) -> Result<GroupWaitingIndex, EngineError> {
+    Ok(load(records, &key(GROUP_WAITING_INDEX, &[]))?.unwrap_or_default())
+}
+
+fn item_key(number: u64) -> RecordKey {
+    key(GROUP_WAITING, &[&number.to_be_bytes()])
+}
+
+fn remove(records: &mut Overlay<'_>, index: &mut GroupWaitingIndex, at: usize) {
+    records.delete(item_key(index.entries.remove(at).number));
+}
+
+/// Keeps something; the oldest goes where there is no room, and what has waited for too long.
+pub(crate) fn keep(
+    records: &mut Overlay<'_>,
+    item: &GroupWaitingRecord,
+    wait: Wait<'_>,
+    now: Timestamp,
+) -> Result<(), EngineError> {
+    let since = wait.since.as_millis().min(now.as_millis());
+    if since.saturating_add(LONGEST) < now.as_millis() {
+        return Ok(());
+    }
+    let mut index = index(records)?;
+    let bytes = encode(item);
+    let length = bytes.len() as u64;
+    let entry = GroupWaitingEntry {
+        number: index.next,
+        name: wait.name.to_vec(),
+        reason: wait.reason as u32,
+        of: wait.of.to_vec(),
+        since,
+        length,
+    };
+    records.put(item_key(entry.number), bytes);
+    index.next = index.next.saturating_add(1);
+    index.entries.push(entry);
+    // What lies ahead of the clock was noted by one that was wrong: it goes when it is the oldest.
+    let is_old = |entry: &GroupWaitingEntry| entry.since.saturating_add(LONGEST) < now.as_millis();
+    while let Some(at) = index.entries.iter().position(is_old) {
+        remove(records, &mut index, at);
+    }
+    let total =
+        |index: &GroupWaitingIndex| index.entries.iter().map(|it| it.length).fold(0, u64::saturating_add);
+    while index.entries.len() > MAX_WAITING || (index.entries.len() > 1 && total(&index) > MAX_BYTES) {
+        remove(records, &mut index, 0);
+    }
+    save(records, key(GROUP_WAITING_INDEX, &[]), &index);
+    Ok(())
+}
+
+/// Takes out everything that may go on, oldest first.
+pub(crate) fn take(
+    records: &mut Overlay<'_>,
+    trigger: Trigger,
+) -> Result<Vec<(GroupWaitingEntry, GroupWaitingRecord)>, EngineError> {
+    let mut index = index(records)?;
+    let mut taken = Vec::new();
+    let mut left = Vec::new();
+    for entry in core::mem::take(&mut index.entries) {
+        if may_go_on(records, &entry, trigger)? {
+            let item = load(records, &item_key(entry.number))?.ok_or(EngineError::DamagedRecord)?;
+            records.delete(item_key(entry.number));
+            taken.push((entry, item));
+        } else {
+            left.push(entry);
+        }
+    }
+    if !taken.is_empty() {
+        index.entries = left;
+        save(records, key(GROUP_WAITING_INDEX, &[]), &index);
+    }
+    Ok(taken)
+}
+
+fn may_go_on(
+    records: &dyn Records,
+    entry: &GroupWaitingEntry,
+    trigger: Trigger,
+) -> Result<bool, EngineError> {
+    let is = |reason: Reason| entry.reason == reason as u32;
+    Ok(match trigger {
+        Trigger::Log => is(Reason::Log),
+        Trigger::Credential(device) => is(Reason::Credential) && entry.of == device.as_bytes(),
+        Trigger::File(file) => is(Reason::File) && entry.of == file,
+        // A hand-out is tried with every commit whose secret is lacking: its name says nothing before.
+        Trigger::Group(_) if is(Reason::Name) => {
+            let name = entry.name.as_slice().try_into().map_err(|_| EngineError::DamagedRecord)?;
+            entry.of == HAND_OUT || epochs::by_set(records, name)?.is_some()
+        }
+        Trigger::Group(group) => (is(Reason::Slots) || is(Reason::Commit)) && entry.of == group,
+    })
+}
+
+/// What [`Wait::of`] says of a hand-out under an unknown name.
+pub(crate) const HAND_OUT: &[u8] = b"h";
+
+/// Whether something waits for earlier slots of the relay for a group's next commit.
+pub(crate) fn wants_slots(records: &dyn Records, group: &[u8; 16]) -> Result<bool, EngineError> {
+    let index = index(records)?;
+    Ok(index.entries.iter().any(|entry| entry.reason == Reason::Slots as u32 && entry.of == group))
+}
+
+/// Whether an envelope of an unknown name has waited since before `time`: a commit that leads to it may have been lost.
+pub(crate) fn has_strangers(records: &dyn Records, time: Timestamp) -> Result<bool, EngineError> {
+    let is_one =
+        |entry: &GroupWaitingEntry| entry.reason == Reason::Name as u32 && entry.since < time.as_millis();
+    Ok(index(records)?.entries.iter().any(is_one))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::collections::BTreeMap;
+    use alloc::vec;
+
+    fn wait(name: &[u8; 16], since: u64) -> Wait<'_> {
+        Wait { name, reason: Reason::Log, of: &[], since: Timestamp::from_millis(since) }
+    }
+
+    #[test]
+    fn what_waits_is_bounded_in_number_size_and_time_r_engine_73() {
+        let base: BTreeMap<RecordKey, Vec<u8>> = BTreeMap::new();
+        let mut records = Overlay::new(&base);
+        let now = Timestamp::from_millis(LONGEST * 3);
+        let small = |n: u64| GroupWaitingRecord { envelope: n.to_be_bytes().to_vec(), ..Default::default() };
+        for n in 0..1005 {
+            keep(&mut records, &small(n), wait(&[1; 16], now.as_millis()), now).unwrap();
+        }
+        let taken = take(&mut records, Trigger::Log).unwrap();
+        assert_eq!(taken.len(), MAX_WAITING);
+        assert_eq!(taken[0].1, small(5), "the oldest are gone");
+        assert!(take(&mut records, Trigger::Log).unwrap().is_empty(), "taken once");
+        let large = GroupWaitingRecord { envelope: vec![1; 480 * 1024], ..Default::default() };
+        for _ in 0..40 {
+            keep(&mut records, &large, wait(&[1; 16], now.as_millis()), now).unwrap();
+        }
+        assert_eq!(take(&mut records, Trigger::Log).unwrap().len(), 34);
+        keep(&mut records, &small(1), wait(&[1; 16], now.as_millis()), now).unwrap();
+        let later = Timestamp::from_millis(now.as_millis() + LONGEST + 1);
+        keep(&mut records, &small(2), wait(&[1; 16], now.as_millis()), later).unwrap();
+        keep(&mut records, &small(3), wait(&[1; 16], later.as_millis()), later).unwrap();
+        let left: Vec<_> = take(&mut records, Trigger::Log).unwrap().into_iter().map(|(_, it)| it).collect();
+        assert_eq!(left, [small(3)]);
+    }
+
+    #[test]
+    fn what_waits_goes_on_with_what_it_waits_for_r_engine_73() {
+        let base: BTreeMap<RecordKey, Vec<u8>> = BTreeMap::new();
+        let mut records = Overlay::new(&base);
+        let now = Timestamp::from_millis(7);
+        let device = chancery_identity::DeviceId::new([4; 16]);
+        for (reason, of) in [
+            (Reason::Credential, &device.as_bytes()[..]),
+            (Reason::Commit, &[5; 16]),
+            (Reason::Name, HAND_OUT),
+            (Reason::Name, b""),
+            (Reason::File, &[6; 16]),
+        ] {
+            let item = GroupWaitingRecord { envelope: vec![reason as u8], ..Default::default() };
+            keep(&mut records, &item, Wait { name: &[9; 16], reason, of, since: now }, now).unwrap();
+        }
+        let mut taken = |trigger| -> Vec<u8> {
+            let taken = take(&mut records, trigger).unwrap();
+            taken.into_iter().map(|(_, item)| item.envelope[0]).collect()
+        };
+        assert_eq!(taken(Trigger::Log), []);
+        assert_eq!(taken(Trigger::Credential(chancery_identity::DeviceId::new([3; 16]))), []);
+        assert_eq!(taken(Trigger::Credential(device)), [Reason::Credential as u8]);
+        assert_eq!(taken(Trigger::Group([8; 16])), [Reason::Name as u8], "a hand-out, with every commit");
+        assert_eq!(taken(Trigger::Group([5; 16])), [Reason::Commit as u8]);
+        assert_eq!(taken(Trigger::File([6; 16])), [Reason::File as u8]);
+    }
+}
