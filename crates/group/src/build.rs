@@ -126,7 +126,11 @@ pub fn evictions(
             continue;
         }
         if let Some((hash, expires)) = order.to_note() {
-            roster.note_order(hash, expires, now)?;
+            match roster.note_order(hash, expires, now) {
+                // As many as a roster holds: the others wait until these have expired.
+                Err(GroupError::Limit) => continue,
+                noted => noted?,
+            }
         }
         changes.push(proto::GroupChange { change: Some(Change::Order(signed.clone())) });
         for (slot, member) in new {

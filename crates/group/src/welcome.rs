@@ -123,7 +123,9 @@ impl UnverifiedWelcome<'_> {
         let keys = self.keys(&roster, own)?;
         changes.keys.extend(keys.into_iter().map(|(node, key)| (node, Some(key))));
         let epoch = epoch.keys();
-        let administrators = if entry.role.is_keyholder() { &*self.welcome.administrators_key } else { &[] };
+        // Without the tree the administrators' key is worth nothing: this device follows by its boxes and regrows.
+        let holds_tree = entry.role.is_keyholder() && self.welcome.tree_file.is_some();
+        let administrators = if holds_tree { &*self.welcome.administrators_key } else { &[] };
         if !administrators.is_empty() && administrators.len() != 32 {
             return Err(GroupError::Malformed);
         }

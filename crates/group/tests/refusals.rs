@@ -464,6 +464,23 @@ fn a_joiner_refuses_a_welcome_that_is_not_of_the_group_that_everybody_has_r_grou
     *planted.last_mut().unwrap() ^= 1;
     assert_eq!(verify(&world, &good, &planted, 1), Err(GroupError::NotAuthentic));
     assert_eq!(verify(&world, &good, &tree[35..], 1), Err(GroupError::Malformed));
+    // R-GROUP-25: the administrators' key is kept with the tree alone.
+    for tree_file in [good.tree_file.clone(), None] {
+        let with_tree = tree_file.is_some();
+        let joiner = Joiner {
+            group_id: &GROUP,
+            credential: &world.devices[5].credential,
+            log: &world.log,
+            behind: None,
+            next: None,
+            exists: false,
+        };
+        let welcome = proto::GroupWelcome { tree_file, ..good.clone() };
+        let arrived =
+            UnverifiedWelcome { welcome: &welcome, snapshot: None, tree: Some(&tree), from: world.id(1) };
+        let (changes, _) = arrived.verify(joiner, NOW).unwrap().into_parts();
+        assert_eq!(!changes.head.administrators_key.is_empty(), with_tree);
+    }
     // Whom the log ended after the commit does not matter; a log that is shorter does.
     world.log.events.push(Event::Member(member(4)));
     assert_eq!(verify(&world, &good, &tree, 1), Ok(()));
