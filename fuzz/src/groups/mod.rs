@@ -177,7 +177,8 @@ pub fn group_snapshot_welcome(data: &[u8]) {
     }
     let crew = &GATHERED.crew;
     let credential = &crew.devices[4].credential;
-    let joiner = Joiner { group_id: &GROUP, credential, log: &crew.log, behind: None, exists: false };
+    let joiner =
+        Joiner { group_id: &GROUP, credential, log: &crew.log, behind: None, next: None, exists: false };
     let tree = Some(tree.as_slice());
     let arrived = UnverifiedWelcome { welcome: &welcome, snapshot: None, tree, from: crew.id(0) };
     let joined = arrived.verify(joiner, NOW);

@@ -261,6 +261,7 @@ impl Crew {
             credential: &to.credential,
             log: &self.log,
             behind: None,
+            next: None,
             exists: to.rows.is_some(),
         };
         let from = self.id(from);
@@ -285,16 +286,17 @@ impl Crew {
         }
         let keyholder = group.head.keyholders.contains(&group.head.slot);
         let path = sent.paths.get(&slot);
+        let author = verified.roster().get(verified.author())?.ok_or(GroupError::NotAMember)?.device;
         let staged = match verified.keying() {
             Keying::Tree if keyholder => verified.by_seed(NOW),
             Keying::Tree => verified.by_boxes(NOW),
-            Keying::Regrow => verified.by_path(path.ok_or(GroupError::NeedKeys)?, NOW),
+            Keying::Regrow => verified.by_path(path.ok_or(GroupError::NeedKeys)?, &author, NOW),
             Keying::HandOut => verified.by_hand_out(sent.secret(), NOW),
         };
         let (changes, _, _) = staged?.into_parts();
         self.take(device, changes);
         if let Some(path) = path.filter(|path| path.seed.is_empty() && path.path.is_empty()) {
-            let changes = adopt_tree(self.group(device), path, &sent.tree)?;
+            let changes = adopt_tree(self.group(device), path, &sent.tree, &author)?;
             self.take(device, changes);
         }
         Ok(())

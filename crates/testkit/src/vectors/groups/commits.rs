@@ -1,12 +1,14 @@
 //! Commits: how they are made, and what readers accept and refuse.
 
+use std::collections::BTreeSet;
+
 use chancery_crypto::label;
 use chancery_crypto::secret::Secret;
 use chancery_group::{
-    Author, BuiltCommit, Group, GroupError, Info, Keying, LogView, MemoryRows, Rows as _, UnverifiedCommit,
-    build, found,
+    Author, BuiltCommit, Group, GroupError, Info, Keying, LogView, MemoryRows, Node, Rows as _, Slot,
+    UnverifiedCommit, build, found,
 };
-use chancery_identity::{Credential, DeviceKeys};
+use chancery_identity::{Credential, DeviceId, DeviceKeys};
 use chancery_wire::{Limit, decode, encode, proto};
 use serde_json::{Value, json};
 
@@ -16,7 +18,7 @@ use super::forged;
 use super::state::{
     BookRoster, Results, items, nodes, optional, part, read_group, read_world, result, roster,
 };
-use super::tree::{BookEpoch, BookTree, node_key};
+use super::tree::{BookEpoch, BookTree, node_key, used};
 use crate::crew::{CrewLog, GROUP, NOW};
 
 pub(super) const KINDS: &[Kind] = &[
@@ -60,8 +62,8 @@ struct Ours {
     after: BookRoster,
     dead: Value,
     secret: [u8; 32],
-    added: Vec<chancery_group::Slot>,
-    removed: Vec<chancery_group::Slot>,
+    added: Vec<Slot>,
+    removed: Vec<Slot>,
     paths: Value,
     welcomes: Value,
     tree: Vec<u8>,
@@ -165,13 +167,8 @@ fn compute(inputs: &Inputs<'_>) -> Computation {
         occupied: ours.after.hashes().into_keys().collect(),
         added: ours.added.clone(),
         removed: ours.removed.clone(),
-        author: chancery_group::Slot::from_u32(before.head.slot).ok_or("group.slot: none")?,
-        dead: before
-            .head
-            .dead
-            .chunks(3)
-            .filter_map(|it| chancery_group::Node::from_bytes(it.try_into().ok()?))
-            .collect(),
+        author: Slot::from_u32(before.head.slot).ok_or("group.slot: none")?,
+        dead: before.head.dead.chunks(3).filter_map(|it| Node::from_bytes(it.try_into().ok()?)).collect(),
         keys: tree_keys(&before)?,
         group_id: &GROUP,
         epoch: before.head.epoch + 1,
@@ -181,7 +178,7 @@ fn compute(inputs: &Inputs<'_>) -> Computation {
     let mut computed = Computed::default();
     computed.via("salt", &salt);
     computed.via("r", &r);
-    let secrets = book_keys(&mut computed, &tree, (&r, &before), &inputs.bytes("changes")?)?;
+    let secrets = book_keys(&mut computed, (&tree, &ours), (&r, &before), &inputs.bytes("changes")?)?;
     let commit =
         book_commit(&mut computed, (inputs, &log), (&tree, &ours), (&secrets, &r, &before), &mut draws)?;
     same("commit", &commit, &ours.commit)?;
@@ -198,7 +195,7 @@ fn compute(inputs: &Inputs<'_>) -> Computation {
     Ok(computed)
 }
 
-fn tree_keys(rows: &MemoryRows) -> Result<std::collections::BTreeMap<chancery_group::Node, Vec<u8>>, String> {
+fn tree_keys(rows: &MemoryRows) -> Result<std::collections::BTreeMap<Node, Vec<u8>>, String> {
     let all = if rows.head.epoch == 0 { BookRoster::default() } else { roster(rows) };
     let mut keys = std::collections::BTreeMap::new();
     for node in all.hashes().into_keys() {
@@ -212,25 +209,51 @@ fn tree_keys(rows: &MemoryRows) -> Result<std::collections::BTreeMap<chancery_gr
 /// The tail, and the secret of the commit.
 fn book_keys(
     computed: &mut Computed,
-    tree: &BookTree<'_>,
+    (tree, ours): (&BookTree<'_>, &Ours),
     (r, before): (&[u8; 32], &MemoryRows),
     changes: &[u8],
 ) -> Result<(Vec<u8>, [u8; 32]), String> {
     let tail = decode::<proto::GroupCommitTail>(changes, Limit::FRAME).map_err(|e| e.to_string())?;
     let mut tail = tail.into_unchecked();
     if tree.keying == Keying::HandOut {
+        handed_out_keys(tree, ours, before)?;
         return Ok((encode(&tail), *r));
     }
     let made = tree.make(r)?;
     computed.via("secrets", made.shown());
-    computed.via("root_key", &node_key(&made.secrets[&chancery_group::Node::ROOT]));
+    for (node, key) in made.keys() {
+        same_key(ours, node, &key)?;
+    }
+    computed.via("root_key", &node_key(&made.secrets[&Node::ROOT]));
     if tree.keying == Keying::Tree {
+        computed.via("used", made.shown_used());
         computed.via("boxes", Value::Array(made.boxes));
         tail.nodes = made.nodes;
         tail.seed = tree.seal(label::KDF_GROUP_SEED, &before.head.administrators_key, b"", r)?;
         computed.via("seed", &tail.seed);
     }
     Ok((encode(&tail), made.secret))
+}
+
+/// Whether our code has this key of a node after the commit.
+fn same_key(ours: &Ours, node: Node, key: &[u8]) -> Result<(), String> {
+    let stored = ours.rows.key(node).map_err(|e| e.to_string())?;
+    let stored = stored.map_or_else(Vec::new, |key| key.expose().to_vec());
+    same(&format!("key of {}", hex(&node.to_bytes())), key, &stored)
+}
+
+/// With keying 3 the keys of the live nodes of the cover are replaced, and no others (R-GROUP-17).
+fn handed_out_keys(tree: &BookTree<'_>, ours: &Ours, before: &MemoryRows) -> Result<(), String> {
+    let nodes = ours.after.dead.chunks(3).filter_map(|it| Node::from_bytes(it.try_into().ok()?));
+    let dead: BTreeSet<Node> = nodes.collect();
+    for node in tree.occupied.iter().filter(|node| !dead.contains(*node)) {
+        let covers = node.parent().is_none_or(|above| dead.contains(&above));
+        if let Some(key) = before.key(*node).map_err(|e| e.to_string())? {
+            let key = if covers { used(key.expose()) } else { *key.expose() };
+            same_key(ours, *node, &key)?;
+        }
+    }
+    Ok(())
 }
 
 fn book_commit(
@@ -273,6 +296,7 @@ fn book_commit(
         Keying::HandOut => ours.rows.head.administrators_key.clone(),
     };
     same("administrators' key", &administrators, &ours.rows.head.administrators_key)?;
+    same("name", &epoch.name, &ours.rows.head.transcript)?;
     same("chain key", &epoch.chain_key, &ours.rows.head.chain_key)?;
     for (name, value) in [
         ("tail", tail.as_slice()),
@@ -286,6 +310,7 @@ fn book_commit(
     }
     for (name, value) in [
         ("transcript", transcript.as_slice()),
+        ("name", &epoch.name),
         ("roster", &ours.after.name()),
         ("confirmation", &epoch.confirmation),
         ("signature", &signature),
@@ -305,7 +330,10 @@ fn read(inputs: &Inputs<'_>) -> Computation {
     let mut results = Results::new();
     for item in items(inputs, "commits")? {
         let outcome = one(&item, &rows, &log)?;
-        results.push(result(item.text("name")?, outcome.map_err(|e| e.to_string())));
+        let valid = outcome.as_ref().is_ok() || outcome.as_ref().is_err_and(|(valid, _)| *valid);
+        let mut outcome = result(item.text("name")?, outcome.map_err(|(_, e)| e.to_string()));
+        outcome["valid"] = json!(valid);
+        results.push(outcome);
     }
     let mut computed = Computed::default();
     computed.out("results", Value::Array(results));
@@ -313,42 +341,55 @@ fn read(inputs: &Inputs<'_>) -> Computation {
 }
 
 /// What becomes of one commit; the outer error is one of the vector's.
-fn one(item: &Inputs<'_>, rows: &MemoryRows, log: &CrewLog) -> Result<Result<Value, GroupError>, String> {
+fn one(item: &Inputs<'_>, rows: &MemoryRows, log: &CrewLog) -> Result<Result<Value, Refusal>, String> {
     let path = optional(item, "path").map(|path| decode::<proto::GroupPath>(&path, Limit::FRAME));
     let path = path.transpose().map_err(|e| e.to_string())?.map(chancery_wire::Unverified::into_unchecked);
     let (bytes, secret) = (item.bytes("commit")?, optional(item, "secret"));
     let secret = secret.map(|secret| Secret::from_slice(&secret).ok_or("inputs.secret: not 32 bytes"));
-    let with = (path, secret.transpose()?, optional(item, "hand_out"));
+    let from = if path.is_some() { Some(DeviceId::new(item.array("from")?)) } else { None };
+    let with = (path.zip(from), secret.transpose()?, optional(item, "hand_out"));
     Ok(follow(&bytes, with, rows, log))
 }
 
-type With = (Option<proto::GroupPath>, Option<Secret<32>>, Option<Vec<u8>>);
+/// Whether the commit is valid all the same, and why it was not followed.
+type Refusal = (bool, GroupError);
+type With = (Option<(proto::GroupPath, DeviceId)>, Option<Secret<32>>, Option<Vec<u8>>);
 
 fn follow(
     bytes: &[u8],
     (path, secret, envelope): With,
     rows: &MemoryRows,
     log: &CrewLog,
-) -> Result<Value, GroupError> {
+) -> Result<Value, Refusal> {
     let group = Group { id: &GROUP, head: &rows.head, rows };
-    let verified = UnverifiedCommit::from_bytes(bytes)?.verify(group, log)?;
-    if verified.removes_me()? {
+    let verify = || UnverifiedCommit::from_bytes(bytes)?.verify(group, log);
+    let verified = verify().map_err(|error| (false, error))?;
+    let valid = |error: GroupError| (true, error);
+    if verified.removes_me().map_err(valid)? {
         return Ok(json!({ "removes_me": true }));
     }
     let keyholder = group.head.keyholders.contains(&group.head.slot);
     let staged = match verified.keying() {
-        Keying::Tree if keyholder => verified.by_seed(NOW),
+        Keying::Tree if keyholder => match verified.by_seed(NOW) {
+            // R-GROUP-15: then by its own boxes, without the tree.
+            Err(GroupError::SecretUnfit | GroupError::NeedKeys) => {
+                verify().and_then(|again| again.by_boxes(NOW))
+            }
+            staged => staged,
+        },
         Keying::Tree => verified.by_boxes(NOW),
-        Keying::Regrow => verified.by_path(&path.ok_or(GroupError::NeedKeys)?, NOW),
+        Keying::Regrow => {
+            path.ok_or(GroupError::NeedKeys).and_then(|(path, from)| verified.by_path(&path, &from, NOW))
+        }
         Keying::HandOut => {
             let secret = match envelope {
-                Some(envelope) => verified.open_hand_out(&envelope)?,
-                None => secret.ok_or(GroupError::NeedKeys)?,
+                Some(envelope) => verified.open_hand_out(&envelope),
+                None => secret.ok_or(GroupError::NeedKeys),
             };
-            verified.by_hand_out(secret, NOW)
+            secret.and_then(|secret| verified.by_hand_out(secret, NOW))
         }
     };
     let mut after = rows.clone();
-    after.apply(staged?.into_parts().0);
+    after.apply(staged.map_err(valid)?.into_parts().0);
     Ok(json!({ "group": super::state::group(&after) }))
 }

@@ -167,13 +167,17 @@ fn other_roster(sent: &Sent) -> proto::GroupCommitHead {
 fn regrown(crew: &Crew, rng: &mut dyn CryptoRng) -> Vec<Draft> {
     let sent = crew.commit(0, vec![remove(slot(1), Reason::Role)], Keying::Regrow, rng).expect("allowed");
     let path = &sent.paths[&slot(3)];
-    let with = |name: &str, change: fn(&mut proto::GroupPath)| {
+    let from = |device: usize, name: &str, change: fn(&mut proto::GroupPath)| {
         let mut path = path.clone();
         change(&mut path);
-        json!({ "name": name, "commit": hex(&sent.bytes), "path": hex(&encode(&path)) })
+        let from = hex(crew.id(device).as_bytes());
+        json!({ "name": name, "commit": hex(&sent.bytes), "path": hex(&encode(&path)), "from": from })
     };
+    let with = |name, change| from(0, name, change);
     let all = vec![
         with("sound", |_| {}),
+        from(2, "path from a member", |_| {}),
+        from(1, "path from who was removed", |_| {}),
         with("path of another commit", |path| path.commit[0] ^= 1),
         with("path of another epoch", |path| path.epoch += 1),
         with("path too short", |path| path.path.truncate(479)),
@@ -251,11 +255,12 @@ fn refused() -> Vec<Draft> {
 
 fn misplaced(crew: &Crew, rng: &mut dyn CryptoRng) -> Vec<Value> {
     type Head = fn(&mut proto::GroupCommitHead);
-    let heads: [(&str, Head); 14] = [
+    let heads: [(&str, Head); 15] = [
         ("another group", |it| it.group_id[0] ^= 1),
         ("group_id of 15 bytes", |it| it.group_id.truncate(15)),
         ("epoch of the group", |it| it.epoch -= 1),
         ("epoch after the next", |it| it.epoch += 1),
+        ("epoch above the highest", |it| it.epoch = (1 << 62) + 1),
         ("another transcript", |it| it.transcript[0] ^= 1),
         ("author in an empty slot", |it| it.author = 9),
         ("author in no slot", |it| it.author = 16_384),
@@ -451,11 +456,16 @@ fn ordered() -> Draft {
     let leaving =
         leave((&keys, &crew.devices[4].credential), (&GROUP, 2), &crew.log, &mut *rng).expect("a log");
     let goes = remove(slot(4), Reason::Order);
+    let both = [(3, 3), (3, 2)].map(|(whom, role)| twofold(&crew, (whom, role), &mut *rng));
+    let [both, one_is_so] = both.map(order);
+    let up = set_role(&member(2), Role::Administrator);
     let mut all = Vec::new();
     for (name, device, changes, keying) in [
         ("removal by an issuer's order", 3, vec![order(removal.clone()), goes.clone()], Keying::HandOut),
         ("leaving", 3, vec![order(leaving), goes.clone()], Keying::HandOut),
-        ("removal by an order, with keying 1", 1, vec![order(removal), goes], Keying::Tree),
+        ("removal by an order, with keying 1", 1, vec![order(removal), goes.clone()], Keying::Tree),
+        ("removal and role by one order", 1, vec![both.clone(), goes.clone(), up], Keying::Tree),
+        ("role by an order that is so already", 1, vec![one_is_so, goes.clone()], Keying::Tree),
         ("addition by an order", 1, vec![order(addition.clone()), added.clone()], Keying::Tree),
     ] {
         let sent = crew.commit(device, changes, keying, &mut *rng).expect("it is ordered");
@@ -466,11 +476,21 @@ fn ordered() -> Draft {
     for (name, device, changes) in [
         ("addition by an order by a member", 3, vec![order(addition), added]),
         ("addition of another than ordered", 1, other),
+        ("removal without the role that is ordered with it", 1, vec![both, goes]),
     ] {
         let forgery = Forgery { changes, keying: Keying::Tree, head: |_| {} };
         all.push(commit(name, &crew.forge(device, forgery, &mut *rng)));
     }
     reading(&crew, "ordered", 2, all)
+}
+
+/// An issuer's order that removes one member and gives member 2 a role.
+fn twofold(crew: &Crew, (whom, role): (u8, u32), rng: &mut dyn CryptoRng) -> proto::Signed {
+    let gone = proto::group_ordered::Change::Remove(member(whom).as_bytes().to_vec());
+    let set = proto::GroupSetRole { member_id: member(2).as_bytes().to_vec(), role };
+    let set = proto::group_ordered::Change::SetRole(set);
+    let changes = [gone, set].map(|it| proto::GroupOrdered { change: Some(it) }).to_vec();
+    issued(crew, |body| body.changes = changes, rng)
 }
 
 /// A group that was dissolved: nothing more is committed.

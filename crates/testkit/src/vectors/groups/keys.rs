@@ -16,7 +16,7 @@ use super::state::{Results, items, nodes, read_nodes, read_slots, result};
 use super::tree::BookEpoch;
 
 pub(super) const KINDS: &[Kind] = &[
-    Kind { name: "group-epoch", requirements: &["R-GROUP-14"], compute: compute_epoch },
+    Kind { name: "group-epoch", requirements: &["R-GROUP-4", "R-GROUP-14"], compute: compute_epoch },
     Kind { name: "group-hand-out", requirements: &["R-GROUP-17"], compute: compute_hand_out },
     Kind { name: "group-hand-out-read", requirements: &["R-GROUP-17"], compute: read_hand_outs },
     Kind { name: "group-dead", requirements: &["R-GROUP-16"], compute: compute_dead },
@@ -221,6 +221,7 @@ fn compute_epoch(inputs: &Inputs<'_>) -> Computation {
         ("header_key", book.header_key),
         ("slot_key", book.slot_key),
         ("confirmation", book.confirmation),
+        ("name", book.name),
     ] {
         computed.out(name, &value);
     }
@@ -241,7 +242,7 @@ fn slots() -> Vec<Draft> {
             "length": length, "byte": 7, "rng_seed": sample_hex("slot salt", 32),
         })
     };
-    let mut drafts: Vec<Draft> = [(0, 0), (0, 439), (0, 440), (1, 441), (255, 3_000), (0, 491_447)]
+    let mut drafts: Vec<Draft> = [(0, 0), (0, 423), (0, 424), (1, 425), (255, 3_000), (0, 491_431)]
         .into_iter()
         .map(|(attempt, length)| {
             (format!("group-slot-{attempt}-{length}"), "group-slot", slot(attempt, length))
@@ -257,11 +258,14 @@ fn slots() -> Vec<Draft> {
         }
         all
     };
-    let sealed = |padded: Vec<u8>| {
-        let parts = sealed_slot(&Inputs(inputs), &padded).expect("sound");
+    let named = |attempt: u32, padded: Vec<u8>| {
+        let inputs = Inputs(inputs);
+        let name = slot_name(&inputs, attempt).expect("sound");
+        let parts = sealed_slot(&inputs, name, &padded).expect("sound");
         parts.1
     };
-    let sound = sealed(padded(100, 443, None));
+    let sealed = |padded: Vec<u8>| named(1, padded);
+    let sound = sealed(padded(100, 427, None));
     let with = |at: usize| {
         let mut content = sound.clone();
         content[at] ^= 1;
@@ -271,16 +275,18 @@ fn slots() -> Vec<Draft> {
         ("sound", sound.clone()),
         ("another kind", with(0)),
         ("another set name", with(1)),
-        ("another attempt", with(20)),
-        ("salt damaged", with(21)),
-        ("commit damaged", with(60)),
+        ("another slot name", with(17)),
+        ("sealed with the name of another slot", named(0, padded(100, 427, None))),
+        ("another attempt", with(36)),
+        ("salt damaged", with(37)),
+        ("commit damaged", with(80)),
         ("tag damaged", with(511)),
         ("cut", sound[..511].to_vec()),
         ("longer by a step of zeros", [sound.clone(), vec![0; 512]].concat()),
         ("nothing", Vec::new()),
-        ("padding marked", sealed(padded(100, 443, Some(442)))),
-        ("padded more than needed", sealed(padded(100, 443 + 512, None))),
-        ("length beyond the end", sealed(padded(440, 443, None))),
+        ("padding marked", sealed(padded(100, 427, Some(426)))),
+        ("padded more than needed", sealed(padded(100, 427 + 512, None))),
+        ("length beyond the end", sealed(padded(424, 427, None))),
     ];
     let contents: Value =
         contents.iter().map(|(name, it)| json!({ "name": name, "content": hex(it) })).collect();
@@ -289,11 +295,17 @@ fn slots() -> Vec<Draft> {
     drafts
 }
 
-/// Key and content of a slot in which stands what is padded already.
-fn sealed_slot(inputs: &Inputs<'_>, padded: &[u8]) -> Result<(Vec<u8>, Vec<u8>), String> {
+/// The name of the slot of this attempt (R-GROUP-21).
+fn slot_name(inputs: &Inputs<'_>, attempt: u32) -> Result<[u8; 16], String> {
+    let name = book::mac(label::KDF_GROUP_SLOT_NAME, &inputs.bytes("slot_key")?, &attempt.to_be_bytes());
+    Ok(*name.first_chunk().expect("32 bytes"))
+}
+
+/// Key and content of a slot of this name in which stands what is padded already.
+fn sealed_slot(inputs: &Inputs<'_>, name: [u8; 16], padded: &[u8]) -> Result<(Vec<u8>, Vec<u8>), String> {
     let salt = Draws::new(inputs.array("rng_seed")?).next::<32>();
     let attempt = inputs.small("attempt")?.to_be_bytes();
-    let front = [&[0x18][..], &inputs.array::<16>("set_name")?, &attempt, &salt].concat();
+    let front = [&[0x18][..], &inputs.array::<16>("set_name")?, &name, &attempt, &salt].concat();
     let key = book::derive(label::KDF_GROUP_SLOT, &salt, &[&inputs.bytes("slot_key")?], &attempt, 32);
     let sealed = book::seal(&key, &front, padded)?;
     Ok((key, [front, sealed].concat()))
@@ -304,19 +316,19 @@ fn compute_slot(inputs: &Inputs<'_>) -> Computation {
     let byte = u8::try_from(inputs.small("byte")?).map_err(|e| e.to_string())?;
     let (commit, number) = (vec![byte; length], inputs.small("attempt")?);
     let slot_key = inputs.array("slot_key")?;
-    let name = book::mac(label::KDF_GROUP_SLOT_NAME, &slot_key, &number.to_be_bytes());
+    let name = slot_name(inputs, number)?;
     let (secret, set_name) = (Secret::from_bytes(slot_key), inputs.array("set_name")?);
     let slots = RelaySlots { slot_key: &secret, set_name: &set_name };
     let mut draws = Draws::new(inputs.array("rng_seed")?);
     let ours = slots.seal(attempt(number)?, &commit, draws.rng()).map_err(|e| e.to_string())?;
-    let whole = (length + 73).next_multiple_of(512);
-    let (key, content) = sealed_slot(inputs, &book::padded(&commit, whole - 69))?;
+    let whole = (length + 89).next_multiple_of(512);
+    let (key, content) = sealed_slot(inputs, name, &book::padded(&commit, whole - 85))?;
     same("content", &content, &ours)?;
-    same("name", &name[..16], &slots.name(attempt(number)?))?;
+    same("name", &name, &slots.name(attempt(number)?))?;
     let mut computed = Computed::default();
     computed.via("salt", &Draws::new(inputs.array("rng_seed")?).next::<32>());
     computed.via("key", &key);
-    computed.out("name", &name[..16]);
+    computed.out("name", &name);
     computed.out("content_length", json!(content.len()));
     computed.out("content_sha256", &chancery_crypto::hash::sha256(&[&content]));
     if content.len() <= 1024 {

@@ -20,7 +20,7 @@ pub(super) const KINDS: &[Kind] = &[
 
 fn epoch() -> Value {
     json!({
-        "transcript": sample_hex("transcript", 32), "set_name": sample_hex("set", 16),
+        "epoch_name": sample_hex("epoch name", 32), "set_name": sample_hex("set", 16),
         "header_key": sample_hex("header key", 32), "senders": sample_hex("senders", 32),
     })
 }
@@ -91,7 +91,7 @@ fn reading() -> Value {
         ("skipped", sound(1, 3)),
         ("skipped again", sound(1, 3)),
         ("another's signature", sealed(2, 0, |it| it.group_seed = sample("group seed 1", 32))),
-        ("signed for another transcript", sealed(2, 0, |it| it.transcript[0] ^= 1)),
+        ("signed in another epoch", sealed(2, 0, |it| it.epoch_name[0] ^= 1)),
         ("padding marked", sealed(2, 0, |it| it.padded[300] = 1)),
         ("length beyond the end", sealed(2, 0, |it| it.padded[0] = 0xFF)),
         ("slot that nobody is in", sound(9, 0)),
@@ -106,7 +106,7 @@ fn reading() -> Value {
 
 /// What a message is made of, before it is sealed.
 struct Forged {
-    transcript: Vec<u8>,
+    epoch_name: Vec<u8>,
     set_name: Vec<u8>,
     header_key: Vec<u8>,
     message_key: [u8; 32],
@@ -151,7 +151,7 @@ impl Forged {
         padded.resize(2 + length, byte);
         padded.resize(whole - 125, 0);
         Ok(Self {
-            transcript: inputs.bytes("transcript")?,
+            epoch_name: inputs.bytes("epoch_name")?,
             set_name: inputs.bytes("set_name")?,
             header_key: inputs.bytes("header_key")?,
             message_key: message_key(&chain_key(&inputs.bytes("senders")?, slot), generation),
@@ -169,7 +169,7 @@ impl Forged {
         let mut sealer = Sealer::new(&Secret::from_slice(&keys).ok_or("64 bytes")?);
         let mut text = self.padded.clone();
         sealer.encrypt(&mut text).map_err(|e| e.to_string())?;
-        let signed = [self.transcript.as_slice(), &index, &text].concat();
+        let signed = [self.epoch_name.as_slice(), &index, &text].concat();
         let seed = Secret::from_slice(&self.group_seed).ok_or("group_seed: not 32 bytes")?;
         let signature = GroupSigningKey::from_seed(seed).sign(label::SIGN_GROUP_MESSAGE, &signed);
         let mut masked = signature;
@@ -187,7 +187,7 @@ impl Forged {
 fn messages(inputs: &Inputs<'_>) -> Result<Messages, String> {
     let (header_key, senders) = (inputs.array("header_key")?, inputs.array("senders")?);
     let secrets = (Secret::from_bytes(header_key), Secret::from_bytes(senders));
-    Ok(Messages::new(inputs.array("transcript")?, inputs.array("set_name")?, secrets.0, secrets.1))
+    Ok(Messages::new(inputs.array("epoch_name")?, inputs.array("set_name")?, secrets.0, secrets.1))
 }
 
 fn compute_senders(inputs: &Inputs<'_>) -> Computation {

@@ -28,6 +28,8 @@ pub(super) struct BookTree<'a> {
 #[derive(Default)]
 pub(super) struct BookMade {
     pub(super) secrets: BTreeMap<Node, [u8; 32]>,
+    /// The keys of nodes under which something was sealed, as they are after it.
+    pub(super) used: BTreeMap<Node, [u8; 32]>,
     pub(super) boxes: Vec<Value>,
     pub(super) nodes: Vec<u8>,
     pub(super) secret: [u8; 32],
@@ -39,6 +41,11 @@ fn above(slot: Slot) -> impl Iterator<Item = Node> {
 
 pub(super) fn node_key(secret: &[u8]) -> [u8; 32] {
     book::mac(label::KDF_GROUP_NODE, secret, b"")
+}
+
+/// What a key becomes that something was sealed under (R-GROUP-11).
+pub(super) fn used(key: &[u8]) -> [u8; 32] {
+    book::mac(label::KDF_GROUP_USED, key, b"")
 }
 
 impl BookTree<'_> {
@@ -107,6 +114,7 @@ impl BookTree<'_> {
                 "box": hex(&sealed),
             }));
             made.nodes.extend(sealed);
+            made.used.insert(child, used(&key));
         }
         made.secrets.insert(node, secret);
         Ok(())
@@ -114,7 +122,21 @@ impl BookTree<'_> {
 }
 
 impl BookMade {
-    /// All secrets and keys that are new.
+    /// Returns the keys that are others after the commit.
+    pub(super) fn keys(&self) -> BTreeMap<Node, [u8; 32]> {
+        let mut keys: BTreeMap<_, _> =
+            self.secrets.iter().map(|(node, secret)| (*node, node_key(secret))).collect();
+        keys.extend(&self.used);
+        keys
+    }
+
+    /// The keys that were replaced because something was sealed under them.
+    pub(super) fn shown_used(&self) -> Value {
+        let one = |(node, key): (&Node, &[u8; 32])| json!({ "node": hex(&node.to_bytes()), "key": hex(key) });
+        self.used.iter().map(one).collect()
+    }
+
+    /// All secrets that are new, with the keys that follow from them at first.
     pub(super) fn shown(&self) -> Value {
         let one = |(node, secret): (&Node, &[u8; 32])| json!({ "node": hex(&node.to_bytes()), "secret": hex(secret), "key": hex(&node_key(secret)) });
         self.secrets.iter().map(one).collect()
@@ -130,6 +152,8 @@ pub(super) struct BookEpoch {
     pub(super) slot_key: [u8; 32],
     pub(super) confirmation_key: [u8; 32],
     pub(super) confirmation: [u8; 32],
+    /// X (R-GROUP-4).
+    pub(super) name: [u8; 32],
     pub(super) set: Vec<u8>,
 }
 
@@ -141,13 +165,15 @@ impl BookEpoch {
         let secret = book::derive(label::KDF_GROUP_EPOCH, salt, &[commit_secret], transcript, 32);
         let of = |label| book::mac(label, &secret, b"");
         let confirmation_key = of(label::KDF_GROUP_CONFIRMATION_KEY);
+        let confirmation = book::mac(label::KDF_GROUP_CONFIRMATION, &confirmation_key, transcript);
         Self {
             chain_key: of(label::KDF_GROUP_CHAIN_KEY),
             senders: of(label::KDF_GROUP_SENDERS),
             header_key: of(label::KDF_GROUP_HEADER_KEY),
             slot_key: of(label::KDF_GROUP_SLOT_KEY),
             confirmation_key,
-            confirmation: book::mac(label::KDF_GROUP_CONFIRMATION, &confirmation_key, transcript),
+            confirmation,
+            name: book::hash(label::HASH_GROUP_EPOCH, &[transcript, &confirmation]),
             set: book::derive(label::KDF_GROUP_SET, b"", &[&secret], b"", 32),
             secret,
         }

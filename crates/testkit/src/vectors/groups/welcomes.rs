@@ -3,7 +3,8 @@
 use chancery_crypto::rng::{CryptoRng, seeded};
 use chancery_crypto::secret::Secret;
 use chancery_group::{
-    EpochSecret, Group, Joiner, Keying, Role, UnverifiedCommit, UnverifiedWelcome, adopt_tree, set_role,
+    EpochSecret, Group, Joiner, Keying, LogView as _, Reason, Role, UnverifiedCommit, UnverifiedWelcome,
+    adopt_tree, remove, set_role,
 };
 use chancery_identity::DeviceId;
 use chancery_wire::{Limit, decode, encode, proto};
@@ -25,6 +26,7 @@ pub(super) fn drafts() -> Vec<Draft> {
     let (crew, mut rng) = crew(47);
     let mut drafts = vec![member_joins(&crew, &mut *rng), keyholder_joins(&crew, &mut *rng)];
     drafts.push(behind(&crew, &mut *rng));
+    drafts.push(behind_of_a_commit(crew.clone(), &mut *rng));
     drafts.push(after_hand_out(crew.clone(), &mut *rng));
     drafts.push(tree(crew, &mut *rng));
     drafts
@@ -50,11 +52,21 @@ impl Case<'_> {
 
     /// With another snapshot, which the commit is signed for anew by `author`.
     fn with_roster(&mut self, name: &str, author: usize, change: impl FnOnce(&mut BookRoster)) {
+        self.with_head(name, author, |roster, _| change(roster));
+    }
+
+    /// The same with another head too.
+    fn with_head(
+        &mut self,
+        name: &str,
+        author: usize,
+        change: impl FnOnce(&mut BookRoster, &mut proto::GroupCommitHead),
+    ) {
         let (crew, mut roster) = (self.crew, BookRoster::of(&self.welcome.snapshot).expect("ours"));
-        change(&mut roster);
         let commit = self.welcome.commit.clone().expect("there is one");
         let mut head =
             decode::<proto::GroupCommitHead>(&commit.head, Limit::FRAME).expect("ours").into_unchecked();
+        change(&mut roster, &mut head);
         (head.roster, head.author) = (roster.name().to_vec(), crew.slot(author).get().into());
         let secret = Secret::from_slice(&self.welcome.epoch_secret).expect("ours");
         let epoch = EpochSecret::from_welcome(secret);
@@ -155,6 +167,8 @@ fn behind(crew: &Crew, rng: &mut dyn CryptoRng) -> Draft {
     case.add("by a keyholder", 0, |_| {});
     case.add("by another keyholder", 1, |_| {});
     case.add("by a member", 2, |_| {});
+    case.with_head("as far ahead as may be", 0, |_, head| head.epoch = 1_000_002);
+    case.with_head("too far ahead", 0, |_, head| head.epoch = 1_000_003);
     let early = welcome_of_founding(crew, rng);
     case.all.push(json!({
         "name": "of an epoch that it had", "welcome": hex(&encode(&early)), "from": hex(crew.id(0).as_bytes()),
@@ -162,6 +176,41 @@ fn behind(crew: &Crew, rng: &mut dyn CryptoRng) -> Draft {
     }));
     let rows = crew.devices[3].rows.as_ref().expect("inside");
     case.draft("behind", &[("group", group(rows))])
+}
+
+/// A device that has verified the next commit, which removes an administrator, and lacks its secret.
+fn behind_of_a_commit(mut crew: Crew, rng: &mut dyn CryptoRng) -> Draft {
+    crew.log.end_device(&crew.devices[6].credential.clone());
+    let mut ahead = crew.clone();
+    let away = || vec![remove(slot(1), Reason::Role)];
+    let other = ahead.commit(0, away(), Keying::Regrow, rng).expect("an owner may");
+    let keys = crew.devices[0].keys();
+    let author = crew.author(0, &keys, crew.log.size_now());
+    let built =
+        chancery_group::build(crew.group(0), author, away(), Keying::Regrow, rng).expect("an owner may");
+    let (next, same) = (built.bytes().to_vec(), built.welcome(slot(3), None, None).expect("it is there"));
+    ahead.deliver(0, other);
+    let later = welcome_of(&ahead, 0, slot(3), rng);
+    let mut beside = crew.clone();
+    let removal = vec![remove(slot(2), Reason::Role)];
+    let kept = beside.commit(0, removal, Keying::Tree, rng).expect("an owner may");
+    beside.deliver(0, kept);
+    let made_up = welcome_of(&beside, 1, slot(3), rng);
+    let mut case = Case { crew: &crew, joiner: 3, welcome: &same, tree: &[], all: Vec::new() };
+    case.add("to its epoch", 0, |_| {});
+    case.add("to its epoch by who was removed", 1, |_| {});
+    case.with_roster("to its epoch by another commit", 0, |_| {});
+    case.welcome = &later;
+    case.add("to a later epoch", 0, |_| {});
+    case.add("to a later epoch by who was removed", 1, |_| {});
+    case.with_head("on a shorter log", 0, |_, head| {
+        head.log_size -= 1;
+        head.log_root = crew.log.root(head.log_size).expect("it has it").to_vec();
+    });
+    case.welcome = &made_up;
+    case.add("made up by who was removed", 1, |_| {});
+    let rows = crew.devices[3].rows.as_ref().expect("inside");
+    case.draft("behind-of-a-commit", &[("group", group(rows)), ("next", json!(hex(&next)))])
 }
 
 /// What a keyholder who heals gives a slot that fell behind.
@@ -215,7 +264,14 @@ fn read(inputs: &Inputs<'_>) -> Computation {
         log.credentials().find(|it| it.device_id() == device).ok_or("inputs.device_id: unknown")?;
     let rows = part(inputs, "group").ok().map(|group| read_group(&group)).transpose()?;
     let behind = rows.as_ref().map(|rows| Group { id: &GROUP, head: &rows.head, rows });
-    let joiner = Joiner { group_id: &GROUP, credential, log: &log, behind, exists: behind.is_some() };
+    let next = optional(inputs, "next").map(|bytes| {
+        let group = behind.ok_or("inputs.next: no group")?;
+        let verified = UnverifiedCommit::from_bytes(&bytes).and_then(|it| it.verify(group, &log));
+        verified.map_err(|e| e.to_string())
+    });
+    let next = next.transpose()?;
+    let exists = behind.is_some();
+    let joiner = Joiner { group_id: &GROUP, credential, log: &log, behind, next: next.as_ref(), exists };
     let mut results = Results::new();
     for item in items(inputs, "welcomes")? {
         let welcome = decode::<proto::GroupWelcome>(&item.bytes("welcome")?, Limit::FRAME);
@@ -245,9 +301,14 @@ fn tree(mut crew: Crew, rng: &mut dyn CryptoRng) -> Draft {
     crew.take(4, staged.into_parts().0);
     let rows = crew.devices[4].rows.as_ref().expect("inside");
     let mut all = Vec::new();
-    let mut add = |name: &str, path: &proto::GroupPath, tree: &[u8]| {
-        all.push(json!({ "name": name, "path": hex(&encode(path)), "tree": hex(tree) }));
+    let mut from = |device: usize, name: &str, path: &proto::GroupPath, tree: &[u8]| {
+        let from = hex(crew.id(device).as_bytes());
+        all.push(json!({ "name": name, "path": hex(&encode(path)), "tree": hex(tree), "from": from }));
     };
+    from(1, "from another keyholder", &path, &sent.tree);
+    from(2, "from a member", &path, &sent.tree);
+    from(4, "from itself", &path, &sent.tree);
+    let mut add = |name: &str, path: &proto::GroupPath, tree: &[u8]| from(0, name, path, tree);
     let file = |change: fn(&mut Vec<u8>)| {
         let mut tree = sent.tree.clone();
         change(&mut tree);
@@ -274,7 +335,8 @@ fn read_trees(inputs: &Inputs<'_>) -> Computation {
     for item in items(inputs, "trees")? {
         let path =
             decode::<proto::GroupPath>(&item.bytes("path")?, Limit::FRAME).map_err(|e| e.to_string())?;
-        let adopted = adopt_tree(at, &path.into_unchecked(), &item.bytes("tree")?).map(|changes| {
+        let from = DeviceId::new(item.array("from")?);
+        let adopted = adopt_tree(at, &path.into_unchecked(), &item.bytes("tree")?, &from).map(|changes| {
             let mut after = rows.clone();
             after.apply(changes);
             json!({ "group": group(&after) })
