@@ -216,6 +216,7 @@ const fn phase(phase: GroupPhase) -> &'static str {
         GroupPhase::Left => "left",
         GroupPhase::Dissolved => "dissolved",
         GroupPhase::Forked => "forked",
+        GroupPhase::Withheld => "withheld",
         _ => "removed",
     }
 }

@@ -362,7 +362,7 @@ impl Group {
     async fn inside(&self) -> Result<GroupState, Error> {
         let state = self.state().await?;
         match state.summary.phase {
-            GroupPhase::Open => Ok(state),
+            GroupPhase::Open | GroupPhase::Withheld => Ok(state),
             GroupPhase::Dissolved => Err(ErrorCode::GroupDissolved.into()),
             GroupPhase::Forked => Err(ErrorCode::GroupForked.into()),
             GroupPhase::Left | GroupPhase::Removed | _ => Err(ErrorCode::GroupLeft.into()),

@@ -137,6 +137,9 @@ impl Engine {
             }
             Input::Checkpoint { from, note } => {
                 effects = log::take_checkpoint(me, view, (from, note), now, rng)?;
+                if group::awaits_log(view)? {
+                    effects.extend(self.log_grown(view, now, rng)?);
+                }
             }
             Input::Floor { note } => effects = log::take_floor(me, view, note)?,
             Input::CaughtUp => log::caught_up(device, view)?,

@@ -15,6 +15,7 @@ mod intent;
 mod join;
 mod log_view;
 mod making;
+mod mark;
 mod need;
 mod plan;
 mod receive;
@@ -95,8 +96,14 @@ fn care(
 ) -> Result<Vec<Effect>, EngineError> {
     let mut effects = need::ask(me, records, group, now, rng)?;
     epochs::drop_old(records, group, now)?;
+    effects.extend(mark::upkeep(records, group, now)?);
     effects.extend(duties::upkeep(me, records, group, now, rng)?);
     Ok(effects)
+}
+
+/// Whether something of a group waits for the log.
+pub(crate) fn awaits_log(records: &Overlay<'_>) -> Result<bool, EngineError> {
+    waiting::wants_log(records)
 }
 
 /// Whether this device knows any group.
@@ -121,7 +128,7 @@ pub(crate) fn longest(records: &dyn Records, id: &[u8; 16]) -> Result<Option<Dur
 pub fn next_group_care(records: &dyn Records) -> Result<Option<Timestamp>, EngineError> {
     let mut next = None;
     for id in state::ids(records)? {
-        let times = [need::due(records, &id)?, duties::due(records, &id)?];
+        let times = [need::due(records, &id)?, mark::due(records, &id)?, duties::due(records, &id)?];
         next = times.into_iter().flatten().chain(next).min();
     }
     Ok(next)
@@ -164,7 +171,10 @@ impl Engine {
             return Ok(Some(step));
         }
         let is_due = |due: Option<Timestamp>| due.is_some_and(|due| due <= now);
-        if is_due(need::due(records, id)?) || is_due(duties::due(records, id)?) {
+        if is_due(need::due(records, id)?)
+            || is_due(mark::due(records, id)?)
+            || is_due(duties::due(records, id)?)
+        {
             return Ok(Some(GroupStep::Care { group_id: *id }));
         }
         if let Some(step) = send::set_step(self, records, id)? {

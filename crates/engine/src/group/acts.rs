@@ -49,6 +49,8 @@ pub enum ActKind {
     Refused = 13,
     /// Messages of a member are missing.
     Gap = 14,
+    /// Others are in a later epoch, of which the relay shows nothing (R-GROUP-27).
+    Withheld = 15,
 }
 
 impl ActKind {
@@ -70,6 +72,7 @@ impl ActKind {
             12 => Self::Forked,
             13 => Self::Refused,
             14 => Self::Gap,
+            15 => Self::Withheld,
             _ => return None,
         })
     }

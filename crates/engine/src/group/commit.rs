@@ -4,7 +4,6 @@ use alloc::vec::Vec;
 use core::ops::ControlFlow;
 
 use chancery_crypto::rng::CryptoRng;
-use chancery_crypto::secret::Secret;
 use chancery_group::{GroupError, MAX_ATTEMPTS};
 use chancery_identity::{DeviceId, MemberId};
 use chancery_wire::Timestamp;
@@ -91,6 +90,10 @@ pub(crate) fn next_step(
         return Ok(Some(GroupStep::StoreFile { group_id: *group, file: file.clone(), content }));
     }
     if !record.held.is_empty() {
+        return Ok(None);
+    }
+    // What is in the slot may be no valid commit: that is known once the log is.
+    if receive::awaits_log(records, &state)? {
         return Ok(None);
     }
     put(engine, records, (group, &state), record).map(Some)
@@ -399,7 +402,7 @@ pub(crate) fn followed(
     if let Some(record) = &own {
         forget(me, records, (group, record), won.is_some())?;
     }
-    if state::load(records, group)?.is_none_or(|it| it.state != state::OPEN) {
+    if state::load(records, group)?.is_none_or(|it| !matches!(it.state, state::OPEN | state::WITHHELD)) {
         intent::drop_all(records, group)?;
         duties::forget(records, group);
         return Ok(Vec::new());
@@ -408,8 +411,8 @@ pub(crate) fn followed(
         crate::group::rows::head(records, group)?.is_some_and(|head| head.regrown_at == now.as_millis());
     duties::followed(records, (group, won.is_some()), regrown)?;
     let Some(record) = won else { return Ok([Effect::Notify(Notice::GroupWork)].into()) };
-    if let Some(secret) = Secret::from_slice(&record.secret) {
-        hand_out::serve_own(me, records, (group, *hash, &secret), now, rng)?;
+    if !record.secret.is_empty() {
+        hand_out::serve_own(records, (group, *hash), now, rng)?;
     }
     if let Some(number) = record.intent.checked_sub(1)
         && intent::read(records, group, number)?.is_some_and(|it| is_done_at_once(it.kind))

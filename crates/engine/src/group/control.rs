@@ -17,8 +17,8 @@ use crate::group::follow::Goes;
 use crate::group::join::Entered;
 use crate::group::receive::Taken;
 use crate::group::turn::Turn;
-use crate::group::waiting::{self, Reason, Wait};
-use crate::group::{duties, follow, join, need};
+use crate::group::waiting::{self, Reason, Seen, Wait};
+use crate::group::{duties, follow, join, mark, need};
 use crate::{log, peers, sending, target};
 
 /// Stores a content for a device, in the outbox; `hold` if it goes with a commit. Returns the item; `None` if nothing may be sent
@@ -59,7 +59,8 @@ pub(crate) fn take(
     (now, rng): (Timestamp, &mut dyn CryptoRng),
 ) -> Result<Vec<Effect>, EngineError> {
     let mut turn = Turn::new(me, records, now, rng);
-    if process(&mut turn, (member, device), control, now)? == Taken::Bad {
+    let since = Seen::now(&turn)?;
+    if process(&mut turn, (member, device), control, since)? == Taken::Bad {
         turn.effects.push(Effect::Notify(Notice::Undecryptable));
     }
     turn.settle()
@@ -70,7 +71,7 @@ pub(crate) fn process(
     turn: &mut Turn<'_, '_>,
     (member, device): (&MemberId, &DeviceId),
     control: &GroupControl,
-    since: Timestamp,
+    since: Seen,
 ) -> Result<Taken, EngineError> {
     let Ok(group) = <[u8; 16]>::try_from(control.group_id.as_slice()) else { return Ok(Taken::Bad) };
     let wait = |reason, of| Wait { name: &group, reason, of, since };
@@ -97,7 +98,7 @@ pub(crate) fn process(
             Entered::NeedsFile(file) => keep(turn, wait(Reason::File, &file))?,
         },
         Some(Control::HandOut(content)) => {
-            if follow::by_hand_out(turn, &group, content)? == Goes::Waits {
+            if follow::by_hand_out(turn, (&group, device), content)? == Goes::Waits {
                 keep(turn, wait(Reason::Commit, &group))?;
             }
         }
@@ -116,6 +117,7 @@ pub(crate) fn process(
             turn.effects.extend(effects);
             turn.work = true;
         }
+        Some(Control::Mark(content)) => return mark::take(turn, (&group, member, device), content),
         None => return Ok(Taken::Bad),
     }
     Ok(Taken::Well)

@@ -7,7 +7,7 @@ use chancery_wire::proto::{GroupEpochRecord, GroupSetRecord, GroupStateRecord};
 use chancery_wire::records::{Overlay, RecordKey, Records};
 
 use crate::error::EngineError;
-use crate::group::{follow, state};
+use crate::group::{follow, mark, state};
 use crate::tables::{GROUP_EPOCH, GROUP_SET, key, load, save};
 
 fn epoch_key(group: &[u8; 16], epoch: u64) -> RecordKey {
@@ -55,12 +55,6 @@ pub(crate) fn save_messages(
 /// How an epoch ended.
 #[derive(Debug)]
 pub(crate) struct Over<'a> {
-    /// The hash of the commit that ended it.
-    pub(crate) commit: &'a [u8; 32],
-    /// The relay's slot in which that was.
-    pub(crate) attempt: u32,
-    /// The epoch's slot key.
-    pub(crate) slot_key: &'a [u8],
     /// This device's slot.
     pub(crate) own: Slot,
     /// Slots that are somebody else's now, or nobody's.
@@ -84,7 +78,8 @@ pub(crate) fn begin(
     save(records, key(GROUP_SET, &[&keys.set_name]), &set);
     (state.set_name, state.set_key) = (keys.set_name.to_vec(), keys.set_key.expose().to_vec());
     (state.epoch, state.began_at, state.set_missing) = (epoch, now.as_millis(), false);
-    (state.attempt, state.slot_tried_at) = (0, 0);
+    (state.attempt, state.slot_tried_at, state.slot_seen) = (0, 0, 0);
+    mark::begun(state);
     state.epochs.push(epoch);
     let messages = Messages::new(transcript, keys.set_name, keys.header_key, keys.senders);
     let record = GroupEpochRecord { epoch, transcript: transcript.to_vec(), ..GroupEpochRecord::default() };
@@ -103,9 +98,6 @@ fn end(
     let Some((mut record, mut messages)) = messages(records, group, epoch)? else { return Ok(()) };
     if was_newest {
         record.over_at = now.as_millis().max(1);
-        record.followed = over.commit.to_vec();
-        record.attempt = over.attempt;
-        record.slot_key = over.slot_key.to_vec();
         messages.senders().forget(over.own);
     }
     over.removed.iter().for_each(|slot| messages.senders().forget(*slot));

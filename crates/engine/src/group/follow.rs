@@ -1,14 +1,15 @@
-//! Following commits (R-GROUP-5, -15, -21, -22).
+//! Following commits (R-GROUP-5, -15, -18, -21, -22).
 
 use alloc::boxed::Box;
+use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
 use chancery_crypto::secret::Secret;
 use chancery_group::{
-    Changes, Entry, EpochKeys, Group, GroupError, HandOutContext, Head, Info, Keying, Node, OLD_EPOCH_MS,
-    Outcome, RelaySlots, Rows as _, Slot, StagedCommit, UnverifiedCommit, VerifiedCommit, adopt_tree,
+    Entry, Group, GroupError, HandOutContext, Head, Info, Keying, Node, OLD_EPOCH_MS, Outcome, Rows as _,
+    Slot, StagedCommit, UnverifiedCommit, VerifiedCommit, adopt_tree,
 };
-use chancery_identity::DeviceId;
+use chancery_identity::{DeviceId, MemberId};
 use chancery_wire::proto::{
     GroupCommit, GroupCommitHead, GroupCommitRecord, GroupHandOut, GroupNextRecord, GroupPath,
     GroupSecretRecord, GroupSecretsRecord, GroupStateRecord,
@@ -21,11 +22,11 @@ use crate::group::acts::{Act, ActKind};
 use crate::group::epochs::{self, Over};
 use crate::group::hand_out::{self, Share};
 use crate::group::log_view::DeviceLog;
-use crate::group::receive::{Taken, attempt_of};
 use crate::group::rows::{self, GroupRows};
 use crate::group::story::{self, Story};
 use crate::group::turn::{Trigger, Turn};
-use crate::group::{commit as own_commit, duties, files, need, send, state};
+use crate::group::waiting::{self, Seen};
+use crate::group::{commit as own_commit, duties, files, mark, need, send, state};
 use crate::tables::{GROUP_NEXT, GROUP_SECRETS, key, load, save};
 
 /// Secrets of hand-outs that are kept for who asks: 16 commits without a keyholder in a row are more than a quiet week of
@@ -47,7 +48,8 @@ pub(crate) enum Verdict {
 #[derive(Debug, Clone, Copy)]
 enum Given<'a> {
     Nothing,
-    Path(&'a GroupPath),
+    /// From this device.
+    Path(&'a GroupPath, &'a DeviceId),
     Secret(&'a [u8]),
     Envelope(&'a [u8]),
 }
@@ -60,19 +62,19 @@ struct About {
     author: Entry,
     outcome: Outcome,
     story: Story,
-    /// Whether all boxes are what the commit's seed gives.
-    boxes_fit: bool,
+    /// Whether this device holds the tree and had to follow by its own boxes.
+    lost_tree: bool,
 }
 
 enum Judged {
-    Staged(Box<(About, (Changes, EpochKeys, Secret<32>))>),
+    Staged(Box<(About, StagedCommit)>),
     /// It removes this device.
     Ends(About),
     /// Its secret is not here.
     Lacks(About),
-    /// The secret that was given is not its.
-    OtherSecret,
-    Refused(Option<Entry>, GroupError),
+    /// What its author sent for this device does not fit it: it has won all the same (R-GROUP-15).
+    Unfit(About),
+    Refused(GroupError),
 }
 
 fn group_of<'a>(id: &'a [u8; 16], head: &'a Head, rows: &'a GroupRows<'_>) -> Group<'a> {
@@ -85,19 +87,17 @@ fn judge(
     (group, head): (&[u8; 16], &Head),
     bytes: &[u8],
     given: Given<'_>,
+    seen: Seen,
 ) -> Result<Judged, EngineError> {
     let rows = GroupRows::new(turn.records, *group);
-    let log = DeviceLog::new(turn.me, turn.records)?;
-    let unverified = match UnverifiedCommit::from_bytes(bytes) {
-        Ok(unverified) => unverified,
-        Err(error) => return Ok(Judged::Refused(None, error)),
-    };
-    let verified = unverified.verify(group_of(group, head, &rows), &log);
+    let log = DeviceLog::new(turn.me, turn.records)?.since(seen)?;
+    let of = group_of(group, head, &rows);
+    let verified = UnverifiedCommit::from_bytes(bytes).and_then(|unverified| unverified.verify(of, &log));
     log.check()?;
     let verified = match verified {
         Ok(verified) => verified,
         Err(GroupError::Rows(_)) => return Err(EngineError::DamagedRecord),
-        Err(error) => return Ok(Judged::Refused(None, error)),
+        Err(error) => return Ok(Judged::Refused(error)),
     };
     let author = verified.roster().get(verified.author())?.ok_or(EngineError::DamagedRecord)?;
     let mut about = About {
@@ -107,22 +107,32 @@ fn judge(
         author,
         outcome: verified.outcome().clone(),
         story: Story::read(bytes),
-        boxes_fit: true,
+        lost_tree: false,
     };
     if verified.removes_me()? {
         return Ok(Judged::Ends(about));
     }
-    let is_given = !matches!(given, Given::Nothing);
-    match stage(turn, (group, head, &rows), verified, given) {
-        None => Ok(Judged::Lacks(about)),
-        Some(Ok(staged)) => {
-            about.boxes_fit = staged.boxes_fit();
-            Ok(Judged::Staged(Box::new((about, staged.into_parts()))))
-        }
-        Some(Err(GroupError::NeedKeys | GroupError::Rows(_))) => Ok(Judged::Lacks(about)),
-        Some(Err(_)) if is_given => Ok(Judged::OtherSecret),
-        Some(Err(error)) => Ok(Judged::Refused(Some(about.author), error)),
+    let by_boxes = verified.keying() == Keying::Tree && head.keyholders.contains(&head.slot);
+    let mut staged = stage(turn, (group, head, &rows), verified, given);
+    let may = match &staged {
+        Some(Err(GroupError::SecretUnfit)) => true,
+        // Whose tree is on its way waits for it.
+        Some(Err(GroupError::NeedKeys)) => !waiting::wants_file(turn.records, group)?,
+        _ => false,
+    };
+    if by_boxes && may {
+        let verified = UnverifiedCommit::from_bytes(bytes).and_then(|unverified| unverified.verify(of, &log));
+        log.check()?;
+        staged = Some(verified.and_then(|verified| verified.by_boxes(turn.now)));
+        about.lost_tree = true;
     }
+    Ok(match staged {
+        Some(Ok(staged)) => Judged::Staged(Box::new((about, staged))),
+        Some(Err(GroupError::SecretUnfit)) => Judged::Unfit(about),
+        Some(Err(GroupError::Malformed)) if matches!(given, Given::Path(..)) => Judged::Unfit(about),
+        // What is nothing here is thrown away: the commit has won, whatever came with it.
+        None | Some(Err(_)) => Judged::Lacks(about),
+    })
 }
 
 /// Takes a commit's secret from where it comes; `None` if that is not here.
@@ -136,7 +146,7 @@ fn stage(
     match (verified.keying(), given) {
         (Keying::Tree, _) if head.keyholders.contains(&head.slot) => Some(verified.by_seed(now)),
         (Keying::Tree, _) => Some(verified.by_boxes(now)),
-        (Keying::Regrow, Given::Path(path)) => Some(verified.by_path(path, now)),
+        (Keying::Regrow, Given::Path(path, from)) => Some(verified.by_path(path, from, now)),
         (Keying::HandOut, Given::Secret(secret)) => {
             let secret = Secret::from_slice(secret).ok_or(GroupError::Malformed);
             Some(secret.and_then(|secret| verified.by_hand_out(secret, now)))
@@ -158,53 +168,66 @@ pub(crate) fn next(records: &dyn Records, group: &[u8; 16]) -> Result<Option<Gro
 }
 
 /// Returns what this device knows of a commit because it has made it.
-fn of_own(own: Option<&GroupCommitRecord>) -> Given<'_> {
+fn of_own<'a>(own: Option<&'a GroupCommitRecord>, me: &'a DeviceId) -> Given<'a> {
     match own {
-        Some(GroupCommitRecord { path: Some(path), .. }) => Given::Path(path),
+        Some(GroupCommitRecord { path: Some(path), .. }) => Given::Path(path, me),
         Some(own) if !own.secret.is_empty() => Given::Secret(&own.secret),
         _ => Given::Nothing,
     }
 }
 
-/// Takes over a commit of the group's next epoch, found in the relay's slot that counts.
+/// Takes over a commit of the group's next epoch, found in the relay's slot that counts. Whether its secret fits this device
+/// says nothing of the commit: it has won, and the next slot is not looked at (R-GROUP-15).
 pub(crate) fn commit(
     turn: &mut Turn<'_, '_>,
     group: &[u8; 16],
     (attempt, bytes): (u32, &[u8]),
+    seen: Seen,
 ) -> Result<Verdict, EngineError> {
     let Some(head) = rows::head(turn.records, group)? else { return Ok(Verdict::Bad) };
     let own = own_commit::pending(turn.records, group)?.filter(|own| own.commit == bytes);
-    let judged = judge(turn, (group, &head), bytes, of_own(own.as_ref()))?;
+    let me = turn.me.device_id();
+    let judged = judge(turn, (group, &head), bytes, of_own(own.as_ref(), &me), seen)?;
     let known = next(turn.records, group)?;
+    let about = match &judged {
+        Judged::Staged(staged) => &staged.0,
+        Judged::Ends(about) | Judged::Lacks(about) | Judged::Unfit(about) => about,
+        Judged::Refused(GroupError::LogTooShort) => return Ok(Verdict::NeedsLog),
+        Judged::Refused(GroupError::NeedCredential(device)) => return Ok(Verdict::NeedsCredential(*device)),
+        Judged::Refused(error) => {
+            turn.act(group, Act::new(ActKind::Refused, None).code(*error))?;
+            return Ok(Verdict::Bad);
+        }
+    };
+    if is_second(known.as_ref(), about, attempt) {
+        forked(turn, group, &about.hash, Some(&about.author.member))?;
+        return Ok(Verdict::Good);
+    }
     match judged {
         Judged::Staged(staged) => {
-            let (about, parts) = *staged;
-            if is_second(known.as_ref(), &about, attempt) {
-                return forked(turn, group, &about.hash, &about.author);
-            }
-            apply(turn, (group, &head), (attempt, about), parts)?;
+            let (about, staged) = *staged;
+            apply(turn, (group, &head), about, staged)?;
         }
         Judged::Ends(about) => ended(turn, group, &about)?,
-        Judged::Lacks(about) => {
-            if is_second(known.as_ref(), &about, attempt) {
-                return forked(turn, group, &about.hash, &about.author);
-            }
+        Judged::Unfit(about) => {
             if known.is_none() {
                 lacks(turn, group, (attempt, bytes), &about);
             }
+            unfit(turn, group, &about)?;
         }
-        Judged::OtherSecret => return Ok(Verdict::Bad),
-        Judged::Refused(_, GroupError::LogTooShort) => return Ok(Verdict::NeedsLog),
-        Judged::Refused(_, GroupError::NeedCredential(device)) => {
-            return Ok(Verdict::NeedsCredential(device));
-        }
-        Judged::Refused(author, error) => {
-            let act = Act::new(ActKind::Refused, author.as_ref().map(|it| &it.member)).code(error);
-            turn.act(group, act)?;
-            return Ok(Verdict::Bad);
-        }
+        Judged::Lacks(about) if known.is_none() => lacks(turn, group, (attempt, bytes), &about),
+        _ => {}
     }
     Ok(Verdict::Good)
+}
+
+/// The device stops at a commit whose author sent it what does not fit: that is told, once, and it asks (R-GROUP-15).
+fn unfit(turn: &mut Turn<'_, '_>, group: &[u8; 16], about: &About) -> Result<(), EngineError> {
+    let Some(mut next) = next(turn.records, group)?.filter(|next| !next.unfit) else { return Ok(()) };
+    next.unfit = true;
+    save(turn.records, key(GROUP_NEXT, &[group]), &next);
+    let act = Act::new(ActKind::Refused, Some(&about.author.member)).code(GroupError::SecretUnfit);
+    turn.act(group, act)
 }
 
 /// Whether another commit for the same place is known already.
@@ -231,12 +254,14 @@ fn lacks(turn: &mut Turn<'_, '_>, group: &[u8; 16], (attempt, bytes): (u32, &[u8
 fn resume(turn: &mut Turn<'_, '_>, group: &[u8; 16], given: Given<'_>) -> Result<bool, EngineError> {
     let Some(next) = next(turn.records, group)? else { return Ok(false) };
     let Some(head) = rows::head(turn.records, group)? else { return Ok(false) };
-    match judge(turn, (group, &head), &next.commit, given)? {
+    let seen = Seen::now(turn)?;
+    match judge(turn, (group, &head), &next.commit, given, seen)? {
         Judged::Staged(staged) => {
-            let (about, parts) = *staged;
-            apply(turn, (group, &head), (next.attempt, about), parts)?;
+            let (about, staged) = *staged;
+            apply(turn, (group, &head), about, staged)?;
             Ok(true)
         }
+        Judged::Unfit(about) => unfit(turn, group, &about).map(|()| false),
         _ => Ok(false),
     }
 }
@@ -269,7 +294,7 @@ pub(crate) enum Goes {
 /// Takes over a secret that somebody handed out over a session, and serves what it is to serve.
 pub(crate) fn by_hand_out(
     turn: &mut Turn<'_, '_>,
-    group: &[u8; 16],
+    (group, from): (&[u8; 16], &DeviceId),
     content: &GroupHandOut,
 ) -> Result<Goes, EngineError> {
     let Some(state) = state::load(turn.records, group)? else { return Ok(Goes::Done) };
@@ -281,13 +306,15 @@ pub(crate) fn by_hand_out(
     }
     // Served only if it is the secret of the commit that was followed, be it learned from this or before.
     let Some(known) = secret_of(turn.records, group, &content.commit)? else { return Ok(Goes::Done) };
+    // The confirmation proves the secret, whoever sent it, and nothing of the range (R-GROUP-18).
     if content.count > 0
+        && known.author == from.as_bytes()
         && let (Some(secret), Ok(commit)) =
             (Secret::from_slice(&known.secret), content.commit.as_slice().try_into())
     {
-        let share =
-            Share { commit, epoch: known.epoch, first: content.first, count: content.count, secret: &secret };
-        hand_out::serve(turn.me, turn.records, (group, &share), turn.now, turn.rng)?;
+        let (range, envelopes) = ((content.first, content.count), known.envelopes);
+        let share = Share { commit, epoch: known.epoch, range, secret: &secret, envelopes };
+        hand_out::serve(turn.records, (group, &share), turn.now, turn.rng)?;
         turn.work = true;
     }
     Ok(Goes::Done)
@@ -305,7 +332,7 @@ pub(crate) fn by_path(
         if !is_next {
             return Ok(Ok(Goes::Waits));
         }
-        resume(turn, group, Given::Path(path))?;
+        resume(turn, group, Given::Path(path, from))?;
         return Ok(Ok(Goes::Done));
     }
     let Some(file) = path.tree_file.as_ref().filter(|_| state.needs_tree && path.epoch == state.epoch) else {
@@ -314,6 +341,7 @@ pub(crate) fn by_path(
     let Some(head) = rows::head(turn.records, group)? else { return Ok(Ok(Goes::Done)) };
     let rows = GroupRows::new(turn.records, *group);
     let sender = rows.slot_of(from).map_err(|_| EngineError::DamagedRecord)?;
+    // Before a file is fetched for it.
     if !sender.is_some_and(|slot| head.keyholders.contains(&slot.get().into())) {
         return Ok(Ok(Goes::Done));
     }
@@ -321,7 +349,7 @@ pub(crate) fn by_path(
     let Some(tree) = files::content(turn.records, &name)? else { return Ok(Err(name)) };
     files::remove(turn.records, &name)?;
     let rows = GroupRows::new(turn.records, *group);
-    let changes = match adopt_tree(group_of(group, &head, &rows), path, tree.expose()) {
+    let changes = match adopt_tree(group_of(group, &head, &rows), path, tree.expose(), from) {
         Ok(changes) => changes,
         Err(error) => {
             turn.act(group, Act::new(ActKind::Refused, None).code(error))?;
@@ -341,18 +369,17 @@ pub(crate) fn by_path(
 fn apply(
     turn: &mut Turn<'_, '_>,
     (group, before): (&[u8; 16], &Head),
-    (attempt, about): (u32, About),
-    (changes, keys, secret): (Changes, EpochKeys, Secret<32>),
+    about: About,
+    staged: StagedCommit,
 ) -> Result<(), EngineError> {
+    let hand_outs = staged.hand_outs().clone();
+    let (changes, keys, secret) = staged.into_parts();
     let mut state = state::load(turn.records, group)?.ok_or(EngineError::DamagedRecord)?;
     let head = changes.head.clone();
     let transcript = head.transcript.as_slice().try_into().map_err(|_| EngineError::DamagedRecord)?;
     rows::apply(turn.records, group, changes)?;
     let removed: Vec<Slot> = about.outcome.removed.iter().map(|(slot, _)| *slot).collect();
     let over = Over {
-        commit: &about.hash,
-        attempt,
-        slot_key: &before.slot_key,
         own: Slot::from_u32(before.slot).ok_or(EngineError::DamagedRecord)?,
         removed: &removed,
     };
@@ -364,15 +391,15 @@ fn apply(
     describe(turn.records, group, &head, &mut state)?;
     state::save(turn.records, group, &state);
     turn.records.delete(key(GROUP_NEXT, &[group]));
-    keep_secret(turn, group, &about, &secret);
+    keep_secret(turn, group, &about, (&secret, hand_outs));
     send::reopen(turn.records, group)?;
     story::tell(turn, group, (before, &head), (&about.author, &about.outcome, &about.story))?;
     let (now, hash) = (turn.now, about.hash);
     let effects = own_commit::followed(turn.me, turn.records, (group, &hash), now, turn.rng)?;
     turn.effects.extend(effects);
-    if !about.boxes_fit {
-        // Others may have got nothing, or something else: all keys anew (R-ENGINE-89).
-        let act = Act::new(ActKind::Refused, Some(&about.author.member)).code(GroupError::NotAuthentic);
+    if about.lost_tree {
+        // It holds the tree no more: all keys anew (R-ENGINE-89).
+        let act = Act::new(ActKind::Refused, Some(&about.author.member)).code(GroupError::SecretUnfit);
         turn.act(group, act)?;
         duties::want_heal(turn.records, group)?;
     }
@@ -397,6 +424,7 @@ pub(crate) fn describe(
     state.devices = head.taken;
     // Whoever ended in these entries is not in the roster any more.
     (state.ended, state.log_checked) = (false, head.log_size);
+    mark::followed(records, group, state)?;
     // Where the whole tree is dead there is nothing to have (R-GROUP-16).
     let is_dead = head.dead.as_chunks::<3>().0.contains(&Node::ROOT.to_bytes());
     state.needs_tree = entry.role.is_keyholder() && head.administrators_key.is_empty() && !is_dead;
@@ -407,7 +435,12 @@ pub(crate) fn describe(
 }
 
 /// The secret of a commit without keys of its own is kept for who asks, until a commit with keys was followed (R-GROUP-19).
-fn keep_secret(turn: &mut Turn<'_, '_>, group: &[u8; 16], about: &About, secret: &Secret<32>) {
+fn keep_secret(
+    turn: &mut Turn<'_, '_>,
+    group: &[u8; 16],
+    about: &About,
+    (secret, hand_outs): (&Secret<32>, BTreeMap<Node, Vec<u8>>),
+) {
     let name = key(GROUP_SECRETS, &[group]);
     if about.keying != Keying::HandOut {
         turn.records.delete(name);
@@ -423,6 +456,8 @@ fn keep_secret(turn: &mut Turn<'_, '_>, group: &[u8; 16], about: &About, secret:
         secret: secret.expose().to_vec(),
         at: turn.now.as_millis(),
         answered: Vec::new(),
+        author: about.author.device.as_bytes().to_vec(),
+        envelopes: hand_outs.into_values().collect(),
     });
     save(turn.records, name, &secrets);
 }
@@ -487,68 +522,20 @@ pub(crate) fn forget(
     Ok(())
 }
 
-/// Two valid commits claim one place: nothing is sent any more, and whoever signed the second is named (R-GROUP-22).
-fn forked(
+/// Two valid commits claim one place, or two epochs have one number: nothing is sent any more, and whoever signed the second,
+/// or told of it, is named (R-GROUP-22).
+pub(crate) fn forked(
     turn: &mut Turn<'_, '_>,
     group: &[u8; 16],
-    other: &[u8; 32],
-    author: &Entry,
-) -> Result<Verdict, EngineError> {
+    other: &[u8],
+    by: Option<&MemberId>,
+) -> Result<(), EngineError> {
     let mut state = state::load(turn.records, group)?.ok_or(EngineError::DamagedRecord)?;
-    if state.state == state::OPEN {
+    if matches!(state.state, state::OPEN | state::WITHHELD) {
         state.state = state::FORKED;
         state.fork = other.to_vec();
         state::save(turn.records, group, &state);
-        turn.act(group, Act::new(ActKind::Forked, Some(&author.member)))?;
+        turn.act(group, Act::new(ActKind::Forked, by))?;
     }
-    Ok(Verdict::Good)
-}
-
-/// A commit for an epoch that is over: the one that was followed, or the proof of a fork (R-ENGINE-75).
-pub(crate) fn second(
-    turn: &mut Turn<'_, '_>,
-    group: &[u8; 16],
-    epoch: u64,
-    (attempt, envelope): (u32, &[u8]),
-) -> Result<Taken, EngineError> {
-    let Some(record) = epochs::record(turn.records, group, epoch)? else { return Ok(Taken::Bad) };
-    let Some(head) = rows::head(turn.records, group)? else { return Ok(Taken::Bad) };
-    // One in a later slot has not claimed the place of the one that was followed (R-GROUP-21).
-    if attempt > record.attempt {
-        return Ok(Taken::Well);
-    }
-    let parts = || {
-        let slot_key = Secret::from_slice(&record.slot_key)?;
-        let set_name = envelope.get(1..17)?.first_chunk()?;
-        let opened =
-            RelaySlots { slot_key: &slot_key, set_name }.open(attempt_of(attempt)?, envelope).ok()?;
-        UnverifiedCommit::from_bytes(&opened).ok()
-    };
-    let (Some(other), Ok(followed), Ok(transcript)) =
-        (parts(), record.followed.as_slice().try_into(), record.transcript.as_slice().try_into())
-    else {
-        return Ok(Taken::Bad);
-    };
-    if other.hash() == followed {
-        return Ok(Taken::Well);
-    }
-    let author = {
-        let rows = GroupRows::new(turn.records, *group);
-        let log = DeviceLog::new(turn.me, turn.records)?;
-        let roster = group_of(group, &head, &rows).roster()?;
-        let proves = other.proves_fork((followed, transcript), &roster, &log);
-        log.check()?;
-        proves == Ok(true)
-    };
-    if !author {
-        return Ok(Taken::Bad);
-    }
-    let mut state = state::load(turn.records, group)?.ok_or(EngineError::DamagedRecord)?;
-    if state.state == state::OPEN {
-        state.state = state::FORKED;
-        state.fork = other.hash().to_vec();
-        state::save(turn.records, group, &state);
-        turn.act(group, Act::new(ActKind::Forked, None))?;
-    }
-    Ok(Taken::Well)
+    Ok(())
 }

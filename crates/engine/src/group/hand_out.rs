@@ -5,17 +5,16 @@ use alloc::vec::Vec;
 use chancery_crypto::rng::CryptoRng;
 use chancery_crypto::secret::Secret;
 use chancery_group::{
-    Duty, Entry, Group, GroupError, HandOutContext, Rows as _, SlotRange, assign, cover, duties,
+    Duty, Entry, Group, GroupError, Node, Roster, Slot, SlotRange, assign, cover, duties,
 };
 use chancery_wire::Timestamp;
 use chancery_wire::proto::GroupHandOut;
 use chancery_wire::proto::group_control::Control;
 use chancery_wire::records::{Overlay, Records};
 
-use crate::engine::Acting;
 use crate::error::EngineError;
 use crate::group::rows::{self, GroupRows};
-use crate::group::{control, send, state};
+use crate::group::{control, follow, send};
 
 /// What a helper serves.
 pub(crate) struct Share<'a> {
@@ -23,12 +22,12 @@ pub(crate) struct Share<'a> {
     pub(crate) commit: [u8; 32],
     /// The epoch that it began.
     pub(crate) epoch: u64,
-    /// The first slot.
-    pub(crate) first: u32,
-    /// How many.
-    pub(crate) count: u32,
+    /// The first slot, and how many.
+    pub(crate) range: (u32, u32),
     /// The commit's secret.
     pub(crate) secret: &'a Secret<32>,
+    /// Envelopes with it, which were made before the keys were replaced.
+    pub(crate) envelopes: Vec<Vec<u8>>,
 }
 
 /// What serving comes to: envelopes for ranges of slots, and devices that get it over sessions.
@@ -41,7 +40,6 @@ struct Served {
 /// Serves a range of slots: envelopes by `send::publish`, contents by `control::send`. The rows are those after the commit; if
 /// another has come since, nobody is helped by this one's secret but who asks.
 pub(crate) fn serve(
-    _me: &Acting<'_>,
     records: &mut Overlay<'_>,
     (group, share): (&[u8; 16], &Share<'_>),
     now: Timestamp,
@@ -69,13 +67,12 @@ pub(crate) fn serve(
 
 fn serving(records: &dyn Records, id: &[u8; 16], share: &Share<'_>) -> Result<Served, EngineError> {
     let mut served = Served::default();
-    let (Some(head), Some(state)) = (rows::head(records, id)?, state::load(records, id)?) else {
-        return Ok(served);
-    };
+    let Some(head) = rows::head(records, id)? else { return Ok(served) };
     if head.epoch != share.epoch {
         return Ok(served);
     }
-    let range = match (u16::try_from(share.first), u16::try_from(share.count)) {
+    let (first, count) = share.range;
+    let range = match (u16::try_from(first), u16::try_from(count)) {
         (Ok(first), Ok(count)) => SlotRange { first, count },
         _ => return Ok(served),
     };
@@ -83,15 +80,15 @@ fn serving(records: &dyn Records, id: &[u8; 16], share: &Share<'_>) -> Result<Se
     let group = Group { id, head: &head, rows: &rows };
     let (roster, own) = (group.roster()?, group.slot()?);
     let cover = cover(&rows, roster.dead()).map_err(GroupError::from)?;
-    let set_name = state.set_name.as_slice().try_into().map_err(|_| EngineError::DamagedRecord)?;
-    let context = HandOutContext { group_id: id, epoch: share.epoch, commit: &share.commit };
     for duty in duties(&rows, roster.dead(), &cover, range, own).map_err(GroupError::from)? {
         match duty {
             Duty::Publish(node) => {
-                let key = rows.key(node).map_err(GroupError::from)?.ok_or(GroupError::NeedKeys)?;
                 let (first, count) = node.slots();
-                let envelope = context.seal(set_name, node, &key, share.secret);
-                served.envelopes.push((envelope, (first.into(), count.into())));
+                match share.envelopes.iter().find(|it| it.get(17..20) == Some(&node.to_bytes()[..])) {
+                    Some(envelope) => served.envelopes.push((envelope.clone(), (first.into(), count.into()))),
+                    // The key is another by now.
+                    None => served.devices.extend(below(&roster, node, own)?),
+                }
             }
             // Whom the commit added has its welcome.
             Duty::Send(slot) => served.devices.extend(roster.get(slot)?.filter(|it| it.added < share.epoch)),
@@ -100,11 +97,19 @@ fn serving(records: &dyn Records, id: &[u8; 16], share: &Share<'_>) -> Result<Se
     Ok(served)
 }
 
+/// Returns the devices below a node but the own.
+fn below(roster: &Roster<'_>, node: Node, own: Slot) -> Result<Vec<Entry>, EngineError> {
+    let mut entries = Vec::new();
+    for slot in roster.slots().filter(|slot| *slot != own && node.covers(*slot)) {
+        entries.extend(roster.get(slot)?);
+    }
+    Ok(entries)
+}
+
 /// Serves what the author of a commit serves itself, once it has won.
 pub(crate) fn serve_own(
-    me: &Acting<'_>,
     records: &mut Overlay<'_>,
-    (group, commit, secret): (&[u8; 16], [u8; 32], &Secret<32>),
+    (group, commit): (&[u8; 16], [u8; 32]),
     now: Timestamp,
     rng: &mut dyn CryptoRng,
 ) -> Result<(), EngineError> {
@@ -116,6 +121,9 @@ pub(crate) fn serve_own(
         assign(&cover, it.slot()?).own.map(|range| (head.epoch, range))
     };
     let Some((epoch, range)) = own else { return Ok(()) };
-    let (first, count) = (range.first.into(), range.count.into());
-    serve(me, records, (group, &Share { commit, epoch, first, count, secret }), now, rng)
+    let Some(kept) = follow::secret_of(records, group, &commit)? else { return Ok(()) };
+    let Some(secret) = Secret::from_slice(&kept.secret) else { return Ok(()) };
+    let range = (range.first.into(), range.count.into());
+    let share = Share { commit, epoch, range, secret: &secret, envelopes: kept.envelopes };
+    serve(records, (group, &share), now, rng)
 }

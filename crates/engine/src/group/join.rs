@@ -1,6 +1,6 @@
 //! Coming into a group by a welcome (R-GROUP-26, R-ENGINE-77).
 
-use chancery_group::{Changes, EpochKeys, Group, GroupError, Joiner, UnverifiedWelcome};
+use chancery_group::{Changes, EpochKeys, Group, GroupError, Joiner, UnverifiedCommit, UnverifiedWelcome};
 use chancery_identity::{DeviceId, MemberId};
 use chancery_wire::proto::{GroupStateRecord, GroupWelcome};
 
@@ -56,7 +56,11 @@ pub(crate) fn welcome(
         // Only who has asked is helped on.
         let asked = follow::next(turn.records, group)?.is_some_and(|next| next.asks > 0);
         let behind = head.as_ref().filter(|_| asked).map(|head| Group { id: group, head, rows: &rows });
+        let next = follow::next(turn.records, group)?.filter(|_| behind.is_some());
+        let next = next.and_then(|next| UnverifiedCommit::from_bytes(&next.commit).ok()).zip(behind);
+        let next = next.and_then(|(next, group)| next.verify(group, &log).ok());
         let joiner = Joiner {
+            next: next.as_ref(),
             group_id: group,
             credential: turn.me.credential(),
             log: &log,

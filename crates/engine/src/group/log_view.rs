@@ -14,6 +14,7 @@ use chancery_wire::records::Records;
 use crate::engine::Acting;
 use crate::error::EngineError;
 use crate::group::credentials;
+use crate::group::waiting::{self, Seen};
 use crate::log;
 
 /// The log, for one call. A record that cannot be read is an answer that refuses; [`Self::check`] tells it from an honest one.
@@ -21,12 +22,19 @@ pub(crate) struct DeviceLog<'a> {
     me: &'a Acting<'a>,
     records: &'a dyn Records,
     size: u64,
+    fresh: bool,
     failed: RefCell<Option<EngineError>>,
 }
 
 impl<'a> DeviceLog<'a> {
     pub(crate) fn new(me: &'a Acting<'a>, records: &'a dyn Records) -> Result<Self, EngineError> {
-        Ok(Self { me, records, size: log::log_size(records)?, failed: RefCell::default() })
+        Ok(Self { me, records, size: log::log_size(records)?, fresh: false, failed: RefCell::default() })
+    }
+
+    /// Says of the log whether it is as long as a checkpoint that was fetched after something was seen (R-GROUP-5).
+    pub(crate) fn since(mut self, seen: Seen) -> Result<Self, EngineError> {
+        self.fresh = waiting::is_fresh(self.records, seen)?;
+        Ok(self)
     }
 
     /// Refuses if something could not be read.
@@ -59,6 +67,10 @@ impl LogView for DeviceLog<'_> {
 
     fn size(&self) -> u64 {
         self.size
+    }
+
+    fn is_fresh(&self) -> bool {
+        self.fresh
     }
 
     fn root(&self, size: u64) -> Option<[u8; 32]> {

@@ -10,7 +10,9 @@ use chancery_group::{
 };
 use chancery_identity::{DeviceId, MemberId};
 use chancery_wire::Timestamp;
-use chancery_wire::proto::{GetSlot, GroupSenderRecord, GroupWaitingEntry, GroupWaitingRecord, SlotContent};
+use chancery_wire::proto::{
+    GetSlot, GroupSenderRecord, GroupStateRecord, GroupWaitingEntry, GroupWaitingRecord, SlotContent,
+};
 use chancery_wire::records::{Overlay, Records};
 
 use crate::content;
@@ -20,7 +22,7 @@ use crate::error::EngineError;
 use crate::group::acts::{Act, ActKind};
 use crate::group::rows::{self, GroupRows};
 use crate::group::turn::{Trigger, Turn};
-use crate::group::waiting::{self, HAND_OUT, Reason, Wait};
+use crate::group::waiting::{self, HAND_OUT, Reason, Seen, Wait};
 use crate::group::{GroupStep, control, credentials, epochs, evict, follow, state};
 use crate::messages::{append_event, append_message};
 use crate::tables::{GROUP_SENDER, key, load, save};
@@ -30,6 +32,8 @@ const PAUSE: u64 = 60_000;
 /// How often a slot is looked into because something of an unknown name waits: every ten minutes, in milliseconds. Everybody can
 /// send such things, and the relay sees each look.
 const STRANGER_PAUSE: u64 = 10 * 60_000;
+/// The same while a member is known to be in a later epoch: 10 s, some times within the minute after which nothing is sent.
+const AHEAD_PAUSE: u64 = 10_000;
 /// How far a number may lie above the last one that came (R-CONTENT-11).
 const MAX_JUMP: u64 = 1 << 20;
 
@@ -56,7 +60,8 @@ pub(crate) fn receive(
     rng: &mut dyn CryptoRng,
 ) -> Result<(Taken, Vec<Effect>), EngineError> {
     let mut turn = Turn::new(me, records, now, rng);
-    let taken = take(&mut turn, envelope, now)?;
+    let since = Seen::now(&turn)?;
+    let taken = take(&mut turn, envelope, since)?;
     if taken == Taken::Bad {
         turn.effects.push(Effect::Notify(Notice::Undecryptable));
     }
@@ -69,7 +74,7 @@ pub(crate) fn again(
     entry: &GroupWaitingEntry,
     item: GroupWaitingRecord,
 ) -> Result<(), EngineError> {
-    let since = Timestamp::from_millis(entry.since);
+    let since = Seen { at: Timestamp::from_millis(entry.since), heard: entry.heard };
     let taken = match &item.control {
         None => take(turn, &item.envelope, since)?,
         Some(control) => {
@@ -84,7 +89,7 @@ pub(crate) fn again(
     Ok(())
 }
 
-fn take(turn: &mut Turn<'_, '_>, envelope: &[u8], since: Timestamp) -> Result<Taken, EngineError> {
+fn take(turn: &mut Turn<'_, '_>, envelope: &[u8], since: Seen) -> Result<Taken, EngineError> {
     match envelope.first() {
         Some(&KIND_GROUP_MESSAGE) => message(turn, envelope, since),
         Some(&KIND_GROUP_COMMIT) => commit(turn, envelope, since),
@@ -100,7 +105,7 @@ pub(crate) fn keep(turn: &mut Turn<'_, '_>, envelope: &[u8], wait: Wait<'_>) -> 
     Ok(Taken::Well)
 }
 
-fn message(turn: &mut Turn<'_, '_>, envelope: &[u8], since: Timestamp) -> Result<Taken, EngineError> {
+fn message(turn: &mut Turn<'_, '_>, envelope: &[u8], since: Seen) -> Result<Taken, EngineError> {
     let Ok(parsed) = MessageEnvelope::parse(envelope) else { return Ok(Taken::Bad) };
     let name = parsed.set_name;
     let Some((group, epoch)) = epochs::by_set(turn.records, name)? else {
@@ -188,20 +193,26 @@ fn count(turn: &mut Turn<'_, '_>, group: &[u8; 16], entry: &Entry, number: u64) 
     Ok(())
 }
 
-fn front(envelope: &[u8]) -> Option<(&[u8; 16], u32)> {
+/// The set name of a commit in a slot, the slot's name and the attempt (R-GROUP-21).
+fn front(envelope: &[u8]) -> Option<(&[u8; 16], &[u8; 16], u32)> {
     let (_, rest) = envelope.split_first()?;
     let (name, rest) = rest.split_first_chunk()?;
-    Some((name, u32::from_be_bytes(*rest.first_chunk()?)))
+    let (slot, rest) = rest.split_first_chunk()?;
+    Some((name, slot, u32::from_be_bytes(*rest.first_chunk()?)))
 }
 
-fn commit(turn: &mut Turn<'_, '_>, envelope: &[u8], since: Timestamp) -> Result<Taken, EngineError> {
-    let Some((name, attempt)) = front(envelope) else { return Ok(Taken::Bad) };
+fn commit(turn: &mut Turn<'_, '_>, envelope: &[u8], since: Seen) -> Result<Taken, EngineError> {
+    let Some((name, slot_name, attempt)) = front(envelope) else { return Ok(Taken::Bad) };
     let Some((group, epoch)) = epochs::by_set(turn.records, name)? else {
         return keep(turn, envelope, Wait { name, reason: Reason::Name, of: &[], since });
     };
     let Some(state) = state::load(turn.records, &group)? else { return Ok(Taken::Bad) };
+    // What ended an epoch that is over was followed, and nothing else counts for it any more (R-GROUP-22).
     if epoch != state.epoch {
-        return follow::second(turn, &group, epoch, (attempt, envelope));
+        return Ok(Taken::Well);
+    }
+    if slot_of(turn.records, &group, attempt)? != Some(*slot_name) {
+        return Ok(Taken::Bad);
     }
     if attempt > state.attempt {
         turn.work = true;
@@ -214,6 +225,16 @@ fn commit(turn: &mut Turn<'_, '_>, envelope: &[u8], since: Timestamp) -> Result<
         .map(|it| if it == Slotted::Invalid { Taken::Bad } else { Taken::Well })
 }
 
+/// Returns the name of a slot of the relay for the commit that ends the epoch of now.
+fn slot_of(records: &dyn Records, group: &[u8; 16], attempt: u32) -> Result<Option<[u8; 16]>, EngineError> {
+    let (Some(state), Some(head)) = (state::load(records, group)?, rows::head(records, group)?) else {
+        return Ok(None);
+    };
+    let slot_key = Secret::from_slice(&head.slot_key).ok_or(EngineError::DamagedRecord)?;
+    let set_name = state.set_name.as_slice().try_into().map_err(|_| EngineError::DamagedRecord)?;
+    Ok(attempt_of(attempt).map(|attempt| RelaySlots { slot_key: &slot_key, set_name }.name(attempt)))
+}
+
 /// What a slot of the relay holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Slotted {
@@ -221,6 +242,8 @@ enum Slotted {
     Valid,
     /// It is not known yet.
     Waits,
+    /// It is not known before more of the log is.
+    Log,
     /// No valid commit.
     Invalid,
 }
@@ -250,17 +273,17 @@ fn slot(
     turn: &mut Turn<'_, '_>,
     group: &[u8; 16],
     (attempt, envelope): (u32, &[u8]),
-    since: Timestamp,
+    since: Seen,
 ) -> Result<Slotted, EngineError> {
     let Some(bytes) = open(turn.records, group, (attempt, envelope))? else { return Ok(Slotted::Invalid) };
-    let Some((name, _)) = front(envelope) else { return Ok(Slotted::Invalid) };
-    match follow::commit(turn, group, (attempt, &bytes))? {
+    let Some((name, ..)) = front(envelope) else { return Ok(Slotted::Invalid) };
+    match follow::commit(turn, group, (attempt, &bytes), since)? {
         follow::Verdict::Good => Ok(Slotted::Valid),
         follow::Verdict::Bad => Ok(Slotted::Invalid),
         follow::Verdict::NeedsLog => {
             turn.effects.push(Effect::SyncLog);
             keep(turn, envelope, Wait { name, reason: Reason::Log, of: &[], since })?;
-            Ok(Slotted::Waits)
+            Ok(Slotted::Log)
         }
         follow::Verdict::NeedsCredential(device) => {
             turn.want(&device)?;
@@ -290,9 +313,19 @@ pub(crate) fn fetched(
     state::save(turn.records, group, &state);
     let envelope = content.map(|content| content.envelope.as_slice()).filter(|bytes| !bytes.is_empty());
     let Some(envelope) = envelope else { return Ok(Vec::new()) };
-    if slot(&mut turn, group, (attempt, envelope), now)? == Slotted::Invalid {
+    let mut since = Seen::now(&turn)?;
+    if let Some(heard) = state.slot_seen.checked_sub(1) {
+        since.heard = heard;
+    }
+    let found = slot(&mut turn, group, (attempt, envelope), since)?;
+    if found == Slotted::Log {
+        // What it names of the log may not be there: that is known by a later look.
+        state.slot_seen = since.heard.saturating_add(1);
+        state::save(turn.records, group, &state);
+    }
+    if found == Slotted::Invalid {
         state.attempt = attempt.saturating_add(1);
-        state.slot_tried_at = 0;
+        (state.slot_tried_at, state.slot_seen) = (0, 0);
         state::save(turn.records, group, &state);
         if attempt_of(state.attempt).is_none() {
             let act = Act::new(ActKind::Refused, None).code(chancery_group::GroupError::Limit);
@@ -303,7 +336,7 @@ pub(crate) fn fetched(
     turn.settle()
 }
 
-fn hand_out(turn: &mut Turn<'_, '_>, envelope: &[u8], since: Timestamp) -> Result<Taken, EngineError> {
+fn hand_out(turn: &mut Turn<'_, '_>, envelope: &[u8], since: Seen) -> Result<Taken, EngineError> {
     if envelope.len() != chancery_group::HAND_OUT_LEN {
         return Ok(Taken::Bad);
     }
@@ -330,33 +363,45 @@ pub(crate) fn log_grown(
     for group in state::ids(turn.records)? {
         turn.work |= evict::note(turn.records, &group)?;
     }
+    waiting::hear(turn.records)?;
     turn.triggers.push(Trigger::Log);
     turn.settle()
 }
 
-/// Returns the slot of the relay to look into: one that a commit further on waits for.
+/// Whether what is in the relay's slot waits for more of the log, which a checkpoint says there is not, or not yet.
+pub(crate) fn awaits_log(records: &dyn Records, state: &GroupStateRecord) -> Result<bool, EngineError> {
+    let Some(heard) = state.slot_seen.checked_sub(1) else { return Ok(false) };
+    Ok(!waiting::is_fresh(records, Seen { at: Timestamp::default(), heard })?)
+}
+
+/// Returns the slot of the relay to look into: one that a commit further on waits for, or in which there has to be what a mark
+/// tells of (R-GROUP-27).
 pub(crate) fn next_step(
     records: &dyn Records,
     group: &[u8; 16],
     now: Timestamp,
 ) -> Result<Option<GroupStep>, EngineError> {
-    let is_wanted = waiting::wants_slots(records, group)?;
+    let Some(state) = state::load(records, group)?.filter(state::reads) else { return Ok(None) };
+    let is_wanted = waiting::wants_slots(records, group)? || state.ahead != 0;
     let long_ago = Timestamp::from_millis(now.as_millis().saturating_sub(PAUSE));
     if !is_wanted && !waiting::has_strangers(records, long_ago)? {
         return Ok(None);
     }
-    let (Some(state), Some(head)) = (state::load(records, group)?, rows::head(records, group)?) else {
-        return Ok(None);
-    };
     // A commit whose secret is lacking is known: the slot has nothing new.
-    if !is_wanted && follow::next(records, group)?.is_some() {
+    if !waiting::wants_slots(records, group)? && follow::next(records, group)?.is_some() {
         return Ok(None);
     }
-    let (tried, pause) = (state.slot_tried_at, if is_wanted { PAUSE } else { STRANGER_PAUSE });
+    if awaits_log(records, &state)? {
+        return Ok(None);
+    }
+    let pause = match (state.ahead, is_wanted) {
+        (0, true) => PAUSE,
+        (0, false) => STRANGER_PAUSE,
+        _ => AHEAD_PAUSE,
+    };
+    let tried = if state.slot_seen == 0 { state.slot_tried_at } else { 0 };
     let rests = tried != 0 && tried <= now.as_millis() && now.as_millis() < tried.saturating_add(pause);
-    let Some(attempt) = attempt_of(state.attempt).filter(|_| !rests) else { return Ok(None) };
-    let slot_key = Secret::from_slice(&head.slot_key).ok_or(EngineError::DamagedRecord)?;
-    let set_name = state.set_name.as_slice().try_into().map_err(|_| EngineError::DamagedRecord)?;
-    let slot = RelaySlots { slot_key: &slot_key, set_name }.name(attempt).to_vec();
-    Ok(Some(GroupStep::Fetch { group_id: *group, attempt: state.attempt, frame: GetSlot { slot } }))
+    let Some(name) = slot_of(records, group, state.attempt)?.filter(|_| !rests) else { return Ok(None) };
+    let frame = GetSlot { slot: name.to_vec() };
+    Ok(Some(GroupStep::Fetch { group_id: *group, attempt: state.attempt, frame }))
 }

@@ -16,7 +16,7 @@ use crate::effect::Effect;
 use crate::engine::{Acting, Engine};
 use crate::error::EngineError;
 use crate::group::rows::{self, GroupRows};
-use crate::group::{GroupDraft, GroupStep, epochs, evict, follow, state};
+use crate::group::{GroupDraft, GroupStep, epochs, evict, follow, mark, state};
 use crate::messages::{MessageState, append_message, message, save_message};
 use crate::queue::Queue;
 use crate::tables::{GROUP_OUT, load, save};
@@ -323,6 +323,7 @@ pub(crate) fn seal(
         return Ok(Vec::new());
     };
     epochs::save_messages(records, group, epoch, &messages);
+    mark::send_first(me, records, group, (now, &mut *rng))?;
     (out.envelope, out.delivery_id) = (envelope, random_bytes::<16>(rng).to_vec());
     let (lane, number) = place_of(item);
     save(records, queue_of(&name(group, lane)).item_key(number), &out);

@@ -19,6 +19,7 @@ pub(crate) const LEFT: u32 = 1;
 pub(crate) const REMOVED: u32 = 2;
 pub(crate) const DISSOLVED: u32 = 3;
 pub(crate) const FORKED: u32 = 4;
+pub(crate) const WITHHELD: u32 = 5;
 
 fn state_key(id: &[u8; 16]) -> RecordKey {
     key(GROUP_STATE, &[id])
@@ -59,20 +60,22 @@ pub(crate) const fn phase(state: &GroupStateRecord) -> GroupPhase {
         LEFT => GroupPhase::Left,
         DISSOLVED => GroupPhase::Dissolved,
         FORKED => GroupPhase::Forked,
+        WITHHELD => GroupPhase::Withheld,
         _ => GroupPhase::Removed,
     }
 }
 
 /// Whether this device follows the group's commits and reads its messages.
 pub(crate) const fn reads(state: &GroupStateRecord) -> bool {
-    matches!(state.state, OPEN | DISSOLVED | FORKED)
+    matches!(state.state, OPEN | DISSOLVED | FORKED | WITHHELD)
 }
 
 /// Returns the state of a group in which something may be done.
 pub(crate) fn open(records: &dyn Records, id: &[u8; 16]) -> Result<GroupStateRecord, EngineError> {
     let state = load(records, id)?.ok_or(EngineError::NoGroup)?;
     match phase(&state) {
-        GroupPhase::Open => Ok(state),
+        // What is wanted while a commit is withheld waits until that comes.
+        GroupPhase::Open | GroupPhase::Withheld => Ok(state),
         GroupPhase::Dissolved => Err(GroupError::Dissolved.into()),
         GroupPhase::Forked => Err(EngineError::GroupForked),
         GroupPhase::Left | GroupPhase::Removed => Err(EngineError::NoGroup),

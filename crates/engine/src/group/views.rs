@@ -27,6 +27,8 @@ pub enum GroupPhase {
     Dissolved,
     /// Two commits claim the same place: nothing is sent in it any more (R-GROUP-22).
     Forked,
+    /// Others are in a later epoch, and the commit that leads to it cannot be had: nothing is sent in it until it can (R-GROUP-27).
+    Withheld,
 }
 
 /// A group in a list.

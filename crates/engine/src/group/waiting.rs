@@ -8,7 +8,8 @@ use chancery_wire::{Timestamp, encode};
 
 use crate::error::EngineError;
 use crate::group::epochs;
-use crate::group::turn::Trigger;
+use crate::group::turn::{Trigger, Turn};
+use crate::log;
 use crate::tables::{GROUP_WAITING, GROUP_WAITING_INDEX, key, load, save};
 
 /// What waits at most, of all groups together: 1,000. More than a burst of messages overtakes a commit.
@@ -44,8 +45,51 @@ pub(crate) struct Wait<'a> {
     pub(crate) reason: Reason,
     /// The device or file that is waited for.
     pub(crate) of: &'a [u8],
-    /// When it began to wait.
-    pub(crate) since: Timestamp,
+    /// When it was first seen.
+    pub(crate) since: Seen,
+}
+
+/// When something was first seen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Seen {
+    /// By this device's clock.
+    pub(crate) at: Timestamp,
+    /// How many checkpoints of the log had come by then.
+    pub(crate) heard: u64,
+}
+
+impl Seen {
+    /// What is seen in this call.
+    pub(crate) fn now(turn: &Turn<'_, '_>) -> Result<Self, EngineError> {
+        Ok(Self { at: turn.now, heard: index(turn.records)?.heard })
+    }
+}
+
+/// Whether the log is as long as a checkpoint that was fetched after something was seen: the second that came since, for the first
+/// may have been on its way. No clock has a say in it.
+pub(crate) fn is_fresh(records: &dyn Records, seen: Seen) -> Result<bool, EngineError> {
+    Ok(index(records)?.heard >= seen.heard.saturating_add(2) && log::is_whole(records)?)
+}
+
+/// Whether something waits for the log.
+pub(crate) fn wants_log(records: &dyn Records) -> Result<bool, EngineError> {
+    Ok(index(records)?.entries.iter().any(|entry| entry.reason == Reason::Log as u32))
+}
+
+/// A checkpoint came: it is counted while something waits for the log.
+pub(crate) fn hear(records: &mut Overlay<'_>) -> Result<(), EngineError> {
+    if wants_log(records)? && log::is_whole(records)? {
+        let mut index = index(records)?;
+        index.heard = index.heard.saturating_add(1);
+        save(records, key(GROUP_WAITING_INDEX, &[]), &index);
+    }
+    Ok(())
+}
+
+/// Whether a file of a group is waited for.
+pub(crate) fn wants_file(records: &dyn Records, group: &[u8; 16]) -> Result<bool, EngineError> {
+    let index = index(records)?;
+    Ok(index.entries.iter().any(|entry| entry.reason == Reason::File as u32 && entry.name == group))
 }
 
 fn index(records: &dyn Records) -> Result<GroupWaitingIndex, EngineError> {
@@ -67,7 +111,7 @@ pub(crate) fn keep(
     wait: Wait<'_>,
     now: Timestamp,
 ) -> Result<(), EngineError> {
-    let since = wait.since.as_millis().min(now.as_millis());
+    let since = wait.since.at.as_millis().min(now.as_millis());
     if since.saturating_add(LONGEST) < now.as_millis() {
         return Ok(());
     }
@@ -81,6 +125,7 @@ pub(crate) fn keep(
         of: wait.of.to_vec(),
         since,
         length,
+        heard: wait.since.heard,
     };
     records.put(item_key(entry.number), bytes);
     index.next = index.next.saturating_add(1);
@@ -165,7 +210,7 @@ mod tests {
     use alloc::vec;
 
     fn wait(name: &[u8; 16], since: u64) -> Wait<'_> {
-        Wait { name, reason: Reason::Log, of: &[], since: Timestamp::from_millis(since) }
+        Wait { name, reason: Reason::Log, of: &[], since: Seen { at: Timestamp::from_millis(since), heard: 0 } }
     }
 
     #[test]
@@ -208,7 +253,7 @@ mod tests {
             (Reason::File, &[6; 16]),
         ] {
             let item = GroupWaitingRecord { envelope: vec![reason as u8], ..Default::default() };
-            keep(&mut records, &item, Wait { name: &[9; 16], reason, of, since: now }, now).unwrap();
+            keep(&mut records, &item, Wait { name: &[9; 16], reason, of, since: Seen { at: now, heard: 0 } }, now).unwrap();
         }
         let mut taken = |trigger| -> Vec<u8> {
             let taken = take(&mut records, trigger).unwrap();

@@ -35,6 +35,7 @@ use crate::group::log_view::DeviceLog;
 use crate::group::receive::attempt_of;
 use crate::group::rows::{self, GroupRows};
 use crate::group::turn::Turn;
+use crate::group::waiting::Seen;
 use crate::group::{GroupDraft, GroupInput, GroupStep, control, group_history, join, state};
 use crate::messages::message;
 use crate::sending::{outbox, outbox_item};
@@ -211,7 +212,7 @@ impl Town {
     pub(super) fn control_as_is(&mut self, id: usize, from: usize, content: &GroupControl) -> bool {
         let (member, device) = (self.member(from), self.device(from));
         let taken = self.act(id, |turn| {
-            let since = turn.now;
+            let since = Seen::now(turn).unwrap();
             control::process(turn, (&member, &device), content, since).unwrap()
         });
         taken == crate::group::Taken::Well
@@ -373,17 +374,12 @@ impl Town {
         assert_eq!(self.epoch(id), before.saturating_add(1));
     }
 
-    /// Makes a commit's confirmation wrong, and signs that.
-    pub(super) fn spoil(&mut self, id: usize, made: &mut Made) {
-        made.own.commit = self.act(id, |turn| {
-            let commit: proto::GroupCommit =
-                decode(&made.own.commit, Limit::ENVELOPE).unwrap().into_unchecked();
-            let mut commit = proto::GroupCommit { confirmation: [7; 32].to_vec(), ..commit };
-            let signed = [commit.head.as_slice(), &commit.confirmation].concat();
-            let label = chancery_crypto::label::SIGN_GROUP_COMMIT;
-            commit.signature = turn.me.keys().signing.sign(label, &signed, turn.rng);
-            chancery_wire::encode(&commit)
-        });
+    /// Changes a commit, and puts it into an envelope anew.
+    pub(super) fn spoil(&mut self, id: usize, made: &mut Made, spoil: fn(&mut proto::GroupCommit)) {
+        let commit = decode(&made.own.commit, Limit::ENVELOPE).unwrap();
+        let mut commit: proto::GroupCommit = commit.into_unchecked();
+        spoil(&mut commit);
+        made.own.commit = chancery_wire::encode(&commit);
         made.envelope = self.act(id, |turn| {
             let head = rows::head(turn.records, &GROUP).unwrap().unwrap();
             let state = state::load(turn.records, &GROUP).unwrap().unwrap();
@@ -433,7 +429,7 @@ impl Town {
         let (member, device) = (self.member(from), self.device(from));
         let content = GroupControl { group_id: GROUP.to_vec(), control: Some(content) };
         self.act(id, |turn| {
-            let since = turn.now;
+            let since = Seen::now(turn).unwrap();
             control::process(turn, (&member, &device), &content, since).unwrap();
         });
     }
