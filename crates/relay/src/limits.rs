@@ -19,6 +19,9 @@ pub const MAX_REMOVED_DEVICES: usize = 64;
 /// What a blob costs of the quota beside its bytes: 4 KiB, for its file's place in the file system, the end of
 /// its last block, and its row.
 pub const BLOB_OVERHEAD: u64 = 4_096;
+/// How long a set stays after a commit has replaced it: an hour (R-RELAY-72). Whoever is in a group could name any slot and so
+/// take away the others' set, and what they have sealed for it; a set that stays for days would keep who was removed in touch.
+pub const REPLACED_SET: Duration = Duration::from_secs(3_600);
 /// Most slots of a set: 16,384, those of a group (R-GROUP-1).
 pub const MAX_SET_SLOTS: usize = 16_384;
 /// What a reference to a multiplied envelope costs of [`Limits::all_mailbox_bytes`]: 128, its row and its place in an

@@ -8,7 +8,7 @@ use chancery_crypto::secret::ct_eq;
 use chancery_wire::{RefusalCode, proto};
 
 use crate::connection::{Answer, Fault, done};
-use crate::limits::{MAX_SET_SLOTS, REFERENCE_BYTES, end};
+use crate::limits::{MAX_SET_SLOTS, REFERENCE_BYTES, REPLACED_SET, end};
 use crate::mailbox::envelope_fits;
 use crate::relay::ConnectionId;
 use crate::set_storage::{Room, SetRow};
@@ -32,7 +32,7 @@ impl Step<'_> {
             return done();
         }
         if held.is_none() {
-            self.set_fits(mailboxes.len(), None)?;
+            self.set_fits(mailboxes.len())?;
         }
         // From here on it costs a look at each mailbox.
         self.may_change_sets(id)?;
@@ -120,19 +120,21 @@ impl Step<'_> {
         Ok(())
     }
 
-    /// Notes that a set is used, once an hour.
+    /// Notes that a set is used, once an hour. One that goes within the hour stays no longer, for it may have been replaced: whoever
+    /// needs it still creates it again.
     pub(crate) fn use_set(&mut self, set: &SetId, row: &SetRow) -> Result<(), StorageError> {
         let expires = end(self.now, self.relay.limits.keep_sets);
-        if row.expires == expires { Ok(()) } else { self.storage.keep_set(set, expires) }
+        if row.expires == expires || row.expires <= end(self.now, REPLACED_SET) {
+            return Ok(());
+        }
+        self.storage.keep_set(set, expires)
     }
 
-    /// R-RELAY-20: room for one more set of so many slots, when another one goes.
-    pub(crate) fn set_fits(&self, slots: usize, dropped: Option<&SetRow>) -> Result<(), Fault> {
+    /// R-RELAY-20: room for one more set of so many slots.
+    pub(crate) fn set_fits(&self, slots: usize) -> Result<(), Fault> {
         let (limits, totals) = (&self.relay.limits, self.storage.totals()?);
-        let length = |slots: usize| u64::try_from(slots).unwrap_or(u64::MAX);
-        let sets = totals.sets.saturating_sub(u64::from(dropped.is_some())).saturating_add(1);
-        let places = totals.set_places.saturating_sub(dropped.map_or(0, |row| length(row.mailboxes.len())));
-        if sets > limits.sets || places.saturating_add(length(slots)) > limits.set_places {
+        let places = totals.set_places.saturating_add(u64::try_from(slots).unwrap_or(u64::MAX));
+        if totals.sets >= limits.sets || places > limits.set_places {
             return Err(RefusalCode::QuotaExceeded.into());
         }
         Ok(())

@@ -9,7 +9,7 @@ use chancery_wire::{RefusalCode, proto};
 use proto::relay_frame::Body;
 
 use crate::connection::{Answer, Fault, done};
-use crate::limits::{MAX_SET_SLOTS, end};
+use crate::limits::{MAX_SET_SLOTS, REPLACED_SET, end};
 use crate::mailbox::envelope_fits;
 use crate::relay::ConnectionId;
 use crate::set_storage::{SetRow, SlotRow};
@@ -29,7 +29,7 @@ struct Next {
     mailboxes: Vec<MailboxId>,
     /// Whether it is there already.
     is_held: bool,
-    /// Whether the set before it goes.
+    /// Whether the set before it goes soon.
     replaces: bool,
 }
 
@@ -60,7 +60,8 @@ impl Step<'_> {
         self.storage.take_slot(&slot, &hash, &put.envelope, expires)?;
         self.multiply(&targets, &put.envelope)?;
         if next.as_ref().is_some_and(|next| next.replaces) {
-            self.storage.remove_set(&set)?;
+            let expires = end(self.now, REPLACED_SET).min(row.expires);
+            self.storage.keep_set(&set, expires)?;
         } else {
             self.use_set(&set, &row)?;
         }
@@ -95,7 +96,7 @@ impl Step<'_> {
             None => false,
         };
         if !is_held {
-            self.set_fits(mailboxes.len(), replaces.then_some(row))?;
+            self.set_fits(mailboxes.len())?;
         }
         Ok(Next { set, key, mailboxes, is_held, replaces })
     }

@@ -162,6 +162,9 @@ impl World {
         use client_frame::Body as Ask;
         use relay_frame::Body as Answer;
         let input = match step {
+            GroupStep::Fetch { group_id, attempt, .. } if self.withheld.contains(&id) => {
+                In::SlotFetched { group_id, attempt, content: None }
+            }
             GroupStep::Fetch { group_id, attempt, frame } => match self.ask(line, Ask::GetSlot(frame))? {
                 Answer::SlotContent(content) => {
                     self.tell(id, In::SlotFetched { group_id, attempt, content: Some(&content) });
@@ -244,6 +247,31 @@ impl World {
             }
         }
         panic!("no commit came to its slot");
+    }
+}
+
+/// A dishonest relay.
+impl World {
+    /// From here on the relay has two faces: [`Self::turn_relay`] shows the other.
+    pub fn part_relay(&mut self) {
+        self.twin = Some(self.exchange.twin());
+    }
+
+    /// Shows everybody the relay's other face.
+    pub fn turn_relay(&mut self) {
+        let twin = self.twin.as_mut().expect("parted");
+        std::mem::swap(twin, &mut self.exchange);
+    }
+
+    /// Withholds from these devices what is of groups: from their mailboxes and in slots. What others tell them over sessions it
+    /// cannot tell from other messages.
+    pub fn withhold_groups_from(&mut self, people: &[PersonId]) {
+        self.withheld = people.iter().copied().collect();
+    }
+
+    /// Whether a dishonest relay gives this to nobody.
+    pub(crate) fn is_withheld(&self, from: PersonId, envelope: &[u8]) -> bool {
+        self.withheld.contains(&from) && matches!(envelope.first(), Some(0x17..=0x19))
     }
 }
 

@@ -44,6 +44,13 @@ impl Exchange {
         self.relay = start(organisation, &mut self.storage);
     }
 
+    /// A relay of the same organisation with the same log key, which has the same on disk, and goes its own way from here.
+    pub(crate) fn twin(&self) -> Self {
+        let mut storage = self.storage.clone();
+        let relay = start(self.relay.organisation().clone(), &mut storage);
+        Self { relay, storage, next_connection: self.next_connection }
+    }
+
     pub(crate) fn connect(&mut self, now: Timestamp, rng: &mut dyn CryptoRng) -> Line {
         let id = ConnectionId(self.next_connection);
         self.next_connection += 1;

@@ -112,6 +112,8 @@ impl Snapshot {
             log: self.log.clone(),
             shown: std::collections::BTreeMap::new(),
             weather: crate::weather::Weather::default(),
+            twin: None,
+            withheld: std::collections::BTreeSet::new(),
             group_files: std::collections::BTreeMap::new(),
         }
     }

@@ -37,7 +37,9 @@ impl World {
     pub(crate) fn fated(&mut self, id: PersonId, line: &mut Line) -> Option<Vec<(StoredEnvelope, bool)>> {
         let mut pushed: Vec<StoredEnvelope> = Vec::new();
         for body in line.pushed.drain(..) {
-            if let relay_frame::Body::Envelope(envelope) = body {
+            if let relay_frame::Body::Envelope(envelope) = body
+                && !self.is_withheld(id, &envelope.envelope)
+            {
                 pushed.push(envelope);
             }
         }

@@ -58,6 +58,10 @@ pub struct World {
     /// To whom the relay shows another one.
     pub(crate) shown: BTreeMap<PersonId, OrgLog>,
     pub(crate) weather: Weather,
+    /// What else the relay shows, if it is dishonest.
+    pub(crate) twin: Option<Exchange>,
+    /// From whom it withholds what is of groups.
+    pub(crate) withheld: BTreeSet<PersonId>,
     /// Files of groups at the relay, as they are inside.
     pub(crate) group_files: BTreeMap<[u8; 16], Vec<u8>>,
 }
@@ -102,6 +106,8 @@ impl World {
             log,
             shown: BTreeMap::new(),
             weather: Weather::default(),
+            twin: None,
+            withheld: BTreeSet::new(),
             group_files: BTreeMap::new(),
         }
     }
@@ -309,7 +315,7 @@ impl World {
     }
 
     pub(crate) fn has_mail(&self, id: PersonId) -> bool {
-        !self.mail(id).is_empty()
+        self.mail(id).iter().any(|envelope| !self.is_withheld(id, envelope))
     }
 
     /// Returns the texts that a person has received, from everybody, in the order of their events.

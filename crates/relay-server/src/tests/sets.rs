@@ -186,7 +186,7 @@ fn sets_slots_and_held_deliveries_outlive_the_process_r_relay_10() {
     let (key, mailboxes) = (vec![3; 16], [name(1), name(2)].concat());
     let set = proto::CreateSet { name: vec![1; 16], key, token: token(&[1; 16]), mailboxes };
     assert_eq!(desk.ask(Request::CreateSet(set.clone())), done);
-    let commit = b"\x18commit".to_vec();
+    let commit = [b"\x18".as_slice(), &[1; 16], &[5; 16], b"commit"].concat();
     let mut hold = |delivery: u8, hash: [u8; 32]| {
         let delivery_id = vec![delivery; 16];
         let deliver = proto::Deliver {
@@ -228,9 +228,10 @@ fn sets_slots_and_held_deliveries_outlive_the_process_r_relay_10() {
     assert_eq!((envelope, next(&desk.storage, 2, second)), (vec![1; 9], None), "R-RELAY-74");
     assert_eq!(next(&desk.storage, 1, 0).unwrap().1, commit, "who is removed is told");
     let sets = [1, 2].map(|n| desk.storage.set(&SetId::new([n; 16])).unwrap().map(|row| row.mailboxes));
-    assert_eq!(sets, [None, Some(vec![SetRow::EMPTY, mailbox(2)])]);
+    let follows = Some(vec![SetRow::EMPTY, mailbox(2)]);
+    assert_eq!(sets, [Some(vec![mailbox(1), mailbox(2)]), follows], "the old one stays for an hour");
     let totals = desk.storage.totals().unwrap();
-    assert_eq!((totals.held, totals.sets, totals.slots), (0, 1, 1));
+    assert_eq!((totals.held, totals.sets, totals.slots), (0, 2, 1));
 
     desk.now = desk.now.after(Duration::from_secs(91 * 24 * 3_600));
     (0..3).for_each(|_| drop(desk.handle(Input::Tick)));

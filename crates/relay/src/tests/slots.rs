@@ -19,13 +19,21 @@ use crate::{ConnectionId, Input, Limits, Rate, Storage as _, StorageError};
 const FIRST: &[u8] = b"\x18first";
 const SECOND: &[u8] = b"\x18second";
 
+/// What is put into a slot names it (R-RELAY-72).
+fn named(slot: u8, what: &[u8]) -> Vec<u8> {
+    match what.split_first() {
+        Some((0x18, rest)) => [&[0x18][..], &[0; 16], &[slot; 16], rest].concat(),
+        _ => what.to_vec(),
+    }
+}
+
 fn put(slot: u8, envelope: &[u8], next: Option<proto::NextSet>) -> Request {
     Request::PutSlot(proto::PutSlot {
         slot: vec![slot; 16],
         token: token(&[slot; 16]),
         set: vec![NAME; 16],
         key: KEY.to_vec(),
-        envelope: envelope.to_vec(),
+        envelope: named(slot, envelope),
         next,
     })
 }
@@ -48,12 +56,12 @@ fn hold(slot: u8, content: &[u8], mailbox: [u8; 16], id: u8, envelope: &[u8]) ->
         token: token(&mailbox),
         envelope: envelope.to_vec(),
     };
-    let hash = sha256(&[content]).to_vec();
+    let hash = sha256(&[&named(slot, content)]).to_vec();
     Request::Hold(proto::Hold { deliver: Some(deliver), slot: vec![slot; 16], hash })
 }
 
-fn content(envelope: &[u8]) -> Body {
-    Body::SlotContent(proto::SlotContent { envelope: envelope.to_vec(), gone: Vec::new() })
+fn content(slot: u8, what: &[u8]) -> Body {
+    Body::SlotContent(proto::SlotContent { envelope: named(slot, what), gone: Vec::new() })
 }
 
 #[test]
@@ -62,15 +70,15 @@ fn the_first_in_a_slot_wins_and_everybody_else_is_shown_it_r_relay_72() {
     let other = team.world.anonymous();
     assert_eq!(team.ask(get(1)), refusal(RefusalCode::NotFound), "R-RELAY-73");
     assert_eq!(team.ask(put(1, FIRST, None)), done());
-    assert_eq!(team.got(), vec![vec![FIRST.to_vec()]; 3], "it is fanned out with being stored");
-    assert_eq!(team.world.ask(other, put(1, SECOND, None)), content(FIRST));
-    assert_eq!(team.ask(put(1, FIRST, None)), content(FIRST), "also if it is the same");
+    assert_eq!(team.got(), vec![vec![named(1, FIRST)]; 3], "it is fanned out with being stored");
+    assert_eq!(team.world.ask(other, put(1, SECOND, None)), content(1, FIRST));
+    assert_eq!(team.ask(put(1, FIRST, None)), content(1, FIRST), "also if it is the same");
     assert_eq!(team.got(), vec![Vec::<Vec<u8>>::new(); 3], "once");
-    assert_eq!(team.ask(get(1)), content(FIRST), "R-RELAY-73");
+    assert_eq!(team.ask(get(1)), content(1, FIRST), "R-RELAY-73");
     assert_eq!(team.ask(put(2, SECOND, None)), done(), "another slot is free");
     team.world.restart();
     let sending = team.world.anonymous();
-    assert_eq!(team.world.ask(sending, put(1, SECOND, None)), content(FIRST));
+    assert_eq!(team.world.ask(sending, put(1, SECOND, None)), content(1, FIRST));
 }
 
 #[test]
@@ -97,9 +105,9 @@ fn of_two_that_come_in_one_transaction_one_wins_also_if_it_has_to_be_repeated() 
         let World { relay, storage, now, rng, .. } = &mut team.world;
         let effects = relay.handle_all(storage, &inputs, *now, &mut **rng);
         let answers: Vec<Body> = connections.iter().map(|connection| answer(&effects, *connection)).collect();
-        assert_eq!(answers, [done(), content(FIRST)]);
-        assert_eq!((team.set(2).is_some(), team.set(3), team.set(NAME)), (true, None, None));
-        assert_eq!(team.stored(2), [FIRST.to_vec()]);
+        assert_eq!(answers, [done(), content(1, FIRST)]);
+        assert_eq!((team.set(2).is_some(), team.set(3), team.set(NAME).is_some()), (true, None, true));
+        assert_eq!(team.stored(2), [named(1, FIRST)]);
     }
 }
 
@@ -124,16 +132,25 @@ fn a_commit_that_only_adds_keeps_the_old_set_beside_the_new_r_relay_72() {
 }
 
 #[test]
-fn a_commit_that_removes_drops_the_old_set_and_is_sent_to_it_once_more_r_relay_72() {
+fn a_commit_that_removes_leaves_the_old_set_for_an_hour_r_relay_72() {
     let mut team = Team::new();
     let places = team.places();
     assert_eq!(team.ask(put(1, FIRST, Some(next(2, &[2], &[])))), done());
-    assert_eq!(team.got(), vec![vec![FIRST.to_vec()]; 3], "who is removed is told");
-    assert_eq!((team.set(NAME), team.set(2)), (None, Some(vec![places[0], [0; 16], [0; 16], places[3]])));
-    assert_eq!(team.ask(fan(NAME, 0, 0, 1, b"\x17x")), refusal(RefusalCode::NotFound));
+    assert_eq!(team.got(), vec![vec![named(1, FIRST)]; 3], "who is removed is told");
+    let follows = Some(vec![places[0], [0; 16], [0; 16], places[3]]);
+    assert_eq!((team.set(NAME), team.set(2)), (Some(places.clone()), follows.clone()));
+    // Nobody takes the others' set away at once by naming some slot, and using it does not keep it.
+    team.world.wait(HOUR);
+    team.sending = team.world.anonymous();
+    assert_eq!(team.ask(fan(NAME, 0, 0, 1, b"\x17x")), done());
+    assert_eq!(team.ask(put(6, SECOND, None)), done());
+    team.world.wait(HOUR);
+    team.sending = team.world.anonymous();
+    assert_eq!((team.set(NAME), team.set(2)), (None, follows));
+    assert_eq!(team.ask(fan(NAME, 0, 0, 2, b"\x17x")), refusal(RefusalCode::NotFound));
     assert_eq!(
         team.ask(put(1, FIRST, Some(next(2, &[2], &[])))),
-        content(FIRST),
+        content(1, FIRST),
         "a lost answer is asked for again"
     );
     assert_eq!(team.ask(put(5, FIRST, None)), refusal(RefusalCode::NotFound));
@@ -166,6 +183,14 @@ fn what_is_malformed_or_does_not_fit_takes_no_slot() {
     for envelope in [b"".as_slice(), b"\x17x", b"\x19x"] {
         assert_eq!(team.ask(put(1, envelope, None)), bad, "{envelope:?}");
     }
+    let of_slot = |envelope: &[u8]| match put(1, FIRST, None) {
+        Request::PutSlot(put) => Request::PutSlot(proto::PutSlot { envelope: envelope.to_vec(), ..put }),
+        other => other,
+    };
+    let whole = named(1, FIRST);
+    for other in [&named(2, FIRST), &whole[..32], &[whole.as_slice(), b""].concat()[1..], &[0x18; 40]] {
+        assert_eq!(team.ask(of_slot(other)), bad, "what was made for another slot");
+    }
     assert_eq!(team.ask(put(1, &vec![0x18; 98_305], None)), refusal(RefusalCode::TooLarge), "R-RELAY-20");
     for wrong in [
         next(NAME, &[], &[]),
@@ -196,10 +221,10 @@ fn what_is_malformed_or_does_not_fit_takes_no_slot() {
 
 #[test]
 fn garbage_in_a_slot_stays_and_the_next_slot_is_free() {
-    // R-RELAY-72: the relay judges nothing but the kind.
+    // R-RELAY-72: the relay judges nothing but kind and name.
     let mut team = Team::new();
     assert_eq!(team.ask(put(1, b"\x18", None)), done());
-    assert_eq!(team.ask(put(1, FIRST, Some(next(2, &[0], &[])))), content(b"\x18"));
+    assert_eq!(team.ask(put(1, FIRST, Some(next(2, &[0], &[])))), content(1, b"\x18"));
     assert!(team.set(NAME).is_some() && team.set(2).is_none(), "and nothing of who came later happens");
     assert_eq!(team.ask(put(2, FIRST, Some(next(2, &[0], &[])))), done());
 }
@@ -210,10 +235,10 @@ fn what_was_in_a_slot_goes_and_the_slot_stays_taken_r_relay_73() {
     assert_eq!(team.ask(put(1, FIRST, None)), done());
     team.world.wait(DAY * 90);
     team.sending = team.world.anonymous();
-    assert_eq!(team.ask(get(1)), content(FIRST));
+    assert_eq!(team.ask(get(1)), content(1, FIRST));
     team.world.wait(HOUR);
     let gone =
-        Body::SlotContent(proto::SlotContent { envelope: Vec::new(), gone: sha256(&[FIRST]).to_vec() });
+        Body::SlotContent(proto::SlotContent { envelope: Vec::new(), gone: sha256(&[&named(1, FIRST)]).to_vec() });
     assert_eq!(team.ask(get(1)), gone);
     assert_eq!(team.ask(create(NAME, &team.places())), done());
     assert_eq!(team.ask(put(1, SECOND, None)), gone);
@@ -239,7 +264,7 @@ fn what_is_held_is_given_with_the_content_it_waits_for_and_dropped_with_another_
     assert!(team.got()[0].is_empty(), "nor after a restart");
     team.sending = team.world.anonymous();
     assert_eq!(team.ask(put(1, FIRST, None)), done());
-    assert_eq!(team.got()[0], [FIRST, b"with the first", b"then"], "pushed, in the order of holding");
+    assert_eq!(team.got()[0], [&named(1, FIRST)[..], b"with the first", b"then"], "pushed, in the order of holding");
     assert_eq!(team.world.storage.held(), 1, "the loser's are dropped; the other slot's wait");
     assert_eq!(team.ask(hold(1, FIRST, places[2], 5, b"late")), done());
     assert_eq!(team.got()[0], [b"late"], "at once");
@@ -247,7 +272,7 @@ fn what_is_held_is_given_with_the_content_it_waits_for_and_dropped_with_another_
     assert_eq!(team.ask(hold(1, FIRST, places[2], 1, b"again")), done(), "R-RELAY-14");
     assert!(team.got()[0].is_empty());
     let row = team.world.storage.mailbox(&team.devices[1].mailbox()).unwrap().unwrap();
-    assert_eq!((row.envelopes, row.bytes), (4, 6 + 14 + 4 + 4), "counted once");
+    assert_eq!((row.envelopes, row.bytes), (4, 38 + 14 + 4 + 4), "counted once");
 }
 
 #[test]
@@ -275,7 +300,7 @@ fn a_held_delivery_is_repeated_and_overtaken_without_coming_twice() {
     let sending = team.sending;
     assert_eq!(team.world.deliver(sending, mailbox, 1, b"held"), done());
     assert_eq!(team.ask(put(1, FIRST, None)), done());
-    assert_eq!(team.stored(0), [b"held".to_vec(), FIRST.to_vec()]);
+    assert_eq!(team.stored(0), [b"held".to_vec(), named(1, FIRST)]);
 }
 
 #[test]
@@ -345,10 +370,10 @@ fn only_devices_are_waited_for_and_malformed_holds_are_refused() {
 #[test]
 fn slots_are_limited_in_number_in_bytes_and_in_time_r_relay_20() {
     let few = Rate { per_second: 1, burst: 3 };
-    let mut team = Team::with(Limits { slots: 3, slot_bytes: 20, all_set_changes: few, ..Limits::default() });
+    let mut team = Team::with(Limits { slots: 3, slot_bytes: 150, all_set_changes: few, ..Limits::default() });
     let full = refusal(RefusalCode::QuotaExceeded);
     assert_eq!(team.ask(put(1, &[0x18; 10], None)), done());
-    assert_eq!(team.ask(put(2, &[0x18; 11], None)), full, "bytes");
+    assert_eq!(team.ask(put(2, &[0x18; 100], None)), full, "bytes");
     assert_eq!(team.ask(put(2, &[0x18; 5], None)), done());
     let sending = team.world.anonymous();
     let limited = team.world.ask(sending, put(3, &[0x18; 1], None));
@@ -360,7 +385,7 @@ fn slots_are_limited_in_number_in_bytes_and_in_time_r_relay_20() {
     assert_eq!(team.ask(put(3, &[0x18; 1], None)), done());
     team.world.wait(core::time::Duration::from_secs(1));
     assert_eq!(team.ask(put(4, &[0x18; 1], None)), full, "the number");
-    assert_eq!(team.ask(put(3, &[0x18; 1], None)), content(&[0x18]), "one that is taken costs nothing");
+    assert_eq!(team.ask(put(3, &[0x18; 1], None)), content(3, &[0x18]), "one that is taken costs nothing");
 }
 
 fn credential(device: [u8; 16]) -> Request {
