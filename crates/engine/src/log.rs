@@ -254,7 +254,9 @@ pub(crate) fn member(records: &dyn Records, id: &MemberId) -> Result<LogMemberRe
 /// Whether this device has all entries of the newest checkpoint, and nothing is wrong with it.
 pub(crate) fn is_whole(records: &dyn Records) -> Result<bool, EngineError> {
     let record = record(records)?;
-    Ok(record.condition == state::SOUND && !record.root.is_empty() && state::head(&record)?.size() == record.size)
+    Ok(record.condition == state::SOUND
+        && !record.root.is_empty()
+        && state::head(&record)?.size() == record.size)
 }
 
 /// Whether a member has left the organisation, as far as the log is known here: the log has ended the member.

@@ -63,7 +63,10 @@ fn what(act: &GroupAct) -> String {
         ActKind::Healed => format!("{by} renewed all keys"),
         ActKind::Joined => format!("you are in the group, by {by}"),
         ActKind::Forked => "members are shown different commits; nothing is sent here any more".to_owned(),
-        ActKind::Withheld => "others are further on, and what leads there does not come; nothing is sent here until it does".to_owned(),
+        ActKind::Withheld => {
+            "others are further on, and what leads there does not come; nothing is sent here until it does"
+                .to_owned()
+        }
         ActKind::Refused => {
             let why = act.refusal.as_ref().map_or_else(String::new, ToString::to_string);
             format!("what {by} wanted was refused: {}", tame_line(&why))

@@ -379,10 +379,8 @@ fn apply(
     let transcript = head.transcript.as_slice().try_into().map_err(|_| EngineError::DamagedRecord)?;
     rows::apply(turn.records, group, changes)?;
     let removed: Vec<Slot> = about.outcome.removed.iter().map(|(slot, _)| *slot).collect();
-    let over = Over {
-        own: Slot::from_u32(before.slot).ok_or(EngineError::DamagedRecord)?,
-        removed: &removed,
-    };
+    let over =
+        Over { own: Slot::from_u32(before.slot).ok_or(EngineError::DamagedRecord)?, removed: &removed };
     let begun = (about.epoch, transcript, keys);
     epochs::begin(turn.records, (group, &mut state), begun, Some(&over), turn.now)?;
     state.commit = about.hash.to_vec();

@@ -4,9 +4,7 @@ use alloc::vec::Vec;
 
 use chancery_crypto::rng::CryptoRng;
 use chancery_crypto::secret::Secret;
-use chancery_group::{
-    Duty, Entry, Group, GroupError, Node, Roster, Slot, SlotRange, assign, cover, duties,
-};
+use chancery_group::{Duty, Entry, Group, GroupError, Node, Roster, Slot, SlotRange, assign, cover, duties};
 use chancery_wire::Timestamp;
 use chancery_wire::proto::GroupHandOut;
 use chancery_wire::proto::group_control::Control;

@@ -210,7 +210,12 @@ mod tests {
     use alloc::vec;
 
     fn wait(name: &[u8; 16], since: u64) -> Wait<'_> {
-        Wait { name, reason: Reason::Log, of: &[], since: Seen { at: Timestamp::from_millis(since), heard: 0 } }
+        Wait {
+            name,
+            reason: Reason::Log,
+            of: &[],
+            since: Seen { at: Timestamp::from_millis(since), heard: 0 },
+        }
     }
 
     #[test]
@@ -253,7 +258,13 @@ mod tests {
             (Reason::File, &[6; 16]),
         ] {
             let item = GroupWaitingRecord { envelope: vec![reason as u8], ..Default::default() };
-            keep(&mut records, &item, Wait { name: &[9; 16], reason, of, since: Seen { at: now, heard: 0 } }, now).unwrap();
+            keep(
+                &mut records,
+                &item,
+                Wait { name: &[9; 16], reason, of, since: Seen { at: now, heard: 0 } },
+                now,
+            )
+            .unwrap();
         }
         let mut taken = |trigger| -> Vec<u8> {
             let taken = take(&mut records, trigger).unwrap();

@@ -237,8 +237,10 @@ fn what_was_in_a_slot_goes_and_the_slot_stays_taken_r_relay_73() {
     team.sending = team.world.anonymous();
     assert_eq!(team.ask(get(1)), content(1, FIRST));
     team.world.wait(HOUR);
-    let gone =
-        Body::SlotContent(proto::SlotContent { envelope: Vec::new(), gone: sha256(&[&named(1, FIRST)]).to_vec() });
+    let gone = Body::SlotContent(proto::SlotContent {
+        envelope: Vec::new(),
+        gone: sha256(&[&named(1, FIRST)]).to_vec(),
+    });
     assert_eq!(team.ask(get(1)), gone);
     assert_eq!(team.ask(create(NAME, &team.places())), done());
     assert_eq!(team.ask(put(1, SECOND, None)), gone);
@@ -264,7 +266,11 @@ fn what_is_held_is_given_with_the_content_it_waits_for_and_dropped_with_another_
     assert!(team.got()[0].is_empty(), "nor after a restart");
     team.sending = team.world.anonymous();
     assert_eq!(team.ask(put(1, FIRST, None)), done());
-    assert_eq!(team.got()[0], [&named(1, FIRST)[..], b"with the first", b"then"], "pushed, in the order of holding");
+    assert_eq!(
+        team.got()[0],
+        [&named(1, FIRST)[..], b"with the first", b"then"],
+        "pushed, in the order of holding"
+    );
     assert_eq!(team.world.storage.held(), 1, "the loser's are dropped; the other slot's wait");
     assert_eq!(team.ask(hold(1, FIRST, places[2], 5, b"late")), done());
     assert_eq!(team.got()[0], [b"late"], "at once");
@@ -370,7 +376,8 @@ fn only_devices_are_waited_for_and_malformed_holds_are_refused() {
 #[test]
 fn slots_are_limited_in_number_in_bytes_and_in_time_r_relay_20() {
     let few = Rate { per_second: 1, burst: 3 };
-    let mut team = Team::with(Limits { slots: 3, slot_bytes: 150, all_set_changes: few, ..Limits::default() });
+    let mut team =
+        Team::with(Limits { slots: 3, slot_bytes: 150, all_set_changes: few, ..Limits::default() });
     let full = refusal(RefusalCode::QuotaExceeded);
     assert_eq!(team.ask(put(1, &[0x18; 10], None)), done());
     assert_eq!(team.ask(put(2, &[0x18; 100], None)), full, "bytes");
