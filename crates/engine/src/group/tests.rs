@@ -1,6 +1,7 @@
 //! Groups over several devices' records: commits as the pure half makes them, carried by hand.
 
 mod contents;
+mod malice;
 mod town;
 
 use alloc::vec;
@@ -147,35 +148,6 @@ fn nothing_is_sealed_while_somebody_who_has_ended_is_in_the_roster_r_engine_80()
 }
 
 #[test]
-fn two_commits_for_one_place_stop_the_group_r_engine_75() {
-    let mut town = three();
-    let (one, other) = (town.build(0, vec![], Keying::Tree, 0), town.build(0, vec![], Keying::Tree, 0));
-    // Once the one is followed the other proves nothing: an honest author may have lost with it (R-GROUP-22).
-    town.run(1);
-    town.give(1, &one.envelope);
-    assert_eq!(town.epoch(1), 3);
-    let before = town.acts(1);
-    assert_eq!(town.give(1, &other.envelope).len(), 1);
-    assert_eq!(town.give(1, &one.envelope).len(), 1);
-    assert_eq!(town.acts(1), before);
-    // While its secret is lacking the roster before is here, and says that both hold.
-    let mut town = three();
-    town.run(2);
-    let (one, other) = (town.build(0, vec![], Keying::Regrow, 0), town.build(0, vec![], Keying::Tree, 0));
-    town.give(2, &one.envelope);
-    assert_eq!(town.epoch(2), 2);
-    let before = town.acts(2);
-    town.give(2, &one.envelope);
-    assert_eq!(town.acts(2), before);
-    town.give(2, &other.envelope);
-    assert_eq!(town.acts(2)[before.len()..], [ActKind::Forked]);
-    assert_eq!(town.epoch(2), 2);
-    let draft = GroupDraft { group_id: GROUP, message_id: [9; 16], text: "x", attachments: vec![] };
-    assert_eq!(town.try_handle(2, Input::Group(GroupInput::Send(draft))), Err(EngineError::GroupForked));
-    assert_eq!(group(town.disk(2), &GROUP).unwrap().unwrap().summary.phase, GroupPhase::Forked);
-}
-
-#[test]
 fn a_commit_on_a_longer_log_waits_for_the_log_r_engine_73() {
     let mut town = three();
     town.enrol("dave");
@@ -194,27 +166,6 @@ fn a_commit_on_a_longer_log_waits_for_the_log_r_engine_73() {
     let refused = Err(EngineError::Group(chancery_group::GroupError::NotAllowed));
     assert_eq!(town.try_handle(3, Input::Group(GroupInput::Send(draft))), refused);
     assert_eq!(town.acts(3), [ActKind::Joined]);
-}
-
-#[test]
-fn a_commit_that_does_not_hold_changes_nothing_and_is_told_r_engine_74() {
-    let mut town = three();
-    town.run(2);
-    let mut bad = town.build(0, vec![], Keying::Tree, 0);
-    town.spoil(0, &mut bad, |commit| commit.signature = vec![7; 96]);
-    let before = town.group_records(2);
-    let acts = town.acts(2).len();
-    let effects = town.give(2, &bad.envelope);
-    assert!(effects.contains(&Effect::Notify(Notice::Undecryptable)));
-    assert_eq!(town.acts(2)[acts..], [ActKind::Refused]);
-    assert_eq!(town.group_records(2), before);
-    // In the relay's slot it is passed over, and the next slot counts.
-    let content = SlotContent { envelope: bad.envelope, ..SlotContent::default() };
-    let input = GroupInput::SlotFetched { group_id: GROUP, attempt: 0, content: Some(&content) };
-    town.handle(2, Input::Group(input));
-    let good = town.build(0, vec![], Keying::Tree, 1);
-    town.give(2, &good.envelope);
-    assert_eq!(town.epoch(2), 3);
 }
 
 #[test]

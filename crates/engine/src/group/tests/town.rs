@@ -55,8 +55,8 @@ pub(super) struct Made {
     pub(super) envelope: Vec<u8>,
     pub(super) hash: [u8; 32],
     attempt: u32,
-    contents: Vec<(DeviceId, DeviceId, Control)>,
-    own: GroupCommitRecord,
+    pub(super) contents: Vec<(DeviceId, DeviceId, Control)>,
+    pub(super) own: GroupCommitRecord,
 }
 
 pub(super) struct Town {
@@ -228,6 +228,15 @@ impl Town {
         };
         let statement = sign::sign_revocation(&self.admin.1, &body, self.rng.as_mut());
         self.append(LeafKind::MemberRevoked, &statement);
+    }
+
+    /// Returns the log, to go back to with [`Self::set_log`].
+    pub(super) fn log(&self) -> (LogHead, Vec<LogEntry>) {
+        (self.head.clone(), self.entries.clone())
+    }
+
+    pub(super) fn set_log(&mut self, (head, entries): (LogHead, Vec<LogEntry>)) {
+        (self.head, self.entries) = (head, entries);
     }
 
     /// Gives a device what the log has.

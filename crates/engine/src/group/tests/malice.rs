@@ -1,0 +1,147 @@
+//! What others of the group, or the relay, do against it.
+
+use super::*;
+use chancery_wire::proto::GroupHandOut;
+
+#[test]
+fn two_commits_for_one_place_stop_the_group_r_engine_75() {
+    let mut town = three();
+    let (one, other) = (town.build(0, vec![], Keying::Tree, 0), town.build(0, vec![], Keying::Tree, 0));
+    // Once the one is followed the other proves nothing: an honest author may have lost with it (R-GROUP-22).
+    town.run(1);
+    town.give(1, &one.envelope);
+    assert_eq!(town.epoch(1), 3);
+    let before = town.acts(1);
+    assert_eq!(town.give(1, &other.envelope).len(), 1);
+    assert_eq!(town.give(1, &one.envelope).len(), 1);
+    assert_eq!(town.acts(1), before);
+    // While its secret is lacking the roster before is here, and says that both hold.
+    let mut town = three();
+    town.run(2);
+    let (one, other) = (town.build(0, vec![], Keying::Regrow, 0), town.build(0, vec![], Keying::Tree, 0));
+    town.give(2, &one.envelope);
+    assert_eq!(town.epoch(2), 2);
+    let before = town.acts(2);
+    town.give(2, &one.envelope);
+    assert_eq!(town.acts(2), before);
+    town.give(2, &other.envelope);
+    assert_eq!(town.acts(2)[before.len()..], [ActKind::Forked]);
+    assert_eq!(town.epoch(2), 2);
+    let draft = GroupDraft { group_id: GROUP, message_id: [9; 16], text: "x", attachments: vec![] };
+    assert_eq!(town.try_handle(2, Input::Group(GroupInput::Send(draft))), Err(EngineError::GroupForked));
+    assert_eq!(group(town.disk(2), &GROUP).unwrap().unwrap().summary.phase, GroupPhase::Forked);
+}
+
+#[test]
+fn a_commit_that_does_not_hold_changes_nothing_and_is_told_r_engine_74() {
+    let mut town = three();
+    town.run(2);
+    let mut bad = town.build(0, vec![], Keying::Tree, 0);
+    town.spoil(0, &mut bad, |commit| commit.signature = vec![7; 96]);
+    let before = town.group_records(2);
+    let acts = town.acts(2).len();
+    let effects = town.give(2, &bad.envelope);
+    assert!(effects.contains(&Effect::Notify(Notice::Undecryptable)));
+    assert_eq!(town.acts(2)[acts..], [ActKind::Refused]);
+    assert_eq!(town.group_records(2), before);
+    // In the relay's slot it is passed over, and the next slot counts.
+    let content = SlotContent { envelope: bad.envelope, ..SlotContent::default() };
+    let input = GroupInput::SlotFetched { group_id: GROUP, attempt: 0, content: Some(&content) };
+    town.handle(2, Input::Group(input));
+    let good = town.build(0, vec![], Keying::Tree, 1);
+    town.give(2, &good.envelope);
+    assert_eq!(town.epoch(2), 3);
+}
+
+#[test]
+fn what_does_not_fit_here_keeps_the_device_at_the_commit_that_has_won_r_group_15() {
+    // R-GROUP-18: a path counts from the commit's author alone.
+    let mut town = three();
+    town.run(2);
+    let made = town.build(0, vec![], Keying::Regrow, 0);
+    town.give(2, &made.envelope);
+    let acts = town.acts(2);
+    let device = town.device(2);
+    let path = made.contents.iter().find(|(_, to, _)| *to == device).unwrap().2.clone();
+    let content = |control: Control| GroupControl { group_id: GROUP.to_vec(), control: Some(control) };
+    let Control::Path(right) = path else { unreachable!() };
+    assert!(town.control_as_is(2, 1, &content(Control::Path(right.clone()))));
+    assert_eq!((town.epoch(2), town.acts(2)), (2, acts.clone()), "not the author's");
+    let mut wrong = right.clone();
+    wrong.path[479] ^= 1;
+    for _ in 0..3 {
+        assert!(town.control_as_is(2, 0, &content(Control::Path(wrong.clone()))));
+        assert_eq!(town.epoch(2), 2);
+        assert_eq!(town.acts(2)[acts.len()..], [ActKind::Refused], "told once");
+    }
+    let later = town.build(0, vec![], Keying::Tree, 1);
+    town.put_slot(2, 0, made.envelope.clone());
+    town.give(2, &later.envelope);
+    town.run(2);
+    assert_eq!(town.epoch(2), 2, "no later slot counts");
+    town.say(2, "not yet");
+    assert!(town.run(2).is_empty());
+    assert!(town.control_as_is(2, 0, &content(Control::Path(right))));
+    assert_eq!((town.epoch(2), town.commit_of(2)), (3, made.hash));
+}
+
+#[test]
+fn nobody_but_the_author_says_whom_a_device_is_to_serve_r_group_18() {
+    let mut town = three();
+    town.enrol("dave");
+    (0..4).for_each(|id| town.grow(id));
+    let made = town.commit(0, vec![add(&town.credential(3), Role::Member)], Keying::Tree);
+    town.deliver(&made, &[1, 2, 3]);
+    town.revoke(3);
+    (0..3).for_each(|id| town.grow(id));
+    let slot = town.slot(1, 3);
+    let made = town.commit(1, vec![remove(slot, chancery_group::Reason::Log)], Keying::HandOut);
+    let hand_out = GroupHandOut {
+        epoch: town.epoch(1),
+        commit: made.hash.to_vec(),
+        secret: made.own.secret.clone(),
+        first: 0,
+        count: 16_384,
+    };
+    let content = GroupControl { group_id: GROUP.to_vec(), control: Some(Control::HandOut(hand_out)) };
+    town.give(2, &made.envelope);
+    town.run(2);
+    assert!(town.control_as_is(2, 0, &content));
+    town.run(2);
+    assert_eq!(town.epoch(2), 4, "the secret may come from anybody");
+    assert!(town.outbox(2).is_empty(), "and nothing else");
+    assert!(town.control_as_is(2, 1, &content));
+    assert_eq!(town.outbox(2).len(), 2, "it has the key of nobody else");
+    town.give(0, &made.envelope);
+    town.run(0);
+    town.carry(2, 0);
+    assert_eq!(town.epoch(0), 4);
+}
+
+#[test]
+fn a_commit_that_names_entries_that_there_are_not_is_passed_over_r_group_5() {
+    let mut town = three();
+    town.run(2);
+    let honest = town.build(0, vec![], Keying::Tree, 1);
+    let log = town.log();
+    town.enrol("nobody");
+    town.grow(0);
+    let made = town.build(0, vec![], Keying::Tree, 0);
+    town.set_log(log);
+    town.put_slot(2, 0, made.envelope.clone());
+    let before = town.acts(2).len();
+    assert!(town.give(2, &made.envelope).contains(&Effect::SyncLog));
+    town.grow(2);
+    assert_eq!(town.acts(2).len(), before, "the first answer may have been on its way");
+    town.grow(2);
+    assert_eq!(town.acts(2)[before..], [ActKind::Refused]);
+    // In its slot it is judged anew.
+    town.give(2, &honest.envelope);
+    town.run(2);
+    for _ in 0..2 {
+        assert_eq!(town.epoch(2), 2);
+        town.grow(2);
+        town.run(2);
+    }
+    assert_eq!((town.epoch(2), town.commit_of(2)), (3, honest.hash), "there is no such entry");
+}
