@@ -26,6 +26,7 @@ use chancery_crypto::rng::seeded;
 use chancery_testkit::company::Company;
 
 mod devices;
+mod groups;
 mod identity;
 mod local;
 mod log;
@@ -34,6 +35,9 @@ mod seeds;
 mod wire;
 
 pub use devices::{device_order, five_devices, heal, link_request};
+pub use groups::{
+    group_commit, group_hand_out, group_message, group_order, group_slot, group_snapshot_welcome, group_world,
+};
 pub use identity::{
     credential, directory_entry, directory_key_update, directory_sealed, enrolment_answer, enrolment_request,
     invitation_link, organisation, prekey_bundle, prekey_upload, relay_record, root_share,
@@ -62,6 +66,13 @@ pub const TARGETS: &[Target] = &[
     ("envelope", envelope),
     ("five_devices", five_devices),
     ("fork_proof", fork_proof),
+    ("group_commit", group_commit),
+    ("group_hand_out", group_hand_out),
+    ("group_message", group_message),
+    ("group_order", group_order),
+    ("group_slot", group_slot),
+    ("group_snapshot_welcome", group_snapshot_welcome),
+    ("group_world", group_world),
     ("heal", heal),
     ("initial_envelope", initial_envelope),
     ("invitation_link", invitation_link),

@@ -114,6 +114,30 @@ fn own(target: &str) -> Vec<(&'static str, Vec<u8>)> {
             ("twice", [[0, 1, 0, 9], [4, 0, 0, 0], [4, 0, 0, 0], [6, 0, 0, 0]].concat()),
             ("late", [[0, 0, 0, 9], [0, 0, 0, 9], [2, 1, 0, 1], [7, 0, 0, 47]].concat()),
         ],
+        _ => of_groups(target),
+    }
+}
+
+fn of_groups(target: &str) -> Vec<(&'static str, Vec<u8>)> {
+    match target {
+        "group_commit" | "group_order" | "group_slot" | "group_snapshot_welcome" => vec![
+            ("inside-sound", vec![2]),
+            ("inside-first-bit", vec![2, 0, 1, 1]),
+            ("inside-byte-20", vec![2, 0, 20, 2]),
+            ("inside-last-byte", vec![2, 0x80, 0, 1]),
+            ("inside-cut", vec![2, 0, 19, 0]),
+            ("inside-changes", vec![2, 0xFF, 0x0A, 6, 0x12, 4, 8, 2, 16, 0]),
+            ("tree-byte", vec![3, 0, 3, 1]),
+            ("tree-cut", vec![3, 0, 35, 0]),
+        ],
+        "group_world" => vec![
+            ("heals", [[0, 0, 0, 0], [0, 1, 0, 0], [3, 2, 0, 0], [0, 0, 6, 0]].concat()),
+            ("comes-and-goes", [[0, 0, 1, 4], [0, 0, 2, 4], [0, 1, 1, 0x14], [0, 0, 5, 0x15]].concat()),
+            ("roles", [[0, 0, 3, 0x22], [0, 2, 0, 0], [0, 0, 9, 0x12], [0, 0, 9, 0x11]].concat()),
+            ("evicted", [[2, 0, 0, 3], [0, 2, 12, 0], [0, 0, 0, 0], [2, 0, 1, 1], [0, 1, 12, 0]].concat()),
+            ("takes-over", [[2, 0, 2, 2], [2, 0, 1, 0], [2, 0, 1, 1], [0, 2, 12, 0], [0, 2, 6, 0]].concat()),
+            ("damaged", [[0, 0, 0, 0], [3, 1, 0, 1], [3, 2, 128, 1], [3, 0, 255, 1]].concat()),
+        ],
         _ => Vec::new(),
     }
 }

@@ -24,6 +24,7 @@
 
 mod authority;
 pub mod company;
+pub mod crew;
 mod devices;
 pub mod event;
 pub mod five;

@@ -14,6 +14,7 @@ mod devices;
 mod directory_keys;
 mod enrolment;
 mod erasure;
+mod groups;
 mod identity;
 mod log;
 mod primitives;
@@ -71,6 +72,7 @@ fn plans() -> Vec<Plan> {
         run::PLANS,
         erasure::PLANS,
         storage::PLANS,
+        groups::PLANS,
     ]
     .concat()
 }
@@ -91,7 +93,8 @@ fn kind(name: &str) -> Option<&'static Kind> {
         erasure::KINDS,
         storage::KINDS,
     ];
-    all.into_iter().flatten().find(|kind| kind.name == name)
+    let all = all.into_iter().chain(groups::KINDS.iter().copied());
+    all.flatten().find(|kind| kind.name == name)
 }
 
 /// Returns every file of `proto/vectors`: its name and its text.

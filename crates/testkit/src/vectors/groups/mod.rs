@@ -1,0 +1,34 @@
+//! Groups: rosters, commits, keys, messages, orders and welcomes.
+
+use super::{Kind, Plan};
+
+mod commits;
+mod forged;
+mod keys;
+mod marks;
+mod messages;
+mod orders;
+mod rosters;
+mod state;
+mod tree;
+mod welcomes;
+
+pub(super) const PLANS: &[Plan] = &[
+    ("group-roster", rosters::drafts),
+    ("group-commit", commits::drafts),
+    ("group-keys", keys::drafts),
+    ("group-mark", marks::drafts),
+    ("group-message", messages::drafts),
+    ("group-order", orders::drafts),
+    ("group-welcome", welcomes::drafts),
+];
+
+pub(super) const KINDS: &[&[Kind]] = &[
+    rosters::KINDS,
+    commits::KINDS,
+    keys::KINDS,
+    marks::KINDS,
+    messages::KINDS,
+    orders::KINDS,
+    welcomes::KINDS,
+];

@@ -1,0 +1,4 @@
+//! See `chancery_fuzz::group_commit`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| chancery_fuzz::group_commit(data));

@@ -1,0 +1,4 @@
+//! See `chancery_fuzz::group_hand_out`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| chancery_fuzz::group_hand_out(data));
