@@ -264,7 +264,7 @@ pub(crate) fn of_orders(view: &View<'_>, orders: &[Signed]) -> Result<Option<Dra
             Err(_) => continue,
         };
         let mut removes = false;
-        let mut more = Vec::new();
+        let (mut gone, mut more) = (Vec::new(), Vec::new());
         let mut possible = true;
         for change in order.changes() {
             match change {
@@ -273,6 +273,7 @@ pub(crate) fn of_orders(view: &View<'_>, orders: &[Signed]) -> Result<Option<Dra
                     // Nobody makes the keys of a group that it is not in.
                     possible &= member != view.me.member_id();
                     removes |= intent::is_there(&roster, &member)?;
+                    gone.extend(roster.slots_of(&member).map_err(GroupError::from)?);
                 }
                 Ordered::Add(entry) => more.push(GroupChange { change: Some(Change::Add(entry.clone())) }),
                 Ordered::SetRole(role) => {
@@ -284,13 +285,18 @@ pub(crate) fn of_orders(view: &View<'_>, orders: &[Signed]) -> Result<Option<Dra
             }
         }
         possible &= more.is_empty() || view.is_keyholder();
-        if possible && (removes || !more.is_empty()) {
+        if possible && more.is_empty() && removes {
             good.push(signed.clone());
+        } else if possible && !more.is_empty() {
+            // What is more than removals is not among the evictions; it is carried out as a whole (R-GROUP-9).
+            others.push(GroupChange { change: Some(Change::Order(signed.clone())) });
+            others.extend(gone.into_iter().map(|slot| remove(slot, Reason::Order)));
             others.append(&mut more);
         }
     }
     let evicted = evictions(view.group, &good, view.log)?;
     let mut changes = evicted.changes;
+    others.retain(|change| !changes.contains(change));
     let keyings = if others.is_empty() { view.by_log() } else { view.by_role() };
     changes.append(&mut others);
     let draft = Draft { changes, keyings, log_size: evicted.log_size };

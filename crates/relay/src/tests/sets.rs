@@ -252,13 +252,14 @@ fn zeros_name_no_set_and_no_slot_r_relay_57() {
         token: token_for(Use::Slot, &[0; 16]),
         set: vec![NAME; 16],
         key: KEY.to_vec(),
-        envelope: b"\x18x".to_vec(),
+        envelope: [&[0x18][..], &[NAME; 16], &[0; 16]].concat(),
         next: None,
     };
     for request in [Request::CreateSet(set), fan(0, 0, 0, 1, b"\x17x"), Request::PutSlot(put.clone())] {
         assert_eq!(team.ask(request), refusal(RefusalCode::BadRequest));
     }
-    let named = proto::PutSlot { slot: vec![1; 16], token: token_for(Use::Slot, &[1; 16]), ..put };
+    let envelope = [&[0x18][..], &[NAME; 16], &[1; 16]].concat();
+    let named = proto::PutSlot { slot: vec![1; 16], token: token_for(Use::Slot, &[1; 16]), envelope, ..put };
     assert_eq!(team.ask(Request::PutSlot(named)), done(), "the control");
 }
 
