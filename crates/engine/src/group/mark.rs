@@ -64,7 +64,8 @@ pub(crate) fn send_first(
         let Some(entry) = other(me, records, group, &device)? else { continue };
         let content = (group, Control::Mark(mark(&head)));
         let to = (&entry.member, &entry.device);
-        sent += usize::from(control::send(records, to, content, None, (now, &mut *rng))?.is_some());
+        let is_sent = control::send(records, to, content, None, (now, &mut *rng))?.is_some();
+        sent = usize::from(is_sent).saturating_add(sent);
     }
     Ok(())
 }
