@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use chancery_engine::{ActKind, EngineError, GroupOperation, GroupPhase, GroupStep, GroupView};
 use chancery_group::{GroupError, Info, Role};
+use chancery_identity::delivery::Use;
 use chancery_identity::{DisplayName, Kind};
 use chancery_testkit::{Fate, GroupId, PersonId, World};
 
@@ -437,6 +438,13 @@ fn a_guest_comes_in_by_whom_it_reaches_and_by_nobody_else_r_engine_82() {
     world.settle_groups(MINUTE);
     assert_eq!(role(&world, bob, group, guest), Some(Role::Member));
     assert_eq!(view(&world, guest, group).summary.epoch, view(&world, bob, group).summary.epoch);
+    talk(&mut world, group, guest, &[people[0], bob, people[2]], "from outside");
+    talk(&mut world, group, alice, &[bob, guest], "welcome");
+    // It sends to the group's set, and its tokens make none.
+    let name = [7; 16];
+    let mine = |of| world.delivery_token(guest, of, &name);
+    assert_eq!(mine(Use::Send), world.delivery_token(alice, Use::Send, &name));
+    assert_eq!((mine(Use::Set), mine(Use::Slot)), (vec![], vec![]), "R-ID-24");
 }
 
 #[test]
