@@ -13,7 +13,7 @@ use crate::guest::{self, guest_token};
 
 impl Engine {
     /// Returns the token of a name for one use (R-ID-20), by the newest directory key that this device has, or the one that a
-    /// guest was given (R-ENGINE-52, R-ENGINE-60), which is given none for sets and slots; for blobs the name is
+    /// guest was given (R-ENGINE-52, R-ENGINE-60), which is given none for making sets and for slots; for blobs the name is
     /// [`BLOB_TOKEN_NAME`]. It is not kept with what was sealed: a change of the key changes it. A guest that was given none gets an empty one, which the relay refuses like one
     /// of an earlier epoch: the directory may bring it.
     ///
@@ -26,11 +26,15 @@ impl Engine {
         (of, name): (Use, &[u8; 16]),
     ) -> Result<Vec<u8>, EngineError> {
         if guest::guest_key(records)?.is_some() {
+            if of == Use::Send {
+                let key = guest::send_key(records)?;
+                return Ok(key.map_or_else(Vec::new, |key| key.token(name).to_vec()));
+            }
             // What a guest has is kept by name; the name of no device is zero.
             let is_given = match of {
                 Use::Mailbox => *name != BLOB_TOKEN_NAME,
                 Use::Blob => *name == BLOB_TOKEN_NAME,
-                Use::Set | Use::Slot => false,
+                Use::Set | Use::Slot | Use::Send => false,
             };
             let token = if is_given { guest_token(records, name)? } else { None };
             return Ok(token.map_or_else(Vec::new, Vec::from));

@@ -94,7 +94,8 @@ fn care(
     now: Timestamp,
     rng: &mut dyn CryptoRng,
 ) -> Result<Vec<Effect>, EngineError> {
-    let mut effects = need::ask(me, records, group, now, rng)?;
+    let mut effects = follow::again(me, records, group, now, rng)?;
+    effects.extend(need::ask(me, records, group, now, rng)?);
     epochs::drop_old(records, group, now)?;
     effects.extend(mark::upkeep(records, group, now)?);
     effects.extend(duties::upkeep(me, records, group, now, rng)?);

@@ -4,6 +4,7 @@ use alloc::vec::Vec;
 
 use chancery_crypto::secret::SecretBytes;
 use chancery_identity::GuestKey;
+use chancery_identity::delivery::SendKey;
 use chancery_identity::guest::GuestPart;
 use chancery_wire::proto::{DirectoryKeysRecord, DirectoryPage, GuestTokenRecord, SealedDirectoryEntry};
 use chancery_wire::records::{Overlay, Records};
@@ -13,6 +14,9 @@ use crate::effect::{Effect, Notice};
 use crate::engine::Acting;
 use crate::error::EngineError;
 use crate::tables::{DIRECTORY_CURSOR, DIRECTORY_KEYS, GUEST_TOKEN, key, load, save, save_number};
+
+/// Under what the key for sending to sets is kept beside the tokens: their names have 16 bytes.
+const SEND_KEY: &[u8] = b"send";
 
 /// What an enrolment as a guest has stored.
 pub(crate) fn record(key: &GuestKey) -> DirectoryKeysRecord {
@@ -67,7 +71,28 @@ fn take(me: &Acting<'_>, records: &mut Overlay<'_>, part: GuestPart) -> Result<V
             save(records, key(GUEST_TOKEN, &[&name]), &record);
         }
     }
+    if let Some(key) = part.send_key {
+        keep_send_key(records, part.epoch, &key)?;
+    }
     directory::offer(me.device, records, (&entry, &signed))
+}
+
+fn keep_send_key(records: &mut Overlay<'_>, epoch: u64, given: &SendKey) -> Result<(), EngineError> {
+    let known = load::<GuestTokenRecord>(records, &key(GUEST_TOKEN, &[SEND_KEY]))?;
+    if known.is_none_or(|known| known.epoch <= epoch) {
+        let record = GuestTokenRecord { epoch, token: given.secret().expose().to_vec() };
+        save(records, key(GUEST_TOKEN, &[SEND_KEY]), &record);
+    }
+    Ok(())
+}
+
+/// Returns the key of the tokens with which a guest sends to sets; `None` if it was given none.
+pub(crate) fn send_key(records: &dyn Records) -> Result<Option<SendKey>, EngineError> {
+    let Some(record) = load::<GuestTokenRecord>(records, &key(GUEST_TOKEN, &[SEND_KEY]))? else {
+        return Ok(None);
+    };
+    let bytes = SecretBytes::new(record.token);
+    SendKey::from_slice(bytes.expose()).map(Some).ok_or(EngineError::DamagedRecord)
 }
 
 /// Returns the delivery token that a guest was given for a mailbox, or with zeros for blobs; `None` if there is none.

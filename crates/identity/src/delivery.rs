@@ -19,10 +19,12 @@ pub enum Use {
     Mailbox = 0,
     /// Storing a blob, under [`BLOB_TOKEN_NAME`].
     Blob = 1,
-    /// Making a set and sending to it.
+    /// Making a set.
     Set = 2,
     /// Putting something into a slot.
     Slot = 3,
+    /// Sending to a set. The tokens follow from a key of their own, which guests are given: see [`SendKey`].
+    Send = 4,
 }
 
 /// The key from which one epoch's delivery tokens follow (R-ID-20).
@@ -67,10 +69,16 @@ impl DeliveryKey {
     /// Returns the token of a name for one use; for blobs the name is [`BLOB_TOKEN_NAME`].
     #[must_use]
     pub fn token(&self, of: Use, name: &[u8; 16]) -> [u8; DELIVERY_TOKEN_LEN] {
-        let tag = mac(label::MAC_DELIVERY, &self.key, &[&[of as u8], name]);
-        let mut token = [0; DELIVERY_TOKEN_LEN];
-        token.iter_mut().zip(tag.expose()).for_each(|(to, from)| *to = *from);
-        token
+        match of {
+            Use::Send => self.send_key().token(name),
+            Use::Mailbox | Use::Blob | Use::Set | Use::Slot => token_of(&self.key, of, name),
+        }
+    }
+
+    /// Returns the key of the tokens for sending to sets, for guests.
+    #[must_use]
+    pub fn send_key(&self) -> SendKey {
+        SendKey(mac(label::MAC_DELIVERY, &self.key, &[&[Use::Send as u8]]))
     }
 
     /// Whether `token` is that of `name` for this use, compared in constant time.
@@ -78,6 +86,39 @@ impl DeliveryKey {
     pub fn admits(&self, of: Use, name: &[u8; 16], token: &[u8]) -> bool {
         ct_eq(&self.token(of, name), token)
     }
+}
+
+/// The key from which one epoch's tokens for sending to sets follow, and no others (R-ID-20).
+///
+/// Guests are given it: whoever has it can send to every set whose key it has, and can make no set.
+#[derive(Debug)]
+pub struct SendKey(Secret<32>);
+
+impl SendKey {
+    /// Takes over a key that was stored or sent; `None` unless it has 32 bytes.
+    #[must_use]
+    pub fn from_slice(bytes: &[u8]) -> Option<Self> {
+        Secret::from_slice(bytes).map(Self)
+    }
+
+    /// Returns the key, for the store and for what guests are told.
+    #[must_use]
+    pub const fn secret(&self) -> &Secret<32> {
+        &self.0
+    }
+
+    /// Returns the token for sending to the set of this name.
+    #[must_use]
+    pub fn token(&self, name: &[u8; 16]) -> [u8; DELIVERY_TOKEN_LEN] {
+        token_of(&self.0, Use::Send, name)
+    }
+}
+
+fn token_of(key: &Secret<32>, of: Use, name: &[u8; 16]) -> [u8; DELIVERY_TOKEN_LEN] {
+    let tag = mac(label::MAC_DELIVERY, key, &[&[of as u8], name]);
+    let mut token = [0; DELIVERY_TOKEN_LEN];
+    token.iter_mut().zip(tag.expose()).for_each(|(to, from)| *to = *from);
+    token
 }
 
 #[cfg(test)]
@@ -104,11 +145,22 @@ mod tests {
     #[test]
     fn a_token_of_one_use_admits_to_no_other_r_id_20() {
         let key = DeliveryKey::new(1, Secret::from_bytes([3; 32]));
-        let uses = [Use::Mailbox, Use::Blob, Use::Set, Use::Slot];
+        let uses = [Use::Mailbox, Use::Blob, Use::Set, Use::Slot, Use::Send];
         for (name, of) in [[0; 16], [7; 16]].iter().flat_map(|name| uses.map(|of| (name, of))) {
             for to in uses {
                 assert_eq!(key.admits(to, name, &key.token(of, name)), of == to, "{of:?} for {to:?}");
             }
         }
+    }
+
+    #[test]
+    fn the_send_key_gives_the_tokens_for_sending_and_no_others_r_id_20() {
+        let key = DeliveryKey::new(1, Secret::from_bytes([3; 32]));
+        let given = SendKey::from_slice(key.send_key().secret().expose()).unwrap();
+        assert!(key.admits(Use::Send, &[7; 16], &given.token(&[7; 16])));
+        for of in [Use::Mailbox, Use::Blob, Use::Set, Use::Slot] {
+            assert!(!key.admits(of, &[7; 16], &given.token(&[7; 16])), "{of:?}");
+        }
+        assert!(SendKey::from_slice(&[3; 31]).is_none());
     }
 }

@@ -5,11 +5,11 @@ use alloc::vec::Vec;
 use chancery_crypto::hash::hash16;
 use chancery_crypto::label;
 use chancery_crypto::rng::CryptoRng;
-use chancery_crypto::secret::Secret;
+use chancery_crypto::secret::{Secret, SecretBytes};
 use chancery_crypto::{NotAuthentic, rng::random_bytes};
 use chancery_wire::{Limit, Unverified, decode, encode, proto};
 
-use crate::delivery::{BLOB_TOKEN_NAME, DELIVERY_TOKEN_LEN, DeliveryKey, Use};
+use crate::delivery::{BLOB_TOKEN_NAME, DELIVERY_TOKEN_LEN, DeliveryKey, SendKey, Use};
 use crate::directory::{SALT_LEN, associated_data, entry_key, pad, unpad};
 use crate::{Capabilities, DeviceId, MemberId, OrgId};
 
@@ -117,7 +117,7 @@ impl Kind {
 pub struct GuestKey(Secret<32>);
 
 /// One part of a guest's directory: an entry, and the delivery tokens that belong to it (R-ID-24).
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug)]
 pub struct GuestPart {
     /// The signed entry, not verified.
     pub entry: Unverified<proto::Signed>,
@@ -125,6 +125,8 @@ pub struct GuestPart {
     pub epoch: u64,
     /// Tokens by the name of what they are for.
     pub tokens: Vec<([u8; 16], [u8; DELIVERY_TOKEN_LEN])>,
+    /// Key of the tokens for sending to sets, of the same epoch; `None` if the part gives none.
+    pub send_key: Option<SendKey>,
 }
 
 impl GuestKey {
@@ -198,6 +200,11 @@ impl GuestKey {
         if *entry_id != part_id(org, own, &about) {
             return Err(NotAuthentic);
         }
+        let given = SecretBytes::new(part.send_key);
+        let send_key = match given.expose() {
+            [] => None,
+            bytes => Some(SendKey::from_slice(bytes).ok_or(NotAuthentic)?),
+        };
         let read =
             |token: proto::DeliveryToken| Some((token.name.try_into().ok()?, token.token.try_into().ok()?));
         let tokens: Option<Vec<_>> = part.tokens.into_iter().map(read).collect();
@@ -205,6 +212,7 @@ impl GuestKey {
             entry: Unverified::new(entry),
             epoch: part.epoch,
             tokens: tokens.ok_or(NotAuthentic)?,
+            send_key,
         })
     }
 }

@@ -233,14 +233,15 @@ impl Desk {
         let key = &settings.directory_key;
         let signed = key.open(&sealed)?.into_unchecked();
         let delivery = DeliveryKey::of(&org, key);
-        let mut tokens = Vec::new();
+        let (mut tokens, mut send_key) = (Vec::new(), Vec::new());
         for id in device_ids(&member)? {
             tokens.push(token(*id.as_bytes(), &delivery));
         }
         if about == guest_id {
             tokens.push(blob_token(&delivery));
+            send_key = delivery.send_key().secret().expose().to_vec();
         }
-        let part = proto::GuestDirectory { entries: [signed].into(), epoch: key.epoch(), tokens };
+        let part = proto::GuestDirectory { entries: [signed].into(), epoch: key.epoch(), tokens, send_key };
         let guest_key = GuestKey::from_slice(&guest.guest_key).ok_or_else(damaged)?;
         let mut ids = Vec::new();
         for device in device_ids(guest)? {

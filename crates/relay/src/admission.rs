@@ -12,7 +12,7 @@ impl Step<'_> {
     /// (R-RELAY-57).
     pub(crate) fn admitted(&self, of: Use, name: &[u8; 16], token: &[u8]) -> Result<(), Fault> {
         at_most(token.len(), MAX_TOKEN)?;
-        if matches!(of, Use::Set | Use::Slot) {
+        if matches!(of, Use::Set | Use::Slot | Use::Send) {
             is_named(name)?;
         }
         self.needs_token(of, name, token)

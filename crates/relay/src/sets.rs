@@ -52,7 +52,7 @@ impl Step<'_> {
     pub(crate) fn fan_out(&mut self, id: ConnectionId, fan: &proto::FanOut) -> Answer {
         let set = SetId::from_bytes(&fan.set).ok_or(RefusalCode::BadRequest)?;
         // Who knows a set and its key may have left.
-        self.admitted(Use::Set, set.as_bytes(), &fan.token)?;
+        self.admitted(Use::Send, set.as_bytes(), &fan.token)?;
         let delivery = DeliveryId::from_bytes(&fan.delivery_id).ok_or(RefusalCode::BadRequest)?;
         envelope_fits(&fan.envelope)?;
         if !fan.envelope.first().is_some_and(|kind| FANNED_KINDS.contains(kind)) {

@@ -1,7 +1,7 @@
 //! What guests and bots are given, and what a device makes of it that has been tampered with.
 
 use chancery_crypto::label;
-use chancery_engine::{guest_token, member};
+use chancery_engine::{Engine, guest_token, member};
 use chancery_identity::delivery::Use;
 use chancery_identity::{DeviceId, Kind, MemberId, login_message};
 use chancery_wire::proto::{
@@ -79,6 +79,14 @@ impl World {
     #[must_use]
     pub fn token_at_guest(&self, id: PersonId, device: DeviceId) -> Option<[u8; 16]> {
         guest_token(&self.people[id.0].disk, device.as_bytes()).expect("readable")
+    }
+
+    /// Returns the token that a device has of a name for one use; empty if it has none.
+    #[must_use]
+    pub fn delivery_token(&self, id: PersonId, of: Use, name: &[u8; 16]) -> Vec<u8> {
+        let disk = &self.people[id.0].disk;
+        let engine = Engine::load(disk, self.now).expect("loaded");
+        engine.delivery_token(disk, (of, name)).expect("readable")
     }
 
     /// Returns of which kind a device takes somebody to be.

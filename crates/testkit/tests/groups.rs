@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use chancery_engine::{ActKind, EngineError, GroupOperation, GroupPhase, GroupStep, GroupView};
 use chancery_group::{GroupError, Info, Role};
+use chancery_identity::delivery::Use;
 use chancery_identity::{DisplayName, Kind};
 use chancery_testkit::{Fate, GroupId, PersonId, World};
 
@@ -437,6 +438,13 @@ fn a_guest_comes_in_by_whom_it_reaches_and_by_nobody_else_r_engine_82() {
     world.settle_groups(MINUTE);
     assert_eq!(role(&world, bob, group, guest), Some(Role::Member));
     assert_eq!(view(&world, guest, group).summary.epoch, view(&world, bob, group).summary.epoch);
+    talk(&mut world, group, guest, &[people[0], bob, people[2]], "from outside");
+    talk(&mut world, group, alice, &[bob, guest], "welcome");
+    // It sends to the group's set, and its tokens make none.
+    let name = [7; 16];
+    let mine = |of| world.delivery_token(guest, of, &name);
+    assert_eq!(mine(Use::Send), world.delivery_token(alice, Use::Send, &name));
+    assert_eq!((mine(Use::Set), mine(Use::Slot)), (vec![], vec![]), "R-ID-24");
 }
 
 #[test]
@@ -558,4 +566,54 @@ fn many_are_added_at_once_with_one_file_for_all_r_engine_82() {
     agree(&world, group, &people);
     assert_eq!(view(&world, people[19], group).summary.epoch, 2);
     talk(&mut world, group, people[19], &people, "so many");
+}
+
+#[test]
+fn keys_that_come_while_the_welcome_waits_for_the_log_are_kept_r_engine_73() {
+    let (mut world, people, group) = group(20, &["alice", "bob"]);
+    let alice = people[0];
+    let carol = world.enrol("carol");
+    world.run();
+    // The log that the welcome names is longer than carol's.
+    world.enrol("dave");
+    world.add_to_group(alice, group, &[carol], Role::Member);
+    world.run_groups_of(vec![alice]);
+    // All keys anew: carol has them from a path alone.
+    world.operate(alice, group, GroupOperation::Heal).unwrap();
+    world.run_groups_of(vec![alice]);
+    world.run_groups();
+    agree(&world, group, &[alice, people[1], carol]);
+}
+
+#[test]
+fn whoever_is_overtaken_follows_whichever_way_it_learns_of_it_r_engine_85() {
+    for slot_first in [true, false] {
+        let (mut world, people, group) = group(21, &["alice", "bob", "carol"]);
+        let [alice, bob, carol] = people[..] else { unreachable!() };
+        let dave = world.enrol("dave");
+        world.run();
+        for id in [bob, carol] {
+            let member = world.member_id(id);
+            let operation = GroupOperation::SetRole { member, role: Role::Administrator };
+            world.operate(alice, group, operation).unwrap();
+            world.settle_groups(MINUTE);
+        }
+        // Carol has never heard of bob's credential, and his keys come to her on their own way.
+        world.operate(bob, group, GroupOperation::Heal).unwrap();
+        world.add_to_group(carol, group, &[dave], Role::Member);
+        for id in [bob, carol].repeat(3) {
+            world.flush_groups_until_put(id);
+            world.flush(id);
+        }
+        assert!(matches!(world.group_step(carol, &BTreeSet::new()), Some(GroupStep::PutSlot { .. })));
+        world.run_groups_of(vec![bob]);
+        if slot_first {
+            world.flush_groups(carol);
+        } else {
+            world.sync(carol);
+        }
+        world.run_groups();
+        agree(&world, group, &[alice, bob, carol, dave]);
+        assert_eq!(view(&world, carol, group).summary.waiting, 0);
+    }
 }

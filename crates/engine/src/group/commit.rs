@@ -21,6 +21,7 @@ use crate::group::acts::{Act, ActKind};
 use crate::group::plan::{self, Draft, Plan};
 use crate::group::{
     GroupStep, credentials, duties, evict, files, follow, hand_out, intent, making, receive, send, state,
+    waiting,
 };
 use crate::log;
 use crate::sending::{outbox, outbox_item};
@@ -93,8 +94,8 @@ pub(crate) fn next_step(
     if !record.held.is_empty() {
         return Ok(None);
     }
-    // What is in the slot may be no valid commit: that is known once the log is.
-    if receive::awaits_log(records, &state)? {
+    // What is in the slot may be no valid commit: that is known once the log is, and its author's credential.
+    if receive::awaits_log(records, &state)? || waiting::wants_author(records, &state.set_name)? {
         return Ok(None);
     }
     put(engine, records, (group, &state), record).map(Some)

@@ -4,6 +4,7 @@ use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
+use chancery_crypto::rng::CryptoRng;
 use chancery_crypto::secret::Secret;
 use chancery_group::{
     Entry, Group, GroupError, HandOutContext, Head, Info, Keying, Node, OLD_EPOCH_MS, Outcome, Rows as _,
@@ -17,6 +18,8 @@ use chancery_wire::proto::{
 use chancery_wire::records::{Overlay, Records};
 use chancery_wire::{Limit, Timestamp, decode};
 
+use crate::effect::Effect;
+use crate::engine::Acting;
 use crate::error::EngineError;
 use crate::group::acts::{Act, ActKind};
 use crate::group::epochs::{self, Over};
@@ -297,7 +300,8 @@ pub(crate) fn by_hand_out(
     (group, from): (&[u8; 16], &DeviceId),
     content: &GroupHandOut,
 ) -> Result<Goes, EngineError> {
-    let Some(state) = state::load(turn.records, group)? else { return Ok(Goes::Done) };
+    // The welcome may still be on its way, or wait itself.
+    let Some(state) = state::load(turn.records, group)? else { return Ok(Goes::Waits) };
     let is_next = next(turn.records, group)?.is_some_and(|next| next.hash == content.commit);
     if is_next {
         resume(turn, group, Given::Secret(&content.secret))?;
@@ -326,7 +330,8 @@ pub(crate) fn by_path(
     (group, from): (&[u8; 16], &DeviceId),
     path: &GroupPath,
 ) -> Result<Result<Goes, [u8; 16]>, EngineError> {
-    let Some(mut state) = state::load(turn.records, group)? else { return Ok(Ok(Goes::Done)) };
+    // The welcome may still be on its way, or wait itself.
+    let Some(state) = state::load(turn.records, group)? else { return Ok(Ok(Goes::Waits)) };
     if path.epoch > state.epoch {
         let is_next = next(turn.records, group)?.is_some_and(|next| next.hash == path.commit);
         if !is_next {
@@ -335,34 +340,61 @@ pub(crate) fn by_path(
         resume(turn, group, Given::Path(path, from))?;
         return Ok(Ok(Goes::Done));
     }
+    let missing = tree(turn, (group, from), path, state)?;
+    if let Some(file) = missing {
+        return Ok(Err(file));
+    }
+    // The next commit may have come before the tree; without one it is followed by the own boxes.
+    resume(turn, group, Given::Nothing)?;
+    Ok(Ok(Goes::Done))
+}
+
+/// Takes over the tree that a path of the epoch of now brings; returns the file if it is not here yet.
+fn tree(
+    turn: &mut Turn<'_, '_>,
+    (group, from): (&[u8; 16], &DeviceId),
+    path: &GroupPath,
+    mut state: GroupStateRecord,
+) -> Result<Option<[u8; 16]>, EngineError> {
     let Some(file) = path.tree_file.as_ref().filter(|_| state.needs_tree && path.epoch == state.epoch) else {
-        return Ok(Ok(Goes::Done));
+        return Ok(None);
     };
-    let Some(head) = rows::head(turn.records, group)? else { return Ok(Ok(Goes::Done)) };
+    let Some(head) = rows::head(turn.records, group)? else { return Ok(None) };
     let rows = GroupRows::new(turn.records, *group);
     let sender = rows.slot_of(from).map_err(|_| EngineError::DamagedRecord)?;
     // Before a file is fetched for it.
     if !sender.is_some_and(|slot| head.keyholders.contains(&slot.get().into())) {
-        return Ok(Ok(Goes::Done));
+        return Ok(None);
     }
-    let Some(name) = files::want(turn.records, group, file, turn.now)? else { return Ok(Ok(Goes::Done)) };
-    let Some(tree) = files::content(turn.records, &name)? else { return Ok(Err(name)) };
+    let Some(name) = files::want(turn.records, group, file, turn.now)? else { return Ok(None) };
+    let Some(tree) = files::content(turn.records, &name)? else { return Ok(Some(name)) };
     files::remove(turn.records, &name)?;
     let rows = GroupRows::new(turn.records, *group);
     let changes = match adopt_tree(group_of(group, &head, &rows), path, tree.expose(), from) {
         Ok(changes) => changes,
         Err(error) => {
             turn.act(group, Act::new(ActKind::Refused, None).code(error))?;
-            return Ok(Ok(Goes::Done));
+            return Ok(None);
         }
     };
     rows::apply(turn.records, group, changes)?;
     state.needs_tree = false;
     state::save(turn.records, group, &state);
     turn.triggers.push(Trigger::Group(*group));
-    // The next commit may have come before the tree.
-    resume(turn, group, Given::Nothing)?;
-    Ok(Ok(Goes::Done))
+    Ok(None)
+}
+
+/// Tries the commit that waits for its secret again by what is here: a file that it has waited for may have been given up.
+pub(crate) fn again(
+    me: &Acting<'_>,
+    records: &mut Overlay<'_>,
+    group: &[u8; 16],
+    now: Timestamp,
+    rng: &mut dyn CryptoRng,
+) -> Result<Vec<Effect>, EngineError> {
+    let mut turn = Turn::new(me, records, now, rng);
+    resume(&mut turn, group, Given::Nothing)?;
+    turn.settle()
 }
 
 /// Stores the epoch that a commit begins: rows, keys, what reads it, what happened.

@@ -261,7 +261,7 @@ pub(crate) fn next_step(
         if !out.envelope.is_empty() {
             let name = state.set_name.as_slice().try_into().map_err(|_| EngineError::DamagedRecord)?;
             let frame = FanOut {
-                token: engine.delivery_token(records, (Use::Set, name))?,
+                token: engine.delivery_token(records, (Use::Send, name))?,
                 set: state.set_name,
                 key: state.set_key,
                 first: out.first,

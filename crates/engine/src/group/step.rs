@@ -128,7 +128,7 @@ pub enum GroupOperation<'a> {
     },
     /// Set name and policy.
     SetInfo(Info),
-    /// Make somebody else owner, and oneself a member.
+    /// Make somebody else owner, and oneself an administrator.
     HandOver {
         /// Who becomes owner.
         to: MemberId,

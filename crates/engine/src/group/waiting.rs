@@ -2,6 +2,7 @@
 
 use alloc::vec::Vec;
 
+use chancery_group::KIND_GROUP_COMMIT;
 use chancery_wire::proto::{GroupWaitingEntry, GroupWaitingIndex, GroupWaitingRecord};
 use chancery_wire::records::{Overlay, RecordKey, Records};
 use chancery_wire::{Timestamp, encode};
@@ -194,6 +195,20 @@ pub(crate) const HAND_OUT: &[u8] = b"h";
 pub(crate) fn wants_slots(records: &dyn Records, group: &[u8; 16]) -> Result<bool, EngineError> {
     let index = index(records)?;
     Ok(index.entries.iter().any(|entry| entry.reason == Reason::Slots as u32 && entry.of == group))
+}
+
+/// Whether a commit of an epoch's set waits for its author's credential.
+pub(crate) fn wants_author(records: &dyn Records, set_name: &[u8]) -> Result<bool, EngineError> {
+    for entry in index(records)?.entries {
+        if entry.reason != Reason::Credential as u32 || entry.name != set_name {
+            continue;
+        }
+        let item: Option<GroupWaitingRecord> = load(records, &item_key(entry.number))?;
+        if item.is_some_and(|item| item.envelope.first() == Some(&KIND_GROUP_COMMIT)) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Whether an envelope of an unknown name has waited since before `time`: a commit that leads to it may have been lost.

@@ -63,6 +63,7 @@ fn a_part_opens_only_for_its_device_under_its_name_version_and_key_r_id_23_r_id_
         entries: vec![signed.clone()],
         epoch: 9,
         tokens: vec![token([2; 16], &delivery)],
+        send_key: vec![4; 32],
     };
     let seal = |part: proto::GuestDirectory, about: &MemberId| {
         key.seal((&org, &own, about), part, 5, &mut seeded([62; 32]))
@@ -77,6 +78,7 @@ fn a_part_opens_only_for_its_device_under_its_name_version_and_key_r_id_23_r_id_
         (part.epoch, part.tokens.as_slice()),
         (9, [([2; 16], delivery.token(Use::Mailbox, &[2; 16]))].as_slice())
     );
+    assert_eq!(part.send_key.unwrap().secret().expose(), &[4; 32]);
     assert_eq!(part.entry.into_unchecked(), signed);
     let refused = |sealed: &proto::SealedDirectoryEntry| {
         assert!(key.open((&org, &own), sealed).is_err());
@@ -97,5 +99,8 @@ fn a_part_opens_only_for_its_device_under_its_name_version_and_key_r_id_23_r_id_
     refused(&seal(proto::GuestDirectory { entries: vec![], ..good.clone() }, &about));
     refused(&seal(proto::GuestDirectory { entries: vec![signed.clone(), signed], ..good.clone() }, &about));
     let short = proto::DeliveryToken { name: vec![2; 16], token: vec![1; 15] };
-    refused(&seal(proto::GuestDirectory { tokens: vec![short], ..good }, &about));
+    refused(&seal(proto::GuestDirectory { tokens: vec![short], ..good.clone() }, &about));
+    refused(&seal(proto::GuestDirectory { send_key: vec![4; 31], ..good.clone() }, &about));
+    let without = seal(proto::GuestDirectory { send_key: vec![], ..good }, &about);
+    assert!(key.open((&org, &own), &without).unwrap().send_key.is_none());
 }

@@ -99,8 +99,12 @@ fn fan_out(set: u8, first: u32, count: u32, id: u8, envelope: &[u8]) -> proto::F
         count,
         delivery_id: vec![id; 16],
         envelope: envelope.to_vec(),
-        token: set_token(set),
+        token: send_token(set),
     }
+}
+
+fn send_token(set: u8) -> Vec<u8> {
+    token_for(Use::Send, &[set; 16])
 }
 
 pub(crate) fn set_token(set: u8) -> Vec<u8> {
@@ -221,8 +225,8 @@ fn who_has_left_sends_to_no_set_that_was_made_before_r_relay_57_r_relay_71() {
         Request::FanOut(proto::FanOut { token, ..fan_out(NAME, 0, 0, id, b"\x17from outside") })
     };
     let refused = refusal(RefusalCode::Token);
-    assert_eq!(team.ask(by(set_token(NAME), 1)), done(), "the control");
-    for token in [vec![], set_token(NAME + 1), token_for(Use::Slot, &[NAME; 16])] {
+    assert_eq!(team.ask(by(send_token(NAME), 1)), done(), "the control");
+    for token in [vec![], send_token(NAME + 1), set_token(NAME), token_for(Use::Slot, &[NAME; 16])] {
         assert_eq!(team.ask(by(token, 2)), refused);
     }
     assert_eq!(team.ask(by(vec![0; 65], 2)), refusal(RefusalCode::TooLarge));
@@ -233,12 +237,23 @@ fn who_has_left_sends_to_no_set_that_was_made_before_r_relay_57_r_relay_71() {
     team.got();
     // Nor does the old token learn what has been delivered.
     for id in [1, 3] {
-        assert_eq!(team.ask(by(set_token(NAME), id)), refused);
+        assert_eq!(team.ask(by(send_token(NAME), id)), refused);
     }
     assert_eq!(team.got(), vec![Vec::<Vec<u8>>::new(); 3]);
-    let of_now = key(EPOCH + 1, 2).token(Use::Set, &[NAME; 16]).to_vec();
+    let of_now = key(EPOCH + 1, 2).token(Use::Send, &[NAME; 16]).to_vec();
     assert_eq!(team.ask(by(of_now, 3)), done(), "the set outlives the key");
     assert_eq!(team.got(), vec![vec![b"\x17from outside".to_vec()]; 3]);
+}
+
+#[test]
+fn who_may_only_send_to_sets_makes_none_r_relay_70() {
+    let mut team = Team::new();
+    let set = |token| {
+        let (name, key) = (vec![NAME + 1; 16], KEY.to_vec());
+        Request::CreateSet(proto::CreateSet { name, key, token, mailboxes: vec![] })
+    };
+    assert_eq!(team.ask(set(send_token(NAME + 1))), refusal(RefusalCode::Token));
+    assert_eq!(team.ask(set(set_token(NAME + 1))), done(), "the control");
 }
 
 #[test]
@@ -258,7 +273,7 @@ fn zeros_name_no_set_and_no_slot_r_relay_57() {
     for request in [Request::CreateSet(set), fan(0, 0, 0, 1, b"\x17x"), Request::PutSlot(put.clone())] {
         assert_eq!(team.ask(request), refusal(RefusalCode::BadRequest));
     }
-    let envelope = [&[0x18][..], &[NAME; 16], &[1; 16]].concat();
+    let envelope = [&[0x18][..], &[NAME; 16], &[1; 16], b"x"].concat();
     let named = proto::PutSlot { slot: vec![1; 16], token: token_for(Use::Slot, &[1; 16]), envelope, ..put };
     assert_eq!(team.ask(Request::PutSlot(named)), done(), "the control");
 }

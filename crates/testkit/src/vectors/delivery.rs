@@ -30,6 +30,7 @@ fn tokens() -> Vec<Draft> {
         // The name of case 0 for other uses.
         case(4, 1, Use::Set, sample_hex("mailbox", 16)),
         case(5, 1, Use::Slot, sample_hex("mailbox", 16)),
+        case(6, 1, Use::Send, sample_hex("mailbox", 16)),
     ]
 }
 
@@ -37,16 +38,22 @@ fn compute(inputs: &Inputs<'_>) -> Computation {
     let (org, epoch) = (inputs.array::<32>("org_id")?, inputs.number("epoch")?);
     let (directory_key, name) = (inputs.array::<32>("directory_key")?, inputs.array::<16>("name")?);
     let number = u8::try_from(inputs.number("use")?).map_err(|_| "use: none")?;
-    let uses = [Use::Mailbox, Use::Blob, Use::Set, Use::Slot];
+    let uses = [Use::Mailbox, Use::Blob, Use::Set, Use::Slot, Use::Send];
     let of = uses.into_iter().find(|of| *of as u8 == number).ok_or("use: none")?;
     let theirs = book::derive(label::KDF_DELIVERY, &org, &[&directory_key], &epoch.to_be_bytes(), 32);
-    let token = &book::mac(label::MAC_DELIVERY, &theirs, &[&[number], name.as_slice()].concat())[..16];
+    let send_key = book::mac(label::MAC_DELIVERY, &theirs, &[number]);
+    let from = if of == Use::Send { send_key.as_slice() } else { theirs.as_slice() };
+    let token = &book::mac(label::MAC_DELIVERY, from, &[&[number], name.as_slice()].concat())[..16];
     let directory = DirectoryKey::new(epoch, Secret::from_bytes(directory_key)).ok_or("epoch: none")?;
     let ours = DeliveryKey::of(&OrgId::new(org), &directory);
     same("delivery_key", ours.secret().expose(), &theirs)?;
     same("token", &ours.token(of, &name), token)?;
     let mut computed = Computed::default();
     computed.via("delivery_key", &theirs);
+    if of == Use::Send {
+        same("send_key", ours.send_key().secret().expose(), &send_key)?;
+        computed.via("send_key", &send_key);
+    }
     computed.out("token", token);
     Ok(computed)
 }
