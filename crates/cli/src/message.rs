@@ -72,6 +72,7 @@ pub(crate) fn object(message: &Message, files: &[File]) -> Value {
         "kind": message.kind.name(),
         "conversation": message.conversation.to_string(),
         "group": message.group.as_ref().map(|group| json!({"id": hex(&group.id), "name": group.name})),
+        "resent_by": message.resent_by,
         "sent_at": rfc3339(message.sent_at.as_millis()),
         "text": message.text,
         "files": files.iter().map(File::object).collect::<Vec<_>>(),
@@ -90,7 +91,11 @@ pub(crate) fn text(message: &Message, files: &[File]) -> String {
     };
     let place = message.group.as_ref().map_or_else(String::new, |it| format!(" in {}", tame_line(&it.name)));
     let at = short_time(message.sent_at.as_millis());
-    let mut text = format!("[{at}] {sender}{place}: {}{waits}", tame(body));
+    let again = message.resent_by.as_ref().map_or_else(String::new, |by| match by.as_str() {
+        "" => " (sent again by somebody else)".to_owned(),
+        by => format!(" (sent again by {})", tame_line(by)),
+    });
+    let mut text = format!("[{at}] {sender}{place}: {}{waits}{again}", tame(body));
     for file in files {
         text.push_str(&format!("\n    + {}", file.text()));
     }

@@ -1,6 +1,9 @@
 //! Groups of many devices, with the true relay: who makes commits, and what becomes of them (R-ENGINE-81 to -90).
 #![allow(missing_docs, clippy::expect_used, clippy::indexing_slicing, reason = "a test")]
 
+#[path = "groups/past.rs"]
+mod past;
+
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -456,15 +459,17 @@ fn a_commit_that_won_unheard_is_found_in_its_slot_and_not_made_again_r_engine_84
 }
 
 fn renamed(world: &mut World, by: PersonId, group: GroupId, name: &str) {
-    let info = Info::new(DisplayName::parse(name).unwrap());
-    world.operate(by, group, GroupOperation::SetInfo(info)).unwrap();
+    let info = Info::new(DisplayName::parse(name).expect("a good name"));
+    world.operate(by, group, GroupOperation::SetInfo(info)).expect("allowed");
 }
 
 /// A group of four whose devices all have sessions with each other, administered by the first two.
 fn crew(seed: u64) -> (World, Vec<PersonId>, GroupId) {
     let (mut world, people, group) = group(seed, &["alice", "bob", "carol", "dave"]);
     let member = world.member_id(people[1]);
-    world.operate(people[0], group, GroupOperation::SetRole { member, role: Role::Administrator }).unwrap();
+    world
+        .operate(people[0], group, GroupOperation::SetRole { member, role: Role::Administrator })
+        .expect("allowed");
     world.settle_groups(MINUTE);
     for from in &people {
         for to in people.iter().filter(|to| *to != from) {

@@ -57,14 +57,16 @@ pub(crate) fn send_first(
     state.marked = head.epoch;
     state::save(records, group, &state);
     let mut left = peers::all(records)?;
-    let mut sent = 0;
+    let mut sent = 0_usize;
     while sent < MARKS && !left.is_empty() {
         let dice = usize::try_from(u32::from_be_bytes(random_bytes(rng))).unwrap_or(0);
         let device = left.swap_remove(dice.checked_rem(left.len()).unwrap_or(0));
         let Some(entry) = other(me, records, group, &device)? else { continue };
         let content = (group, Control::Mark(mark(&head)));
         let to = (&entry.member, &entry.device);
-        sent += usize::from(control::send(records, to, content, None, (now, &mut *rng))?.is_some());
+        sent = sent.saturating_add(usize::from(
+            control::send(records, to, content, None, (now, &mut *rng))?.is_some(),
+        ));
     }
     Ok(())
 }
