@@ -63,7 +63,7 @@ pub(crate) fn files(message: &Message) -> Vec<File> {
 
 /// Returns the object for `--json`.
 pub(crate) fn object(message: &Message, files: &[File]) -> Value {
-    json!({
+    let mut object = json!({
         "event": "message",
         "id": hex(&message.id),
         "from": message.from.to_string(),
@@ -72,12 +72,16 @@ pub(crate) fn object(message: &Message, files: &[File]) -> Value {
         "kind": message.kind.name(),
         "conversation": message.conversation.to_string(),
         "group": message.group.as_ref().map(|group| json!({"id": hex(&group.id), "name": group.name})),
-        "resent_by": message.resent_by,
         "sent_at": rfc3339(message.sent_at.as_millis()),
         "text": message.text,
         "files": files.iter().map(File::object).collect::<Vec<_>>(),
         "state": state(message.state),
-    })
+    });
+    // Only in groups is anything sent again.
+    if let Some(fields) = object.as_object_mut().filter(|_| message.group.is_some()) {
+        fields.insert("resent_by".to_owned(), message.resent_by.clone().into());
+    }
+    object
 }
 
 /// Returns the lines for people.
