@@ -63,7 +63,7 @@ pub(crate) fn files(message: &Message) -> Vec<File> {
 
 /// Returns the object for `--json`.
 pub(crate) fn object(message: &Message, files: &[File]) -> Value {
-    json!({
+    let mut object = json!({
         "event": "message",
         "id": hex(&message.id),
         "from": message.from.to_string(),
@@ -76,7 +76,12 @@ pub(crate) fn object(message: &Message, files: &[File]) -> Value {
         "text": message.text,
         "files": files.iter().map(File::object).collect::<Vec<_>>(),
         "state": state(message.state),
-    })
+    });
+    // Only in groups is anything sent again.
+    if let Some(fields) = object.as_object_mut().filter(|_| message.group.is_some()) {
+        fields.insert("resent_by".to_owned(), message.resent_by.clone().into());
+    }
+    object
 }
 
 /// Returns the lines for people.
@@ -90,7 +95,11 @@ pub(crate) fn text(message: &Message, files: &[File]) -> String {
     };
     let place = message.group.as_ref().map_or_else(String::new, |it| format!(" in {}", tame_line(&it.name)));
     let at = short_time(message.sent_at.as_millis());
-    let mut text = format!("[{at}] {sender}{place}: {}{waits}", tame(body));
+    let again = message.resent_by.as_ref().map_or_else(String::new, |by| match by.as_str() {
+        "" => " (sent again by somebody else)".to_owned(),
+        by => format!(" (sent again by {})", tame_line(by)),
+    });
+    let mut text = format!("[{at}] {sender}{place}: {}{waits}{again}", tame(body));
     for file in files {
         text.push_str(&format!("\n    + {}", file.text()));
     }

@@ -71,11 +71,11 @@ impl Event {
     ) -> Result<Option<Self>, EngineError> {
         let happening = match event {
             chancery_engine::Event::Message(record) if record.act.is_some() => {
-                let Some(act) = GroupAct::read(records, record)? else { return Ok(None) };
+                let Some(act) = GroupAct::read(records, *record)? else { return Ok(None) };
                 Happening::GroupAct(Box::new(act))
             }
             chancery_engine::Event::Message(record) => {
-                Happening::Message(Box::new(Message::read(records, own, record)?))
+                Happening::Message(Box::new(Message::read(records, own, *record)?))
             }
             chancery_engine::Event::DeviceAdded { member: id, device } => {
                 let handle = member(records, &id)?.map(|member| member.handle).unwrap_or_default();
@@ -118,6 +118,9 @@ pub struct Message {
     pub conversation: MemberId,
     /// The group, if it is a message to one; its identifier is the conversation too.
     pub group: Option<GroupName>,
+    /// The handle of the member who has sent it again, if its author did not send it to this device: then nothing but that member's word
+    /// says who wrote it (R-CONTENT-17). Empty if that member is not in the directory.
+    pub resent_by: Option<String>,
     /// When it was sent, by the sender's clock.
     pub sent_at: Timestamp,
     /// When this device stored it.
@@ -202,6 +205,10 @@ impl Message {
             .collect();
         let group =
             if record.group.is_empty() { None } else { Some(GroupName::read(records, &record.group)?) };
+        let resent_by = match record.resent.as_slice() {
+            [] => None,
+            by => Some(member(records, &id(by)?)?.map(|member| member.handle).unwrap_or_default()),
+        };
         debug_assert!(from != *own || record.state != MessageState::Received as u32);
         Ok(Self {
             id: record.id.try_into().map_err(|_| EngineError::DamagedRecord)?,
@@ -211,6 +218,7 @@ impl Message {
             kind: kind.unwrap_or_default(),
             conversation: id(&record.conversation)?,
             group,
+            resent_by,
             sent_at: Timestamp::from_millis(record.sent_at),
             stored_at: Timestamp::from_millis(record.stored_at),
             text,
@@ -235,6 +243,7 @@ impl Message {
             kind: Kind::Person,
             conversation: own,
             group: None,
+            resent_by: None,
             sent_at: waiting.written_at,
             stored_at: waiting.written_at,
             text: Some(waiting.text.text),
@@ -267,6 +276,7 @@ mod tests {
             kind: Kind::Person,
             conversation: id,
             group: None,
+            resent_by: None,
             sent_at: Timestamp::from_millis(3),
             stored_at: Timestamp::from_millis(4),
             text: Some("Tea at four".into()),

@@ -103,7 +103,7 @@ pub(crate) fn read(
 }
 
 /// Refuses what breaks a limit (R-CONTENT-2).
-fn clean(mut text: Text) -> Option<Text> {
+pub(crate) fn clean(mut text: Text) -> Option<Text> {
     if text.text.len() > MAX_TEXT || text.attachments.len() > MAX_ATTACHMENTS {
         return None;
     }

@@ -17,6 +17,7 @@ mod log_view;
 mod making;
 mod mark;
 mod need;
+mod past;
 mod plan;
 mod receive;
 pub(crate) mod rows;

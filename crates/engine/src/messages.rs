@@ -1,5 +1,6 @@
 //! Messages, conversations and events as they stand in the store.
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use chancery_identity::{DeviceId, MemberId};
@@ -81,6 +82,20 @@ pub(crate) fn append_message(
     queue.push(records, reference).map(Some)
 }
 
+/// Stores a new message at a place of its conversation that is taken, before what stands there; `false` if it cannot be.
+pub(crate) fn insert_message(
+    records: &mut Overlay<'_>,
+    message: &MessageRecord,
+    place: u64,
+) -> Result<bool, EngineError> {
+    let reference = [message.from.as_slice(), message.id.as_slice()].concat();
+    if !Queue::new(CONVERSATION, &message.conversation).insert(records, place, reference)? {
+        return Ok(false);
+    }
+    save_message(records, message);
+    Ok(true)
+}
+
 /// Appends an event that points to a message and returns the event's number.
 pub(crate) fn append_event(records: &mut Overlay<'_>, message: &MessageRecord) -> Result<u64, EngineError> {
     let reference = [message.from.as_slice(), message.id.as_slice()].concat();
@@ -104,7 +119,7 @@ const REASSIGNED: u8 = 4;
 #[non_exhaustive]
 pub enum Event {
     /// A message arrived, or another device of the own member sent one.
-    Message(MessageRecord),
+    Message(Box<MessageRecord>),
     /// A member with whom there is a conversation has one device more. Nothing was sealed to it yet.
     DeviceAdded {
         /// The member.
@@ -217,7 +232,7 @@ pub fn events(records: &dyn Records, most: usize) -> Result<Vec<(u64, Event)>, E
             _ => match referenced(records, &reference)? {
                 // Policy has deleted it before it was shown.
                 message if message.expired => continue,
-                message => Event::Message(message),
+                message => Event::Message(Box::new(message)),
             },
         };
         events.push((number, event));

@@ -12,6 +12,9 @@ use chancery_wire::records::{Overlay, RecordKey, Records, Table};
 use crate::error::EngineError;
 use crate::tables::{QUEUE_STATE, key, load, save};
 
+/// Items that [`Queue::insert`] moves at most: 1,000, so that what one item costs stays small.
+const MAX_MOVED: u64 = 1000;
+
 /// One queue: a table, and a name within it for tables that hold several.
 #[derive(Clone, Copy)]
 pub(crate) struct Queue<'a> {
@@ -42,6 +45,31 @@ impl<'a> Queue<'a> {
         records.put(self.item_key(number), item);
         save(records, self.state_key(), &state);
         Ok(number)
+    }
+
+    /// Puts an item before the one of this number, which moves with all behind it one up. `false`, and nothing done, if it is not
+    /// there, one behind it is gone, or more than [`MAX_MOVED`] would move.
+    pub(crate) fn insert(
+        &self,
+        records: &mut Overlay<'_>,
+        number: u64,
+        item: Vec<u8>,
+    ) -> Result<bool, EngineError> {
+        let state = self.state(records)?;
+        if !(state.first..state.next).contains(&number) || state.next.saturating_sub(number) > MAX_MOVED {
+            return Ok(false);
+        }
+        if self.gone(records, &state)?.last().is_some_and(|run| run.end > number) {
+            return Ok(false);
+        }
+        let mut carried = item;
+        for at in number..state.next {
+            let name = self.item_key(at);
+            let there = records.get(&name)?.ok_or(EngineError::DamagedRecord)?;
+            records.put(name, core::mem::replace(&mut carried, there));
+        }
+        self.push(records, carried)?;
+        Ok(true)
     }
 
     /// Returns the numbers of the items that are there, in order.
@@ -207,6 +235,25 @@ mod tests {
             assert!(queue.numbers(&records).unwrap().eq(left.iter().copied()), "without {number}");
             assert_eq!(queue.len(&records).unwrap(), left.len() as u64);
         }
+    }
+
+    #[test]
+    fn what_is_put_before_an_item_moves_it_and_nothing_before_it() {
+        let base: BTreeMap<RecordKey, Vec<u8>> = BTreeMap::new();
+        let mut records = Overlay::new(&base);
+        let queue = Queue::new(Table(1), b"");
+        assert!(!queue.insert(&mut records, 0, vec![9]).unwrap(), "before nothing");
+        for i in 0..4 {
+            queue.push(&mut records, vec![i]).unwrap();
+        }
+        queue.remove(&mut records, 1).unwrap();
+        assert!(!queue.insert(&mut records, 1, vec![9]).unwrap(), "it is gone");
+        assert!(!queue.insert(&mut records, 0, vec![9]).unwrap(), "one behind it is");
+        assert!(queue.insert(&mut records, 2, vec![9]).unwrap());
+        let numbers: Vec<u64> = queue.numbers(&records).unwrap().collect();
+        let items: Vec<u8> =
+            numbers.iter().map(|it| records.get(&queue.item_key(*it)).unwrap().unwrap()[0]).collect();
+        assert_eq!((numbers, items), (vec![0, 2, 3, 4], vec![0, 9, 2, 3]));
     }
 
     #[test]

@@ -36,7 +36,7 @@ pub(crate) fn enter(records: &mut Overlay<'_>, member: &[u8]) -> Result<(), Engi
 }
 
 /// Returns how long a message is kept after it arrived; `None`: for ever.
-fn longest(policy: &Policy) -> Option<Duration> {
+pub(crate) fn longest(policy: &Policy) -> Option<Duration> {
     // When a message was read nobody notes: a disappearing one counts from when it arrived, which is not later.
     policy.retention.into_iter().chain(policy.disappearing).min()
 }

@@ -256,3 +256,25 @@ impl Company {
         self.hears(who);
     }
 }
+
+#[test]
+fn a_joiner_sees_what_was_written_before_and_who_sent_it_again_r_content_17() {
+    let company = Company::open();
+    company.people(&["alice", "bob", "carol"]);
+    let id = company.found("alice", "Crew", &["bob"]);
+    company.group("alice", &["policy", "Crew", "--history", "1"]).ok();
+    company.hears("bob");
+    company.writes("bob", &id[..8], "first");
+    company.writes("bob", &id[..8], "second");
+    company.hears("alice");
+    company.group("alice", &["add", "Crew", "carol"]).ok();
+    assert_eq!(texts(&company.hears("carol")), Vec::<String>::new(), "it is no event");
+    let history = company.group("carol", &["history", &id]);
+    assert_eq!(texts(&history.lines), ["second"], "{history:?}");
+    assert_eq!(
+        (&history.lines[0]["handle"], &history.lines[0]["resent_by"]),
+        (&json!("bob"), &json!("alice"))
+    );
+    let own = company.group("alice", &["history", &id]);
+    assert!(own.lines.iter().all(|line| line["resent_by"].is_null()), "{own:?}");
+}

@@ -18,7 +18,7 @@ use crate::group::join::Entered;
 use crate::group::receive::Taken;
 use crate::group::turn::Turn;
 use crate::group::waiting::{self, Reason, Seen, Wait};
-use crate::group::{duties, follow, join, mark, need};
+use crate::group::{duties, follow, join, mark, need, past};
 use crate::{log, peers, sending, target};
 
 /// Stores a content for a device, in the outbox; `hold` if it goes with a commit. Returns the item; `None` if nothing may be sent
@@ -118,6 +118,11 @@ pub(crate) fn process(
             turn.work = true;
         }
         Some(Control::Mark(content)) => return mark::take(turn, (&group, member, device), content),
+        // A welcome of its sender that waits comes first.
+        Some(Control::Past(_)) if waiting::wants_to_enter(turn.records, &group, device)? => {
+            keep(turn, wait(Reason::Commit, &group))?;
+        }
+        Some(Control::Past(content)) => return past::take(turn, (&group, member, device), content),
         None => return Ok(Taken::Bad),
     }
     Ok(Taken::Well)

@@ -29,7 +29,7 @@ use crate::group::rows::{self, GroupRows};
 use crate::group::story::{self, Story};
 use crate::group::turn::{Trigger, Turn};
 use crate::group::waiting::{self, Seen};
-use crate::group::{commit as own_commit, duties, files, mark, need, send, state};
+use crate::group::{commit as own_commit, duties, files, mark, need, past, send, state};
 use crate::tables::{GROUP_NEXT, GROUP_SECRETS, key, load, save};
 
 /// Secrets of hand-outs that are kept for who asks: 16 commits without a keyholder in a row are more than a quiet week of
@@ -233,7 +233,7 @@ fn unfit(turn: &mut Turn<'_, '_>, group: &[u8; 16], about: &About) -> Result<(),
     turn.act(group, act)
 }
 
-/// Whether another commit for the same place is known already.
+/// Whether another commit for the same place is known already (R-ENGINE-75).
 fn is_second(known: Option<&GroupNextRecord>, about: &About, attempt: u32) -> bool {
     known.is_some_and(|known| known.attempt == attempt && known.hash != about.hash)
 }
@@ -427,6 +427,9 @@ fn apply(
     let (now, hash) = (turn.now, about.hash);
     let effects = own_commit::followed(turn.me, turn.records, (group, &hash), now, turn.rng)?;
     turn.effects.extend(effects);
+    if about.author.device == turn.me.device_id() {
+        past::send(turn, (group, &head), &about.outcome.added)?;
+    }
     if about.lost_tree {
         // It holds the tree no more: all keys anew (R-ENGINE-89).
         let act = Act::new(ActKind::Refused, Some(&about.author.member)).code(GroupError::SecretUnfit);

@@ -12,7 +12,7 @@ use crate::group::follow;
 use crate::group::log_view::DeviceLog;
 use crate::group::rows::{self, GroupRows};
 use crate::group::turn::{Trigger, Turn};
-use crate::group::{files, send, state};
+use crate::group::{files, past, send, state};
 use crate::tables::{GROUP_NEXT, GROUP_SECRETS, key};
 use crate::{log, messages};
 
@@ -92,6 +92,7 @@ pub(crate) fn welcome(
     }
     let commit = *joined.commit();
     enter(turn, group, stored, (commit, joined.into_parts()))?;
+    past::expect(turn, group, (from, welcome))?;
     let act = Act::new(ActKind::Joined, Some(member)).of([&turn.me.member_id()]);
     turn.act(group, act)?;
     Ok(Entered::Done)

@@ -11,7 +11,8 @@ use chancery_group::{
 use chancery_identity::{DeviceId, MemberId};
 use chancery_wire::Timestamp;
 use chancery_wire::proto::{
-    GetSlot, GroupSenderRecord, GroupStateRecord, GroupWaitingEntry, GroupWaitingRecord, SlotContent,
+    GetSlot, GroupSenderRecord, GroupStateRecord, GroupWaitingEntry, GroupWaitingRecord, MessageRecord,
+    SlotContent,
 };
 use chancery_wire::records::{Overlay, Records};
 
@@ -24,7 +25,7 @@ use crate::group::rows::{self, GroupRows};
 use crate::group::turn::{Trigger, Turn};
 use crate::group::waiting::{self, HAND_OUT, Reason, Seen, Wait};
 use crate::group::{GroupStep, control, credentials, epochs, evict, follow, state};
-use crate::messages::{append_event, append_message};
+use crate::messages::{self, append_event, append_message, save_message};
 use crate::tables::{GROUP_SENDER, key, load, save};
 
 /// How long a slot of the relay that is of no help is not asked for again: a minute, in milliseconds.
@@ -168,11 +169,22 @@ fn written(
     count(turn, group, entry, number)?;
     record.conversation = group.to_vec();
     record.group = group.to_vec();
-    if append_message(turn.records, &record)?.is_some() {
+    if append_message(turn.records, &record)?.is_some() || replaces(turn.records, group, &record)? {
         let number = append_event(turn.records, &record)?;
         turn.effects.push(Effect::Notify(Notice::EventStored(number)));
     }
     Ok(Taken::Well)
+}
+
+/// Puts what its author has signed in the place of what somebody else has sent again (R-CONTENT-17); whether that was so.
+fn replaces(records: &mut Overlay<'_>, group: &[u8; 16], new: &MessageRecord) -> Result<bool, EngineError> {
+    let Some(from) = MemberId::from_bytes(&new.from) else { return Ok(false) };
+    let known = messages::message(records, &from, &new.id)?;
+    let is_resent = known.is_some_and(|known| !known.resent.is_empty() && known.group == group);
+    if is_resent {
+        save_message(records, new);
+    }
+    Ok(is_resent)
 }
 
 /// Compares a number with the last one of the same device; what is missing between them is told (R-CONTENT-15).

@@ -2,6 +2,7 @@
 
 mod contents;
 mod malice;
+mod past;
 mod town;
 
 use alloc::vec;

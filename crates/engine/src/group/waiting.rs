@@ -3,6 +3,8 @@
 use alloc::vec::Vec;
 
 use chancery_group::KIND_GROUP_COMMIT;
+use chancery_identity::DeviceId;
+use chancery_wire::proto::group_control::Control;
 use chancery_wire::proto::{GroupWaitingEntry, GroupWaitingIndex, GroupWaitingRecord};
 use chancery_wire::records::{Overlay, RecordKey, Records};
 use chancery_wire::{Timestamp, encode};
@@ -91,6 +93,25 @@ pub(crate) fn hear(records: &mut Overlay<'_>) -> Result<(), EngineError> {
 pub(crate) fn wants_file(records: &dyn Records, group: &[u8; 16]) -> Result<bool, EngineError> {
     let index = index(records)?;
     Ok(index.entries.iter().any(|entry| entry.reason == Reason::File as u32 && entry.name == group))
+}
+
+/// Whether a welcome to a group waits that came from a device.
+pub(crate) fn wants_to_enter(
+    records: &dyn Records,
+    group: &[u8; 16],
+    from: &DeviceId,
+) -> Result<bool, EngineError> {
+    for entry in index(records)?.entries.iter().filter(|entry| entry.name == group) {
+        let item: Option<GroupWaitingRecord> = load(records, &item_key(entry.number))?;
+        let is_welcome = |item: &GroupWaitingRecord| {
+            let control = item.control.as_ref().and_then(|it| it.control.as_ref());
+            item.from == from.as_bytes() && matches!(control, Some(Control::Welcome(_)))
+        };
+        if item.as_ref().is_some_and(is_welcome) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 fn index(records: &dyn Records) -> Result<GroupWaitingIndex, EngineError> {
@@ -264,7 +285,7 @@ mod tests {
         let base: BTreeMap<RecordKey, Vec<u8>> = BTreeMap::new();
         let mut records = Overlay::new(&base);
         let now = Timestamp::from_millis(7);
-        let device = chancery_identity::DeviceId::new([4; 16]);
+        let device = DeviceId::new([4; 16]);
         for (reason, of) in [
             (Reason::Credential, &device.as_bytes()[..]),
             (Reason::Commit, &[5; 16]),
@@ -286,7 +307,7 @@ mod tests {
             taken.into_iter().map(|(_, item)| item.envelope[0]).collect()
         };
         assert_eq!(taken(Trigger::Log), []);
-        assert_eq!(taken(Trigger::Credential(chancery_identity::DeviceId::new([3; 16]))), []);
+        assert_eq!(taken(Trigger::Credential(DeviceId::new([3; 16]))), []);
         assert_eq!(taken(Trigger::Credential(device)), [Reason::Credential as u8]);
         assert_eq!(taken(Trigger::Group([8; 16])), [Reason::Name as u8], "a hand-out, with every commit");
         assert_eq!(taken(Trigger::Group([5; 16])), [Reason::Commit as u8]);
