@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 
 use chancery_crypto::hash::sha256;
+use chancery_identity::delivery::Use;
 use chancery_wire::proto;
 use proto::client_frame::Body as Request;
 use proto::relay_frame::Body;
 
 use super::{Client, Place, Process};
-use crate::fixture::{Acme, frame, token};
+use crate::fixture::{Acme, frame, token, token_for};
 
 const ROUNDS: u8 = 5;
 
@@ -20,14 +21,14 @@ fn commit(round: u8, side: u8) -> Vec<u8> {
 fn put(round: u8, side: u8) -> Request {
     let next = proto::NextSet {
         name: vec![0x60 | side; 16],
-        token: token(&[0x60 | side; 16]),
+        token: token_for(Use::Set, &[0x60 | side; 16]),
         key: vec![3; 16],
         filled: vec![proto::SlotMailbox { slot: 3, mailbox: vec![9; 16] }],
         ..Default::default()
     };
     Request::PutSlot(proto::PutSlot {
         slot: vec![round; 16],
-        token: token(&[round; 16]),
+        token: token_for(Use::Slot, &[round; 16]),
         set: vec![0x50; 16],
         key: vec![3; 16],
         envelope: commit(round, side),
@@ -61,7 +62,7 @@ async fn a_slot_has_one_winner_with_what_waited_for_it_also_across_kill_9_r_rela
         }
         let mut client = Client::anonymous(&acme, &relay.url, relay.pin).await;
         let (name, key, mailboxes) = (vec![0x50; 16], vec![3; 16], [[1; 16], [2; 16]].concat());
-        let set = proto::CreateSet { name, key, token: token(&[0x50; 16]), mailboxes };
+        let set = proto::CreateSet { name, key, token: token_for(Use::Set, &[0x50; 16]), mailboxes };
         assert_eq!(client.ask(Request::CreateSet(set)).await, done, "R-RELAY-70");
     }
     let mut winners = BTreeMap::new();
