@@ -250,11 +250,11 @@ codes! {
     /// The time of a guest or bot is out of range, or over.
     ValidityNotAllowed = 644, "validity-not-allowed", Usage,
         "guests and bots are invited for 1 to 730 days, others without a limit; whose time is over must be invited anew";
+    /// There are as many guests and bots as there may be.
+    TooManyGuests = 645, "too-many-guests", Failed, "the organisation has 1000 guests and bots; offboard some first";
     /// A guest or bot has no owner, or the owner is no member.
     OwnerNotAllowed = 646, "owner-not-allowed", Usage,
         "a guest or bot needs an owner, who is a member of the organisation and neither guest nor bot; nobody else has one";
-    /// There are as many guests and bots as there may be.
-    TooManyGuests = 645, "too-many-guests", Failed, "the organisation has 1000 guests and bots; offboard some first";
 
     /// Two signed checkpoints of the organisation's log contradict each other.
     LogForked = 700, "log-forked", NotAuthorised,

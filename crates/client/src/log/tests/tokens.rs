@@ -32,9 +32,9 @@ async fn epoch(client: &Client) -> u64 {
     client.shared().worker.call(|state| state.read(directory_key)).await.unwrap().epoch()
 }
 
-async fn token(client: &Client, name: [u8; 16]) -> Vec<u8> {
+async fn token(client: &Client, of: Use, name: [u8; 16]) -> Vec<u8> {
     let token = move |state: &mut State| {
-        state.read_with(|engine, records| engine.delivery_token(records, (Use::Mailbox, &name)))
+        state.read_with(|engine, records| engine.delivery_token(records, (of, &name)))
     };
     client.shared().worker.call(token).await.unwrap()
 }
@@ -138,7 +138,8 @@ async fn who_was_removed_puts_nothing_in_and_takes_nothing_out_any_more_r_relay_
     let (acme, _alice, bob) = pair().await;
     let carol = acme.enrol("carol").await;
     let mailbox = *bob.me().device_id.as_bytes();
-    let (to_bob, blobs) = (token(&carol, mailbox).await, token(&carol, [0; 16]).await);
+    let (to_bob, blobs) =
+        (token(&carol, Use::Mailbox, mailbox).await, token(&carol, Use::Blob, [0; 16]).await);
     let all = |number: u8, to_bob: &[u8], blobs: &[u8]| {
         let (mailbox, token) = (mailbox.to_vec(), to_bob.to_vec());
         let claim = ClaimPrekeys { device_id: mailbox.clone(), token: token.clone() };
