@@ -1,5 +1,7 @@
 //! What an administrator does with keys that are at hand: ends, policy, successions.
 
+use std::time::Duration;
+
 use chancery::organisation::{
     Administrator, ConfirmedEnd, Issued, KeyStep, OffboardingPlan, OffboardingReport, OffboardingStep,
     Policy, SignedWith, Witnesses,
@@ -48,6 +50,11 @@ pub(super) async fn hand_over(administrator: &Administrator) -> Result<(), Failu
     }
 }
 
+/// How often an offboarding looks again whether the relay has all of it: 20 times, 2 s in all.
+const PUBLISHING_LOOKS: u32 = 20;
+/// The time between two looks.
+const PUBLISHING_PAUSE: Duration = Duration::from_millis(100);
+
 pub(super) async fn offboard(args: &OffboardArgs, output: Output) -> Result<(), Failure> {
     let (administrator, key) = args.admin.by.open()?;
     if args.dry_run {
@@ -58,8 +65,17 @@ pub(super) async fn offboard(args: &OffboardArgs, output: Output) -> Result<(), 
         });
     }
     administrator.offboard(args.admin.with(&key), &args.handle)?;
-    let sent = hand_over(&administrator).await;
-    let report = administrator.offboarding(&args.handle)?;
+    let mut sent = hand_over(&administrator).await;
+    let mut report = administrator.offboarding(&args.handle)?;
+    // The desk that serves may be publishing the same at this moment.
+    for _ in 0..PUBLISHING_LOOKS {
+        if sent.is_err() || report.is_complete() || !report.is_waiting() {
+            break;
+        }
+        tokio::time::sleep(PUBLISHING_PAUSE).await;
+        sent = hand_over(&administrator).await;
+        report = administrator.offboarding(&args.handle)?;
+    }
     let devices = Devices::of(&administrator, &report.plan, sent.is_ok()).await;
     output.result(&report_object(&report, &devices, false), || report_text(&report, &devices))?;
     sent?;
@@ -221,7 +237,7 @@ fn policy_object(policy: &Policy) -> Value {
 }
 
 fn policy_text(policy: &Policy) -> String {
-    let time = |time: Option<std::time::Duration>| time.map_or_else(|| "none".to_owned(), span);
+    let time = |time: Option<Duration>| time.map_or_else(|| "none".to_owned(), span);
     let may = |may: bool| if may { "yes" } else { "no" };
     format!(
         "freshness {}, retention {}, disappearing {}, offline {}, export {}, saving attachments {}, devices {}, \
