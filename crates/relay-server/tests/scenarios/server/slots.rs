@@ -66,7 +66,7 @@ async fn a_slot_has_one_winner_with_what_waited_for_it_also_across_kill_9_r_rela
         assert_eq!(client.ask(Request::CreateSet(set)).await, done, "R-RELAY-70");
     }
     let mut winners = BTreeMap::new();
-    for round in 0..ROUNDS {
+    for round in 1..=ROUNDS {
         let relay = Process::start(place.path());
         let mut sides = Vec::new();
         for side in 1..=2 {
@@ -78,7 +78,7 @@ async fn a_slot_has_one_winner_with_what_waited_for_it_also_across_kill_9_r_rela
             client.link.send(frame(99, put(round, side))).await.unwrap();
         }
         // In the last round both are answered; before, it dies somewhere under way.
-        if round + 1 == ROUNDS {
+        if round == ROUNDS {
             sides[1].next().await;
         }
         drop(relay);
