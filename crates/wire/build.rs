@@ -34,7 +34,7 @@ const SECRET: &[&str] = &[
 ];
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let proto = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../proto");
+    let proto = PathBuf::from(std::env::var("CARGO_MANIFEST_DIR")?).join("../../proto");
     let mut files: Vec<PathBuf> = Vec::new();
     for entry in std::fs::read_dir(&proto)? {
         let path = entry?.path();

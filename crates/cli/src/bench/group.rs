@@ -6,9 +6,11 @@
 
 use std::time::Duration;
 
+use chancery_crypto::ed25519::GroupSigningKey;
 use chancery_crypto::rng::random_bytes;
+use chancery_crypto::secret::Secret;
 use chancery_engine::{GroupDraft, GroupInput, GroupOperation, Input};
-use chancery_group::{Info, Role};
+use chancery_group::{Info, Messages, Role, Slot};
 use chancery_identity::{DisplayName, MemberId};
 use serde_json::Value;
 
@@ -82,8 +84,11 @@ pub(super) fn run(members: usize, output: Output) -> Result<(), Failure> {
         scene.change(&mut measures)?;
         scene.evict(round, &mut measures)?;
     }
-    measures.bytes("member_state_bytes", scene.members.first().map_or(0, Resident::state_bytes));
-    measures.bytes("admin_state_bytes", scene.admin.state_bytes());
+    let (keys, roster) = scene.members.first().map(Resident::state_bytes).unwrap_or_default();
+    measures.bytes("member_state_bytes", keys);
+    measures.bytes("roster_bytes", roster);
+    measures.bytes("admin_state_bytes", scene.admin.state_bytes().0);
+    measures.bytes("overhead_bytes", overhead(&mut scene.town)?);
     let object = measures.object(members);
     output.result(&object, || table(&object)).map_err(|_| failed("standard output is closed"))
 }
@@ -173,7 +178,7 @@ impl Scene {
         let sender = self.members.first_mut().ok_or_else(|| failed("no members"))?;
         measures.time("send_us", std::mem::take(&mut sender.spent));
         let [_, envelope] = self.town.post.newest;
-        measures.bytes("overhead_bytes", envelope.saturating_sub(TEXT.len()));
+        measures.bytes("message_bytes", envelope);
         let reader = self.members.get_mut(1).ok_or_else(|| failed("no members"))?;
         reader.spent = Duration::ZERO;
         reader.read_mail(&mut self.town)?;
@@ -251,6 +256,21 @@ impl Scene {
         let followed: Result<Vec<u32>, Failure> = all.map(|it| it.devices_in(&self.group)).collect();
         is_so(followed?.iter().all(|devices| *devices == left), "somebody has not followed")
     }
+}
+
+/// What a message has around its content and padding: how much longer the shortest envelope is than the longest content in it.
+fn overhead(town: &mut Town) -> Result<usize, Failure> {
+    let rng = town.rng.as_mut();
+    let (header_key, senders) = (Secret::random(rng), Secret::random(rng));
+    let mut messages = Messages::new(random_bytes(rng), random_bytes(rng), header_key, senders);
+    let (key, slot) = (GroupSigningKey::generate(rng), Slot::from_u32(0).ok_or_else(|| failed("no slot"))?);
+    let mut envelope = |len: usize| messages.seal(slot, &key, &vec![b'x'; len], rng).map_err(failed);
+    let shortest = envelope(0)?.len();
+    let mut longest = 0_usize;
+    while envelope(longest.saturating_add(1))?.len() == shortest {
+        longest = longest.saturating_add(1);
+    }
+    Ok(shortest.saturating_sub(longest))
 }
 
 fn is_so(is_so: bool, otherwise: &str) -> Result<(), Failure> {

@@ -18,6 +18,8 @@ use crate::process::Failure;
 
 /// Tables in which the engine keeps what belongs to groups.
 const GROUP_TABLES: std::ops::RangeInclusive<u16> = 0x01A0..=0x01BF;
+/// Those of them that hold who is in a group and nothing secret: entries, their hashes, who has which slot, credentials.
+const ROSTER_TABLES: [u16; 5] = [0x01A1, 0x01A2, 0x01A4, 0x01A5, 0x01AC];
 /// Steps after which a device is believed to go round in circles.
 const STEPS: usize = 200_000;
 
@@ -48,9 +50,11 @@ impl Resident {
         Ok(Self { store, engine, device, sizes: BTreeMap::new(), spent: Duration::ZERO })
     }
 
-    /// Bytes that groups take here.
-    pub(in crate::bench) fn state_bytes(&self) -> usize {
-        self.sizes.values().sum()
+    /// Bytes that groups take here: keys and what goes with them, and the roster.
+    pub(in crate::bench) fn state_bytes(&self) -> (usize, usize) {
+        let is_roster = |key: &RecordKey| ROSTER_TABLES.contains(&key.table.0);
+        let roster = self.sizes.iter().filter(|(key, _)| is_roster(key)).map(|(_, size)| size).sum();
+        (self.sizes.values().sum::<usize>().saturating_sub(roster), roster)
     }
 
     pub(in crate::bench) fn handle(
