@@ -1,7 +1,7 @@
 //! Generates the wire types from `/proto`, without `protoc`.
 
 use std::error::Error;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// Messages with a field that must not be printed.
 const SECRET: &[&str] = &[

@@ -26,10 +26,12 @@
 //! such as an organisation's root, and [`file_lock`] lets one process out of several do a job.
 //!
 //! What this crate does not do: it gives no record a meaning, it does not list records, and it does not
-//! notice that a whole file, or one row of it, was replaced by an older version of itself.
+//! notice that a whole file, or one row of it, was replaced by an older version of itself. An open store keeps what it has read
+//! lately in memory, until another connection commits: what somebody writes into the file past SQLite may show only later.
 //!
 //! Source: `docs/PROTOCOL.md`, section "Store" (R-STORE).
 
+mod cache;
 mod chain;
 mod database;
 mod destroy;

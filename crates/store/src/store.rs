@@ -7,6 +7,7 @@ use chancery_crypto::secret::Secret;
 use chancery_wire::records::{Batch, RecordKey, Records, RecordsError};
 use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior};
 
+use crate::cache::Cache;
 use crate::chain::Chain;
 use crate::database;
 use crate::error::StoreError;
@@ -24,6 +25,7 @@ use crate::wrap::WrappedKey;
 pub struct Store {
     connection: Connection,
     keys: Keys,
+    cache: Cache,
 }
 
 impl Store {
@@ -59,7 +61,7 @@ impl Store {
         // The last connection moves the log into the file and removes it.
         connection.close().map_err(|(_, e)| StoreError::from_sqlite(&e))?;
         draft.publish(path)?;
-        Ok(Self { connection: database::open(path)?, keys })
+        Ok(Self { connection: database::open(path)?, keys, cache: Cache::default() })
     }
 
     /// Opens a store.
@@ -81,7 +83,7 @@ impl Store {
             })
             .map_err(|e| StoreError::from_sqlite(&e))?;
         let keys = Keys::derive(&wrapped.unwrap_with(source)?);
-        Ok(Self { connection, keys })
+        Ok(Self { connection, keys, cache: Cache::default() })
     }
 
     /// Gives the connection up, and with it the keys.
@@ -113,18 +115,19 @@ impl Store {
         f: impl FnOnce(&dyn Records) -> Result<(Batch, T), E>,
     ) -> Result<T, E> {
         let mut rng = system_rng()?;
-        let Self { connection, keys } = self;
+        let Self { connection, keys, cache } = self;
         // Rolled back on drop.
         let transaction = connection
             .transaction_with_behavior(TransactionBehavior::Immediate)
             .map_err(|e| StoreError::from_sqlite(&e))?;
-        let view = View { connection: &transaction, keys };
+        cache.refresh(&transaction)?;
+        let view = View { connection: &transaction, keys, cache };
         let (batch, done) = f(&view)?;
-        let applied = view.apply(&batch, &mut rng);
-        // Records hold keys that must not outlive their use: stored or not, the copies in memory are wiped.
-        drop(batch);
-        applied?;
+        view.apply(&batch, &mut rng)?;
+        cache.forget(&batch);
         transaction.commit().map_err(|e| StoreError::from_sqlite(&e))?;
+        cache.written(&batch);
+        // What is left of the batch in memory is wiped with it, stored or not: records hold keys that must not outlive their use.
         Ok(done)
     }
 
@@ -137,11 +140,12 @@ impl Store {
         &mut self,
         f: impl FnOnce(&dyn Records) -> Result<T, E>,
     ) -> Result<T, E> {
-        let Self { connection, keys } = self;
+        let Self { connection, keys, cache } = self;
         let transaction = connection
             .transaction_with_behavior(TransactionBehavior::Deferred)
             .map_err(|e| StoreError::from_sqlite(&e))?;
-        f(&View { connection: &transaction, keys })
+        cache.refresh(&transaction)?;
+        f(&View { connection: &transaction, keys, cache })
     }
 
     /// Reads every record and checks that none was altered, moved, added or removed; returns their number.
@@ -154,11 +158,11 @@ impl Store {
     /// [`StoreError::Damaged`]: restore the file from a backup. [`StoreError::Busy`], [`StoreError::Io`]: try
     /// again.
     pub fn check(&mut self) -> Result<u64, StoreError> {
-        let Self { connection, keys } = self;
+        let Self { connection, keys, cache } = self;
         let transaction = connection
             .transaction_with_behavior(TransactionBehavior::Deferred)
             .map_err(|e| StoreError::from_sqlite(&e))?;
-        View { connection: &transaction, keys }.check()
+        View { connection: &transaction, keys, cache }.check()
     }
 }
 
@@ -166,20 +170,26 @@ impl Store {
 struct View<'a> {
     connection: &'a Connection,
     keys: &'a Keys,
+    cache: &'a Cache,
 }
 
 impl Records for View<'_> {
     fn get(&self, key: &RecordKey) -> Result<Option<Vec<u8>>, RecordsError> {
+        if let Some(known) = self.cache.get(key) {
+            return Ok(known);
+        }
         let name = self.keys.blind(key);
-        match self.row(&name)? {
-            Some(row) if row.key == *key => Ok(Some(row.value)),
-            Some(_) => Err(RecordsError::Damaged),
+        let value = match self.row(&name)? {
+            Some(row) if row.key == *key => Some(row.value),
+            Some(_) => return Err(RecordsError::Damaged),
             None => {
                 // That there is none must be vouched for as well.
                 self.chain().gap(&name)?;
-                Ok(None)
+                None
             }
-        }
+        };
+        self.cache.read(key, value.as_deref());
+        Ok(value)
     }
 }
 

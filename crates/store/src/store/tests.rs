@@ -64,9 +64,14 @@ fn raw(store: &Store, table: &str, column: &str, name: &[u8]) -> Vec<u8> {
     store.connection.query_row(&query, [name], |row| row.get(0)).unwrap()
 }
 
+/// Another connection to the file, which knows nothing of what the store keeps in memory.
+fn behind(store: &Store) -> Connection {
+    Connection::open(store.connection.path().unwrap()).unwrap()
+}
+
 fn set_raw(store: &Store, table: &str, column: &str, name: &[u8], to: &[u8]) {
     let update = format!("UPDATE {table} SET {column} = ?2 WHERE name = ?1");
-    assert_eq!(store.connection.execute(&update, params![name, to]).unwrap(), 1);
+    assert_eq!(behind(store).execute(&update, params![name, to]).unwrap(), 1);
 }
 
 #[test]
@@ -87,6 +92,36 @@ fn a_flipped_byte_in_a_value_is_damage() {
     assert_eq!(get(&mut store, &key(3)), Err(StoreError::Damaged), "cut");
     set_raw(&store, "records", "value", &name, &good);
     assert_eq!(store.check(), Ok(COUNT.into()));
+}
+
+#[test]
+fn what_another_process_has_committed_is_seen_and_what_was_not_committed_is_forgotten() {
+    let (directory, mut store) = filled();
+    let mut other = Store::open(directory.path().join("store.db"), &source()).unwrap();
+    for round in 0..3 {
+        assert_eq!(get(&mut other, &key(100 + round)), Ok(None));
+        put(&mut store, key(100 + round), value(round)).unwrap();
+        put(&mut store, key(1), value(round)).unwrap();
+        assert_eq!(get(&mut other, &key(100 + round)), Ok(Some(value(round))));
+        assert_eq!(get(&mut other, &key(1)), Ok(Some(value(round))));
+        delete(&mut other, key(100 + round)).unwrap();
+        assert_eq!(get(&mut store, &key(100 + round)), Ok(None));
+    }
+    // A read that began before a commit of another goes on seeing what was there, and the next one sees the commit.
+    let seen = store.read(|records| {
+        let before = records.get(&key(2))?;
+        put(&mut other, key(2), value(9))?;
+        put(&mut other, key(3), value(9))?;
+        Ok::<_, StoreError>([before, records.get(&key(2))?, records.get(&key(3))?])
+    });
+    assert_eq!(seen, Ok([Some(value(2)), Some(value(2)), Some(value(3))]));
+    assert_eq!(get(&mut store, &key(2)), Ok(Some(value(9))));
+    assert_eq!(get(&mut store, &key(3)), Ok(Some(value(9))));
+    let mut too_large = Batch::default();
+    too_large.put(key(4), value(1));
+    too_large.put(key(5), vec![0; Limit::RECORD.bytes() + 1]);
+    assert_eq!(store.transaction(|_| Ok::<_, StoreError>((too_large, ()))), Err(StoreError::TooLarge));
+    assert_eq!(get(&mut store, &key(4)), Ok(Some(value(4))), "not committed, not kept");
 }
 
 #[test]
@@ -137,13 +172,13 @@ fn swapped_rows_are_damage() {
 fn a_removed_row_is_damage_and_not_an_absent_record() {
     let (_directory, mut store) = filled();
     let name = store.keys.blind(&key(5));
-    store.connection.execute("DELETE FROM records WHERE name = ?1", [name]).unwrap();
+    behind(&store).execute("DELETE FROM records WHERE name = ?1", [name]).unwrap();
     assert_eq!(get(&mut store, &key(5)), Err(StoreError::Damaged));
     assert_eq!(delete(&mut store, key(5)), Err(StoreError::Damaged));
     assert_eq!(put(&mut store, key(5), value(1)), Err(StoreError::Damaged));
     assert_eq!(store.check(), Err(StoreError::Damaged));
     // Nor does it help to take its link out as well.
-    store.connection.execute("DELETE FROM chain WHERE name = ?1", [name]).unwrap();
+    behind(&store).execute("DELETE FROM chain WHERE name = ?1", [name]).unwrap();
     assert_eq!(get(&mut store, &key(5)), Err(StoreError::Damaged));
     assert_eq!(store.check(), Err(StoreError::Damaged));
 }
@@ -169,7 +204,7 @@ fn a_forged_or_missing_link_is_damage_for_whoever_needs_it() {
     for n in 0..COUNT {
         assert_eq!(get(&mut store, &key(n)), Ok(Some(value(n))), "what is there needs no link");
     }
-    store.connection.execute("DELETE FROM chain WHERE name = x''", []).unwrap();
+    behind(&store).execute("DELETE FROM chain WHERE name = x''", []).unwrap();
     assert_eq!(store.check(), Err(StoreError::Damaged));
 }
 
@@ -179,7 +214,7 @@ fn rows_that_nobody_wrote_are_damage_when_checked() {
     let sealed = raw(&store, "records", "value", &store.keys.blind(&key(1)));
     store.connection.execute("INSERT INTO records VALUES (?1, ?2)", params![[9u8; 32], sealed]).unwrap();
     assert_eq!(store.check(), Err(StoreError::Damaged));
-    store.connection.execute("DELETE FROM records WHERE name = ?1", [[9u8; 32]]).unwrap();
+    behind(&store).execute("DELETE FROM records WHERE name = ?1", [[9u8; 32]]).unwrap();
     assert_eq!(store.check(), Ok(COUNT.into()));
     store.connection.execute("INSERT INTO chain VALUES (?1, ?2, ?3)", params![[9u8; 32], [], []]).unwrap();
     assert_eq!(store.check(), Err(StoreError::Damaged));
