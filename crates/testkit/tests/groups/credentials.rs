@@ -72,3 +72,45 @@ fn who_was_away_follows_a_commit_with_a_leave_order_of_a_member_that_has_ended_s
     world.settle_groups_of(&all, MINUTE);
     assert_eq!(world.group_texts(bob, group).last().map(String::as_str), Some("back again"));
 }
+
+#[test]
+fn a_guest_reads_and_follows_a_member_of_its_group_outside_its_reach_r_relay_79_r_engine_72() {
+    let (mut world, people, group) = group(73, &["alice", "bob", "carol", "dave"]);
+    let [alice, bob, carol, dave] = people[..] else { unreachable!() };
+    let guest = world.enrol_as("guest", Kind::Guest, &[alice], 30);
+    world.run();
+    let member = world.member_id(bob);
+    world.operate(alice, group, GroupOperation::SetRole { member, role: Role::Administrator }).unwrap();
+    world.add_to_group(alice, group, &[guest], Role::Member);
+    world.settle_groups(MINUTE);
+    assert!(!has_credential(&world, guest, bob));
+    let token = |world: &World, of| world.delivery_token(guest, Use::Mailbox, world.device_id(of).as_bytes());
+    assert_eq!((token(&world, bob).len(), token(&world, carol).len()), (0, 0), "outside its reach");
+
+    talk(&mut world, group, carol, &[alice, guest], "from carol");
+    let info = Info::new(DisplayName::parse("Renamed").unwrap());
+    world.operate(bob, group, GroupOperation::SetInfo(info)).unwrap();
+    world.settle_groups(MINUTE);
+    assert_eq!(view(&world, guest, group).summary.name, "Renamed");
+    assert!(has_credential(&world, guest, bob) && has_credential(&world, guest, carol));
+
+    // The set that both were in is gone, and one of them has ended, when the guest comes back.
+    let stay = [alice, bob, carol, dave];
+    let member = world.member_id(dave);
+    world.operate(bob, group, GroupOperation::SetRole { member, role: Role::Administrator }).unwrap();
+    world.settle_groups_of(&stay, MINUTE);
+    let members = world.members(&[carol]);
+    world.operate(dave, group, GroupOperation::Remove { members }).unwrap();
+    world.say_to_group(dave, group, "from dave");
+    let left = [alice, bob, dave];
+    world.settle_groups_of(&left, 10 * MINUTE);
+    world.revoke_at_relay(dave, true);
+    world.settle_groups_of(&[alice, bob], 10 * MINUTE);
+    world.wait(3 * DAY);
+    world.tidy_relay();
+    assert!(!has_credential(&world, guest, dave));
+    let all = [alice, bob, guest];
+    world.settle_groups_of(&all, 10 * MINUTE);
+    agree(&world, group, &all);
+    assert_eq!(world.group_texts(guest, group), ["from carol", "from dave"]);
+}
