@@ -10,7 +10,7 @@ use rusqlite::{Connection, Row, Transaction};
 use crate::ServerError;
 
 /// The format of the database, in `PRAGMA user_version`.
-const FORMAT: i64 = 7;
+const FORMAT: i64 = 8;
 /// `PRAGMA application_id`: "ChRy".
 const APPLICATION: i64 = 0x4368_5279;
 /// How long a commit waits for somebody who looks at the database with another program.
@@ -116,6 +116,14 @@ CREATE INDEX held_slot ON held (slot);
 CREATE INDEX held_end ON held (expires);
 ";
 
+/// Credentials of devices that ended.
+const ENDED_CREDENTIALS: &str = "
+CREATE TABLE ended_credentials (
+    device BLOB PRIMARY KEY NOT NULL, credential BLOB NOT NULL, expires INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX ended_credentials_end ON ended_credentials (expires);
+";
+
 /// Counts everything. A mailbox counts all of an envelope that it shares with others; the whole counts it once, and ?1
 /// bytes for each reference.
 const TOTALS: &str = "SELECT (SELECT count(*) FROM mailboxes),
@@ -159,6 +167,7 @@ pub(crate) fn prepare(connection: &mut Connection, organisation: &OrgId) -> Resu
                 .and_then(|()| transaction.execute_batch(DELIVERY_KEY))
                 .and_then(|()| transaction.execute_batch(CONFIRMATIONS))
                 .and_then(|()| transaction.execute_batch(SETS))
+                .and_then(|()| transaction.execute_batch(ENDED_CREDENTIALS))
                 .map_err(broken)?;
             let insert = "INSERT INTO organisation (id, org_id) VALUES (1, ?1)";
             transaction.execute(insert, [organisation.as_bytes()]).map_err(broken)?;
@@ -189,6 +198,9 @@ pub(crate) fn prepare(connection: &mut Connection, organisation: &OrgId) -> Resu
             }
             if found < 7 {
                 from_sixth(&transaction).map_err(broken)?;
+            }
+            if found < 8 {
+                from_seventh(&transaction).map_err(broken)?;
             }
         }
         _ => return Err(ServerError::NewerFormat { found, supported: FORMAT }),
@@ -229,7 +241,12 @@ fn from_fifth(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
 /// From format 6: sets, slots, held deliveries, and envelopes that many mailboxes have.
 fn from_sixth(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
     transaction.execute("ALTER TABLE envelopes ADD COLUMN shared INTEGER", [])?;
-    transaction.execute_batch(SETS)?;
+    transaction.execute_batch(SETS)
+}
+
+/// From format 7: credentials of devices that end from now on.
+fn from_seventh(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
+    transaction.execute_batch(ENDED_CREDENTIALS)?;
     transaction.pragma_update(None, "user_version", FORMAT)
 }
 

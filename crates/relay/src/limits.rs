@@ -157,6 +157,9 @@ pub struct Limits {
     /// How long what is in a slot is kept: 90 days. A device that was away for longer than its envelopes are kept is
     /// told the group anew.
     pub keep_slots: Duration,
+    /// How long the credential of a device that ended is kept: 90 days, as long as what it wrote before may lie in slots
+    /// ([`Self::keep_slots`]) and mailboxes ([`Self::keep_envelopes`]). Whoever comes back later verifies that by it.
+    pub keep_credentials: Duration,
     /// How long a delivery is held: 1 hour. The commit that it waits for follows at once, or its author is gone.
     pub keep_held: Duration,
 }
@@ -204,6 +207,7 @@ impl Default for Limits {
             keep_replies: Duration::from_secs(3_600),
             keep_sets: DAY.saturating_mul(30),
             keep_slots: DAY.saturating_mul(90),
+            keep_credentials: DAY.saturating_mul(90),
             keep_held: Duration::from_secs(3_600),
         }
     }

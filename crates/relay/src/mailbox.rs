@@ -2,7 +2,7 @@
 
 use chancery_identity::DeviceId;
 use chancery_identity::delivery::Use;
-use chancery_wire::{Limit, RefusalCode, Timestamp, proto};
+use chancery_wire::{Limit, RefusalCode, Timestamp, encode, proto};
 use proto::relay_frame::Body;
 
 use crate::connection::{Answer, Fault, Stage, Subscription, done};
@@ -112,9 +112,14 @@ impl Step<'_> {
         done()
     }
 
-    /// Deletes what there is of a device whose mailbox is not marked yet (R-RELAY-43, R-RELAY-50).
+    /// Deletes what there is of a device whose mailbox is not marked yet (R-RELAY-43, R-RELAY-50), but for its credential
+    /// (R-RELAY-78).
     pub(crate) fn remove_device(&mut self, device: &DeviceId) -> Result<(), StorageError> {
         if !self.storage.mailbox(&(*device).into())?.is_some_and(|held| held.removed) {
+            if let Some(credential) = self.shown_credential(device)? {
+                let expires = end(self.now, self.relay.limits.keep_credentials);
+                self.storage.keep_credential(device, &encode(&credential), expires)?;
+            }
             self.storage.remove_device(device)?;
             self.ended.push(*device);
         }

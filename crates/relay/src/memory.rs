@@ -31,6 +31,7 @@ pub struct MemoryStorage {
     sets: Table<SetId, SetRow>,
     slots: Table<SlotId, (SlotRow, Timestamp)>,
     held: Table<u64, (SlotId, HeldDelivery, Timestamp)>,
+    credentials: Table<DeviceId, (Vec<u8>, Timestamp)>,
     deliveries: Table<(MailboxId, DeliveryId), Timestamp>,
     prekeys: Table<DeviceId, PrekeyBatch>,
     pairs: Table<(DeviceId, usize), PrekeyPair>,
@@ -127,6 +128,7 @@ impl MemoryStorage {
         self.sets.end(end);
         self.slots.end(end);
         self.held.end(end);
+        self.credentials.end(end);
         self.deliveries.end(end);
         self.prekeys.end(end);
         self.pairs.end(end);

@@ -3,6 +3,7 @@
 use alloc::vec;
 use alloc::vec::Vec;
 
+use chancery_crypto::secret::ct_eq;
 use chancery_identity::DeviceId;
 use chancery_identity::delivery::Use;
 use chancery_identity::log::{LeafKind, commitment};
@@ -14,7 +15,7 @@ use crate::connection::{Answer, Fault, done};
 use crate::limits::{BUNDLE_LEN, MAX_TOKEN};
 use crate::relay::ConnectionId;
 use crate::step::{Step, at_most};
-use crate::storage::{MAX_NUMBER, MailboxId, PrekeyBatch, PrekeyPair};
+use crate::storage::{MAX_NUMBER, PrekeyBatch, PrekeyPair, StorageError};
 
 impl Step<'_> {
     /// R-RELAY-25, R-RELAY-26. A device that was removed publishes nothing (R-RELAY-43).
@@ -72,25 +73,36 @@ impl Step<'_> {
         Ok(Body::Bundle(bundle))
     }
 
-    /// R-RELAY-76. The log has the hash of the credential and the member's identifier; the credential itself comes from
-    /// the device.
+    /// R-RELAY-76, R-RELAY-78, R-RELAY-79. The log has the hash of the credential and the member's identifier; the credential itself comes
+    /// from the device.
     pub(crate) fn get_credential(&self, get: &proto::GetCredential) -> Answer {
         let device = DeviceId::from_bytes(&get.device_id).ok_or(RefusalCode::BadRequest)?;
-        self.admitted(Use::Mailbox, device.as_bytes(), &get.token)?;
-        let mailbox = MailboxId::from(device);
-        if self.storage.mailbox(&mailbox)?.is_none_or(|held| held.removed) {
-            return Err(RefusalCode::NotFound.into());
-        }
-        let batch = self.storage.prekey_batch(&device)?;
-        let published = batch.and_then(|batch| read::<proto::Signed>(&batch.credential));
-        let online = self.relay.readers(&mailbox).into_iter().find_map(|id| self.device(id).ok());
-        let found = published.or_else(|| online.map(|credential| credential.signed().clone()));
-        let credential = found.ok_or(RefusalCode::NotFound)?;
+        // A guest has no token of a mailbox outside its reach, and shows what stands in the roster of a group alone.
+        let of = if get.group_key.is_empty() { Use::Mailbox } else { Use::Send };
+        self.admitted(of, device.as_bytes(), &get.token)?;
+        let has_ended = self.storage.mailbox(&device.into())?.is_some_and(|held| held.removed);
+        let found = if has_ended {
+            self.storage.kept_credential(&device)?.and_then(|kept| read(&kept))
+        } else {
+            self.shown_credential(&device)?
+        };
+        let credential: proto::Signed = found.ok_or(RefusalCode::NotFound)?;
         let commitment = commitment(LeafKind::Credential, &credential);
         if self.storage.log_commitment(LeafKind::Credential, &commitment)?.is_none() {
             return Err(RefusalCode::NotFound.into());
         }
+        if of == Use::Send && !has_group_key(&credential, &get.group_key) {
+            return Err(RefusalCode::NotFound.into());
+        }
         Ok(Body::Credential(proto::CredentialAnswer { credential: Some(credential) }))
+    }
+
+    /// Returns the credential that a device has shown: with its prekeys, or else on a connection that reads its mailbox now.
+    pub(crate) fn shown_credential(&self, device: &DeviceId) -> Result<Option<proto::Signed>, StorageError> {
+        let batch = self.storage.prekey_batch(device)?;
+        let published = batch.and_then(|batch| read(&batch.credential));
+        let online = self.relay.readers(&(*device).into()).into_iter().find_map(|id| self.device(id).ok());
+        Ok(published.or_else(|| online.map(|credential| credential.signed().clone())))
     }
 }
 
@@ -111,6 +123,12 @@ fn bundle(batch: &PrekeyBatch, pair: Option<&PrekeyPair>) -> Option<proto::Preke
     }
     bundle.padding = vec![0; room];
     Some(bundle)
+}
+
+/// Whether this is the key of a device's group messages.
+fn has_group_key(credential: &proto::Signed, group_key: &[u8]) -> bool {
+    let body: Option<proto::CredentialBody> = read(&credential.body);
+    body.is_some_and(|body| ct_eq(&body.group_key, group_key))
 }
 
 fn read<T: WireMessage>(bytes: &[u8]) -> Option<T> {

@@ -56,7 +56,8 @@ pub struct Room {
     pub bytes: u64,
 }
 
-/// The part of a storage that sets, slots and held deliveries need (R-RELAY-70 to R-RELAY-75).
+/// The part of a storage that groups need: sets, slots, held deliveries and credentials of devices that ended (R-RELAY-70 to
+/// R-RELAY-76).
 ///
 /// Everything said of [`crate::Storage`], of which this is a part, holds here too.
 ///
@@ -112,4 +113,14 @@ pub trait SetStorage {
     fn next_held(&self, slot: &SlotId, after: u64) -> Result<Option<HeldDelivery>, StorageError>;
     /// Deletes what is held at a position, if there is something, and counts it out.
     fn remove_held(&mut self, position: u64) -> Result<(), StorageError>;
+
+    /// Keeps the credential of a device that ends, an encoded `Signed`, until `expires`.
+    fn keep_credential(
+        &mut self,
+        device: &DeviceId,
+        credential: &[u8],
+        expires: Timestamp,
+    ) -> Result<(), StorageError>;
+    /// Returns the credential that is kept of a device that ended.
+    fn kept_credential(&self, device: &DeviceId) -> Result<Option<Vec<u8>>, StorageError>;
 }

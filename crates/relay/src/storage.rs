@@ -349,6 +349,6 @@ pub trait Storage: SetStorage {
     fn put_end_confirmation(&mut self, device: &DeviceId, confirmation: &[u8]) -> Result<(), StorageError>;
 
     /// Deletes up to `most` envelopes, delivery ids, blobs, reply mailboxes (with what is in them), sets, contents of
-    /// slots and held deliveries each whose end is not after `now`.
+    /// slots, held deliveries and kept credentials each whose end is not after `now`.
     fn expire(&mut self, now: Timestamp, most: u32) -> Result<(), StorageError>;
 }

@@ -1,6 +1,7 @@
 //! The relay against clients that are good, bad and late, on a storage in memory.
 
 mod blobs;
+mod credentials;
 mod delivery;
 mod documents;
 mod doubt;

@@ -129,6 +129,13 @@ impl World {
         self.append(kind, &statement)
     }
 
+    /// As [`Self::revoke`], in the log that the relay goes by, too: it drops what it has of the devices.
+    pub fn revoke_at_relay(&mut self, of: PersonId, whole: bool) -> u64 {
+        let (kind, statement) = self.revocation(of, whole);
+        self.exchange.append(&self.desk, kind, &statement, self.now);
+        self.append(kind, &statement)
+    }
+
     /// Sets the policy.
     pub fn set_policy(&mut self, policy: &Policy, sequence: u64) {
         let body = PolicyBody {

@@ -115,15 +115,22 @@ impl World {
 
     /// Lets time pass to what is due next in groups, and everybody act, until nothing is due within the time given.
     pub fn settle_groups(&mut self, within: Duration) {
+        let all: Vec<PersonId> = (0..self.people.len()).map(PersonId).collect();
+        self.settle_groups_of(&all, within);
+    }
+
+    /// As [`Self::settle_groups`], for these devices alone.
+    pub fn settle_groups_of(&mut self, people: &[PersonId], within: Duration) {
         let end = self.now.after(within);
-        self.run_groups();
+        self.run_groups_of(people.to_vec());
         for _ in 0..200 {
-            let due = self.people.iter().filter_map(|it| next_group_care(&it.disk).expect("readable")).min();
+            let disks = people.iter().map(|id| &self.people[id.0].disk);
+            let due = disks.filter_map(|disk| next_group_care(disk).expect("readable")).min();
             match due {
                 Some(due) if due <= end => self.now = self.now.max(due),
                 _ => return,
             }
-            self.run_groups();
+            self.run_groups_of(people.to_vec());
         }
         panic!("the groups have something to do for ever");
     }

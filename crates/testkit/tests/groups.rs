@@ -1,6 +1,8 @@
 //! Groups of many devices, with the true relay: who makes commits, and what becomes of them (R-ENGINE-81 to -90).
 #![allow(missing_docs, clippy::expect_used, clippy::indexing_slicing, reason = "a test")]
 
+#[path = "groups/credentials.rs"]
+mod credentials;
 #[path = "groups/dishonest.rs"]
 mod dishonest;
 #[path = "groups/past.rs"]

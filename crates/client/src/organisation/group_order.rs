@@ -131,6 +131,7 @@ impl Administrator {
             let get = GetCredential {
                 device_id: device.as_bytes().to_vec(),
                 token: key.token(Use::Mailbox, device.as_bytes()).to_vec(),
+                group_key: Vec::new(),
             };
             let answer = match connection.request(client_frame::Body::GetCredential(get)).await {
                 Err(error) if error.code() == ErrorCode::RelayNotFound => {

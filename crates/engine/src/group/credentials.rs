@@ -5,20 +5,22 @@ use alloc::vec::Vec;
 
 use chancery_crypto::ed25519::GroupVerifyingKey;
 use chancery_crypto::rng::CryptoRng;
-use chancery_group::Entry;
+use chancery_group::{Entry, Rows as _};
 use chancery_identity::delivery::Use;
-use chancery_identity::{Credential, DeviceId};
+use chancery_identity::{Credential, DeviceId, MemberId};
 use chancery_wire::proto::{
     self, CredentialBody, GetCredential, GroupAsked, GroupCredentialRecord, GroupWantedRecord,
 };
 use chancery_wire::records::{Overlay, RecordKey, Records};
 use chancery_wire::{Limit, Timestamp, Unverified, decode};
 
+use crate::directory;
 use crate::effect::{Effect, Notice};
 use crate::engine::{Acting, Engine};
 use crate::error::EngineError;
-use crate::group::GroupStep;
+use crate::group::rows::GroupRows;
 use crate::group::turn::{Trigger, Turn};
+use crate::group::{GroupStep, state};
 use crate::log;
 use crate::tables::{GROUP_CREDENTIAL, GROUP_WANTED, key, load, save};
 
@@ -150,9 +152,48 @@ pub(crate) fn next_step(
         if rests || blocked.contains(device.as_bytes()) {
             continue;
         }
-        let token = engine.delivery_token(records, (Use::Mailbox, device.as_bytes()))?;
-        let frame = GetCredential { device_id: it.device_id, token };
-        return Ok(Some(GroupStep::Credential { device, frame }));
+        if let Some(frame) = request(engine, records, &device)? {
+            return Ok(Some(GroupStep::Credential { device, frame }));
+        }
+    }
+    Ok(None)
+}
+
+/// Returns the request for a device's credential. A guest has no token of a device outside its reach, and shows instead that it is
+/// in a group with it; `None` for one that is neither, which would be refused (R-RELAY-79).
+fn request(
+    engine: &Engine,
+    records: &dyn Records,
+    device: &DeviceId,
+) -> Result<Option<GetCredential>, EngineError> {
+    let token = |of| engine.delivery_token(records, (of, device.as_bytes()));
+    let by_mailbox = GetCredential {
+        device_id: device.as_bytes().to_vec(),
+        token: token(Use::Mailbox)?,
+        group_key: Vec::new(),
+    };
+    if !by_mailbox.token.is_empty() {
+        return Ok(Some(by_mailbox));
+    }
+    if let Some(entry) = in_a_roster(records, device)? {
+        let (token, group_key) = (token(Use::Send)?, entry.group_key.to_vec());
+        return Ok(Some(GetCredential { token, group_key, ..by_mailbox }));
+    }
+    // Of a member within reach the directory brings the token.
+    let member = MemberId::from_bytes(&log::device(records, device)?.unwrap_or_default().member_id);
+    let is_within = member.map(|member| directory::member(records, &member)).transpose()?.flatten().is_some();
+    Ok(is_within.then_some(by_mailbox))
+}
+
+/// Returns a device's entry in the roster of a group.
+fn in_a_roster(records: &dyn Records, device: &DeviceId) -> Result<Option<Entry>, EngineError> {
+    for group in state::ids(records)? {
+        let rows = GroupRows::new(records, group);
+        let slot = rows.slot_of(device).map_err(|_| EngineError::DamagedRecord)?;
+        let entry = slot.map(|slot| rows.entry(slot)).transpose().map_err(|_| EngineError::DamagedRecord)?;
+        if let Some(entry) = entry.flatten().and_then(|bytes| Entry::from_bytes(&bytes)) {
+            return Ok(Some(entry));
+        }
     }
     Ok(None)
 }

@@ -94,7 +94,9 @@ impl SqliteStorage {
         for position in self.rows(sql, params![now, most], |row| number(row, 0))? {
             self.remove_held(position)?;
         }
-        Ok(())
+        let sql = "DELETE FROM ended_credentials WHERE device IN
+            (SELECT device FROM ended_credentials WHERE expires <= ?1 LIMIT ?2)";
+        self.change(sql, params![now, most]).map(drop)
     }
 
     /// The sets in which one of these mailboxes stands. Looks at every set.
@@ -267,6 +269,22 @@ impl SetStorage for SqliteStorage {
             self.count_held_out(bytes);
         }
         Ok(())
+    }
+
+    fn keep_credential(
+        &mut self,
+        device: &DeviceId,
+        credential: &[u8],
+        expires: Timestamp,
+    ) -> Result<(), StorageError> {
+        let sql =
+            "INSERT OR REPLACE INTO ended_credentials (device, credential, expires) VALUES (?1, ?2, ?3)";
+        self.change(sql, params![device.as_bytes(), credential, millis(expires)]).map(drop)
+    }
+
+    fn kept_credential(&self, device: &DeviceId) -> Result<Option<Vec<u8>>, StorageError> {
+        let sql = "SELECT credential FROM ended_credentials WHERE device = ?1";
+        self.row(sql, [device.as_bytes()], |row| row.get(0))
     }
 }
 

@@ -116,7 +116,7 @@ fn a_database_of_the_sixth_format_is_taken_over_with_what_is_in_it() {
     });
     let database = rusqlite::Connection::open(directory.path().join("relay.db")).unwrap();
     let sixth = "ALTER TABLE envelopes DROP COLUMN shared; DROP TABLE shared; DROP TABLE shared_envelopes;
-        DROP TABLE sets; DROP TABLE slots; DROP TABLE held;";
+        DROP TABLE sets; DROP TABLE slots; DROP TABLE held; DROP TABLE ended_credentials;";
     database.execute_batch(sixth).unwrap();
     database.pragma_update(None, "user_version", 6).unwrap();
     drop(database);
@@ -127,6 +127,26 @@ fn a_database_of_the_sixth_format_is_taken_over_with_what_is_in_it() {
     drop(storage);
     let held = crate::held_envelopes(directory.path(), &ORG).unwrap();
     assert_eq!(held, [b"from before".to_vec(), b"new".to_vec()]);
+}
+
+#[test]
+fn a_database_of_the_seventh_format_keeps_credentials_of_devices_that_end_from_then_on_r_relay_78() {
+    let directory = tempfile::tempdir().unwrap();
+    let device = DeviceId::new(*mailbox(1).as_bytes());
+    transaction(&mut open(directory.path()), |storage| storage.create_mailbox(&mailbox(1), 6, None));
+    let database = rusqlite::Connection::open(directory.path().join("relay.db")).unwrap();
+    database.execute_batch("DROP TABLE ended_credentials;").unwrap();
+    database.pragma_update(None, "user_version", 7).unwrap();
+    drop(database);
+    let mut storage = open(directory.path());
+    assert_eq!(storage.kept_credential(&device), Ok(None));
+    transaction(&mut storage, |storage| storage.keep_credential(&device, b"credential", LATE));
+    drop(storage);
+    let mut storage = open(directory.path());
+    assert_eq!(storage.kept_credential(&device), Ok(Some(b"credential".to_vec())));
+    assert_eq!(storage.mailbox(&mailbox(1)).unwrap().map(|held| held.last_sequence), Some(6));
+    transaction(&mut storage, |storage| storage.expire(LATE, 9));
+    assert_eq!(storage.kept_credential(&device), Ok(None), "R-RELAY-19");
 }
 
 /// A relay on a directory, with a connection that has said hello.

@@ -7,8 +7,8 @@ use chancery_crypto::signature::SigningKey;
 use chancery_identity::log::LeafKind;
 use chancery_identity::{DeviceId, OrgId, Organisation};
 use chancery_relay::{
-    BlobId, BlobState, ConnectionId, DeliveryId, Effect, Input, Limits, LogEntry, MailboxId, Relay, Setup,
-    Storage, StorageError, conformance,
+    BlobId, BlobState, ConnectionId, DeliveryId, Effect, Input, Limits, LogEntry, MailboxId, Relay,
+    SetStorage as _, Setup, Storage, StorageError, conformance,
 };
 use chancery_wire::proto::relay_frame::Body;
 use chancery_wire::{RefusalCode, Timestamp, Unverified};
@@ -139,9 +139,9 @@ fn newer_formats_and_other_organisations_are_refused() {
     let other = SqliteStorage::open(directory.path(), &OrgId::new([2; 32]));
     assert_eq!(other.err(), Some(ServerError::OtherOrganisation));
     let database = rusqlite::Connection::open(directory.path().join("relay.db")).unwrap();
-    database.pragma_update(None, "user_version", 8).unwrap();
+    database.pragma_update(None, "user_version", 9).unwrap();
     let newer = SqliteStorage::open(directory.path(), &ORG);
-    assert_eq!(newer.err(), Some(ServerError::NewerFormat { found: 8, supported: 7 }));
+    assert_eq!(newer.err(), Some(ServerError::NewerFormat { found: 9, supported: 8 }));
     drop(database);
     fs::write(directory.path().join("relay.db"), b"this is no database, it is some text").unwrap();
     let _ = fs::remove_file(directory.path().join("relay.db-wal"));
@@ -158,7 +158,7 @@ fn a_database_of_the_first_format_is_taken_over_and_forgets_the_oldest_deliverie
         ALTER TABLE mailboxes DROP COLUMN removed; DROP TABLE log; DROP TABLE log_note; DROP TABLE delivery_key;
         DROP TABLE end_confirmations;
         ALTER TABLE envelopes DROP COLUMN shared; DROP TABLE shared; DROP TABLE shared_envelopes; DROP TABLE sets;
-        DROP TABLE slots; DROP TABLE held;
+        DROP TABLE slots; DROP TABLE held; DROP TABLE ended_credentials;
         CREATE TABLE relay_record (id INTEGER PRIMARY KEY CHECK (id = 1), sequence INTEGER NOT NULL, record BLOB NOT NULL) STRICT;";
     database.execute_batch(first).unwrap();
     database.pragma_update(None, "user_version", 1).unwrap();
@@ -185,10 +185,12 @@ fn a_database_of_the_first_format_is_taken_over_and_forgets_the_oldest_deliverie
     assert!(storage.delivery_key().unwrap().is_none(), "R-RELAY-59: the desk gives it when it connects");
     let device = DeviceId::new([1; 16]);
     transaction(&mut storage, |storage| storage.put_end_confirmation(&device, b"heard"));
+    transaction(&mut storage, |storage| storage.keep_credential(&device, b"credential", LATE));
     drop(storage);
     let storage = open(directory.path());
     assert!(storage.has_delivery(&mailbox, &new).unwrap(), "and opens again");
     assert_eq!(storage.end_confirmation(&device), Ok(Some(b"heard".to_vec())), "R-RELAY-62");
+    assert_eq!(storage.kept_credential(&device), Ok(Some(b"credential".to_vec())), "R-RELAY-78");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! What every storage must do with sets, slots and held deliveries.
+//! What every storage must do with sets, slots, held deliveries and credentials of devices that ended.
 
 use alloc::vec;
 use alloc::vec::Vec;
@@ -29,7 +29,9 @@ pub(super) fn check(storage: &mut dyn Storage) -> Result<(), Failure> {
     storage.rollback();
     storage.begin()?;
     held(storage)?;
+    credentials(storage)?;
     storage.rollback();
+    law(storage.kept_credential(&device(1))?.is_none(), "a rollback takes a kept credential back")?;
     law(storage.totals()? == before, "a rollback takes sets, slots and held deliveries back")?;
     law(storage.set(&SetId::new([1; 16]))?.is_none(), "a rollback takes a set back")?;
     law(storage.slot(&SlotId::new([1; 16]))?.is_none(), "a rollback takes a slot back")
@@ -37,6 +39,23 @@ pub(super) fn check(storage: &mut dyn Storage) -> Result<(), Failure> {
 
 fn mailbox(n: u8) -> MailboxId {
     MailboxId::new([0xB0 | n; 16])
+}
+
+fn device(n: u8) -> DeviceId {
+    DeviceId::new(*mailbox(n).as_bytes())
+}
+
+/// R-RELAY-78.
+fn credentials(storage: &mut dyn Storage) -> Result<(), Failure> {
+    law(storage.kept_credential(&device(1))?.is_none(), "an empty storage keeps no credential")?;
+    storage.keep_credential(&device(1), b"first", LATE)?;
+    storage.keep_credential(&device(2), b"second", EARLY)?;
+    let kept = |storage: &dyn Storage| Ok::<_, Failure>([1, 2].map(|n| storage.kept_credential(&device(n))));
+    let (first, second) = (Ok(Some(b"first".to_vec())), Ok(Some(b"second".to_vec())));
+    law(kept(storage)? == [first.clone(), second], "what is kept of an ended device comes back as it was")?;
+    storage.remove_device(&device(1))?;
+    storage.expire(EARLY, 9)?;
+    law(kept(storage)? == [first, Ok(None)], "until it ends, and not with the device")
 }
 
 fn multiplied(storage: &mut dyn Storage) -> Result<(), Failure> {

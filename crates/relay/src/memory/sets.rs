@@ -52,6 +52,9 @@ impl MemoryStorage {
         for (position, ()) in self.held.select(most, |(_, _, end)| (*end <= now).then_some(())) {
             self.remove_held(position)?;
         }
+        for (device, ()) in self.credentials.select(most, |(_, end)| (*end <= now).then_some(())) {
+            self.credentials.remove(&device);
+        }
         Ok(())
     }
 }
@@ -164,5 +167,19 @@ impl SetStorage for MemoryStorage {
             self.count_out(&held.mailbox, held.envelope.len());
         }
         Ok(())
+    }
+
+    fn keep_credential(
+        &mut self,
+        device: &DeviceId,
+        credential: &[u8],
+        expires: Timestamp,
+    ) -> Result<(), StorageError> {
+        self.credentials.put(*device, (credential.to_vec(), expires));
+        Ok(())
+    }
+
+    fn kept_credential(&self, device: &DeviceId) -> Result<Option<Vec<u8>>, StorageError> {
+        Ok(self.credentials.get(device).map(|(credential, _)| credential.clone()))
     }
 }

@@ -5,9 +5,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use chancery_crypto::hash::sha256;
-use chancery_identity::Capabilities;
 use chancery_identity::delivery::Use;
-use chancery_identity::log::LeafKind;
 use chancery_wire::{RefusalCode, proto};
 use proptest::prelude::{ProptestConfig, any, proptest};
 use proto::client_frame::Body as Request;
@@ -400,41 +398,6 @@ fn slots_are_limited_in_number_in_bytes_and_in_time_r_relay_20() {
     team.world.wait(core::time::Duration::from_secs(1));
     assert_eq!(team.ask(put(4, &[0x18; 1], None)), full, "the number");
     assert_eq!(team.ask(put(3, &[0x18; 1], None)), content(3, &[0x18]), "one that is taken costs nothing");
-}
-
-fn credential(device: [u8; 16]) -> Request {
-    Request::GetCredential(proto::GetCredential { device_id: device.to_vec(), token: token(&device) })
-}
-
-#[test]
-fn a_credential_is_given_if_the_log_has_it_and_the_device_has_shown_it_r_relay_76() {
-    let mut team = Team::new();
-    let given = |signed: &proto::Signed| {
-        Body::Credential(proto::CredentialAnswer { credential: Some(signed.clone()) })
-    };
-    let missing = refusal(RefusalCode::NotFound);
-    let alice = team.places()[0];
-    let expected = given(&team.devices[0].credential);
-    assert_eq!(team.ask(credential(alice)), expected, "by its login");
-    let reading = team.reading[0];
-    let upload = super::prekeys::upload(&mut team.world, &team.devices[0], 1, 1);
-    assert_eq!(team.world.ask(reading, Request::PublishPrekeys(upload)), done());
-    team.world.input(Input::Closed { connection: reading });
-    assert_eq!(team.ask(credential(alice)), expected, "by its prekeys");
-    let bobs = team.reading[1];
-    team.world.input(Input::Closed { connection: bobs });
-    assert_eq!(team.ask(credential(team.places()[2])), missing, "neither");
-    let desk = team.world.device(0, Capabilities::DESK);
-    team.world.login(&desk);
-    assert_eq!(team.ask(credential(DESK)), missing, "not in the log");
-    assert_eq!(team.ask(credential([0xEE; 16])), missing, "nobody");
-    let bare = Request::GetCredential(proto::GetCredential { device_id: alice.to_vec(), token: Vec::new() });
-    assert_eq!(team.ask(bare), refusal(RefusalCode::Token), "R-RELAY-57");
-    let short = Request::GetCredential(proto::GetCredential { device_id: vec![1], token: Vec::new() });
-    assert_eq!(team.ask(short), refusal(RefusalCode::BadRequest));
-    let end = team.world.end(team.devices[0].member, None);
-    assert!(matches!(team.world.enter(LeafKind::MemberRevoked, &end), Body::Appended(_)));
-    assert_eq!(team.ask(credential(alice)), missing, "R-RELAY-50: ended");
 }
 
 proptest! {
