@@ -7,7 +7,7 @@ use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 
 use chancery_crypto::rng::CryptoRng;
-use chancery_group::{Group, GroupError, Info, Roster, Rows as _};
+use chancery_group::{Group, GroupError, GroupOrder, Info, LogView as _, Roster, Rows as _};
 use chancery_identity::log::LeafKind;
 use chancery_identity::{DeviceId, MemberId};
 use chancery_wire::Timestamp;
@@ -172,17 +172,23 @@ fn left(view: &View<'_>, duty: &mut GroupDutyRecord) -> Result<Left, EngineError
     for request in core::mem::take(&mut duty.requests) {
         let order = request.order.clone().unwrap_or_default();
         match ordered(view, &order) {
-            Ok(true) => requests.push(request),
-            Ok(false) => {}
-            Err(EngineError::Group(GroupError::NeedCredential(device))) => {
-                left.wanted.push(device);
+            Ok(true) => {
+                left.any = true;
                 requests.push(request);
             }
+            Err(EngineError::Group(GroupError::NeedCredential(device))) => {
+                let missing = plan::obtainable(view.me, view.records, &device)?;
+                left.vain |= missing.is_empty();
+                left.wanted.extend(missing);
+                requests.push(request);
+            }
+            Err(error @ EngineError::Group(GroupError::Rows(_))) => return Err(error),
+            // Anybody may have asked for it: what does not hold stops nothing else.
+            Ok(false) | Err(EngineError::Group(_)) => {}
             Err(error) => return Err(error),
         }
     }
     duty.requests = requests;
-    left.any = !duty.requests.is_empty();
     if !view.is_keyholder() {
         (duty.heal, duty.member_ids) = (false, Vec::new());
         return Ok(left);
@@ -214,6 +220,8 @@ fn left(view: &View<'_>, duty: &mut GroupDutyRecord) -> Result<Left, EngineError
 
 /// Whether this device can carry out an order, and it is not carried out yet.
 fn ordered(view: &View<'_>, order: &Signed) -> Result<bool, EngineError> {
+    let at = (view.group.id, view.group.head.epoch);
+    GroupOrder::verify(order, at, &view.roster()?, view.log, view.log.size())?;
     let with = plan::of_orders(view, core::slice::from_ref(order))?;
     let without = plan::of_orders(view, &[])?;
     let len = |draft: Option<plan::Draft>| draft.map_or(0, |draft| draft.changes.len());
@@ -318,6 +326,18 @@ pub(crate) fn requested(
     duty.look = true;
     save(records, group, &duty);
     Ok([Effect::Notify(Notice::GroupWork)].into())
+}
+
+/// Drops a request that cannot be carried out.
+pub(crate) fn drop_request(
+    records: &mut Overlay<'_>,
+    group: &[u8; 16],
+    order: &Signed,
+) -> Result<(), EngineError> {
+    let mut duty = load(records, group)?;
+    duty.requests.retain(|it| it.order.as_ref() != Some(order));
+    save(records, group, &duty);
+    Ok(())
 }
 
 /// Notes that all keys have to be renewed: somebody has put into a commit what does not fit its seed.

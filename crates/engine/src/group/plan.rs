@@ -153,6 +153,28 @@ pub(crate) fn in_vain(records: &dyn Records, device: &DeviceId) -> Result<bool, 
     Ok(wanted.devices.iter().any(|it| it.device_id == device.as_bytes() && it.at != 0))
 }
 
+/// Returns which credentials of a device's member have to be asked for; none if all are here or were asked for in vain.
+pub(crate) fn obtainable(
+    me: &Acting<'_>,
+    records: &dyn Records,
+    device: &DeviceId,
+) -> Result<Vec<DeviceId>, EngineError> {
+    let log = DeviceLog::new(me, records)?;
+    let member = log.device(device, log.size()).map(|(member, _)| member);
+    let mut devices = member.map(|member| log.devices_of(&member, log.size())).unwrap_or_default();
+    log.check()?;
+    if !devices.contains(device) {
+        devices.push(*device);
+    }
+    let mut missing = Vec::new();
+    for device in devices {
+        if !credentials::is_here(records, &device)? && !in_vain(records, &device)? {
+            missing.push(device);
+        }
+    }
+    Ok(missing)
+}
+
 /// Returns what a wish of the member's comes to in the epoch of now.
 pub(crate) fn of_intent(view: &View<'_>, intent: &GroupIntentRecord) -> Result<Plan, EngineError> {
     let roster = view.roster()?;
@@ -206,11 +228,7 @@ pub(crate) fn of_intent(view: &View<'_>, intent: &GroupIntentRecord) -> Result<P
         }
         intent::EXECUTE => {
             let order = intent.order.clone().ok_or(EngineError::DamagedRecord)?;
-            let at = (view.group.id, view.group.head.epoch);
-            if let Err(error) = GroupOrder::verify(&order, at, &roster, view.log, view.log.size()) {
-                return Ok(Plan::Refused(error, members));
-            }
-            return Ok(of_orders(view, &[order])?.map_or(Plan::Done, Plan::Commit));
+            return of_order(view, &roster, &order);
         }
         _ => Vec::new(),
     };
@@ -218,6 +236,38 @@ pub(crate) fn of_intent(view: &View<'_>, intent: &GroupIntentRecord) -> Result<P
         return Ok(Plan::Done);
     }
     Ok(Plan::Commit(Draft { changes, keyings: view.by_role(), log_size: 0 }))
+}
+
+/// Returns what carrying out one order comes to: done only if the group is as it orders.
+fn of_order(view: &View<'_>, roster: &Roster<'_>, signed: &Signed) -> Result<Plan, EngineError> {
+    let at = (view.group.id, view.group.head.epoch);
+    let order = match GroupOrder::verify(signed, at, roster, view.log, view.log.size()) {
+        Ok(order) => order,
+        Err(error) => return Ok(Plan::Refused(error, Vec::new())),
+    };
+    if let Some(draft) = of_orders(view, core::slice::from_ref(signed))? {
+        return Ok(Plan::Commit(draft));
+    }
+    let error = if order.is_fulfilled(roster)? {
+        return Ok(Plan::Done);
+    } else if order.is_noted(roster) {
+        GroupError::OrderInvalid
+    } else if !is_possible(view, &order) {
+        GroupError::NotAllowed
+    } else {
+        // More than a commit holds, or than a roster remembers.
+        GroupError::Limit
+    };
+    Ok(Plan::Refused(error, Vec::new()))
+}
+
+/// Whether this device may commit what is ordered.
+fn is_possible(view: &View<'_>, order: &GroupOrder) -> bool {
+    order.changes().iter().all(|change| match change {
+        // Nobody makes the keys of a group that it is not in.
+        Ordered::Remove(member) => member != view.me.member_id().as_bytes(),
+        _ => view.is_keyholder(),
+    })
 }
 
 fn of_add(
@@ -252,7 +302,7 @@ fn of_add(
 }
 
 /// Returns the removals of all who have ended in the log, and what the orders order that is not done yet; `None` if that is
-/// nothing. Orders that do not hold, or that this device cannot carry out, are left out.
+/// nothing. Orders that do not hold, that were carried out, or that this device cannot carry out, are left out.
 pub(crate) fn of_orders(view: &View<'_>, orders: &[Signed]) -> Result<Option<Draft>, EngineError> {
     let roster = view.roster()?;
     let (mut good, mut others) = (Vec::new(), Vec::new());
@@ -260,18 +310,20 @@ pub(crate) fn of_orders(view: &View<'_>, orders: &[Signed]) -> Result<Option<Dra
         let at = (view.group.id, view.group.head.epoch);
         let order = match GroupOrder::verify(signed, at, &roster, view.log, view.log.size()) {
             Ok(order) => order,
+            Err(GroupError::NeedCredential(device)) if in_vain(view.records, &device)? => continue,
             Err(error @ (GroupError::NeedCredential(_) | GroupError::Rows(_))) => return Err(error.into()),
             Err(_) => continue,
         };
+        // An order can be read by every member, and shown again.
+        if order.is_noted(&roster) || !is_possible(view, &order) {
+            continue;
+        }
         let mut removes = false;
         let (mut gone, mut more) = (Vec::new(), Vec::new());
-        let mut possible = true;
         for change in order.changes() {
             match change {
                 Ordered::Remove(member) => {
                     let member = MemberId::from_bytes(member).ok_or(GroupError::Malformed)?;
-                    // Nobody makes the keys of a group that it is not in.
-                    possible &= member != view.me.member_id();
                     removes |= intent::is_there(&roster, &member)?;
                     gone.extend(roster.slots_of(&member).map_err(GroupError::from)?);
                 }
@@ -284,10 +336,9 @@ pub(crate) fn of_orders(view: &View<'_>, orders: &[Signed]) -> Result<Option<Dra
                 }
             }
         }
-        possible &= more.is_empty() || view.is_keyholder();
-        if possible && more.is_empty() && removes {
+        if more.is_empty() && removes {
             good.push(signed.clone());
-        } else if possible && !more.is_empty() {
+        } else if !more.is_empty() {
             // What is more than removals is not among the evictions; it is carried out as a whole (R-GROUP-9).
             others.push(GroupChange { change: Some(Change::Order(signed.clone())) });
             others.extend(gone.into_iter().map(|slot| remove(slot, Reason::Order)));
