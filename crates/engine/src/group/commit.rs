@@ -371,7 +371,7 @@ fn attempt(
                 return Ok(None);
             }
             Ok(None) => return Ok(Some(GroupError::NotAMember)),
-            Err(EngineError::Group(GroupError::Limit)) if draft.changes.len() > 1 && draft.log_size == 0 => {
+            Err(EngineError::Group(GroupError::Limit)) if draft.is_divisible() => {
                 draft.changes.truncate(draft.changes.len() >> 1);
             }
             Err(EngineError::Group(error)) => return Ok(Some(error)),

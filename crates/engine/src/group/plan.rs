@@ -34,6 +34,13 @@ pub(crate) struct Draft {
     pub(crate) log_size: u64,
 }
 
+impl Draft {
+    /// Whether part of the changes can be committed first: not of what the log or an order demands.
+    pub(crate) const fn is_divisible(&self) -> bool {
+        self.changes.len() > 1 && self.log_size == 0
+    }
+}
+
 /// What becomes of a wish, or of a duty.
 #[derive(Debug)]
 pub(crate) enum Plan {
@@ -380,20 +387,31 @@ pub(crate) fn of_duty(view: &View<'_>, duty: &GroupDutyRecord) -> Result<Owed, E
         else {
             continue;
         };
-        if let Some(slot) = roster.slot_of(&device).map_err(GroupError::from)? {
+        let slot = roster.slot_of(&device).map_err(GroupError::from)?;
+        let change = if let Some(slot) = slot {
             let entry = roster.get(slot)?.ok_or(EngineError::DamagedRecord)?;
-            if entry.added <= mend.epoch && may_remove(slot, entry.role, &entry.member) {
-                draft.changes.push(remove(slot, Reason::Role));
-                mended.push(device);
-            }
-        } else if mend.removed
-            && let Some(credential) = credentials::get(view.me, view.records, &device)?
-            && log::vouches_for(view.records, (&member, &device))?
-        {
-            let role = roster.role_of(&member)?.or(Role::from_u32(mend.role));
-            draft.changes.push(add(&credential, role.ok_or(EngineError::DamagedRecord)?));
-            mended.push(device);
+            let may = entry.added <= mend.epoch && may_remove(slot, entry.role, &entry.member);
+            may.then(|| remove(slot, Reason::Role))
+        } else {
+            None
+        };
+        let returns = slot.is_none() && mend.removed && log::vouches_for(view.records, (&member, &device))?;
+        if change.is_none() && !returns {
+            continue;
         }
+        // Nobody is removed who could not be added again.
+        let Some(credential) = credentials::get(view.me, view.records, &device)? else {
+            if in_vain(view.records, &device)? {
+                vain = true
+            } else {
+                wanted.push(device)
+            }
+            continue;
+        };
+        let role =
+            roster.role_of(&member)?.or(Role::from_u32(mend.role)).ok_or(EngineError::DamagedRecord)?;
+        draft.changes.push(change.unwrap_or_else(|| add(&credential, role)));
+        mended.push(device);
     }
     for member in duty.member_ids.iter().filter_map(|id| MemberId::from_bytes(id)) {
         let Some(role) = roster.role_of(&member)? else { continue };

@@ -256,3 +256,24 @@ fn an_order_that_finds_no_room_is_refused_and_not_called_done_r_engine_91() {
     let slot = town.slot(0, 1);
     assert_eq!(town.work(0, &[]).1, [vec![carried(&order), remove(slot, Reason::Order)]]);
 }
+
+#[test]
+fn nobody_is_removed_to_come_back_whose_credential_the_relay_does_not_have_r_engine_90() {
+    let mut town = three();
+    let lost = town.commit(0, vec![], Keying::Regrow);
+    town.give(1, &lost.envelope);
+    town.deliver(&lost, &[2]);
+    for _ in 0..4 {
+        town.wait(60 * SECOND);
+        town.run(1);
+    }
+    town.carry(1, 0);
+    assert_eq!(town.asked(0), [town.device(1).as_bytes().to_vec()]);
+    let slot = town.slot(0, 1);
+    for _ in 0..2 {
+        assert_eq!(town.work(0, &[1]), (0, vec![]), "it could never be added again");
+        town.wait(2 * HOUR);
+    }
+    let back = add(&town.credential(1), Role::Member);
+    assert_eq!(town.work(0, &[]).1, [vec![remove(slot, Reason::Role)], vec![back]]);
+}
