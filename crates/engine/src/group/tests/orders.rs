@@ -277,3 +277,28 @@ fn nobody_is_removed_to_come_back_whose_credential_the_relay_does_not_have_r_eng
     let back = add(&town.credential(1), Role::Member);
     assert_eq!(town.work(0, &[]).1, [vec![remove(slot, Reason::Role)], vec![back]]);
 }
+
+#[test]
+fn if_nobody_who_administers_is_there_another_removes_who_has_ended_r_group_20_r_engine_86() {
+    let mut town = three();
+    town.enrol("dave");
+    (0..4).for_each(|id| town.grow(id));
+    let made = town.commit(0, vec![add(&town.credential(3), Role::Member)], Keying::Tree);
+    town.deliver(&made, &[1, 2, 3]);
+    for id in [1, 2] {
+        town.work(id, &[]);
+    }
+    town.revoke(3);
+    let out = remove(town.slot(1, 3), Reason::Log);
+    for id in [1, 2] {
+        town.grow(id);
+        assert_eq!(town.work(id, &[]), (0, vec![]), "those who administer go first");
+        let due = next_group_care(town.disk(id)).unwrap();
+        let turn = Duration::from_secs(65 + 5 * u64::from(town.slot(id, id).get()));
+        assert_eq!(due, Some(town.now.after(turn)), "each in its turn");
+    }
+    // Nobody has anything to say, and still nobody waits for it.
+    town.wait(Duration::from_secs(70));
+    assert_eq!(town.work(2, &[]), (0, vec![]), "not its turn");
+    assert_eq!(town.work(1, &[]), (0, vec![vec![out]]));
+}
