@@ -3,14 +3,16 @@
 use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 
+use chancery_crypto::hash::hash;
+use chancery_crypto::label;
 use chancery_group::{GroupError, Reason, sign_order};
 use chancery_wire::proto::group_change::Change;
 use chancery_wire::proto::group_ordered::Change as Ordered;
 use chancery_wire::proto::{
-    GroupChange, GroupCommit, GroupCommitTail, GroupOrderBody, GroupOrdered, GroupRequest, GroupSetRole,
-    Signed,
+    GroupChange, GroupCommit, GroupCommitHead, GroupCommitTail, GroupInfo, GroupOrderBody, GroupOrdered,
+    GroupRequest, GroupSetRole, Signed,
 };
-use chancery_wire::{Limit, decode};
+use chancery_wire::{Limit, decode, encode};
 
 use super::*;
 use crate::engine::Engine;
@@ -175,7 +177,7 @@ fn a_request_whose_credential_the_relay_does_not_have_stops_nothing_r_engine_92(
         changes: vec![GroupOrdered { change: Some(Ordered::Remove(town.member(id).as_bytes().to_vec())) }],
     };
     // Nobody has signed it.
-    let unsigned = Signed { body: chancery_wire::encode(&leaving(&town, 2)), signature: vec![1; 64] };
+    let unsigned = Signed { body: encode(&leaving(&town, 2)), signature: vec![1; 64] };
     town.ask(0, 1, &unsigned);
     town.say(0, "undisturbed");
     assert_eq!(town.work(0, &[2]), (1, vec![]));
@@ -190,7 +192,7 @@ fn a_request_whose_credential_the_relay_does_not_have_stops_nothing_r_engine_92(
     assert_eq!((town.requests(0), town.epoch(0)), (0, 2));
     // Whose device has ended in the meantime is not asked after.
     let mut town = three();
-    let body = chancery_wire::encode(&leaving(&town, 1));
+    let body = encode(&leaving(&town, 1));
     town.ask(0, 2, &Signed { body, signature: vec![1; 64] });
     town.ask(0, 2, &honest);
     town.revoke(1);
@@ -301,4 +303,107 @@ fn if_nobody_who_administers_is_there_another_removes_who_has_ended_r_group_20_r
     town.wait(Duration::from_secs(70));
     assert_eq!(town.work(2, &[]), (0, vec![]), "not its turn");
     assert_eq!(town.work(1, &[]), (0, vec![vec![out]]));
+}
+
+/// A commit that its author's device would not build: signed by it, and in its slot.
+fn forged(
+    town: &mut Town,
+    by: usize,
+    changes: Vec<GroupChange>,
+    spoil: fn(&mut GroupCommitHead),
+) -> town::Made {
+    let mut made = town.build(0, vec![], Keying::Tree, 0);
+    let mut commit: GroupCommit = decode(&made.own.commit, Limit::ENVELOPE).unwrap().into_unchecked();
+    let mut tail: GroupCommitTail = decode(&commit.tail, Limit::ENVELOPE).unwrap().into_unchecked();
+    tail.changes = changes;
+    commit.tail = encode(&tail);
+    let mut head: GroupCommitHead = decode(&commit.head, Limit::ENVELOPE).unwrap().into_unchecked();
+    head.tail_hash = hash(label::HASH_GROUP_COMMIT_TAIL, &[&commit.tail]).to_vec();
+    head.author = town.slot(0, by).get().into();
+    spoil(&mut head);
+    commit.head = encode(&head);
+    let signed = [commit.head.as_slice(), &commit.confirmation].concat();
+    commit.signature =
+        town.act(by, |turn| turn.me.keys().signing.sign(label::SIGN_GROUP_COMMIT, &signed, turn.rng));
+    made.own.commit = encode(&commit);
+    town.spoil(0, &mut made, |_| {});
+    made
+}
+
+/// The codes of what a device has refused.
+fn refusals(town: &Town, id: usize) -> Vec<u32> {
+    let history = group_history(town.disk(id), &GROUP, 0, 1000).unwrap();
+    let acts = history.iter().filter_map(group_act).filter(|(kind, _)| *kind == ActKind::Refused);
+    acts.map(|(_, act)| act.code).collect()
+}
+
+/// Gives a device a bad commit: nothing changes but that it is told.
+fn refuses(town: &mut Town, id: usize, (envelope, expected): (&[u8], Option<GroupError>), case: &str) {
+    let (before, told) = (town.group_records(id), refusals(town, id).len());
+    town.give(id, envelope);
+    town.run(id);
+    assert!(town.group_records(id) == before, "{case}");
+    let codes: Vec<u32> = expected.map(code).into_iter().collect();
+    assert_eq!(refusals(town, id)[told..], codes, "{case}");
+}
+
+#[test]
+fn whatever_is_wrong_with_a_commit_changes_nothing_and_is_told_once_r_engine_74() {
+    let mut town = three();
+    town.enrol("dave");
+    town.enrol("erin");
+    (0..5).for_each(|id| town.grow(id));
+    let made = town.commit(0, vec![add(&town.credential(3), Role::Administrator)], Keying::Tree);
+    town.deliver(&made, &[1, 2, 3]);
+    for id in [0, 1, 3] {
+        town.say(id, "known to all");
+    }
+    town.run_all();
+    let mut info: GroupInfo = {
+        let info = group(town.disk(0), &GROUP).unwrap().unwrap().info.unwrap();
+        decode(&info.to_bytes(), Limit::RECORD).unwrap().into_unchecked()
+    };
+    info.name = "Other".into();
+    let named = |info: &GroupInfo| GroupChange { change: Some(Change::SetInfo(encode(info))) };
+    let erin = add(&town.credential(4), Role::Member);
+    let out = remove(town.slot(0, 1), Reason::Role);
+    let up = set_role(&town.member(1), Role::Owner);
+    let required = GroupInfo { required: vec![999], ..info.clone() };
+    let cases: [(&str, usize, Vec<GroupChange>, fn(&mut GroupCommitHead), GroupError); 11] = [
+        ("a member names", 1, vec![named(&info)], |_| {}, GroupError::NotAllowed),
+        ("a member adds", 1, vec![erin.clone()], |_| {}, GroupError::NotAllowed),
+        ("a member makes itself owner", 1, vec![up.clone()], |_| {}, GroupError::NotAllowed),
+        ("an administrator makes an owner", 3, vec![up], |_| {}, GroupError::NotAllowed),
+        (
+            "an owner, of another group",
+            0,
+            vec![named(&info)],
+            |it| it.group_id[0] ^= 1,
+            GroupError::OtherGroup,
+        ),
+        ("in another's name", 1, vec![named(&info)], |it| it.author = 0, GroupError::NotAuthentic),
+        ("added twice", 0, vec![erin.clone(), erin], |_| {}, GroupError::Redundant),
+        ("removed twice", 0, vec![out.clone(), out.clone()], |_| {}, GroupError::Redundant),
+        ("an unknown policy", 0, vec![named(&required)], |_| {}, GroupError::UnknownPolicy),
+        ("more than a commit holds", 0, vec![out; 501], |_| {}, GroupError::Limit),
+        ("another roster", 0, vec![named(&info)], |_| {}, GroupError::OtherRoster),
+    ];
+    for (case, by, changes, spoil, error) in cases {
+        let bad = forged(&mut town, by, changes, spoil);
+        refuses(&mut town, 2, (&bad.envelope, Some(error)), case);
+    }
+    // What does not open comes from nobody who has the slot's key.
+    let mut bad = forged(&mut town, 0, vec![], |_| {}).envelope;
+    *bad.last_mut().unwrap() ^= 1;
+    refuses(&mut town, 2, (&bad, None), "not sealed by a member");
+    // An administrator who is none any more: in the old epoch, with it in the new one, and in the new one.
+    let mut old = forged(&mut town, 3, vec![named(&info)], |_| {});
+    let made = town.commit(0, vec![set_role(&town.member(3), Role::Member)], Keying::Regrow);
+    town.deliver(&made, &[2, 3]);
+    assert_eq!(town.epoch(2), 4);
+    refuses(&mut town, 2, (&old.envelope, None), "an epoch that is over");
+    town.spoil(0, &mut old, |_| {});
+    refuses(&mut town, 2, (&old.envelope, Some(GroupError::OtherEpoch)), "the old epoch in the new");
+    let bad = forged(&mut town, 3, vec![named(&info)], |_| {});
+    refuses(&mut town, 2, (&bad.envelope, Some(GroupError::NotAllowed)), "an administrator that was");
 }
