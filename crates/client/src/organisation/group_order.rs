@@ -248,7 +248,7 @@ mod tests {
         assert_eq!(error.code(), ErrorCode::GroupLimit);
         assert!(error.to_string().contains("at most 200"), "{error}");
         // The order itself, and whoever takes over, stand in the commit too.
-        assert!(2 * MAX_REMOVED + 1 + MAX_DEVICES_OF_MEMBER <= MAX_CHANGES);
+        const { assert!(2 * MAX_REMOVED + 1 + MAX_DEVICES_OF_MEMBER <= MAX_CHANGES) }
         let add = proto::GroupAdd {
             member_id: vec![1; 16],
             device_id: vec![1; 16],

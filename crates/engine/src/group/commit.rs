@@ -214,7 +214,8 @@ fn evict(
             rest(records, group, now)?;
             return Ok(ControlFlow::Break(()));
         }
-        // An order that does not fit must not keep those in who have ended, nor other orders: what fails alone is dropped.
+        // An order that does not fit must not keep those in who have ended, nor other orders: what fails alone is dropped
+        // (R-ENGINE-91).
         if orders.len() == 1 {
             orders.iter().try_for_each(|order| duties::drop_request(records, group, order))?;
             orders = requested(records, group)?;

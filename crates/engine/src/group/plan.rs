@@ -160,7 +160,8 @@ pub(crate) fn in_vain(records: &dyn Records, device: &DeviceId) -> Result<bool, 
     Ok(wanted.devices.iter().any(|it| it.device_id == device.as_bytes() && it.at != 0))
 }
 
-/// Returns which credentials of a device's member have to be asked for; none if all are here or were asked for in vain.
+/// Returns which credentials of a device's member have to be asked for; none if all are here or were asked for in vain
+/// (R-ENGINE-92).
 pub(crate) fn obtainable(
     me: &Acting<'_>,
     records: &dyn Records,
@@ -321,7 +322,7 @@ pub(crate) fn of_orders(view: &View<'_>, orders: &[Signed]) -> Result<Option<Dra
             Err(error @ (GroupError::NeedCredential(_) | GroupError::Rows(_))) => return Err(error.into()),
             Err(_) => continue,
         };
-        // An order can be read by every member, and shown again.
+        // An order can be read by every member, and shown again (R-ENGINE-91).
         if order.is_noted(&roster) || !is_possible(view, &order) {
             continue;
         }

@@ -24,7 +24,7 @@ const HOUR: Duration = Duration::from_secs(3600);
 impl Town {
     /// An issuer's order to the group, made without knowing its epoch.
     fn order(&mut self, changes: Vec<Ordered>) -> Signed {
-        self.order_until(24 * HOUR, changes)
+        self.order_until(HOUR.saturating_mul(24), changes)
     }
 
     fn order_until(&mut self, expires: Duration, changes: Vec<Ordered>) -> Signed {
@@ -337,6 +337,9 @@ fn refusals(town: &Town, id: usize) -> Vec<u32> {
     acts.map(|(_, act)| act.code).collect()
 }
 
+/// What is wrong, whose commit it is, its changes, what becomes of its head, and why it is refused.
+type BadCommit = (&'static str, usize, Vec<GroupChange>, fn(&mut GroupCommitHead), GroupError);
+
 /// Gives a device a bad commit: nothing changes but that it is told.
 fn refuses(town: &mut Town, id: usize, (envelope, expected): (&[u8], Option<GroupError>), case: &str) {
     let (before, told) = (town.group_records(id), refusals(town, id).len());
@@ -369,7 +372,7 @@ fn whatever_is_wrong_with_a_commit_changes_nothing_and_is_told_once_r_engine_74(
     let out = remove(town.slot(0, 1), Reason::Role);
     let up = set_role(&town.member(1), Role::Owner);
     let required = GroupInfo { required: vec![999], ..info.clone() };
-    let cases: [(&str, usize, Vec<GroupChange>, fn(&mut GroupCommitHead), GroupError); 11] = [
+    let cases: [BadCommit; 11] = [
         ("a member names", 1, vec![named(&info)], |_| {}, GroupError::NotAllowed),
         ("a member adds", 1, vec![erin.clone()], |_| {}, GroupError::NotAllowed),
         ("a member makes itself owner", 1, vec![up.clone()], |_| {}, GroupError::NotAllowed),
