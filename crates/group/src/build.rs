@@ -96,13 +96,14 @@ pub struct Evictions {
 }
 
 /// Returns the changes that every commit must begin with: the removals of all who have ended in the log since the last
-/// one, those that `orders` order, and whoever takes over then. Orders that remove nobody beside those are left out, and
-/// those that order more than removals: these a keyholder commits as a whole (R-GROUP-9).
+/// one, those that `orders` order, and whoever takes over then, with the devices whose credentials are at hand. Orders that
+/// remove nobody beside those are left out, those that were carried out before, do not hold or do not fit in, and those that
+/// order more than removals: these a keyholder commits as a whole (R-GROUP-9).
 ///
 /// # Errors
 ///
-/// [`GroupError::NeedCredential`] if the credential of who takes over is needed: get it, then try again. An order's
-/// error if it does not hold.
+/// [`GroupError::NeedCredential`] if the credential of an order's author is needed, or one of who takes over and none is at
+/// hand, of whichever device: get it, then try again. [`GroupError::NoKeyholder`]: nobody would be left.
 pub fn evictions(
     group: Group<'_>,
     orders: &[proto::Signed],
@@ -116,9 +117,9 @@ pub fn evictions(
     for signed in orders {
         let order = match GroupOrder::verify(signed, (group.id, group.head.epoch), &roster, log, log_size) {
             Ok(order) if order.removes_alone() => order,
-            // Who wanted to leave is gone already, or goes by the log.
-            Ok(_) | Err(GroupError::NotAMember) => continue,
-            Err(error) => return Err(error),
+            Err(error @ (GroupError::NeedCredential(_) | GroupError::Rows(_))) => return Err(error),
+            // Who wanted to leave is gone already, or goes by the log; what does not hold keeps nobody in.
+            Ok(_) | Err(_) => continue,
         };
         let new = newly_removed(&order, &roster, &slots)?;
         let whole = [changes.len(), removals.len(), new.len(), MAX_DEVICES_OF_MEMBER, 1].into_iter();
@@ -127,8 +128,8 @@ pub fn evictions(
         }
         if let Some((hash, expires)) = order.to_note() {
             match roster.note_order(hash, expires, now) {
-                // As many as a roster holds: the others wait until these have expired.
-                Err(GroupError::Limit) => continue,
+                // As many as a roster holds: the others wait until these have expired. What was carried out is not again.
+                Err(GroupError::Limit | GroupError::OrderInvalid) => continue,
                 noted => noted?,
             }
         }
@@ -149,10 +150,13 @@ pub fn evictions(
         if roster.role_of(&next)?.is_some() {
             changes.push(set_role(&next, Role::Owner));
         } else {
-            for device in log.devices_of(&next, log_size) {
-                let credential = log.credential(&device).ok_or(GroupError::NeedCredential(device))?;
-                changes.push(add(&credential, Role::Owner));
+            let devices = log.devices_of(&next, log_size);
+            let credentials: Vec<_> = devices.iter().filter_map(|device| log.credential(device)).collect();
+            if let Some(needed) = devices.first().filter(|_| credentials.is_empty()) {
+                return Err(GroupError::NeedCredential(*needed));
             }
+            // One is enough: it adds the others (R-GROUP-8).
+            changes.extend(credentials.iter().map(|credential| add(credential, Role::Owner)));
         }
     }
     Ok(Evictions { changes, log_size })

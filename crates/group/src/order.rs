@@ -66,8 +66,12 @@ impl GroupOrder {
             if !body.issuer_id.is_empty() || !leaves || body.epoch == 0 {
                 return Err(GroupError::NotAllowed);
             }
+            // Who has ended orders nothing: nobody waits for a credential that the relay may not have any more.
+            if log.is_ended(&device, &entry.member, size) {
+                return Err(GroupError::NotAMember);
+            }
             let credential = log.credential(&device).ok_or(GroupError::NeedCredential(device))?;
-            if credential.hash() != entry.credential || log.is_ended(&device, &entry.member, size) {
+            if credential.hash() != entry.credential {
                 return Err(GroupError::NotAMember);
             }
             credential.signing_key().clone()
@@ -109,6 +113,28 @@ impl GroupOrder {
             }
         }
         Ok(true)
+    }
+
+    /// Whether it was carried out, by what the roster remembers: then it is not carried out again.
+    #[must_use]
+    pub fn is_noted(&self, roster: &Roster<'_>) -> bool {
+        self.by_issuer && roster.has_order(&self.hash)
+    }
+
+    /// Whether the group is as it orders already.
+    ///
+    /// # Errors
+    ///
+    /// [`GroupError::Rows`] if the roster cannot be read; [`GroupError::Malformed`]: drop it.
+    pub fn is_fulfilled(&self, roster: &Roster<'_>) -> Result<bool, GroupError> {
+        for member in self.removed() {
+            for slot in roster.slots_of(&member)? {
+                if roster.get(slot)?.is_some_and(|entry| self.covers_removal(&entry)) {
+                    return Ok(false);
+                }
+            }
+        }
+        self.is_carried_out(roster)
     }
 
     /// Whether it orders that this entry go.

@@ -206,6 +206,11 @@ impl<'a> Roster<'a> {
         self.dead = dead;
     }
 
+    /// Whether an issuer's order was carried out and has not been forgotten since.
+    pub(crate) fn has_order(&self, order: &[u8; 32]) -> bool {
+        self.orders.contains_key(order)
+    }
+
     /// Notes that an issuer's order was carried out; forgets those that have expired at `now` (R-GROUP-9).
     pub(crate) fn note_order(&mut self, order: [u8; 32], expires: u64, now: u64) -> Result<(), GroupError> {
         self.orders.retain(|_, until| *until > now);

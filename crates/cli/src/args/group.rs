@@ -312,7 +312,8 @@ pub(crate) struct OrderArgs {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Prints an order as text, signed by an issuer that may sign for groups; the act is recorded in the audit. The organisation
-has no key of any group: a member carries the order out with `chancery group execute`.
+has no key of any group: a member carries the order out with `chancery group execute`. One order removes members with at most
+200 devices.
 
 Example:
   chancery org group remove 0123456789abcdef0123456789abcdef dave --epoch 7 --dir acme")]
@@ -347,7 +348,7 @@ pub(crate) struct OrgGroupRoleArgs {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Prints an order as text; an owner or administrator of the group carries it out with `chancery group execute`. The relay is
-asked for the devices' credentials.
+asked for the devices' credentials. One order adds members with at most 100 devices.
 
 Example:
   chancery org group add 0123456789abcdef0123456789abcdef erin --epoch 7 --dir acme")]

@@ -27,6 +27,12 @@ const CHECKSUM: usize = 4;
 /// Longest order, in characters: 256 KiB. Removing all members of the largest group takes less.
 const MAX_ORDER: usize = 256 * 1024;
 
+/// Most devices whose removal is in one order: 200. An order is carried out in one commit or not at all, a commit holds 500 changes,
+/// and members may get devices before it is carried out.
+const MAX_REMOVED: usize = 200;
+/// Most devices that one order adds: 100. Each takes 110 bytes of the 16 KiB of a statement.
+const MAX_ADDED: usize = 100;
+
 /// What is ordered of a group.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
@@ -48,7 +54,8 @@ impl Administrator {
     /// # Errors
     ///
     /// [`ErrorCode::UnknownRecipient`]: nobody has one of the handles. [`ErrorCode::KeysNotPermitted`]: the keys are no issuer's
-    /// with GROUPS. To add somebody the relay is asked: errors of the connection.
+    /// with GROUPS. [`ErrorCode::GroupLimit`]: it is about more devices than one order may be, 200 to remove or 100 to add: sign
+    /// several, each for some of the members. To add somebody the relay is asked: errors of the connection.
     pub async fn order_group(
         &self,
         with: SignedWith<'_>,
@@ -78,9 +85,17 @@ impl Administrator {
             GroupOrder::Role(handle, _) => std::slice::from_ref(handle),
             GroupOrder::Info(_) => &[],
         };
+        let mut devices = 0_usize;
         for handle in handles {
             parse(handle)?;
-            members.push(self.known(handle)?);
+            let (member, count) = self.known(handle)?;
+            members.push(member);
+            devices = devices.saturating_add(count);
+        }
+        match order {
+            GroupOrder::Remove(_) => fits(devices.max(members.len()), MAX_REMOVED)?,
+            GroupOrder::Add(..) => fits(devices, MAX_ADDED)?,
+            GroupOrder::Role(..) | GroupOrder::Info(_) => {}
         }
         let changes = match order {
             GroupOrder::Remove(_) => {
@@ -107,14 +122,15 @@ impl Administrator {
         Ok((changes.into_iter().map(ordered).collect(), one))
     }
 
-    /// Returns who has a handle, or had it last: who has left can still be removed.
-    fn known(&self, handle: &str) -> Result<MemberId, Error> {
-        match self.plan_offboarding(handle) {
+    /// Returns who has a handle, or had it last, and with how many devices: who has left can still be removed.
+    fn known(&self, handle: &str) -> Result<(MemberId, usize), Error> {
+        let plan = match self.plan_offboarding(handle) {
             Err(error) if error.code() == ErrorCode::UnknownRecipient => {
-                self.offboarding(handle).map(|report| report.plan.member_id).map_err(|_| named(error, handle))
+                self.offboarding(handle).map(|report| report.plan).map_err(|_| named(error, handle))?
             }
-            other => Ok(other?.member_id),
-        }
+            other => other?,
+        };
+        Ok((plan.member_id, plan.device_ids.len()))
     }
 
     /// Returns the additions of all devices of a member, with what the relay has of their credentials.
@@ -171,6 +187,15 @@ impl Administrator {
     }
 }
 
+/// Refuses more devices than one order may be about.
+fn fits(devices: usize, most: usize) -> Result<(), Error> {
+    if devices <= most {
+        return Ok(());
+    }
+    let why = format!("{devices} devices, and one order is about at most {most}: sign several");
+    Err(Error::with(ErrorCode::GroupLimit, why))
+}
+
 /// The order in words, for the record of the act.
 fn said(order: &GroupOrder) -> String {
     match order {
@@ -213,7 +238,38 @@ pub(crate) fn read_order(text: &str) -> Result<proto::Signed, Error> {
 
 #[cfg(test)]
 mod tests {
+    use chancery_group::limit::{MAX_CHANGES, MAX_DEVICES_OF_MEMBER};
+
     use super::*;
+
+    #[test]
+    fn an_order_is_refused_that_no_commit_could_hold_r_org_70() {
+        assert!(fits(MAX_REMOVED, MAX_REMOVED).is_ok());
+        let error = fits(201, MAX_REMOVED).unwrap_err();
+        assert_eq!(error.code(), ErrorCode::GroupLimit);
+        assert!(error.to_string().contains("at most 200"), "{error}");
+        // The order itself, and whoever takes over, stand in the commit too.
+        const { assert!(2 * MAX_REMOVED + 1 + MAX_DEVICES_OF_MEMBER <= MAX_CHANGES) }
+        let add = proto::GroupAdd {
+            member_id: vec![1; 16],
+            device_id: vec![1; 16],
+            credential_hash: vec![1; 32],
+            group_key: vec![1; 32],
+            role: 4,
+        };
+        for (change, most) in [(Change::Remove(vec![1; 16]), MAX_REMOVED), (Change::Add(add), MAX_ADDED)] {
+            let body = proto::GroupOrderBody {
+                org_id: vec![1; 32],
+                issuer_id: vec![1; 32],
+                group_id: vec![1; 16],
+                epoch: u64::MAX,
+                expires: u64::MAX,
+                changes: vec![proto::GroupOrdered { change: Some(change) }; most],
+                ..proto::GroupOrderBody::default()
+            };
+            assert!(decode::<proto::GroupOrderBody>(&encode(&body), Limit::STATEMENT).is_ok());
+        }
+    }
 
     #[test]
     fn an_order_survives_as_text_and_a_cut_or_changed_one_is_none_r_org_70() {

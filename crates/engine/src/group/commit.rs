@@ -9,7 +9,7 @@ use chancery_identity::delivery::Use;
 use chancery_identity::{DeviceId, MemberId};
 use chancery_wire::Timestamp;
 use chancery_wire::proto::{
-    GetSlot, GroupCommitRecord, GroupStateRecord, NextSet, PutSlot, SlotContent, SlotMailbox,
+    GetSlot, GroupCommitRecord, GroupStateRecord, NextSet, PutSlot, Signed, SlotContent, SlotMailbox,
 };
 use chancery_wire::records::{Overlay, Records};
 
@@ -195,11 +195,7 @@ fn evict(
     group: &[u8; 16],
     (now, rng): (Timestamp, &mut dyn CryptoRng),
 ) -> Result<ControlFlow<()>, EngineError> {
-    let duty = duties::load(records, group)?;
-    let mut orders: Vec<_> = duty.requests.iter().filter_map(|it| it.order.clone()).collect();
-    if !duty.ready {
-        orders.clear();
-    }
+    let mut orders = requested(records, group)?;
     loop {
         let draft = plan::look(me, records, group, |view| plan::of_orders(view, &orders));
         let error = match draft.map(Option::flatten) {
@@ -211,16 +207,29 @@ fn evict(
             Err(EngineError::Group(error)) => error,
             Err(error) => return Err(error),
         };
-        if let GroupError::NeedCredential(device) = error {
-            wait_for(records, group, &[device])?;
+        if waits_for(me, records, group, error)? {
             return Ok(ControlFlow::Break(()));
         }
-        // An order that does not fit must not keep those in who have ended.
-        if orders.pop().is_none() {
+        if orders.is_empty() || error == GroupError::NeedKeys {
             rest(records, group, now)?;
             return Ok(ControlFlow::Break(()));
         }
+        // An order that does not fit must not keep those in who have ended, nor other orders: what fails alone is dropped
+        // (R-ENGINE-91).
+        if orders.len() == 1 {
+            orders.iter().try_for_each(|order| duties::drop_request(records, group, order))?;
+            orders = requested(records, group)?;
+        } else {
+            orders.truncate(1);
+        }
     }
+}
+
+/// Returns the orders that somebody has asked for, if it is this device's turn.
+fn requested(records: &dyn Records, group: &[u8; 16]) -> Result<Vec<Signed>, EngineError> {
+    let duty = duties::load(records, group)?;
+    let orders = duty.requests.into_iter().filter_map(|it| it.order);
+    Ok(orders.filter(|_| duty.ready).collect())
 }
 
 /// Goes about one wish of the member's; breaks off if a commit was made, or something has to be waited for.
@@ -256,11 +265,10 @@ fn wish(
             }
         }
     };
+    if waits_for(me, records, group, error)? {
+        return Ok(ControlFlow::Break(()));
+    }
     match error {
-        GroupError::NeedCredential(device) => {
-            wait_for(records, group, &[device])?;
-            Ok(ControlFlow::Break(()))
-        }
         GroupError::NeedKeys => {
             rest(records, group, now)?;
             Ok(ControlFlow::Break(()))
@@ -305,7 +313,7 @@ fn duty_commit(
     if is_keyholder && (duty.heal || has_dead || !draft.changes.is_empty()) {
         match attempt(me, records, (group, 0), draft, (now, rng))? {
             None => return Ok(()),
-            Some(GroupError::NeedCredential(device)) => return wait_for(records, group, &[device]),
+            Some(error) if waits_for(me, records, group, error)? => return Ok(()),
             Some(_) => return rest(records, group, now),
         }
     }
@@ -324,6 +332,19 @@ fn wait_for(records: &mut Overlay<'_>, group: &[u8; 16], devices: &[DeviceId]) -
     }
     duties::save(records, group, &duty);
     Ok(())
+}
+
+/// Has a credential fetched that is missing; `false` if that is not what is wrong, or the relay does not have it.
+fn waits_for(
+    me: &Acting<'_>,
+    records: &mut Overlay<'_>,
+    group: &[u8; 16],
+    error: GroupError,
+) -> Result<bool, EngineError> {
+    let GroupError::NeedCredential(device) = error else { return Ok(false) };
+    let missing = plan::obtainable(me, records, &device)?;
+    wait_for(records, group, &missing)?;
+    Ok(!missing.is_empty())
 }
 
 /// Tries nothing for a while: what is missing may come.
@@ -351,7 +372,7 @@ fn attempt(
                 return Ok(None);
             }
             Ok(None) => return Ok(Some(GroupError::NotAMember)),
-            Err(EngineError::Group(GroupError::Limit)) if draft.changes.len() > 1 && draft.log_size == 0 => {
+            Err(EngineError::Group(GroupError::Limit)) if draft.is_divisible() => {
                 draft.changes.truncate(draft.changes.len() >> 1);
             }
             Err(EngineError::Group(error)) => return Ok(Some(error)),

@@ -7,7 +7,7 @@ use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 
 use chancery_crypto::rng::CryptoRng;
-use chancery_group::{Group, GroupError, Info, Roster, Rows as _};
+use chancery_group::{Group, GroupError, GroupOrder, Info, LogView as _, Roster, Rows as _};
 use chancery_identity::log::LeafKind;
 use chancery_identity::{DeviceId, MemberId};
 use chancery_wire::Timestamp;
@@ -27,7 +27,11 @@ use crate::tables::{GROUP_DUTY, key, load as load_record, save as save_record};
 /// Between one keyholder's turn and the next one's: 5 s, time enough for a commit to go round.
 const TURN: u64 = 5_000;
 /// Whoever is no keyholder lets so many turns more pass: a minute.
-const TURNS_OF_OTHERS: u64 = 12;
+const TURNS_OF_OTHERS: usize = 12;
+/// Of those who are no keyholders these many, in the lowest slots, have a turn each, in ten minutes: one of them is likely there.
+const SINGLE_TURNS: u64 = 120;
+/// Between the turns of all others: 36 ms, so that the last of 16,384 slots has its turn ten minutes later.
+const SHORT_TURN: u64 = 36;
 /// How long after something that could not be done it is tried again: a minute, in milliseconds.
 pub(crate) const PAUSE: u64 = 60_000;
 /// How long after the relay did not have a device's credential it is looked for again: an hour, in milliseconds.
@@ -54,15 +58,16 @@ pub(crate) fn forget(records: &mut Overlay<'_>, group: &[u8; 16]) {
     records.delete(key(GROUP_DUTY, &[group]));
 }
 
-/// How many turns of others come before this device's.
-fn rank(head: &chancery_group::Head) -> u64 {
-    let before = head.keyholders.iter().filter(|slot| **slot < head.slot).count() as u64;
-    let is_keyholder = head.keyholders.contains(&head.slot);
-    if is_keyholder { before } else { (head.keyholders.len() as u64).saturating_add(TURNS_OF_OTHERS) }
-}
-
+/// How long this device lets others go first, in milliseconds. No two devices of a group take turns at the same time.
 fn pause(head: &chancery_group::Head) -> u64 {
-    rank(head).saturating_mul(TURN)
+    let turns = |count: usize| (count as u64).saturating_mul(TURN);
+    if head.keyholders.contains(&head.slot) {
+        return turns(head.keyholders.iter().filter(|slot| **slot < head.slot).count());
+    }
+    let slot = u64::from(head.slot);
+    let single = slot.min(SINGLE_TURNS).saturating_mul(TURN);
+    let own = single.saturating_add(slot.saturating_sub(SINGLE_TURNS).saturating_mul(SHORT_TURN));
+    turns(head.keyholders.len().saturating_add(TURNS_OF_OTHERS)).saturating_add(own)
 }
 
 /// Whether credentials that a commit needs are on their way.
@@ -95,6 +100,7 @@ pub(crate) fn due(records: &dyn Records, group: &[u8; 16]) -> Result<Option<Time
     let now = Some(Timestamp::default());
     let is_keyholder = head.keyholders.contains(&head.slot);
     let looks = duty.look
+        || (state.ended && duty.since == 0)
         || (!duty.waits.is_empty() && !is_waiting(records, &duty)?)
         || !state.asked.is_empty()
         || (is_keyholder && duty.looked < log::log_size(records)?)
@@ -142,7 +148,7 @@ pub(crate) fn upkeep(
     for device in &left.wanted {
         credentials::want(records, device)?;
     }
-    let owes = left.any || (ended && is_keyholder);
+    let owes = left.any || ended;
     if !owes {
         duty.since = 0;
     } else if duty.since == 0 || duty.since > now.as_millis() {
@@ -172,17 +178,23 @@ fn left(view: &View<'_>, duty: &mut GroupDutyRecord) -> Result<Left, EngineError
     for request in core::mem::take(&mut duty.requests) {
         let order = request.order.clone().unwrap_or_default();
         match ordered(view, &order) {
-            Ok(true) => requests.push(request),
-            Ok(false) => {}
-            Err(EngineError::Group(GroupError::NeedCredential(device))) => {
-                left.wanted.push(device);
+            Ok(true) => {
+                left.any = true;
                 requests.push(request);
             }
+            Err(EngineError::Group(GroupError::NeedCredential(device))) => {
+                let missing = plan::obtainable(view.me, view.records, &device)?;
+                left.vain |= missing.is_empty();
+                left.wanted.extend(missing);
+                requests.push(request);
+            }
+            Err(error @ EngineError::Group(GroupError::Rows(_))) => return Err(error),
+            // Anybody may have asked for it: what does not hold stops nothing else.
+            Ok(false) | Err(EngineError::Group(_)) => {}
             Err(error) => return Err(error),
         }
     }
     duty.requests = requests;
-    left.any = !duty.requests.is_empty();
     if !view.is_keyholder() {
         (duty.heal, duty.member_ids) = (false, Vec::new());
         return Ok(left);
@@ -207,13 +219,18 @@ fn left(view: &View<'_>, duty: &mut GroupDutyRecord) -> Result<Left, EngineError
     }
     duty.member_ids = members;
     let mends = GroupDutyRecord { mends: duty.mends.clone(), ..GroupDutyRecord::default() };
-    left.any |= !plan::of_duty(view, &mends)?.draft.changes.is_empty();
+    let owed = plan::of_duty(view, &mends)?;
+    left.any |= !owed.draft.changes.is_empty();
+    left.vain |= owed.vain;
+    left.wanted.extend(owed.wanted);
     left.any |= duty.heal || !roster.dead().is_empty();
     Ok(left)
 }
 
 /// Whether this device can carry out an order, and it is not carried out yet.
 fn ordered(view: &View<'_>, order: &Signed) -> Result<bool, EngineError> {
+    let at = (view.group.id, view.group.head.epoch);
+    GroupOrder::verify(order, at, &view.roster()?, view.log, view.log.size())?;
     let with = plan::of_orders(view, core::slice::from_ref(order))?;
     let without = plan::of_orders(view, &[])?;
     let len = |draft: Option<plan::Draft>| draft.map_or(0, |draft| draft.changes.len());
@@ -320,6 +337,18 @@ pub(crate) fn requested(
     Ok([Effect::Notify(Notice::GroupWork)].into())
 }
 
+/// Drops a request that cannot be carried out.
+pub(crate) fn drop_request(
+    records: &mut Overlay<'_>,
+    group: &[u8; 16],
+    order: &Signed,
+) -> Result<(), EngineError> {
+    let mut duty = load(records, group)?;
+    duty.requests.retain(|it| it.order.as_ref() != Some(order));
+    save(records, group, &duty);
+    Ok(())
+}
+
 /// Notes that all keys have to be renewed: somebody has put into a commit what does not fit its seed.
 pub(crate) fn want_heal(records: &mut Overlay<'_>, group: &[u8; 16]) -> Result<(), EngineError> {
     let mut duty = load(records, group)?;
@@ -352,4 +381,23 @@ pub(crate) fn followed(
     duty.mends = mends;
     save(records, group, &duty);
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use chancery_group::Head;
+
+    use super::*;
+
+    #[test]
+    fn everybody_has_a_turn_of_its_own_and_it_comes_r_engine_86() {
+        let keyholders: BTreeSet<u32> = [3, 700].into();
+        let head = |slot| Head { slot, keyholders: keyholders.iter().copied().collect(), ..Head::default() };
+        let pauses: BTreeSet<u64> = (0..16_384).map(|slot| pause(&head(slot))).collect();
+        assert_eq!(pauses.len(), 16_384, "no two at the same time");
+        assert_eq!((pause(&head(3)), pause(&head(700))), (0, TURN));
+        let first = PAUSE + 2 * TURN;
+        assert_eq!((pause(&head(0)), pause(&head(1))), (first, first + TURN));
+        assert!(pauses.last().is_some_and(|last| *last < first + 20 * 60_000), "twenty minutes");
+    }
 }

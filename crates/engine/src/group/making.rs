@@ -58,11 +58,21 @@ pub(crate) fn make(
     for keying in &draft.keyings {
         match build(view.group, author, draft.changes.clone(), *keying, rng) {
             Ok(built) => return pack(view, state, (&built, *keying), now, rng),
-            Err(error @ GroupError::WrongKeying) => last = error,
+            Err(error) if another_keying_may_do(error, draft) => last = error,
             Err(error) => return Err(error.into()),
         }
     }
     Err(last.into())
+}
+
+/// Whether a commit that cannot be built with one keying is tried with the next: not if fewer changes at once do as well.
+fn another_keying_may_do(error: GroupError, draft: &Draft) -> bool {
+    match error {
+        GroupError::WrongKeying => true,
+        // The boxes of a tree with many dead nodes can be more than a slot holds; the other keyings have none.
+        GroupError::Limit => !draft.is_divisible(),
+        _ => false,
+    }
 }
 
 /// Collects what is to be sent and stored with a commit.
@@ -228,5 +238,25 @@ impl Made {
         }
         commit::save_pending(records, group, &self.record);
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::vec;
+
+    use chancery_group::set_role;
+
+    use super::*;
+
+    #[test]
+    fn what_is_too_long_and_cannot_be_divided_is_tried_with_the_next_keying_r_engine_89() {
+        let change = set_role(&MemberId::new([1; 16]), chancery_group::Role::Member);
+        for (changes, log_size, goes_on) in [(0, 0, true), (1, 0, true), (2, 0, false), (2, 9, true)] {
+            let draft = Draft { changes: vec![change.clone(); changes], log_size, ..Draft::default() };
+            assert_eq!(another_keying_may_do(GroupError::Limit, &draft), goes_on, "{changes} {log_size}");
+            assert!(another_keying_may_do(GroupError::WrongKeying, &draft));
+            assert!(!another_keying_may_do(GroupError::NeedKeys, &draft));
+        }
     }
 }

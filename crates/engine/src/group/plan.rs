@@ -34,6 +34,13 @@ pub(crate) struct Draft {
     pub(crate) log_size: u64,
 }
 
+impl Draft {
+    /// Whether part of the changes can be committed first: not of what the log or an order demands.
+    pub(crate) const fn is_divisible(&self) -> bool {
+        self.changes.len() > 1 && self.log_size == 0
+    }
+}
+
 /// What becomes of a wish, or of a duty.
 #[derive(Debug)]
 pub(crate) enum Plan {
@@ -153,6 +160,29 @@ pub(crate) fn in_vain(records: &dyn Records, device: &DeviceId) -> Result<bool, 
     Ok(wanted.devices.iter().any(|it| it.device_id == device.as_bytes() && it.at != 0))
 }
 
+/// Returns which credentials of a device's member have to be asked for; none if all are here or were asked for in vain
+/// (R-ENGINE-92).
+pub(crate) fn obtainable(
+    me: &Acting<'_>,
+    records: &dyn Records,
+    device: &DeviceId,
+) -> Result<Vec<DeviceId>, EngineError> {
+    let log = DeviceLog::new(me, records)?;
+    let member = log.device(device, log.size()).map(|(member, _)| member);
+    let mut devices = member.map(|member| log.devices_of(&member, log.size())).unwrap_or_default();
+    log.check()?;
+    if !devices.contains(device) {
+        devices.push(*device);
+    }
+    let mut missing = Vec::new();
+    for device in devices {
+        if !credentials::is_here(records, &device)? && !in_vain(records, &device)? {
+            missing.push(device);
+        }
+    }
+    Ok(missing)
+}
+
 /// Returns what a wish of the member's comes to in the epoch of now.
 pub(crate) fn of_intent(view: &View<'_>, intent: &GroupIntentRecord) -> Result<Plan, EngineError> {
     let roster = view.roster()?;
@@ -206,11 +236,7 @@ pub(crate) fn of_intent(view: &View<'_>, intent: &GroupIntentRecord) -> Result<P
         }
         intent::EXECUTE => {
             let order = intent.order.clone().ok_or(EngineError::DamagedRecord)?;
-            let at = (view.group.id, view.group.head.epoch);
-            if let Err(error) = GroupOrder::verify(&order, at, &roster, view.log, view.log.size()) {
-                return Ok(Plan::Refused(error, members));
-            }
-            return Ok(of_orders(view, &[order])?.map_or(Plan::Done, Plan::Commit));
+            return of_order(view, &roster, &order);
         }
         _ => Vec::new(),
     };
@@ -218,6 +244,38 @@ pub(crate) fn of_intent(view: &View<'_>, intent: &GroupIntentRecord) -> Result<P
         return Ok(Plan::Done);
     }
     Ok(Plan::Commit(Draft { changes, keyings: view.by_role(), log_size: 0 }))
+}
+
+/// Returns what carrying out one order comes to: done only if the group is as it orders.
+fn of_order(view: &View<'_>, roster: &Roster<'_>, signed: &Signed) -> Result<Plan, EngineError> {
+    let at = (view.group.id, view.group.head.epoch);
+    let order = match GroupOrder::verify(signed, at, roster, view.log, view.log.size()) {
+        Ok(order) => order,
+        Err(error) => return Ok(Plan::Refused(error, Vec::new())),
+    };
+    if let Some(draft) = of_orders(view, core::slice::from_ref(signed))? {
+        return Ok(Plan::Commit(draft));
+    }
+    let error = if order.is_fulfilled(roster)? {
+        return Ok(Plan::Done);
+    } else if order.is_noted(roster) {
+        GroupError::OrderInvalid
+    } else if !is_possible(view, &order) {
+        GroupError::NotAllowed
+    } else {
+        // More than a commit holds, or than a roster remembers.
+        GroupError::Limit
+    };
+    Ok(Plan::Refused(error, Vec::new()))
+}
+
+/// Whether this device may commit what is ordered.
+fn is_possible(view: &View<'_>, order: &GroupOrder) -> bool {
+    order.changes().iter().all(|change| match change {
+        // Nobody makes the keys of a group that it is not in.
+        Ordered::Remove(member) => member != view.me.member_id().as_bytes(),
+        _ => view.is_keyholder(),
+    })
 }
 
 fn of_add(
@@ -252,7 +310,7 @@ fn of_add(
 }
 
 /// Returns the removals of all who have ended in the log, and what the orders order that is not done yet; `None` if that is
-/// nothing. Orders that do not hold, or that this device cannot carry out, are left out.
+/// nothing. Orders that do not hold, that were carried out, or that this device cannot carry out, are left out.
 pub(crate) fn of_orders(view: &View<'_>, orders: &[Signed]) -> Result<Option<Draft>, EngineError> {
     let roster = view.roster()?;
     let (mut good, mut others) = (Vec::new(), Vec::new());
@@ -260,18 +318,20 @@ pub(crate) fn of_orders(view: &View<'_>, orders: &[Signed]) -> Result<Option<Dra
         let at = (view.group.id, view.group.head.epoch);
         let order = match GroupOrder::verify(signed, at, &roster, view.log, view.log.size()) {
             Ok(order) => order,
+            Err(GroupError::NeedCredential(device)) if in_vain(view.records, &device)? => continue,
             Err(error @ (GroupError::NeedCredential(_) | GroupError::Rows(_))) => return Err(error.into()),
             Err(_) => continue,
         };
+        // An order can be read by every member, and shown again (R-ENGINE-91).
+        if order.is_noted(&roster) || !is_possible(view, &order) {
+            continue;
+        }
         let mut removes = false;
         let (mut gone, mut more) = (Vec::new(), Vec::new());
-        let mut possible = true;
         for change in order.changes() {
             match change {
                 Ordered::Remove(member) => {
                     let member = MemberId::from_bytes(member).ok_or(GroupError::Malformed)?;
-                    // Nobody makes the keys of a group that it is not in.
-                    possible &= member != view.me.member_id();
                     removes |= intent::is_there(&roster, &member)?;
                     gone.extend(roster.slots_of(&member).map_err(GroupError::from)?);
                 }
@@ -284,10 +344,9 @@ pub(crate) fn of_orders(view: &View<'_>, orders: &[Signed]) -> Result<Option<Dra
                 }
             }
         }
-        possible &= more.is_empty() || view.is_keyholder();
-        if possible && more.is_empty() && removes {
+        if more.is_empty() && removes {
             good.push(signed.clone());
-        } else if possible && !more.is_empty() {
+        } else if !more.is_empty() {
             // What is more than removals is not among the evictions; it is carried out as a whole (R-GROUP-9).
             others.push(GroupChange { change: Some(Change::Order(signed.clone())) });
             others.extend(gone.into_iter().map(|slot| remove(slot, Reason::Order)));
@@ -329,20 +388,31 @@ pub(crate) fn of_duty(view: &View<'_>, duty: &GroupDutyRecord) -> Result<Owed, E
         else {
             continue;
         };
-        if let Some(slot) = roster.slot_of(&device).map_err(GroupError::from)? {
+        let slot = roster.slot_of(&device).map_err(GroupError::from)?;
+        let change = if let Some(slot) = slot {
             let entry = roster.get(slot)?.ok_or(EngineError::DamagedRecord)?;
-            if entry.added <= mend.epoch && may_remove(slot, entry.role, &entry.member) {
-                draft.changes.push(remove(slot, Reason::Role));
-                mended.push(device);
-            }
-        } else if mend.removed
-            && let Some(credential) = credentials::get(view.me, view.records, &device)?
-            && log::vouches_for(view.records, (&member, &device))?
-        {
-            let role = roster.role_of(&member)?.or(Role::from_u32(mend.role));
-            draft.changes.push(add(&credential, role.ok_or(EngineError::DamagedRecord)?));
-            mended.push(device);
+            let may = entry.added <= mend.epoch && may_remove(slot, entry.role, &entry.member);
+            may.then(|| remove(slot, Reason::Role))
+        } else {
+            None
+        };
+        let returns = slot.is_none() && mend.removed && log::vouches_for(view.records, (&member, &device))?;
+        if change.is_none() && !returns {
+            continue;
         }
+        // Nobody is removed who could not be added again.
+        let Some(credential) = credentials::get(view.me, view.records, &device)? else {
+            if in_vain(view.records, &device)? {
+                vain = true
+            } else {
+                wanted.push(device)
+            }
+            continue;
+        };
+        let role =
+            roster.role_of(&member)?.or(Role::from_u32(mend.role)).ok_or(EngineError::DamagedRecord)?;
+        draft.changes.push(change.unwrap_or_else(|| add(&credential, role)));
+        mended.push(device);
     }
     for member in duty.member_ids.iter().filter_map(|id| MemberId::from_bytes(id)) {
         let Some(role) = roster.role_of(&member)? else { continue };

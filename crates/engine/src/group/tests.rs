@@ -2,6 +2,7 @@
 
 mod contents;
 mod malice;
+mod orders;
 mod past;
 mod town;
 

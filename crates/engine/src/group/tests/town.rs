@@ -60,14 +60,14 @@ pub(super) struct Made {
 }
 
 pub(super) struct Town {
-    rng: Box<dyn CryptoRng>,
-    now: Timestamp,
-    organisation: Organisation,
+    pub(super) rng: Box<dyn CryptoRng>,
+    pub(super) now: Timestamp,
+    pub(super) organisation: Organisation,
     authority: Authority,
     head: LogHead,
     entries: Vec<LogEntry>,
     log_key: SigningKey,
-    admin: (IssuerId, SigningKey),
+    pub(super) admin: (IssuerId, SigningKey),
     desk: Desk,
     desk_disk: Disk,
     residents: Vec<Resident>,
@@ -271,7 +271,7 @@ impl Town {
         self.residents[id].engine.device().credential().clone()
     }
 
-    fn place(&self, device: &DeviceId) -> usize {
+    pub(super) fn place(&self, device: &DeviceId) -> usize {
         (0..self.residents.len()).find(|id| self.device(*id) == *device).unwrap()
     }
 
@@ -286,7 +286,7 @@ impl Town {
         self.try_handle(id, input).unwrap()
     }
 
-    fn act<R>(&mut self, id: usize, act: impl FnOnce(&mut Turn<'_, '_>) -> R) -> R {
+    pub(super) fn act<R>(&mut self, id: usize, act: impl FnOnce(&mut Turn<'_, '_>) -> R) -> R {
         let Resident { disk, engine } = &mut self.residents[id];
         let known = engine.known(disk).unwrap();
         let me = Acting { device: engine.device(), known: &known };
