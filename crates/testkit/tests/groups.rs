@@ -3,6 +3,8 @@
 
 #[path = "groups/dishonest.rs"]
 mod dishonest;
+#[path = "groups/holds.rs"]
+mod holds;
 #[path = "groups/past.rs"]
 mod past;
 
