@@ -180,13 +180,13 @@ pub(crate) fn postponed(
     now: Timestamp,
 ) -> Result<(), EngineError> {
     let Some(tried) = outbox_item(records, item)? else { return Ok(()) };
+    group::device_failed(records, (item, &tried))?;
     if matches!(tried.step, Some(outbox_item::Step::Unsealed(_))) && tried.healing_since != 0 {
         let recipient = recipient_of(&tried)?;
         if peers::peer(records, &recipient)?.guessing {
             return put_off(records, (item, &tried), &recipient, now);
         }
     }
-    group::hold_ended(records, (item, &tried))?;
     if !target::is_given_up(records, &tried, now)? {
         return Ok(());
     }

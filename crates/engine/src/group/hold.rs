@@ -6,13 +6,12 @@ use chancery_wire::records::Overlay;
 
 use crate::error::EngineError;
 use crate::group::commit;
-use crate::sending::outbox;
+use crate::sending::{outbox, outbox_item};
 use crate::tables::save;
 use crate::target;
 
-/// An item that goes with a commit has left the outbox, since the relay holds it or never will, or could not be delivered now:
-/// it keeps the commit waiting no longer (R-ENGINE-84). The relay takes it once the commit has won, and refuses it once that has
-/// lost.
+/// An item that goes with a commit has left the outbox, since the relay holds it or never will: it keeps the commit waiting no
+/// longer.
 pub(crate) fn ended(
     records: &mut Overlay<'_>,
     (item, stored): (u64, &OutboxItem),
@@ -20,6 +19,25 @@ pub(crate) fn ended(
     if let Some((group, mut record)) = of(records, stored)? {
         record.held.retain(|held| *held != item);
         commit::save_pending(records, &group, &record);
+    }
+    Ok(())
+}
+
+/// An item could not be delivered now: nothing for its device keeps a commit waiting any longer (R-ENGINE-84). The relay takes what
+/// goes with a commit also once that has won, and refuses it once that has lost.
+pub(crate) fn device_failed(
+    records: &mut Overlay<'_>,
+    (item, tried): (u64, &OutboxItem),
+) -> Result<(), EngineError> {
+    ended(records, (item, tried))?;
+    if tried.device_id.is_empty() || target::waiting(records, &tried.device_id)? < 2 {
+        return Ok(());
+    }
+    for number in outbox().numbers(records)? {
+        let Some(stored) = outbox_item(records, number)? else { continue };
+        if stored.device_id == tried.device_id {
+            ended(records, (number, &stored))?;
+        }
     }
     Ok(())
 }
@@ -34,12 +52,17 @@ pub(crate) fn behind(
     let (conversation, device_id) = (stored.conversation.clone(), stored.device_id.clone());
     let first = OutboxItem { conversation, device_id, step: Some(begins), ..OutboxItem::default() };
     save(records, outbox().item_key(item), &first);
+    // What was written meanwhile comes before it now, and may have to wait for an attachment.
+    let is_alone = target::waiting(records, &stored.device_id)? <= 1;
     target::joined(records, stored)?;
     let moved = outbox().push(records, encode(stored))?;
-    if let Some((group, mut record)) = of(records, stored)? {
+    let Some((group, mut record)) = of(records, stored)? else { return Ok(()) };
+    if is_alone {
         record.held.iter_mut().filter(|held| **held == item).for_each(|held| *held = moved);
-        commit::save_pending(records, &group, &record);
+    } else {
+        record.held.retain(|held| *held != item);
     }
+    commit::save_pending(records, &group, &record);
     Ok(())
 }
 

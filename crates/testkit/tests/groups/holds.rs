@@ -48,3 +48,58 @@ fn a_commit_that_overtakes_another_welcomes_whom_both_add_and_a_lost_one_takes_n
         talk(&mut world, group, bob, &[alice, bob], "all of it");
     }
 }
+
+/// Whether a device may put a commit into its slot now.
+fn may_put(world: &mut World, id: PersonId) -> bool {
+    matches!(world.group_step(id, &BTreeSet::new()), Some(GroupStep::PutSlot { .. }))
+}
+
+#[test]
+fn a_device_that_cannot_be_served_stops_neither_this_commit_nor_the_next_r_engine_84() {
+    let (mut world, people) = people(63, &["alice", "bob", "dave"]);
+    let [alice, bob, dave] = people[..] else { unreachable!() };
+    world.say(alice, dave, "hello");
+    world.postpone_next(alice);
+    let group = world.found_group(alice, &[bob, dave]);
+    world.flush_groups_until_put(alice);
+    assert!(!may_put(&mut world, alice), "bob's welcome is to be held before");
+    world.flush_but(alice, dave);
+    assert!(may_put(&mut world, alice), "dave's is not waited for");
+    world.flush_groups(alice);
+    world.run_groups_of(vec![bob]);
+    assert_eq!(view(&world, bob, group).members.len(), 3);
+    // Its welcome still waits, and now the keys of another commit wait behind it.
+    world.operate(alice, group, GroupOperation::Heal).unwrap();
+    world.flush_groups_until_put(alice);
+    world.flush_but(alice, dave);
+    assert!(may_put(&mut world, alice), "nor are its keys");
+    world.flush_groups(alice);
+    world.run_groups_of(vec![bob]);
+    assert_eq!(view(&world, bob, group).summary.epoch, view(&world, alice, group).summary.epoch);
+    assert!(world.group(dave, group).is_none());
+    world.settle_groups(MINUTE);
+    agree(&world, group, &people);
+    assert_eq!(world.heard(dave), ["hello"]);
+    talk(&mut world, group, dave, &people, "at last");
+}
+
+#[test]
+fn what_goes_with_a_commit_is_tried_with_what_begins_its_session_r_engine_84_r_engine_93() {
+    for says in [false, true] {
+        let (mut world, people) = people(64, &["alice", "bob"]);
+        let [alice, bob] = people[..] else { unreachable!() };
+        let group = world.found_group(alice, &[bob]);
+        world.flush_groups_until_put(alice);
+        assert!(!may_put(&mut world, alice));
+        if says {
+            world.say(alice, bob, "hello");
+        }
+        world.claim_next(alice);
+        assert_eq!(may_put(&mut world, alice), says, "behind a message it is not waited for");
+        world.postpone_next(alice);
+        assert!(may_put(&mut world, alice));
+        world.settle_groups(MINUTE);
+        agree(&world, group, &people);
+        assert_eq!(world.heard(bob).len(), usize::from(says));
+    }
+}
