@@ -15,9 +15,9 @@ use crate::checkpoint;
 use crate::clock;
 use crate::connection::Connection;
 use crate::error::{Error, ErrorCode};
+use crate::holds::Holds;
 use crate::home::Home;
 use crate::mailbox::Mailbox;
-use crate::outbox::Holds;
 use crate::relays::Relays;
 use crate::worker::{Worker, destroy, is_revoked};
 

@@ -1,6 +1,7 @@
 //! One connection to the relay: requests with answers, and what the relay pushes.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -21,9 +22,9 @@ use crate::error::{Error, ErrorCode, refused};
 /// Version of the relay's protocol.
 const VERSION: u32 = 1;
 /// How long the relay may take to answer: 30 s. It commits to disk first, and may be busy with others.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+pub(crate) const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long to wait when the relay says that requests come too fast.
-const RATE_PAUSE: Duration = Duration::from_millis(250);
+pub(crate) const RATE_PAUSE: Duration = Duration::from_millis(250);
 /// To what the time that a device states is rounded.
 const MINUTE_MS: u64 = 60_000;
 /// Frames that may wait for the socket.
@@ -61,6 +62,8 @@ pub(crate) struct Connection {
     outgoing: mpsc::Sender<Vec<u8>>,
     waiting: Waiting,
     next_request: std::sync::atomic::AtomicU64,
+    /// Whether what comes too fast for the relay is repeated.
+    repeats: AtomicBool,
     tasks: [tokio::task::JoinHandle<()>; 2],
     challenge: [u8; 32],
 }
@@ -82,7 +85,8 @@ impl Connection {
         let tasks =
             [tokio::spawn(write(sender, frames)), tokio::spawn(read(receiver, Arc::clone(&waiting), pushes))];
         let next_request = 1.into();
-        let mut connection = Self { outgoing, waiting, next_request, tasks, challenge: [0; 32] };
+        let repeats = true.into();
+        let mut connection = Self { outgoing, waiting, next_request, repeats, tasks, challenge: [0; 32] };
         let hello = Hello { version: VERSION, org_id: org.as_bytes().to_vec() };
         match connection.request(client_frame::Body::Hello(hello)).await? {
             relay_frame::Body::Welcome(Welcome { challenge, .. }) => {
@@ -142,22 +146,29 @@ impl Connection {
     }
 
     /// Sends a request and waits for its answer; a refusal is an error. One that comes too fast for the relay
-    /// is repeated for as long as an answer may take: it was not carried out.
+    /// is repeated for as long as an answer may take, unless [`Self::repeat`] says otherwise: it was not carried out.
     pub(crate) async fn request(&self, body: client_frame::Body) -> Result<relay_frame::Body, Error> {
         let deadline = clock::deadline(ANSWER_TIMEOUT);
         let mut frame = ClientFrame { request: 0, body: Some(body) };
         loop {
             let answer = self.ask(&mut frame, deadline).await;
             let limited = matches!(&answer, Err(error) if error.code() == ErrorCode::RateLimited);
-            if !limited || Instant::now() >= deadline {
+            let may_repeat = self.repeats.load(Ordering::Relaxed) && Instant::now() < deadline;
+            if !limited || !may_repeat {
                 return answer;
             }
             sleep(RATE_PAUSE).await;
         }
     }
 
+    /// Says whether requests that come too fast for the relay are repeated. Who has other things to do meanwhile has the refusal
+    /// at once.
+    pub(crate) fn repeat(&self, repeats: bool) {
+        self.repeats.store(repeats, Ordering::Relaxed);
+    }
+
     async fn ask(&self, frame: &mut ClientFrame, deadline: Instant) -> Result<relay_frame::Body, Error> {
-        let request = self.next_request.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let request = self.next_request.fetch_add(1, Ordering::Relaxed);
         let (answer, answered) = oneshot::channel();
         match lock(&self.waiting).as_mut() {
             Some(waiting) => waiting.insert(request, answer),
@@ -260,4 +271,56 @@ async fn read(mut receiver: Box<dyn LinkReceiver>, waiting: Waiting, pushes: mps
     }
     // Nobody waits for an answer on a connection that is gone.
     lock(&waiting).take();
+}
+
+#[cfg(test)]
+mod tests {
+    use chancery_transport::{BoxFuture, ConnectError, Link, memory};
+    use chancery_wire::RefusalCode;
+    use chancery_wire::proto::{Refused, Subscribe};
+
+    use super::*;
+
+    /// A relay to which the first two requests come too fast.
+    struct Busy;
+
+    impl Connector for Busy {
+        fn connect(&self) -> BoxFuture<'_, Result<Box<dyn Link>, ConnectError>> {
+            let (here, there) = memory::pair(memory::Faults::none());
+            tokio::spawn(async move {
+                let (mut sender, mut receiver) = (Box::new(there) as Box<dyn Link>).split();
+                let mut asked = 0;
+                while let Ok(Some(frame)) = receiver.receive().await {
+                    let frame = decode::<ClientFrame>(&frame, Limit::FRAME).unwrap().into_unchecked();
+                    let body = match frame.body.unwrap() {
+                        client_frame::Body::Hello(_) => {
+                            relay_frame::Body::Welcome(Welcome { challenge: vec![0; 32], time: 0 })
+                        }
+                        _ if asked < 2 => {
+                            asked = i32::saturating_add(asked, 1);
+                            let code = RefusalCode::RateLimited.code();
+                            relay_frame::Body::Refused(Refused { code, retry_after_ms: 1 })
+                        }
+                        _ => relay_frame::Body::Done(Done::default()),
+                    };
+                    let answer = encode(&RelayFrame { request: frame.request, body: Some(body) });
+                    sender.send(answer).await.unwrap();
+                }
+            });
+            Box::pin(async move { Ok(Box::new(here) as Box<dyn Link>) })
+        }
+    }
+
+    #[tokio::test]
+    async fn what_comes_too_fast_is_repeated_unless_others_wait_behind_it_r_engine_94() {
+        let subscribe = || client_frame::Body::Subscribe(Subscribe {});
+        for repeats in [true, false] {
+            let (connection, _pushes) = Connection::open(&Busy, &OrgId::new([1; 32])).await.unwrap();
+            connection.repeat(repeats);
+            let code = connection.done(subscribe()).await.err().map(|error| error.code());
+            assert_eq!(code, if repeats { None } else { Some(ErrorCode::RateLimited) });
+            connection.repeat(true);
+            connection.done(subscribe()).await.unwrap();
+        }
+    }
 }

@@ -254,6 +254,7 @@ impl Mailbox {
             shared.worker.announce();
         }
         if received.group {
+            shared.holds.retry_groups();
             shared.wake.notify_one();
         }
         // A directory that cannot be had is no reason to be given the same envelopes again.

@@ -1,8 +1,8 @@
 //! Emptying the outbox over an anonymous connection.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use chancery_engine::{Effect, Engine, EngineError, GroupStep, Input, Notice, Step, next_step};
@@ -15,7 +15,7 @@ use tokio::time::{Instant, sleep};
 use crate::attachment;
 use crate::client::Shared;
 use crate::clock;
-use crate::connection::Connection;
+use crate::connection::{ANSWER_TIMEOUT, Connection, RATE_PAUSE};
 use crate::error::{Error, ErrorCode};
 use crate::group::steps;
 use crate::log;
@@ -26,51 +26,10 @@ use crate::sending::REFUSED;
 const LOCK_POLL: Duration = Duration::from_millis(5);
 /// How long one file is uploaded before the other steps get their turn.
 const UPLOAD_TURN: Duration = Duration::from_secs(1);
-/// How long a device or file that cannot be served is left alone at first; each time twice as long as before,
-/// since a claim costs the other side a prekey (R-ENGINE-13).
-const FIRST_HOLD: Duration = Duration::from_secs(2);
-/// Steps for groups in one go: 4,096, more than founding the largest group takes. What is left has its turn with the next.
+/// Steps for one group in one go: 4,096, more than founding the largest takes. What is left has its turn with the next.
 const GROUP_STEPS: usize = 4096;
-/// The longest that it is left alone.
-const LONGEST_HOLD: Duration = Duration::from_secs(5 * 60);
-
-/// Devices and files that this process leaves alone for a while.
-#[derive(Debug, Default)]
-pub(crate) struct Holds(Mutex<BTreeMap<[u8; 16], Hold>>);
-
-#[derive(Debug, Clone)]
-struct Hold {
-    until: Instant,
-    pause: Duration,
-    why: Error,
-}
-
-impl Holds {
-    /// Returns what is left alone at `now`.
-    pub(crate) fn at(&self, now: Instant) -> BTreeSet<[u8; 16]> {
-        self.lock().iter().filter(|(_, hold)| hold.until > now).map(|(target, _)| *target).collect()
-    }
-
-    fn why(&self, now: Instant) -> Option<Error> {
-        self.lock().values().find(|hold| hold.until > now).map(|hold| hold.why.clone())
-    }
-
-    fn hold(&self, target: [u8; 16], why: Error, now: Instant) {
-        let mut holds = self.lock();
-        let pause = holds.get(&target).map_or(FIRST_HOLD, |hold| hold.pause.saturating_mul(2));
-        let pause = pause.min(LONGEST_HOLD);
-        holds.insert(target, Hold { until: now.checked_add(pause).unwrap_or(now), pause, why });
-    }
-
-    fn release(&self, target: &[u8; 16]) {
-        self.lock().remove(target);
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<[u8; 16], Hold>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
+/// Steps for one group before the others get their turn: 64, more than most things that are done in a group (R-ENGINE-94).
+const GROUP_TURN: usize = 64;
 /// Sends everything that can be sent, in order. Returns the reason if something was left behind.
 ///
 /// Only one process at a time empties a home's outbox; the others wait their turn until `deadline`. Dropping
@@ -83,7 +42,10 @@ pub(crate) async fn flush(shared: &Arc<Shared>, deadline: Instant) -> Result<Opt
     let mut connection = shared.anonymous.lock().await;
     let now = Instant::now();
     let (blocked, left) = (shared.holds.at(now), shared.holds.why(now));
-    let mut pass = Pass { shared, blocked, postponed: BTreeSet::new(), left, renewed: false, group_steps: 0 };
+    let (postponed, turns) = (BTreeSet::new(), Turns::default());
+    let limited = BTreeMap::new();
+    let mut pass =
+        Pass { shared, blocked, postponed, left, renewed: false, turns, limited, was_limited: false };
     if !shared.swept.swap(true, Ordering::Relaxed) {
         sweep(shared).await;
     }
@@ -102,6 +64,9 @@ pub(crate) async fn flush(shared: &Arc<Shared>, deadline: Instant) -> Result<Opt
                 return Ok(pass.left);
             }
             pass.postponed.clear();
+            if core::mem::take(&mut pass.was_limited) {
+                sleep(RATE_PAUSE).await;
+            }
             continue;
         };
         // Taken out, so that a step that fails or is given up half way leaves no connection that may be dead.
@@ -190,12 +155,43 @@ async fn lock(shared: &Arc<Shared>, deadline: Instant) -> Result<FileLock, Error
 struct Pass<'a> {
     shared: &'a Arc<Shared>,
     blocked: BTreeSet<[u8; 16]>,
-    /// Files that have had their turn; the next one comes after everything else had its own.
+    /// Files and groups that have had their turn; the next one comes after everything else had its own.
     postponed: BTreeSet<[u8; 16]>,
     left: Option<Error>,
     /// The directory was synchronised for a new token, and nothing was sent with one since.
     renewed: bool,
-    group_steps: usize,
+    turns: Turns,
+    /// Groups whose steps came too fast for the relay, and since when.
+    limited: BTreeMap<[u8; 16], Instant>,
+    /// Whether that was so since everything else had its turn.
+    was_limited: bool,
+}
+
+/// How many steps each group had in this go.
+#[derive(Default)]
+struct Turns(BTreeMap<[u8; 16], usize>);
+
+/// Whose turn it is.
+#[derive(Debug, PartialEq, Eq)]
+enum Turn {
+    /// The group's own.
+    Own,
+    /// The group's own for one step more, then that of the others.
+    Others,
+    /// The group has had its share of this go.
+    Over,
+}
+
+impl Turns {
+    fn take(&mut self, group: [u8; 16]) -> Turn {
+        let steps = self.0.entry(group).or_default();
+        *steps = steps.saturating_add(1);
+        match *steps {
+            steps if steps > GROUP_STEPS => Turn::Over,
+            steps if steps.is_multiple_of(GROUP_TURN) => Turn::Others,
+            _ => Turn::Own,
+        }
+    }
 }
 
 impl Pass<'_> {
@@ -235,28 +231,50 @@ impl Pass<'_> {
     /// Does one step for a group. A group, device or file that cannot be served now is left alone for a while.
     async fn take_group(&mut self, connection: &Connection, step: GroupStep) -> Result<(), Error> {
         let target = step.target();
-        self.group_steps = self.group_steps.saturating_add(1);
-        if self.group_steps > GROUP_STEPS {
-            self.blocked.insert(target);
-            self.left = Some(ErrorCode::GroupQueued.into());
-            return Ok(());
+        let is_group = steps::of(&step) == target && !matches!(step, GroupStep::Credential { .. });
+        match self.turns.take(steps::of(&step)) {
+            Turn::Own => {}
+            Turn::Others => drop(self.postponed.insert(target)),
+            Turn::Over => {
+                self.blocked.insert(target);
+                self.left = Some(ErrorCode::GroupQueued.into());
+                return Ok(());
+            }
         }
-        match steps::carry_out(self.shared, connection, step).await {
+        // Others wait behind it, of other groups and single devices.
+        connection.repeat(false);
+        let outcome = steps::carry_out(self.shared, connection, step).await;
+        connection.repeat(true);
+        match outcome {
             Ok(()) => {
                 self.shared.holds.release(&target);
+                self.limited.remove(&target);
                 self.renewed = false;
                 Ok(())
             }
+            Err(error) if error.code() == ErrorCode::RateLimited && self.may_come_again(target) => Ok(()),
             Err(error) if error.code() == ErrorCode::TokenRefused && !self.renewed => self.renew().await,
             Err(error) if ends_the_go(error.code()) => Err(error),
             Err(error) => {
                 tracing::info!(code = error.code().name(), "a group waits");
                 self.blocked.insert(target);
-                self.shared.holds.hold(target, error.clone(), Instant::now());
+                self.shared.holds.hold((target, is_group), error.clone(), Instant::now());
                 self.left = Some(error);
                 Ok(())
             }
         }
+    }
+
+    /// What came too fast for the relay comes again once everything else had its turn, for as long as an answer may take (R-ENGINE-94).
+    fn may_come_again(&mut self, target: [u8; 16]) -> bool {
+        let now = Instant::now();
+        let since = *self.limited.entry(target).or_insert(now);
+        let again = now.saturating_duration_since(since) < ANSWER_TIMEOUT;
+        if again {
+            self.postponed.insert(target);
+            self.was_limited = true;
+        }
+        again
     }
 
     /// Synchronises the directory, which brings the newest directory key and with it other tokens: the same step comes
@@ -271,7 +289,7 @@ impl Pass<'_> {
     async fn block(&mut self, target: [u8; 16], item: u64, why: Error) -> Result<(), Error> {
         tracing::info!(code = why.code().name(), "a message waits");
         self.blocked.insert(target);
-        self.shared.holds.hold(target, why.clone(), Instant::now());
+        self.shared.holds.hold((target, false), why.clone(), Instant::now());
         let counts = is_of_target(why.code());
         self.left = Some(why);
         if counts {
@@ -457,21 +475,25 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_device_that_cannot_be_served_is_asked_ever_more_rarely_r_engine_13() {
-        let (holds, begin) = (Holds::default(), Instant::now());
-        let mut attempts = 0;
-        for second in 0..3600 {
-            let now = begin + Duration::from_secs(second);
-            if !holds.at(now).contains(&[1; 16]) {
-                attempts += 1;
-                holds.hold([1; 16], ErrorCode::RecipientNotReady.into(), now);
-                assert_eq!(holds.why(now).map(|why| why.code()), Some(ErrorCode::RecipientNotReady));
+    fn a_group_that_never_ends_takes_no_turn_from_the_others_r_engine_94() {
+        let (mut turns, mut own, mut of_other) = (Turns::default(), 0, 0);
+        let (endless, other) = ([1; 16], [2; 16]);
+        loop {
+            match turns.take(endless) {
+                Turn::Own => own += 1,
+                Turn::Others => {
+                    own += 1;
+                    of_other += usize::from(turns.take(other) == Turn::Own);
+                }
+                Turn::Over => break,
             }
         }
-        assert!((10..25).contains(&attempts), "{attempts}");
-        holds.release(&[1; 16]);
-        holds.hold([1; 16], ErrorCode::RecipientNotReady.into(), begin);
-        assert!(holds.at(begin + FIRST_HOLD).is_empty(), "what went well once begins anew");
+        assert_eq!(
+            (own, of_other),
+            (GROUP_STEPS, GROUP_STEPS / GROUP_TURN - 1),
+            "one of the others' is their own last"
+        );
+        assert_ne!(turns.take(other), Turn::Over);
     }
 
     #[test]

@@ -49,7 +49,7 @@ pub(crate) fn finish(
         _ => {}
     }
     if stored.hold.is_some() {
-        group::hold_ended(records, (item, &stored), end)?;
+        group::hold_ended(records, (item, &stored))?;
     }
     let own = device.member_id();
     if !is_counted(&stored, &own) {
@@ -91,27 +91,17 @@ fn take_back(
     if refused.envelope.first() != Some(&receiving::INITIAL) || refused.session_id.is_empty() {
         return Ok(());
     }
-    never_began(device, records, recipient, &refused.session_id)
-}
-
-/// A session of which the peer never learns ends, and what was sealed with it is sealed anew.
-pub(crate) fn never_began(
-    device: &Device,
-    records: &mut Overlay<'_>,
-    recipient: &DeviceId,
-    session_id: &[u8],
-) -> Result<(), EngineError> {
-    peers::end_session(records, recipient, session_id)?;
+    peers::end_session(records, recipient, &refused.session_id)?;
     for item in outbox().numbers(records)? {
         let Some(mut stored) = outbox_item(records, item)? else { continue };
         let Some(outbox_item::Step::Sealed(step)) = &stored.step else { continue };
-        if step.session_id != session_id {
+        if step.session_id != refused.session_id {
             continue;
         }
         let record = message(records, &device.member_id(), &stored.message_id)?;
         let Some(record) = record.filter(|record| !stored.message_id.is_empty() && !record.expired) else {
             remove(records, item, &stored)?;
-            group::hold_ended(records, (item, &stored), End::Failed)?;
+            group::hold_ended(records, (item, &stored))?;
             continue;
         };
         let number = numbers::number_of(records, recipient, &stored.message_id)?;
@@ -190,13 +180,13 @@ pub(crate) fn postponed(
     now: Timestamp,
 ) -> Result<(), EngineError> {
     let Some(tried) = outbox_item(records, item)? else { return Ok(()) };
+    group::device_failed(records, (item, &tried))?;
     if matches!(tried.step, Some(outbox_item::Step::Unsealed(_))) && tried.healing_since != 0 {
         let recipient = recipient_of(&tried)?;
         if peers::peer(records, &recipient)?.guessing {
             return put_off(records, (item, &tried), &recipient, now);
         }
     }
-    group::hold_postponed(records, (item, &tried))?;
     if !target::is_given_up(records, &tried, now)? {
         return Ok(());
     }

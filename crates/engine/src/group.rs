@@ -41,7 +41,7 @@ use chancery_wire::records::{Overlay, Records};
 pub use acts::{ActKind, read as group_act};
 pub(crate) use control::take as take_control;
 pub(crate) use epochs::upkeep;
-pub(crate) use hold::{ended as hold_ended, postponed as hold_postponed};
+pub(crate) use hold::{behind as hold_behind, device_failed, ended as hold_ended};
 pub(crate) use receive::{Taken, is_kind, log_grown, receive};
 pub use step::{GroupDraft, GroupInput, GroupOperation, GroupStep};
 pub use views::{

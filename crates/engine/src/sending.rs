@@ -21,6 +21,7 @@ use crate::effect::{Draft, Effect, Notice, Step};
 use crate::ending;
 use crate::engine::Acting;
 use crate::error::EngineError;
+use crate::group;
 use crate::heal;
 use crate::log;
 use crate::messages::append_message;
@@ -454,7 +455,10 @@ pub(crate) fn take_bundle(
     }
     // A number is given only if it is used.
     let mut trial = Overlay::new(records);
-    let mut content = content_of(&trial, &stored, &recipient)?;
+    let mut content = match &stored.hold {
+        None => content_of(&trial, &stored, &recipient)?,
+        Some(_) => Content::default(),
+    };
     numbers::complete(&mut trial, &recipient, &mut content, now)?;
     content.begun_at = peers::begin_at(&peers::peer(&trial, &recipient)?, now);
     log::add_claim(&mut trial, &recipient, &mut content, true, MAX_CONTENT)?;
@@ -467,7 +471,12 @@ pub(crate) fn take_bundle(
     let origin = Origin { began_here: true, healing, begun_at };
     peers::add_session(records, &initiated.session, (&member, origin), now)?;
     peers::holds_until(records, &recipient, bundle.credential().not_after())?;
-    stored.step = Some(sealed(initiated.envelope, &initiated.session, rng));
+    let step = sealed(initiated.envelope, &initiated.session, rng);
+    if stored.hold.is_some() {
+        group::hold_behind(records, (item, &stored), step)?;
+        return Ok(Vec::new());
+    }
+    stored.step = Some(step);
     store_sealed(records, item, &recipient, &stored)?;
     Ok(Vec::new())
 }

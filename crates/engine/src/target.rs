@@ -46,6 +46,12 @@ pub(crate) fn waiting(records: &dyn Records, name: &[u8]) -> Result<u64, EngineE
     Ok(target(records, name)?.waiting)
 }
 
+/// Whether nothing waits for a device, and the last try for it did not fail: what joins now is tried at once.
+pub(crate) fn is_free(records: &dyn Records, name: &[u8]) -> Result<bool, EngineError> {
+    let target = target(records, name)?;
+    Ok(target.waiting == 0 && target.failing_since == 0)
+}
+
 /// Counts an item that begins to wait.
 pub(crate) fn joined(records: &mut Overlay<'_>, item: &OutboxItem) -> Result<(), EngineError> {
     let mut target = target(records, name(item))?;

@@ -57,7 +57,16 @@ impl World {
 
     /// As [`Self::flush`], without asking what the log is.
     pub fn flush_blindly(&mut self, id: PersonId) {
-        let mut blocked = BTreeSet::new();
+        self.flush_beside(id, BTreeSet::new());
+    }
+
+    /// As [`Self::flush`], leaving another's device alone.
+    pub fn flush_but(&mut self, id: PersonId, left_out: PersonId) {
+        self.check_log(id);
+        self.flush_beside(id, [*self.device_id(left_out).as_bytes()].into());
+    }
+
+    fn flush_beside(&mut self, id: PersonId, mut blocked: BTreeSet<[u8; 16]>) {
         let mut line = self.exchange.connect(self.now, self.rng.as_mut());
         let mut renewed = false;
         while let Some(step) = self.next_possible_step(id, &blocked) {

@@ -285,7 +285,12 @@ impl World {
 impl World {
     /// Takes one step of a device for its groups; returns whether there was one.
     pub fn take_one_group_step(&mut self, id: PersonId) -> bool {
-        let Some(step) = self.group_step(id, &BTreeSet::new()) else { return false };
+        self.take_group_step_beside(id, &BTreeSet::new())
+    }
+
+    /// As [`Self::take_one_group_step`], leaving these groups alone.
+    pub fn take_group_step_beside(&mut self, id: PersonId, others: &BTreeSet<GroupId>) -> bool {
+        let Some(step) = self.group_step(id, others) else { return false };
         let mut line = self.exchange.connect(self.now, self.rng.as_mut());
         self.take_group_step(id, &mut line, step).expect("no faults");
         self.exchange.close(&line, self.now, self.rng.as_mut());

@@ -5,6 +5,8 @@
 mod credentials;
 #[path = "groups/dishonest.rs"]
 mod dishonest;
+#[path = "groups/holds.rs"]
+mod holds;
 #[path = "groups/past.rs"]
 mod past;
 

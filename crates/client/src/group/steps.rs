@@ -46,6 +46,14 @@ pub(crate) const fn seals(step: &GroupStep) -> bool {
     matches!(step, GroupStep::Commit { .. } | GroupStep::Seal { .. })
 }
 
+/// For which group a step is, or for which device if it is for any of them.
+pub(crate) fn of(step: &GroupStep) -> [u8; 16] {
+    match step {
+        GroupStep::FetchFile { group_id, .. } => *group_id,
+        step => step.target(),
+    }
+}
+
 struct Steps<'a> {
     shared: &'a Arc<Shared>,
     connection: &'a Connection,

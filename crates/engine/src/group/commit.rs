@@ -476,10 +476,5 @@ fn forget(
             ending::finish(me.device, records, number, End::Failed)?;
         }
     }
-    // The relay drops what it has held: whose first envelope was among that never learns of the session.
-    for begun in &record.begun {
-        let device = DeviceId::from_bytes(&begun.device_id).ok_or(EngineError::DamagedRecord)?;
-        ending::never_began(me.device, records, &device, &begun.session_id)?;
-    }
     Ok(())
 }

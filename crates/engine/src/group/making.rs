@@ -1,5 +1,6 @@
 //! A commit built, and everything that goes with it (R-ENGINE-84).
 
+use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 
 use chancery_crypto::hash::sha256;
@@ -21,6 +22,7 @@ use crate::error::EngineError;
 use crate::group::plan::{Draft, View};
 use crate::group::{commit, control, files};
 use crate::numbers;
+use crate::target;
 
 /// A snapshot of more than 2 KiB goes into a file if it is for more than 16 devices: one upload instead of as many copies.
 const SHORT_SNAPSHOT: usize = 2048;
@@ -231,10 +233,16 @@ impl Made {
             hash: self.record.content_hash.clone(),
         };
         self.record.intent = intent;
+        let mut free = BTreeSet::new();
+        for (_, device, _) in &self.letters {
+            if target::is_free(records, device.as_bytes())? {
+                free.insert(*device);
+            }
+        }
         for (member, device, control) in self.letters {
             let to = (&member, &device);
             let held = control::send(records, to, (group, control), Some(hold.clone()), (now, &mut *rng))?;
-            self.record.held.extend(held);
+            self.record.held.extend(held.filter(|_| free.contains(&device)));
         }
         commit::save_pending(records, group, &self.record);
         Ok(())
