@@ -8,7 +8,7 @@ use chancery_engine::{
     ActKind, EngineError, GroupDraft, GroupInput, GroupOperation, GroupStep, GroupView, Input, Step, group,
     group_act, group_history, next_group_care,
 };
-use chancery_group::{Info, Role};
+use chancery_group::{Info, KIND_GROUP_MESSAGE, Role};
 use chancery_identity::{DisplayName, MemberId};
 use chancery_wire::RefusalCode;
 use chancery_wire::proto::{SlotContent, client_frame, relay_frame};
@@ -267,6 +267,38 @@ impl World {
     /// cannot tell from other messages.
     pub fn withhold_groups_from(&mut self, people: &[PersonId]) {
         self.withheld = people.iter().copied().collect();
+    }
+
+    /// From here on the relay keeps a copy of whatever this device takes out of its mailbox.
+    pub fn tap(&mut self, of: PersonId) {
+        self.tapped = Some((of, Vec::new()));
+    }
+
+    /// Returns the messages of groups among what the relay kept, and lets it keep what follows.
+    #[must_use]
+    pub fn tapped(&mut self) -> Vec<Vec<u8>> {
+        let (_, kept) = self.tapped.as_mut().expect("tapped");
+        let all = std::mem::take(kept);
+        all.into_iter().filter(|envelope| envelope.first() == Some(&KIND_GROUP_MESSAGE)).collect()
+    }
+
+    /// Hands envelopes to a device, as somebody does who has its disk: what it refuses is lost, and of all that it wants
+    /// done it is brought the credentials alone, which everybody may have.
+    pub fn hand_over(&mut self, to: PersonId, envelopes: &[Vec<u8>]) {
+        for (sequence, envelope) in (1..).zip(envelopes) {
+            let _ = self.try_handle(to, Input::Received { sequence, envelope });
+        }
+        let mut line = self.exchange.connect(self.now, self.rng.as_mut());
+        let mut blocked = BTreeSet::new();
+        while let Some(step) = self.group_step(to, &blocked) {
+            let target = step.target();
+            let is_fetched = matches!(step, GroupStep::Credential { .. })
+                && self.take_group_step(to, &mut line, step) == Some(true);
+            if !is_fetched {
+                blocked.insert(target);
+            }
+        }
+        self.exchange.close(&line, self.now, self.rng.as_mut());
     }
 
     /// Whether a dishonest relay gives this to nobody.

@@ -115,6 +115,7 @@ impl Snapshot {
             weather: crate::weather::Weather::default(),
             twin: None,
             withheld: std::collections::BTreeSet::new(),
+            tapped: None,
             group_files: std::collections::BTreeMap::new(),
         }
     }

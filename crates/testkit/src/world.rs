@@ -64,6 +64,8 @@ pub struct World {
     pub(crate) twin: Option<Exchange>,
     /// From whom it withholds what is of groups.
     pub(crate) withheld: BTreeSet<PersonId>,
+    /// What the relay keeps for itself of what comes to a device.
+    pub(crate) tapped: Option<(PersonId, Vec<Vec<u8>>)>,
     /// Files of groups at the relay, as they are inside.
     pub(crate) group_files: BTreeMap<[u8; 16], Vec<u8>>,
 }
@@ -111,6 +113,7 @@ impl World {
             weather: Weather::default(),
             twin: None,
             withheld: BTreeSet::new(),
+            tapped: None,
             group_files: BTreeMap::new(),
         }
     }
