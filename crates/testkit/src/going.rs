@@ -180,7 +180,7 @@ impl World {
     fn read_mail(&mut self, id: PersonId, line: &mut Line) -> bool {
         while let Some(envelopes) = self.fated(id, line) {
             for (envelope, is_last) in envelopes {
-                if let Some((_, kept)) = self.tapped.as_mut().filter(|(whose, _)| *whose == id) {
+                if let Some(kept) = self.tapped.get_mut(&id) {
                     kept.push(envelope.envelope.clone());
                 }
                 let input = Input::Received { sequence: envelope.sequence, envelope: &envelope.envelope };

@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use chancery_engine::{ActKind, EngineError, GroupOperation, GroupPhase, GroupStep, GroupView};
-use chancery_group::{GroupError, Info, Role};
+use chancery_group::{GroupError, Info, KIND_GROUP_MESSAGE, Role};
 use chancery_identity::delivery::Use;
 use chancery_identity::{DisplayName, Kind};
 use chancery_testkit::{Disk, Fate, GroupId, PersonId, World};
@@ -67,8 +67,15 @@ struct Thief {
     of: PersonId,
     group: GroupId,
     disk: Disk,
+    /// Whose mailbox it listens to.
+    listens: PersonId,
     /// What was said after that, while the device was still in the group.
     before: Vec<Vec<u8>>,
+}
+
+/// The messages of groups among envelopes.
+fn messages(envelopes: Vec<Vec<u8>>) -> Vec<Vec<u8>> {
+    envelopes.into_iter().filter(|it| it.first() == Some(&KIND_GROUP_MESSAGE)).collect()
 }
 
 const STILL_HERE: &str = "while it was here";
@@ -80,21 +87,25 @@ impl Thief {
         world.tap(listens);
         world.say_to_group(by, group, STILL_HERE);
         world.settle_groups(MINUTE);
-        let before = world.tapped();
+        let before = messages(world.tapped(listens));
         assert!(!before.is_empty());
-        Self { of, group, disk, before }
+        Self { of, group, disk, listens, before }
     }
 
     /// Panics unless the disk reads what was said while the device was there, and nothing of what was said since.
     fn reads_nothing_more(self, world: &mut World) {
-        let after = world.tapped();
+        let after = messages(world.tapped(self.listens));
         assert!(!after.is_empty(), "something was said");
         let there = world.disk(self.of);
         world.restore(self.of, self.disk);
         let mut expected = world.group_texts(self.of, self.group);
         expected.push(STILL_HERE.into());
         world.hand_over(self.of, &self.before);
-        assert_eq!(world.group_texts(self.of, self.group), expected, "the control: the disk opens what was for it");
+        assert_eq!(
+            world.group_texts(self.of, self.group),
+            expected,
+            "the control: the disk opens what was for it"
+        );
         // Whatever waited for something that another brought has a second chance.
         for _ in 0..2 {
             world.hand_over(self.of, &after);
