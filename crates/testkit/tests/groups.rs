@@ -263,6 +263,35 @@ fn a_device_that_the_log_has_ended_is_evicted_before_anything_is_sent_r_engine_8
 }
 
 #[test]
+fn one_end_in_the_log_heals_every_group_of_whose_keys_were_stolen_r_engine_87_r_group_20() {
+    // ATTACKS A07: what heals one group must heal the others, with the disk as the thief has it, keys for signing and all.
+    let (mut world, people, first) = group(22, &["alice", "bob", "carol", "dave"]);
+    let [alice, bob, carol, dave] = people[..] else { unreachable!() };
+    let second = world.found_group(bob, &[carol, dave]);
+    world.settle_groups(MINUTE);
+    let thieves = [(first, alice), (second, bob)]
+        .map(|(group, listens)| Thief::come(&mut world, group, (dave, carol), listens));
+    let new = world.add_device(dave);
+    world.run();
+    world.settle_groups(10 * MINUTE);
+    world.revoke(dave, false);
+    let left = [alice, bob, carol, new];
+    world.say_to_group(alice, first, "healed");
+    world.run_groups_of(left.to_vec());
+    world.say_to_group(new, second, "healed too");
+    for _ in 0..5 {
+        world.run_groups_of(left.to_vec());
+        world.wait(MINUTE);
+    }
+    agree(&world, first, &left);
+    agree(&world, second, &left[1..]);
+    for (who, group, text) in [(new, first, "healed"), (carol, second, "healed too")] {
+        assert_eq!(world.group_texts(who, group).last().map(String::as_str), Some(text));
+    }
+    thieves.into_iter().for_each(|thief| thief.reads_nothing_more(&mut world));
+}
+
+#[test]
 fn an_author_that_dies_once_its_eviction_has_won_strands_nobody_r_engine_84_r_group_18() {
     let handles = ["alice", "bob", "carol", "dave", "erin", "frank", "grace", "heidi", "ivan"];
     let (mut world, people, group) = group(7, &handles);
