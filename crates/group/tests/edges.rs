@@ -16,8 +16,8 @@ use chancery_crypto::hash::{hash, sha256};
 use chancery_crypto::label;
 use chancery_crypto::secret::Secret;
 use chancery_group::{
-    Entry, EpochSecret, GroupError, Joiner, Keying, LogView as _, Reason, Role, UnverifiedCommit,
-    UnverifiedWelcome, remove, set_role, sign_order,
+    Changes, Entry, EpochSecret, GroupError, Joiner, Keying, LogView as _, Reason, Role, Slot,
+    UnverifiedCommit, UnverifiedWelcome, remove, set_role, sign_order,
 };
 use chancery_wire::{Limit, decode, encode, proto};
 use proto::group_change::Change;
@@ -464,4 +464,52 @@ fn an_epochs_name_binds_its_secret_which_the_transcript_alone_does_not_r_group_4
     head.transcript = name(&[9; 32]).to_vec();
     let spoilt = encode(&proto::GroupCommit { head: encode(&head), ..next });
     assert_eq!(world.refusal(&spoilt), GroupError::OtherEpoch);
+}
+
+/// An entry of a device that nobody has.
+fn stranger(number: u16) -> Entry {
+    let id = |what: u8| hash(label::HASH_GROUP_EPOCH, &[&[what], &number.to_be_bytes()]);
+    let short = |what| *id(what).first_chunk().unwrap();
+    Entry {
+        member: chancery_identity::MemberId::new(short(1)),
+        device: chancery_identity::DeviceId::new(short(2)),
+        credential: id(3),
+        group_key: id(4),
+        role: Role::Member,
+        added: 1,
+    }
+}
+
+#[test]
+fn a_roster_over_the_limit_is_refused_in_a_commit_and_in_a_snapshot_and_changes_no_row_r_group_1() {
+    let mut world = crew(64);
+    let adds: Vec<_> = [4, 5].map(|device| world.add(device, Role::Member)).into();
+    let sent = Sent::of(world.build(0, vec![adds[0].clone()], Keying::Tree).unwrap());
+    let (before, welcome) = (format!("{:?}", world.rows()), &sent.welcomes[0].1);
+    let snapshot: proto::GroupSnapshot = decode(&welcome.snapshot, Limit::SNAPSHOT).unwrap().into_unchecked();
+    let row = |slot: u16| [&slot.to_be_bytes()[..], &stranger(slot).to_bytes()].concat();
+    for (taken, expected) in [(10_000, GroupError::OtherRoster), (10_001, GroupError::Malformed)] {
+        let entries = [snapshot.entries.clone(), (5..taken).flat_map(row).collect()].concat();
+        assert_eq!(entries.len(), 107 * usize::from(taken));
+        let full = encode(&proto::GroupSnapshot { entries, ..snapshot.clone() });
+        let full = proto::GroupWelcome { snapshot: full, ..welcome.clone() };
+        assert_eq!(verify(&world, 4, &full, 0), Err(expected), "of {taken}");
+    }
+    assert_eq!(format!("{:?}", world.rows()), before);
+    // Rows with room for one, of two devices: nothing that is judged here asks for hashes or keys of the others.
+    [1, 3].into_iter().for_each(|device| world.devices[device].rows = None);
+    for device in [0, 2] {
+        let rows = world.devices[device].rows.as_mut().unwrap();
+        let mut head = rows.head.clone();
+        (head.slots, head.taken) = (vec![0xFF; 1_250], 9_999);
+        *head.slots.last_mut().unwrap() = 0x7F;
+        let stored = |number| (Slot::new(number).unwrap(), Some(stranger(number).to_bytes()));
+        let entries = (4..9_999).map(stored).collect();
+        rows.apply(Changes { head, entries, ..Changes::default() });
+        assert_eq!(world.group(device).roster().unwrap().taken(), 9_999);
+    }
+    for (count, expected) in [(1, GroupError::OtherRoster), (2, GroupError::Limit)] {
+        let bytes = world.forge(0, Forgery::of(adds[..count].to_vec(), Keying::Regrow));
+        assert_eq!(world.refusal(&bytes), expected, "{count} more");
+    }
 }

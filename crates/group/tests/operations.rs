@@ -328,7 +328,9 @@ fn a_device_that_has_fallen_behind_is_welcomed_back_r_group_25() {
         };
         let from = world.id(0);
         let arrived = UnverifiedWelcome { welcome: &welcome, snapshot: None, tree: Some(&tree), from };
+        let before = format!("{:?}", world.rows());
         assert_eq!(arrived.verify(joiner(false), NOW).unwrap_err(), GroupError::Exists, "A15");
+        assert_eq!(format!("{:?}", world.rows()), before);
         let by_member = UnverifiedWelcome { from: world.id(3), ..arrived };
         assert_eq!(by_member.verify(joiner(true), NOW).unwrap_err(), GroupError::NotAllowed);
         let arrived = UnverifiedWelcome { from, ..by_member };

@@ -189,6 +189,9 @@ impl World {
     fn read_mail(&mut self, id: PersonId, line: &mut Line) -> bool {
         while let Some(envelopes) = self.fated(id, line) {
             for (envelope, is_last) in envelopes {
+                if let Some(kept) = self.tapped.get_mut(&id) {
+                    kept.push(envelope.envelope.clone());
+                }
                 let input = Input::Received { sequence: envelope.sequence, envelope: &envelope.envelope };
                 let effects = self.handle(id, input);
                 if self.takes(Fault::DieAfterCommit) {

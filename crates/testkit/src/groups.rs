@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use chancery_crypto::hash::sha256;
 use chancery_crypto::rng::random_bytes;
 use chancery_engine::{
     ActKind, EngineError, GroupDraft, GroupInput, GroupOperation, GroupStep, GroupView, Input, Step, group,
@@ -10,12 +11,16 @@ use chancery_engine::{
 };
 use chancery_group::{Info, Role};
 use chancery_identity::{DisplayName, MemberId};
-use chancery_wire::RefusalCode;
+use chancery_relay::{SetId, SlotId};
 use chancery_wire::proto::{SlotContent, client_frame, relay_frame};
+use chancery_wire::{RefusalCode, proto};
 
 use crate::line::Line;
 use crate::person::PersonId;
 use crate::world::World;
+
+/// How long a dishonest relay keeps what it made.
+const OLD: Duration = Duration::from_secs(30 * 24 * 3600);
 
 /// Names a group of a world.
 pub type GroupId = [u8; 16];
@@ -168,6 +173,7 @@ impl World {
         use GroupInput as In;
         use client_frame::Body as Ask;
         use relay_frame::Body as Answer;
+        self.listen_in(&step);
         let input = match step {
             GroupStep::Fetch { group_id, attempt, .. } if self.withheld.contains(&id) => {
                 In::SlotFetched { group_id, attempt, content: None }
@@ -276,6 +282,75 @@ impl World {
         self.withheld = people.iter().copied().collect();
     }
 
+    /// From here on the relay keeps a copy of whatever this device takes out of its mailbox.
+    pub fn tap(&mut self, of: PersonId) {
+        self.tapped.insert(of, Vec::new());
+    }
+
+    /// Returns what the relay kept of a device's mail, oldest first, and lets it keep what follows.
+    #[must_use]
+    pub fn tapped(&mut self, of: PersonId) -> Vec<Vec<u8>> {
+        std::mem::take(self.tapped.get_mut(&of).expect("tapped"))
+    }
+
+    /// From here on the relay puts this device's mailbox into every set that something is sent to.
+    pub fn add_listener(&mut self, listener: PersonId) {
+        self.listener = Some(listener);
+    }
+
+    /// Puts an envelope of any kind into a mailbox, as whoever has the relay's disk can.
+    pub fn plant(&mut self, to: PersonId, envelope: &[u8]) {
+        use chancery_relay::{Room, SetStorage as _, Storage as _};
+        let (mailbox, expires) = (self.people[to.0].device_id.into(), self.now.after(OLD));
+        let room = Room { envelopes: u64::MAX, bytes: u64::MAX };
+        let storage = &mut self.exchange.storage;
+        storage.begin().expect("memory");
+        let stored = storage.multiply(&[mailbox], envelope, expires, room).expect("memory");
+        storage.commit().expect("memory");
+        assert_eq!(stored, [mailbox]);
+    }
+
+    /// Puts the listener's mailbox into the set that a step names, as whoever has the relay's disk can.
+    fn listen_in(&mut self, step: &GroupStep) {
+        use chancery_relay::{SetStorage as _, Storage as _};
+        let set = match step {
+            GroupStep::PutSlot { frame, .. } => &frame.set,
+            GroupStep::FanOut { frame, .. } => &frame.set,
+            _ => return,
+        };
+        let Some(listener) = self.listener else { return };
+        let (set, mailbox) =
+            (SetId::from_bytes(set).expect("16 bytes"), self.people[listener.0].device_id.into());
+        let storage = &mut self.exchange.storage;
+        let Some(mut row) = storage.set(&set).expect("memory") else { return };
+        if !row.mailboxes.contains(&mailbox) {
+            row.mailboxes.push(mailbox);
+            storage.begin().expect("memory");
+            storage.remove_set(&set).expect("memory");
+            storage.put_set(&set, &row).expect("memory");
+            storage.commit().expect("memory");
+        }
+    }
+
+    /// Hands envelopes to a device, as somebody does who has its disk: what it refuses is lost, and of all that it wants
+    /// done it is brought the credentials alone, which everybody may have.
+    pub fn hand_over(&mut self, to: PersonId, envelopes: &[Vec<u8>]) {
+        for (sequence, envelope) in (1..).zip(envelopes) {
+            let _ = self.try_handle(to, Input::Received { sequence, envelope });
+        }
+        let mut line = self.exchange.connect(self.now, self.rng.as_mut());
+        let mut blocked = BTreeSet::new();
+        while let Some(step) = self.group_step(to, &blocked) {
+            let target = step.target();
+            let is_fetched = matches!(step, GroupStep::Credential { .. })
+                && self.take_group_step(to, &mut line, step) == Some(true);
+            if !is_fetched {
+                blocked.insert(target);
+            }
+        }
+        self.exchange.close(&line, self.now, self.rng.as_mut());
+    }
+
     /// Whether a dishonest relay gives this to nobody.
     pub(crate) fn is_withheld(&self, from: PersonId, envelope: &[u8]) -> bool {
         self.withheld.contains(&from) && matches!(envelope.first(), Some(0x17..=0x19))
@@ -308,16 +383,26 @@ impl World {
     /// Lets a device come to the point where it puts its commit into the relay's slot, and has somebody put something else there
     /// before.
     pub fn spoil_slot(&mut self, id: PersonId) {
+        self.fill_slot(id, |frame| {
+            let mut envelope = frame.envelope.clone();
+            *envelope.last_mut().expect("long") ^= 1;
+            envelope
+        });
+    }
+
+    /// The same by the relay itself, with what `content` makes of the frame, whatever that is; it goes to nobody's mailbox.
+    pub fn fill_slot(&mut self, id: PersonId, content: impl FnOnce(&proto::PutSlot) -> Vec<u8>) {
         for _ in 0..10 {
             self.flush(id);
             self.flush_groups_until_put(id);
             if let Some(GroupStep::PutSlot { frame, .. }) = self.group_step(id, &BTreeSet::new()) {
-                let mut envelope = frame.envelope.clone();
-                *envelope.last_mut().expect("long") ^= 1;
-                let mut line = self.exchange.connect(self.now, self.rng.as_mut());
-                let frame = chancery_wire::proto::PutSlot { envelope, next: None, ..frame };
-                self.done(&mut line, client_frame::Body::PutSlot(frame));
-                self.exchange.close(&line, self.now, self.rng.as_mut());
+                use chancery_relay::{SetStorage as _, Storage as _};
+                let (slot, content) = (SlotId::from_bytes(&frame.slot).expect("16 bytes"), content(&frame));
+                let (hash, expires) = (sha256(&[&content]), self.now.after(OLD));
+                let storage = &mut self.exchange.storage;
+                storage.begin().expect("memory");
+                storage.take_slot(&slot, &hash, &content, expires).expect("memory");
+                storage.commit().expect("memory");
                 return;
             }
         }

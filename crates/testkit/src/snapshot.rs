@@ -115,6 +115,8 @@ impl Snapshot {
             weather: crate::weather::Weather::default(),
             twin: None,
             withheld: std::collections::BTreeSet::new(),
+            tapped: std::collections::BTreeMap::new(),
+            listener: None,
             group_files: std::collections::BTreeMap::new(),
         }
     }

@@ -64,6 +64,10 @@ pub struct World {
     pub(crate) twin: Option<Exchange>,
     /// From whom it withholds what is of groups.
     pub(crate) withheld: BTreeSet<PersonId>,
+    /// What the relay keeps for itself of what devices take out of their mailboxes.
+    pub(crate) tapped: BTreeMap<PersonId, Vec<Vec<u8>>>,
+    /// Whose mailbox it puts into every set.
+    pub(crate) listener: Option<PersonId>,
     /// Files of groups at the relay, as they are inside.
     pub(crate) group_files: BTreeMap<[u8; 16], Vec<u8>>,
 }
@@ -111,6 +115,8 @@ impl World {
             weather: Weather::default(),
             twin: None,
             withheld: BTreeSet::new(),
+            tapped: BTreeMap::new(),
+            listener: None,
             group_files: BTreeMap::new(),
         }
     }

@@ -1,8 +1,9 @@
-//! Groups: rosters, commits, keys, messages, orders and welcomes.
+//! Groups: rosters, commits, keys, messages, contents, orders and welcomes.
 
 use super::{Kind, Plan};
 
 mod commits;
+mod contents;
 mod forged;
 mod keys;
 mod marks;
@@ -16,6 +17,7 @@ mod welcomes;
 pub(super) const PLANS: &[Plan] = &[
     ("group-roster", rosters::drafts),
     ("group-commit", commits::drafts),
+    ("group-content", contents::drafts),
     ("group-keys", keys::drafts),
     ("group-mark", marks::drafts),
     ("group-message", messages::drafts),
@@ -26,6 +28,7 @@ pub(super) const PLANS: &[Plan] = &[
 pub(super) const KINDS: &[&[Kind]] = &[
     rosters::KINDS,
     commits::KINDS,
+    contents::KINDS,
     keys::KINDS,
     marks::KINDS,
     messages::KINDS,
