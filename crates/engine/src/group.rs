@@ -22,6 +22,7 @@ mod plan;
 mod receive;
 pub(crate) mod rows;
 mod send;
+mod set;
 mod state;
 mod step;
 mod story;
@@ -75,8 +76,8 @@ pub(crate) fn handle(
             files::fetched(me, records, (&blob_id, content), now, rng)
         }
         GroupInput::FileStored { group_id, blob_id } => commit::file_stored(records, &group_id, &blob_id),
-        GroupInput::SetCreated { group_id } => send::set_created(records, &group_id),
-        GroupInput::SetUnknown { group_id } => send::set_unknown(records, &group_id),
+        GroupInput::SetCreated { group_id } => set::created(records, &group_id),
+        GroupInput::SetUnknown { group_id } => set::unknown(records, &group_id),
         GroupInput::SlotAnswer { group_id, attempt, taken } => {
             commit::slot_answer(me, records, &group_id, (attempt, taken), (now, rng))
         }
@@ -179,8 +180,12 @@ impl Engine {
         {
             return Ok(Some(GroupStep::Care { group_id: *id }));
         }
-        if let Some(step) = send::set_step(self, records, id)? {
+        let Some(state) = state::load(records, id)? else { return Ok(None) };
+        if let Some(step) = set::next_step(self, records, (id, &state), now)? {
             return Ok(Some(step));
+        }
+        if set::waits(&state) {
+            return Ok(None);
         }
         if let Some(step) = commit::next_step(self, records, id, now)? {
             return Ok(Some(step));

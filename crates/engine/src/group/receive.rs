@@ -24,7 +24,7 @@ use crate::group::acts::{Act, ActKind};
 use crate::group::rows::{self, GroupRows};
 use crate::group::turn::{Trigger, Turn};
 use crate::group::waiting::{self, HAND_OUT, Reason, Seen, Wait};
-use crate::group::{GroupStep, control, credentials, epochs, evict, follow, state};
+use crate::group::{GroupStep, control, credentials, epochs, evict, follow, set, state};
 use crate::messages::{self, append_event, append_message, save_message};
 use crate::tables::{GROUP_SENDER, key, load, save};
 
@@ -322,6 +322,9 @@ pub(crate) fn fetched(
     }
     // Noted before: a commit that is followed begins anew.
     state.slot_tried_at = now.as_millis().max(1);
+    if content.is_none() {
+        set::slot_is_empty(&mut state);
+    }
     state::save(turn.records, group, &state);
     let envelope = content.map(|content| content.envelope.as_slice()).filter(|bytes| !bytes.is_empty());
     let Some(envelope) = envelope else { return Ok(Vec::new()) };
@@ -386,15 +389,21 @@ pub(crate) fn awaits_log(records: &dyn Records, state: &GroupStateRecord) -> Res
     Ok(!waiting::is_fresh(records, Seen { at: Timestamp::default(), heard })?)
 }
 
+/// Whether the slot that counts was looked into within the last minute.
+pub(crate) const fn was_just_tried(state: &GroupStateRecord, now: Timestamp) -> bool {
+    let (tried, now) = (state.slot_tried_at, now.as_millis());
+    tried != 0 && tried <= now && now < tried.saturating_add(PAUSE)
+}
+
 /// Returns the slot of the relay to look into: one that a commit further on waits for, or in which there has to be what a mark
-/// tells of (R-GROUP-27).
+/// tells of (R-GROUP-27), or may be what has replaced a set that the relay does not know (R-ENGINE-79).
 pub(crate) fn next_step(
     records: &dyn Records,
     group: &[u8; 16],
     now: Timestamp,
 ) -> Result<Option<GroupStep>, EngineError> {
     let Some(state) = state::load(records, group)?.filter(state::reads) else { return Ok(None) };
-    let is_wanted = waiting::wants_slots(records, group)? || state.ahead != 0;
+    let is_wanted = waiting::wants_slots(records, group)? || state.ahead != 0 || set::wants_slot(&state);
     let long_ago = Timestamp::from_millis(now.as_millis().saturating_sub(PAUSE));
     if !is_wanted && !waiting::has_strangers(records, long_ago)? {
         return Ok(None);

@@ -3,6 +3,7 @@
 mod contents;
 mod malice;
 mod past;
+mod send;
 mod town;
 
 use alloc::vec;

@@ -455,6 +455,12 @@ impl Town {
         message_id
     }
 
+    /// What is to be done next for a device's groups.
+    pub(super) fn next(&self, id: usize, blocked: &BTreeSet<[u8; 16]>) -> Option<GroupStep> {
+        let resident = &self.residents[id];
+        resident.engine.next_group_step(&resident.disk, self.now, blocked).unwrap()
+    }
+
     /// Does what is to be done for a device's groups; returns what it sent to all.
     pub(super) fn run(&mut self, id: usize) -> Vec<Vec<u8>> {
         let (mut sent, mut blocked) = (Vec::new(), BTreeSet::new());

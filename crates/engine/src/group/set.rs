@@ -1,0 +1,88 @@
+//! The set of the newest epoch: created when the relay does not know it and no commit has taken its place (R-ENGINE-79).
+
+use alloc::vec::Vec;
+
+use chancery_group::{Entry, MAX_SLOTS, Rows as _, Slot};
+use chancery_identity::delivery::Use;
+use chancery_wire::Timestamp;
+use chancery_wire::proto::{CreateSet, GroupStateRecord};
+use chancery_wire::records::{Overlay, Records};
+
+use crate::effect::Effect;
+use crate::engine::Engine;
+use crate::error::EngineError;
+use crate::group::rows::GroupRows;
+use crate::group::{GroupStep, follow, receive, state};
+
+/// A set that nothing has made yet, of a group that is founded: its epoch follows no slot.
+pub(crate) fn is_new(state: &mut GroupStateRecord, now: Timestamp) {
+    (state.set_missing, state.set_looked, state.slot_tried_at) = (true, true, now.as_millis());
+}
+
+/// An epoch begins: the commit has made its set.
+pub(crate) const fn begun(state: &mut GroupStateRecord) {
+    (state.set_missing, state.set_looked) = (false, false);
+}
+
+/// The set is there.
+pub(crate) fn created(records: &mut Overlay<'_>, group: &[u8; 16]) -> Result<Vec<Effect>, EngineError> {
+    if let Some(mut state) = state::load(records, group)? {
+        (state.set_missing, state.set_looked) = (false, false);
+        state::save(records, group, &state);
+    }
+    Ok(Vec::new())
+}
+
+/// The relay does not know the set. It may have gone because a commit has replaced it: the slot is looked into, whenever that was
+/// last.
+pub(crate) fn unknown(records: &mut Overlay<'_>, group: &[u8; 16]) -> Result<Vec<Effect>, EngineError> {
+    if let Some(mut state) = state::load(records, group)? {
+        (state.set_missing, state.set_looked, state.slot_tried_at) = (true, false, 0);
+        state::save(records, group, &state);
+    }
+    Ok(Vec::new())
+}
+
+/// Whether the slot that counts has to be looked into for the set's sake.
+pub(crate) fn wants_slot(state: &GroupStateRecord) -> bool {
+    state.set_missing && state.state == state::OPEN
+}
+
+/// The slot that counts was seen to be empty.
+pub(crate) const fn slot_is_empty(state: &mut GroupStateRecord) {
+    state.set_looked = state.set_missing;
+}
+
+/// Whether nothing can be sent to the set now.
+pub(crate) const fn waits(state: &GroupStateRecord) -> bool {
+    state.set_missing
+}
+
+/// Returns the frame that creates the epoch's set, if the relay does not know it (R-RELAY-75) and no commit has ended the epoch:
+/// that would bring back whoever it has removed.
+pub(crate) fn next_step(
+    engine: &Engine,
+    records: &dyn Records,
+    (group, state): (&[u8; 16], &GroupStateRecord),
+    now: Timestamp,
+) -> Result<Option<GroupStep>, EngineError> {
+    // Where all attempts are used up, nothing ends the epoch.
+    let is_last = receive::attempt_of(state.attempt).is_none();
+    let is_empty = is_last || (state.set_looked && receive::was_just_tried(state, now));
+    if !wants_slot(state) || !is_empty || state.ahead != 0 || follow::next(records, group)?.is_some() {
+        return Ok(None);
+    }
+    let rows = GroupRows::new(records, *group);
+    let mut mailboxes = Vec::new();
+    for slot in (0..MAX_SLOTS).filter_map(Slot::new) {
+        let Some(bytes) = rows.entry(slot).map_err(|_| EngineError::DamagedRecord)? else { continue };
+        let entry = Entry::from_bytes(&bytes).ok_or(EngineError::DamagedRecord)?;
+        mailboxes.resize(usize::from(slot.get()).saturating_mul(16), 0);
+        mailboxes.extend_from_slice(entry.device.as_bytes());
+    }
+    let name = state.set_name.as_slice().try_into().map_err(|_| EngineError::DamagedRecord)?;
+    let token = engine.delivery_token(records, (Use::Set, name))?;
+    let (name, key) = (state.set_name.clone(), state.set_key.clone());
+    let frame = CreateSet { name, key, token, mailboxes };
+    Ok(Some(GroupStep::CreateSet { group_id: *group, frame }))
+}

@@ -1,0 +1,51 @@
+//! Sending when the set is gone, somebody has ended, the slot or the clock is not what it should be.
+
+use alloc::collections::BTreeSet;
+use alloc::vec;
+
+use chancery_group::{Keying, Reason, remove};
+
+use super::*;
+
+/// What a device would do next for its groups.
+fn next(town: &Town, id: usize) -> Option<GroupStep> {
+    town.next(id, &BTreeSet::new())
+}
+
+#[test]
+fn a_set_that_a_commit_has_replaced_is_not_made_again_with_whom_that_removed_r_engine_79() {
+    let mut town = three();
+    // What was said before is sealed, and does not reach the relay.
+    town.say(1, "waits");
+    town.seal_only(1);
+    let slot = town.slot(0, 2);
+    let made = town.commit(0, vec![remove(slot, Reason::Role)], Keying::Tree);
+    town.put_slot(1, 0, made.envelope.clone());
+    town.handle(1, Input::Group(GroupInput::SetUnknown { group_id: GROUP }));
+    assert!(matches!(next(&town, 1), Some(GroupStep::Fetch { attempt: 0, .. })), "{:?}", next(&town, 1));
+    let sent = town.run(1);
+    assert!(town.sets_created.is_empty(), "{:?}", town.sets_created);
+    assert_eq!((town.epoch(1), sent.len()), (3, 1), "sealed anew, behind the commit");
+    town.give(2, &sent[0]);
+    assert!(town.heard(2).is_empty());
+    town.give(0, &sent[0]);
+    town.run(0);
+    assert_eq!(town.heard(0), ["waits"]);
+}
+
+#[test]
+fn a_slot_that_was_seen_to_be_empty_counts_for_a_minute_r_engine_79() {
+    let mut town = three();
+    town.say(1, "waits");
+    town.handle(1, Input::Group(GroupInput::SetUnknown { group_id: GROUP }));
+    let empty = GroupInput::SlotFetched { group_id: GROUP, attempt: 0, content: None };
+    town.handle(1, Input::Group(empty));
+    assert!(matches!(next(&town, 1), Some(GroupStep::CreateSet { .. })));
+    town.wait(61 * SECOND);
+    assert!(matches!(next(&town, 1), Some(GroupStep::Fetch { .. })), "somebody may have committed since");
+    // What is in the slot and waits for its author's credential is no reason to make the set either, nor to ask again and again.
+    let made = town.build(0, vec![], Keying::Tree, 0);
+    town.put_slot(1, 0, made.envelope.clone());
+    town.run(1);
+    assert_eq!((town.epoch(1), town.sets_created.len()), (3, 0));
+}
