@@ -193,9 +193,13 @@ fn may_seal(
     now: Timestamp,
 ) -> Result<bool, EngineError> {
     Ok(state.state == state::OPEN
-        && follow::next(records, group)?.is_none()
         && log::state_now(records, now)?.allows_sealing()
-        && !evict::is_needed(records, group)?)
+        && may_go(records, group)?)
+}
+
+/// Whether the newest epoch is one to send in: no commit waits for its secret, and nobody of the roster has ended.
+fn may_go(records: &dyn Records, group: &[u8; 16]) -> Result<bool, EngineError> {
+    Ok(follow::next(records, group)?.is_none() && !evict::is_needed(records, group)?)
 }
 
 /// Returns the next envelope to send, or the next message to seal, in the order in which they were written.
@@ -214,6 +218,10 @@ pub(crate) fn next_step(
         let item = item_of(lane, number);
         let out = out(records, group, item)?.ok_or(EngineError::DamagedRecord)?;
         if !out.envelope.is_empty() {
+            // Since it was sealed somebody may have ended: it is sealed anew in the epoch without them.
+            if lane == Lane::Messages && !may_go(records, group)? {
+                continue;
+            }
             let name = state.set_name.as_slice().try_into().map_err(|_| EngineError::DamagedRecord)?;
             let frame = FanOut {
                 token: engine.delivery_token(records, (Use::Send, name))?,

@@ -49,3 +49,32 @@ fn a_slot_that_was_seen_to_be_empty_counts_for_a_minute_r_engine_79() {
     town.run(1);
     assert_eq!((town.epoch(1), town.sets_created.len()), (3, 0));
 }
+
+#[test]
+fn what_was_sealed_before_an_end_was_heard_of_is_not_sent_after_it_r_engine_80() {
+    let mut town = three();
+    town.say(1, "not for carol");
+    let sealed = town.seal_only(1);
+    town.revoke(2);
+    town.grow(1);
+    assert_eq!(town.run(1), Vec::<Vec<u8>>::new(), "the eviction waits");
+    let slot = town.slot(1, 2);
+    town.commit(1, vec![remove(slot, Reason::Log)], Keying::HandOut);
+    let sent = town.run(1);
+    assert_eq!(sent.len(), 1);
+    assert_ne!(sent[0], sealed, "sealed anew");
+}
+
+#[test]
+fn what_was_sealed_waits_for_the_secret_of_a_commit_that_came_since_r_engine_80() {
+    let mut town = three();
+    town.say(1, "not for carol");
+    town.seal_only(1);
+    let slot = town.slot(0, 2);
+    // Her own half of the new keys is still on its way.
+    let made = town.commit(0, vec![remove(slot, Reason::Role)], Keying::Regrow);
+    town.give(1, &made.envelope);
+    assert_eq!((town.epoch(1), town.run(1).len()), (2, 0));
+    town.deliver(&made, &[1]);
+    assert_eq!(town.epoch(1), 3);
+}
