@@ -403,7 +403,7 @@ pub(crate) fn next_step(
     now: Timestamp,
 ) -> Result<Option<GroupStep>, EngineError> {
     let Some(state) = state::load(records, group)?.filter(state::reads) else { return Ok(None) };
-    let is_wanted = waiting::wants_slots(records, group)? || state.ahead != 0 || set::wants_slot(&state);
+    let is_wanted = waiting::wants_slots(records, group)? || state.ahead != 0 || set::wants_slot(&state, now);
     let long_ago = Timestamp::from_millis(now.as_millis().saturating_sub(PAUSE));
     if !is_wanted && !waiting::has_strangers(records, long_ago)? {
         return Ok(None);

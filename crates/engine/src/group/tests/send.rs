@@ -78,3 +78,36 @@ fn what_was_sealed_waits_for_the_secret_of_a_commit_that_came_since_r_engine_80(
     town.deliver(&made, &[1]);
     assert_eq!(town.epoch(1), 3);
 }
+
+#[test]
+fn a_set_that_was_made_with_another_key_has_its_group_rest_r_engine_79() {
+    let mut town = three();
+    let said = town.say(1, "waits");
+    let mut tries = 0;
+    for _ in 0..3 * 3600 {
+        let Some(step) = next(&town, 1) else {
+            town.wait(SECOND);
+            continue;
+        };
+        match step {
+            GroupStep::FanOut { .. } => {
+                town.handle(1, Input::Group(GroupInput::SetUnknown { group_id: GROUP }));
+            }
+            GroupStep::CreateSet { .. } => {
+                tries += 1;
+                town.handle(1, Input::Group(GroupInput::SetTaken { group_id: GROUP }));
+            }
+            step => assert!(town.step(1, step, &mut vec![])),
+        }
+    }
+    assert!((5..=7).contains(&tries), "each half hour: {tries}");
+    assert_eq!(town.state(1, &said), MessageState::Queued as u32);
+    assert!(next_group_care(town.disk(1)).unwrap().is_some(), "somebody has to look again");
+    // The relay has dropped it.
+    town.wait(1800 * SECOND);
+    assert_eq!(town.run(1).len(), 1);
+    // Another member has made it, and the relay has emptied places: it is there, and knows the key.
+    town.say(1, "goes too");
+    town.handle(1, Input::Group(GroupInput::SetTaken { group_id: GROUP }));
+    assert_eq!(town.run(1).len(), 1);
+}

@@ -475,7 +475,7 @@ impl Town {
         }
     }
 
-    fn step(&mut self, id: usize, step: GroupStep, sent: &mut Vec<Vec<u8>>) -> bool {
+    pub(super) fn step(&mut self, id: usize, step: GroupStep, sent: &mut Vec<Vec<u8>>) -> bool {
         match step {
             GroupStep::Credential { device, .. } => {
                 let credential = Some(self.credential(self.place(&device)).signed().clone());
