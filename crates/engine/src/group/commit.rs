@@ -429,6 +429,11 @@ const fn is_done_at_once(kind: u32) -> bool {
     !matches!(kind, intent::ADD | intent::REMOVE)
 }
 
+/// The own commit can never be put: its slot was taken, by what is gone.
+pub(crate) fn lost(me: &Acting<'_>, records: &mut Overlay<'_>, group: &[u8; 16]) -> Result<(), EngineError> {
+    pending(records, group)?.map_or(Ok(()), |record| forget(me, records, (group, &record), false))
+}
+
 /// Forgets the commit: it has won, and what goes with it and could not be delivered goes on; or it has lost, and takes with it
 /// what the relay has held for it.
 fn forget(

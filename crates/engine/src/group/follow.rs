@@ -191,7 +191,8 @@ pub(crate) fn commit(
     let own = own_commit::pending(turn.records, group)?.filter(|own| own.commit == bytes);
     let me = turn.me.device_id();
     let judged = judge(turn, (group, &head), bytes, of_own(own.as_ref(), &me), seen)?;
-    let known = next(turn.records, group)?;
+    // Of one that is gone nothing is known but that there was one.
+    let known = next(turn.records, group)?.filter(|known| !known.commit.is_empty());
     let about = match &judged {
         Judged::Staged(staged) => &staged.0,
         Judged::Ends(about) | Judged::Lacks(about) | Judged::Unfit(about) => about,
@@ -251,6 +252,30 @@ fn lacks(turn: &mut Turn<'_, '_>, group: &[u8; 16], (attempt, bytes): (u32, &[u8
     save(turn.records, key(GROUP_NEXT, &[group]), &record);
     turn.triggers.push(Trigger::Group(*group));
     turn.work = true;
+}
+
+/// What has ended the epoch is gone from its slot, so that this device is behind for good: it stops, tells it, and asks, so that a
+/// keyholder brings it in again (R-ENGINE-95).
+pub(crate) fn missed(
+    turn: &mut Turn<'_, '_>,
+    group: &[u8; 16],
+    (attempt, gone): (u32, &[u8]),
+) -> Result<(), EngineError> {
+    let Some(mut state) = state::load(turn.records, group)? else { return Ok(()) };
+    if next(turn.records, group)?.is_some() {
+        return Ok(());
+    }
+    let (since, ask_at) = (turn.now.as_millis(), need::first(turn.now));
+    let record = GroupNextRecord { hash: gone.to_vec(), attempt, since, ask_at, ..Default::default() };
+    save(turn.records, key(GROUP_NEXT, &[group]), &record);
+    own_commit::lost(turn.me, turn.records, group)?;
+    turn.work = true;
+    if state.state == state::OPEN {
+        state.state = state::WITHHELD;
+        state::save(turn.records, group, &state);
+        turn.act(group, Act::new(ActKind::Withheld, None))?;
+    }
+    Ok(())
 }
 
 /// Goes on with the commit that waits for its secret, now that something came which may be it. Returns whether it was.

@@ -24,7 +24,9 @@ use crate::group::acts::{Act, ActKind};
 use crate::group::rows::{self, GroupRows};
 use crate::group::turn::{Trigger, Turn};
 use crate::group::waiting::{self, HAND_OUT, Reason, Seen, Wait};
-use crate::group::{GroupStep, control, credentials, epochs, evict, follow, set, state};
+use crate::group::{
+    GroupStep, commit as own_commit, control, credentials, epochs, evict, follow, set, state,
+};
 use crate::messages::{self, append_event, append_message, save_message};
 use crate::tables::{GROUP_SENDER, key, load, save};
 
@@ -326,8 +328,15 @@ pub(crate) fn fetched(
         set::slot_is_empty(&mut state);
     }
     state::save(turn.records, group, &state);
-    let envelope = content.map(|content| content.envelope.as_slice()).filter(|bytes| !bytes.is_empty());
-    let Some(envelope) = envelope else { return Ok(Vec::new()) };
+    let Some(content) = content else { return Ok(Vec::new()) };
+    // The own commit is here still when it is gone there.
+    let own = own_commit::pending(turn.records, group)?;
+    let own = own.filter(|own| content.envelope.is_empty() && own.content_hash == content.gone);
+    let envelope = own.as_ref().map_or(&content.envelope, |own| &own.envelope);
+    if envelope.is_empty() {
+        follow::missed(&mut turn, group, (attempt, &content.gone))?;
+        return turn.settle();
+    }
     let mut since = Seen::now(&turn)?;
     if let Some(heard) = state.slot_seen.checked_sub(1) {
         since.heard = heard;

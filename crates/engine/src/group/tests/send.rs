@@ -111,3 +111,46 @@ fn a_set_that_was_made_with_another_key_has_its_group_rest_r_engine_79() {
     town.handle(1, Input::Group(GroupInput::SetTaken { group_id: GROUP }));
     assert_eq!(town.run(1).len(), 1);
 }
+
+/// What a slot has whose content the relay has deleted.
+fn gone(of: &[u8]) -> SlotContent {
+    SlotContent { envelope: vec![], gone: chancery_crypto::hash::sha256(&[of]).to_vec() }
+}
+
+#[test]
+fn a_device_whose_next_commit_is_gone_from_its_slot_stops_and_asks_to_be_added_again_r_engine_95() {
+    let mut town = three();
+    let made = town.commit(0, vec![], Keying::Tree);
+    // It would have renamed the group, and written.
+    town.keep_commit(2, &made);
+    let said = town.say(2, "waits");
+    let taken = gone(&[7; 512]);
+    let answer = GroupInput::SlotAnswer { group_id: GROUP, attempt: 0, taken: Some(&taken) };
+    town.handle(2, Input::Group(answer));
+    assert_eq!(next(&town, 2).map(|step| step.target()), None, "the commit is not put again");
+    assert_eq!(group(town.disk(2), &GROUP).unwrap().unwrap().summary.phase, GroupPhase::Withheld);
+    assert_eq!(town.acts(2), [ActKind::Joined, ActKind::Withheld]);
+    assert_eq!(town.state(2, &said), MessageState::Queued as u32);
+    town.wait(2 * SECOND);
+    assert!(town.run(2).is_empty());
+    let asked = town.outbox(2);
+    assert!(matches!(asked[..], [(_, Control::Need(_))]), "{asked:?}");
+    town.carry(2, 0);
+    assert_eq!(town.asked(0), [town.device(2).as_bytes().to_vec()], "R-ENGINE-90");
+    // Should the commit come all the same, there is no fork, and it goes on.
+    town.give(2, &made.envelope);
+    assert_eq!(town.epoch(2), 3);
+    assert_eq!(town.run(2).len(), 1);
+    assert_eq!(group(town.disk(2), &GROUP).unwrap().unwrap().summary.phase, GroupPhase::Open);
+}
+
+#[test]
+fn an_own_commit_that_is_gone_from_its_slot_has_won_all_the_same_r_engine_95() {
+    let mut town = three();
+    let made = town.build(0, vec![], Keying::Regrow, 0);
+    town.keep_commit(0, &made);
+    let taken = gone(&made.envelope);
+    let answer = GroupInput::SlotAnswer { group_id: GROUP, attempt: 0, taken: Some(&taken) };
+    town.handle(0, Input::Group(answer));
+    assert_eq!(town.epoch(0), 3);
+}

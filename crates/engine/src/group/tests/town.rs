@@ -383,6 +383,19 @@ impl Town {
         assert_eq!(self.epoch(id), before.saturating_add(1));
     }
 
+    /// A commit waits to be put by a device.
+    pub(super) fn keep_commit(&mut self, id: usize, made: &Made) {
+        let own = GroupCommitRecord {
+            envelope: made.envelope.clone(),
+            content_hash: chancery_crypto::hash::sha256(&[&made.envelope]).to_vec(),
+            epoch: self.epoch(id).saturating_add(1),
+            made_at: self.now.as_millis(),
+            hash: made.hash.to_vec(),
+            ..made.own.clone()
+        };
+        self.act(id, |turn| save(turn.records, key(GROUP_COMMIT, &[&GROUP]), &own));
+    }
+
     /// Changes a commit, and puts it into an envelope anew.
     pub(super) fn spoil(&mut self, id: usize, made: &mut Made, spoil: fn(&mut proto::GroupCommit)) {
         let commit = decode(&made.own.commit, Limit::ENVELOPE).unwrap();
