@@ -58,7 +58,7 @@ pub(crate) fn with_credential(
     if said == Some(kind) { with_member(device, records, &member) } else { Ok(Relation::Outside) }
 }
 
-fn own_kind(device: &Device) -> Kind {
+pub(crate) fn own_kind(device: &Device) -> Kind {
     Kind::of(device.credential().capabilities()).unwrap_or_default()
 }
 

@@ -48,9 +48,12 @@ const fn is_current(record: &GroupCommitRecord, state: &GroupStateRecord) -> boo
     record.epoch == state.epoch.saturating_add(1) && record.attempt == state.attempt
 }
 
+/// Whether a commit is to be put no more. What was once seen to be, and not in its slot, is so for ever, whatever the clock says.
 const fn is_old(record: &GroupCommitRecord, now: Timestamp) -> bool {
     // What lies ahead was noted by a clock that was wrong.
-    record.made_at > now.as_millis() || now.as_millis() >= record.made_at.saturating_add(LONGEST)
+    record.slot_was_empty
+        || record.made_at > now.as_millis()
+        || now.as_millis() >= record.made_at.saturating_add(LONGEST)
 }
 
 /// Returns what has to be done for a commit: to make one, to store its files, to put it into its slot. Nothing while what
@@ -80,7 +83,7 @@ pub(crate) fn next_step(
     }
     if is_old(&record, now) {
         // It may have been stored and the answer lost: its secrets go only once the slot is known to be empty.
-        if state.slot_tried_at >= record.made_at.saturating_add(LONGEST) {
+        if record.slot_was_empty {
             return Ok(Some(commit));
         }
         let frame = GetSlot { slot: record.slot.clone() };
@@ -427,6 +430,23 @@ pub(crate) fn followed(
 /// Whether one commit is all that a wish needs. Adding and removing may need several.
 const fn is_done_at_once(kind: u32) -> bool {
     !matches!(kind, intent::ADD | intent::REMOVE)
+}
+
+/// The slot was seen to be empty: a commit for it that is too old has not won, and never will.
+pub(crate) fn slot_is_empty(
+    records: &mut Overlay<'_>,
+    group: &[u8; 16],
+    state: &GroupStateRecord,
+    now: Timestamp,
+) -> Result<(), EngineError> {
+    if let Some(mut record) = pending(records, group)?
+        && is_current(&record, state)
+        && is_old(&record, now)
+    {
+        record.slot_was_empty = true;
+        save_pending(records, group, &record);
+    }
+    Ok(())
 }
 
 /// The own commit can never be put: its slot was taken, by what is gone.

@@ -326,6 +326,7 @@ pub(crate) fn fetched(
     state.slot_tried_at = now.as_millis().max(1);
     if content.is_none() {
         set::slot_is_empty(&mut state);
+        own_commit::slot_is_empty(turn.records, group, &state, now)?;
     }
     state::save(turn.records, group, &state);
     let Some(content) = content else { return Ok(Vec::new()) };

@@ -12,6 +12,16 @@ fn next(town: &Town, id: usize) -> Option<GroupStep> {
     town.next(id, &BTreeSet::new())
 }
 
+/// The same, once its care was taken.
+fn due(town: &mut Town, id: usize) -> Option<GroupStep> {
+    loop {
+        match next(town, id) {
+            Some(step @ GroupStep::Care { .. }) => assert!(town.step(id, step, &mut vec![])),
+            other => return other,
+        }
+    }
+}
+
 #[test]
 fn a_set_that_a_commit_has_replaced_is_not_made_again_with_whom_that_removed_r_engine_79() {
     let mut town = three();
@@ -153,4 +163,36 @@ fn an_own_commit_that_is_gone_from_its_slot_has_won_all_the_same_r_engine_95() {
     let answer = GroupInput::SlotAnswer { group_id: GROUP, attempt: 0, taken: Some(&taken) };
     town.handle(0, Input::Group(answer));
     assert_eq!(town.epoch(0), 3);
+}
+
+#[test]
+fn a_commit_that_was_made_by_a_clock_that_was_ahead_is_made_anew_at_once_r_engine_84() {
+    let mut town = three();
+    town.wait(24 * 3600 * SECOND);
+    let made = town.build(0, vec![], Keying::Tree, 0);
+    town.keep_commit(0, &made);
+    town.set_back(24 * 3600 * SECOND);
+    assert!(matches!(due(&mut town, 0), Some(GroupStep::Fetch { .. })), "it may have won");
+    let empty = || Input::Group(GroupInput::SlotFetched { group_id: GROUP, attempt: 0, content: None });
+    town.handle(0, empty());
+    assert!(matches!(due(&mut town, 0), Some(GroupStep::Commit { .. })), "{:?}", next(&town, 0));
+    // Once that is so it is never put, though the clock be set right before it was made anew.
+    town.wait(24 * 3600 * SECOND);
+    assert!(matches!(due(&mut town, 0), Some(GroupStep::Commit { .. })), "{:?}", next(&town, 0));
+    town.handle(0, Input::Group(GroupInput::Commit { group_id: GROUP }));
+    assert!(town.pending(0).is_none(), "nothing is to be done any more");
+}
+
+#[test]
+fn a_slot_that_was_empty_before_a_commit_was_too_old_says_nothing_of_it_r_engine_84() {
+    let mut town = three();
+    let made = town.build(0, vec![], Keying::Tree, 0);
+    town.keep_commit(0, &made);
+    let empty = || Input::Group(GroupInput::SlotFetched { group_id: GROUP, attempt: 0, content: None });
+    town.handle(0, empty());
+    // It may have been put since.
+    town.wait(45 * 60 * SECOND);
+    assert!(matches!(due(&mut town, 0), Some(GroupStep::Fetch { .. })), "{:?}", next(&town, 0));
+    town.handle(0, empty());
+    assert!(matches!(due(&mut town, 0), Some(GroupStep::Commit { .. })), "{:?}", next(&town, 0));
 }

@@ -255,6 +255,16 @@ impl Town {
         self.now = self.now.after(time);
     }
 
+    pub(super) fn set_back(&mut self, time: Duration) {
+        let back = u64::try_from(time.as_millis()).unwrap();
+        self.now = Timestamp::from_millis(self.now.as_millis().checked_sub(back).unwrap());
+    }
+
+    /// The commit that waits to be put by a device.
+    pub(super) fn pending(&self, id: usize) -> Option<GroupCommitRecord> {
+        crate::group::commit::pending(self.disk(id), &GROUP).unwrap()
+    }
+
     pub(super) fn disk(&self, id: usize) -> &Disk {
         &self.residents[id].disk
     }
