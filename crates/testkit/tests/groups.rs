@@ -3,6 +3,8 @@
 
 #[path = "groups/dishonest.rs"]
 mod dishonest;
+#[path = "groups/guests.rs"]
+mod guests;
 #[path = "groups/past.rs"]
 mod past;
 

@@ -92,6 +92,9 @@ pub(crate) fn submit(
     now: Timestamp,
     rng: &mut dyn CryptoRng,
 ) -> Result<Vec<Effect>, EngineError> {
+    if reach::is_guest(me.device) && !matches!(operation, GroupOperation::Leave) {
+        return Err(GroupError::NotAllowed.into());
+    }
     if let GroupOperation::Create { info, members } = operation {
         return create(me, records, (group, &info, &members), now, rng);
     }

@@ -325,7 +325,7 @@ pub(crate) fn fetched(
     // Noted before: a commit that is followed begins anew.
     state.slot_tried_at = now.as_millis().max(1);
     if content.is_none() {
-        set::slot_is_empty(&mut state);
+        set::slot_is_empty(me, &mut state, now);
         own_commit::slot_is_empty(turn.records, group, &state, now)?;
     }
     state::save(turn.records, group, &state);

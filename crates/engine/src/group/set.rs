@@ -9,14 +9,19 @@ use chancery_wire::proto::{CreateSet, GroupStateRecord};
 use chancery_wire::records::{Overlay, Records};
 
 use crate::effect::Effect;
-use crate::engine::Engine;
+use crate::engine::{Acting, Engine};
 use crate::error::EngineError;
 use crate::group::rows::GroupRows;
 use crate::group::{GroupStep, follow, receive, state};
+use crate::reach;
 
 /// How long a group rests whose set somebody has made with another key than its name goes with, in milliseconds: 30 min. Nothing
 /// but time helps, each try costs one of the organisation's changes of sets, and a group of ten thousand may try at once.
 const WRONG_SET_PAUSE: u64 = 30 * 60_000;
+
+/// How long a guest's device, which makes no sets, leaves one alone that the relay does not know, in milliseconds: a minute. Others
+/// create it when they have something to send.
+const GUEST_PAUSE: u64 = 60_000;
 
 /// A set that nothing has made yet, of a group that is founded: its epoch follows no slot.
 pub(crate) fn is_new(state: &mut GroupStateRecord, now: Timestamp) {
@@ -65,9 +70,14 @@ pub(crate) const fn wants_slot(state: &GroupStateRecord, now: Timestamp) -> bool
     state.set_missing && state.state == state::OPEN && !rests(state, now)
 }
 
-/// The slot that counts was seen to be empty.
-pub(crate) const fn slot_is_empty(state: &mut GroupStateRecord) {
-    state.set_looked = state.set_missing;
+/// The slot that counts was seen to be empty: the set may be created, by whom that is given.
+pub(crate) fn slot_is_empty(me: &Acting<'_>, state: &mut GroupStateRecord, now: Timestamp) {
+    if state.set_missing && reach::is_guest(me.device) {
+        begun(state);
+        state.set_rests_until = now.as_millis().saturating_add(GUEST_PAUSE);
+    } else {
+        state.set_looked = state.set_missing;
+    }
 }
 
 /// Whether nothing can be sent to the set now.
