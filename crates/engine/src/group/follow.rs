@@ -254,30 +254,6 @@ fn lacks(turn: &mut Turn<'_, '_>, group: &[u8; 16], (attempt, bytes): (u32, &[u8
     turn.work = true;
 }
 
-/// What has ended the epoch is gone from its slot, so that this device is behind for good: it stops, tells it, and asks, so that a
-/// keyholder brings it in again (R-ENGINE-95).
-pub(crate) fn missed(
-    turn: &mut Turn<'_, '_>,
-    group: &[u8; 16],
-    (attempt, gone): (u32, &[u8]),
-) -> Result<(), EngineError> {
-    let Some(mut state) = state::load(turn.records, group)? else { return Ok(()) };
-    if next(turn.records, group)?.is_some() {
-        return Ok(());
-    }
-    let (since, ask_at) = (turn.now.as_millis(), need::first(turn.now));
-    let record = GroupNextRecord { hash: gone.to_vec(), attempt, since, ask_at, ..Default::default() };
-    save(turn.records, key(GROUP_NEXT, &[group]), &record);
-    own_commit::lost(turn.me, turn.records, group)?;
-    turn.work = true;
-    if state.state == state::OPEN {
-        state.state = state::WITHHELD;
-        state::save(turn.records, group, &state);
-        turn.act(group, Act::new(ActKind::Withheld, None))?;
-    }
-    Ok(())
-}
-
 /// Goes on with the commit that waits for its secret, now that something came which may be it. Returns whether it was.
 fn resume(turn: &mut Turn<'_, '_>, group: &[u8; 16], given: Given<'_>) -> Result<bool, EngineError> {
     let Some(next) = next(turn.records, group)? else { return Ok(false) };

@@ -11,8 +11,8 @@ use chancery_group::{
 use chancery_identity::{DeviceId, MemberId};
 use chancery_wire::Timestamp;
 use chancery_wire::proto::{
-    GetSlot, GroupSenderRecord, GroupStateRecord, GroupWaitingEntry, GroupWaitingRecord, MessageRecord,
-    SlotContent,
+    GetSlot, GroupNextRecord, GroupSenderRecord, GroupStateRecord, GroupWaitingEntry, GroupWaitingRecord,
+    MessageRecord, SlotContent,
 };
 use chancery_wire::records::{Overlay, Records};
 
@@ -25,10 +25,10 @@ use crate::group::rows::{self, GroupRows};
 use crate::group::turn::{Trigger, Turn};
 use crate::group::waiting::{self, HAND_OUT, Reason, Seen, Wait};
 use crate::group::{
-    GroupStep, commit as own_commit, control, credentials, epochs, evict, follow, set, state,
+    GroupStep, commit as own_commit, control, credentials, epochs, evict, follow, need, set, state,
 };
 use crate::messages::{self, append_event, append_message, save_message};
-use crate::tables::{GROUP_SENDER, key, load, save};
+use crate::tables::{GROUP_NEXT, GROUP_SENDER, key, load, save};
 
 /// How long a slot of the relay that is of no help is not asked for again: a minute, in milliseconds.
 const PAUSE: u64 = 60_000;
@@ -335,7 +335,7 @@ pub(crate) fn fetched(
     let own = own.filter(|own| content.envelope.is_empty() && own.content_hash == content.gone);
     let envelope = own.as_ref().map_or(&content.envelope, |own| &own.envelope);
     if envelope.is_empty() {
-        follow::missed(&mut turn, group, (attempt, &content.gone))?;
+        missed(&mut turn, group, (attempt, &content.gone))?;
         return turn.settle();
     }
     let mut since = Seen::now(&turn)?;
@@ -359,6 +359,30 @@ pub(crate) fn fetched(
         turn.triggers.push(Trigger::Group(*group));
     }
     turn.settle()
+}
+
+/// What has ended the epoch is gone from its slot, so that this device is behind for good: it stops, tells it, and asks, so that a
+/// keyholder brings it in again (R-ENGINE-95).
+fn missed(
+    turn: &mut Turn<'_, '_>,
+    group: &[u8; 16],
+    (attempt, gone): (u32, &[u8]),
+) -> Result<(), EngineError> {
+    let Some(mut state) = state::load(turn.records, group)? else { return Ok(()) };
+    if follow::next(turn.records, group)?.is_some() {
+        return Ok(());
+    }
+    let (since, ask_at) = (turn.now.as_millis(), need::first(turn.now));
+    let record = GroupNextRecord { hash: gone.to_vec(), attempt, since, ask_at, ..Default::default() };
+    save(turn.records, key(GROUP_NEXT, &[group]), &record);
+    own_commit::lost(turn.me, turn.records, group)?;
+    turn.work = true;
+    if state.state == state::OPEN {
+        state.state = state::WITHHELD;
+        state::save(turn.records, group, &state);
+        turn.act(group, Act::new(ActKind::Withheld, None))?;
+    }
+    Ok(())
 }
 
 fn hand_out(turn: &mut Turn<'_, '_>, envelope: &[u8], since: Seen) -> Result<Taken, EngineError> {

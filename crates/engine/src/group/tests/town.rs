@@ -41,6 +41,8 @@ use crate::messages::message;
 use crate::sending::{outbox, outbox_item};
 use crate::tables::{GROUP_COMMIT, key, save};
 
+mod waiting;
+
 type Disk = BTreeMap<RecordKey, Vec<u8>>;
 
 pub(super) const GROUP: [u8; 16] = [0x6A; 16];
@@ -255,16 +257,6 @@ impl Town {
         self.now = self.now.after(time);
     }
 
-    pub(super) fn set_back(&mut self, time: Duration) {
-        let back = u64::try_from(time.as_millis()).unwrap();
-        self.now = Timestamp::from_millis(self.now.as_millis().checked_sub(back).unwrap());
-    }
-
-    /// The commit that waits to be put by a device.
-    pub(super) fn pending(&self, id: usize) -> Option<GroupCommitRecord> {
-        crate::group::commit::pending(self.disk(id), &GROUP).unwrap()
-    }
-
     pub(super) fn disk(&self, id: usize) -> &Disk {
         &self.residents[id].disk
     }
@@ -393,19 +385,6 @@ impl Town {
         assert_eq!(self.epoch(id), before.saturating_add(1));
     }
 
-    /// A commit waits to be put by a device.
-    pub(super) fn keep_commit(&mut self, id: usize, made: &Made) {
-        let own = GroupCommitRecord {
-            envelope: made.envelope.clone(),
-            content_hash: chancery_crypto::hash::sha256(&[&made.envelope]).to_vec(),
-            epoch: self.epoch(id).saturating_add(1),
-            made_at: self.now.as_millis(),
-            hash: made.hash.to_vec(),
-            ..made.own.clone()
-        };
-        self.act(id, |turn| save(turn.records, key(GROUP_COMMIT, &[&GROUP]), &own));
-    }
-
     /// Changes a commit, and puts it into an envelope anew.
     pub(super) fn spoil(&mut self, id: usize, made: &mut Made, spoil: fn(&mut proto::GroupCommit)) {
         let commit = decode(&made.own.commit, Limit::ENVELOPE).unwrap();
@@ -476,12 +455,6 @@ impl Town {
         let draft = GroupDraft { group_id: GROUP, message_id, text, attachments: Vec::new() };
         self.handle(id, Input::Group(GroupInput::Send(draft)));
         message_id
-    }
-
-    /// What is to be done next for a device's groups.
-    pub(super) fn next(&self, id: usize, blocked: &BTreeSet<[u8; 16]>) -> Option<GroupStep> {
-        let resident = &self.residents[id];
-        resident.engine.next_group_step(&resident.disk, self.now, blocked).unwrap()
     }
 
     /// Does what is to be done for a device's groups; returns what it sent to all.
