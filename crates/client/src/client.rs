@@ -2,7 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use chancery_engine::{Engine, Input};
 use chancery_identity::{DeviceId, DeviceKeys, MemberId, OrgId};
@@ -34,9 +34,17 @@ pub(crate) struct Shared {
     pub(crate) holds: Holds,
     /// Whether this process has tidied up the spool.
     pub(crate) swept: AtomicBool,
+    /// Connections of this process on which the mailbox was read to its end.
+    pub(crate) caught_up: AtomicUsize,
 }
 
 impl Shared {
+    /// Whether this process has read its mailbox to the end on a connection that it still has: before that nothing is sealed for
+    /// a group, since what has removed somebody may be among what waits there (R-ENGINE-79).
+    pub(crate) fn has_caught_up(&self) -> bool {
+        self.caught_up.load(Ordering::Relaxed) > 0
+    }
+
     /// Whether messages wait for their recipient to appear in the directory.
     pub(crate) async fn has_unaddressed(&self) -> Result<bool, Error> {
         let any = |records: &dyn chancery_wire::records::Records| {
@@ -161,6 +169,7 @@ impl Client {
             wake: Notify::new(),
             holds: Holds::default(),
             swept: AtomicBool::new(false),
+            caught_up: AtomicUsize::new(0),
         };
         Ok(Self { shared: Arc::new(shared), me })
     }

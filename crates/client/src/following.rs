@@ -19,7 +19,7 @@ const GOOD_CONNECTION: Duration = Duration::from_secs(2);
 
 impl Client {
     /// Connects once: sends what waits, and meanwhile renews prekeys when due and takes over directory and
-    /// envelopes until the mailbox is empty. Returns the number of envelopes.
+    /// envelopes until the mailbox is empty; then sends what waits for groups. Returns the number of envelopes.
     ///
     /// # Errors
     ///
@@ -34,21 +34,23 @@ impl Client {
         let deadline = clock::deadline(patience);
         // What another process is sending already need not be waited for.
         let sending = timeout_at(deadline, self.flush_quietly(Instant::now()));
-        let receiving = async {
-            let mut mailbox = Mailbox::open(self.shared()).await?;
-            mailbox.sync_directory(self.shared()).await?;
-            mailbox.upkeep(self.shared()).await?;
-            mailbox.subscribe().await?;
-            let count = mailbox.drain(self.shared()).await?;
-            mailbox.look_after_sessions(self.shared()).await?;
-            Ok::<_, Error>(count)
-        };
-        let (sent, received) = tokio::join!(sending, timeout_at(deadline, receiving));
-        let count = received.unwrap_or_else(|_| Err(ErrorCode::TimedOut.into()))?;
+        let (sent, received) = tokio::join!(sending, timeout_at(deadline, self.receive()));
+        let (_mailbox, count) = received.unwrap_or_else(|_| Err(ErrorCode::TimedOut.into()))?;
         sent.unwrap_or(Ok(()))?;
         // What arrived may call for an answer that nobody wrote: a heal, or an acknowledgement.
         timeout_at(deadline, self.flush_quietly(Instant::now())).await.unwrap_or(Ok(()))?;
         Ok(count)
+    }
+
+    /// Connects and takes over envelopes until the mailbox is empty; returns the connection, and how many there were.
+    pub(crate) async fn receive(&self) -> Result<(Mailbox, usize), Error> {
+        let mut mailbox = Mailbox::open(self.shared()).await?;
+        mailbox.sync_directory(self.shared()).await?;
+        mailbox.upkeep(self.shared()).await?;
+        mailbox.subscribe().await?;
+        let count = mailbox.drain(self.shared()).await?;
+        mailbox.look_after_sessions(self.shared()).await?;
+        Ok((mailbox, count))
     }
 
     /// Keeps connected: takes over what arrives and sends what waits, reconnecting with back-off, until
@@ -95,8 +97,9 @@ impl Client {
         let mut backoff = Backoff::default();
         loop {
             let held = self.shared().holds.at(Instant::now());
+            let groups = self.shared().has_caught_up();
             let waiting = move |state: &mut State| {
-                state.read_with(|engine, records| outbox::has_work(engine, records, &held))
+                state.read_with(|engine, records| outbox::has_work(engine, records, (&held, groups)))
             };
             let mut pause = OUTBOX_INTERVAL;
             if self.shared().worker.call(waiting).await? {

@@ -414,7 +414,12 @@ impl Group {
         deadline: Instant,
     ) -> Result<(Option<T>, Option<Error>), Error> {
         let shared = self.client.shared();
-        let mut outcome = timeout_at(deadline, outbox::flush(shared, deadline)).await;
+        let first = async {
+            // Nothing is sealed for a group before the mailbox was read.
+            let _mailbox = if shared.has_caught_up() { None } else { Some(self.client.receive().await?) };
+            outbox::flush(shared, deadline).await
+        };
+        let mut outcome = timeout_at(deadline, first).await;
         loop {
             let left = match outcome {
                 Ok(Ok(left)) => left,

@@ -1,6 +1,7 @@
 //! Reading this device's mailbox: envelopes, directory and prekey upkeep over one authenticated connection.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use chancery_engine::{Effect, Input, Notice, directory_cursor, next_upkeep};
@@ -30,6 +31,25 @@ const SESSION_INTERVAL: Duration = Duration::from_secs(30);
 pub(crate) struct Mailbox {
     connection: Connection,
     pushes: mpsc::Receiver<Push>,
+    caught_up: Option<CaughtUp>,
+}
+
+/// Says that the mailbox was read to its end, for as long as the connection is kept.
+struct CaughtUp(Arc<Shared>);
+
+impl CaughtUp {
+    fn new(shared: &Arc<Shared>) -> Self {
+        shared.caught_up.fetch_add(1, Ordering::Relaxed);
+        // What had to wait for this goes now.
+        shared.wake.notify_one();
+        Self(shared.clone())
+    }
+}
+
+impl Drop for CaughtUp {
+    fn drop(&mut self) {
+        self.0.caught_up.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// What was pushed.
@@ -57,7 +77,7 @@ impl Mailbox {
         let (sequence, pairs) = (has.prekeys, has.pairs);
         // What is made is kept, and published by the upkeep that follows.
         shared.worker.call(move |state| state.handle(Input::PrekeysAtRelay { sequence, pairs })).await?;
-        let mailbox = Self { connection, pushes };
+        let mailbox = Self { connection, pushes, caught_up: None };
         mailbox.sync_log(shared).await?;
         Ok(mailbox)
     }
@@ -160,6 +180,7 @@ impl Mailbox {
             count = count.saturating_add(pushed.envelopes.len());
             self.take_pushed(shared, pushed).await?;
             if caught_up {
+                self.caught_up.get_or_insert_with(|| CaughtUp::new(shared));
                 return Ok(count);
             }
         }
@@ -184,6 +205,7 @@ impl Mailbox {
                     let caught_up = pushed.caught_up;
                     self.take_pushed(shared, pushed).await?;
                     if caught_up {
+                        self.caught_up.get_or_insert_with(|| CaughtUp::new(shared));
                         looked_after = Some(self.look_after_sessions(shared).await?);
                     }
                 }

@@ -32,6 +32,8 @@ const GROUP_STEPS: usize = 4096;
 const GROUP_TURN: usize = 64;
 /// Sends everything that can be sent, in order. Returns the reason if something was left behind.
 ///
+/// What is for groups goes only once the mailbox was read to its end ([`Shared::has_caught_up`]).
+///
 /// Only one process at a time empties a home's outbox; the others wait their turn until `deadline`. Dropping
 /// the future is safe at any point: what was done but not recorded is repeated with the same bytes.
 pub(crate) async fn flush(shared: &Arc<Shared>, deadline: Instant) -> Result<Option<Error>, Error> {
@@ -52,9 +54,10 @@ pub(crate) async fn flush(shared: &Arc<Shared>, deadline: Instant) -> Result<Opt
     let mut stopped: Option<Option<Error>> = None;
     loop {
         let blocked = pass.blocked.union(&pass.postponed).copied().collect();
+        let groups = shared.has_caught_up();
         let step = shared
             .worker
-            .call(move |state| state.read_with(|engine, records| next(engine, records, &blocked)))
+            .call(move |state| state.read_with(|engine, records| next(engine, records, (&blocked, groups))))
             .await?;
         let Some(step) = step else {
             if pass.postponed.is_empty() {
@@ -105,23 +108,26 @@ enum Next {
     Group(Box<GroupStep>),
 }
 
-/// Whether there is anything to send or to do at the moment.
+/// Whether there is anything to send or to do at the moment, leaving out what is blocked and, unless they go, groups.
 pub(crate) fn has_work(
     engine: &Engine,
     records: &dyn Records,
-    blocked: &BTreeSet<[u8; 16]>,
+    goes: (&BTreeSet<[u8; 16]>, bool),
 ) -> Result<bool, EngineError> {
-    Ok(next(engine, records, blocked)?.is_some())
+    Ok(next(engine, records, goes)?.is_some())
 }
 
 fn next(
     engine: &Engine,
     records: &dyn Records,
-    blocked: &BTreeSet<[u8; 16]>,
+    (blocked, groups): (&BTreeSet<[u8; 16]>, bool),
 ) -> Result<Option<Next>, EngineError> {
     if let Some(step) = next_step(records, blocked)? {
         let token = engine.step_token(records, &step)?;
         return Ok(Some(Next::Device(step, token)));
+    }
+    if !groups {
+        return Ok(None);
     }
     let step = engine.next_group_step(records, clock::now(), blocked)?;
     Ok(step.map(|step| Next::Group(Box::new(step))))

@@ -22,6 +22,7 @@ mod plan;
 mod receive;
 pub(crate) mod rows;
 mod send;
+mod set;
 mod state;
 mod step;
 mod story;
@@ -75,8 +76,9 @@ pub(crate) fn handle(
             files::fetched(me, records, (&blob_id, content), now, rng)
         }
         GroupInput::FileStored { group_id, blob_id } => commit::file_stored(records, &group_id, &blob_id),
-        GroupInput::SetCreated { group_id } => send::set_created(records, &group_id),
-        GroupInput::SetUnknown { group_id } => send::set_unknown(records, &group_id),
+        GroupInput::SetCreated { group_id } => set::created(records, &group_id, false),
+        GroupInput::SetTaken { group_id } => set::created(records, &group_id, true),
+        GroupInput::SetUnknown { group_id } => set::unknown(records, &group_id, now),
         GroupInput::SlotAnswer { group_id, attempt, taken } => {
             commit::slot_answer(me, records, &group_id, (attempt, taken), (now, rng))
         }
@@ -99,6 +101,7 @@ fn care(
     effects.extend(need::ask(me, records, group, now, rng)?);
     epochs::drop_old(records, group, now)?;
     effects.extend(mark::upkeep(records, group, now)?);
+    set::upkeep(records, group, now)?;
     effects.extend(duties::upkeep(me, records, group, now, rng)?);
     Ok(effects)
 }
@@ -130,7 +133,12 @@ pub(crate) fn longest(records: &dyn Records, id: &[u8; 16]) -> Result<Option<Dur
 pub fn next_group_care(records: &dyn Records) -> Result<Option<Timestamp>, EngineError> {
     let mut next = None;
     for id in state::ids(records)? {
-        let times = [need::due(records, &id)?, mark::due(records, &id)?, duties::due(records, &id)?];
+        let times = [
+            need::due(records, &id)?,
+            mark::due(records, &id)?,
+            duties::due(records, &id)?,
+            set::due(records, &id)?,
+        ];
         next = times.into_iter().flatten().chain(next).min();
     }
     Ok(next)
@@ -176,11 +184,16 @@ impl Engine {
         if is_due(need::due(records, id)?)
             || is_due(mark::due(records, id)?)
             || is_due(duties::due(records, id)?)
+            || is_due(set::due(records, id)?)
         {
             return Ok(Some(GroupStep::Care { group_id: *id }));
         }
-        if let Some(step) = send::set_step(self, records, id)? {
+        let Some(state) = state::load(records, id)? else { return Ok(None) };
+        if let Some(step) = set::next_step(self, records, (id, &state), now)? {
             return Ok(Some(step));
+        }
+        if set::waits(&state, now) {
+            return Ok(None);
         }
         if let Some(step) = commit::next_step(self, records, id, now)? {
             return Ok(Some(step));

@@ -58,6 +58,11 @@ pub(crate) fn with_credential(
     if said == Some(kind) { with_member(device, records, &member) } else { Ok(Relation::Outside) }
 }
 
+/// Whether this device is a guest's, whose tokens make no sets and fill no slots (R-ID-24, R-ENGINE-96).
+pub(crate) fn is_guest(device: &Device) -> bool {
+    own_kind(device).is_guest()
+}
+
 fn own_kind(device: &Device) -> Kind {
     Kind::of(device.credential().capabilities()).unwrap_or_default()
 }

@@ -5,6 +5,8 @@
 mod credentials;
 #[path = "groups/dishonest.rs"]
 mod dishonest;
+#[path = "groups/guests.rs"]
+mod guests;
 #[path = "groups/holds.rs"]
 mod holds;
 #[path = "groups/past.rs"]

@@ -105,11 +105,12 @@ impl Steps<'_> {
 
     async fn create_set(&self, group_id: [u8; 16], frame: proto::CreateSet) -> Result<(), Error> {
         match self.connection.done(client_frame::Body::CreateSet(frame)).await {
-            // Its name follows from the epoch's secrets: another member has made it, and the relay has emptied slots since.
-            Err(error) if error.code() == ErrorCode::RelayConflict => {}
-            other => other?,
+            Ok(()) => self.tell(move || GroupInput::SetCreated { group_id }).await,
+            Err(error) if error.code() == ErrorCode::RelayConflict => {
+                self.tell(move || GroupInput::SetTaken { group_id }).await
+            }
+            Err(error) => Err(error),
         }
-        self.tell(move || GroupInput::SetCreated { group_id }).await
     }
 
     async fn fan_out(&self, group_id: [u8; 16], item: u64, frame: proto::FanOut) -> Result<(), Error> {

@@ -24,6 +24,7 @@ use crate::group::{
     waiting,
 };
 use crate::log;
+use crate::reach;
 use crate::sending::{outbox, outbox_item};
 use crate::tables::{GROUP_COMMIT, key, load, save};
 
@@ -48,9 +49,12 @@ const fn is_current(record: &GroupCommitRecord, state: &GroupStateRecord) -> boo
     record.epoch == state.epoch.saturating_add(1) && record.attempt == state.attempt
 }
 
+/// Whether a commit is to be put no more. What was once seen to be, and not in its slot, is so for ever, whatever the clock says.
 const fn is_old(record: &GroupCommitRecord, now: Timestamp) -> bool {
     // What lies ahead was noted by a clock that was wrong.
-    record.made_at > now.as_millis() || now.as_millis() >= record.made_at.saturating_add(LONGEST)
+    record.slot_was_empty
+        || record.made_at > now.as_millis()
+        || now.as_millis() >= record.made_at.saturating_add(LONGEST)
 }
 
 /// Returns what has to be done for a commit: to make one, to store its files, to put it into its slot. Nothing while what
@@ -65,7 +69,8 @@ pub(crate) fn next_step(
         return Ok(None);
     };
     // What others have committed is followed first, and may wait for its secret.
-    if follow::next(records, group)?.is_some()
+    if reach::is_guest(engine.device())
+        || follow::next(records, group)?.is_some()
         || state.attempt >= MAX_ATTEMPTS
         || !log::state_now(records, now)?.allows_sealing()
     {
@@ -80,7 +85,7 @@ pub(crate) fn next_step(
     }
     if is_old(&record, now) {
         // It may have been stored and the answer lost: its secrets go only once the slot is known to be empty.
-        if state.slot_tried_at >= record.made_at.saturating_add(LONGEST) {
+        if record.slot_was_empty {
             return Ok(Some(commit));
         }
         let frame = GetSlot { slot: record.slot.clone() };
@@ -448,6 +453,28 @@ pub(crate) fn followed(
 /// Whether one commit is all that a wish needs. Adding and removing may need several.
 const fn is_done_at_once(kind: u32) -> bool {
     !matches!(kind, intent::ADD | intent::REMOVE)
+}
+
+/// The slot was seen to be empty: a commit for it that is too old has not won, and never will.
+pub(crate) fn slot_is_empty(
+    records: &mut Overlay<'_>,
+    group: &[u8; 16],
+    state: &GroupStateRecord,
+    now: Timestamp,
+) -> Result<(), EngineError> {
+    if let Some(mut record) = pending(records, group)?
+        && is_current(&record, state)
+        && is_old(&record, now)
+    {
+        record.slot_was_empty = true;
+        save_pending(records, group, &record);
+    }
+    Ok(())
+}
+
+/// The own commit can never be put: its slot was taken, by what is gone.
+pub(crate) fn lost(me: &Acting<'_>, records: &mut Overlay<'_>, group: &[u8; 16]) -> Result<(), EngineError> {
+    pending(records, group)?.map_or(Ok(()), |record| forget(me, records, (group, &record), false))
 }
 
 /// Forgets the commit: it has won, and what goes with it and could not be delivered goes on; or it has lost, and takes with it

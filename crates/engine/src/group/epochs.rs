@@ -7,7 +7,7 @@ use chancery_wire::proto::{GroupEpochRecord, GroupSetRecord, GroupStateRecord};
 use chancery_wire::records::{Overlay, RecordKey, Records};
 
 use crate::error::EngineError;
-use crate::group::{follow, mark, state};
+use crate::group::{follow, mark, set, state};
 use crate::tables::{GROUP_EPOCH, GROUP_SET, key, load, save};
 
 fn epoch_key(group: &[u8; 16], epoch: u64) -> RecordKey {
@@ -77,7 +77,8 @@ pub(crate) fn begin(
     let set = GroupSetRecord { group_id: group.to_vec(), epoch };
     save(records, key(GROUP_SET, &[&keys.set_name]), &set);
     (state.set_name, state.set_key) = (keys.set_name.to_vec(), keys.set_key.expose().to_vec());
-    (state.epoch, state.began_at, state.set_missing) = (epoch, now.as_millis(), false);
+    (state.epoch, state.began_at) = (epoch, now.as_millis());
+    set::begun(state);
     (state.attempt, state.slot_tried_at, state.slot_seen) = (0, 0, 0);
     mark::begun(state);
     state.epochs.push(epoch);

@@ -191,7 +191,8 @@ pub(crate) fn commit(
     let own = own_commit::pending(turn.records, group)?.filter(|own| own.commit == bytes);
     let me = turn.me.device_id();
     let judged = judge(turn, (group, &head), bytes, of_own(own.as_ref(), &me), seen)?;
-    let known = next(turn.records, group)?;
+    // Of one that is gone nothing is known but that there was one.
+    let known = next(turn.records, group)?.filter(|known| !known.commit.is_empty());
     let about = match &judged {
         Judged::Staged(staged) => &staged.0,
         Judged::Ends(about) | Judged::Lacks(about) | Judged::Unfit(about) => about,

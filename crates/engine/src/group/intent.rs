@@ -23,7 +23,7 @@ use crate::group::acts::{Act, ActKind};
 use crate::group::log_view::DeviceLog;
 use crate::group::rows::{self, GroupRows};
 use crate::group::turn::Turn;
-use crate::group::{GroupOperation, control, follow, join, state};
+use crate::group::{GroupOperation, control, follow, join, set, state};
 use crate::queue::Queue;
 use crate::reach::{self, Relation};
 use crate::tables::{GROUP_INTENT, save};
@@ -92,6 +92,9 @@ pub(crate) fn submit(
     now: Timestamp,
     rng: &mut dyn CryptoRng,
 ) -> Result<Vec<Effect>, EngineError> {
+    if reach::is_guest(me.device) && !matches!(operation, GroupOperation::Leave) {
+        return Err(GroupError::NotAllowed.into());
+    }
     if let GroupOperation::Create { info, members } = operation {
         return create(me, records, (group, &info, &members), now, rng);
     }
@@ -225,7 +228,7 @@ fn create(
     let mut effects = turn.settle()?;
     let mut state = state::open(records, group)?;
     // The commit has no slot of the relay, so nothing has made its set.
-    state.set_missing = true;
+    set::is_new(&mut state, now);
     state::save(records, group, &state);
     effects.push(Act::new(ActKind::Created, Some(&me.member_id())).store(records, group, now)?);
     // Its own other devices first: as owner's.

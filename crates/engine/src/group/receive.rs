@@ -11,8 +11,8 @@ use chancery_group::{
 use chancery_identity::{DeviceId, MemberId};
 use chancery_wire::Timestamp;
 use chancery_wire::proto::{
-    GetSlot, GroupSenderRecord, GroupStateRecord, GroupWaitingEntry, GroupWaitingRecord, MessageRecord,
-    SlotContent,
+    GetSlot, GroupNextRecord, GroupSenderRecord, GroupStateRecord, GroupWaitingEntry, GroupWaitingRecord,
+    MessageRecord, SlotContent,
 };
 use chancery_wire::records::{Overlay, Records};
 
@@ -24,9 +24,11 @@ use crate::group::acts::{Act, ActKind};
 use crate::group::rows::{self, GroupRows};
 use crate::group::turn::{Trigger, Turn};
 use crate::group::waiting::{self, HAND_OUT, Reason, Seen, Wait};
-use crate::group::{GroupStep, control, credentials, epochs, evict, follow, state};
+use crate::group::{
+    GroupStep, commit as own_commit, control, credentials, epochs, evict, follow, need, set, state,
+};
 use crate::messages::{self, append_event, append_message, save_message};
-use crate::tables::{GROUP_SENDER, key, load, save};
+use crate::tables::{GROUP_NEXT, GROUP_SENDER, key, load, save};
 
 /// How long a slot of the relay that is of no help is not asked for again: a minute, in milliseconds.
 const PAUSE: u64 = 60_000;
@@ -322,9 +324,20 @@ pub(crate) fn fetched(
     }
     // Noted before: a commit that is followed begins anew.
     state.slot_tried_at = now.as_millis().max(1);
+    if content.is_none() {
+        set::slot_is_empty(me, &mut state, now);
+        own_commit::slot_is_empty(turn.records, group, &state, now)?;
+    }
     state::save(turn.records, group, &state);
-    let envelope = content.map(|content| content.envelope.as_slice()).filter(|bytes| !bytes.is_empty());
-    let Some(envelope) = envelope else { return Ok(Vec::new()) };
+    let Some(content) = content else { return Ok(Vec::new()) };
+    // The own commit is here still when it is gone there.
+    let own = own_commit::pending(turn.records, group)?;
+    let own = own.filter(|own| content.envelope.is_empty() && own.content_hash == content.gone);
+    let envelope = own.as_ref().map_or(&content.envelope, |own| &own.envelope);
+    if envelope.is_empty() {
+        missed(&mut turn, group, (attempt, &content.gone))?;
+        return turn.settle();
+    }
     let mut since = Seen::now(&turn)?;
     if let Some(heard) = state.slot_seen.checked_sub(1) {
         since.heard = heard;
@@ -346,6 +359,30 @@ pub(crate) fn fetched(
         turn.triggers.push(Trigger::Group(*group));
     }
     turn.settle()
+}
+
+/// What has ended the epoch is gone from its slot, so that this device is behind for good: it stops, tells it, and asks, so that a
+/// keyholder brings it in again (R-ENGINE-95).
+fn missed(
+    turn: &mut Turn<'_, '_>,
+    group: &[u8; 16],
+    (attempt, gone): (u32, &[u8]),
+) -> Result<(), EngineError> {
+    let Some(mut state) = state::load(turn.records, group)? else { return Ok(()) };
+    if follow::next(turn.records, group)?.is_some() {
+        return Ok(());
+    }
+    let (since, ask_at) = (turn.now.as_millis(), need::first(turn.now));
+    let record = GroupNextRecord { hash: gone.to_vec(), attempt, since, ask_at, ..Default::default() };
+    save(turn.records, key(GROUP_NEXT, &[group]), &record);
+    own_commit::lost(turn.me, turn.records, group)?;
+    turn.work = true;
+    if state.state == state::OPEN {
+        state.state = state::WITHHELD;
+        state::save(turn.records, group, &state);
+        turn.act(group, Act::new(ActKind::Withheld, None))?;
+    }
+    Ok(())
 }
 
 fn hand_out(turn: &mut Turn<'_, '_>, envelope: &[u8], since: Seen) -> Result<Taken, EngineError> {
@@ -386,15 +423,21 @@ pub(crate) fn awaits_log(records: &dyn Records, state: &GroupStateRecord) -> Res
     Ok(!waiting::is_fresh(records, Seen { at: Timestamp::default(), heard })?)
 }
 
+/// Whether the slot that counts was looked into within the last minute.
+pub(crate) const fn was_just_tried(state: &GroupStateRecord, now: Timestamp) -> bool {
+    let (tried, now) = (state.slot_tried_at, now.as_millis());
+    tried != 0 && tried <= now && now < tried.saturating_add(PAUSE)
+}
+
 /// Returns the slot of the relay to look into: one that a commit further on waits for, or in which there has to be what a mark
-/// tells of (R-GROUP-27).
+/// tells of (R-GROUP-27), or may be what has replaced a set that the relay does not know (R-ENGINE-79).
 pub(crate) fn next_step(
     records: &dyn Records,
     group: &[u8; 16],
     now: Timestamp,
 ) -> Result<Option<GroupStep>, EngineError> {
     let Some(state) = state::load(records, group)?.filter(state::reads) else { return Ok(None) };
-    let is_wanted = waiting::wants_slots(records, group)? || state.ahead != 0;
+    let is_wanted = waiting::wants_slots(records, group)? || state.ahead != 0 || set::wants_slot(&state, now);
     let long_ago = Timestamp::from_millis(now.as_millis().saturating_sub(PAUSE));
     if !is_wanted && !waiting::has_strangers(records, long_ago)? {
         return Ok(None);

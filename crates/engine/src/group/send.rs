@@ -3,12 +3,11 @@
 use alloc::vec::Vec;
 
 use chancery_crypto::rng::{CryptoRng, random_bytes};
-use chancery_group::{Entry, GroupError, Info, MAX_SLOTS, Posting, Role, Rows as _, Slot};
+use chancery_group::{Entry, GroupError, Info, Posting, Role, Rows as _, Slot};
 use chancery_identity::MemberId;
 use chancery_identity::delivery::Use;
 use chancery_wire::proto::{
-    CreateSet, FanOut, GroupOutRecord, GroupStateRecord, MessageRecord, OutboxItem, Text, UploadStep,
-    outbox_item,
+    FanOut, GroupOutRecord, GroupStateRecord, MessageRecord, OutboxItem, Text, UploadStep, outbox_item,
 };
 use chancery_wire::records::{Overlay, Records};
 use chancery_wire::{Timestamp, encode};
@@ -186,50 +185,6 @@ pub(crate) fn waits(records: &dyn Records, group: &[u8; 16]) -> Result<bool, Eng
     Ok(queue_of(&name(group, Lane::Messages)).len(records)? > 0)
 }
 
-pub(crate) fn set_created(records: &mut Overlay<'_>, group: &[u8; 16]) -> Result<Vec<Effect>, EngineError> {
-    set_missing(records, group, false)
-}
-
-pub(crate) fn set_unknown(records: &mut Overlay<'_>, group: &[u8; 16]) -> Result<Vec<Effect>, EngineError> {
-    set_missing(records, group, true)
-}
-
-fn set_missing(
-    records: &mut Overlay<'_>,
-    group: &[u8; 16],
-    missing: bool,
-) -> Result<Vec<Effect>, EngineError> {
-    if let Some(mut state) = state::load(records, group)? {
-        state.set_missing = missing;
-        state::save(records, group, &state);
-    }
-    Ok(Vec::new())
-}
-
-/// Returns the frame that creates the epoch's set, if the relay does not know it (R-RELAY-75).
-pub(crate) fn set_step(
-    engine: &Engine,
-    records: &dyn Records,
-    group: &[u8; 16],
-) -> Result<Option<GroupStep>, EngineError> {
-    let Some(state) = state::load(records, group)?.filter(|it| it.set_missing && it.state == state::OPEN)
-    else {
-        return Ok(None);
-    };
-    let rows = GroupRows::new(records, *group);
-    let mut mailboxes = Vec::new();
-    for slot in (0..MAX_SLOTS).filter_map(Slot::new) {
-        let Some(bytes) = rows.entry(slot).map_err(|_| EngineError::DamagedRecord)? else { continue };
-        let entry = Entry::from_bytes(&bytes).ok_or(EngineError::DamagedRecord)?;
-        mailboxes.resize(usize::from(slot.get()).saturating_mul(16), 0);
-        mailboxes.extend_from_slice(entry.device.as_bytes());
-    }
-    let name = state.set_name.as_slice().try_into().map_err(|_| EngineError::DamagedRecord)?;
-    let token = engine.delivery_token(records, (Use::Set, name))?;
-    let frame = CreateSet { name: state.set_name, key: state.set_key, token, mailboxes };
-    Ok(Some(GroupStep::CreateSet { group_id: *group, frame }))
-}
-
 /// Whether anything may be sealed for a group now: it is open, no commit waits for its secret, nobody of the roster has ended
 /// (R-GROUP-20), and the log allows it (R-ENGINE-32).
 fn may_seal(
@@ -238,9 +193,13 @@ fn may_seal(
     now: Timestamp,
 ) -> Result<bool, EngineError> {
     Ok(state.state == state::OPEN
-        && follow::next(records, group)?.is_none()
         && log::state_now(records, now)?.allows_sealing()
-        && !evict::is_needed(records, group)?)
+        && may_go(records, group)?)
+}
+
+/// Whether the newest epoch is one to send in: no commit waits for its secret, and nobody of the roster has ended.
+fn may_go(records: &dyn Records, group: &[u8; 16]) -> Result<bool, EngineError> {
+    Ok(follow::next(records, group)?.is_none() && !evict::is_needed(records, group)?)
 }
 
 /// Returns the next envelope to send, or the next message to seal, in the order in which they were written.
@@ -259,6 +218,10 @@ pub(crate) fn next_step(
         let item = item_of(lane, number);
         let out = out(records, group, item)?.ok_or(EngineError::DamagedRecord)?;
         if !out.envelope.is_empty() {
+            // Since it was sealed somebody may have ended: it is sealed anew in the epoch without them.
+            if lane == Lane::Messages && !may_go(records, group)? {
+                continue;
+            }
             let name = state.set_name.as_slice().try_into().map_err(|_| EngineError::DamagedRecord)?;
             let frame = FanOut {
                 token: engine.delivery_token(records, (Use::Send, name))?,

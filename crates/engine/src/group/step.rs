@@ -56,6 +56,11 @@ pub enum GroupInput<'a> {
         /// The group.
         group_id: [u8; 16],
     },
+    /// The answer to [`GroupStep::CreateSet`] if there is a set of that name and it is not the same (`conflict`).
+    SetTaken {
+        /// The group.
+        group_id: [u8; 16],
+    },
     /// The relay does not know the set of a [`GroupStep::FanOut`] or [`GroupStep::PutSlot`] (`not-found`).
     SetUnknown {
         /// The group.
@@ -193,7 +198,7 @@ pub enum GroupStep {
         /// What is in it.
         content: SecretBytes,
     },
-    /// Create the epoch's set, then say [`GroupInput::SetCreated`].
+    /// Create the epoch's set, then say [`GroupInput::SetCreated`], or [`GroupInput::SetTaken`].
     CreateSet {
         /// The group.
         group_id: [u8; 16],

@@ -4,6 +4,7 @@ mod contents;
 mod malice;
 mod orders;
 mod past;
+mod send;
 mod town;
 
 use alloc::vec;

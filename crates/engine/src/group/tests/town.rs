@@ -41,6 +41,8 @@ use crate::messages::message;
 use crate::sending::{outbox, outbox_item};
 use crate::tables::{GROUP_COMMIT, key, save};
 
+mod waiting;
+
 type Disk = BTreeMap<RecordKey, Vec<u8>>;
 
 pub(super) const GROUP: [u8; 16] = [0x6A; 16];
@@ -469,7 +471,7 @@ impl Town {
         }
     }
 
-    fn step(&mut self, id: usize, step: GroupStep, sent: &mut Vec<Vec<u8>>) -> bool {
+    pub(super) fn step(&mut self, id: usize, step: GroupStep, sent: &mut Vec<Vec<u8>>) -> bool {
         match step {
             GroupStep::Credential { device, .. } => {
                 let credential = Some(self.credential(self.place(&device)).signed().clone());
