@@ -368,7 +368,6 @@ fn tree(
     }
     let Some(name) = files::want(turn.records, group, file, turn.now)? else { return Ok(None) };
     let Some(tree) = files::content(turn.records, &name)? else { return Ok(Some(name)) };
-    files::remove(turn.records, &name)?;
     let rows = GroupRows::new(turn.records, *group);
     let changes = match adopt_tree(group_of(group, &head, &rows), path, tree.expose(), from) {
         Ok(changes) => changes,
@@ -540,12 +539,14 @@ fn ended(turn: &mut Turn<'_, '_>, group: &[u8; 16], about: &About) -> Result<(),
     send::fail_all(turn.me, turn.records, group)
 }
 
-/// Deletes all keys of a group, and what it knew of others.
+/// Deletes all keys of a group, what waits for it, and what it knew of others.
 pub(crate) fn forget(
     records: &mut Overlay<'_>,
     group: &[u8; 16],
     state: &mut GroupStateRecord,
 ) -> Result<(), EngineError> {
+    // By the names of the epochs, and after the commit that removed this device.
+    waiting::forget(records, group, state.epoch.saturating_add(1))?;
     epochs::forget(records, group, state)?;
     rows::forget(records, group);
     records.delete(key(GROUP_NEXT, &[group]));

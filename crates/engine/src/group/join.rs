@@ -19,7 +19,7 @@ use crate::{log, messages};
 /// What a welcome waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Entered {
-    /// It is over with: this device is in the group, or does not enter.
+    /// It is over with: this device is in the group, or does not enter. Whoever called releases its files.
     Done,
     NeedsLog,
     NeedsCredential(DeviceId),
@@ -85,11 +85,6 @@ pub(crate) fn welcome(
         Err(GroupError::OtherEpoch | GroupError::Exists) => return Ok(Entered::Done),
         Err(error) => return refuse(turn, group, (member, error)),
     };
-    for file in [&welcome.snapshot_file, &welcome.tree_file].into_iter().flatten() {
-        if let Some(name) = file.blob_id.first_chunk() {
-            files::remove(turn.records, name)?;
-        }
-    }
     let commit = *joined.commit();
     enter(turn, group, stored, (commit, joined.into_parts()))?;
     past::expect(turn, group, (from, welcome))?;

@@ -5,13 +5,15 @@ use alloc::vec::Vec;
 use chancery_group::KIND_GROUP_COMMIT;
 use chancery_identity::DeviceId;
 use chancery_wire::proto::group_control::Control;
-use chancery_wire::proto::{GroupWaitingEntry, GroupWaitingIndex, GroupWaitingRecord};
+use chancery_wire::proto::{
+    GroupCommitHead, GroupControl, GroupWaitingEntry, GroupWaitingIndex, GroupWaitingRecord, GroupWelcome,
+};
 use chancery_wire::records::{Overlay, RecordKey, Records};
-use chancery_wire::{Timestamp, encode};
+use chancery_wire::{Limit, Timestamp, decode, encode};
 
 use crate::error::EngineError;
-use crate::group::epochs;
 use crate::group::turn::{Trigger, Turn};
+use crate::group::{epochs, files};
 use crate::log;
 use crate::tables::{GROUP_WAITING, GROUP_WAITING_INDEX, key, load, save};
 
@@ -122,8 +124,92 @@ fn item_key(number: u64) -> RecordKey {
     key(GROUP_WAITING, &[&number.to_be_bytes()])
 }
 
-fn remove(records: &mut Overlay<'_>, index: &mut GroupWaitingIndex, at: usize) {
-    records.delete(item_key(index.entries.remove(at).number));
+/// The files that a content names.
+fn files_of(content: &GroupControl) -> impl Iterator<Item = [u8; 16]> {
+    let files = match &content.control {
+        Some(Control::Welcome(welcome)) => [welcome.snapshot_file.as_ref(), welcome.tree_file.as_ref()],
+        Some(Control::Path(path)) => [path.tree_file.as_ref(), None],
+        _ => [None, None],
+    };
+    files.into_iter().flatten().filter_map(|file| file.blob_id.as_slice().try_into().ok())
+}
+
+/// A content is over with, or waits no more: the files that it names go, those that something else waits with excepted.
+pub(crate) fn release(records: &mut Overlay<'_>, content: &GroupControl) -> Result<(), EngineError> {
+    release_all(records, files_of(content).collect())
+}
+
+fn release_all(records: &mut Overlay<'_>, mut names: Vec<[u8; 16]>) -> Result<(), EngineError> {
+    for entry in index(records)?.entries {
+        if names.is_empty() {
+            break;
+        }
+        // Those are envelopes.
+        if [Reason::Name as u32, Reason::Slots as u32].contains(&entry.reason) {
+            continue;
+        }
+        let item: Option<GroupWaitingRecord> = load(records, &item_key(entry.number))?;
+        let kept: Vec<_> = item.and_then(|item| item.control).iter().flat_map(files_of).collect();
+        names.retain(|name| !kept.contains(name));
+    }
+    names.iter().try_for_each(|name| files::remove(records, name))
+}
+
+/// Deletes what waits and `goes`, with its files.
+fn remove(records: &mut Overlay<'_>, goes: impl Fn(&GroupWaitingEntry) -> bool) -> Result<(), EngineError> {
+    let mut index = index(records)?;
+    let (gone, left): (Vec<_>, Vec<_>) = index.entries.into_iter().partition(goes);
+    if gone.is_empty() {
+        return Ok(());
+    }
+    index.entries = left;
+    save(records, key(GROUP_WAITING_INDEX, &[]), &index);
+    let mut names = Vec::new();
+    for entry in gone {
+        let item: Option<GroupWaitingRecord> = load(records, &item_key(entry.number))?;
+        names.extend(item.and_then(|item| item.control).iter().flat_map(files_of));
+        records.delete(item_key(entry.number));
+    }
+    release_all(records, names)
+}
+
+/// Deletes what has waited for too long.
+pub(crate) fn drop_old(records: &mut Overlay<'_>, now: Timestamp) -> Result<(), EngineError> {
+    // What lies ahead of the clock was noted by one that was wrong: it goes when it is the oldest.
+    remove(records, |entry| entry.since.saturating_add(LONGEST) < now.as_millis())
+}
+
+/// This device is out of a group since `epoch`: what waits for it goes (R-ENGINE-76). A welcome to a later epoch takes it in
+/// again, and stays with the messages that come after it.
+pub(crate) fn forget(records: &mut Overlay<'_>, group: &[u8; 16], epoch: u64) -> Result<(), EngineError> {
+    let (mut gone, mut past, mut returns) = (Vec::new(), Vec::new(), false);
+    for entry in index(records)?.entries {
+        let name = entry.name.as_slice().try_into().map_err(|_| EngineError::DamagedRecord)?;
+        let is_its_set =
+            || Ok::<_, EngineError>(epochs::by_set(records, name)?.is_some_and(|it| it.0 == *group));
+        if name != group && entry.of != group && !is_its_set()? {
+            continue;
+        }
+        let item: Option<GroupWaitingRecord> = load(records, &item_key(entry.number))?;
+        match item.and_then(|item| item.control).and_then(|content| content.control) {
+            Some(Control::Welcome(welcome)) if welcomed_to(&welcome).is_some_and(|it| it > epoch) => {
+                returns = true;
+            }
+            Some(Control::Past(_)) => past.push(entry.number),
+            _ => gone.push(entry.number),
+        }
+    }
+    if !returns {
+        gone.append(&mut past);
+    }
+    remove(records, |entry| gone.contains(&entry.number))
+}
+
+/// The epoch that a welcome says to lead to.
+fn welcomed_to(welcome: &GroupWelcome) -> Option<u64> {
+    let head = &welcome.commit.as_ref()?.head;
+    let head: GroupCommitHead = decode(head, Limit::STATEMENT).ok()?.into_unchecked();
+    Some(head.epoch)
 }
 
 /// Keeps something; the oldest goes where there is no room, and what has waited for too long.
@@ -135,7 +221,7 @@ pub(crate) fn keep(
 ) -> Result<(), EngineError> {
     let since = wait.since.at.as_millis().min(now.as_millis());
     if since.saturating_add(LONGEST) < now.as_millis() {
-        return Ok(());
+        return item.control.as_ref().map_or(Ok(()), |content| release(records, content));
     }
     let mut index = index(records)?;
     let bytes = encode(item);
@@ -152,18 +238,21 @@ pub(crate) fn keep(
     records.put(item_key(entry.number), bytes);
     index.next = index.next.saturating_add(1);
     index.entries.push(entry);
-    // What lies ahead of the clock was noted by one that was wrong: it goes when it is the oldest.
-    let is_old = |entry: &GroupWaitingEntry| entry.since.saturating_add(LONGEST) < now.as_millis();
-    while let Some(at) = index.entries.iter().position(is_old) {
-        remove(records, &mut index, at);
-    }
-    let total =
-        |index: &GroupWaitingIndex| index.entries.iter().map(|it| it.length).fold(0, u64::saturating_add);
-    while index.entries.len() > MAX_WAITING || (index.entries.len() > 1 && total(&index) > MAX_BYTES) {
-        remove(records, &mut index, 0);
-    }
     save(records, key(GROUP_WAITING_INDEX, &[]), &index);
-    Ok(())
+    drop_old(records, now)?;
+    make_room(records)
+}
+
+/// Has no more wait than may.
+fn make_room(records: &mut Overlay<'_>) -> Result<(), EngineError> {
+    let mut entries = index(records)?.entries;
+    let mut gone = Vec::new();
+    let total =
+        |entries: &[GroupWaitingEntry]| entries.iter().map(|it| it.length).fold(0, u64::saturating_add);
+    while entries.len() > MAX_WAITING || (entries.len() > 1 && total(&entries) > MAX_BYTES) {
+        gone.push(entries.remove(0).number);
+    }
+    remove(records, |entry| gone.contains(&entry.number))
 }
 
 /// Takes out everything that may go on, oldest first.
@@ -244,6 +333,7 @@ mod tests {
     use super::*;
     use alloc::collections::BTreeMap;
     use alloc::vec;
+    use chancery_wire::proto::GroupCommit;
 
     fn wait(name: &[u8; 16], since: u64) -> Wait<'_> {
         Wait {
@@ -312,5 +402,30 @@ mod tests {
         assert_eq!(taken(Trigger::Group([8; 16])), [Reason::Name as u8], "a hand-out, with every commit");
         assert_eq!(taken(Trigger::Group([5; 16])), [Reason::Commit as u8]);
         assert_eq!(taken(Trigger::File([6; 16])), [Reason::File as u8]);
+    }
+
+    #[test]
+    fn a_welcome_back_stays_when_this_device_is_removed_r_engine_76() {
+        let base: BTreeMap<RecordKey, Vec<u8>> = BTreeMap::new();
+        let now = Timestamp::from_millis(7);
+        let welcome = |epoch| {
+            let head = encode(&GroupCommitHead { epoch, ..Default::default() });
+            let commit = Some(GroupCommit { head, ..Default::default() });
+            Control::Welcome(GroupWelcome { commit, ..Default::default() })
+        };
+        let (path, past) = (Control::Path(Default::default()), Control::Past(Default::default()));
+        for (epoch, left) in [(5, vec![4]), (6, vec![0, 2, 4])] {
+            let mut records = Overlay::new(&base);
+            let contents = [welcome(epoch), path.clone(), past.clone(), welcome(5), welcome(1)];
+            for (number, control) in contents.into_iter().enumerate() {
+                let control = Some(GroupControl { control: Some(control), ..Default::default() });
+                let item = GroupWaitingRecord { control, ..Default::default() };
+                let name = if number == 4 { &[2; 16] } else { &[1; 16] };
+                keep(&mut records, &item, wait(name, 7), now).unwrap();
+            }
+            forget(&mut records, &[1; 16], 5).unwrap();
+            let numbers: Vec<_> = index(&records).unwrap().entries.iter().map(|it| it.number).collect();
+            assert_eq!(numbers, left, "of another group, and what comes after the removal");
+        }
     }
 }
