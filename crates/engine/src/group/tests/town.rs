@@ -23,7 +23,7 @@ use chancery_wire::proto::{
     self, CreateSet, GroupCommitRecord, GroupControl, LogEntry, LogPage, RevocationBody, SlotContent,
     content::Body, outbox_item,
 };
-use chancery_wire::records::{Batch, Overlay, RecordKey, Table};
+use chancery_wire::records::{Batch, Overlay, RecordKey};
 use chancery_wire::{Limit, Timestamp, Unverified, decode};
 
 use crate::device::{Device, NewDevice};
@@ -418,6 +418,8 @@ impl Town {
 
     pub(super) fn deliver_in(&mut self, made: &Made, to: &[usize], commit_first: bool) {
         for id in to {
+            // It goes to the set of the epoch before: whoever is added has the welcome alone.
+            let is_in = self.epoch(*id) > 0;
             if commit_first {
                 self.give(*id, &made.envelope);
             }
@@ -427,7 +429,7 @@ impl Town {
                 }
             }
             self.run(*id);
-            if !commit_first {
+            if !commit_first && is_in {
                 self.give(*id, &made.envelope);
             }
             self.run(*id);
@@ -581,18 +583,5 @@ impl Town {
 
     pub(super) fn state(&self, id: usize, message_id: &[u8; 16]) -> u32 {
         message(self.disk(id), &self.member(id), message_id).unwrap().unwrap().state
-    }
-
-    /// The records that hold keys of groups.
-    pub(super) fn keys_of(&self, id: usize) -> Vec<RecordKey> {
-        let tables = [0x01A0, 0x01A1, 0x01A2, 0x01A3, 0x01A8, 0x01A9, 0x01AA, 0x01AB, 0x01B3];
-        self.disk(id).keys().filter(|key| tables.contains(&key.table.0)).cloned().collect()
-    }
-
-    /// All records of the group's rows, keys and epochs.
-    pub(super) fn group_records(&self, id: usize) -> Vec<(RecordKey, Vec<u8>)> {
-        let is_group = |table: Table| (0x01A0..=0x01AB).contains(&table.0);
-        let records = self.disk(id).iter().filter(|(key, _)| is_group(key.table));
-        records.map(|(key, value)| (key.clone(), value.clone())).collect()
     }
 }
