@@ -2,14 +2,14 @@
 
 use alloc::vec::Vec;
 
-use chancery_group::KIND_GROUP_COMMIT;
+use chancery_group::{KIND_GROUP_COMMIT, epoch_of};
 use chancery_identity::DeviceId;
 use chancery_wire::proto::group_control::Control;
 use chancery_wire::proto::{
-    GroupCommitHead, GroupControl, GroupWaitingEntry, GroupWaitingIndex, GroupWaitingRecord, GroupWelcome,
+    GroupControl, GroupWaitingEntry, GroupWaitingIndex, GroupWaitingRecord, GroupWelcome,
 };
 use chancery_wire::records::{Overlay, RecordKey, Records};
-use chancery_wire::{Limit, Timestamp, decode, encode};
+use chancery_wire::{Timestamp, encode};
 
 use crate::error::EngineError;
 use crate::group::turn::{Trigger, Turn};
@@ -192,7 +192,9 @@ pub(crate) fn forget(records: &mut Overlay<'_>, group: &[u8; 16], epoch: u64) ->
         }
         let item: Option<GroupWaitingRecord> = load(records, &item_key(entry.number))?;
         match item.and_then(|item| item.control).and_then(|content| content.control) {
-            Some(Control::Welcome(welcome)) if welcomed_to(&welcome).is_some_and(|it| it > epoch) => {
+            Some(Control::Welcome(GroupWelcome { commit: Some(commit), .. }))
+                if epoch_of(&commit).is_some_and(|it| it.0 > epoch) =>
+            {
                 returns = true;
             }
             Some(Control::Past(_)) => past.push(entry.number),
@@ -203,13 +205,6 @@ pub(crate) fn forget(records: &mut Overlay<'_>, group: &[u8; 16], epoch: u64) ->
         gone.append(&mut past);
     }
     remove(records, |entry| gone.contains(&entry.number))
-}
-
-/// The epoch that a welcome says to lead to.
-fn welcomed_to(welcome: &GroupWelcome) -> Option<u64> {
-    let head = &welcome.commit.as_ref()?.head;
-    let head: GroupCommitHead = decode(head, Limit::STATEMENT).ok()?.into_unchecked();
-    Some(head.epoch)
 }
 
 /// Keeps something; the oldest goes where there is no room, and what has waited for too long.
@@ -333,7 +328,7 @@ mod tests {
     use super::*;
     use alloc::collections::BTreeMap;
     use alloc::vec;
-    use chancery_wire::proto::GroupCommit;
+    use chancery_wire::proto::{GroupCommit, GroupCommitHead};
 
     fn wait(name: &[u8; 16], since: u64) -> Wait<'_> {
         Wait {
@@ -409,7 +404,18 @@ mod tests {
         let base: BTreeMap<RecordKey, Vec<u8>> = BTreeMap::new();
         let now = Timestamp::from_millis(7);
         let welcome = |epoch| {
-            let head = encode(&GroupCommitHead { epoch, ..Default::default() });
+            let (id, hash) = (vec![1; 16], vec![1; 32]);
+            let head = encode(&GroupCommitHead {
+                group_id: id,
+                epoch,
+                transcript: hash.clone(),
+                log_root: hash.clone(),
+                salt: hash.clone(),
+                keying: 1,
+                roster: hash.clone(),
+                tail_hash: hash,
+                ..Default::default()
+            });
             let commit = Some(GroupCommit { head, ..Default::default() });
             Control::Welcome(GroupWelcome { commit, ..Default::default() })
         };

@@ -1,7 +1,7 @@
 //! What waits, how long, and what is left of it.
 
 use super::*;
-use chancery_wire::proto::GroupPath;
+use chancery_wire::proto::{GroupFile, GroupPath};
 use chancery_wire::records::{RecordKey, Table};
 
 use super::town::Made;
@@ -134,5 +134,38 @@ fn what_waits_for_too_long_goes_by_time_alone_r_engine_73() {
         town.wait(days);
         town.handle(1, Input::Upkeep);
         assert_eq!(count(&town, 1, &what), left);
+    }
+}
+
+#[test]
+fn a_welcome_to_another_group_of_the_same_identifier_is_told_once_r_group_26() {
+    // The same people; there carol founds what has the identifier of a group that is here.
+    let (mut town, mut there) =
+        (Town::new(&["alice", "bob", "carol"]), Town::new(&["alice", "bob", "carol"]));
+    town.found(0);
+    let adds = vec![add(&town.credential(1), Role::Member), add(&town.credential(2), Role::Member)];
+    let joined = town.commit(0, adds, Keying::Tree);
+    town.deliver(&joined, &[1, 2]);
+    there.found(2);
+    let made = there.commit(2, vec![add(&there.credential(1), Role::Member)], Keying::Tree);
+    let [own] = &town.contents_for(1, &joined)[..] else { panic!("one welcome") };
+    let [other] = &there.contents_for(1, &made)[..] else { panic!("one welcome") };
+    let mut file = other.clone();
+    let Some(Control::Welcome(welcome)) = &mut file.control else { panic!("a welcome") };
+    welcome.snapshot_file = Some(GroupFile { blob_id: vec![1; 16], key: vec![1; 32], size: 7 });
+    for epoch in 2..4 {
+        let (before, acts) = (town.group_records(1), town.acts(1).len());
+        for welcome in [own, other, &file, other] {
+            town.control_as_is(1, 2, welcome);
+            town.run(1);
+        }
+        assert_eq!((town.group_records(1) == before, town.epoch(1), town.files_fetched), (true, epoch, 0));
+        assert_eq!(town.acts(1)[acts..], [ActKind::Refused]);
+        let told = group_history(town.disk(1), &GROUP, 0, 100).unwrap().pop().unwrap().act.unwrap();
+        assert_eq!(told.code, super::acts::code(chancery_group::GroupError::Exists));
+        assert_eq!(told.by, town.member(2).as_bytes());
+        let role = if epoch == 2 { Role::Reader } else { Role::Member };
+        let made = town.commit(0, vec![set_role(&town.member(2), role)], Keying::Tree);
+        town.deliver(&made, &[1, 2]);
     }
 }
