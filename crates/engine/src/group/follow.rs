@@ -12,8 +12,8 @@ use chancery_group::{
 };
 use chancery_identity::{DeviceId, MemberId};
 use chancery_wire::proto::{
-    GroupCommit, GroupCommitHead, GroupCommitRecord, GroupHandOut, GroupNextRecord, GroupPath,
-    GroupSecretRecord, GroupSecretsRecord, GroupStateRecord,
+    GroupCommit, GroupCommitHead, GroupCommitRecord, GroupForkRecord, GroupHandOut, GroupNextRecord,
+    GroupPath, GroupSecretRecord, GroupSecretsRecord, GroupStateRecord,
 };
 use chancery_wire::records::{Overlay, Records};
 use chancery_wire::{Limit, Timestamp, decode};
@@ -29,7 +29,7 @@ use crate::group::rows::{self, GroupRows};
 use crate::group::story::{self, Story};
 use crate::group::turn::{Trigger, Turn};
 use crate::group::waiting::{self, Seen};
-use crate::group::{commit as own_commit, duties, files, mark, need, past, send, state};
+use crate::group::{commit as own_commit, duties, files, fork, mark, need, past, send, state};
 use crate::tables::{GROUP_NEXT, GROUP_SECRETS, key, load, save};
 
 /// Secrets of hand-outs that are kept for who asks: 16 commits without a keyholder in a row are more than a quiet week of
@@ -203,7 +203,9 @@ pub(crate) fn commit(
         }
     };
     if is_second(known.as_ref(), about, attempt) {
-        forked(turn, group, &about.hash, Some(&about.author.member))?;
+        let known = known.map(|known| known.commit).unwrap_or_default();
+        let proof = GroupForkRecord { attempt, commit: bytes.to_vec(), known, ..GroupForkRecord::default() };
+        fork::tell(turn, group, (&about.hash, proof), Some(&about.author.member))?;
         return Ok(Verdict::Good);
     }
     match judged {
@@ -553,23 +555,5 @@ pub(crate) fn forget(
     records.delete(key(GROUP_SECRETS, &[group]));
     (state.asked, state.ended, state.needs_tree) = (Vec::new(), false, false);
     state::save(records, group, state);
-    Ok(())
-}
-
-/// Two valid commits claim one place, or two epochs have one number: nothing is sent any more, and who signed the second,
-/// or told of it, is named (R-GROUP-22, R-ENGINE-75).
-pub(crate) fn forked(
-    turn: &mut Turn<'_, '_>,
-    group: &[u8; 16],
-    other: &[u8],
-    by: Option<&MemberId>,
-) -> Result<(), EngineError> {
-    let mut state = state::load(turn.records, group)?.ok_or(EngineError::DamagedRecord)?;
-    if matches!(state.state, state::OPEN | state::WITHHELD) {
-        state.state = state::FORKED;
-        state.fork = other.to_vec();
-        state::save(turn.records, group, &state);
-        turn.act(group, Act::new(ActKind::Forked, by))?;
-    }
     Ok(())
 }

@@ -1,7 +1,9 @@
 //! What others of the group, or the relay, do against it.
 
 use super::*;
-use chancery_wire::proto::GroupHandOut;
+use chancery_wire::proto::{GroupForkRecord, GroupHandOut, GroupMark};
+
+use crate::tables::{GROUP_FORK, key, load};
 
 #[test]
 fn two_commits_for_one_place_stop_the_group_r_engine_75() {
@@ -29,7 +31,25 @@ fn two_commits_for_one_place_stop_the_group_r_engine_75() {
     assert_eq!(town.epoch(2), 2);
     let draft = GroupDraft { group_id: GROUP, message_id: [9; 16], text: "x", attachments: vec![] };
     assert_eq!(town.try_handle(2, Input::Group(GroupInput::Send(draft))), Err(EngineError::GroupForked));
-    assert_eq!(group(town.disk(2), &GROUP).unwrap().unwrap().summary.phase, GroupPhase::Forked);
+    let view = group(town.disk(2), &GROUP).unwrap().unwrap();
+    assert_eq!(view.summary.phase, GroupPhase::Forked);
+    // R-GROUP-22: what shows it stays, both as they were signed.
+    assert_eq!(view.fork, Some(GroupFork { attempt: Some(0), hash: other.hash }));
+    let proof: GroupForkRecord = load(town.disk(2), &key(GROUP_FORK, &[&GROUP])).unwrap().unwrap();
+    assert_eq!((proof.commit, proof.known), (other.own.commit, one.own.commit));
+}
+
+#[test]
+fn a_mark_that_shows_a_fork_is_kept_r_group_22_r_group_27() {
+    let mut town = three();
+    let mark = GroupMark { epoch: town.epoch(2), transcript: vec![7; 32] };
+    let content = GroupControl { group_id: GROUP.to_vec(), control: Some(Control::Mark(mark.clone())) };
+    assert!(town.control_as_is(2, 1, &content));
+    let view = group(town.disk(2), &GROUP).unwrap().unwrap();
+    assert_eq!(view.summary.phase, GroupPhase::Forked);
+    assert_eq!(view.fork, Some(GroupFork { attempt: None, hash: [7; 32] }));
+    let proof: GroupForkRecord = load(town.disk(2), &key(GROUP_FORK, &[&GROUP])).unwrap().unwrap();
+    assert_eq!((proof.mark, proof.from), (Some(mark), town.device(1).as_bytes().to_vec()));
 }
 
 #[test]
