@@ -1,7 +1,7 @@
 //! Following commits (R-GROUP-5, -15, -18, -21, -22).
 
 use alloc::boxed::Box;
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 
 use chancery_crypto::rng::CryptoRng;
@@ -10,7 +10,7 @@ use chancery_group::{
     Entry, Group, GroupError, HandOutContext, Head, Info, Keying, Node, OLD_EPOCH_MS, Outcome, Rows as _,
     Slot, StagedCommit, UnverifiedCommit, VerifiedCommit, adopt_tree,
 };
-use chancery_identity::{DeviceId, MemberId};
+use chancery_identity::DeviceId;
 use chancery_wire::proto::{
     GroupCommit, GroupCommitHead, GroupCommitRecord, GroupForkRecord, GroupHandOut, GroupNextRecord,
     GroupPath, GroupSecretRecord, GroupSecretsRecord, GroupStateRecord,
@@ -277,7 +277,17 @@ pub(crate) fn by_envelope(
     group: &[u8; 16],
     envelope: &[u8],
 ) -> Result<bool, EngineError> {
-    resume(turn, group, Given::Envelope(envelope))
+    let Some(next) = next(turn.records, group)? else { return Ok(false) };
+    let Some(head) = rows::head(turn.records, group)? else { return Ok(false) };
+    let commit = next.hash.as_slice().try_into().map_err(|_| EngineError::DamagedRecord)?;
+    let own = Slot::from_u32(head.slot).ok_or(EngineError::DamagedRecord)?;
+    let context = HandOutContext { group_id: group, epoch: head.epoch.saturating_add(1), commit };
+    // Everybody can send such envelopes: only one that opens is worth a look at the commit, which says whether its node counts.
+    match context.open(own, &GroupRows::new(turn.records, *group), &BTreeSet::new(), envelope) {
+        Ok(_) => resume(turn, group, Given::Envelope(envelope)),
+        Err(GroupError::Rows(_)) => Err(EngineError::DamagedRecord),
+        Err(_) => Ok(false),
+    }
 }
 
 /// Returns the slot of a commit's author, as the commit says.

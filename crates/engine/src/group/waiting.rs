@@ -1,5 +1,6 @@
 //! What waits for a commit, a credential, the log or a file (R-ENGINE-73).
 
+use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
 use chancery_group::{KIND_GROUP_COMMIT, epoch_of};
@@ -207,7 +208,7 @@ pub(crate) fn forget(records: &mut Overlay<'_>, group: &[u8; 16], epoch: u64) ->
     remove(records, |entry| gone.contains(&entry.number))
 }
 
-/// Keeps something; the oldest goes where there is no room, and what has waited for too long.
+/// Keeps something; where there is no room something else goes, and what has waited for too long.
 pub(crate) fn keep(
     records: &mut Overlay<'_>,
     item: &GroupWaitingRecord,
@@ -229,6 +230,7 @@ pub(crate) fn keep(
         since,
         length,
         heard: wait.since.heard,
+        share: share(records, item, wait.name)?,
     };
     records.put(item_key(entry.number), bytes);
     index.next = index.next.saturating_add(1);
@@ -238,16 +240,42 @@ pub(crate) fn keep(
     make_room(records)
 }
 
-/// Has no more wait than may.
+/// Has no more wait than may: first goes what nobody answers for, the envelopes of unknown names, and then what belongs to whoever
+/// has most; the oldest of it.
 fn make_room(records: &mut Overlay<'_>) -> Result<(), EngineError> {
     let mut entries = index(records)?.entries;
     let mut gone = Vec::new();
-    let total =
-        |entries: &[GroupWaitingEntry]| entries.iter().map(|it| it.length).fold(0, u64::saturating_add);
-    while entries.len() > MAX_WAITING || (entries.len() > 1 && total(&entries) > MAX_BYTES) {
-        gone.push(entries.remove(0).number);
+    loop {
+        let total = entries.iter().map(|it| it.length).fold(0, u64::saturating_add);
+        let (is_many, is_much) = (entries.len() > MAX_WAITING, entries.len() > 1 && total > MAX_BYTES);
+        if !is_many && !is_much {
+            break;
+        }
+        let weight = |entry: &GroupWaitingEntry| if is_many { 1 } else { entry.length };
+        let at = entries.iter().position(|it| it.reason == Reason::Name as u32);
+        let at = at.or_else(|| of_most(&entries, weight)).unwrap_or(0);
+        gone.push(entries.remove(at).number);
     }
     remove(records, |entry| gone.contains(&entry.number))
+}
+
+/// The oldest entry of whoever has most.
+fn of_most(entries: &[GroupWaitingEntry], weight: impl Fn(&GroupWaitingEntry) -> u64) -> Option<usize> {
+    let mut shares: BTreeMap<&[u8], u64> = BTreeMap::new();
+    for entry in entries {
+        let share = shares.entry(&entry.share).or_default();
+        *share = share.saturating_add(weight(entry));
+    }
+    let (most, _) = shares.into_iter().max_by_key(|(_, share)| *share)?;
+    entries.iter().position(|entry| entry.share == most)
+}
+
+/// Whose part of the room something takes: that of the member who sent a content, or of the group of an envelope.
+fn share(records: &dyn Records, item: &GroupWaitingRecord, name: &[u8; 16]) -> Result<Vec<u8>, EngineError> {
+    if item.control.is_some() {
+        return Ok(item.member_id.clone());
+    }
+    Ok(epochs::by_set(records, name)?.map_or_else(Vec::new, |(group, _)| group.to_vec()))
 }
 
 /// Takes out everything that may go on, oldest first.
@@ -326,7 +354,6 @@ pub(crate) fn has_strangers(records: &dyn Records, time: Timestamp) -> Result<bo
 #[cfg(test)]
 mod tests {
     use super::*;
-    use alloc::collections::BTreeMap;
     use alloc::vec;
     use chancery_wire::proto::{GroupCommit, GroupCommitHead};
 
@@ -363,6 +390,43 @@ mod tests {
         keep(&mut records, &small(3), wait(&[1; 16], later.as_millis()), later).unwrap();
         let left: Vec<_> = take(&mut records, Trigger::Log).unwrap().into_iter().map(|(_, it)| it).collect();
         assert_eq!(left, [small(3)]);
+    }
+
+    #[test]
+    fn nobody_pushes_out_what_waits_of_others_r_engine_73() {
+        let base: BTreeMap<RecordKey, Vec<u8>> = BTreeMap::new();
+        let now = Timestamp::from_millis(7);
+        let content = |member: u8, length| GroupWaitingRecord {
+            control: Some(GroupControl { group_id: vec![0; length], control: None }),
+            member_id: vec![member; 16],
+            ..Default::default()
+        };
+        // Of unknown names, small ones of a member's and large ones of it.
+        for (count, reason, member, length) in [
+            (2000, Reason::Name, None, 0),
+            (1500, Reason::Log, Some(2), 1),
+            (60, Reason::Log, Some(2), 480 * 1024),
+        ] {
+            let mut records = Overlay::new(&base);
+            for _ in 0..3 {
+                keep(&mut records, &content(1, 100), wait(&[1; 16], 7), now).unwrap();
+            }
+            let item = member.map_or_else(
+                || GroupWaitingRecord { envelope: vec![0x19; 64], ..Default::default() },
+                |member| content(member, length),
+            );
+            let last = GroupWaitingRecord { envelope: vec![0x17; 64], ..Default::default() };
+            for _ in 0..count {
+                let mut wait = wait(&[2; 16], 7);
+                wait.reason = reason;
+                keep(&mut records, &item, wait, now).unwrap();
+            }
+            keep(&mut records, &last, wait(&[3; 16], 7), now).unwrap();
+            let entries = index(&records).unwrap().entries;
+            assert!(entries.len() > 30 && entries.len() <= MAX_WAITING);
+            assert_eq!(entries.iter().filter(|it| it.share == [1; 16]).count(), 3);
+            assert_eq!(entries.last().map(|it| it.share.len()), Some(0), "the newest");
+        }
     }
 
     #[test]
