@@ -57,6 +57,7 @@ pub(super) struct Made {
     attempt: u32,
     pub(super) contents: Vec<(DeviceId, DeviceId, Control)>,
     pub(super) own: GroupCommitRecord,
+    pub(super) secret: Vec<u8>,
 }
 
 pub(super) struct Town {
@@ -344,8 +345,8 @@ impl Town {
             let contents = super::contents::contents(&built, (from, as_files, helped), &mut files, turn.rng);
             let own = Slot::from_u32(head.slot).unwrap();
             let path = (keying == Keying::Regrow).then(|| built.path(own, None).unwrap());
-            let secret = built.secret().expose().to_vec();
-            let secret = if keying == Keying::HandOut { secret } else { Vec::new() };
+            let all = built.secret().expose().to_vec();
+            let secret = if keying == Keying::HandOut { all.clone() } else { Vec::new() };
             let state = state::load(turn.records, &GROUP).unwrap().unwrap();
             let slot_key = Secret::from_slice(&head.slot_key).unwrap();
             let set_name = state.set_name.as_slice().try_into().unwrap();
@@ -357,7 +358,7 @@ impl Town {
                 secret,
                 ..GroupCommitRecord::default()
             };
-            (Made { envelope, hash: *built.hash(), attempt, contents, own }, files)
+            (Made { envelope, hash: *built.hash(), attempt, contents, own, secret: all }, files)
         });
         self.files.extend(files);
         made
@@ -384,10 +385,15 @@ impl Town {
     }
 
     /// Changes a commit, and puts it into an envelope anew.
-    pub(super) fn spoil(&mut self, id: usize, made: &mut Made, spoil: fn(&mut proto::GroupCommit)) {
+    pub(super) fn spoil(
+        &mut self,
+        id: usize,
+        made: &mut Made,
+        spoil: impl FnOnce(&mut proto::GroupCommit, &mut Turn<'_, '_>),
+    ) {
         let commit = decode(&made.own.commit, Limit::ENVELOPE).unwrap();
         let mut commit: proto::GroupCommit = commit.into_unchecked();
-        spoil(&mut commit);
+        self.act(id, |turn| spoil(&mut commit, turn));
         made.own.commit = chancery_wire::encode(&commit);
         made.envelope = self.act(id, |turn| {
             let head = rows::head(turn.records, &GROUP).unwrap().unwrap();
@@ -455,6 +461,12 @@ impl Town {
         let draft = GroupDraft { group_id: GROUP, message_id, text, attachments: Vec::new() };
         self.handle(id, Input::Group(GroupInput::Send(draft)));
         message_id
+    }
+
+    /// What is to be done first for a device's groups.
+    pub(super) fn next(&self, id: usize) -> Option<GroupStep> {
+        let Resident { disk, engine } = &self.residents[id];
+        engine.next_group_step(disk, self.now, &BTreeSet::new()).unwrap()
     }
 
     /// Does what is to be done for a device's groups; returns what it sent to all.
