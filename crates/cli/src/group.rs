@@ -251,6 +251,8 @@ fn state_object(state: &GroupState) -> Value {
         fields.insert("policy".to_owned(), state.info.as_ref().map_or(Value::Null, policy_object));
         fields.insert("fingerprint".to_owned(), hex(&state.transcript).into());
         fields.insert("members".to_owned(), state.members.iter().map(member_object).collect());
+        let fork = state.fork.as_ref().map(|fork| json!({"attempt": fork.attempt, "hash": hex(&fork.hash)}));
+        fields.insert("fork".to_owned(), fork.unwrap_or_default());
     }
     object
 }

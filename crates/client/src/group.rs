@@ -8,7 +8,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use chancery_engine::{
-    ActKind, Effect, GroupDraft, GroupInput, GroupOperation, GroupPhase, GroupSummary, Input, MessageState,
+    ActKind, Effect, GroupDraft, GroupFork, GroupInput, GroupOperation, GroupPhase, GroupSummary, Input,
+    MessageState,
 };
 use chancery_group::{Info, Role};
 use chancery_identity::{DeviceId, DisplayName, MemberId};
@@ -52,6 +53,8 @@ pub struct GroupState {
     pub transcript: [u8; 32],
     /// The members, in the order in which they came.
     pub members: Vec<Participant>,
+    /// What is kept to show a fork.
+    pub fork: Option<GroupFork>,
 }
 
 /// A member of a group.
@@ -349,7 +352,7 @@ impl Group {
                 members.push(Participant { person, role: member.role, devices: member.devices });
             }
             let (summary, info, transcript) = (view.summary, view.info, view.transcript);
-            Ok(Some(GroupState { summary, info, transcript, members }))
+            Ok(Some(GroupState { summary, info, transcript, members, fork: view.fork }))
         };
         let state = self.client.shared().worker.call(move |state| state.read_shown(read)).await?;
         state.ok_or_else(|| ErrorCode::GroupUnknown.into())

@@ -153,6 +153,15 @@ pub(crate) fn epoch_name(transcript: &[u8; 32], confirmation: &[u8]) -> [u8; 32]
     hash(label::HASH_GROUP_EPOCH, &[transcript, confirmation])
 }
 
+/// Returns the number and the name of the epoch that a commit says to begin, and the name of the one before (R-GROUP-4); of
+/// a welcome's commit too, which has no tail. `None` if it is none. Nothing of it is proven.
+#[must_use]
+pub fn epoch_of(commit: &proto::GroupCommit) -> Option<(u64, [u8; 32], [u8; 32])> {
+    let head = CommitHead::from_bytes(&commit.head)?;
+    let transcript = next_transcript(&head.transcript, &commit.head);
+    Some((head.epoch, epoch_name(&transcript, &commit.confirmation), head.transcript))
+}
+
 pub(crate) fn commit_hash(commit: &proto::GroupCommit) -> [u8; 32] {
     hash(label::HASH_GROUP_COMMIT, &[&commit.head, &commit.confirmation, &commit.signature])
 }

@@ -37,7 +37,7 @@ pub use build::{
     set_role,
 };
 pub use change::{Outcome, Reason};
-pub use commit::{Group, Keying, UnverifiedCommit, VerifiedCommit};
+pub use commit::{Group, Keying, UnverifiedCommit, VerifiedCommit, epoch_of};
 pub use entry::{Entry, Role};
 pub use error::GroupError;
 pub use hand_out::{

@@ -86,7 +86,7 @@ pub(crate) fn process(
     };
     match &control.control {
         Some(Control::Welcome(welcome)) => match join::welcome(turn, &group, (member, device), welcome)? {
-            Entered::Done => {}
+            Entered::Done => waiting::release(turn.records, control)?,
             Entered::NeedsLog => {
                 turn.effects.push(Effect::SyncLog);
                 keep(turn, wait(Reason::Log, &[]))?;
@@ -103,7 +103,7 @@ pub(crate) fn process(
             }
         }
         Some(Control::Path(path)) => match follow::by_path(turn, (&group, device), path)? {
-            Ok(Goes::Done) => {}
+            Ok(Goes::Done) => waiting::release(turn.records, control)?,
             Ok(Goes::Waits) => keep(turn, wait(Reason::Commit, &group))?,
             Err(file) => {
                 turn.work = true;

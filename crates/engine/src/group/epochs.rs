@@ -7,7 +7,7 @@ use chancery_wire::proto::{GroupEpochRecord, GroupSetRecord, GroupStateRecord};
 use chancery_wire::records::{Overlay, RecordKey, Records};
 
 use crate::error::EngineError;
-use crate::group::{follow, mark, set, state};
+use crate::group::{follow, mark, set, state, waiting};
 use crate::tables::{GROUP_EPOCH, GROUP_SET, key, load, save};
 
 fn epoch_key(group: &[u8; 16], epoch: u64) -> RecordKey {
@@ -164,7 +164,7 @@ pub(crate) fn upkeep(records: &mut Overlay<'_>, now: Timestamp) -> Result<(), En
         }
         follow::drop_secrets(records, &group, now)?;
     }
-    Ok(())
+    waiting::drop_old(records, now)
 }
 
 /// Drops all epochs: this device is in the group no more.

@@ -1,7 +1,7 @@
 //! Following commits (R-GROUP-5, -15, -18, -21, -22).
 
 use alloc::boxed::Box;
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 
 use chancery_crypto::rng::CryptoRng;
@@ -10,10 +10,10 @@ use chancery_group::{
     Entry, Group, GroupError, HandOutContext, Head, Info, Keying, Node, OLD_EPOCH_MS, Outcome, Rows as _,
     Slot, StagedCommit, UnverifiedCommit, VerifiedCommit, adopt_tree,
 };
-use chancery_identity::{DeviceId, MemberId};
+use chancery_identity::DeviceId;
 use chancery_wire::proto::{
-    GroupCommit, GroupCommitHead, GroupCommitRecord, GroupHandOut, GroupNextRecord, GroupPath,
-    GroupSecretRecord, GroupSecretsRecord, GroupStateRecord,
+    GroupCommit, GroupCommitHead, GroupCommitRecord, GroupForkRecord, GroupHandOut, GroupNextRecord,
+    GroupPath, GroupSecretRecord, GroupSecretsRecord, GroupStateRecord,
 };
 use chancery_wire::records::{Overlay, Records};
 use chancery_wire::{Limit, Timestamp, decode};
@@ -29,7 +29,7 @@ use crate::group::rows::{self, GroupRows};
 use crate::group::story::{self, Story};
 use crate::group::turn::{Trigger, Turn};
 use crate::group::waiting::{self, Seen};
-use crate::group::{commit as own_commit, duties, files, mark, need, past, send, state};
+use crate::group::{commit as own_commit, duties, files, fork, mark, need, past, send, state};
 use crate::tables::{GROUP_NEXT, GROUP_SECRETS, key, load, save};
 
 /// Secrets of hand-outs that are kept for who asks: 16 commits without a keyholder in a row are more than a quiet week of
@@ -204,7 +204,9 @@ pub(crate) fn commit(
         }
     };
     if is_second(known.as_ref(), about, attempt) {
-        forked(turn, group, &about.hash, Some(&about.author.member))?;
+        let known = known.map(|known| known.commit).unwrap_or_default();
+        let proof = GroupForkRecord { attempt, commit: bytes.to_vec(), known, ..GroupForkRecord::default() };
+        fork::tell(turn, group, (&about.hash, proof), Some(&about.author.member))?;
         return Ok(Verdict::Good);
     }
     match judged {
@@ -276,7 +278,17 @@ pub(crate) fn by_envelope(
     group: &[u8; 16],
     envelope: &[u8],
 ) -> Result<bool, EngineError> {
-    resume(turn, group, Given::Envelope(envelope))
+    let Some(next) = next(turn.records, group)? else { return Ok(false) };
+    let Some(head) = rows::head(turn.records, group)? else { return Ok(false) };
+    let commit = next.hash.as_slice().try_into().map_err(|_| EngineError::DamagedRecord)?;
+    let own = Slot::from_u32(head.slot).ok_or(EngineError::DamagedRecord)?;
+    let context = HandOutContext { group_id: group, epoch: head.epoch.saturating_add(1), commit };
+    // Everybody can send such envelopes: only one that opens is worth a look at the commit, which says whether its node counts.
+    match context.open(own, &GroupRows::new(turn.records, *group), &BTreeSet::new(), envelope) {
+        Ok(_) => resume(turn, group, Given::Envelope(envelope)),
+        Err(GroupError::Rows(_)) => Err(EngineError::DamagedRecord),
+        Err(_) => Ok(false),
+    }
 }
 
 /// Returns the slot of a commit's author, as the commit says.
@@ -369,7 +381,6 @@ fn tree(
     }
     let Some(name) = files::want(turn.records, group, file, turn.now)? else { return Ok(None) };
     let Some(tree) = files::content(turn.records, &name)? else { return Ok(Some(name)) };
-    files::remove(turn.records, &name)?;
     let rows = GroupRows::new(turn.records, *group);
     let changes = match adopt_tree(group_of(group, &head, &rows), path, tree.expose(), from) {
         Ok(changes) => changes,
@@ -541,35 +552,19 @@ fn ended(turn: &mut Turn<'_, '_>, group: &[u8; 16], about: &About) -> Result<(),
     send::fail_all(turn.me, turn.records, group)
 }
 
-/// Deletes all keys of a group, and what it knew of others.
+/// Deletes all keys of a group, what waits for it, and what it knew of others.
 pub(crate) fn forget(
     records: &mut Overlay<'_>,
     group: &[u8; 16],
     state: &mut GroupStateRecord,
 ) -> Result<(), EngineError> {
+    // By the names of the epochs, and after the commit that removed this device.
+    waiting::forget(records, group, state.epoch.saturating_add(1))?;
     epochs::forget(records, group, state)?;
     rows::forget(records, group);
     records.delete(key(GROUP_NEXT, &[group]));
     records.delete(key(GROUP_SECRETS, &[group]));
     (state.asked, state.ended, state.needs_tree) = (Vec::new(), false, false);
     state::save(records, group, state);
-    Ok(())
-}
-
-/// Two valid commits claim one place, or two epochs have one number: nothing is sent any more, and who signed the second,
-/// or told of it, is named (R-GROUP-22, R-ENGINE-75).
-pub(crate) fn forked(
-    turn: &mut Turn<'_, '_>,
-    group: &[u8; 16],
-    other: &[u8],
-    by: Option<&MemberId>,
-) -> Result<(), EngineError> {
-    let mut state = state::load(turn.records, group)?.ok_or(EngineError::DamagedRecord)?;
-    if matches!(state.state, state::OPEN | state::WITHHELD) {
-        state.state = state::FORKED;
-        state.fork = other.to_vec();
-        state::save(turn.records, group, &state);
-        turn.act(group, Act::new(ActKind::Forked, by))?;
-    }
     Ok(())
 }

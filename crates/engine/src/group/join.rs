@@ -1,25 +1,29 @@
 //! Coming into a group by a welcome (R-GROUP-26, R-ENGINE-77).
 
-use chancery_group::{Changes, EpochKeys, Group, GroupError, Joiner, UnverifiedCommit, UnverifiedWelcome};
+use chancery_group::{
+    Changes, Entry, EpochKeys, Group, GroupError, Head, Joiner, Rows as _, Slot, UnverifiedCommit,
+    UnverifiedWelcome, epoch_of,
+};
 use chancery_identity::{DeviceId, MemberId};
-use chancery_wire::proto::{GroupStateRecord, GroupWelcome};
+use chancery_wire::proto::{GroupStateRecord, GroupWelcome, MessageRecord};
 
 use crate::effect::{Effect, Notice};
 use crate::error::EngineError;
-use crate::group::acts::{Act, ActKind};
+use crate::group::acts::{Act, ActKind, code, read};
 use crate::group::epochs;
 use crate::group::follow;
 use crate::group::log_view::DeviceLog;
 use crate::group::rows::{self, GroupRows};
 use crate::group::turn::{Trigger, Turn};
-use crate::group::{files, past, send, state};
-use crate::tables::{GROUP_NEXT, GROUP_SECRETS, key};
+use crate::group::{files, group_history, past, send, state};
+use crate::queue::Queue;
+use crate::tables::{CONVERSATION, GROUP_NEXT, GROUP_SECRETS, key};
 use crate::{log, messages};
 
 /// What a welcome waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Entered {
-    /// It is over with: this device is in the group, or does not enter.
+    /// It is over with: this device is in the group, or does not enter. Whoever called releases its files.
     Done,
     NeedsLog,
     NeedsCredential(DeviceId),
@@ -35,7 +39,17 @@ pub(crate) fn welcome(
 ) -> Result<Entered, EngineError> {
     // A group must not take a member's conversation, nor a member's messages a group's.
     if is_member(turn, group)? {
-        return Ok(Entered::Done);
+        return refuse(turn, group, (member, GroupError::Exists));
+    }
+    let head = rows::head(turn.records, group)?;
+    // Only who has asked is helped on.
+    let asked = follow::next(turn.records, group)?.is_some_and(|next| next.asks > 0);
+    if let Some(head) = head.as_ref().filter(|_| !asked) {
+        return match is_other(turn, (group, head), welcome)? {
+            true => refuse(turn, group, (member, GroupError::Exists)),
+            // One that came late, or again.
+            false => Ok(Entered::Done),
+        };
     }
     let mut contents = [None, None];
     for (file, content) in [&welcome.snapshot_file, &welcome.tree_file].into_iter().zip(&mut contents) {
@@ -49,13 +63,10 @@ pub(crate) fn welcome(
     }
     let [snapshot, tree] = &contents;
     let stored = state::load(turn.records, group)?;
-    let head = rows::head(turn.records, group)?;
     let verified = {
         let rows = GroupRows::new(turn.records, *group);
         let log = DeviceLog::new(turn.me, turn.records)?;
-        // Only who has asked is helped on.
-        let asked = follow::next(turn.records, group)?.is_some_and(|next| next.asks > 0);
-        let behind = head.as_ref().filter(|_| asked).map(|head| Group { id: group, head, rows: &rows });
+        let behind = head.as_ref().map(|head| Group { id: group, head, rows: &rows });
         let next = follow::next(turn.records, group)?.filter(|_| behind.is_some());
         let next = next.and_then(|next| UnverifiedCommit::from_bytes(&next.commit).ok()).zip(behind);
         let next = next.and_then(|(next, group)| next.verify(group, &log).ok());
@@ -82,20 +93,33 @@ pub(crate) fn welcome(
         Err(GroupError::LogTooShort) => return Ok(Entered::NeedsLog),
         Err(GroupError::NeedCredential(device)) => return Ok(Entered::NeedsCredential(device)),
         // One that came late, or again: this device knows the epoch already.
-        Err(GroupError::OtherEpoch | GroupError::Exists) => return Ok(Entered::Done),
+        Err(GroupError::OtherEpoch) => return Ok(Entered::Done),
         Err(error) => return refuse(turn, group, (member, error)),
     };
-    for file in [&welcome.snapshot_file, &welcome.tree_file].into_iter().flatten() {
-        if let Some(name) = file.blob_id.first_chunk() {
-            files::remove(turn.records, name)?;
-        }
-    }
     let commit = *joined.commit();
     enter(turn, group, stored, (commit, joined.into_parts()))?;
     past::expect(turn, group, (from, welcome))?;
     let act = Act::new(ActKind::Joined, Some(member)).of([&turn.me.member_id()]);
     turn.act(group, act)?;
     Ok(Entered::Done)
+}
+
+/// Whether a welcome is to another group than the one that is here under the same identifier, as far as that is known: of epochs
+/// that are long over nothing is, and one to an epoch ahead may be meant for a device that has asked.
+fn is_other(
+    turn: &Turn<'_, '_>,
+    (group, head): (&[u8; 16], &Head),
+    welcome: &GroupWelcome,
+) -> Result<bool, EngineError> {
+    let Some((epoch, name, before)) = welcome.commit.as_ref().and_then(epoch_of) else { return Ok(false) };
+    if let Some(known) = epochs::record(turn.records, group, epoch)? {
+        return Ok(known.transcript != name);
+    }
+    let own = Slot::from_u32(head.slot).ok_or(EngineError::DamagedRecord)?;
+    let entry = GroupRows::new(turn.records, *group).entry(own).map_err(|_| EngineError::DamagedRecord)?;
+    let entry = entry.and_then(|bytes| Entry::from_bytes(&bytes)).ok_or(EngineError::DamagedRecord)?;
+    let known = epochs::record(turn.records, group, epoch.saturating_sub(1))?;
+    Ok(epoch < entry.added || known.is_some_and(|known| known.transcript != before))
 }
 
 /// Whether an identifier is a member's, or that of somebody with whom there is a conversation.
@@ -117,8 +141,14 @@ fn refuse(
         turn.effects.push(Effect::Notify(Notice::Undecryptable));
         return Ok(Entered::Done);
     }
-    let act = Act::new(ActKind::Refused, Some(member)).code(error);
-    turn.act(group, act)?;
+    // Once in a row, so that nobody fills the history with it.
+    let last = Queue::new(CONVERSATION, group).state(turn.records)?.next.saturating_sub(1);
+    let is_told = |record: &MessageRecord| {
+        read(record).is_some_and(|(kind, act)| kind == ActKind::Refused && act.code == code(error))
+    };
+    if !group_history(turn.records, group, last, 1)?.iter().any(is_told) {
+        turn.act(group, Act::new(ActKind::Refused, Some(member)).code(error))?;
+    }
     Ok(Entered::Done)
 }
 

@@ -7,7 +7,7 @@ use chancery_group::{Entry, Group, Mark, Rows as _, judge_mark, mark};
 use chancery_identity::{DeviceId, MemberId};
 use chancery_wire::Timestamp;
 use chancery_wire::proto::group_control::Control;
-use chancery_wire::proto::{GroupMark, GroupStateRecord};
+use chancery_wire::proto::{GroupForkRecord, GroupMark, GroupStateRecord};
 use chancery_wire::records::{Overlay, Records};
 
 use crate::effect::Effect;
@@ -17,7 +17,7 @@ use crate::group::acts::{Act, ActKind};
 use crate::group::receive::Taken;
 use crate::group::rows::{self, GroupRows};
 use crate::group::turn::Turn;
-use crate::group::{control, follow, state};
+use crate::group::{control, fork, state};
 use crate::{log, peers};
 
 /// To how many devices a mark goes with the first own message of an epoch.
@@ -105,7 +105,11 @@ pub(crate) fn take(
     match judge_mark(&head, content) {
         Err(_) => return Ok(Taken::Bad),
         Ok(Mark::Same) => {}
-        Ok(Mark::Forked) => follow::forked(turn, group, &content.transcript, Some(member))?,
+        Ok(Mark::Forked) => {
+            let (mark, from) = (Some(content.clone()), device.as_bytes().to_vec());
+            let proof = GroupForkRecord { mark, from, ..GroupForkRecord::default() };
+            fork::tell(turn, group, (&content.transcript, proof), Some(member))?;
+        }
         Ok(Mark::Behind) => {
             if content.epoch > state.ahead {
                 (state.ahead, state.ahead_by) = (content.epoch, device.as_bytes().to_vec());

@@ -6,6 +6,7 @@ mod orders;
 mod past;
 mod send;
 mod town;
+mod wait;
 
 use alloc::vec;
 
@@ -98,6 +99,7 @@ fn whoever_is_removed_keeps_the_history_and_no_key_r_engine_76() {
     town.say(0, "before");
     town.run_all();
     let waiting = town.say(2, "never");
+    assert!(!town.keys_of(2).is_empty());
     let slot = town.slot(0, 2);
     let made = town.commit(0, vec![remove(slot, chancery_group::Reason::Role)], Keying::Tree);
     town.give(2, &made.envelope);

@@ -9,6 +9,7 @@ use chancery_wire::proto::MessageRecord;
 use chancery_wire::records::Records;
 
 use crate::error::EngineError;
+use crate::group::fork::{self, GroupFork};
 use crate::group::rows::{self, GroupRows};
 use crate::group::{intent, state};
 use crate::messages;
@@ -75,6 +76,8 @@ pub struct GroupView {
     pub transcript: [u8; 32],
     /// The members, in the order in which they came.
     pub members: Vec<GroupMember>,
+    /// What is kept to show a fork.
+    pub fork: Option<GroupFork>,
 }
 
 /// Returns the groups that this device is in or was in, in the order in which it came to know them.
@@ -117,7 +120,9 @@ pub fn group_summary(records: &dyn Records, id: &[u8; 16]) -> Result<Option<Grou
 /// [`EngineError`] if the store is not readable.
 pub fn group(records: &dyn Records, group_id: &[u8; 16]) -> Result<Option<GroupView>, EngineError> {
     let Some(summary) = group_summary(records, group_id)? else { return Ok(None) };
-    let mut view = GroupView { summary, info: None, transcript: [0; 32], members: Vec::new() };
+    let stored = state::load(records, group_id)?.unwrap_or_default();
+    let fork = fork::kept(records, group_id, &stored)?;
+    let mut view = GroupView { summary, info: None, transcript: [0; 32], members: Vec::new(), fork };
     let Some(head) = rows::head(records, group_id)? else { return Ok(Some(view)) };
     let rows = GroupRows::new(records, *group_id);
     view.info = Some(Info::from_bytes(&head.info)?);

@@ -1,17 +1,20 @@
 //! What waits for a commit, a credential, the log or a file (R-ENGINE-73).
 
+use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
-use chancery_group::KIND_GROUP_COMMIT;
+use chancery_group::{KIND_GROUP_COMMIT, epoch_of};
 use chancery_identity::DeviceId;
 use chancery_wire::proto::group_control::Control;
-use chancery_wire::proto::{GroupWaitingEntry, GroupWaitingIndex, GroupWaitingRecord};
+use chancery_wire::proto::{
+    GroupControl, GroupWaitingEntry, GroupWaitingIndex, GroupWaitingRecord, GroupWelcome,
+};
 use chancery_wire::records::{Overlay, RecordKey, Records};
 use chancery_wire::{Timestamp, encode};
 
 use crate::error::EngineError;
-use crate::group::epochs;
 use crate::group::turn::{Trigger, Turn};
+use crate::group::{epochs, files};
 use crate::log;
 use crate::tables::{GROUP_WAITING, GROUP_WAITING_INDEX, key, load, save};
 
@@ -122,11 +125,90 @@ fn item_key(number: u64) -> RecordKey {
     key(GROUP_WAITING, &[&number.to_be_bytes()])
 }
 
-fn remove(records: &mut Overlay<'_>, index: &mut GroupWaitingIndex, at: usize) {
-    records.delete(item_key(index.entries.remove(at).number));
+/// The files that a content names.
+fn files_of(content: &GroupControl) -> impl Iterator<Item = [u8; 16]> {
+    let files = match &content.control {
+        Some(Control::Welcome(welcome)) => [welcome.snapshot_file.as_ref(), welcome.tree_file.as_ref()],
+        Some(Control::Path(path)) => [path.tree_file.as_ref(), None],
+        _ => [None, None],
+    };
+    files.into_iter().flatten().filter_map(|file| file.blob_id.as_slice().try_into().ok())
 }
 
-/// Keeps something; the oldest goes where there is no room, and what has waited for too long.
+/// A content is over with, or waits no more: the files that it names go, those that something else waits with excepted.
+pub(crate) fn release(records: &mut Overlay<'_>, content: &GroupControl) -> Result<(), EngineError> {
+    release_all(records, files_of(content).collect())
+}
+
+fn release_all(records: &mut Overlay<'_>, mut names: Vec<[u8; 16]>) -> Result<(), EngineError> {
+    for entry in index(records)?.entries {
+        if names.is_empty() {
+            break;
+        }
+        // Those are envelopes.
+        if [Reason::Name as u32, Reason::Slots as u32].contains(&entry.reason) {
+            continue;
+        }
+        let item: Option<GroupWaitingRecord> = load(records, &item_key(entry.number))?;
+        let kept: Vec<_> = item.and_then(|item| item.control).iter().flat_map(files_of).collect();
+        names.retain(|name| !kept.contains(name));
+    }
+    names.iter().try_for_each(|name| files::remove(records, name))
+}
+
+/// Deletes what waits and `goes`, with its files.
+fn remove(records: &mut Overlay<'_>, goes: impl Fn(&GroupWaitingEntry) -> bool) -> Result<(), EngineError> {
+    let mut index = index(records)?;
+    let (gone, left): (Vec<_>, Vec<_>) = index.entries.into_iter().partition(goes);
+    if gone.is_empty() {
+        return Ok(());
+    }
+    index.entries = left;
+    save(records, key(GROUP_WAITING_INDEX, &[]), &index);
+    let mut names = Vec::new();
+    for entry in gone {
+        let item: Option<GroupWaitingRecord> = load(records, &item_key(entry.number))?;
+        names.extend(item.and_then(|item| item.control).iter().flat_map(files_of));
+        records.delete(item_key(entry.number));
+    }
+    release_all(records, names)
+}
+
+/// Deletes what has waited for too long.
+pub(crate) fn drop_old(records: &mut Overlay<'_>, now: Timestamp) -> Result<(), EngineError> {
+    // What lies ahead of the clock was noted by one that was wrong: it goes when it is the oldest.
+    remove(records, |entry| entry.since.saturating_add(LONGEST) < now.as_millis())
+}
+
+/// This device is out of a group since `epoch`: what waits for it goes (R-ENGINE-76). A welcome to a later epoch takes it in
+/// again, and stays with the messages that come after it.
+pub(crate) fn forget(records: &mut Overlay<'_>, group: &[u8; 16], epoch: u64) -> Result<(), EngineError> {
+    let (mut gone, mut past, mut returns) = (Vec::new(), Vec::new(), false);
+    for entry in index(records)?.entries {
+        let name = entry.name.as_slice().try_into().map_err(|_| EngineError::DamagedRecord)?;
+        let is_its_set =
+            || Ok::<_, EngineError>(epochs::by_set(records, name)?.is_some_and(|it| it.0 == *group));
+        if name != group && entry.of != group && !is_its_set()? {
+            continue;
+        }
+        let item: Option<GroupWaitingRecord> = load(records, &item_key(entry.number))?;
+        match item.and_then(|item| item.control).and_then(|content| content.control) {
+            Some(Control::Welcome(GroupWelcome { commit: Some(commit), .. }))
+                if epoch_of(&commit).is_some_and(|it| it.0 > epoch) =>
+            {
+                returns = true;
+            }
+            Some(Control::Past(_)) => past.push(entry.number),
+            _ => gone.push(entry.number),
+        }
+    }
+    if !returns {
+        gone.append(&mut past);
+    }
+    remove(records, |entry| gone.contains(&entry.number))
+}
+
+/// Keeps something; where there is no room something else goes, and what has waited for too long.
 pub(crate) fn keep(
     records: &mut Overlay<'_>,
     item: &GroupWaitingRecord,
@@ -135,7 +217,7 @@ pub(crate) fn keep(
 ) -> Result<(), EngineError> {
     let since = wait.since.at.as_millis().min(now.as_millis());
     if since.saturating_add(LONGEST) < now.as_millis() {
-        return Ok(());
+        return item.control.as_ref().map_or(Ok(()), |content| release(records, content));
     }
     let mut index = index(records)?;
     let bytes = encode(item);
@@ -148,22 +230,52 @@ pub(crate) fn keep(
         since,
         length,
         heard: wait.since.heard,
+        share: share(records, item, wait.name)?,
     };
     records.put(item_key(entry.number), bytes);
     index.next = index.next.saturating_add(1);
     index.entries.push(entry);
-    // What lies ahead of the clock was noted by one that was wrong: it goes when it is the oldest.
-    let is_old = |entry: &GroupWaitingEntry| entry.since.saturating_add(LONGEST) < now.as_millis();
-    while let Some(at) = index.entries.iter().position(is_old) {
-        remove(records, &mut index, at);
-    }
-    let total =
-        |index: &GroupWaitingIndex| index.entries.iter().map(|it| it.length).fold(0, u64::saturating_add);
-    while index.entries.len() > MAX_WAITING || (index.entries.len() > 1 && total(&index) > MAX_BYTES) {
-        remove(records, &mut index, 0);
-    }
     save(records, key(GROUP_WAITING_INDEX, &[]), &index);
-    Ok(())
+    drop_old(records, now)?;
+    make_room(records)
+}
+
+/// Has no more wait than may: first goes what nobody answers for, the envelopes of unknown names, and then what belongs to whoever
+/// has most; the oldest of it.
+fn make_room(records: &mut Overlay<'_>) -> Result<(), EngineError> {
+    let mut entries = index(records)?.entries;
+    let mut gone = Vec::new();
+    loop {
+        let total = entries.iter().map(|it| it.length).fold(0, u64::saturating_add);
+        let (is_many, is_much) = (entries.len() > MAX_WAITING, entries.len() > 1 && total > MAX_BYTES);
+        if !is_many && !is_much {
+            break;
+        }
+        let weight = |entry: &GroupWaitingEntry| if is_many { 1 } else { entry.length };
+        let at = entries.iter().position(|it| it.reason == Reason::Name as u32);
+        let at = at.or_else(|| of_most(&entries, weight)).unwrap_or(0);
+        gone.push(entries.remove(at).number);
+    }
+    remove(records, |entry| gone.contains(&entry.number))
+}
+
+/// The oldest entry of whoever has most.
+fn of_most(entries: &[GroupWaitingEntry], weight: impl Fn(&GroupWaitingEntry) -> u64) -> Option<usize> {
+    let mut shares: BTreeMap<&[u8], u64> = BTreeMap::new();
+    for entry in entries {
+        let share = shares.entry(&entry.share).or_default();
+        *share = share.saturating_add(weight(entry));
+    }
+    let (most, _) = shares.into_iter().max_by_key(|(_, share)| *share)?;
+    entries.iter().position(|entry| entry.share == most)
+}
+
+/// Whose part of the room something takes: that of the member who sent a content, or of the group of an envelope.
+fn share(records: &dyn Records, item: &GroupWaitingRecord, name: &[u8; 16]) -> Result<Vec<u8>, EngineError> {
+    if item.control.is_some() {
+        return Ok(item.member_id.clone());
+    }
+    Ok(epochs::by_set(records, name)?.map_or_else(Vec::new, |(group, _)| group.to_vec()))
 }
 
 /// Takes out everything that may go on, oldest first.
@@ -242,8 +354,8 @@ pub(crate) fn has_strangers(records: &dyn Records, time: Timestamp) -> Result<bo
 #[cfg(test)]
 mod tests {
     use super::*;
-    use alloc::collections::BTreeMap;
     use alloc::vec;
+    use chancery_wire::proto::{GroupCommit, GroupCommitHead};
 
     fn wait(name: &[u8; 16], since: u64) -> Wait<'_> {
         Wait {
@@ -281,6 +393,43 @@ mod tests {
     }
 
     #[test]
+    fn nobody_pushes_out_what_waits_of_others_r_engine_73() {
+        let base: BTreeMap<RecordKey, Vec<u8>> = BTreeMap::new();
+        let now = Timestamp::from_millis(7);
+        let content = |member: u8, length| GroupWaitingRecord {
+            control: Some(GroupControl { group_id: vec![0; length], control: None }),
+            member_id: vec![member; 16],
+            ..Default::default()
+        };
+        // Of unknown names, small ones of a member's and large ones of it.
+        for (count, reason, member, length) in [
+            (2000, Reason::Name, None, 0),
+            (1500, Reason::Log, Some(2), 1),
+            (60, Reason::Log, Some(2), 480 * 1024),
+        ] {
+            let mut records = Overlay::new(&base);
+            for _ in 0..3 {
+                keep(&mut records, &content(1, 100), wait(&[1; 16], 7), now).unwrap();
+            }
+            let item = member.map_or_else(
+                || GroupWaitingRecord { envelope: vec![0x19; 64], ..Default::default() },
+                |member| content(member, length),
+            );
+            let last = GroupWaitingRecord { envelope: vec![0x17; 64], ..Default::default() };
+            for _ in 0..count {
+                let mut wait = wait(&[2; 16], 7);
+                wait.reason = reason;
+                keep(&mut records, &item, wait, now).unwrap();
+            }
+            keep(&mut records, &last, wait(&[3; 16], 7), now).unwrap();
+            let entries = index(&records).unwrap().entries;
+            assert!(entries.len() > 30 && entries.len() <= MAX_WAITING);
+            assert_eq!(entries.iter().filter(|it| it.share == [1; 16]).count(), 3);
+            assert_eq!(entries.last().map(|it| it.share.len()), Some(0), "the newest");
+        }
+    }
+
+    #[test]
     fn what_waits_goes_on_with_what_it_waits_for_r_engine_73() {
         let base: BTreeMap<RecordKey, Vec<u8>> = BTreeMap::new();
         let mut records = Overlay::new(&base);
@@ -312,5 +461,41 @@ mod tests {
         assert_eq!(taken(Trigger::Group([8; 16])), [Reason::Name as u8], "a hand-out, with every commit");
         assert_eq!(taken(Trigger::Group([5; 16])), [Reason::Commit as u8]);
         assert_eq!(taken(Trigger::File([6; 16])), [Reason::File as u8]);
+    }
+
+    #[test]
+    fn a_welcome_back_stays_when_this_device_is_removed_r_engine_76() {
+        let base: BTreeMap<RecordKey, Vec<u8>> = BTreeMap::new();
+        let now = Timestamp::from_millis(7);
+        let welcome = |epoch| {
+            let (id, hash) = (vec![1; 16], vec![1; 32]);
+            let head = encode(&GroupCommitHead {
+                group_id: id,
+                epoch,
+                transcript: hash.clone(),
+                log_root: hash.clone(),
+                salt: hash.clone(),
+                keying: 1,
+                roster: hash.clone(),
+                tail_hash: hash,
+                ..Default::default()
+            });
+            let commit = Some(GroupCommit { head, ..Default::default() });
+            Control::Welcome(GroupWelcome { commit, ..Default::default() })
+        };
+        let (path, past) = (Control::Path(Default::default()), Control::Past(Default::default()));
+        for (epoch, left) in [(5, vec![4]), (6, vec![0, 2, 4])] {
+            let mut records = Overlay::new(&base);
+            let contents = [welcome(epoch), path.clone(), past.clone(), welcome(5), welcome(1)];
+            for (number, control) in contents.into_iter().enumerate() {
+                let control = Some(GroupControl { control: Some(control), ..Default::default() });
+                let item = GroupWaitingRecord { control, ..Default::default() };
+                let name = if number == 4 { &[2; 16] } else { &[1; 16] };
+                keep(&mut records, &item, wait(name, 7), now).unwrap();
+            }
+            forget(&mut records, &[1; 16], 5).unwrap();
+            let numbers: Vec<_> = index(&records).unwrap().entries.iter().map(|it| it.number).collect();
+            assert_eq!(numbers, left, "of another group, and what comes after the removal");
+        }
     }
 }

@@ -23,7 +23,7 @@ use chancery_wire::proto::{
     self, CreateSet, GroupCommitRecord, GroupControl, LogEntry, LogPage, RevocationBody, SlotContent,
     content::Body, outbox_item,
 };
-use chancery_wire::records::{Batch, Overlay, RecordKey, Table};
+use chancery_wire::records::{Batch, Overlay, RecordKey};
 use chancery_wire::{Limit, Timestamp, Unverified, decode};
 
 use crate::device::{Device, NewDevice};
@@ -59,6 +59,7 @@ pub(super) struct Made {
     attempt: u32,
     pub(super) contents: Vec<(DeviceId, DeviceId, Control)>,
     pub(super) own: GroupCommitRecord,
+    pub(super) secret: Vec<u8>,
 }
 
 pub(super) struct Town {
@@ -346,8 +347,8 @@ impl Town {
             let contents = super::contents::contents(&built, (from, as_files, helped), &mut files, turn.rng);
             let own = Slot::from_u32(head.slot).unwrap();
             let path = (keying == Keying::Regrow).then(|| built.path(own, None).unwrap());
-            let secret = built.secret().expose().to_vec();
-            let secret = if keying == Keying::HandOut { secret } else { Vec::new() };
+            let all = built.secret().expose().to_vec();
+            let secret = if keying == Keying::HandOut { all.clone() } else { Vec::new() };
             let state = state::load(turn.records, &GROUP).unwrap().unwrap();
             let slot_key = Secret::from_slice(&head.slot_key).unwrap();
             let set_name = state.set_name.as_slice().try_into().unwrap();
@@ -359,7 +360,7 @@ impl Town {
                 secret,
                 ..GroupCommitRecord::default()
             };
-            (Made { envelope, hash: *built.hash(), attempt, contents, own }, files)
+            (Made { envelope, hash: *built.hash(), attempt, contents, own, secret: all }, files)
         });
         self.files.extend(files);
         made
@@ -386,10 +387,15 @@ impl Town {
     }
 
     /// Changes a commit, and puts it into an envelope anew.
-    pub(super) fn spoil(&mut self, id: usize, made: &mut Made, spoil: fn(&mut proto::GroupCommit)) {
+    pub(super) fn spoil(
+        &mut self,
+        id: usize,
+        made: &mut Made,
+        spoil: impl FnOnce(&mut proto::GroupCommit, &mut Turn<'_, '_>),
+    ) {
         let commit = decode(&made.own.commit, Limit::ENVELOPE).unwrap();
         let mut commit: proto::GroupCommit = commit.into_unchecked();
-        spoil(&mut commit);
+        self.act(id, |turn| spoil(&mut commit, turn));
         made.own.commit = chancery_wire::encode(&commit);
         made.envelope = self.act(id, |turn| {
             let head = rows::head(turn.records, &GROUP).unwrap().unwrap();
@@ -420,6 +426,8 @@ impl Town {
 
     pub(super) fn deliver_in(&mut self, made: &Made, to: &[usize], commit_first: bool) {
         for id in to {
+            // It goes to the set of the epoch before: whoever is added has the welcome alone.
+            let is_in = self.epoch(*id) > 0;
             if commit_first {
                 self.give(*id, &made.envelope);
             }
@@ -429,7 +437,7 @@ impl Town {
                 }
             }
             self.run(*id);
-            if !commit_first {
+            if !commit_first && is_in {
                 self.give(*id, &made.envelope);
             }
             self.run(*id);
@@ -455,6 +463,12 @@ impl Town {
         let draft = GroupDraft { group_id: GROUP, message_id, text, attachments: Vec::new() };
         self.handle(id, Input::Group(GroupInput::Send(draft)));
         message_id
+    }
+
+    /// What is to be done first for a device's groups.
+    pub(super) fn next(&self, id: usize) -> Option<GroupStep> {
+        let Resident { disk, engine } = &self.residents[id];
+        engine.next_group_step(disk, self.now, &BTreeSet::new()).unwrap()
     }
 
     /// Does what is to be done for a device's groups; returns what it sent to all.
@@ -583,18 +597,5 @@ impl Town {
 
     pub(super) fn state(&self, id: usize, message_id: &[u8; 16]) -> u32 {
         message(self.disk(id), &self.member(id), message_id).unwrap().unwrap().state
-    }
-
-    /// The records that hold keys of groups.
-    pub(super) fn keys_of(&self, id: usize) -> Vec<RecordKey> {
-        let tables = [0x01A0, 0x01A1, 0x01A2, 0x01A3, 0x01A8, 0x01A9, 0x01AA, 0x01AB, 0x01B3];
-        self.disk(id).keys().filter(|key| tables.contains(&key.table.0)).cloned().collect()
-    }
-
-    /// All records of the group's rows, keys and epochs.
-    pub(super) fn group_records(&self, id: usize) -> Vec<(RecordKey, Vec<u8>)> {
-        let is_group = |table: Table| (0x01A0..=0x01AB).contains(&table.0);
-        let records = self.disk(id).iter().filter(|(key, _)| is_group(key.table));
-        records.map(|(key, value)| (key.clone(), value.clone())).collect()
     }
 }
