@@ -10,6 +10,7 @@ mod evict;
 mod files;
 mod follow;
 mod hand_out;
+mod heard;
 mod hold;
 mod intent;
 mod join;

@@ -24,7 +24,7 @@ use crate::group::acts::{Act, ActKind};
 use crate::group::rows::{self, GroupRows};
 use crate::group::turn::{Trigger, Turn};
 use crate::group::waiting::{self, HAND_OUT, Reason, Seen, Wait};
-use crate::group::{GroupStep, control, credentials, epochs, evict, follow, state};
+use crate::group::{GroupStep, control, credentials, epochs, evict, follow, need, state};
 use crate::messages::{self, append_event, append_message, save_message};
 use crate::tables::{GROUP_SENDER, key, load, save};
 
@@ -353,11 +353,13 @@ fn hand_out(turn: &mut Turn<'_, '_>, envelope: &[u8], since: Seen) -> Result<Tak
         return Ok(Taken::Bad);
     }
     let Some(name) = envelope.get(1..17).and_then(|name| name.first_chunk()) else { return Ok(Taken::Bad) };
-    if epochs::by_set(turn.records, name)?.is_some() {
+    if let Some((group, _)) = epochs::by_set(turn.records, name)? {
+        need::published(turn.records, &group, envelope)?;
         return Ok(Taken::Well);
     }
     for group in state::ids(turn.records)? {
         if follow::by_envelope(turn, &group, envelope)? {
+            need::published(turn.records, &group, envelope)?;
             return Ok(Taken::Well);
         }
     }

@@ -2,6 +2,7 @@
 
 mod contents;
 mod malice;
+mod need;
 mod past;
 mod town;
 
