@@ -467,7 +467,7 @@ pub(crate) fn describe(
     // Where the whole tree is dead there is nothing to have (R-GROUP-16).
     let is_dead = head.dead.as_chunks::<3>().0.contains(&Node::ROOT.to_bytes());
     state.needs_tree = entry.role.is_keyholder() && head.administrators_key.is_empty() && !is_dead;
-    if info.dissolved && state.state == state::OPEN {
+    if info.dissolved && matches!(state.state, state::OPEN | state::WITHHELD) {
         state.state = state::DISSOLVED;
     }
     Ok(())

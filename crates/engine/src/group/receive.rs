@@ -24,7 +24,7 @@ use crate::group::acts::{Act, ActKind};
 use crate::group::rows::{self, GroupRows};
 use crate::group::turn::{Trigger, Turn};
 use crate::group::waiting::{self, HAND_OUT, Reason, Seen, Wait};
-use crate::group::{GroupStep, control, credentials, epochs, evict, follow, need, state};
+use crate::group::{GroupStep, control, credentials, epochs, evict, follow, mark, need, state};
 use crate::messages::{self, append_event, append_message, save_message};
 use crate::tables::{GROUP_SENDER, key, load, save};
 
@@ -376,6 +376,7 @@ pub(crate) fn log_grown(
     let mut turn = Turn::new(me, records, now, rng);
     for group in state::ids(turn.records)? {
         turn.work |= evict::note(turn.records, &group)?;
+        turn.work |= mark::log_grown(turn.records, &group)?;
     }
     waiting::hear(turn.records)?;
     turn.triggers.push(Trigger::Log);

@@ -3,7 +3,8 @@
 use super::*;
 use alloc::collections::BTreeSet;
 use chancery_group::Reason;
-use chancery_wire::proto::GroupHandOut;
+use chancery_wire::proto::group_change::Change;
+use chancery_wire::proto::{GroupCommitRecord, GroupHandOut, GroupMark};
 
 /// So many members, the first of whom has founded the group, in slots as they are numbered.
 fn many(count: usize) -> Town {
@@ -148,4 +149,104 @@ fn a_secret_goes_to_a_helper_that_was_heard_lately_r_group_17() {
     town.handle(2, Input::Group(GroupInput::Commit { group_id: GROUP }));
     let helpers: BTreeSet<_> = town.outbox(2).into_iter().map(|(to, _)| to).collect();
     assert!(helpers.contains(&town.device(6)) && !helpers.contains(&town.device(4)), "{helpers:?}");
+}
+
+/// One member tells others that it is in an epoch far ahead, which is not so; a minute later they have stopped.
+fn lies(town: &mut Town, by: usize, to: &[usize]) {
+    let mark = GroupMark { epoch: 1 << 40, transcript: vec![7; 32] };
+    let mark = GroupControl { group_id: GROUP.to_vec(), control: Some(Control::Mark(mark)) };
+    for id in to {
+        assert!(town.control_as_is(*id, by, &mark));
+    }
+    town.wait(61 * SECOND);
+    for id in to {
+        town.handle(*id, Input::Group(GroupInput::Care { group_id: GROUP }));
+        assert_eq!(phase(town, *id), GroupPhase::Withheld);
+    }
+}
+
+/// Whether a device wants to make a commit, and which it makes.
+fn makes(town: &mut Town, id: usize) -> Option<GroupCommitRecord> {
+    town.run(id);
+    let resident = &town.residents[id];
+    let step = resident.engine.next_group_step(&resident.disk, town.now, &BTreeSet::new()).unwrap();
+    let Some(GroupStep::Commit { group_id }) = step else { return None };
+    town.handle(id, Input::Group(GroupInput::Commit { group_id }));
+    commit::pending(town.disk(id), &GROUP).unwrap()
+}
+
+fn phase(town: &Town, id: usize) -> GroupPhase {
+    group(town.disk(id), &GROUP).unwrap().unwrap().summary.phase
+}
+
+#[test]
+fn a_false_mark_is_over_when_the_log_ends_who_sent_it_r_engine_75() {
+    let mut town = many(4);
+    lies(&mut town, 3, &[0, 1]);
+    town.say(1, "once it is over");
+    town.grow(1);
+    assert!(town.run(1).is_empty(), "another answer of the log says nothing of the liar");
+    assert_eq!(phase(&town, 1), GroupPhase::Withheld);
+    town.revoke(3);
+    for id in [0, 1] {
+        town.grow(id);
+        assert_eq!(phase(&town, id), GroupPhase::Open);
+        assert!(town.run(id).is_empty(), "who has ended goes first");
+    }
+    assert!(makes(&mut town, 1).is_some());
+    let slot = town.slot(0, 3);
+    let made = town.commit(0, vec![remove(slot, Reason::Log)], Keying::Tree);
+    town.give(1, &made.envelope);
+    assert_eq!(town.run(1).len(), 1);
+}
+
+#[test]
+fn whoever_has_ended_is_evicted_although_a_later_epoch_was_told_of_r_engine_75_r_group_20() {
+    let mut town = many(4);
+    town.run(1);
+    lies(&mut town, 3, &[1]);
+    town.say(1, "not for who has ended");
+    assert!(makes(&mut town, 1).is_none(), "there is nothing that may be done");
+    town.revoke(2);
+    town.grow(1);
+    assert_eq!(phase(&town, 1), GroupPhase::Withheld);
+    let made = makes(&mut town, 1).expect("an eviction");
+    assert!(matches!(story::changes(&made.commit)[..], [Change::Remove(_)]));
+    assert!(town.run(1).is_empty(), "and nothing is sealed");
+    // Not before the slot was seen to be empty since.
+    let mut town = many(4);
+    town.revoke(2);
+    town.say(1, "not for who has ended");
+    lies(&mut town, 3, &[1]);
+    town.handle(1, Input::Group(GroupInput::Commit { group_id: GROUP }));
+    assert!(commit::pending(town.disk(1), &GROUP).unwrap().is_none());
+}
+
+#[test]
+fn an_administrator_who_does_not_believe_a_mark_removes_its_member_and_does_nothing_else_r_engine_75() {
+    let mut town = many(4);
+    lies(&mut town, 3, &[0]);
+    let wish = |town: &mut Town, operation: GroupOperation<'_>| {
+        town.handle(0, Input::Group(GroupInput::Operation { group_id: GROUP, operation }))
+    };
+    wish(&mut town, GroupOperation::Heal);
+    assert!(makes(&mut town, 0).is_none());
+    let members = vec![town.member(3)];
+    wish(&mut town, GroupOperation::Remove { members });
+    let made = makes(&mut town, 0).expect("a removal");
+    let slot = u32::from(town.slot(0, 3).get());
+    assert!(matches!(&story::changes(&made.commit)[..], [Change::Remove(it)] if it.slot == slot));
+    // What was made before goes nowhere.
+    let mut town = many(4);
+    town.run(0);
+    let heal = GroupInput::Operation { group_id: GROUP, operation: GroupOperation::Heal };
+    town.handle(0, Input::Group(heal));
+    town.handle(0, Input::Group(GroupInput::Commit { group_id: GROUP }));
+    let heal = commit::pending(town.disk(0), &GROUP).unwrap().unwrap().commit;
+    let state = state::load(town.disk(0), &GROUP).unwrap().unwrap();
+    assert!(mark::lets_put(town.disk(0), (&GROUP, &state), &heal).unwrap());
+    lies(&mut town, 3, &[0]);
+    let state = state::load(town.disk(0), &GROUP).unwrap().unwrap();
+    assert!(!mark::lets_put(town.disk(0), (&GROUP, &state), &heal).unwrap());
+    assert!(mark::lets_put(town.disk(0), (&GROUP, &state), &made.commit).unwrap());
 }

@@ -45,9 +45,9 @@ type Disk = BTreeMap<RecordKey, Vec<u8>>;
 
 pub(super) const GROUP: [u8; 16] = [0x6A; 16];
 
-struct Resident {
-    disk: Disk,
-    engine: Engine,
+pub(super) struct Resident {
+    pub(super) disk: Disk,
+    pub(super) engine: Engine,
 }
 
 /// A commit with all that goes with it.
@@ -61,7 +61,7 @@ pub(super) struct Made {
 
 pub(super) struct Town {
     rng: Box<dyn CryptoRng>,
-    now: Timestamp,
+    pub(super) now: Timestamp,
     organisation: Organisation,
     authority: Authority,
     head: LogHead,
@@ -70,7 +70,7 @@ pub(super) struct Town {
     admin: (IssuerId, SigningKey),
     desk: Desk,
     desk_disk: Disk,
-    residents: Vec<Resident>,
+    pub(super) residents: Vec<Resident>,
     slots: BTreeMap<Vec<u8>, Vec<u8>>,
     files: BTreeMap<Vec<u8>, Vec<u8>>,
     pub(super) snapshots_as_files: bool,
