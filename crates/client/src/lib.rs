@@ -114,7 +114,9 @@ mod worker;
 
 pub use attachment::{Progress, ProgressFn};
 pub use chancery_crypto::secret::{Secret, SecretBytes};
-pub use chancery_engine::{ActKind, GroupPhase, GroupSummary, LogState, LogStatus, Member, MessageState};
+pub use chancery_engine::{
+    ActKind, GroupPhase, GroupSummary, LogState, LogStatus, Member, MessageState, Page,
+};
 pub use chancery_group::{Info as GroupInfo, Posting, Role as GroupRole};
 pub use chancery_identity::{DeviceId, DisplayName, Kind, MemberId, OrgId, Policy};
 pub use chancery_store::KeySource;

@@ -11,7 +11,7 @@ use chancery_wire::records::Records;
 use crate::error::EngineError;
 use crate::group::rows::{self, GroupRows};
 use crate::group::{intent, state};
-use crate::messages;
+use crate::messages::{self, Page};
 
 /// What a group is to this device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -139,6 +139,6 @@ pub fn group_history(
     group_id: &[u8; 16],
     from: u64,
     most: usize,
-) -> Result<Vec<MessageRecord>, EngineError> {
+) -> Result<Page<MessageRecord>, EngineError> {
     messages::conversation(records, &MemberId::new(*group_id), from, most)
 }
