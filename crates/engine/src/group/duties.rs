@@ -207,7 +207,10 @@ fn left(view: &View<'_>, duty: &mut GroupDutyRecord) -> Result<Left, EngineError
     }
     duty.member_ids = members;
     let mends = GroupDutyRecord { mends: duty.mends.clone(), ..GroupDutyRecord::default() };
-    left.any |= !plan::of_duty(view, &mends)?.draft.changes.is_empty();
+    let owed = plan::of_duty(view, &mends)?;
+    left.any |= !owed.draft.changes.is_empty();
+    left.vain |= owed.vain;
+    left.wanted.extend(owed.wanted);
     left.any |= duty.heal || !roster.dead().is_empty();
     Ok(left)
 }

@@ -335,10 +335,13 @@ pub(crate) fn of_duty(view: &View<'_>, duty: &GroupDutyRecord) -> Result<Owed, E
                 draft.changes.push(remove(slot, Reason::Role));
                 mended.push(device);
             }
-        } else if mend.removed
-            && let Some(credential) = credentials::get(view.me, view.records, &device)?
-            && log::vouches_for(view.records, (&member, &device))?
-        {
+        } else if mend.removed && log::vouches_for(view.records, (&member, &device))? {
+            let Some(credential) = credentials::get(view.me, view.records, &device)? else {
+                let is_vain = in_vain(view.records, &device)?;
+                vain |= is_vain;
+                wanted.extend((!is_vain).then_some(device));
+                continue;
+            };
             let role = roster.role_of(&member)?.or(Role::from_u32(mend.role));
             draft.changes.push(add(&credential, role.ok_or(EngineError::DamagedRecord)?));
             mended.push(device);

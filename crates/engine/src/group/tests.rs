@@ -1,5 +1,6 @@
 //! Groups over several devices' records: commits as the pure half makes them, carried by hand.
 
+mod bounds;
 mod contents;
 mod malice;
 mod need;

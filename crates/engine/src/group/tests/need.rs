@@ -7,7 +7,7 @@ use chancery_wire::proto::group_change::Change;
 use chancery_wire::proto::{GroupCommitRecord, GroupHandOut, GroupMark};
 
 /// So many members, the first of whom has founded the group, in slots as they are numbered.
-fn many(count: usize) -> Town {
+pub(super) fn many(count: usize) -> Town {
     let names = ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l"];
     let mut town = Town::new(&names[..count]);
     town.found(0);
@@ -19,7 +19,7 @@ fn many(count: usize) -> Town {
 }
 
 /// The log ends a member, and another commits that without the tree.
-fn evicted(town: &mut Town, count: usize, (ended, by): (usize, usize)) -> town::Made {
+pub(super) fn evicted(town: &mut Town, count: usize, (ended, by): (usize, usize)) -> town::Made {
     town.revoke(ended);
     (0..count).filter(|id| *id != ended).for_each(|id| town.grow(id));
     let slot = town.slot(by, ended);
@@ -166,7 +166,7 @@ fn lies(town: &mut Town, by: usize, to: &[usize]) {
 }
 
 /// Whether a device wants to make a commit, and which it makes.
-fn makes(town: &mut Town, id: usize) -> Option<GroupCommitRecord> {
+pub(super) fn makes(town: &mut Town, id: usize) -> Option<GroupCommitRecord> {
     town.run(id);
     let resident = &town.residents[id];
     let step = resident.engine.next_group_step(&resident.disk, town.now, &BTreeSet::new()).unwrap();

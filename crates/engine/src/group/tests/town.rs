@@ -60,14 +60,14 @@ pub(super) struct Made {
 }
 
 pub(super) struct Town {
-    rng: Box<dyn CryptoRng>,
+    pub(super) rng: Box<dyn CryptoRng>,
     pub(super) now: Timestamp,
-    organisation: Organisation,
+    pub(super) organisation: Organisation,
     authority: Authority,
     head: LogHead,
     entries: Vec<LogEntry>,
     log_key: SigningKey,
-    admin: (IssuerId, SigningKey),
+    pub(super) admin: (IssuerId, SigningKey),
     desk: Desk,
     desk_disk: Disk,
     pub(super) residents: Vec<Resident>,
@@ -135,7 +135,7 @@ impl Town {
         town
     }
 
-    fn append(&mut self, kind: LeafKind, statement: &proto::Signed) {
+    pub(super) fn append(&mut self, kind: LeafKind, statement: &proto::Signed) {
         let submission = self.authority.prepare(kind, statement, self.now).unwrap();
         self.authority.apply(self.head.size(), &submission.leaf, submission.content.as_ref()).unwrap();
         self.head.push(&submission.leaf).unwrap();
