@@ -6,7 +6,7 @@ use chancery_crypto::rng::CryptoRng;
 use chancery_crypto::secret::{Secret, SecretBytes};
 use chancery_group::{
     Attempt, Entry, Info, KIND_GROUP_COMMIT, KIND_GROUP_HAND_OUT, KIND_GROUP_MESSAGE, MessageEnvelope,
-    Posting, RelaySlots, Role, Rows as _, Slot,
+    RelaySlots, Rows as _, Slot,
 };
 use chancery_identity::{DeviceId, MemberId};
 use chancery_wire::Timestamp;
@@ -140,7 +140,7 @@ fn message(turn: &mut Turn<'_, '_>, envelope: &[u8], since: Seen) -> Result<Take
     let Ok(plaintext) = tagged.open(&key) else { return Ok(Taken::Bad) };
     epochs::save_messages(turn.records, &group, record, &messages);
     let info = Info::from_bytes(&head.info).map_err(|_| EngineError::DamagedRecord)?;
-    if entry.role == Role::Reader || (info.posting == Posting::Keyholders && !entry.role.is_keyholder()) {
+    if !info.lets_write(entry.role) {
         let act =
             Act::new(ActKind::Refused, Some(&entry.member)).code(chancery_group::GroupError::NotAllowed);
         turn.act(&group, act)?;
