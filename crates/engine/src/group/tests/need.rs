@@ -30,7 +30,7 @@ pub(super) fn evicted(town: &mut Town, count: usize, (ended, by): (usize, usize)
 fn asks(town: &mut Town, id: usize, made: &town::Made) {
     town.give(id, &made.envelope);
     town.run(id);
-    town.wait(2 * SECOND);
+    town.wait(Duration::from_secs(2));
     town.run(id);
 }
 
@@ -158,7 +158,7 @@ fn lies(town: &mut Town, by: usize, to: &[usize]) {
     for id in to {
         assert!(town.control_as_is(*id, by, &mark));
     }
-    town.wait(61 * SECOND);
+    town.wait(Duration::from_secs(61));
     for id in to {
         town.handle(*id, Input::Group(GroupInput::Care { group_id: GROUP }));
         assert_eq!(phase(town, *id), GroupPhase::Withheld);
