@@ -183,10 +183,7 @@ async fn history(args: &GroupShowArgs, output: Output) -> Result<(), Failure> {
     let mut position = 0_u64;
     loop {
         let page = group.history(position).await?;
-        if page.is_empty() {
-            return Ok(());
-        }
-        for entry in &page {
+        for entry in page.iter() {
             match entry {
                 GroupEntry::Message(entry) => {
                     let files = message::files(entry);
@@ -196,7 +193,8 @@ async fn history(args: &GroupShowArgs, output: Output) -> Result<(), Failure> {
                 _ => {}
             }
         }
-        position = position.saturating_add(page.len() as u64);
+        let Some(next) = page.next else { return Ok(()) };
+        position = next;
     }
 }
 

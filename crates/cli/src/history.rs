@@ -15,13 +15,11 @@ pub(crate) async fn run(args: &HistoryArgs, output: Output) -> Result<(), Failur
     let mut position = 0_u64;
     loop {
         let page = client.history(&args.who, position).await?;
-        if page.is_empty() {
-            return Ok(());
-        }
-        for entry in &page {
+        for entry in page.iter() {
             let files = message::files(entry);
             output.result(&message::object(entry, &files), || message::text(entry, &files))?;
         }
-        position = position.saturating_add(page.len() as u64);
+        let Some(next) = page.next else { return Ok(()) };
+        position = next;
     }
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use chancery_engine::{
     ActKind, Effect, GroupDraft, GroupFork, GroupInput, GroupOperation, GroupPhase, GroupSummary, Input,
-    MessageState,
+    MessageState, Page,
 };
 use chancery_group::{Info, Role};
 use chancery_identity::{DeviceId, DisplayName, MemberId};
@@ -314,16 +314,16 @@ impl Group {
         }
     }
 
-    /// Returns up to 256 messages and acts, oldest first, from position `from` on.
+    /// Returns up to 256 messages and acts, oldest first, from position `from` on: 0, then [`Page::next`].
     ///
     /// # Errors
     ///
     /// [`ErrorCode::StoreLocked`]: policy demands that the relay is reached first.
-    pub async fn history(&self, from: u64) -> Result<Vec<GroupEntry>, Error> {
+    pub async fn history(&self, from: u64) -> Result<Page<GroupEntry>, Error> {
         let (id, own) = (self.id, self.client.me().member_id);
         let read = move |records: &dyn Records| {
-            let found = chancery_engine::group_history(records, &id, from, PAGE)?.into_iter();
-            found.map(|record| GroupEntry::read(records, &own, record)).collect()
+            let found = chancery_engine::group_history(records, &id, from, PAGE)?;
+            found.try_map(|record| GroupEntry::read(records, &own, record))
         };
         self.client.shared().worker.call(move |state| state.read_shown(read)).await
     }
@@ -480,16 +480,14 @@ impl Group {
                     state.read(|records| chancery_engine::group_history(records, &id, from, PAGE))
                 })
                 .await?;
-            if page.is_empty() {
-                return Ok(None);
-            }
             let refused = page.iter().filter_map(|record| record.act.as_ref()).rfind(|act| {
                 ActKind::from_stored(act.kind) == Some(ActKind::Refused) && act.by == own.as_bytes()
             });
             if let Some(act) = refused {
                 return Ok(Some(act::refusal(act.code)));
             }
-            from = from.saturating_add(page.len() as u64);
+            let Some(next) = page.next else { return Ok(None) };
+            from = next;
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use chancery_engine::Input;
+use chancery_engine::{Input, Page};
 use chancery_wire::records::Records;
 use tokio::sync::watch;
 
@@ -52,13 +52,14 @@ impl Client {
         self.shared().worker.changes()
     }
 
-    /// Returns up to 256 messages of the conversation with a member, oldest first, from position `from` on.
+    /// Returns up to 256 messages of the conversation with a member, oldest first, from position `from` on: 0, then
+    /// [`Page::next`].
     ///
     /// # Errors
     ///
     /// [`ErrorCode::UnknownRecipient`] if the directory has nobody of that name; the relay is not asked.
     /// [`ErrorCode::StoreLocked`]: policy demands that it is reached first.
-    pub async fn history(&self, with: &str, from: u64) -> Result<Vec<Message>, Error> {
+    pub async fn history(&self, with: &str, from: u64) -> Result<Page<Message>, Error> {
         let own = self.me().member_id;
         let Some(member) = self.lookup(with).await? else {
             return self.unaddressed_to(with, from).await;
@@ -68,14 +69,14 @@ impl Client {
             .call(move |state| {
                 state.read_shown(|records| {
                     let found = chancery_engine::conversation(records, &member.member_id, from, PAGE)?;
-                    found.into_iter().map(|record| Message::read(records, &own, record)).collect()
+                    found.try_map(|record| Message::read(records, &own, record))
                 })
             })
             .await
     }
 
     /// What waits for a name that the directory does not know.
-    async fn unaddressed_to(&self, with: &str, from: u64) -> Result<Vec<Message>, Error> {
+    async fn unaddressed_to(&self, with: &str, from: u64) -> Result<Page<Message>, Error> {
         let (own, name) = (self.me().member_id, with.to_owned());
         let skip = usize::try_from(from).unwrap_or(usize::MAX);
         let waiting =
@@ -85,8 +86,11 @@ impl Client {
             return Err(Error::with(ErrorCode::UnknownRecipient, with));
         }
         let handle = self.me().handle.clone();
+        let end = skip.saturating_add(PAGE);
+        let next = (end < of_name.len()).then_some(end as u64);
         let shown = of_name.into_iter().skip(skip).take(PAGE);
-        Ok(shown.map(|waiting| Message::waiting(own, handle.clone(), waiting)).collect())
+        let entries = shown.map(|waiting| Message::waiting(own, handle.clone(), waiting)).collect();
+        Ok(Page { entries, next })
     }
 
     /// Downloads one attachment of a received message into `folder`, verifies it and returns its path.

@@ -11,6 +11,7 @@ mod files;
 mod follow;
 mod fork;
 mod hand_out;
+mod heard;
 mod hold;
 mod intent;
 mod join;

@@ -63,7 +63,7 @@ pub use log::{
     LogState, LogStatus, check_unlocked, fork_proof, has_left, is_time_due, log_size, log_status, log_time,
     newest_note, policy, verify_revoked,
 };
-pub use messages::{Event, MessageState, conversation, events, message};
+pub use messages::{Event, MessageState, Page, conversation, events, message};
 pub use peers::MAX_ARCHIVED;
 pub use prekeys::ONE_TIME_PAIRS;
 pub use relays::{RelayPlace, relay_places};

@@ -188,6 +188,45 @@ pub(crate) fn has_conversation(records: &dyn Records, with: &MemberId) -> Result
     Ok(Queue::new(CONVERSATION, with.as_bytes()).state(records)?.next > 0)
 }
 
+/// A part of a history, oldest first; it reads as the list of its entries.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Page<T> {
+    /// What is in it.
+    pub entries: Vec<T>,
+    /// The position from which to read on; `None` if there is nothing behind it. Positions are no counts: what was deleted
+    /// leaves its own empty.
+    pub next: Option<u64>,
+}
+
+impl<T> Page<T> {
+    /// Returns the same page with something else for each entry.
+    ///
+    /// # Errors
+    ///
+    /// The first error of `read`.
+    pub fn try_map<U, E>(self, read: impl FnMut(T) -> Result<U, E>) -> Result<Page<U>, E> {
+        let entries = self.entries.into_iter().map(read).collect::<Result<_, _>>()?;
+        Ok(Page { entries, next: self.next })
+    }
+}
+
+impl<T> core::ops::Deref for Page<T> {
+    type Target = [T];
+
+    fn deref(&self) -> &[T] {
+        &self.entries
+    }
+}
+
+impl<T> IntoIterator for Page<T> {
+    type Item = T;
+    type IntoIter = alloc::vec::IntoIter<T>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.entries.into_iter()
+    }
+}
+
 /// Returns up to `most` messages of a conversation, oldest first, from position `from` on.
 ///
 /// # Errors
@@ -198,9 +237,13 @@ pub fn conversation(
     with: &MemberId,
     from: u64,
     most: usize,
-) -> Result<Vec<MessageRecord>, EngineError> {
+) -> Result<Page<MessageRecord>, EngineError> {
     let queue = Queue::new(CONVERSATION, with.as_bytes());
-    Ok(collect(records, queue, from, most)?.into_iter().map(|(_, message)| message).collect())
+    let found = collect(records, queue, from, most)?;
+    let next = found.last().map(|(last, _)| last.saturating_add(1));
+    let end = queue.state(records)?.next;
+    let entries = found.into_iter().map(|(_, message)| message).collect();
+    Ok(Page { entries, next: next.filter(|next| *next < end) })
 }
 
 fn cursor(records: &dyn Records) -> Result<u64, EngineError> {

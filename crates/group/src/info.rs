@@ -7,8 +7,8 @@ use core::time::Duration;
 use chancery_identity::DisplayName;
 use chancery_wire::{Limit, decode, encode, proto};
 
-use crate::GroupError;
 use crate::limit::{MAX_HISTORY, MAX_INFO_LEN};
+use crate::{GroupError, Role};
 
 /// Who may write in a group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,7 +27,7 @@ pub struct Info {
     pub name: DisplayName,
     /// How long messages are kept; `None`: as the organisation says. Of both the shorter counts.
     pub retention: Option<Duration>,
-    /// How long a message that was read is kept; `None`: as the organisation says. Of both the shorter counts.
+    /// How long a message is kept from when it arrived, read or not; `None`: as the organisation says. Of both the shorter counts.
     pub disappearing: Option<Duration>,
     /// Who may write.
     pub posting: Posting,
@@ -86,6 +86,12 @@ impl Info {
             heal: span(info.heal_ms),
             dissolved: info.dissolved,
         })
+    }
+
+    /// Whether somebody of this role may write.
+    #[must_use]
+    pub fn lets_write(&self, role: Role) -> bool {
+        role != Role::Reader && (self.posting != Posting::Keyholders || role.is_keyholder())
     }
 
     /// Returns the encoding.

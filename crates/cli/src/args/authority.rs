@@ -233,7 +233,7 @@ pub(crate) struct PolicySetArgs {
     /// How long messages are kept, or `none`.
     #[arg(long, value_name = "TIME", value_parser = parse_limit)]
     pub(crate) retention: Option<TimeLimit>,
-    /// How long a message that was read is kept, or `none`.
+    /// How long a message is kept from when it arrived, read or not, or `none`.
     #[arg(long, value_name = "TIME", value_parser = parse_limit)]
     pub(crate) disappearing: Option<TimeLimit>,
     /// Age of what a client knows of the log from which on its store is locked, or `none`; at least 1h.

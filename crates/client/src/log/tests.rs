@@ -258,7 +258,7 @@ async fn what_policy_forbids_is_refused_with_its_code_r_engine_36() {
     std::fs::write(&file, "Tea at four.").unwrap();
     alice.send("bob", "with a file", &[file], PATIENCE).await.unwrap();
     bob.sync(PATIENCE).await.unwrap();
-    let message = bob.history("alice", 0).await.unwrap().remove(0);
+    let message = bob.history("alice", 0).await.unwrap().entries.remove(0);
     let downloads = acme.folder.path().join("downloads");
     bob.save_attachment(&message, 0, &downloads).await.unwrap();
     let mut policy = Policy::default();

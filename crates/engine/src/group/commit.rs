@@ -20,8 +20,8 @@ use crate::error::EngineError;
 use crate::group::acts::{Act, ActKind};
 use crate::group::plan::{self, Draft, Plan};
 use crate::group::{
-    GroupStep, credentials, duties, evict, files, follow, hand_out, intent, making, receive, send, state,
-    waiting,
+    GroupStep, credentials, duties, evict, files, follow, hand_out, intent, making, mark, receive, send,
+    state, waiting,
 };
 use crate::log;
 use crate::reach;
@@ -65,7 +65,7 @@ pub(crate) fn next_step(
     group: &[u8; 16],
     now: Timestamp,
 ) -> Result<Option<GroupStep>, EngineError> {
-    let Some(state) = state::load(records, group)?.filter(|it| it.state == state::OPEN) else {
+    let Some(state) = state::load(records, group)?.filter(mark::lets_commit) else {
         return Ok(None);
     };
     // What others have committed is followed first, and may wait for its secret.
@@ -78,7 +78,8 @@ pub(crate) fn next_step(
     }
     let commit = GroupStep::Commit { group_id: *group };
     let Some(record) = pending(records, group)? else {
-        return Ok(is_wanted(records, group, now)?.then_some(commit));
+        let is_wanted = is_wanted(records, (group, &state), now)?;
+        return Ok(is_wanted.then_some(commit));
     };
     if !is_current(&record, &state) {
         return Ok(Some(commit));
@@ -90,6 +91,9 @@ pub(crate) fn next_step(
         }
         let frame = GetSlot { slot: record.slot.clone() };
         return Ok(Some(GroupStep::Fetch { group_id: *group, attempt: record.attempt, frame }));
+    }
+    if !mark::lets_put(records, (group, &state), &record.commit)? {
+        return Ok(None);
     }
     if let Some(file) = record.files.first() {
         let name = file.blob_id.as_slice().try_into().map_err(|_| EngineError::DamagedRecord)?;
@@ -139,7 +143,11 @@ fn put(
 
 /// Whether a commit is to be made: somebody has ended and something waits to be sent, the member wants something, or a duty's
 /// pause is over.
-fn is_wanted(records: &dyn Records, group: &[u8; 16], now: Timestamp) -> Result<bool, EngineError> {
+fn is_wanted(
+    records: &dyn Records,
+    (group, state): (&[u8; 16], &GroupStateRecord),
+    now: Timestamp,
+) -> Result<bool, EngineError> {
     let duty = duties::load(records, group)?;
     let rests = now.as_millis() < duty.paused_until;
     if rests && duty.paused_until <= now.as_millis().saturating_add(duties::PAUSE) {
@@ -148,10 +156,12 @@ fn is_wanted(records: &dyn Records, group: &[u8; 16], now: Timestamp) -> Result<
     if duties::is_waiting(records, &duty)? {
         return Ok(false);
     }
-    if duty.ready || intent::any_to_commit(records, group)? {
-        return Ok(true);
+    let ended = evict::is_needed(records, group)?;
+    if state.state == state::WITHHELD {
+        let is_due = duty.ready || send::waits(records, group)?;
+        return Ok((ended && is_due) || mark::any_wish(records, (group, state))?);
     }
-    Ok(send::waits(records, group)? && evict::is_needed(records, group)?)
+    Ok(duty.ready || intent::any_to_commit(records, group)? || (ended && send::waits(records, group)?))
 }
 
 /// Makes the commit that is due on the epoch of now (R-ENGINE-85): first evictions, then what the member wants, then duties.
@@ -162,7 +172,7 @@ pub(crate) fn make(
     now: Timestamp,
     rng: &mut dyn CryptoRng,
 ) -> Result<Vec<Effect>, EngineError> {
-    let Some(state) = state::load(records, group)?.filter(|it| it.state == state::OPEN) else {
+    let Some(state) = state::load(records, group)?.filter(mark::lets_commit) else {
         return Ok(Vec::new());
     };
     if let Some(record) = pending(records, group)? {
@@ -181,13 +191,17 @@ pub(crate) fn make(
     if evict(me, records, group, (now, &mut *rng))?.is_break() {
         return Ok(effects);
     }
+    let is_withheld = state.state == state::WITHHELD;
     let numbers: Vec<u64> = intent::queue(group).numbers(records)?.collect();
     for number in numbers {
+        if is_withheld && !mark::lets_wish(records, (group, &state), number)? {
+            continue;
+        }
         if wish(me, records, (group, number), (now, &mut *rng), &mut effects)?.is_break() {
             return Ok(effects);
         }
     }
-    if duties::load(records, group)?.ready {
+    if !is_withheld && duties::load(records, group)?.ready {
         duty_commit(me, records, group, now, rng)?;
     }
     Ok(effects)
@@ -230,9 +244,12 @@ fn evict(
     }
 }
 
-/// Returns the orders that somebody has asked for, if it is this device's turn.
+/// Returns the orders that somebody has asked for, if it is this device's turn and the group is not withheld.
 fn requested(records: &dyn Records, group: &[u8; 16]) -> Result<Vec<Signed>, EngineError> {
     let duty = duties::load(records, group)?;
+    if state::load(records, group)?.is_none_or(|it| it.state != state::OPEN) {
+        return Ok(Vec::new());
+    }
     let orders = duty.requests.into_iter().filter_map(|it| it.order);
     Ok(orders.filter(|_| duty.ready).collect())
 }

@@ -20,7 +20,7 @@ use crate::engine::Acting;
 use crate::error::EngineError;
 use crate::group::plan::{self, View};
 use crate::group::rows::{self, GroupRows};
-use crate::group::{credentials, evict, intent, state};
+use crate::group::{credentials, evict, intent, mark, state};
 use crate::log;
 use crate::tables::{GROUP_DUTY, key, load as load_record, save as save_record};
 
@@ -92,7 +92,7 @@ fn heals_at(head: &chancery_group::Head) -> Result<Option<u64>, EngineError> {
 
 /// Returns when the next duty of this device is due.
 pub(crate) fn due(records: &dyn Records, group: &[u8; 16]) -> Result<Option<Timestamp>, EngineError> {
-    let Some(state) = state::load(records, group)?.filter(|it| it.state == state::OPEN) else {
+    let Some(state) = state::load(records, group)?.filter(mark::lets_commit) else {
         return Ok(None);
     };
     let Some(head) = rows::head(records, group)? else { return Ok(None) };
@@ -124,7 +124,7 @@ pub(crate) fn upkeep(
     now: Timestamp,
     rng: &mut dyn CryptoRng,
 ) -> Result<Vec<Effect>, EngineError> {
-    let Some(mut state) = state::load(records, group)?.filter(|it| it.state == state::OPEN) else {
+    let Some(mut state) = state::load(records, group)?.filter(mark::lets_commit) else {
         return Ok(Vec::new());
     };
     let Some(head) = rows::head(records, group)? else { return Ok(Vec::new()) };

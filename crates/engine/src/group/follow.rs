@@ -29,7 +29,7 @@ use crate::group::rows::{self, GroupRows};
 use crate::group::story::{self, Story};
 use crate::group::turn::{Trigger, Turn};
 use crate::group::waiting::{self, Seen};
-use crate::group::{commit as own_commit, duties, files, fork, mark, need, past, send, state};
+use crate::group::{commit as own_commit, duties, files, fork, heard, mark, need, past, send, state};
 use crate::tables::{GROUP_NEXT, GROUP_SECRETS, key, load, save};
 
 /// Secrets of hand-outs that are kept for who asks: 16 commits without a keyholder in a row are more than a quiet week of
@@ -293,9 +293,13 @@ pub(crate) fn by_envelope(
 
 /// Returns the slot of a commit's author, as the commit says.
 pub(crate) fn author_of(commit: &[u8]) -> Option<Slot> {
+    Slot::from_u32(head_of(commit)?.author)
+}
+
+/// Returns a commit's head, as the commit says.
+pub(crate) fn head_of(commit: &[u8]) -> Option<GroupCommitHead> {
     let commit: GroupCommit = decode(commit, Limit::FRAME).ok()?.into_unchecked();
-    let head: GroupCommitHead = decode(&commit.head, Limit::STATEMENT).ok()?.into_unchecked();
-    Slot::from_u32(head.author)
+    Some(decode(&commit.head, Limit::STATEMENT).ok()?.into_unchecked())
 }
 
 /// How a content that goes with a commit stands to it.
@@ -441,6 +445,8 @@ fn apply(
     turn.effects.extend(effects);
     if about.author.device == turn.me.device_id() {
         past::send(turn, (group, &head), &about.outcome.added)?;
+    } else {
+        heard::note(turn.records, group, &about.author.device, turn.now)?;
     }
     if about.lost_tree {
         // It holds the tree no more: all keys anew (R-ENGINE-89).
@@ -473,7 +479,7 @@ pub(crate) fn describe(
     // Where the whole tree is dead there is nothing to have (R-GROUP-16).
     let is_dead = head.dead.as_chunks::<3>().0.contains(&Node::ROOT.to_bytes());
     state.needs_tree = entry.role.is_keyholder() && head.administrators_key.is_empty() && !is_dead;
-    if info.dissolved && state.state == state::OPEN {
+    if info.dissolved && matches!(state.state, state::OPEN | state::WITHHELD) {
         state.state = state::DISSOLVED;
     }
     Ok(())
@@ -492,6 +498,8 @@ fn keep_secret(
         return;
     }
     let mut secrets: GroupSecretsRecord = load(turn.records, &name).ok().flatten().unwrap_or_default();
+    // The set is another.
+    secrets.secrets.iter_mut().for_each(|it| it.published.clear());
     if secrets.secrets.len() >= MAX_SECRETS {
         secrets.secrets.remove(0);
     }
@@ -503,6 +511,7 @@ fn keep_secret(
         answered: Vec::new(),
         author: about.author.device.as_bytes().to_vec(),
         envelopes: hand_outs.into_values().collect(),
+        ..GroupSecretRecord::default()
     });
     save(turn.records, name, &secrets);
 }

@@ -12,7 +12,7 @@ use chancery_wire::records::{Overlay, Records};
 
 use crate::error::EngineError;
 use crate::group::rows::{self, GroupRows};
-use crate::group::{control, follow, send};
+use crate::group::{control, follow, need, send};
 
 /// What a helper serves.
 pub(crate) struct Share<'a> {
@@ -48,6 +48,7 @@ pub(crate) fn serve(
         served => served?,
     };
     for (envelope, range) in served.envelopes {
+        need::published(records, group, &envelope)?;
         send::publish(records, group, envelope, range, rng)?;
     }
     for entry in served.devices {
@@ -102,6 +103,21 @@ fn below(roster: &Roster<'_>, node: Node, own: Slot) -> Result<Vec<Entry>, Engin
         entries.extend(roster.get(slot)?);
     }
     Ok(entries)
+}
+
+/// Returns the range of slots that the author of the newest commit has given to a helper, and that a slot is in.
+pub(crate) fn share_of(
+    records: &dyn Records,
+    group: &[u8; 16],
+    slot: Slot,
+) -> Result<Option<SlotRange>, EngineError> {
+    let Some(head) = rows::head(records, group)? else { return Ok(None) };
+    let rows = GroupRows::new(records, *group);
+    let it = Group { id: group, head: &head, rows: &rows };
+    let cover = cover(&rows, it.roster()?.dead()).map_err(GroupError::from)?;
+    let ranges = assign(&cover, it.slot()?).helpers;
+    let is_in = |range: &SlotRange| slot.get().checked_sub(range.first).is_some_and(|at| at < range.count);
+    Ok(ranges.into_iter().find(is_in))
 }
 
 /// Serves what the author of a commit serves itself, once it has won.

@@ -20,8 +20,7 @@ use chancery_wire::records::{Overlay, Records};
 
 use crate::error::EngineError;
 use crate::group::plan::{Draft, View};
-use crate::group::{commit, control, files};
-use crate::numbers;
+use crate::group::{commit, control, files, heard};
 use crate::target;
 
 /// A snapshot of more than 2 KiB goes into a file if it is for more than 16 devices: one upload instead of as many copies.
@@ -114,7 +113,7 @@ fn pack(
     }
     made.letters_to_members(built, keying, rng)?;
     if keying == Keying::HandOut {
-        made.letters_to_helpers(view.records, built, own)?;
+        made.letters_to_helpers((view.records, view.group.id), built, own)?;
     }
     Ok(made)
 }
@@ -182,7 +181,7 @@ impl Made {
     /// The commit's secret for the helpers, from whom the others have it (R-GROUP-17).
     fn letters_to_helpers(
         &mut self,
-        records: &dyn Records,
+        (records, id): (&dyn Records, &[u8; 16]),
         built: &BuiltCommit<'_>,
         own: Slot,
     ) -> Result<(), EngineError> {
@@ -195,7 +194,7 @@ impl Made {
                     continue;
                 }
                 let entry = entry(built, slot)?;
-                let heard = numbers::numbers(records, &entry.device)?.active_at;
+                let heard = heard::at(records, id, &entry.device)?;
                 if best.as_ref().is_none_or(|(before, _)| heard > *before) {
                     best = Some((heard, entry));
                 }

@@ -3,9 +3,10 @@
 use alloc::vec::Vec;
 
 use chancery_crypto::rng::{CryptoRng, random_bytes};
-use chancery_group::{Entry, Group, Mark, Rows as _, judge_mark, mark};
+use chancery_group::{Entry, Group, Mark, Reason, Rows as _, Slot, judge_mark, mark};
 use chancery_identity::{DeviceId, MemberId};
 use chancery_wire::Timestamp;
+use chancery_wire::proto::group_change::Change;
 use chancery_wire::proto::group_control::Control;
 use chancery_wire::proto::{GroupForkRecord, GroupMark, GroupStateRecord};
 use chancery_wire::records::{Overlay, Records};
@@ -17,7 +18,7 @@ use crate::group::acts::{Act, ActKind};
 use crate::group::receive::Taken;
 use crate::group::rows::{self, GroupRows};
 use crate::group::turn::Turn;
-use crate::group::{control, fork, state};
+use crate::group::{control, fork, intent, state, story};
 use crate::{log, peers};
 
 /// To how many devices a mark goes with the first own message of an epoch.
@@ -40,6 +41,84 @@ fn forget(state: &mut GroupStateRecord) {
     if state.state == state::WITHHELD {
         state.state = state::OPEN;
     }
+}
+
+/// The log has grown: whoever told of a later epoch and has ended has no say. Returns whether that was so.
+pub(crate) fn log_grown(records: &mut Overlay<'_>, group: &[u8; 16]) -> Result<bool, EngineError> {
+    let Some(mut state) = state::load(records, group)?.filter(|it| it.ahead != 0) else { return Ok(false) };
+    let Some(by) = DeviceId::from_bytes(&state.ahead_by) else { return Ok(false) };
+    if let Some(member) = teller(records, &state)?
+        && log::vouches_for(records, (&member, &by))?
+    {
+        return Ok(false);
+    }
+    forget(&mut state);
+    // Should it be true all the same, the next marks bring it out.
+    state.marked = 0;
+    state::save(records, group, &state);
+    Ok(true)
+}
+
+/// Returns the member whose device told of a later epoch.
+fn teller(records: &dyn Records, state: &GroupStateRecord) -> Result<Option<MemberId>, EngineError> {
+    let Some(by) = DeviceId::from_bytes(&state.ahead_by) else { return Ok(None) };
+    Ok(log::device(records, &by)?.and_then(|row| MemberId::from_bytes(&row.member_id)))
+}
+
+/// Whether commits are made in a group. While one is said to be withheld that takes a look into its slot since, and they are such as
+/// [`lets_put`] lets through.
+pub(crate) const fn lets_commit(state: &GroupStateRecord) -> bool {
+    state.state == state::OPEN || (state.state == state::WITHHELD && state.slot_tried_at != 0)
+}
+
+/// Whether a commit may be put into its slot: while one is said to be withheld only one that removes who has ended in the log, or
+/// nobody but who has said so. A slot that the relay shows as empty speaks for a lie, and whoever has ended must not stay by one.
+pub(crate) fn lets_put(
+    records: &dyn Records,
+    (group, state): (&[u8; 16], &GroupStateRecord),
+    commit: &[u8],
+) -> Result<bool, EngineError> {
+    if state.state != state::WITHHELD {
+        return Ok(true);
+    }
+    let (rows, teller) = (GroupRows::new(records, *group), teller(records, state)?);
+    let mut is_of_teller = None;
+    for change in story::changes(commit) {
+        let slot = match change {
+            Change::Remove(remove) if remove.reason == Reason::Log as u32 => return Ok(true),
+            Change::Remove(remove) => Slot::from_u32(remove.slot),
+            _ => None,
+        };
+        let entry = slot.map(|slot| rows.entry(slot).map_err(|_| EngineError::DamagedRecord)).transpose()?;
+        let entry = entry.flatten().and_then(|bytes| Entry::from_bytes(&bytes));
+        let fits = entry.is_some_and(|entry| Some(entry.member) == teller);
+        is_of_teller = Some(fits && is_of_teller.unwrap_or(true));
+    }
+    Ok(is_of_teller.unwrap_or(false))
+}
+
+/// Whether a wish of the member's is to remove whoever has told of a later epoch, and nobody else.
+pub(crate) fn lets_wish(
+    records: &dyn Records,
+    (group, state): (&[u8; 16], &GroupStateRecord),
+    number: u64,
+) -> Result<bool, EngineError> {
+    let Some(teller) = teller(records, state)? else { return Ok(false) };
+    let wish = intent::read(records, group, number)?;
+    Ok(wish.is_some_and(|it| it.kind == intent::REMOVE && it.members == [teller.as_bytes()]))
+}
+
+/// Whether there is such a wish.
+pub(crate) fn any_wish(
+    records: &dyn Records,
+    (group, state): (&[u8; 16], &GroupStateRecord),
+) -> Result<bool, EngineError> {
+    for number in intent::queue(group).numbers(records)? {
+        if lets_wish(records, (group, state), number)? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Sends marks with the first own message of an epoch, to members chosen at random among those with whom there is a session.
@@ -148,15 +227,16 @@ pub(crate) fn upkeep(
     group: &[u8; 16],
     now: Timestamp,
 ) -> Result<Vec<Effect>, EngineError> {
+    if log_grown(records, group)? {
+        return Ok(Vec::new());
+    }
     let Some(mut state) = state::load(records, group)?.filter(|it| it.ahead != 0) else {
         return Ok(Vec::new());
     };
     // By a clock that was ahead: the minute begins anew.
     state.ahead_since = state.ahead_since.min(now.as_millis());
     if state.state == state::OPEN && state.ahead_since.saturating_add(PATIENCE) <= now.as_millis() {
-        let by = DeviceId::from_bytes(&state.ahead_by);
-        let told = by.map(|by| log::device(records, &by)).transpose()?.flatten();
-        let told = told.and_then(|row| MemberId::from_bytes(&row.member_id));
+        let told = teller(records, &state)?;
         state.state = state::WITHHELD;
         state::save(records, group, &state);
         let act = Act::new(ActKind::Withheld, told.as_ref()).store(records, group, now)?;

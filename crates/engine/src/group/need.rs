@@ -3,11 +3,13 @@
 use alloc::vec::Vec;
 
 use chancery_crypto::rng::CryptoRng;
-use chancery_group::{Entry, Group, Rows as _};
+use chancery_group::{Entry, Group, Keying, Node, Rows as _, Slot};
 use chancery_identity::{DeviceId, MemberId};
 use chancery_wire::Timestamp;
 use chancery_wire::proto::group_control::Control;
-use chancery_wire::proto::{GroupAsked, GroupHandOut, GroupNeed, GroupNextRecord, GroupSecretsRecord};
+use chancery_wire::proto::{
+    GroupAsked, GroupHandOut, GroupNeed, GroupNextRecord, GroupSecretRecord, GroupSecretsRecord,
+};
 use chancery_wire::records::{Overlay, Records};
 
 use crate::effect::Effect;
@@ -15,7 +17,7 @@ use crate::engine::Acting;
 use crate::error::EngineError;
 use crate::group::rows::{self, GroupRows};
 use crate::group::turn::Turn;
-use crate::group::{control, follow, state};
+use crate::group::{control, epochs, follow, hand_out, heard, send, state};
 use crate::log;
 use crate::tables::{GROUP_NEXT, GROUP_SECRETS, key, load, save};
 
@@ -23,7 +25,7 @@ use crate::tables::{GROUP_NEXT, GROUP_SECRETS, key, load, save};
 const PATIENCE: u64 = 2_000;
 /// Devices that are asked one after the other: 8, with a pause that doubles.
 const MAX_ASKS: u32 = 8;
-/// After how long they are asked from the beginning, in milliseconds: 6 h. Somebody may be back.
+/// After how long others are asked, in milliseconds: 6 h. Once all were, from the beginning: somebody may be back.
 const AGAIN: u64 = 6 * 3_600_000;
 /// Devices that a keyholder remembers as to be helped on: 64. The oldest is forgotten, and asks again.
 const MAX_ASKED: usize = 64;
@@ -40,7 +42,7 @@ pub(crate) fn due(records: &dyn Records, group: &[u8; 16]) -> Result<Option<Time
     Ok(follow::next(records, group)?.map(|next| Timestamp::from_millis(next.ask_at)))
 }
 
-/// Asks the next device for the secret that is missing, if it is time: the author, then keyholders, then others.
+/// Asks the next device for the secret that is missing, if it is time.
 pub(crate) fn ask(
     me: &Acting<'_>,
     records: &mut Overlay<'_>,
@@ -54,15 +56,16 @@ pub(crate) fn ask(
         return Ok(Vec::new());
     }
     if next.asks >= MAX_ASKS {
-        (next.asks, next.asked) = (0, Vec::new());
+        next.asks = 0;
     }
-    let whom = candidate(me, records, group, &next)?;
+    let whom = candidate(me, records, group, (&next, now))?;
     let pause = PATIENCE.saturating_mul(1_u64.checked_shl(next.asks).unwrap_or(u64::MAX));
     next.asks = next.asks.saturating_add(1);
     let is_last = next.asks >= MAX_ASKS || whom.is_none();
     next.ask_at = now.as_millis().saturating_add(if is_last { AGAIN } else { pause });
     if whom.is_none() {
-        next.asks = MAX_ASKS;
+        // All were asked: from the beginning.
+        (next.asks, next.asked) = (MAX_ASKS, Vec::new());
     }
     if let Some(entry) = whom {
         next.asked.push(entry.device.as_bytes().to_vec());
@@ -76,30 +79,39 @@ pub(crate) fn ask(
     Ok(Vec::new())
 }
 
-/// Returns who is asked next.
+/// Returns who is asked next: the author, then those who were heard lately, of whom keyholders first; for what only a keyholder can
+/// help with, keyholders before all others.
 fn candidate(
     me: &Acting<'_>,
     records: &dyn Records,
     group: &[u8; 16],
-    next: &GroupNextRecord,
+    (next, now): (&GroupNextRecord, Timestamp),
 ) -> Result<Option<Entry>, EngineError> {
     let Some(head) = rows::head(records, group)? else { return Ok(None) };
     let rows = GroupRows::new(records, *group);
     let roster = Group { id: group, head: &head, rows: &rows }.roster()?;
-    let author = follow::author_of(&next.commit);
-    let others = roster.slots().filter(|slot| !roster.keyholders().contains(slot));
-    let keyholders = roster.keyholders().iter().copied();
-    for slot in author.into_iter().chain(keyholders).chain(others) {
+    let commit = follow::head_of(&next.commit).unwrap_or_default();
+    let is_kept = commit.keying == Keying::HandOut as u32;
+    let mut best: Option<([bool; 3], Entry)> = None;
+    for slot in roster.slots() {
         let Some(entry) = roster.get(slot)? else { continue };
         let was_asked = next.asked.iter().any(|asked| asked == entry.device.as_bytes());
-        if entry.device != me.device_id()
-            && !was_asked
-            && log::vouches_for(records, (&entry.member, &entry.device))?
+        if entry.device == me.device_id()
+            || was_asked
+            || !log::vouches_for(records, (&entry.member, &entry.device))?
         {
-            return Ok(Some(entry));
+            continue;
+        }
+        let is_other = u32::from(slot.get()) != commit.author;
+        let is_silent = !heard::lately(records, group, &entry.device, now)?;
+        let has_no_tree = !roster.keyholders().contains(&slot);
+        let (first, then) = if is_kept { (is_silent, has_no_tree) } else { (has_no_tree, is_silent) };
+        let rank = [is_other, first, then];
+        if best.as_ref().is_none_or(|(before, _)| rank < *before) {
+            best = Some((rank, entry));
         }
     }
-    Ok(None)
+    Ok(best.map(|(_, entry)| entry))
 }
 
 /// Answers a device that lacks a secret: with it, or a keyholder notes that it has to be welcomed.
@@ -111,28 +123,22 @@ pub(crate) fn answer(
     let Some(mut state) = state::load(turn.records, group)?.filter(state::reads) else { return Ok(()) };
     let Some(head) = rows::head(turn.records, group)? else { return Ok(()) };
     let rows = GroupRows::new(turn.records, *group);
-    let is_in = rows.slot_of(device).map_err(|_| EngineError::DamagedRecord)?.is_some();
-    if !is_in || !log::vouches_for(turn.records, (member, device))? || need.epoch >= state.epoch {
+    let Some(slot) = rows.slot_of(device).map_err(|_| EngineError::DamagedRecord)? else { return Ok(()) };
+    if !log::vouches_for(turn.records, (member, device))? || need.epoch >= state.epoch {
         return Ok(());
     }
+    let entry = rows.entry(slot).map_err(|_| EngineError::DamagedRecord)?;
+    let entry = entry.and_then(|bytes| Entry::from_bytes(&bytes)).ok_or(EngineError::DamagedRecord)?;
     let name = key(GROUP_SECRETS, &[group]);
     let mut kept: GroupSecretsRecord = load(turn.records, &name)?.unwrap_or_default();
     let fits = |epoch: u64| need.epoch.checked_add(1) == Some(epoch);
     let found = kept.secrets.iter_mut().find(|it| it.commit == need.commit && fits(it.epoch));
     if let Some(secret) = found {
-        // Once: whoever asks again has lost it, and has others to ask.
-        if secret.answered.len() < MAX_ANSWERED && !secret.answered.iter().any(|it| it == device.as_bytes()) {
-            secret.answered.push(device.as_bytes().to_vec());
-            let content = GroupHandOut {
-                epoch: secret.epoch,
-                commit: secret.commit.clone(),
-                secret: secret.secret.clone(),
-                ..GroupHandOut::default()
-            };
+        // Whoever came with the commit or later was not in the roster before it.
+        if entry.added < secret.epoch {
+            let is_published = publish(turn, (group, slot), secret)?;
+            give(turn, (group, slot, is_published), &entry, secret)?;
             save(turn.records, name, &kept);
-            let control = (group, Control::HandOut(content));
-            control::send(turn.records, (member, device), control, None, (turn.now, turn.rng))?;
-            turn.work = true;
         }
         return Ok(());
     }
@@ -145,6 +151,87 @@ pub(crate) fn answer(
         state.asked.push(GroupAsked { device_id: device.as_bytes().to_vec(), at });
         state::save(turn.records, group, &state);
         turn.work = true;
+    }
+    Ok(())
+}
+
+/// The node that the envelope of a hand-out is for.
+fn node_of(envelope: &[u8]) -> Option<Node> {
+    Node::from_bytes(*envelope.get(17..20)?.first_chunk()?)
+}
+
+/// Has an envelope with the secret go to all below the node that a slot is below, once for each epoch that this device comes to:
+/// whoever asks is seldom the only one. Returns whether there is such an envelope.
+fn publish(
+    turn: &mut Turn<'_, '_>,
+    (group, slot): (&[u8; 16], Slot),
+    secret: &mut GroupSecretRecord,
+) -> Result<bool, EngineError> {
+    let found = secret.envelopes.iter().find(|it| node_of(it).is_some_and(|node| node.covers(slot)));
+    let Some((node, envelope)) = found.and_then(|it| Some((node_of(it)?, it.clone()))) else {
+        return Ok(false);
+    };
+    // Who is further on knows the name of an epoch that is not older, and what the envelope is.
+    let is_known = epochs::record(turn.records, group, secret.epoch)?.is_some();
+    if is_known && !secret.published.iter().any(|it| *it == node.to_bytes()) {
+        secret.published.push(node.to_bytes().to_vec());
+        let (first, count) = node.slots();
+        send::publish(turn.records, group, envelope, (first.into(), count.into()), turn.rng)?;
+        turn.work = true;
+    }
+    Ok(true)
+}
+
+/// Gives a device a secret. The author, who can publish nothing for it, gives it what its helper was to serve: that one may be gone.
+fn give(
+    turn: &mut Turn<'_, '_>,
+    (group, slot, is_published): (&[u8; 16], Slot, bool),
+    to: &Entry,
+    secret: &mut GroupSecretRecord,
+) -> Result<(), EngineError> {
+    // Once: whoever asks again has lost it, and has others to ask.
+    let was_answered = secret.answered.iter().any(|it| it == to.device.as_bytes());
+    if secret.answered.len() >= MAX_ANSWERED || was_answered {
+        return Ok(());
+    }
+    let mut content = GroupHandOut {
+        epoch: secret.epoch,
+        commit: secret.commit.clone(),
+        secret: secret.secret.clone(),
+        ..GroupHandOut::default()
+    };
+    let is_author = secret.author == turn.me.device_id().as_bytes();
+    let is_newest = state::load(turn.records, group)?.is_some_and(|state| state.epoch == secret.epoch);
+    if is_author
+        && is_newest
+        && !is_published
+        && let Some(range) = hand_out::share_of(turn.records, group, slot)?
+        && !secret.shared.contains(&range.first.into())
+    {
+        secret.shared.push(range.first.into());
+        (content.first, content.count) = (range.first.into(), range.count.into());
+    }
+    secret.answered.push(to.device.as_bytes().to_vec());
+    let control = (group, Control::HandOut(content));
+    control::send(turn.records, (&to.member, &to.device), control, None, (turn.now, turn.rng))?;
+    turn.work = true;
+    Ok(())
+}
+
+/// An envelope of a hand-out has gone to the set, from this device or another: if it is the one that is kept, it need not go again.
+pub(crate) fn published(
+    records: &mut Overlay<'_>,
+    group: &[u8; 16],
+    envelope: &[u8],
+) -> Result<(), EngineError> {
+    let name = key(GROUP_SECRETS, &[group]);
+    let Some(mut kept) = load::<GroupSecretsRecord>(records, &name)? else { return Ok(()) };
+    let found = kept.secrets.iter_mut().find(|it| it.envelopes.iter().any(|it| it == envelope));
+    if let (Some(secret), Some(node)) = (found, node_of(envelope))
+        && !secret.published.iter().any(|it| *it == node.to_bytes())
+    {
+        secret.published.push(node.to_bytes().to_vec());
+        save(records, name, &kept);
     }
     Ok(())
 }

@@ -6,7 +6,7 @@ use chancery_crypto::rng::CryptoRng;
 use chancery_crypto::secret::{Secret, SecretBytes};
 use chancery_group::{
     Attempt, Entry, Info, KIND_GROUP_COMMIT, KIND_GROUP_HAND_OUT, KIND_GROUP_MESSAGE, MessageEnvelope,
-    Posting, RelaySlots, Role, Rows as _, Slot,
+    RelaySlots, Rows as _, Slot,
 };
 use chancery_identity::{DeviceId, MemberId};
 use chancery_wire::Timestamp;
@@ -25,7 +25,7 @@ use crate::group::rows::{self, GroupRows};
 use crate::group::turn::{Trigger, Turn};
 use crate::group::waiting::{self, HAND_OUT, Reason, Seen, Wait};
 use crate::group::{
-    GroupStep, commit as own_commit, control, credentials, epochs, evict, follow, need, set, state,
+    GroupStep, commit as own_commit, control, credentials, epochs, evict, follow, mark, need, set, state,
 };
 use crate::messages::{self, append_event, append_message, save_message};
 use crate::tables::{GROUP_NEXT, GROUP_SENDER, key, load, save};
@@ -142,7 +142,7 @@ fn message(turn: &mut Turn<'_, '_>, envelope: &[u8], since: Seen) -> Result<Take
     let Ok(plaintext) = tagged.open(&key) else { return Ok(Taken::Bad) };
     epochs::save_messages(turn.records, &group, record, &messages);
     let info = Info::from_bytes(&head.info).map_err(|_| EngineError::DamagedRecord)?;
-    if entry.role == Role::Reader || (info.posting == Posting::Keyholders && !entry.role.is_keyholder()) {
+    if !info.lets_write(entry.role) {
         let act =
             Act::new(ActKind::Refused, Some(&entry.member)).code(chancery_group::GroupError::NotAllowed);
         turn.act(&group, act)?;
@@ -390,11 +390,13 @@ fn hand_out(turn: &mut Turn<'_, '_>, envelope: &[u8], since: Seen) -> Result<Tak
         return Ok(Taken::Bad);
     }
     let Some(name) = envelope.get(1..17).and_then(|name| name.first_chunk()) else { return Ok(Taken::Bad) };
-    if epochs::by_set(turn.records, name)?.is_some() {
+    if let Some((group, _)) = epochs::by_set(turn.records, name)? {
+        need::published(turn.records, &group, envelope)?;
         return Ok(Taken::Well);
     }
     for group in state::ids(turn.records)? {
         if follow::by_envelope(turn, &group, envelope)? {
+            need::published(turn.records, &group, envelope)?;
             return Ok(Taken::Well);
         }
     }
@@ -411,6 +413,7 @@ pub(crate) fn log_grown(
     let mut turn = Turn::new(me, records, now, rng);
     for group in state::ids(turn.records)? {
         turn.work |= evict::note(turn.records, &group)?;
+        turn.work |= mark::log_grown(turn.records, &group)?;
     }
     waiting::hear(turn.records)?;
     turn.triggers.push(Trigger::Log);

@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 
 use chancery_crypto::rng::{CryptoRng, random_bytes};
-use chancery_group::{Entry, GroupError, Info, Posting, Role, Rows as _, Slot};
+use chancery_group::{Entry, GroupError, Info, Rows as _, Slot};
 use chancery_identity::MemberId;
 use chancery_identity::delivery::Use;
 use chancery_wire::proto::{
@@ -67,7 +67,7 @@ fn writer(records: &dyn Records, group: &[u8; 16]) -> Result<Entry, EngineError>
     let entry = GroupRows::new(records, *group).entry(slot).map_err(|_| EngineError::DamagedRecord)?;
     let entry = entry.and_then(|bytes| Entry::from_bytes(&bytes)).ok_or(EngineError::DamagedRecord)?;
     let info = Info::from_bytes(&head.info)?;
-    if entry.role == Role::Reader || (info.posting == Posting::Keyholders && !entry.role.is_keyholder()) {
+    if !info.lets_write(entry.role) {
         return Err(GroupError::NotAllowed.into());
     }
     Ok(entry)

@@ -26,10 +26,7 @@ impl Story {
     /// Reads a commit that was verified.
     pub(crate) fn read(commit: &[u8]) -> Self {
         let mut story = Self::default();
-        let tail = decode::<GroupCommit>(commit, Limit::FRAME).map(|commit| commit.into_unchecked().tail);
-        let tail = tail.and_then(|tail| decode::<GroupCommitTail>(&tail, Limit::FRAME));
-        let Ok(tail) = tail else { return story };
-        for change in tail.into_unchecked().changes.into_iter().filter_map(|it| it.change) {
+        for change in changes(commit) {
             match change {
                 Change::Remove(remove) => drop(story.reasons.insert(remove.slot, remove.reason)),
                 Change::Order(order) => story.leaving.extend(leaver(&order)),
@@ -51,6 +48,14 @@ impl Story {
             _ => ActKind::Removed,
         }
     }
+}
+
+/// Returns the changes of a commit.
+pub(crate) fn changes(commit: &[u8]) -> Vec<Change> {
+    let tail = decode::<GroupCommit>(commit, Limit::FRAME).map(|commit| commit.into_unchecked().tail);
+    let tail = tail.and_then(|tail| decode::<GroupCommitTail>(&tail, Limit::FRAME));
+    let changes = tail.map(|tail| tail.into_unchecked().changes).unwrap_or_default();
+    changes.into_iter().filter_map(|it| it.change).collect()
 }
 
 /// Returns who leaves by an order, if it is one of a device.

@@ -1,7 +1,9 @@
 //! Groups over several devices' records: commits as the pure half makes them, carried by hand.
 
+mod bounds;
 mod contents;
 mod malice;
+mod need;
 mod orders;
 mod past;
 mod send;

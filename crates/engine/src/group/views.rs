@@ -12,7 +12,7 @@ use crate::error::EngineError;
 use crate::group::fork::{self, GroupFork};
 use crate::group::rows::{self, GroupRows};
 use crate::group::{intent, state};
-use crate::messages;
+use crate::messages::{self, Page};
 
 /// What a group is to this device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -144,6 +144,6 @@ pub fn group_history(
     group_id: &[u8; 16],
     from: u64,
     most: usize,
-) -> Result<Vec<MessageRecord>, EngineError> {
+) -> Result<Page<MessageRecord>, EngineError> {
     messages::conversation(records, &MemberId::new(*group_id), from, most)
 }

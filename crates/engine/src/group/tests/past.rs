@@ -53,7 +53,7 @@ fn message(town: &Town, id: u8, from: usize, text: &str) -> GroupPastMessage {
 }
 
 fn history(town: &Town, id: usize) -> Vec<MessageRecord> {
-    group_history(town.disk(id), &GROUP, 0, 1000).unwrap()
+    group_history(town.disk(id), &GROUP, 0, 1000).unwrap().entries
 }
 
 fn has_message_event(town: &Town, id: usize) -> bool {

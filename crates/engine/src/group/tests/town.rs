@@ -47,9 +47,9 @@ type Disk = BTreeMap<RecordKey, Vec<u8>>;
 
 pub(super) const GROUP: [u8; 16] = [0x6A; 16];
 
-struct Resident {
-    disk: Disk,
-    engine: Engine,
+pub(super) struct Resident {
+    pub(super) disk: Disk,
+    pub(super) engine: Engine,
 }
 
 /// A commit with all that goes with it.
@@ -73,7 +73,7 @@ pub(super) struct Town {
     pub(super) admin: (IssuerId, SigningKey),
     desk: Desk,
     desk_disk: Disk,
-    residents: Vec<Resident>,
+    pub(super) residents: Vec<Resident>,
     slots: BTreeMap<Vec<u8>, Vec<u8>>,
     files: BTreeMap<Vec<u8>, Vec<u8>>,
     pub(super) snapshots_as_files: bool,
@@ -138,7 +138,7 @@ impl Town {
         town
     }
 
-    fn append(&mut self, kind: LeafKind, statement: &proto::Signed) {
+    pub(super) fn append(&mut self, kind: LeafKind, statement: &proto::Signed) {
         let submission = self.authority.prepare(kind, statement, self.now).unwrap();
         self.authority.apply(self.head.size(), &submission.leaf, submission.content.as_ref()).unwrap();
         self.head.push(&submission.leaf).unwrap();
