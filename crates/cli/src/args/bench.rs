@@ -11,6 +11,11 @@ const FEWEST: i64 = 3;
 /// Most members: each of them is several processes and two folders, one after the other.
 const MOST: i64 = 500;
 
+/// Fewest members of a group: some whose devices run beside the administrator and the one who comes and goes.
+const FEWEST_IN_GROUP: i64 = 10;
+/// Most members of a group: each has one device.
+const MOST_IN_GROUP: i64 = chancery_group::limit::MAX_DEVICES as i64;
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum BenchCommand {
     /// Offboard a member whose disk somebody has copied, and see what is left to them.
@@ -21,19 +26,24 @@ pub(crate) enum BenchCommand {
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
-In one process, without a network: one administrator, 16 members and one who comes and goes run whole engines on encrypted
-stores; the others have valid credentials and prekeys, and their devices are never turned on. Each time is that of one
-device, its commits to disk included; each figure is the median of 30.
+In one process, without a network: of N members one administrator, up to 16 others and one who comes and goes run whole
+engines on encrypted stores; the rest have valid credentials and prekeys, and their devices are never turned on. In each
+round somebody new is added and then ended by the organisation. Each time is that of one device, its commits to disk
+included, and the median of 30; so are the bytes of an operation.
 
-Figures, with --json fields of one object: members, remove_make_us, remove_bytes, remove_apply_us, add_make_us, add_bytes,
-send_us, receive_us, overhead_bytes, join_us, member_state_bytes, admin_state_bytes, evict_without_admin_us,
-evict_without_admin_bytes. They are reported and not judged.
+Read once: time and bytes of all uploads to found the group, the state that devices keep for it when up to 16 members have
+written, the bytes around a message, and the most memory that the process had, with the organisation, the relay and all
+devices in it (Linux only).
+
+Figures, with --json fields of one object: members, create_us, create_bytes, remove_make_us, remove_bytes, remove_apply_us,
+add_make_us, add_bytes, send_us, receive_us, message_bytes, overhead_bytes, join_us, member_state_bytes, roster_bytes,
+admin_state_bytes, evict_without_admin_us, evict_without_admin_bytes, peak_memory_bytes. They are reported and not judged.
 
 Example:
   chancery bench group --members 100 --json")]
 pub(crate) struct BenchGroupArgs {
-    /// How many members, 48 to 9900.
-    #[arg(long, value_name = "N", default_value = "100", value_parser = clap::value_parser!(u16).range(48..=9900))]
+    /// How many members, 10 to 10000.
+    #[arg(long, value_name = "N", default_value = "100", value_parser = clap::value_parser!(u16).range(FEWEST_IN_GROUP..=MOST_IN_GROUP))]
     pub(crate) members: u16,
 }
 

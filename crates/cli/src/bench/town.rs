@@ -37,9 +37,7 @@ pub(super) type Memory = BTreeMap<RecordKey, Vec<u8>>;
 /// A member's device: who it is, and what the relay hands out of it.
 #[derive(Debug)]
 pub(super) struct Citizen {
-    pub(super) handle: String,
     pub(super) member: MemberId,
-    pub(super) device: DeviceId,
     pub(super) credential: proto::Signed,
     pub(super) bundle: PrekeyBundle,
 }
@@ -57,7 +55,9 @@ pub(super) struct Town {
     admin: AdminKeys,
     desk: Desk,
     books: Memory,
-    pub(super) citizens: Vec<Citizen>,
+    citizens: Vec<Citizen>,
+    /// Where each device's citizen is in the list.
+    by_device: BTreeMap<DeviceId, usize>,
     pub(super) post: Post,
 }
 
@@ -101,6 +101,7 @@ impl Town {
             desk: Desk::new(new.desk, organisation.clone(), now).map_err(failed)?,
             books,
             citizens: Vec::new(),
+            by_device: BTreeMap::new(),
             post: Post::default(),
             organisation,
         };
@@ -155,10 +156,10 @@ impl Town {
     }
 
     /// Makes somebody a member; returns what the device's disk has.
-    pub(super) fn enroll(&mut self, handle: String) -> Result<Memory, Failure> {
+    pub(super) fn enroll(&mut self, handle: &str) -> Result<Memory, Failure> {
         let keys = DeviceKeys::generate(self.rng.as_mut());
-        let parsed = Handle::parse(&handle).map_err(failed)?;
-        let name = DisplayName::parse(&handle).map_err(failed)?;
+        let parsed = Handle::parse(handle).map_err(failed)?;
+        let name = DisplayName::parse(handle).map_err(failed)?;
         let relay = self.organisation.relay().ok_or_else(|| failed("no relay"))?;
         let invite = Invite { handle: &parsed, name: &name, relay, lifetime: HOUR, terms: Terms::default() };
         let rng = self.rng.as_mut();
@@ -198,14 +199,29 @@ impl Town {
             padding: Vec::new(),
         };
         let (member, device) = (enrolment.credential.member_id(), enrolment.credential.device_id());
-        self.citizens.push(Citizen { handle, member, device, credential, bundle });
+        self.by_device.insert(device, self.citizens.len());
+        self.citizens.push(Citizen { member, credential, bundle });
         Ok(disk)
     }
 
+    /// The members, in the order of their enrolment.
+    pub(super) fn members(&self) -> impl Iterator<Item = MemberId> {
+        self.citizens.iter().map(|citizen| citizen.member)
+    }
+
+    /// Who was enrolled last.
+    pub(super) fn newest(&self) -> Option<MemberId> {
+        self.citizens.last().map(|citizen| citizen.member)
+    }
+
+    /// Whose device this is.
+    pub(super) fn citizen(&self, device: &DeviceId) -> Option<&Citizen> {
+        self.by_device.get(device).and_then(|number| self.citizens.get(*number))
+    }
+
     /// Ends a member in the log, for everybody who asks.
-    pub(super) fn offboard(&mut self, number: usize) -> Result<(), Failure> {
-        let citizen = self.citizens.get(number).ok_or_else(|| failed("nobody of this number"))?;
-        let handle = Handle::parse(&citizen.handle).map_err(failed)?;
+    pub(super) fn offboard(&mut self, handle: &str) -> Result<(), Failure> {
+        let handle = Handle::parse(handle).map_err(failed)?;
         let (admin, rng) = (&self.admin, self.rng.as_mut());
         let batch = self.desk.offboard(admin, (&self.books, &handle), self.now, rng).map_err(failed)?;
         write(&mut self.books, batch);
@@ -224,7 +240,8 @@ impl Town {
 
     /// The page of the directory behind a change.
     pub(super) fn directory_page(&self, after: u64) -> DirectoryPage {
-        let behind = self.directory.iter().filter(|change| change.sequence > after);
+        // Change n is the n-th.
+        let behind = self.directory.iter().skip(usize::try_from(after).unwrap_or(usize::MAX));
         let changes: Vec<_> = behind.take(PAGE).cloned().collect();
         let last = changes.last().map_or(after, |change| change.sequence);
         DirectoryPage { changes, more: last < self.directory.len() as u64 }
