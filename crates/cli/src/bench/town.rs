@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use chancery_crypto::merkle::Hash;
 use chancery_crypto::rng::{CryptoRng, seeded};
 use chancery_crypto::signature::SigningKey;
 use chancery_engine::{Device, Effect, Engine, Input, NewDevice};
@@ -26,8 +27,8 @@ use crate::process::Failure;
 
 const RELAY_URL: &str = "wss://relay.example:443";
 const RELAY_PIN: [u8; 32] = [0x70; 32];
-/// Entries of the log in one page: what a frame holds.
-const PAGE: usize = 2000;
+/// Entries of the log in one page, and changes of the directory: so few that the smallest group's log has several.
+const PAGE: usize = 128;
 /// How long an invitation holds.
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -50,6 +51,8 @@ pub(super) struct Town {
     authority: Authority,
     head: LogHead,
     entries: Vec<LogEntry>,
+    /// The log's root behind each full page.
+    roots: Vec<Hash>,
     directory: Vec<DirectoryChange>,
     log_key: SigningKey,
     admin: AdminKeys,
@@ -95,6 +98,7 @@ impl Town {
             authority: Authority::new(&organisation),
             head: LogHead::default(),
             entries: Vec::new(),
+            roots: Vec::new(),
             directory: Vec::new(),
             log_key,
             admin: new.admin,
@@ -126,6 +130,9 @@ impl Town {
         self.head.push(&submission.leaf).map_err(failed)?;
         self.entries
             .push(LogEntry { leaf: submission.leaf.to_bytes().to_vec(), content: submission.content });
+        if self.entries.len().is_multiple_of(PAGE) {
+            self.roots.push(self.head.root());
+        }
         Ok(index)
     }
 
@@ -228,12 +235,17 @@ impl Town {
         self.publish()
     }
 
-    /// The page of the log behind its first `from` entries; with the last of them comes a checkpoint of all.
+    /// The page of the log behind its first `from` entries, with a checkpoint of where it ends.
     pub(super) fn log_page(&mut self, from: u64) -> LogPage {
         let start = usize::try_from(from).unwrap_or(usize::MAX).min(self.entries.len());
-        let entries: Vec<_> = self.entries.iter().skip(start).take(PAGE).cloned().collect();
-        let more = start.saturating_add(entries.len()) < self.entries.len();
-        let (tree, org) = ((self.head.size(), self.head.root()), self.organisation.id());
+        let page = start / PAGE;
+        let (root, end) = match self.roots.get(page) {
+            Some(root) => (*root, page.saturating_add(1).saturating_mul(PAGE)),
+            None => (self.head.root(), self.entries.len()),
+        };
+        let entries = self.entries.get(start..end).unwrap_or_default().to_vec();
+        let more = end < self.entries.len();
+        let (tree, org) = ((end as u64, root), self.organisation.id());
         let checkpoint = Checkpoint::sign(&self.log_key, &org, tree, self.now, self.rng.as_mut());
         LogPage { entries, more, checkpoint: checkpoint.note().to_owned(), proof: Vec::new() }
     }

@@ -104,6 +104,10 @@ impl Resident {
             let from = self.store.read(|records| log_size(records).map_err(Error::from)).map_err(failed)?;
             let page = town.log_page(from);
             self.handle(town, Input::Log { from, page: &page })?;
+            let size = self.store.read(|records| log_size(records).map_err(Error::from)).map_err(failed)?;
+            if size != from.saturating_add(page.entries.len() as u64) {
+                return Err(failed("a device does not believe the log"));
+            }
             if !page.more {
                 break;
             }
