@@ -51,14 +51,14 @@ pub(crate) struct BenchGroupArgs {
 #[command(after_help = "\
 Founds an organisation in a temporary folder, with a relay, a desk and N members, all processes of their own. One
 member's disk is copied and the member offboarded while half of the others are online. Then it says how long it took
-until the relay had cut the leaver off and until every member online had been told, how many messages were sent
-afterwards, and how many of all envelopes at the relay the copied disk could read, which must be none. The control
+until the relay had cut the leaver off and until all members online had, how many messages were sent afterwards, and how many of all envelopes at the relay the copied disk could read, which must be none. The control
 is the same search over messages of members who never heard of the end, of which the disk must read some.
 
 The leaver is in G groups whose only administrator is offline. Somebody who is online writes in each: that has the leaver
 out, with new keys, and everybody online follows it.
 
-Figures, with --json fields of one object: members, online, relay_cut_ms, clients_cut_ms (sessions), groups, groups_cut_ms,
+Figures, with --json fields of one object: members, online, relay_cut_ms, clients_cut_ms (the later of the next two),
+sessions_cut_ms (everybody online was told), groups, groups_cut_ms (the leaver is out of all of them for everybody online),
 offboard_ms, sent_after, readable_after, controls_readable, verified. Times are reported and not judged. The exit code is 1, with the error
 bench-failed, if anything that was sent afterwards could be read, if the control found nothing, if somebody was not
 refused who should have been, or if `org verify-offboarded` does not agree.
