@@ -484,6 +484,13 @@ Examples:
 pub(crate) struct SendArgs {
     /// The recipient's handle or member identifier.
     pub(crate) to: String,
+    #[command(flatten)]
+    pub(crate) message: MessageArgs,
+}
+
+/// What is sent, from which device, and how long to wait.
+#[derive(Debug, Args)]
+pub(crate) struct MessageArgs {
     /// The text; several words are joined by spaces.
     #[arg(required_unless_present = "file")]
     pub(crate) text: Vec<String>,
@@ -492,7 +499,7 @@ pub(crate) struct SendArgs {
     pub(crate) file: Vec<PathBuf>,
     #[command(flatten)]
     pub(crate) home: HomeArgs,
-    /// Seconds to wait for the relay [default: 30, longer with files].
+    /// Seconds to wait for the relay [default: 30, to a group 60, longer with files].
     #[arg(long, value_name = "S", value_parser = text::parse_seconds)]
     pub(crate) timeout: Option<Duration>,
 }

@@ -5,9 +5,7 @@
 //! the relay holds, and for that they use the engine and the store directly.
 
 mod company;
-mod disk;
 mod group;
-mod groups;
 mod offboard;
 mod town;
 
@@ -82,7 +80,8 @@ struct Figures {
     members: usize,
     online: usize,
     relay_cut: Duration,
-    clients_cut: Duration,
+    /// Until everybody online was told, whose sessions with the leaver ended with that.
+    sessions_cut: Duration,
     groups: usize,
     /// Until a message in each group had the leaver out for everybody online.
     groups_cut: Duration,
@@ -96,12 +95,18 @@ struct Figures {
 }
 
 impl Figures {
+    /// Until no client online had anything in common with the leaver: no session and no group.
+    fn clients_cut(&self) -> Duration {
+        self.sessions_cut.max(self.groups_cut)
+    }
+
     fn object(&self) -> Value {
         json!({
             "members": self.members,
             "online": self.online,
             "relay_cut_ms": millis(self.relay_cut),
-            "clients_cut_ms": millis(self.clients_cut),
+            "clients_cut_ms": millis(self.clients_cut()),
+            "sessions_cut_ms": millis(self.sessions_cut),
             "groups": self.groups,
             "groups_cut_ms": millis(self.groups_cut),
             "offboard_ms": millis(self.offboard),
@@ -116,8 +121,9 @@ impl Figures {
         [
             format!("members                     {}, {} online", self.members, self.online),
             format!("relay cut the leaver off    {} ms", millis(self.relay_cut)),
-            format!("clients online were told    {} ms", millis(self.clients_cut)),
-            format!("out of {:<3} groups           {} ms", self.groups, millis(self.groups_cut)),
+            format!("clients cut the leaver off  {} ms", millis(self.clients_cut())),
+            format!("  everybody online was told {} ms", millis(self.sessions_cut)),
+            format!("  out of {:<3} groups         {} ms", self.groups, millis(self.groups_cut)),
             format!("org offboard took           {} ms", millis(self.offboard)),
             format!("messages sent afterwards    {}", self.sent_after),
             format!("readable with the old disk  {}", self.readable_after),
@@ -155,7 +161,7 @@ mod tests {
         members: 6,
         online: 3,
         relay_cut: Duration::from_millis(1),
-        clients_cut: Duration::from_secs(3_600),
+        sessions_cut: Duration::from_secs(3_600),
         groups: 2,
         groups_cut: Duration::from_secs(3_600),
         offboard: Duration::ZERO,
@@ -165,6 +171,15 @@ mod tests {
         verified: true,
         missing: Vec::new(),
     };
+
+    #[test]
+    fn clients_are_cut_when_sessions_and_groups_both_are() {
+        let (early, late) = (Duration::from_millis(3), Duration::from_millis(4));
+        for (sessions_cut, groups_cut) in [(early, late), (late, early)] {
+            let figures = Figures { sessions_cut, groups_cut, ..GOOD }.object();
+            assert_eq!(figures["clients_cut_ms"], 4, "{figures}");
+        }
+    }
 
     #[test]
     fn each_figure_that_is_judged_fails_the_run_alone_and_times_never_do() {

@@ -1,4 +1,4 @@
-//! `chancery demo`: an organisation, a relay and three people, on one machine, by itself.
+//! `chancery demo`: an organisation, a relay and ten people, on one machine, by itself.
 //!
 //! The demo calls the very program it is part of, as a person would, and judges only what these calls print
 //! and what lies on disk. It ends all its processes and removes its folder on every way out.

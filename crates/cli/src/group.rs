@@ -126,14 +126,15 @@ async fn show(args: &GroupShowArgs, output: Output) -> Result<(), Failure> {
 }
 
 async fn send(args: &GroupSendArgs, output: Output) -> Result<(), Failure> {
-    let text = args.text.join(" ");
-    let folder = args.home.folder()?;
-    let key = args.home.key.source(Purpose::Open)?;
+    let message = &args.message;
+    let text = message.text.join(" ");
+    let folder = message.home.folder()?;
+    let key = message.home.key.source(Purpose::Open)?;
     let bar = Bar::new(output);
     let client = Client::open_with(&folder, &key, bar.function())?;
     let group = client.group(&args.group).await?;
-    let patience = args.timeout.unwrap_or_else(|| patience_for(PATIENCE, &args.file));
-    let sent = group.send(&text, &args.file, patience).await;
+    let patience = message.timeout.unwrap_or_else(|| patience_for(PATIENCE, &message.file));
+    let sent = group.send(&text, &message.file, patience).await;
     bar.clear();
     let sent = sent?;
     let queued = sent.state == MessageState::Queued;

@@ -4,13 +4,14 @@
 //! ([`output`]); every failure has a stable code and an exit code ([`failure`]); a passphrase that nobody can
 //! be asked for is an error at once ([`key`]); and a signal is a clean end ([`stop`]).
 //!
-//! What this crate does not do: it knows no protocol and no file format; those are the library's. Only [`bench`] looks
-//! below the library, as somebody does who has stolen a disk.
+//! What this crate does not do: it knows no protocol and no file format; those are the library's. Only [`disk`] and
+//! [`bench`] look below the library, as somebody does who has stolen a disk.
 
 mod args;
 mod bench;
 mod demo;
 mod device;
+mod disk;
 mod enroll;
 mod failure;
 mod group;

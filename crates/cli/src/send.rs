@@ -19,13 +19,14 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const SLOWEST: u64 = 64 * 1024;
 
 pub(crate) async fn run(args: &SendArgs, output: Output) -> Result<(), Failure> {
-    let text = args.text.join(" ");
-    let home = args.home.folder()?;
-    let key = args.home.key.source(Purpose::Open)?;
+    let message = &args.message;
+    let text = message.text.join(" ");
+    let home = message.home.folder()?;
+    let key = message.home.key.source(Purpose::Open)?;
     let bar = Bar::new(output);
     let client = Client::open_with(&home, &key, bar.function())?;
-    let patience = args.timeout.unwrap_or_else(|| patience_for(PATIENCE, &args.file));
-    let sent = client.send(&args.to, &text, &args.file, patience).await;
+    let patience = message.timeout.unwrap_or_else(|| patience_for(PATIENCE, &message.file));
+    let sent = client.send(&args.to, &text, &message.file, patience).await;
     bar.clear();
     let sent = sent?;
     let queued = sent.state == MessageState::Queued;

@@ -1,13 +1,24 @@
 //! What members type for groups, and what administrators order of them.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use chancery::{GroupRole, Posting};
 use clap::{Args, Subcommand};
 
-use super::{AdminArgs, HomeArgs, TimeLimit};
+use super::{AdminArgs, HomeArgs, MessageArgs, TimeLimit};
 use crate::text;
+
+/// What is to be known of a command that takes a group alone, with its example.
+macro_rules! with_example {
+    ($example:literal) => {
+        concat!(
+            "GROUP is the group's name, if only one of yours has it, its identifier, or 8 or more digits from the identifier's\n",
+            "beginning. Without the relay it is stored, the exit code is 5, the error \"group-queued\", and whatever command\n",
+            "connects next does it.\n\nExample:\n  ",
+            $example
+        )
+    };
+}
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum GroupCommand {
@@ -22,6 +33,7 @@ pub(crate) enum GroupCommand {
     /// Make somebody else owner, and yourself an administrator.
     HandOver(GroupHandOverArgs),
     /// Leave a group; it is done once a device of somebody who stays has made new keys.
+    #[command(after_help = with_example!("chancery group leave Crew"))]
     Leave(GroupArgs),
     /// List your groups.
     List(GroupListArgs),
@@ -34,8 +46,10 @@ pub(crate) enum GroupCommand {
     /// Change a group's policy; what is not named stays.
     Policy(GroupPolicyArgs),
     /// End a group for all; what was written stays.
+    #[command(after_help = with_example!("chancery group dissolve Crew"))]
     Dissolve(GroupArgs),
     /// Renew all keys of a group.
+    #[command(after_help = with_example!("chancery group heal Crew"))]
     Heal(GroupArgs),
     /// Carry out an order that your organisation's administrator has signed.
     Execute(GroupExecuteArgs),
@@ -45,13 +59,6 @@ pub(crate) enum GroupCommand {
 
 /// The group, the device, and how long to wait.
 #[derive(Debug, Args)]
-#[command(after_help = "\
-GROUP is the group's name, if only one of yours has it, its identifier, or 8 or more digits from the identifier's
-beginning. Without the relay it is stored, the exit code is 5, the error \"group-queued\", and whatever command connects
-next does it.
-
-Example:
-  chancery group leave Crew")]
 pub(crate) struct GroupArgs {
     /// The group's name, identifier, or the identifier's beginning.
     pub(crate) group: String,
@@ -198,17 +205,8 @@ Examples:
 pub(crate) struct GroupSendArgs {
     /// The group's name, identifier, or the identifier's beginning.
     pub(crate) group: String,
-    /// The text; several words are joined by spaces.
-    #[arg(required_unless_present = "file")]
-    pub(crate) text: Vec<String>,
-    /// A file to send along; may be given several times.
-    #[arg(long, value_name = "PATH")]
-    pub(crate) file: Vec<PathBuf>,
     #[command(flatten)]
-    pub(crate) home: HomeArgs,
-    /// Seconds to wait for the relay [default: 60, longer with files].
-    #[arg(long, value_name = "S", value_parser = text::parse_seconds)]
-    pub(crate) timeout: Option<Duration>,
+    pub(crate) message: MessageArgs,
 }
 
 #[derive(Debug, Args)]
@@ -409,6 +407,16 @@ fn parse_posting(text: &str) -> Result<Posting, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn each_command_of_a_group_alone_shows_its_own_example() {
+        let command = GroupCommand::augment_subcommands(clap::Command::new("group"));
+        for name in ["leave", "dissolve", "heal"] {
+            let help =
+                command.find_subcommand(name).and_then(clap::Command::get_after_help).unwrap().to_string();
+            assert!(help.ends_with(&format!("\n  chancery group {name} Crew")), "{help}");
+        }
+    }
 
     #[test]
     fn roles_and_who_may_write_have_names() {

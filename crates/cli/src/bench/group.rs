@@ -1,9 +1,10 @@
 //! `chancery bench group`: what groups cost, in one process and without a network.
 //!
-//! One administrator, 16 members and one who comes and goes run whole engines on encrypted stores; the others are members with
-//! valid credentials and prekeys, whose devices nobody turns on. What is measured is the work of one device for one operation,
-//! its commits to disk included.
+//! One administrator, up to 16 members and one who comes and goes run whole engines on encrypted stores; the others are members
+//! with valid credentials and prekeys, whose devices nobody turns on. What is measured is the work of one device for one
+//! operation, its commits to disk included.
 
+use std::path::Path;
 use std::time::Duration;
 
 use chancery_crypto::ed25519::GroupSigningKey;
@@ -18,16 +19,16 @@ use super::town::{Resident, Spent, Town, failed};
 use crate::output::Output;
 use crate::process::Failure;
 
-/// Members whose devices run.
+/// Members whose devices run, beside the administrator and the guest: fewer in a smaller group.
 const SAMPLED: usize = 16;
 /// Times that each operation is measured; the median counts.
 const ROUNDS: usize = 30;
-/// Members of whom each is ended in one round.
-const LEAVERS: usize = ROUNDS;
 /// Rounds of mail after which all have followed.
 const TURNS: usize = 60;
 /// Longer than any pause after which a device does what others could have done.
 const LONG: Duration = Duration::from_secs(120);
+/// Such pauses after which all have followed: who misses a secret asks one device after the other.
+const PAUSES: usize = 4;
 const TEXT: &str = "Lunch at noon? The menu is on the wall; say so if you will not come.";
 
 /// The measures of a run.
@@ -77,18 +78,25 @@ fn median(mut all: Vec<u64>) -> u64 {
 pub(super) fn run(members: usize, output: Output) -> Result<(), Failure> {
     let folder = tempfile::Builder::new().prefix("chancery-bench-").tempdir();
     let folder = folder.map_err(|error| Failure::io("temporary directory", &error))?;
-    let mut scene = Scene::set(members, folder.path(), output)?;
     let mut measures = Measures::default();
+    let mut scene = Scene::set(members, folder.path(), output)?;
+    scene.found(members, &mut measures)?;
+    output.note("the group is founded");
     for round in 0..ROUNDS {
         scene.talk(&mut measures)?;
-        scene.change(&mut measures)?;
+        scene.remove(&mut measures)?;
         scene.evict(round, &mut measures)?;
+        scene.add(&mut measures)?;
     }
+    scene.everybody_writes()?;
     let (keys, roster) = scene.members.first().map(Resident::state_bytes).unwrap_or_default();
     measures.bytes("member_state_bytes", keys);
     measures.bytes("roster_bytes", roster);
     measures.bytes("admin_state_bytes", scene.admin.state_bytes().0);
     measures.bytes("overhead_bytes", overhead(&mut scene.town)?);
+    if let Some(bytes) = peak_memory() {
+        measures.bytes("peak_memory_bytes", bytes);
+    }
     let object = measures.object(members);
     output.result(&object, || table(&object)).map_err(|_| failed("standard output is closed"))
 }
@@ -103,48 +111,48 @@ struct Scene {
     group: [u8; 16],
     admin: Resident,
     members: Vec<Resident>,
-    /// Who is added and removed.
+    /// Who is removed and added again.
     guest: (MemberId, Resident),
-    /// Members who are ended, by their number in the town.
-    leavers: Vec<usize>,
 }
 
 impl Scene {
-    fn set(members: usize, folder: &std::path::Path, output: Output) -> Result<Self, Failure> {
+    /// The people: the administrator, those whose devices run, the guest, and as many others as are missing.
+    fn set(members: usize, folder: &Path, output: Output) -> Result<Self, Failure> {
         let mut town = Town::found()?;
         let settle = |town: &mut Town, name: &str| {
-            let disk = town.enroll(name.to_owned())?;
+            let disk = town.enroll(name)?;
             let folder = folder.join(name);
             std::fs::create_dir_all(&folder).map_err(|error| Failure::io(folder.display(), &error))?;
             Resident::settle(town, disk, &folder)
         };
-        let mut admin = settle(&mut town, "admin")?;
-        let mut sampled = Vec::with_capacity(SAMPLED);
-        for number in 0..SAMPLED {
-            sampled.push(settle(&mut town, &format!("sampled{number}"))?);
-        }
-        let first = town.citizens.len();
-        let others = members.saturating_sub(SAMPLED).saturating_sub(1);
-        for number in 0..others {
-            town.enroll(format!("member{number}"))?;
-        }
-        let all: Vec<MemberId> = town.citizens.iter().skip(1).map(|citizen| citizen.member).collect();
+        let admin = settle(&mut town, "admin")?;
         let guest = settle(&mut town, "guest")?;
-        let guest_id =
-            town.citizens.last().map(|citizen| citizen.member).ok_or_else(|| failed("no guest"))?;
-        let guest = (guest_id, guest);
+        let guest_id = town.newest().ok_or_else(|| failed("no guest"))?;
+        let sampled = SAMPLED.min(members.saturating_sub(2));
+        let mut running = Vec::with_capacity(sampled);
+        for number in 0..sampled {
+            running.push(settle(&mut town, &format!("sampled{number}"))?);
+        }
+        for number in sampled.saturating_add(2)..members {
+            town.enroll(&format!("member{number}"))?;
+        }
         output.note(&format!("{members} members are enrolled"));
-        admin.learn(&mut town)?;
         let group = random_bytes(town.rng.as_mut());
+        Ok(Self { town, group, admin, members: running, guest: (guest_id, guest) })
+    }
+
+    /// The administrator founds the group with everybody in it.
+    fn found(&mut self, members: usize, measures: &mut Measures) -> Result<(), Failure> {
+        self.everybody_learns()?;
         let info = Info::new(DisplayName::parse("Bench").map_err(failed)?);
-        let operation = GroupOperation::Create { info, members: all };
-        admin.handle(&mut town, Input::Group(GroupInput::Operation { group_id: group, operation }))?;
-        let leavers = (first..town.citizens.len().saturating_sub(1)).rev().take(LEAVERS).collect();
-        let mut scene = Self { town, group, admin, members: sampled, guest, leavers };
-        scene.everybody_learns()?;
-        scene.settle()?;
-        output.note("the group is founded");
-        Ok(scene)
+        let others = self.town.members().skip(1).collect();
+        self.town.post.taken = 0;
+        self.operate(GroupOperation::Create { info, members: others })?;
+        let devices = self.admin.devices_in(&self.group)?;
+        is_so(devices as usize == members, "somebody is not in the group")?;
+        measures.time("create_us", self.admin.spent);
+        measures.bytes("create_bytes", self.town.post.taken);
+        self.settle()
     }
 
     fn everybody_learns(&mut self) -> Result<(), Failure> {
@@ -195,21 +203,9 @@ impl Scene {
         sender.work(&mut self.town)
     }
 
-    /// Somebody is added and removed again.
-    fn change(&mut self, measures: &mut Measures) -> Result<(), Failure> {
-        let members = vec![self.guest.0];
-        self.operate(GroupOperation::Add { members, role: Role::Member })?;
-        measures.time("add_make_us", self.admin.spent);
-        let [commit, _] = self.town.post.newest;
-        measures.bytes("add_bytes", commit);
-        let guest = &mut self.guest.1;
-        guest.spent = Duration::ZERO;
-        guest.read_mail(&mut self.town)?;
-        guest.work(&mut self.town)?;
-        measures.time("join_us", guest.spent);
-        let devices = guest.devices_in(&self.group)?;
-        is_so(devices > 0, "who was added has not joined")?;
-        self.settle()?;
+    /// The guest is removed.
+    fn remove(&mut self, measures: &mut Measures) -> Result<(), Failure> {
+        let devices = self.admin.devices_in(&self.group)?;
         self.operate(GroupOperation::Remove { members: vec![self.guest.0] })?;
         measures.time("remove_make_us", self.admin.spent);
         let [commit, _] = self.town.post.newest;
@@ -223,6 +219,22 @@ impl Scene {
         self.settle()
     }
 
+    /// The guest is added again.
+    fn add(&mut self, measures: &mut Measures) -> Result<(), Failure> {
+        self.operate(GroupOperation::Add { members: vec![self.guest.0], role: Role::Member })?;
+        measures.time("add_make_us", self.admin.spent);
+        let [commit, _] = self.town.post.newest;
+        measures.bytes("add_bytes", commit);
+        let guest = &mut self.guest.1;
+        guest.spent = Duration::ZERO;
+        guest.read_mail(&mut self.town)?;
+        guest.work(&mut self.town)?;
+        measures.time("join_us", guest.spent);
+        let devices = guest.devices_in(&self.group)?;
+        is_so(devices > 0, "who was added has not joined")?;
+        self.settle()
+    }
+
     fn operate(&mut self, operation: GroupOperation<'_>) -> Result<(), Failure> {
         self.admin.spent = Duration::ZERO;
         let input = GroupInput::Operation { group_id: self.group, operation };
@@ -230,11 +242,23 @@ impl Scene {
         self.admin.work(&mut self.town)
     }
 
-    /// The organisation ends somebody; a member who is no administrator writes, and all follow.
+    /// Everybody whose device runs writes, so that all have all their keys.
+    fn everybody_writes(&mut self) -> Result<(), Failure> {
+        (0..self.members.len()).try_for_each(|who| self.say(who))?;
+        self.settle()
+    }
+
+    /// Somebody new comes into the group and is ended by the organisation; a member who is no administrator writes, and all
+    /// follow.
     fn evict(&mut self, round: usize, measures: &mut Measures) -> Result<(), Failure> {
-        let Some(leaver) = self.leavers.get(round).copied() else { return Ok(()) };
+        let leaver = format!("leaver{round}");
+        self.town.enroll(&leaver)?;
+        let members = self.town.newest().into_iter().collect();
+        self.everybody_learns()?;
+        self.operate(GroupOperation::Add { members, role: Role::Member })?;
+        self.settle()?;
         self.town.now = self.town.now.after(Duration::from_secs(1));
-        self.town.offboard(leaver)?;
+        self.town.offboard(&leaver)?;
         for member in &mut self.members {
             member.learn(&mut self.town)?;
         }
@@ -249,12 +273,21 @@ impl Scene {
         // The administrator comes by, and renews what the author could not.
         self.everybody_learns()?;
         self.settle()?;
-        self.town.now = self.town.now.after(LONG);
-        self.everybody_learns()?;
-        self.settle()?;
-        let all = self.members.iter_mut().chain([&mut self.admin]);
-        let followed: Result<Vec<u32>, Failure> = all.map(|it| it.devices_in(&self.group)).collect();
-        is_so(followed?.iter().all(|devices| *devices == left), "somebody has not followed")
+        for _ in 0..PAUSES {
+            self.town.now = self.town.now.after(LONG);
+            self.everybody_learns()?;
+            self.settle()?;
+            if self.all_have(left)? {
+                return Ok(());
+            }
+        }
+        Err(failed("somebody has not followed"))
+    }
+
+    /// Whether everybody whose device runs has so many devices in the group; the guest is not in it.
+    fn all_have(&mut self, devices: u32) -> Result<bool, Failure> {
+        let mut all = self.members.iter_mut().chain([&mut self.admin]);
+        all.try_fold(true, |so, it| Ok(so && it.devices_in(&self.group)? == devices))
     }
 }
 
@@ -271,6 +304,13 @@ fn overhead(town: &mut Town) -> Result<usize, Failure> {
         longest = longest.saturating_add(1);
     }
     Ok(shortest.saturating_sub(longest))
+}
+
+/// The most memory that this process has had, in bytes; `None` where the system does not say.
+fn peak_memory() -> Option<usize> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    line.trim().strip_suffix("kB")?.trim().parse::<usize>().ok()?.checked_mul(1024)
 }
 
 fn is_so(is_so: bool, otherwise: &str) -> Result<(), Failure> {

@@ -1,15 +1,17 @@
 //! `chancery bench offboard`: a member leaves while their disk is in the wrong hands.
 
+mod groups;
+
 use std::time::{Duration, Instant};
 
 use chancery_relay_server::held_envelopes;
 
 use super::Figures;
 use super::company::{Company, NOT_AUTHORISED, OK, TRY_LATER, is_sent};
-use super::disk;
-use super::groups::{self, Groups};
+use crate::disk;
 use crate::output::Output;
 use crate::process::{Failure, Finished, Running, field, within};
+use groups::Groups;
 
 /// Fewest members who have sessions with the leaver, if there are so many.
 const FEWEST_PEERS: usize = 10;
@@ -102,7 +104,7 @@ pub(super) async fn play(
         groups_cut: cut.groups,
         online: cast.online.len().saturating_add(1),
         relay_cut: cut.relay,
-        clients_cut: cut.clients,
+        sessions_cut: cut.sessions,
         offboard: cut.command,
         sent_after,
         readable_after,
@@ -158,13 +160,13 @@ async fn go_online(company: &mut Company, cast: &Cast) -> Result<(), Failure> {
 #[derive(Debug)]
 struct Cut {
     relay: Duration,
-    clients: Duration,
+    sessions: Duration,
     groups: Duration,
     command: Duration,
 }
 
-/// Offboards the leaver, and waits until the relay has closed the leaver's connection and everybody online was told. Then
-/// nobody is online any more: the followers end with this call.
+/// Offboards the leaver, and waits until the relay has closed the leaver's connection, everybody online was told, and the
+/// leaver is out of the groups. Then nobody is online any more: the followers end with this call.
 async fn offboard(
     company: &mut Company,
     (cast, groups): (&Cast, &Groups),
@@ -182,11 +184,13 @@ async fn offboard(
     let follower = online.pop().ok_or_else(|| Failure::new("the leaver is not online"))?;
     let began = Instant::now();
     let command = company.start_org(&["org", "offboard", &handle])?;
-    let (command, (relay_end, relay), clients) = tokio::try_join!(
-        succeeded(command, began),
-        ended(follower, began),
-        told(&mut online, &leaver, began)
-    )?;
+    let clients = async {
+        let sessions = told(&mut online, &leaver, began).await?;
+        groups.evict(company, (&cast.online, &mut online)).await?;
+        Ok((sessions, began.elapsed()))
+    };
+    let (command, (relay_end, relay), (sessions, groups)) =
+        tokio::try_join!(succeeded(command, began), ended(follower, began), clients)?;
     if !is_revoked(&relay_end) {
         let (code, error) = (relay_end.code, relay_end.error);
         missing.push(format!("the leaver's process ended with {code} {error} and not as {REVOKED}"));
@@ -194,8 +198,7 @@ async fn offboard(
     if disk::is_there(&company.member(cast.leaver)?.home()) {
         missing.push("the leaver's home was not destroyed".to_owned());
     }
-    groups.evict(company, (&cast.online, &mut online)).await?;
-    Ok(Cut { relay, clients, groups: began.elapsed(), command })
+    Ok(Cut { relay, sessions, groups, command })
 }
 
 /// Waits for the end of a command, which must be a good one.

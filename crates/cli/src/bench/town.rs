@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use chancery_crypto::merkle::Hash;
 use chancery_crypto::rng::{CryptoRng, seeded};
 use chancery_crypto::signature::SigningKey;
 use chancery_engine::{Device, Effect, Engine, Input, NewDevice};
@@ -26,8 +27,8 @@ use crate::process::Failure;
 
 const RELAY_URL: &str = "wss://relay.example:443";
 const RELAY_PIN: [u8; 32] = [0x70; 32];
-/// Entries of the log in one page: what a frame holds.
-const PAGE: usize = 2000;
+/// Entries of the log in one page, and changes of the directory: so few that the smallest group's log has several.
+const PAGE: usize = 128;
 /// How long an invitation holds.
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -37,9 +38,7 @@ pub(super) type Memory = BTreeMap<RecordKey, Vec<u8>>;
 /// A member's device: who it is, and what the relay hands out of it.
 #[derive(Debug)]
 pub(super) struct Citizen {
-    pub(super) handle: String,
     pub(super) member: MemberId,
-    pub(super) device: DeviceId,
     pub(super) credential: proto::Signed,
     pub(super) bundle: PrekeyBundle,
 }
@@ -52,12 +51,16 @@ pub(super) struct Town {
     authority: Authority,
     head: LogHead,
     entries: Vec<LogEntry>,
+    /// The log's root behind each full page.
+    roots: Vec<Hash>,
     directory: Vec<DirectoryChange>,
     log_key: SigningKey,
     admin: AdminKeys,
     desk: Desk,
     books: Memory,
-    pub(super) citizens: Vec<Citizen>,
+    citizens: Vec<Citizen>,
+    /// Where each device's citizen is in the list.
+    by_device: BTreeMap<DeviceId, usize>,
     pub(super) post: Post,
 }
 
@@ -95,12 +98,14 @@ impl Town {
             authority: Authority::new(&organisation),
             head: LogHead::default(),
             entries: Vec::new(),
+            roots: Vec::new(),
             directory: Vec::new(),
             log_key,
             admin: new.admin,
             desk: Desk::new(new.desk, organisation.clone(), now).map_err(failed)?,
             books,
             citizens: Vec::new(),
+            by_device: BTreeMap::new(),
             post: Post::default(),
             organisation,
         };
@@ -125,6 +130,9 @@ impl Town {
         self.head.push(&submission.leaf).map_err(failed)?;
         self.entries
             .push(LogEntry { leaf: submission.leaf.to_bytes().to_vec(), content: submission.content });
+        if self.entries.len().is_multiple_of(PAGE) {
+            self.roots.push(self.head.root());
+        }
         Ok(index)
     }
 
@@ -155,10 +163,10 @@ impl Town {
     }
 
     /// Makes somebody a member; returns what the device's disk has.
-    pub(super) fn enroll(&mut self, handle: String) -> Result<Memory, Failure> {
+    pub(super) fn enroll(&mut self, handle: &str) -> Result<Memory, Failure> {
         let keys = DeviceKeys::generate(self.rng.as_mut());
-        let parsed = Handle::parse(&handle).map_err(failed)?;
-        let name = DisplayName::parse(&handle).map_err(failed)?;
+        let parsed = Handle::parse(handle).map_err(failed)?;
+        let name = DisplayName::parse(handle).map_err(failed)?;
         let relay = self.organisation.relay().ok_or_else(|| failed("no relay"))?;
         let invite = Invite { handle: &parsed, name: &name, relay, lifetime: HOUR, terms: Terms::default() };
         let rng = self.rng.as_mut();
@@ -198,33 +206,54 @@ impl Town {
             padding: Vec::new(),
         };
         let (member, device) = (enrolment.credential.member_id(), enrolment.credential.device_id());
-        self.citizens.push(Citizen { handle, member, device, credential, bundle });
+        self.by_device.insert(device, self.citizens.len());
+        self.citizens.push(Citizen { member, credential, bundle });
         Ok(disk)
     }
 
+    /// The members, in the order of their enrolment.
+    pub(super) fn members(&self) -> impl Iterator<Item = MemberId> {
+        self.citizens.iter().map(|citizen| citizen.member)
+    }
+
+    /// Who was enrolled last.
+    pub(super) fn newest(&self) -> Option<MemberId> {
+        self.citizens.last().map(|citizen| citizen.member)
+    }
+
+    /// Whose device this is.
+    pub(super) fn citizen(&self, device: &DeviceId) -> Option<&Citizen> {
+        self.by_device.get(device).and_then(|number| self.citizens.get(*number))
+    }
+
     /// Ends a member in the log, for everybody who asks.
-    pub(super) fn offboard(&mut self, number: usize) -> Result<(), Failure> {
-        let citizen = self.citizens.get(number).ok_or_else(|| failed("nobody of this number"))?;
-        let handle = Handle::parse(&citizen.handle).map_err(failed)?;
+    pub(super) fn offboard(&mut self, handle: &str) -> Result<(), Failure> {
+        let handle = Handle::parse(handle).map_err(failed)?;
         let (admin, rng) = (&self.admin, self.rng.as_mut());
         let batch = self.desk.offboard(admin, (&self.books, &handle), self.now, rng).map_err(failed)?;
         write(&mut self.books, batch);
         self.publish()
     }
 
-    /// The page of the log behind its first `from` entries; with the last of them comes a checkpoint of all.
+    /// The page of the log behind its first `from` entries, with a checkpoint of where it ends.
     pub(super) fn log_page(&mut self, from: u64) -> LogPage {
         let start = usize::try_from(from).unwrap_or(usize::MAX).min(self.entries.len());
-        let entries: Vec<_> = self.entries.iter().skip(start).take(PAGE).cloned().collect();
-        let more = start.saturating_add(entries.len()) < self.entries.len();
-        let (tree, org) = ((self.head.size(), self.head.root()), self.organisation.id());
+        let page = start / PAGE;
+        let (root, end) = match self.roots.get(page) {
+            Some(root) => (*root, page.saturating_add(1).saturating_mul(PAGE)),
+            None => (self.head.root(), self.entries.len()),
+        };
+        let entries = self.entries.get(start..end).unwrap_or_default().to_vec();
+        let more = end < self.entries.len();
+        let (tree, org) = ((end as u64, root), self.organisation.id());
         let checkpoint = Checkpoint::sign(&self.log_key, &org, tree, self.now, self.rng.as_mut());
         LogPage { entries, more, checkpoint: checkpoint.note().to_owned(), proof: Vec::new() }
     }
 
     /// The page of the directory behind a change.
     pub(super) fn directory_page(&self, after: u64) -> DirectoryPage {
-        let behind = self.directory.iter().filter(|change| change.sequence > after);
+        // Change n is the n-th.
+        let behind = self.directory.iter().skip(usize::try_from(after).unwrap_or(usize::MAX));
         let changes: Vec<_> = behind.take(PAGE).cloned().collect();
         let last = changes.last().map_or(after, |change| change.sequence);
         DirectoryPage { changes, more: last < self.directory.len() as u64 }

@@ -222,8 +222,8 @@ pub(super) fn secrecy(stage: &mut Stage, while_waiting: Found) -> Result<(), Fai
     let log = stage.markers.search(&stage.relay_logs())?;
     let planted = stage.markers.search(&control)?;
     let mut stores = Found::default();
-    for who in Who::ALL {
-        stores.merge(stage.markers.search(&stage.person(who).home())?);
+    for home in stage.homes() {
+        stores.merge(stage.markers.search(&home)?);
     }
     let sent: u64 = stage.letters.iter().flat_map(|letter| &letter.files).map(|file| file.size).sum();
     let (searched, logged) = (relay.bytes, log.bytes);

@@ -5,13 +5,14 @@ use std::time::Duration;
 
 use chancery_crypto::hash::sha256;
 use chancery_crypto::rng::{random_bytes, seeded};
+use chancery_identity::OrgId;
 use serde_json::Value;
 use tempfile::TempDir;
 
 use super::checks::Checks;
 use super::search::{Found, Markers};
 use super::transcript::{Shown, Transcript};
-use crate::process::{Call, Failure, Running, field, run, within};
+use crate::process::{Call, Failure, Running, field, run, run_all, within};
 use crate::text::hex;
 
 /// Time until a relay or desk says that it is ready.
@@ -20,6 +21,8 @@ const READY: Duration = Duration::from_secs(20);
 const ARRIVAL: Duration = Duration::from_secs(50);
 /// What `send --timeout` gets while the relay is down, in seconds.
 const PATIENCE: &str = "2";
+/// Commands of others at the same time: each waits for the relay most of its time.
+const AT_ONCE: usize = 4;
 /// Exit codes of the command.
 const OK: i32 = 0;
 const TRY_LATER: i32 = 5;
@@ -86,11 +89,16 @@ pub(super) struct Person {
 }
 
 impl Person {
+    fn new(dir: &Path, given: &str) -> Self {
+        let folder = dir.join("people").join(given.to_lowercase());
+        Self { folder, member: String::new(), follower: None, arrivals: Vec::new() }
+    }
+
     pub(super) fn home(&self) -> PathBuf {
         self.folder.join("home")
     }
 
-    fn key(&self) -> PathBuf {
+    pub(super) fn key(&self) -> PathBuf {
         self.folder.join("key")
     }
 
@@ -158,6 +166,9 @@ pub(super) struct Stage {
     pub(super) relay: Option<Running>,
     pub(super) desk: Option<Running>,
     people: [Person; 3],
+    /// The others, who have no screens: what they are called, and their devices.
+    others: Vec<(String, Person)>,
+    pub(super) org_id: Option<OrgId>,
     program: PathBuf,
     pub(super) passphrase: String,
     dir: TempDir,
@@ -168,12 +179,7 @@ impl Stage {
         let program = std::env::current_exe().map_err(|error| Failure::io("this program", &error))?;
         let dir = tempfile::Builder::new().prefix("chancery-demo-").tempdir();
         let dir = dir.map_err(|error| Failure::io("temporary directory", &error))?;
-        let people = Who::ALL.map(|who| Person {
-            folder: dir.path().join("people").join(who.given().to_lowercase()),
-            member: String::new(),
-            follower: None,
-            arrivals: Vec::new(),
-        });
+        let people = Who::ALL.map(|who| Person::new(dir.path(), who.given()));
         let stage = Self {
             transcript: Transcript::new(json),
             checks: Checks::default(),
@@ -183,6 +189,8 @@ impl Stage {
             relay: None,
             desk: None,
             people,
+            others: Vec::new(),
+            org_id: None,
             program,
             passphrase: hex(&random::<16>()?),
             dir,
@@ -230,10 +238,14 @@ impl Stage {
 
     /// Runs a command of the organisation's office and returns the object it prints.
     pub(super) async fn office_runs(&self, call: Call) -> Result<Value, Failure> {
+        Ok(self.office_lists(call).await?.into_iter().next_back().unwrap_or_default())
+    }
+
+    /// Runs a command of the organisation's office and returns all objects that it prints.
+    async fn office_lists(&self, call: Call) -> Result<Vec<Value>, Failure> {
         let call = call.path("--dir", &self.office(), "office").quiet("--json").passphrase(&self.passphrase);
         self.transcript.command("Office", &call.shown())?;
-        let finished = run(&self.program, &call, &self.path("office.log"), &[OK]).await?;
-        Ok(finished.lines.into_iter().next_back().unwrap_or_default())
+        Ok(run(&self.program, &call, &self.path("office.log"), &[OK]).await?.lines)
     }
 
     /// Starts the enrolment desk and waits until it is ready.
@@ -281,6 +293,58 @@ impl Stage {
         self.transcript.command(who.given(), &format!("{} chancery:…", call.shown()))?;
         let finished = run(&self.program, &call, &person.log(), &[OK]).await?;
         finished.lines.last().map_or(Ok(String::new()), |line| text(line, "member"))
+    }
+
+    /// Makes all of these members, by handle and name.
+    pub(super) async fn enroll_others(&mut self, people: &[(&str, &str)]) -> Result<(), Failure> {
+        let mut list = "handle,name\n".to_owned();
+        for (handle, name) in people {
+            self.markers.add(&format!("handle {handle}"), handle.as_bytes())?;
+            self.markers.add(&format!("name {name}"), name.as_bytes())?;
+            list.push_str(&format!("{handle},{name}\n"));
+        }
+        let path = self.path("people.csv");
+        std::fs::write(&path, list).map_err(|error| Failure::io(path.display(), &error))?;
+        let call = Call::new(&["org", "invite"]).path("--csv", &path, "people.csv");
+        let mut calls = Vec::with_capacity(people.len());
+        for invitation in self.office_lists(call).await? {
+            let handle = text(&invitation, "handle")?;
+            let name = people.iter().find(|(known, _)| *known == handle).map_or("", |(_, name)| name);
+            let given = name.split(' ').next().unwrap_or_default();
+            let person = Person::new(self.dir.path(), given);
+            make(&person.folder)?;
+            calls.push((
+                person.at_home(Call::new(&["enroll"]).quiet(text(&invitation, "link")?)),
+                person.log(),
+            ));
+            self.others.push((given.to_owned(), person));
+        }
+        let enrolled = run_all(&self.program, &calls, &[OK], AT_ONCE).await?;
+        self.checks.equal("others who became members", people.len(), enrolled.len());
+        self.transcript.note(&format!("{} others become members, too.", enrolled.len()))
+    }
+
+    /// Runs a command that one of the others types, by number; it must go well.
+    pub(super) async fn other_types(&self, number: usize, call: Call) -> Result<Value, Failure> {
+        let other = self.others.get(number).ok_or_else(|| Failure::new(format!("nobody is {number}")))?;
+        let call = other.1.at_home(call);
+        self.transcript.command(&other.0, &call.shown())?;
+        let finished = run(&self.program, &call, &other.1.log(), &[OK]).await?;
+        Ok(finished.lines.into_iter().next_back().unwrap_or_default())
+    }
+
+    /// Lets all others receive what waits for them.
+    pub(super) async fn others_receive(&self) -> Result<(), Failure> {
+        let receive =
+            |(_, person): &(String, Person)| (person.at_home(Call::new(&["receive"])), person.log());
+        let calls: Vec<_> = self.others.iter().map(receive).collect();
+        run_all(&self.program, &calls, &[OK], AT_ONCE).await.map(drop)
+    }
+
+    /// Where everybody's device keeps its things.
+    pub(super) fn homes(&self) -> Vec<PathBuf> {
+        let others = self.others.iter().map(|(_, person)| person);
+        self.people.iter().chain(others).map(Person::home).collect()
     }
 
     /// Opens somebody's screen: a process that prints what arrives.

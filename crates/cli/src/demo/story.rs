@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use chancery_crypto::rng::{random_bytes, seeded};
+use chancery_identity::OrgId;
 use tokio::time::sleep;
 
 use super::search::Found;
@@ -82,6 +83,7 @@ pub(super) async fn play(stage: &mut Stage) -> Result<(), Failure> {
 async fn organisation(stage: &mut Stage) -> Result<(), Failure> {
     stage.transcript.scene("An organisation is made")?;
     let made = stage.office_runs(Call::new(&["org", "init", "--name", ORGANISATION])).await?;
+    stage.org_id = OrgId::from_hex(&text(&made, "org_id")?);
     let shown = format!("fingerprint {}", text(&made, "fingerprint")?);
     stage.transcript.result(&made, &shown)?;
     let root = stage.office().join("root.key");
@@ -246,5 +248,6 @@ async fn verdict(stage: &mut Stage, while_waiting: Found) -> Result<(), Failure>
         stage.markers.len()
     ))?;
     stage.end_all();
+    group::search(stage)?;
     checks::secrecy(stage, while_waiting)
 }

@@ -147,7 +147,7 @@ fn what_is_wanted_without_a_relay_is_done_by_the_next_command_that_reaches_it() 
     let mut company = Company::open();
     company.people(&["alice", "bob", "carol"]);
     company.found("alice", "Crew", &["bob"]);
-    company.learn_later("alice", "carol");
+    company.hears("alice");
     company.relay.stop();
     let queued = company.group("alice", &["rename", "Crew", "Team", "--timeout", "2"]);
     queued.fails(5, "group-queued", false);
@@ -248,13 +248,6 @@ fn every_device_of_a_member_is_in_the_group_and_new_ones_come_in_by_themselves()
     let own = own.iter().find(|line| line["event"] == "message").unwrap();
     assert_eq!((&own["text"], &own["state"]), (&json!("from my other device"), &json!("sent")));
     alice.stop();
-}
-
-impl Company {
-    /// Lets a member hear of somebody, whatever else comes with it.
-    fn learn_later(&self, who: &str, _whom: &str) {
-        self.hears(who);
-    }
 }
 
 #[test]

@@ -60,6 +60,11 @@ impl Post {
         self.sets.entry(create.name).or_insert(mailboxes);
     }
 
+    pub(super) fn store(&mut self, blob_id: Name, content: Vec<u8>) {
+        self.taken = self.taken.saturating_add(content.len());
+        self.files.insert(blob_id, content);
+    }
+
     /// Whether the set is known.
     pub(super) fn fan_out(&mut self, fan: FanOut) -> bool {
         let Some(set) = self.sets.get(&fan.set).cloned() else { return false };
@@ -94,6 +99,7 @@ impl Post {
         }
         self.slots.insert(put.slot.clone(), put.envelope);
         if let Some(next) = put.next {
+            self.taken = self.taken.saturating_add(next.filled.len().saturating_mul(NAME));
             let mut mailboxes = set;
             for slot in &next.emptied {
                 if let Some(mailbox) = mailboxes.get_mut(*slot as usize) {

@@ -9,6 +9,7 @@ use chancery_crypto::secret::Secret;
 use chancery_engine::{
     Effect, Engine, GroupInput, GroupStep, Input, Step, directory_cursor, group_summary, log_size, next_step,
 };
+use chancery_identity::DeviceId;
 use chancery_store::{KeySource, Store};
 use chancery_wire::Unverified;
 use chancery_wire::records::{Batch, RecordKey};
@@ -103,6 +104,10 @@ impl Resident {
             let from = self.store.read(|records| log_size(records).map_err(Error::from)).map_err(failed)?;
             let page = town.log_page(from);
             self.handle(town, Input::Log { from, page: &page })?;
+            let size = self.store.read(|records| log_size(records).map_err(Error::from)).map_err(failed)?;
+            if size != from.saturating_add(page.entries.len() as u64) {
+                return Err(failed("a device does not believe the log"));
+            }
             if !page.more {
                 break;
             }
@@ -152,7 +157,7 @@ impl Resident {
     fn step(&mut self, town: &mut Town, step: Step) -> Result<(), Failure> {
         match step {
             Step::Claim { item, device_id } => {
-                let found = town.citizens.iter().find(|it| it.device.as_bytes() == &device_id);
+                let found = town.citizen(&DeviceId::new(device_id));
                 let input = match found {
                     Some(citizen) => {
                         Input::Bundle { item, bundle: Box::new(Unverified::new(citizen.bundle.clone())) }
@@ -183,8 +188,7 @@ impl Resident {
                 self.group(town, GroupInput::SlotFetched { group_id, attempt, content })?;
             }
             GroupStep::Credential { device, .. } => {
-                let found = town.citizens.iter().find(|it| it.device == device);
-                let credential = found.map(|it| it.credential.clone());
+                let credential = town.citizen(&device).map(|it| it.credential.clone());
                 self.group(town, GroupInput::CredentialFetched { device, credential })?;
             }
             GroupStep::FetchFile { file, .. } => {
@@ -195,7 +199,7 @@ impl Resident {
             }
             GroupStep::StoreFile { group_id, file, content } => {
                 let Ok(blob_id) = file.blob_id.as_slice().try_into() else { return Ok(false) };
-                town.post.files.insert(file.blob_id, content.expose().to_vec());
+                town.post.store(file.blob_id, content.expose().to_vec());
                 self.group(town, GroupInput::FileStored { group_id, blob_id })?;
             }
             GroupStep::CreateSet { group_id, frame } => {

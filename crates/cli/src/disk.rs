@@ -21,12 +21,12 @@ const ROUNDS: usize = 3;
 const STEPS: usize = 100;
 
 /// Whether there is still a file of a home.
-pub(super) fn is_there(home: &Path) -> bool {
+pub(crate) fn is_there(home: &Path) -> bool {
     std::fs::read_dir(home).is_ok_and(|mut entries| entries.next().is_some())
 }
 
 /// Copies a home, whose processes must have ended.
-pub(super) fn copy(from: &Path, to: &Path) -> Result<(), Failure> {
+pub(crate) fn copy(from: &Path, to: &Path) -> Result<(), Failure> {
     let failed = |error: std::io::Error| Failure::io(from.display(), &error);
     std::fs::create_dir_all(to).map_err(failed)?;
     for entry in std::fs::read_dir(from).map_err(failed)? {
@@ -44,7 +44,7 @@ pub(super) fn copy(from: &Path, to: &Path) -> Result<(), Failure> {
 /// Returns the texts of all messages that a device with this home, which has shown all that it had, reads in the envelopes. Each
 /// is tried by itself, and then all of them several times with what the others gave: a group's commits lead to its messages.
 /// Nothing is written.
-pub(super) fn readable(home: &Path, key: &Path, envelopes: &[Vec<u8>]) -> Result<Vec<String>, Failure> {
+pub(crate) fn readable(home: &Path, key: &Path, envelopes: &[Vec<u8>]) -> Result<Vec<String>, Failure> {
     look(home, key, |engine, records, rng| {
         let mut texts = BTreeMap::new();
         for (sequence, envelope) in (1..).zip(envelopes) {
@@ -85,7 +85,7 @@ fn note_texts(
 
 /// Returns the envelope with which the device with this home would send a message to another, by what the home knows; nothing
 /// is written, and no relay asked. `None` if it has no session with that device.
-pub(super) fn seal(
+pub(crate) fn seal(
     home: &Path,
     key: &Path,
     (member, device): (MemberId, DeviceId),

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::company::{Company, is_sent};
+use crate::bench::company::{Company, is_sent};
 use crate::process::{Failure, Running, field, within};
 
 /// What is written in each group behind the copy of the disk and before the end: the control.
