@@ -192,7 +192,7 @@ fn a_group_whose_slots_are_all_junk_stops_and_says_so_once_r_group_21() {
     let (group_id, role) = (GROUP, Role::Reader);
     let operation = GroupOperation::SetRole { member: town.member(2), role };
     town.handle(0, Input::Group(GroupInput::Operation { group_id, operation }));
-    assert!(matches!(town.next(0), Some(GroupStep::Commit { .. })), "the control");
+    assert!(matches!(town.next(0, &BTreeSet::new()), Some(GroupStep::Commit { .. })), "the control");
     let junk = SlotContent { envelope: vec![0x18; 512], ..SlotContent::default() };
     for attempt in 0..MAX_ATTEMPTS {
         assert!(refused(&town, 0).is_empty(), "slot {attempt}");
@@ -207,7 +207,7 @@ fn a_group_whose_slots_are_all_junk_stops_and_says_so_once_r_group_21() {
     town.give(0, &[0x17; 512]);
     for _ in 0..3 {
         town.run(0);
-        assert!(town.next(0).is_none(), "{:?}", town.next(0));
+        assert!(town.next(0, &BTreeSet::new()).is_none(), "{:?}", town.next(0, &BTreeSet::new()));
         town.wait(11 * 60 * SECOND);
     }
     assert_eq!(refused(&town, 0).len(), 1);

@@ -326,7 +326,7 @@ fn forged(
     commit.signature =
         town.act(by, |turn| turn.me.keys().signing.sign(label::SIGN_GROUP_COMMIT, &signed, turn.rng));
     made.own.commit = encode(&commit);
-    town.spoil(0, &mut made, |_| {});
+    town.spoil(0, &mut made, |_, _| {});
     made
 }
 
@@ -405,7 +405,7 @@ fn whatever_is_wrong_with_a_commit_changes_nothing_and_is_told_once_r_engine_74(
     town.deliver(&made, &[2, 3]);
     assert_eq!(town.epoch(2), 4);
     refuses(&mut town, 2, (&old.envelope, None), "an epoch that is over");
-    town.spoil(0, &mut old, |_| {});
+    town.spoil(0, &mut old, |_, _| {});
     refuses(&mut town, 2, (&old.envelope, Some(GroupError::OtherEpoch)), "the old epoch in the new");
     let bad = forged(&mut town, 3, vec![named(&info)], |_| {});
     refuses(&mut town, 2, (&bad.envelope, Some(GroupError::NotAllowed)), "an administrator that was");

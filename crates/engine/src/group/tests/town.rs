@@ -465,12 +465,6 @@ impl Town {
         message_id
     }
 
-    /// What is to be done first for a device's groups.
-    pub(super) fn next(&self, id: usize) -> Option<GroupStep> {
-        let Resident { disk, engine } = &self.residents[id];
-        engine.next_group_step(disk, self.now, &BTreeSet::new()).unwrap()
-    }
-
     /// Does what is to be done for a device's groups; returns what it sent to all.
     pub(super) fn run(&mut self, id: usize) -> Vec<Vec<u8>> {
         let (mut sent, mut blocked) = (Vec::new(), BTreeSet::new());

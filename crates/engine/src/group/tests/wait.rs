@@ -161,7 +161,7 @@ fn a_welcome_to_another_group_of_the_same_identifier_is_told_once_r_group_26() {
         }
         assert_eq!((town.group_records(1) == before, town.epoch(1), town.files_fetched), (true, epoch, 0));
         assert_eq!(town.acts(1)[acts..], [ActKind::Refused]);
-        let told = group_history(town.disk(1), &GROUP, 0, 100).unwrap().pop().unwrap().act.unwrap();
+        let told = group_history(town.disk(1), &GROUP, 0, 100).unwrap().entries.pop().unwrap().act.unwrap();
         assert_eq!(told.code, acts::code(chancery_group::GroupError::Exists));
         assert_eq!(told.by, town.member(2).as_bytes());
         let role = if epoch == 2 { Role::Reader } else { Role::Member };
