@@ -60,9 +60,11 @@ impl Groups {
         Ok(())
     }
 
-    /// Somebody writes in each group what the copied disk can read.
+    /// Somebody writes in each group what the copied disk can read: not the administrator, in whose mailbox all of it stays to be
+    /// searched, because whoever writes reads the own mailbox first.
     pub(super) async fn write_before(&self, company: &Company) -> Result<(), Failure> {
-        let letters: Vec<_> = self.groups.iter().map(|it| (it.administrator, it.id.as_str())).collect();
+        let writer = |it: &Group| it.others.first().copied().unwrap_or(it.administrator);
+        let letters: Vec<_> = self.groups.iter().map(|it| (writer(it), it.id.as_str())).collect();
         surely(&company.send_to_groups(&letters, BEFORE, false).await?)
     }
 
