@@ -75,8 +75,11 @@ impl Groups {
         (numbers, followers): (&[usize], &mut [Running]),
     ) -> Result<(), Failure> {
         let mut letters = Vec::with_capacity(self.groups.len());
-        for group in &self.groups {
-            let writer = group.others.iter().find(|member| numbers.contains(member));
+        for (number, group) in self.groups.iter().enumerate() {
+            let online: Vec<usize> =
+                group.others.iter().copied().filter(|member| numbers.contains(member)).collect();
+            // Not the same in every group, where there are others.
+            let writer = number.checked_rem(online.len()).and_then(|at| online.get(at));
             letters.extend(writer.map(|writer| (*writer, group.id.as_str())));
         }
         surely(&company.send_to_groups(&letters, AFTER, true).await?)?;
