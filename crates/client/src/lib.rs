@@ -63,6 +63,9 @@
 //! - [`Client`] is one device of a member: [`Client::enroll`] makes it and [`Client::open`] opens it;
 //!   [`Client::send`], [`Client::sync`], [`Client::events`] and [`Client::history`] use it. An application that
 //!   stays open awaits [`Client::follow`] in a task, and [`Client::changes`] says when there are new events.
+//! - [`Client::conversations`] lists what there is, with what is unread and what was begun; [`Client::history_before`] reads a
+//!   conversation from its end, [`Client::mark_read`] and [`Client::set_draft`] keep where a person is in it.
+//!   [`Client::members`] is the directory.
 //! - Whoever is named by a `&str` is named by handle, or by the text of a [`MemberId`].
 //! - [`Client::log_status`] and [`Client::policy`] say what the organisation's log and policy allow. When it is forked, stale,
 //!   rolled back or withheld, messages wait ([`Sent::waiting`]) and reading goes on. A device that the organisation has ended
@@ -74,10 +77,6 @@
 //!   ([`Secret::from_slice`]), or a key file ([`read_or_create_key_file`], [`read_key_file`]).
 //! - [`Error`] has a stable [`ErrorCode`], and [`Error::is_retryable`] says whether waiting helps. What must wait
 //!   for the relay is no error of [`Client::send`]: see [`Sent`].
-//!
-//! What this crate does not do yet: list the members, or the conversations with their last messages; read a
-//! conversation from its end, or one message by its identifier; tell by an event that a message of one's own was sent or
-//! failed; keep what was read.
 //!
 //! What this crate does not do: it runs nothing in the background unless [`Client::follow`] is awaited, has no
 //! global state, and brings no runtime of its own; calls are made from a `tokio` runtime with time and I/O
@@ -92,6 +91,7 @@ mod client;
 mod clock;
 mod code;
 mod connection;
+mod conversation;
 mod devices;
 mod enroll;
 mod errand;
@@ -116,13 +116,14 @@ mod worker;
 pub use attachment::{Progress, ProgressFn};
 pub use chancery_crypto::secret::{Secret, SecretBytes};
 pub use chancery_engine::{
-    ActKind, GroupFork, GroupPhase, GroupSummary, LogState, LogStatus, Member, MessageState, Page,
+    ActKind, GroupFork, GroupPhase, GroupSummary, LogState, LogStatus, Member, MessageState, Page, WhyFailed,
 };
 pub use chancery_group::{Info as GroupInfo, Posting, Role as GroupRole};
 pub use chancery_identity::{DeviceId, DisplayName, Kind, MemberId, OrgId, Policy};
 pub use chancery_store::KeySource;
 pub use chancery_wire::Timestamp;
 pub use client::{Client, Me};
+pub use conversation::{Conversation, ConversationKind, HistoryEntry, LastEntry};
 pub use devices::{NewDeviceLink, OwnDevice};
 pub use enroll::is_device_link;
 pub use error::{Error, ErrorCode, ErrorKind};

@@ -1,11 +1,12 @@
 //! Messages as an application sees them.
 
-use chancery_engine::{EngineError, MessageState, Unaddressed, member};
+use chancery_engine::{EngineError, MessageState, Unaddressed, WhyFailed, member};
 use chancery_identity::{DeviceId, Kind, MemberId};
 use chancery_wire::Timestamp;
 use chancery_wire::proto::{Attachment, MessageRecord};
 use chancery_wire::records::Records;
 
+use crate::conversation::called;
 use crate::group::{GroupAct, GroupName};
 
 /// Something that happened and was not shown yet.
@@ -60,6 +61,26 @@ pub enum Happening {
         /// The handle.
         handle: String,
     },
+    /// A message that this device wrote has reached the relay for a device of the recipient, or for the group.
+    MessageSent {
+        /// The message; the own member is its author.
+        id: [u8; 16],
+        /// The conversation: the other member, or the group.
+        conversation: MemberId,
+        /// The other member's handle as the directory has it now, or the group's name.
+        to: String,
+    },
+    /// A message that this device wrote will never reach anybody.
+    MessageFailed {
+        /// The message; the own member is its author.
+        id: [u8; 16],
+        /// The conversation: the other member, or the group.
+        conversation: MemberId,
+        /// The other member's handle as the directory has it now, or the group's name.
+        to: String,
+        /// Why.
+        why: WhyFailed,
+    },
 }
 
 impl Event {
@@ -92,6 +113,14 @@ impl Event {
             chancery_engine::Event::HandleReassigned { old, new } => {
                 let handle = member(records, &new)?.map(|member| member.handle).unwrap_or_default();
                 Happening::HandleReassigned { old, new, handle }
+            }
+            chancery_engine::Event::Settled(settled) => {
+                let (id, conversation) = (settled.id, settled.conversation);
+                let to = called(records, &conversation)?;
+                match settled.failed {
+                    None => Happening::MessageSent { id, conversation, to },
+                    Some(why) => Happening::MessageFailed { id, conversation, to, why },
+                }
             }
             _ => return Ok(None),
         };

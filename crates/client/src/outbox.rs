@@ -19,7 +19,7 @@ use crate::connection::{ANSWER_TIMEOUT, Connection, RATE_PAUSE};
 use crate::error::{Error, ErrorCode};
 use crate::group::steps;
 use crate::log;
-use crate::mailbox::Mailbox;
+use crate::mailbox::{Mailbox, announce};
 use crate::sending::REFUSED;
 
 /// How often to look whether another process has finished with the outbox.
@@ -398,7 +398,10 @@ impl Pass<'_> {
         &self,
         input: impl FnOnce() -> Input<'static> + Send + 'static,
     ) -> Result<Vec<Effect>, Error> {
-        self.shared.worker.call(move |state| state.handle(input())).await
+        let effects = self.shared.worker.call(move |state| state.handle(input())).await?;
+        // A message of one's own may have become sent or failed by it.
+        announce(self.shared, &effects);
+        Ok(effects)
     }
 }
 

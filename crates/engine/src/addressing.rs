@@ -17,6 +17,7 @@ use crate::log;
 use crate::messages::{MessageState, append_message};
 use crate::queue::Queue;
 use crate::sending;
+use crate::settled::{self, WhyFailed};
 use crate::tables::UNADDRESSED;
 
 /// Messages that wait for their recipient to appear in the directory: 1,000. Names are typed by hand.
@@ -126,6 +127,7 @@ fn fail(
     let mut record = content::from_draft(&draft, &device.member_id(), waiting.written_at)?;
     record.state = MessageState::Failed as u32;
     append_message(records, &record)?;
+    settled::note(records, MessageState::Queued as u32, &record, WhyFailed::NoRecipient)?;
     queue().remove(records, number)
 }
 

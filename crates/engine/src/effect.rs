@@ -117,6 +117,21 @@ pub enum Input<'a> {
         /// The last event's number.
         up_to: u64,
     },
+    /// The person has read a conversation up to and including a position. At most 1,000 entries become read by one input:
+    /// repeat it until [`crate::read_up_to`] says that it is done.
+    MarkRead {
+        /// The other member, or the group.
+        conversation: MemberId,
+        /// The position.
+        up_to: u64,
+    },
+    /// The person has begun a message and not sent it.
+    KeepDraft {
+        /// The other member, or the group.
+        conversation: MemberId,
+        /// What there is of it; nothing if it is empty.
+        draft: &'a str,
+    },
     /// Something that concerns groups.
     Group(GroupInput<'a>),
     /// An attachment was saved.

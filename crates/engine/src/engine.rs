@@ -14,8 +14,8 @@ use crate::ending::End;
 use crate::error::EngineError;
 use crate::log::{self, Known};
 use crate::{
-    addressing, devices, directory, ending, files, group, messages, prekeys, receiving, relays, sending,
-    upkeep,
+    addressing, conversations, devices, directory, ending, files, group, messages, prekeys, receiving,
+    relays, sending, settled, upkeep,
 };
 
 /// The state machine of one device. It holds only who the device is; everything else is read from the
@@ -114,6 +114,7 @@ impl Engine {
         let me = &Acting { device, known: &known };
         let mut effects = alloc::vec::Vec::new();
         log::note_time(view, now)?;
+        let events = messages::next_event(view)?;
         match input {
             Input::TimePasses => {}
             Input::RelayReached(place) => relays::reached(me, view, place)?,
@@ -165,6 +166,12 @@ impl Engine {
             }
             Input::Group(input) => effects = group::handle(me, view, input, now, rng)?,
             Input::EventsTaken { up_to } => messages::events_taken(view, up_to)?,
+            Input::MarkRead { conversation, up_to } => {
+                conversations::mark_read(view, &conversation, up_to)?;
+            }
+            Input::KeepDraft { conversation, draft } => {
+                conversations::keep_draft(view, &conversation, draft)?
+            }
             Input::AttachmentSaved { from, message_id, index, path } => {
                 files::saved(view, (&from, &message_id, index), path)?;
             }
@@ -172,6 +179,7 @@ impl Engine {
                 files::set_waiting(view, (&from, &message_id, index), waits)?;
             }
         }
+        settled::announce(view, events, &mut effects)?;
         Ok(Outcome { batch: overlay.into_batch(), effects })
     }
 

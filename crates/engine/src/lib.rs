@@ -1,7 +1,7 @@
 //! One device of a member: inputs to effects, over a store that it only reads.
 //!
 //! [`Engine::handle`] takes an [`Input`] and returns an [`Outcome`]: a batch to commit, then effects to carry
-//! out. [`next_step`] says what the outbox needs next, and [`Engine::step_token`] with which token. [`resolve`], [`conversation`] and [`events`] read;
+//! out. [`next_step`] says what the outbox needs next, and [`Engine::step_token`] with which token. [`resolve`], [`conversation`], [`conversations`] and [`events`] read;
 //! [`log_status`] says what the organisation's log lets the device do.
 //!
 //! What this crate does not do: it opens no socket and no file, reads no clock and draws no randomness of
@@ -15,6 +15,7 @@ extern crate alloc;
 mod addressing;
 mod answer;
 pub mod content;
+mod conversations;
 mod delivery;
 mod device;
 mod devices;
@@ -30,6 +31,7 @@ mod group;
 mod guest;
 mod heal;
 mod log;
+mod member_list;
 mod messages;
 mod numbers;
 mod peers;
@@ -41,11 +43,15 @@ mod relays;
 mod retention;
 mod seen;
 mod sending;
+mod settled;
 mod tables;
 mod target;
 mod upkeep;
 
 pub use addressing::{Unaddressed, unaddressed};
+pub use conversations::{
+    ConversationSummary, conversation_summary, conversations, history_before, read_up_to,
+};
 pub use device::{Device, NewDevice};
 pub use devices::waiting_devices;
 pub use directory::{Member, directory_cursor, is_outdated, member, resolve};
@@ -63,10 +69,12 @@ pub use log::{
     LogState, LogStatus, check_unlocked, fork_proof, has_left, is_time_due, log_size, log_status, log_time,
     newest_note, policy, verify_revoked,
 };
+pub use member_list::{MEMBERS_AT_ONCE, members};
 pub use messages::{Event, MessageState, Page, conversation, events, message};
 pub use peers::MAX_ARCHIVED;
 pub use prekeys::ONE_TIME_PAIRS;
 pub use relays::{RelayPlace, relay_places};
 pub use sending::{MAX_FOR_DEVICE, next_step, waiting_uploads};
+pub use settled::{Settled, WhyFailed};
 pub use target::MAX_WAIT;
 pub use upkeep::next_upkeep;

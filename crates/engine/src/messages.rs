@@ -8,9 +8,11 @@ use chancery_wire::proto::MessageRecord;
 use chancery_wire::records::{Overlay, RecordKey, Records};
 use chancery_wire::{Limit, decode};
 
+use crate::conversations;
 use crate::error::EngineError;
 use crate::queue::Queue;
 use crate::retention;
+use crate::settled;
 use crate::tables::{CONVERSATION, EVENT, EVENT_CURSOR, MESSAGE, key, load, load_number, save, save_number};
 
 /// State of a message, as stored in [`MessageRecord::state`].
@@ -73,7 +75,8 @@ pub(crate) fn append_message(
     if records.get(&name)?.is_some() {
         return Ok(None);
     }
-    save(records, name, message);
+    let unread = conversations::appended(records, message)?;
+    save(records, name, &MessageRecord { unread, ..message.clone() });
     let queue = Queue::new(CONVERSATION, &message.conversation);
     if queue.state(records)?.next == 0 {
         retention::enter(records, &message.conversation)?;
@@ -92,8 +95,14 @@ pub(crate) fn insert_message(
     if !Queue::new(CONVERSATION, &message.conversation).insert(records, place, reference)? {
         return Ok(false);
     }
+    conversations::inserted(records, &message.conversation, place)?;
     save_message(records, message);
     Ok(true)
+}
+
+/// Returns the number that the next event gets.
+pub(crate) fn next_event(records: &dyn Records) -> Result<u64, EngineError> {
+    Ok(Queue::new(EVENT, b"").state(records)?.next)
 }
 
 /// Appends an event that points to a message and returns the event's number.
@@ -146,6 +155,8 @@ pub enum Event {
         /// Who has it.
         new: MemberId,
     },
+    /// A message that this device wrote waits no longer.
+    Settled(settled::Settled),
 }
 
 /// Appends the event that a member has left (R-ENGINE-35).
@@ -193,7 +204,7 @@ pub(crate) fn has_conversation(records: &dyn Records, with: &MemberId) -> Result
 pub struct Page<T> {
     /// What is in it.
     pub entries: Vec<T>,
-    /// The position from which to read on; `None` if there is nothing behind it. Positions are no counts: what was deleted
+    /// The position from which to read on; `None` if there is nothing more in that direction. Positions are no counts: what was deleted
     /// leaves its own empty.
     pub next: Option<u64>,
 }
@@ -272,6 +283,7 @@ pub fn events(records: &dyn Records, most: usize) -> Result<Vec<(u64, Event)>, E
                 old: MemberId::new(*old),
                 new: MemberId::from_bytes(new).ok_or(EngineError::DamagedRecord)?,
             },
+            Some(_) if settled::is_reference(&reference) => Event::Settled(settled::read(&reference)?),
             _ => match referenced(records, &reference)? {
                 // Policy has deleted it before it was shown.
                 message if message.expired => continue,
@@ -326,7 +338,7 @@ fn references(
     Ok(found)
 }
 
-fn referenced(records: &dyn Records, reference: &[u8]) -> Result<MessageRecord, EngineError> {
+pub(crate) fn referenced(records: &dyn Records, reference: &[u8]) -> Result<MessageRecord, EngineError> {
     let bytes = records.get(&key(MESSAGE, &[reference]))?.ok_or(EngineError::DamagedRecord)?;
     let message = decode(&bytes, Limit::RECORD).map_err(|_| EngineError::DamagedRecord)?;
     Ok(message.into_unchecked())

@@ -1,6 +1,7 @@
 //! Messages that policy lets expire.
 
 use alloc::collections::BTreeSet;
+use alloc::vec::Vec;
 use core::time::Duration;
 
 use chancery_identity::{MemberId, Policy};
@@ -8,6 +9,7 @@ use chancery_wire::Timestamp;
 use chancery_wire::proto::{ConversationIndex, HealState, MessageRecord};
 use chancery_wire::records::{Overlay, Records};
 
+use crate::conversations;
 use crate::error::EngineError;
 use crate::files;
 use crate::group;
@@ -23,6 +25,11 @@ const EXPIRY_CHECK: Duration = Duration::from_secs(60 * 60);
 
 fn index(records: &dyn Records) -> Result<ConversationIndex, EngineError> {
     Ok(load(records, &key(CONVERSATIONS, &[]))?.unwrap_or_default())
+}
+
+/// Returns the conversations that are known to have begun.
+pub(crate) fn known(records: &dyn Records) -> Result<Vec<Vec<u8>>, EngineError> {
+    Ok(index(records)?.member_ids)
 }
 
 /// Enters a conversation that begins among those that are looked through.
@@ -56,12 +63,7 @@ pub(crate) fn upkeep(
     }
     times.expired_at = now.as_millis();
     heal::save_state(records, times);
-    let mut members: BTreeSet<_> = index(records)?.member_ids.into_iter().collect();
-    // Conversations of a version that kept no index.
-    for device in peers::all(records)? {
-        members.insert(peers::peer(records, &device)?.member_id);
-    }
-    for member in members {
+    for member in names(records)? {
         // Of a group's policy and the organisation's the shorter counts (R-GROUP-3).
         let of_group = member.first_chunk().map(|id| group::longest(records, id)).transpose()?.flatten();
         if let Some(longest) = longest.into_iter().chain(of_group).min() {
@@ -69,6 +71,15 @@ pub(crate) fn upkeep(
         }
     }
     Ok(())
+}
+
+/// Returns the conversations that there may be, also those of a version that kept no index.
+pub(crate) fn names(records: &dyn Records) -> Result<BTreeSet<Vec<u8>>, EngineError> {
+    let mut members: BTreeSet<_> = index(records)?.member_ids.into_iter().collect();
+    for device in peers::all(records)? {
+        members.insert(peers::peer(records, &device)?.member_id);
+    }
+    Ok(members)
 }
 
 fn expire_conversation(
@@ -106,6 +117,7 @@ fn forget(records: &mut Overlay<'_>, message: &MessageRecord) -> Result<(), Engi
     if let Some(from) = MemberId::from_bytes(&message.from) {
         files::forget(records, &from, &message.id)?;
     }
+    conversations::gone(records, message)?;
     let left = MessageRecord {
         id: message.id.clone(),
         conversation: message.conversation.clone(),

@@ -77,6 +77,10 @@ pub(crate) const GROUP_OUT: Table = Table(0x01B4);
 pub(crate) const GROUP_SENDER: Table = Table(0x01B5);
 pub(crate) const GROUP_DUTY: Table = Table(0x01BA);
 pub(crate) const GROUP_FORK: Table = Table(0x01BC);
+pub(crate) const CONVERSATION_ORDER: Table = Table(0x01C8);
+pub(crate) const CONVERSATION_RECORD: Table = Table(0x01C9);
+pub(crate) const DRAFT: Table = Table(0x01CA);
+pub(crate) const MEMBER_LIST: Table = Table(0x01CB);
 
 /// Makes the key of a record whose name is the concatenation of `parts`, each of a fixed length.
 pub(crate) fn key(table: Table, parts: &[&[u8]]) -> RecordKey {

@@ -19,6 +19,7 @@ use crate::group::rows::{self, GroupRows};
 use crate::group::{GroupDraft, GroupStep, epochs, evict, follow, mark, state};
 use crate::messages::{MessageState, append_message, message, save_message};
 use crate::queue::Queue;
+use crate::settled::{self, WhyFailed};
 use crate::tables::{GROUP_OUT, load, save};
 use crate::{content, log, sending, upkeep};
 
@@ -173,9 +174,10 @@ pub(crate) fn fail_all(
 
 fn fail(records: &mut Overlay<'_>, own: &MemberId, out: &GroupOutRecord) -> Result<(), EngineError> {
     if let Some(mut record) = message(records, own, &out.message_id)? {
-        record.state = MessageState::Failed as u32;
+        let was = core::mem::replace(&mut record.state, MessageState::Failed as u32);
         record.pending = 0;
         save_message(records, &record);
+        settled::note(records, was, &record, WhyFailed::Group)?;
     }
     Ok(())
 }
@@ -314,8 +316,9 @@ pub(crate) fn sent(
     {
         record.pending = record.pending.saturating_sub(1);
         record.delivered = record.delivered.saturating_add(1);
-        record.state = MessageState::Sent as u32;
+        let was = core::mem::replace(&mut record.state, MessageState::Sent as u32);
         save_message(records, &record);
+        settled::note(records, was, &record, WhyFailed::Relay)?;
     }
     Ok(Vec::new())
 }
