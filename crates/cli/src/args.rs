@@ -35,7 +35,8 @@ Become a member, write, read:
   chancery enroll chancery:… --home alice
   chancery send bob \"Lunch at noon?\" --home alice --file menu.pdf
   chancery receive --home alice --follow --save downloads
-  chancery history bob --home alice
+  chancery conversations --home alice
+  chancery history bob --home alice --last 20
 
 Talk in a group; whoever the organisation ends is out with the next message of anybody:
   chancery group create Crew bob carol --home alice
@@ -108,8 +109,14 @@ pub(crate) enum Command {
     Send(SendArgs),
     /// Print what has arrived.
     Receive(ReceiveArgs),
-    /// Print the conversation with a member.
+    /// List the conversations, the newest first, with what is unread.
+    Conversations(ConversationsArgs),
+    /// Print the conversation with a member, or the end of one with a group.
     History(HistoryArgs),
+    /// Keep, print or forget what was begun and not sent.
+    Draft(DraftArgs),
+    /// List the members whom the directory names.
+    Members(MembersArgs),
     /// Talk in groups, and look after them.
     #[command(subcommand)]
     Group(GroupCommand),
@@ -159,6 +166,8 @@ pub(crate) enum OrgCommand {
     /// Sign an order to a group, which a member carries out.
     #[command(subcommand)]
     Group(OrgGroupCommand),
+    /// List everybody who was invited: handle, kind, unit, devices, how far they have come.
+    List(OrgListArgs),
     /// Print the records of administrative acts, each checked against its commitment.
     Audit(AuditArgs),
     /// Say what the log is, and what waits for it.
@@ -513,8 +522,8 @@ With --save, a file that cannot be saved has an error beside its name and no pat
 tried again by the next `receive --save`, and every few minutes with --follow; then a line of its own says where it
 is. Without --follow the exit code says that a file still waits; one that is damaged or gone has only its error.
 
-JSON events: message, file, device-added, lost, member-left, handle-reassigned, device-request, group-act, group-gap. A
-message to a group has the group's identifier and name in \"group\"; of others that is null.
+JSON events: message, file, device-added, lost, member-left, handle-reassigned, device-request, group-act, group-gap; with
+--all-events also sent and failed, for messages that were written on this device. A message to a group has the group's identifier and name in \"group\"; of others that is null.
 
 Examples:
   chancery receive
@@ -525,6 +534,9 @@ pub(crate) struct ReceiveArgs {
     /// Stay connected and print messages as they come, until SIGINT or SIGTERM.
     #[arg(long)]
     pub(crate) follow: bool,
+    /// Say too what became of messages that were written on this device.
+    #[arg(long)]
+    pub(crate) all_events: bool,
     /// Download files into this folder before their message is printed.
     #[arg(long, value_name = "DIR")]
     pub(crate) save: Option<PathBuf>,
@@ -537,11 +549,68 @@ pub(crate) struct ReceiveArgs {
 #[command(after_help = "\
 Reads what this device has stored, oldest first; the relay is not asked.
 
-Example:
-  chancery history bob")]
+With --last it may be a group too, by name or identifier. With --mark-read all of it counts as read from then on, as
+`chancery conversations` shows.
+
+Examples:
+  chancery history bob
+  chancery history Crew --last 20 --mark-read")]
 pub(crate) struct HistoryArgs {
     /// The other member's handle or identifier.
     pub(crate) who: String,
+    /// Print only the last N entries.
+    #[arg(long, value_name = "N")]
+    pub(crate) last: Option<usize>,
+    /// Mark the conversation as read once it is printed.
+    #[arg(long)]
+    pub(crate) mark_read: bool,
+    #[command(flatten)]
+    pub(crate) home: HomeArgs,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+The newest first, with how many messages of others were not marked as read, what was written or done last, and what was
+begun and not sent. Reads what this device has stored; the relay is not asked.
+
+Example:
+  chancery conversations --json")]
+pub(crate) struct ConversationsArgs {
+    #[command(flatten)]
+    pub(crate) home: HomeArgs,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+In the order of their handles, without who has left, as the directory was when this device was connected last. A guest
+sees whom it may write to.
+
+Examples:
+  chancery members
+  chancery members sales --json")]
+pub(crate) struct MembersArgs {
+    /// Print only those in whose handle, name or unit this stands, in upper or lower case.
+    pub(crate) filter: Option<String>,
+    #[command(flatten)]
+    pub(crate) home: HomeArgs,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+A draft stays on this device. Without a text it is printed; sending a message leaves it.
+
+Examples:
+  chancery draft bob \"Dear Bob,\"
+  chancery draft bob
+  chancery draft bob --clear")]
+pub(crate) struct DraftArgs {
+    /// The other member's handle or identifier, or the group's name or identifier.
+    pub(crate) who: String,
+    /// The text, `-` to read it from stdin; several words are joined by spaces.
+    pub(crate) text: Vec<String>,
+    /// Forget the draft.
+    #[arg(long, conflicts_with = "text")]
+    pub(crate) clear: bool,
     #[command(flatten)]
     pub(crate) home: HomeArgs,
 }

@@ -9,6 +9,7 @@
 
 mod args;
 mod bench;
+mod conversations;
 mod demo;
 mod device;
 mod disk;
@@ -86,6 +87,9 @@ async fn dispatch(cli: Cli, output: Output) -> Result<(), Failure> {
         Command::Device(command) => device::run(command, output).await,
         Command::Send(args) => send::run(&args, output).await,
         Command::Receive(args) => receive::run(&args, output).await,
+        Command::Conversations(args) => conversations::list(&args, output).await,
+        Command::Draft(args) => conversations::draft(&args, output).await,
+        Command::Members(args) => conversations::members(&args, output).await,
         Command::History(args) => history::run(&args, output).await,
         Command::Group(command) => group::run(command, output).await,
         Command::Monitor(args) => org::monitor(&args, output).await,

@@ -1,6 +1,6 @@
 //! A message as it is printed: one JSON object, or a line for people.
 
-use chancery::{Error, Kind, Message, MessageState};
+use chancery::{Error, Kind, Message, MessageState, WhyFailed};
 use indicatif::HumanBytes;
 use serde_json::{Value, json};
 
@@ -182,6 +182,38 @@ pub(crate) fn handle_reassigned_text(handle: &str) -> String {
     format!(
         "* {handle} is somebody else from now on; what {handle} wrote before was written by another person"
     )
+}
+
+/// Returns the object that says that a message of one's own was sent, or why it has failed; named are the message and the
+/// conversation.
+pub(crate) fn settled(
+    (id, conversation): &(&[u8; 16], String),
+    to: &str,
+    failed: Option<WhyFailed>,
+) -> Value {
+    let event = if failed.is_some() { "failed" } else { "sent" };
+    let mut object = json!({"event": event, "id": hex(*id), "conversation": conversation, "to": to});
+    if let (Some(why), Some(fields)) = (failed, object.as_object_mut()) {
+        fields.insert("why".to_owned(), why.name().into());
+    }
+    object
+}
+
+/// Returns the line that says so to people.
+pub(crate) fn settled_text(
+    (_, conversation): &(&[u8; 16], String),
+    to: &str,
+    failed: Option<WhyFailed>,
+) -> String {
+    let to = called(conversation, to);
+    let why = match failed {
+        None => return format!("* a message to {to} was sent"),
+        Some(WhyFailed::File) => "a file of it was refused or not taken for 30 days",
+        Some(WhyFailed::NoRecipient) => "there is no device any more to which it could go",
+        Some(WhyFailed::Group) => "this device is in the group no more, or may not write in it",
+        Some(_) => "the relay has refused it or not taken it for 30 days",
+    };
+    format!("* a message to {to} was not sent: {why}")
 }
 
 const fn state(state: MessageState) -> &'static str {

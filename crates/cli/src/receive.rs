@@ -36,7 +36,8 @@ pub(crate) async fn run(args: &ReceiveArgs, output: Output) -> Result<(), Failur
     let client = Client::open_with(&home, &key, bar.function())?;
     let stop = if args.follow { Some(Stop::listen(false)?) } else { None };
     let (requests, failed, offline) = (RefCell::default(), RefCell::default(), OnceCell::new());
-    let printer = Printer { client, save, output, bar, stop, requests, failed, offline };
+    let all_events = args.all_events;
+    let printer = Printer { client, save, all_events, output, bar, stop, requests, failed, offline };
     if let Some(stop) = &printer.stop {
         return follow(&printer, stop).await;
     }
@@ -95,6 +96,7 @@ async fn is_true(flag: &watch::Sender<bool>) {
 struct Printer {
     client: Client,
     save: Option<PathBuf>,
+    all_events: bool,
     output: Output,
     bar: Bar,
     stop: Option<Stop>,
@@ -194,11 +196,24 @@ impl Printer {
                     let object = message::handle_reassigned(&old.to_string(), &new.to_string(), handle);
                     self.output.result(&object, || message::handle_reassigned_text(handle))?;
                 }
+                happening if self.all_events => self.print_settled(happening)?,
                 _ => {}
             }
             *printed = Some(event.number);
         }
         Ok(())
+    }
+
+    /// Says what became of a message that was written on this device.
+    fn print_settled(&self, happening: &Happening) -> Result<(), Failure> {
+        let (id, conversation, to, why) = match happening {
+            Happening::MessageSent { id, conversation, to } => (id, conversation, to, None),
+            Happening::MessageFailed { id, conversation, to, why } => (id, conversation, to, Some(*why)),
+            _ => return Ok(()),
+        };
+        let names = (id, conversation.to_string());
+        self.bar.clear();
+        self.output.result(&message::settled(&names, to, why), || message::settled_text(&names, to, why))
     }
 
     async fn print_message(&self, message: &Message, printed: &mut Option<u64>) -> Result<(), Failure> {

@@ -109,12 +109,24 @@ impl Engine {
         rng: &mut dyn CryptoRng,
     ) -> Result<Outcome, EngineError> {
         let mut overlay = Overlay::new(records);
-        let (device, view) = (&self.device, &mut overlay);
         let known = self.known(records)?;
-        let me = &Acting { device, known: &known };
+        let me = &Acting { device: &self.device, known: &known };
+        log::note_time(&mut overlay, now)?;
+        let events = messages::next_event(&overlay)?;
+        let mut effects = self.take((me, &mut overlay), input, now, rng)?;
+        settled::announce(&overlay, events, &mut effects)?;
+        Ok(Outcome { batch: overlay.into_batch(), effects })
+    }
+
+    fn take(
+        &self,
+        (me, view): (&Acting<'_>, &mut Overlay<'_>),
+        input: Input<'_>,
+        now: Timestamp,
+        rng: &mut dyn CryptoRng,
+    ) -> Result<alloc::vec::Vec<Effect>, EngineError> {
+        let device = &self.device;
         let mut effects = alloc::vec::Vec::new();
-        log::note_time(view, now)?;
-        let events = messages::next_event(view)?;
         match input {
             Input::TimePasses => {}
             Input::RelayReached(place) => relays::reached(me, view, place)?,
@@ -179,8 +191,7 @@ impl Engine {
                 files::set_waiting(view, (&from, &message_id, index), waits)?;
             }
         }
-        settled::announce(view, events, &mut effects)?;
-        Ok(Outcome { batch: overlay.into_batch(), effects })
+        Ok(effects)
     }
 
     /// Goes on with what groups have waited for, by the organisation as the log has it now.

@@ -298,6 +298,17 @@ pub(crate) struct GroupSuccessorArgs {
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
+In the order in which they were invited, as the desk has them. Nobody else is asked.
+
+Example:
+  chancery org list --dir acme --json")]
+pub(crate) struct OrgListArgs {
+    #[command(flatten)]
+    pub(crate) org: OrgArgs,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
 One line for each act, the oldest first, with the index of the log's entry that commits to it. A record that is not
 what was committed to is marked, an entry without a record has a line of its own, and the exit code is 1.
 

@@ -219,7 +219,7 @@ fn a_draft_stays_until_it_is_emptied_r_engine_118() {
     assert_eq!((listed[0].last.clone(), listed[0].unread), (None, 0));
     append(&mut records, &CREW, &BOB, 2);
     assert_eq!(conversations(&records).unwrap()[0].conversation, CREW, "a draft is not what is newest");
-    let long = "x".repeat(crate::content::MAX_TEXT + 1);
+    let long = "x".repeat(content::MAX_TEXT + 1);
     assert_eq!(keep_draft(&mut records, &BOB, &long), Err(EngineError::TooLarge));
     assert_eq!(conversation_summary(&records, &BOB).unwrap().draft, Some("Dear Bob".to_owned()));
     keep_draft(&mut records, &BOB, "").unwrap();
