@@ -338,3 +338,88 @@ pub(crate) fn called(records: &dyn Records, conversation: &MemberId) -> Result<S
         _ => Ok(Person::read(records, *conversation)?.handle),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::time::Instant;
+
+    use chancery_crypto::secret::Secret;
+    use chancery_engine::MessageState;
+    use chancery_store::{KeySource, Store};
+    use chancery_wire::encode;
+    use chancery_wire::proto::{ConversationIndex, QueueState, Text};
+    use chancery_wire::records::{Batch, RecordKey, Table};
+
+    use super::*;
+
+    #[test]
+    fn a_conversation_is_called_by_what_there_is() {
+        let id = MemberId::new([0xab; 16]);
+        let called = |handle: &str, name: &str| {
+            let (handle, name) = (handle.to_owned(), name.to_owned());
+            let kind = ConversationKind::Direct;
+            Conversation { id, kind, handle, name, last: None, unread: 0, draft: None }.title()
+        };
+        assert_eq!(called("bob", "Robert Roe"), "bob (Robert Roe)");
+        assert_eq!(called("bob", "bob"), "bob");
+        assert_eq!(called("", "Crew"), "Crew");
+        assert_eq!(called("", ""), "ab".repeat(16));
+    }
+
+    /// A store as a version left it that kept no list: as many conversations, the last of them the oldest.
+    fn old_store(path: &std::path::Path, count: u16, messages: u64) -> Store {
+        let mut rng = crate::clock::rng().unwrap();
+        let mut store =
+            Store::create(path, &KeySource::KeyFile(Secret::from_bytes([7; 32])), &mut rng).unwrap();
+        let mut batch = Batch::default();
+        let mut index = ConversationIndex::default();
+        for at in 0..count {
+            let with = [&at.to_be_bytes()[..], &[9; 14]].concat();
+            index.member_ids.push(with.clone());
+            for place in 0..messages {
+                let record = MessageRecord {
+                    id: [[0; 8], place.to_be_bytes()].concat(),
+                    conversation: with.clone(),
+                    from: with.clone(),
+                    stored_at: 1_000_000 - u64::from(at),
+                    text: Some(Text { text: format!("{at}\n{place}"), ..Text::default() }),
+                    state: MessageState::Received as u32,
+                    ..MessageRecord::default()
+                };
+                let reference = [with.as_slice(), &record.id].concat();
+                batch.put(RecordKey::new(Table(0x0150), reference.clone()), encode(&record));
+                let item = [with.as_slice(), &place.to_be_bytes()].concat();
+                batch.put(RecordKey::new(Table(0x0151), item), reference);
+            }
+            let state = QueueState { next: messages, ..QueueState::default() };
+            let name = [&0x0151_u16.to_be_bytes()[..], &with].concat();
+            batch.put(RecordKey::new(Table(0x0180), name), encode(&state));
+        }
+        batch.put(RecordKey::new(Table(0x0152), []), encode(&index));
+        store.transaction(|_| Ok::<_, Error>((batch, ()))).unwrap();
+        store
+    }
+
+    #[test]
+    fn a_thousand_conversations_of_an_old_store_are_listed_at_once_r_engine_117() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut store = old_store(&folder.path().join("store"), 1000, 10);
+        let (own, begun) = (MemberId::new([1; 16]), Instant::now());
+        let listed: Vec<Conversation> = store
+            .read(|records| {
+                let found = chancery_engine::conversations(records)?.into_iter();
+                let read = |found| Ok(Conversation::read(records, &own, found)?);
+                found.map(read).collect::<Result<_, Error>>()
+            })
+            .unwrap();
+        println!("1,000 conversations in {} ms", begun.elapsed().as_millis());
+        assert_eq!(listed.len(), 1000);
+        let newest = listed.first().unwrap();
+        let last = newest.last.as_ref().unwrap();
+        assert_eq!((last.position, last.summary.as_deref(), newest.unread), (9, Some("0 9"), 0));
+        let by_id: BTreeMap<MemberId, u64> = listed.iter().map(|it| (it.id, it.unread)).collect();
+        assert_eq!(by_id.len(), 1000, "each once");
+        assert!(!format!("{newest:?}").contains("0 9"), "{newest:?}");
+    }
+}

@@ -15,6 +15,8 @@ mod guests;
 #[cfg(test)]
 mod invite_list;
 #[cfg(test)]
+mod listing;
+#[cfg(test)]
 mod obstacles;
 #[cfg(test)]
 mod offboarding;

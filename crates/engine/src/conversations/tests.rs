@@ -181,6 +181,34 @@ fn the_newest_conversation_stands_first_whatever_the_clock_says() {
     assert_eq!((newest.0, newest.1.stored_at), (1, 3));
 }
 
+/// Counts what is read.
+struct Counted<'a>(&'a Overlay<'a>, core::cell::Cell<usize>);
+
+impl Records for Counted<'_> {
+    fn get(&self, key: &RecordKey) -> Result<Option<Vec<u8>>, chancery_wire::records::RecordsError> {
+        self.1.set(self.1.get() + 1);
+        self.0.get(key)
+    }
+}
+
+#[test]
+fn a_thousand_conversations_are_listed_without_reading_their_histories() {
+    let disk = Disk::new();
+    let mut records = Overlay::new(&disk);
+    let with = |at: u16| {
+        MemberId::new([[at.to_be_bytes()[0]; 8], [at.to_be_bytes()[1]; 8]].concat().try_into().unwrap())
+    };
+    for at in 0..1000 {
+        for number in 0..20 {
+            append(&mut records, &with(at), &with(at), number);
+        }
+    }
+    let counted = Counted(&records, core::cell::Cell::new(0));
+    let listed = conversations(&counted).unwrap();
+    assert_eq!((listed.len(), listed[0].conversation, listed[0].unread), (1000, with(999), 20));
+    assert!(counted.1.get() <= 6 * 1000 + 10, "{} records read", counted.1.get());
+}
+
 #[test]
 fn a_store_without_a_list_gets_one_in_which_everything_is_read_r_engine_117() {
     let disk = Disk::new();
