@@ -2,7 +2,7 @@
 
 use std::io::Read as _;
 
-use chancery::{Client, Conversation, GroupEntry, LastEntry, Member};
+use chancery::{Client, Conversation, GroupEntry, LastEntry, MEMBERS_AT_ONCE, Member};
 use serde_json::{Value, json};
 
 use crate::args::{ConversationsArgs, DraftArgs, HomeArgs, MembersArgs};
@@ -39,7 +39,8 @@ pub(crate) async fn members(args: &MembersArgs, output: Output) -> Result<(), Fa
         for member in &page {
             output.result(&member_object(member), || member_text(member))?;
         }
-        let Some(last) = page.into_iter().last() else { return Ok(()) };
+        let is_full = page.len() >= MEMBERS_AT_ONCE;
+        let Some(last) = page.into_iter().last().filter(|_| is_full) else { return Ok(()) };
         after = Some(last.handle);
     }
 }

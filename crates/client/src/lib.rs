@@ -116,7 +116,8 @@ mod worker;
 pub use attachment::{Progress, ProgressFn};
 pub use chancery_crypto::secret::{Secret, SecretBytes};
 pub use chancery_engine::{
-    ActKind, GroupFork, GroupPhase, GroupSummary, LogState, LogStatus, Member, MessageState, Page, WhyFailed,
+    ActKind, GroupFork, GroupPhase, GroupSummary, LogState, LogStatus, MEMBERS_AT_ONCE, Member, MessageState,
+    Page, WhyFailed,
 };
 pub use chancery_group::{Info as GroupInfo, Posting, Role as GroupRole};
 pub use chancery_identity::{DeviceId, DisplayName, Kind, MemberId, OrgId, Policy};

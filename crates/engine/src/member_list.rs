@@ -68,11 +68,19 @@ pub fn members(records: &dyn Records, filter: &str, after: Option<&str>) -> Resu
         let Some(member) = member(records, &id)? else { continue };
         let is_behind = after.is_none_or(|after| member.handle.as_str() > after);
         let is_asked = fits(&member.handle) || fits(&member.name) || member.unit.as_deref().is_some_and(fits);
-        if is_behind && is_asked && !log::has_left(records, &id)? {
+        if is_behind && is_asked {
             found.push(member);
         }
     }
     found.sort_unstable_by(|a, b| (&a.handle, a.member_id).cmp(&(&b.handle, b.member_id)));
-    found.truncate(MEMBERS_AT_ONCE);
-    Ok(found)
+    let mut page = Vec::new();
+    for member in found {
+        if page.len() >= MEMBERS_AT_ONCE {
+            break;
+        }
+        if !log::has_left(records, &member.member_id)? {
+            page.push(member);
+        }
+    }
+    Ok(page)
 }

@@ -59,7 +59,7 @@ fn a_draft_stays_until_it_is_forgotten_and_its_conversation_is_listed() {
     let listed = company.command("alice", &["conversations"]).ok();
     assert_eq!((&listed["draft"], &listed["last"]), (&json!("Dear Bob,"), &Value::Null));
     company.command("alice", &["draft", "bob", &"x".repeat(32 * 1024 + 1)]).fails(
-        1,
+        64,
         "message-too-large",
         false,
     );
