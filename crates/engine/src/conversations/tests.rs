@@ -186,7 +186,7 @@ struct Counted<'a>(&'a Overlay<'a>, core::cell::Cell<usize>);
 
 impl Records for Counted<'_> {
     fn get(&self, key: &RecordKey) -> Result<Option<Vec<u8>>, chancery_wire::records::RecordsError> {
-        self.1.set(self.1.get() + 1);
+        self.1.set(self.1.get().saturating_add(1));
         self.0.get(key)
     }
 }
