@@ -3,6 +3,8 @@
 mod authority;
 mod bench;
 mod group;
+pub(crate) mod help;
+mod manual;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -16,30 +18,29 @@ use crate::text;
 pub(crate) use authority::*;
 pub(crate) use bench::*;
 pub(crate) use group::*;
+pub(crate) use manual::*;
 
 /// How long an invitation holds unless told otherwise.
 const DEFAULT_VALID: &str = "7d";
 /// Where a relay listens unless told otherwise.
 const DEFAULT_LISTEN: &str = "127.0.0.1:7443";
 
-const EXAMPLES: &str = "\
-Try it on one machine:
-  chancery demo
+const FIRST_STEPS: &str = "\
+First steps, on one machine:
+  chancery demo                                                 # see it work; nothing stays
+  chancery org init --name Acme --dir acme                      # found an organisation
+  chancery up --dir acme --data relay-data                      # its relay and desk: leave them running
+  chancery org invite alice --dir acme --name \"Alice Liddell\"   # in another shell: prints a link
+  chancery enroll chancery:… --home alice                       # become that member on this device
 
-Found an organisation, run its relay and enrolment desk, invite somebody:
-  chancery org init --name Acme --dir acme
-  chancery up --dir acme --data relay-data --listen 127.0.0.1:7443
-  chancery org invite alice --dir acme --name \"Alice Liddell\"
-
-Become a member, write, read:
-  chancery enroll chancery:… --home alice
+Every day:
   chancery send bob \"Lunch at noon?\" --home alice --file menu.pdf
   chancery receive --home alice --follow --save downloads
   chancery history bob --home alice
-
-Talk in a group; whoever the organisation ends is out with the next message of anybody:
   chancery group create Crew bob carol --home alice
-  chancery group send Crew \"Lunch at noon?\" --home bob
+  chancery group send Crew \"Lunch at noon?\" --home alice
+
+Each command's help has what it does in full, and examples: chancery help org invite
 
 Results go to stdout, everything else to stderr. Exit codes: 0 ok, 1 failed, 2 not authorised, 3 not found,
 4 refused by policy, 5 try later, 64 wrong usage. With --json every line is one object; an error is
@@ -48,7 +49,7 @@ later; of a queued message it is false, because that one goes by itself, and \"c
 
 /// End-to-end encrypted messages that your organisation owns.
 #[derive(Debug, Parser)]
-#[command(name = "chancery", version, after_help = EXAMPLES, max_term_width = 100)]
+#[command(name = "chancery", version, after_help = FIRST_STEPS, max_term_width = 100)]
 pub(crate) struct Cli {
     #[command(flatten)]
     pub(crate) common: Common,
@@ -93,7 +94,17 @@ pub(crate) struct HomeArgs {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Found and run an organisation.
-    #[command(subcommand)]
+    #[command(
+        subcommand,
+        after_help = "\
+Who founds it needs three commands; a relay and a desk have to run for the third to be of use.
+
+Examples:
+  chancery org init --name Acme --dir acme
+  chancery up --dir acme --data relay-data
+  chancery org invite alice --dir acme --name \"Alice Liddell\"
+  chancery org offboard alice --dir acme"
+    )]
     Org(OrgCommand),
     /// Serve a relay, for trials; `chancery-relay` is the program for servers.
     Relay(RelayArgs),
@@ -102,7 +113,15 @@ pub(crate) enum Command {
     /// Make this device a member, with an invitation link or a device link.
     Enroll(EnrollArgs),
     /// Use several devices: link another one, approve it, list them, remove one.
-    #[command(subcommand)]
+    #[command(
+        subcommand,
+        after_help = "\
+Examples:
+  chancery device link                                          # on the old device: prints a link
+  chancery enroll chancery:… --home other                       # on the new one: prints a code
+  chancery device approve 12345 67890 12345 67890 12345 67890   # on the old one again
+  chancery device list"
+    )]
     Device(DeviceCommand),
     /// Send text and files to a member.
     Send(SendArgs),
@@ -111,18 +130,49 @@ pub(crate) enum Command {
     /// Print the conversation with a member.
     History(HistoryArgs),
     /// Talk in groups, and look after them.
-    #[command(subcommand)]
+    #[command(
+        subcommand,
+        after_help = "\
+Whoever the organisation ends is out of every group with the next message of anybody.
+
+Examples:
+  chancery group create Crew bob carol
+  chancery group send Crew \"Lunch at noon?\"
+  chancery group history Crew"
+    )]
     Group(GroupCommand),
     /// Print what the organisation's log says of you.
     Monitor(MonitorArgs),
     /// Watch an organisation's log as a witness, who cosigns what it has seen grow.
-    #[command(subcommand)]
+    #[command(
+        subcommand,
+        after_help = "\
+Examples:
+  chancery witness init --dir witness --org acme/public
+  chancery witness run --dir witness"
+    )]
     Witness(WitnessCommand),
     /// Watch an organisation, three members and a relay at work on this machine.
+    #[command(after_help = "\
+Founds an organisation in a temporary folder, kills its relay and starts it again, ends a member, and prints what was
+checked. It takes some seconds and leaves nothing behind; the exit code is 1 if a check fails.
+
+Example:
+  chancery demo")]
     Demo,
     /// Measure, with processes of its own on this machine, and check what is measured.
-    #[command(subcommand)]
+    #[command(
+        subcommand,
+        after_help = "\
+Examples:
+  chancery bench offboard --members 50
+  chancery bench group --members 100 --json"
+    )]
     Bench(BenchCommand),
+    /// Print a script with which a shell completes commands and options.
+    Completions(CompletionsArgs),
+    /// Write manual pages.
+    Man(ManArgs),
 }
 
 #[derive(Debug, Subcommand)]
@@ -142,22 +192,56 @@ pub(crate) enum OrgCommand {
     /// End one device of a member.
     RemoveDevice(OrgRemoveDeviceArgs),
     /// Name, list and end issuers.
-    #[command(subcommand)]
+    #[command(
+        subcommand,
+        after_help = "\
+Examples:
+  chancery org issuer add --capabilities offboard,policy --holder ann --dir acme
+  chancery org issuer list --dir acme"
+    )]
     Issuer(IssuerCommand),
     /// Look after the desk's keys.
-    #[command(subcommand)]
+    #[command(
+        subcommand,
+        after_help = "\
+Example:
+  chancery org desk renew --dir acme --root /media/safe/root.key"
+    )]
     Desk(DeskCommand),
     /// Look after the root's key.
-    #[command(subcommand)]
+    #[command(
+        subcommand,
+        after_help = "\
+Examples:
+  chancery org root split --dir acme --threshold 3 --shares 5 --remove
+  chancery org root join --dir acme --share-file ann.txt --share-file bob.txt --share-file -"
+    )]
     Root(RootCommand),
     /// Show and set what every client enforces.
-    #[command(subcommand)]
+    #[command(
+        subcommand,
+        after_help = "\
+Examples:
+  chancery org policy show --dir acme
+  chancery org policy set --retention 365d --no-export --dir acme --dry-run"
+    )]
     Policy(PolicyCommand),
     /// Say who takes groups over when their last administrator is gone.
-    #[command(subcommand)]
+    #[command(
+        subcommand,
+        after_help = "\
+Example:
+  chancery org group-successor set ann ben --dir acme"
+    )]
     GroupSuccessor(GroupSuccessorCommand),
     /// Sign an order to a group, which a member carries out.
-    #[command(subcommand)]
+    #[command(
+        subcommand,
+        after_help = "\
+Examples:
+  chancery org group remove 0123456789abcdef0123456789abcdef dave --epoch 7 --dir acme
+  chancery group execute Crew chancery-order:…"
+    )]
     Group(OrgGroupCommand),
     /// Print the records of administrative acts, each checked against its commitment.
     Audit(AuditArgs),
@@ -420,7 +504,7 @@ it goes to stderr. The new device shows a code; approve that code here.
 
 Example:
   chancery device link
-  chancery enroll chancery:… --home other        (on the new device)
+  chancery enroll chancery:… --home other        # on the new device
   chancery device approve 12345 67890 12345 67890 12345 67890")]
 pub(crate) struct DeviceLinkArgs {
     #[command(flatten)]
