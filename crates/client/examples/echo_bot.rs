@@ -8,6 +8,7 @@
 //! The link is needed once. Killed at any moment, with `kill -9` too, it loses no message: an event is taken only after the answer is
 //! stored, and what was not taken comes again with the same identifier. Killed between the two, it answers twice; a bot that
 //! must not writes the identifier down with whatever it does.
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "an example")]
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;

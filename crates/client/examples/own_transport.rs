@@ -6,6 +6,7 @@
 //! ```sh
 //! cargo run -p chancery --example own_transport
 //! ```
+#![allow(clippy::print_stdout, reason = "an example")]
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -3,6 +3,7 @@
 //! ```sh
 //! cargo run -p chancery --example two_people
 //! ```
+#![allow(clippy::print_stdout, reason = "an example")]
 
 use std::fs;
 

@@ -20,7 +20,8 @@ use crate::error::{Error, ErrorCode};
 pub trait Transport: Send + Sync {
     /// Returns what connects to the relay at `url`, `wss://host:port`, whose certificate's key has the SHA-256 `pin`.
     ///
-    /// Called once for each place where the organisation says that its relay is: it may move. Whoever ends up with
+    /// Called at enrolment, and by each client once for each place where the organisation says that its relay is: it may
+    /// move. Whoever ends up with
     /// another key than the pinned one must say [`ConnectError::WrongPin`] and send nothing.
     ///
     /// # Errors
