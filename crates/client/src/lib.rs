@@ -60,6 +60,7 @@
 //! Source: `docs/PROTOCOL.md`.
 
 #[cfg(doctest)]
+#[allow(rustdoc::invalid_codeblock_attributes, reason = "they say who runs what is no Rust")]
 #[doc = include_str!("../../../README.md")]
 mod readme {}
 
