@@ -19,6 +19,7 @@ mod group;
 mod history;
 mod invite;
 mod key;
+mod manual;
 mod message;
 mod org;
 mod output;
@@ -37,13 +38,13 @@ use std::io::IsTerminal as _;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::Parser as _;
+use clap::FromArgMatches as _;
 use clap::error::ErrorKind;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
-use crate::args::{Cli, Command};
+use crate::args::{Cli, Command, help};
 use crate::failure::{Failure, Report, USAGE};
 use crate::output::Output;
 
@@ -51,7 +52,7 @@ use crate::output::Output;
 const LEAVE: Duration = Duration::from_millis(100);
 
 fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let cli = match parse() {
         Ok(cli) => cli,
         Err(error) => return misused(&error),
     };
@@ -64,6 +65,12 @@ fn main() -> ExitCode {
             ExitCode::from(failure.exit_code())
         }
     }
+}
+
+fn parse() -> Result<Cli, clap::Error> {
+    let mut command = help::command();
+    let mut matches = command.try_get_matches_from_mut(std::env::args_os())?;
+    Cli::from_arg_matches_mut(&mut matches).map_err(|error| error.format(&mut command))
 }
 
 fn run(cli: Cli, output: Output) -> Result<(), Failure> {
@@ -95,6 +102,8 @@ async fn dispatch(cli: Cli, output: Output) -> Result<(), Failure> {
         Command::Monitor(args) => org::monitor(&args, output).await,
         Command::Witness(command) => witness::run(command, output).await,
         Command::Bench(command) => bench::run(&command, output).await,
+        Command::Completions(args) => manual::completions(&args),
+        Command::Man(args) => manual::man(&args, output),
         Command::Demo => match demo::run(output.is_json()).await? {
             true => Ok(()),
             false => Err(Failure::DemoFailed),

@@ -19,6 +19,7 @@ use crate::holds::Holds;
 use crate::home::Home;
 use crate::mailbox::Mailbox;
 use crate::relays::Relays;
+use crate::transport::{Transport, WebSocket};
 use crate::worker::{Worker, destroy, is_revoked};
 
 /// What all parts of a client share.
@@ -128,15 +129,34 @@ impl Client {
     ///
     /// As [`Self::open`].
     pub fn open_with(home: &Path, key: &KeySource, progress: Option<ProgressFn>) -> Result<Self, Error> {
+        Self::open_over(home, key, Arc::new(WebSocket), progress)
+    }
+
+    /// Opens like [`Self::open_with`], and reaches the relay by `transport` only.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::open`].
+    pub fn open_over(
+        home: &Path,
+        key: &KeySource,
+        transport: Arc<dyn Transport>,
+        progress: Option<ProgressFn>,
+    ) -> Result<Self, Error> {
         let place = Home::new(home);
         let store = Store::open(place.store(), key).map_err(|error| match error {
             StoreError::NotFound => Error::with(ErrorCode::StoreNotFound, home.display().to_string()),
             error => error.into(),
         })?;
-        Self::start(place, store, progress)
+        Self::start(place, store, transport, progress)
     }
 
-    pub(crate) fn start(home: Home, mut store: Store, progress: Option<ProgressFn>) -> Result<Self, Error> {
+    pub(crate) fn start(
+        home: Home,
+        mut store: Store,
+        transport: Arc<dyn Transport>,
+        progress: Option<ProgressFn>,
+    ) -> Result<Self, Error> {
         if store.read(|records| is_revoked(records).map_err(Error::from))? {
             // Whoever wrote that down was stopped before the store was gone (R-ENGINE-37).
             destroy(store, &home)?;
@@ -161,7 +181,7 @@ impl Client {
         let shared = Shared {
             worker: Worker::spawn(store, engine, (home.clone(), checkpoint))?,
             home,
-            relays: Relays::default(),
+            relays: Relays::over(transport),
             org: me.org_id,
             device: login,
             anonymous: Mutex::new(None),

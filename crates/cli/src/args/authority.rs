@@ -334,7 +334,7 @@ by `chancery org offboard` or `remove-device`. A new root, a new desk and its is
 
 Examples:
   chancery org log --dir acme
-  chancery org log --dir acme --drop 12      (a statement that the log refuses, for good)")]
+  chancery org log --dir acme --drop 12      # a statement that the log refuses, for good")]
 pub(crate) struct LogArgs {
     #[command(flatten)]
     pub(crate) by: ActorArgs,
@@ -399,7 +399,8 @@ pub(crate) struct WitnessInitArgs {
 A log with fewer entries than were seen, or other ones, is not cosigned: the exit code is not 0, and the note is kept beside
 `checkpoint` under the name `conflict`.
 
-Example:
+Examples:
+  chancery witness run --dir witness
   chancery witness once --dir witness")]
 pub(crate) struct WitnessArgs {
     /// The witness's folder.
