@@ -86,6 +86,7 @@
 //!
 //! Source: `docs/PROTOCOL.md`.
 
+mod acting;
 mod attachment;
 mod checkpoint;
 mod client;
@@ -113,10 +114,13 @@ mod replay;
 mod sending;
 mod worker;
 
+pub use acting::{
+    Answer, FieldKind, Form, FormField, Mention, MessageRef, Outgoing, OutgoingFile, Quote, Reaction,
+};
 pub use attachment::{Progress, ProgressFn};
 pub use chancery_crypto::secret::{Secret, SecretBytes};
 pub use chancery_engine::{
-    ActKind, GroupFork, GroupPhase, GroupSummary, LogState, LogStatus, Member, MessageState, Page,
+    ActKind, ChangeKind, GroupFork, GroupPhase, GroupSummary, LogState, LogStatus, Member, MessageState, Page,
 };
 pub use chancery_group::{Info as GroupInfo, Posting, Role as GroupRole};
 pub use chancery_identity::{DeviceId, DisplayName, Kind, MemberId, OrgId, Policy};

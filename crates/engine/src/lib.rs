@@ -13,6 +13,7 @@
 extern crate alloc;
 
 mod addressing;
+mod amend;
 mod answer;
 pub mod content;
 mod delivery;
@@ -26,6 +27,7 @@ mod engine;
 mod enrolment;
 mod error;
 mod files;
+pub mod form;
 mod group;
 mod guest;
 mod heal;
@@ -46,10 +48,11 @@ mod target;
 mod upkeep;
 
 pub use addressing::{Unaddressed, unaddressed};
+pub use amend::{ActDraft, ChangeKind, MAX_ANSWERS, MAX_EMOJI, MAX_REACTIONS, MAX_REACTIONS_OF_MEMBER};
 pub use device::{Device, NewDevice};
 pub use devices::waiting_devices;
 pub use directory::{Member, directory_cursor, is_outdated, member, resolve};
-pub use effect::{Draft, Effect, Input, Letter, Notice, Outcome, Step};
+pub use effect::{Composed, Draft, Effect, Input, Letter, Notice, Outcome, Place, Step};
 pub use engine::Engine;
 pub use enrolment::PendingDevice;
 pub use error::EngineError;

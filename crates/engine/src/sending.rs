@@ -8,16 +8,18 @@ use chancery_crypto::rng::{CryptoRng, random_bytes};
 use chancery_identity::{DeviceId, MemberId};
 use chancery_wire::proto::content::Body;
 use chancery_wire::proto::{
-    Content, Deliver, GroupHold, Hold, OutboxItem, PrekeyBundle, SealedStep, UploadStep, outbox_item,
+    Content, Deliver, GroupHold, Hold, MessageRecord, OutboxItem, PrekeyBundle, SealedStep, UploadStep,
+    outbox_item,
 };
 use chancery_wire::records::{Overlay, Records};
 use chancery_wire::{Limit, Timestamp, Unverified, decode, encode};
 
 use crate::addressing::unaddressed;
+use crate::amend;
 use crate::content;
 use crate::device::Device;
 use crate::directory;
-use crate::effect::{Draft, Effect, Notice, Step};
+use crate::effect::{Composed, Draft, Effect, Notice, Place, Step};
 use crate::ending;
 use crate::engine::Acting;
 use crate::error::EngineError;
@@ -31,6 +33,7 @@ use crate::queue::Queue;
 use crate::reach::{self, Relation};
 use crate::tables::{OUTBOX, save};
 use crate::target;
+use crate::upkeep;
 
 /// Items waiting in the outbox: 100,000. A device that is offline that long is told so.
 const MAX_OUTBOX: u64 = 100_000;
@@ -73,19 +76,53 @@ pub(crate) fn send(
     now: Timestamp,
     rng: &mut dyn CryptoRng,
 ) -> Result<(), EngineError> {
+    let record = content::from_draft(draft, &device.member_id(), written_at)?;
+    dispatch(device, records, (record, &draft.to), now, rng)
+}
+
+/// Stores a message with all that one may have, and everything that has to happen for it.
+pub(crate) fn compose(
+    me: &Acting<'_>,
+    records: &mut Overlay<'_>,
+    composed: Composed,
+    now: Timestamp,
+    rng: &mut dyn CryptoRng,
+) -> Result<Vec<Effect>, EngineError> {
+    let Composed { to, message_id, text } = composed;
+    let own = me.member_id();
+    match to {
+        Place::Member(to) => {
+            let record = content::from_text((message_id, to.as_bytes()), text, &own, now)?;
+            dispatch(me.device, records, (record, &to), now, rng)?;
+            upkeep::warn(records, now)
+        }
+        Place::Group(id) => {
+            let record = content::from_text((message_id, &id), text, &own, now)?;
+            group::queue_record(records, &id, record, now)
+        }
+    }
+}
+
+/// Stores a message or an act, and everything that has to happen for it. Who gets it is fixed here (R-CONTENT-8).
+pub(crate) fn dispatch(
+    device: &Device,
+    records: &mut Overlay<'_>,
+    (mut record, to): (MessageRecord, &MemberId),
+    now: Timestamp,
+    rng: &mut dyn CryptoRng,
+) -> Result<(), EngineError> {
     let own = device.member_id();
-    let recipients = recipients(device, records, &draft.to, now)?;
+    let recipients = recipients(device, records, to, now)?;
     if is_full(records)? {
         return Err(EngineError::QueueFull);
     }
-    let mut record = content::from_draft(draft, &own, written_at)?;
     let mut items = Vec::new();
     let item = OutboxItem {
         conversation: record.conversation.clone(),
         message_id: record.id.clone(),
         ..OutboxItem::default()
     };
-    for file in &draft.attachments {
+    for file in record.text.iter().flat_map(|text| &text.attachments) {
         let step = outbox_item::Step::Upload(UploadStep { blob_id: file.blob_id.clone() });
         items.push(OutboxItem { step: Some(step), ..item.clone() });
     }
@@ -94,7 +131,7 @@ pub(crate) fn send(
             continue;
         }
         let content = content::of_record(&record, copy);
-        let member = if copy { &own } else { &draft.to };
+        let member = if copy { &own } else { to };
         let step = Some(seal_or_wait(records, (member, &recipient), &content, now, rng)?);
         items.push(OutboxItem { device_id: recipient.as_bytes().to_vec(), step, copy, ..item.clone() });
     }
@@ -104,10 +141,18 @@ pub(crate) fn send(
     }
     let counted = counted().count();
     record.pending = u32::try_from(counted).unwrap_or(u32::MAX);
-    if append_message(records, &record)?.is_none() {
+    if !store(records, &record)? {
         return Err(EngineError::Misuse("message identifier was used before"));
     }
     items.iter().try_for_each(|item| push(records, item))
+}
+
+/// Stores an own message in its conversation, or an act beside it; `false` if its identifier was used before.
+pub(crate) fn store(records: &mut Overlay<'_>, record: &MessageRecord) -> Result<bool, EngineError> {
+    match record.done {
+        Some(_) => amend::store_own(records, record),
+        None => Ok(append_message(records, record)?.is_some()),
+    }
 }
 
 /// Returns the recipient's devices and, marked, the own member's others, as the directory has them now.

@@ -77,6 +77,9 @@ pub(crate) const GROUP_OUT: Table = Table(0x01B4);
 pub(crate) const GROUP_SENDER: Table = Table(0x01B5);
 pub(crate) const GROUP_DUTY: Table = Table(0x01BA);
 pub(crate) const GROUP_FORK: Table = Table(0x01BC);
+pub(crate) const ACT_WAITING_INDEX: Table = Table(0x01C0);
+pub(crate) const ACT_WAITING: Table = Table(0x01C1);
+pub(crate) const OWN_ACTS: Table = Table(0x01C2);
 
 /// Makes the key of a record whose name is the concatenation of `parts`, each of a fixed length.
 pub(crate) fn key(table: Table, parts: &[&[u8]]) -> RecordKey {
