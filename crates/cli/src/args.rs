@@ -1,5 +1,6 @@
 //! The command line: what can be typed, and what `--help` teaches.
 
+mod acting;
 mod authority;
 mod bench;
 mod group;
@@ -13,6 +14,7 @@ use tracing_subscriber::filter::LevelFilter;
 
 use crate::text;
 
+pub(crate) use acting::*;
 pub(crate) use authority::*;
 pub(crate) use bench::*;
 pub(crate) use group::*;
@@ -106,6 +108,18 @@ pub(crate) enum Command {
     Device(DeviceCommand),
     /// Send text and files to a member.
     Send(SendArgs),
+    /// Reply to a message.
+    Reply(ReplyArgs),
+    /// Give a message of yours another text.
+    Edit(EditArgs),
+    /// Delete a message of yours everywhere.
+    Delete(DeleteArgs),
+    /// React to a message.
+    React(ReactArgs),
+    /// Ask a member or a group with a form.
+    Form(FormArgs),
+    /// Answer a form.
+    Answer(AnswerArgs),
     /// Print what has arrived.
     Receive(ReceiveArgs),
     /// Print the conversation with a member.
@@ -542,6 +556,9 @@ Example:
 pub(crate) struct HistoryArgs {
     /// The other member's handle or identifier.
     pub(crate) who: String,
+    /// Print before each message how its identifier begins, for `reply`, `edit` and the like.
+    #[arg(long)]
+    pub(crate) ids: bool,
     #[command(flatten)]
     pub(crate) home: HomeArgs,
 }

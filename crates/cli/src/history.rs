@@ -17,7 +17,9 @@ pub(crate) async fn run(args: &HistoryArgs, output: Output) -> Result<(), Failur
         let page = client.history(&args.who, position).await?;
         for entry in page.iter() {
             let files = message::files(entry);
-            output.result(&message::object(entry, &files), || message::text(entry, &files))?;
+            output.result(&message::object(entry, &files), || {
+                message::with_id(args.ids, entry, message::text(entry, &files))
+            })?;
         }
         let Some(next) = page.next else { return Ok(()) };
         position = next;
