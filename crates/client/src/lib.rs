@@ -67,6 +67,8 @@
 //! - [`Client::log_status`] and [`Client::policy`] say what the organisation's log and policy allow. When it is forked, stale,
 //!   rolled back or withheld, messages wait ([`Sent::waiting`]) and reading goes on. A device that the organisation has ended
 //!   destroys its home: [`ErrorCode::Revoked`].
+//! - [`Client::reply`], [`Client::edit`], [`Client::delete`], [`Client::react`] and [`Client::answer_form`] act on a message of a conversation or group,
+//!   named by [`Message::reference`]; [`Client::send_message`] takes all that a message may have.
 //! - [`Client::create_group`], [`Client::groups`] and [`Client::group`] lead to a [`Group`], which is changed, written to and read.
 //!   Whoever the organisation ends is out of every group with the next message of anybody.
 //! - [`organisation`] founds an organisation, invites people and answers their enrolments.

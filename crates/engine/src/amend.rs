@@ -3,6 +3,7 @@
 mod waiting;
 
 use alloc::vec::Vec;
+use core::time::Duration;
 
 use chancery_crypto::rng::CryptoRng;
 use chancery_identity::MemberId;
@@ -23,7 +24,7 @@ use crate::messages::{self, MessageState, message, save_message};
 use crate::queue::Queue;
 use crate::tables::{OWN_ACTS, key, load, save};
 use crate::target::MAX_WAIT;
-use crate::{files, form, group, sending};
+use crate::{files, form, group, heal, sending};
 
 /// Bytes of a reaction: 32 of UTF-8, more than the longest of the usual emoji takes.
 pub const MAX_EMOJI: usize = 32;
@@ -384,7 +385,7 @@ fn forget_own(records: &mut Overlay<'_>, deleted: &MessageRecord) -> Result<(), 
 
 /// Forgets what has waited in vain for its target, and own acts that were sent long ago (R-ENGINE-103).
 pub(crate) fn upkeep(records: &mut Overlay<'_>, now: Timestamp) -> Result<(), EngineError> {
-    waiting::upkeep(records, now)?;
+    waiting::upkeep(records, MAX_WAIT, now)?;
     let numbers: Vec<u64> = own_acts().numbers(records)?.collect();
     for number in numbers {
         if let Some(own) = own_act(records, number)? {
@@ -395,6 +396,29 @@ pub(crate) fn upkeep(records: &mut Overlay<'_>, now: Timestamp) -> Result<(), En
             records.delete(messages::message_key(&own.from, &own.id));
         }
         own_acts().remove(records, number)?;
+    }
+    Ok(())
+}
+
+/// Forgets what policy lets be kept no longer: what waits, and own acts as if they were messages (R-ENGINE-103).
+pub(crate) fn expire(
+    records: &mut Overlay<'_>,
+    longest: Option<Duration>,
+    now: Timestamp,
+) -> Result<(), EngineError> {
+    if let Some(longest) = longest {
+        waiting::upkeep(records, longest.min(MAX_WAIT), now)?;
+    }
+    let numbers: Vec<u64> = own_acts().numbers(records)?.collect();
+    for number in numbers {
+        let Some(own) = own_act(records, number)? else { continue };
+        let of_group = own.group.first_chunk().map(|id| group::longest(records, id)).transpose()?.flatten();
+        let longest = longest.into_iter().chain(of_group).min();
+        let is_over = longest.is_some_and(|longest| heal::is_over(own.stored_at, longest, now));
+        if is_over && own.state != MessageState::Queued as u32 {
+            records.delete(messages::message_key(&own.from, &own.id));
+            own_acts().remove(records, number)?;
+        }
     }
     Ok(())
 }

@@ -8,6 +8,7 @@ use chancery_wire::Timestamp;
 use chancery_wire::proto::{ConversationIndex, HealState, MessageRecord};
 use chancery_wire::records::{Overlay, Records};
 
+use crate::amend;
 use crate::error::EngineError;
 use crate::files;
 use crate::group;
@@ -68,7 +69,7 @@ pub(crate) fn upkeep(
             expire_conversation(records, &member, longest, now)?;
         }
     }
-    Ok(())
+    amend::expire(records, longest, now)
 }
 
 fn expire_conversation(

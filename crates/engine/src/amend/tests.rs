@@ -277,3 +277,31 @@ fn what_is_malformed_is_refused_and_a_text_keeps_its_words_r_content_19_r_conten
     let left: Vec<u8> = content::clean(text).unwrap().mentions.iter().map(|it| it.member_id[0]).collect();
     assert_eq!(left, [2, 5], "on whole characters, disjoint, within the text");
 }
+
+#[test]
+fn policy_lets_neither_own_acts_nor_what_waits_be_kept_for_longer_r_engine_103() {
+    let disk = Disk::new();
+    let mut records = Overlay::new(&disk);
+    let own = |number: u8, state: MessageState| MessageRecord {
+        id: vec![number; 16],
+        from: BOB.as_bytes().to_vec(),
+        stored_at: NOW.as_millis(),
+        done: Some(edit(BOB, number, 1, "my words").act.into()),
+        state: state as u32,
+        ..MessageRecord::default()
+    };
+    assert!(store_own(&mut records, &own(1, MessageState::Sent)).unwrap());
+    assert!(store_own(&mut records, &own(2, MessageState::Queued)).unwrap());
+    assert!(!store_own(&mut records, &own(2, MessageState::Queued)).unwrap(), "an identifier is used once");
+    receive(&mut records, &edit(ALICE, 1, 20, "waits"), NOW).unwrap();
+    let day = Duration::from_secs(86_400);
+    let left = |records: &Overlay<'_>| {
+        let held = [1, 2].map(|n| message(records, &BOB, &[n; 16]).unwrap().is_some());
+        (held, waiting::index(records).unwrap().entries.len())
+    };
+    let before = Timestamp::from_millis(NOW.as_millis() + 86_399_999);
+    expire(&mut records, Some(day), before).unwrap();
+    assert_eq!(left(&records), ([true, true], 1));
+    expire(&mut records, Some(day), NOW.after(day)).unwrap();
+    assert_eq!(left(&records), ([false, true], 0), "what is not sent yet is");
+}

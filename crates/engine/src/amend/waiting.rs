@@ -2,6 +2,7 @@
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
+use core::time::Duration;
 
 use chancery_wire::proto::{ActWaitingEntry, ActWaitingRecord, ActsWaitingIndex, MessageRef};
 use chancery_wire::records::{Overlay, RecordKey, Records};
@@ -10,7 +11,6 @@ use chancery_wire::{Timestamp, encode};
 use super::Heard;
 use crate::error::EngineError;
 use crate::tables::{ACT_WAITING, ACT_WAITING_INDEX, key, load, save};
-use crate::target::MAX_WAIT;
 
 /// Acts that wait, of all members: 1,024.
 pub(super) const MAX_WAITING: usize = 1024;
@@ -95,10 +95,14 @@ pub(super) fn take(
 }
 
 /// Forgets what has waited for too long, or since a time that is not yet.
-pub(super) fn upkeep(records: &mut Overlay<'_>, now: Timestamp) -> Result<(), EngineError> {
+pub(super) fn upkeep(
+    records: &mut Overlay<'_>,
+    longest: Duration,
+    now: Timestamp,
+) -> Result<(), EngineError> {
     let mut index = index(records)?;
     let is_over = |entry: &ActWaitingEntry| {
-        Timestamp::from_millis(entry.since).after(MAX_WAIT) <= now || entry.since > now.as_millis()
+        Timestamp::from_millis(entry.since).after(longest) <= now || entry.since > now.as_millis()
     };
     if !index.entries.iter().any(is_over) {
         return Ok(());

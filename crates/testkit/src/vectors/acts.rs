@@ -101,7 +101,6 @@ fn applied() -> Vec<Draft> {
     let edit = |text: &str| act("edit", json!({ "text": text, "mentions": [] }));
     let react = |emoji: &str, remove: bool| act("reaction", json!({ "emoji": emoji, "remove": remove }));
     let deletion = act("deletion", json!({}));
-    let answer = |values: Value| act("answer", json!({ "values": values }));
     let mut elsewhere = came("in another conversation", "author", 9, &edit("elsewhere"));
     elsewhere["same_conversation"] = json!(false);
     let mut foreign = edit("of another message");
@@ -125,19 +124,7 @@ fn applied() -> Vec<Draft> {
                 came("three", "author", 8, &edit("three")),
             ],
         ),
-        (
-            "reactions",
-            vec![
-                came("taken back", "bob", 8, &react("👍", true)),
-                came("given", "bob", 7, &react("👍", false)),
-                came("another", "bob", 7, &react("❤", false)),
-                came("of the author", "author", 7, &react("👍", false)),
-                came("again", "bob", 9, &react("👍", false)),
-                came("without an emoji", "bob", 9, &react("", false)),
-                came("a line break", "bob", 9, &react("\n", false)),
-                came("33 bytes", "bob", 9, &react(&"x".repeat(33), false)),
-            ],
-        ),
+        ("reactions", reactions()),
         (
             "many-emoji",
             (0..20_u64)
@@ -155,30 +142,41 @@ fn applied() -> Vec<Draft> {
                 came("too late", "author", 100, &edit("too late")),
             ],
         ),
-        (
-            "answers",
-            vec![
-                came("not an option", "bob", 9, &answer(json!([["dish", "fish"]]))),
-                came("the required one lacks", "bob", 9, &answer(json!([["guests", "2"]]))),
-                came("of no field", "bob", 9, &answer(json!([["dish", "soup"], ["x", "y"]]))),
-                came("no number", "bob", 9, &answer(json!([["dish", "soup"], ["guests", "1."]]))),
-                came("twice", "bob", 9, &answer(json!([["dish", "soup"], ["dish", "stew"]]))),
-                came(
-                    "newer",
-                    "bob",
-                    8,
-                    &answer(json!([["dish", "stew"], ["guests", "-2.5"], ["ok", "yes"]])),
-                ),
-                came("older", "bob", 7, &answer(json!([["dish", "soup"]]))),
-                came("of the author", "author", 7, &answer(json!([["dish", "soup"], ["note", "mine"]]))),
-            ],
-        ),
+        ("answers", answers()),
     ];
     let draft = |(id, acts): (&str, Vec<Value>)| {
         let message = json!({ "author": sample_hex("author", 16), "id": sample_hex("message", 16), "text": "Hi", "form": form() });
         (format!("acts-applied-{id}"), "acts-applied", json!({ "message": message, "acts": acts }))
     };
     cases.into_iter().map(draft).collect()
+}
+
+fn reactions() -> Vec<Value> {
+    let react = |emoji: &str, remove: bool| act("reaction", json!({ "emoji": emoji, "remove": remove }));
+    vec![
+        came("taken back", "bob", 8, &react("👍", true)),
+        came("given", "bob", 7, &react("👍", false)),
+        came("another", "bob", 7, &react("❤", false)),
+        came("of the author", "author", 7, &react("👍", false)),
+        came("again", "bob", 9, &react("👍", false)),
+        came("without an emoji", "bob", 9, &react("", false)),
+        came("a line break", "bob", 9, &react("\n", false)),
+        came("33 bytes", "bob", 9, &react(&"x".repeat(33), false)),
+    ]
+}
+
+fn answers() -> Vec<Value> {
+    let answer = |values: Value| act("answer", json!({ "values": values }));
+    vec![
+        came("not an option", "bob", 9, &answer(json!([["dish", "fish"]]))),
+        came("the required one lacks", "bob", 9, &answer(json!([["guests", "2"]]))),
+        came("of no field", "bob", 9, &answer(json!([["dish", "soup"], ["x", "y"]]))),
+        came("no number", "bob", 9, &answer(json!([["dish", "soup"], ["guests", "1."]]))),
+        came("twice", "bob", 9, &answer(json!([["dish", "soup"], ["dish", "stew"]]))),
+        came("newer", "bob", 8, &answer(json!([["dish", "stew"], ["guests", "-2.5"], ["ok", "yes"]]))),
+        came("older", "bob", 7, &answer(json!([["dish", "soup"]]))),
+        came("of the author", "author", 7, &answer(json!([["dish", "soup"], ["note", "mine"]]))),
+    ]
 }
 
 fn part<'a>(inputs: &'a Inputs<'_>, name: &str) -> Result<Inputs<'a>, String> {
@@ -297,16 +295,21 @@ fn compute(inputs: &Inputs<'_>) -> Computation {
     Ok(computed)
 }
 
+/// Time, identifier, member, emoji, whether it was taken back.
+type Said = (u64, Vec<u8>, Vec<u8>, String, bool);
+/// Time, identifier, member, values.
+type Answered = (u64, Vec<u8>, Vec<u8>, Vec<proto::FormValue>);
+
 /// A message as the document says that it is after some acts.
 #[derive(Default)]
 struct State {
     text: String,
     edit: Option<(u64, Vec<u8>)>,
     deleted: bool,
-    /// Newest last: time, identifier, member, emoji, whether it was taken back.
-    reactions: Vec<(u64, Vec<u8>, Vec<u8>, String, bool)>,
-    /// Newest last: time, identifier, member, values.
-    answers: Vec<(u64, Vec<u8>, Vec<u8>, Vec<proto::FormValue>)>,
+    /// Newest last.
+    reactions: Vec<Said>,
+    /// Newest last.
+    answers: Vec<Answered>,
 }
 
 fn apply(inputs: &Inputs<'_>) -> Computation {
