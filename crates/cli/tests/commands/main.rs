@@ -2,6 +2,7 @@
 
 #[cfg(test)]
 mod acting;
+#[cfg(test)]
 mod authority;
 #[cfg(test)]
 mod bench;
