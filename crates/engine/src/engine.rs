@@ -14,8 +14,8 @@ use crate::ending::End;
 use crate::error::EngineError;
 use crate::log::{self, Known};
 use crate::{
-    addressing, amend, devices, directory, ending, files, group, messages, prekeys, receiving, relays,
-    sending, upkeep,
+    addressing, amend, compose, devices, directory, ending, files, group, messages, prekeys, receiving,
+    relays, sending, upkeep,
 };
 
 /// The state machine of one device. It holds only who the device is; everything else is read from the
@@ -121,7 +121,7 @@ impl Engine {
                 sending::send(device, view, (&draft, now), now, rng)?;
                 effects = upkeep::warn(view, now)?;
             }
-            Input::Compose(composed) => effects = sending::compose(me, view, composed, now, rng)?,
+            Input::Compose(composed) => effects = compose::compose(me, view, composed, now, rng)?,
             Input::Act(draft) => effects = amend::act(me, view, draft, now, rng)?,
             Input::SendLater(letter) => addressing::keep(device, view, letter, now, rng)?,
             Input::Address => addressing::address_all(device, view, now, rng)?,

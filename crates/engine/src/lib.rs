@@ -15,6 +15,7 @@ extern crate alloc;
 mod addressing;
 mod amend;
 mod answer;
+mod compose;
 pub mod content;
 mod delivery;
 mod device;

@@ -19,7 +19,7 @@ use crate::amend;
 use crate::content;
 use crate::device::Device;
 use crate::directory;
-use crate::effect::{Composed, Draft, Effect, Notice, Place, Step};
+use crate::effect::{Draft, Effect, Notice, Step};
 use crate::ending;
 use crate::engine::Acting;
 use crate::error::EngineError;
@@ -33,7 +33,6 @@ use crate::queue::Queue;
 use crate::reach::{self, Relation};
 use crate::tables::{OUTBOX, save};
 use crate::target;
-use crate::upkeep;
 
 /// Items waiting in the outbox: 100,000. A device that is offline that long is told so.
 const MAX_OUTBOX: u64 = 100_000;
@@ -78,29 +77,6 @@ pub(crate) fn send(
 ) -> Result<(), EngineError> {
     let record = content::from_draft(draft, &device.member_id(), written_at)?;
     dispatch(device, records, (record, &draft.to), now, rng)
-}
-
-/// Stores a message with all that one may have, and everything that has to happen for it.
-pub(crate) fn compose(
-    me: &Acting<'_>,
-    records: &mut Overlay<'_>,
-    composed: Composed,
-    now: Timestamp,
-    rng: &mut dyn CryptoRng,
-) -> Result<Vec<Effect>, EngineError> {
-    let Composed { to, message_id, text } = composed;
-    let own = me.member_id();
-    match to {
-        Place::Member(to) => {
-            let record = content::from_text((message_id, to.as_bytes()), text, &own, now)?;
-            dispatch(me.device, records, (record, &to), now, rng)?;
-            upkeep::warn(records, now)
-        }
-        Place::Group(id) => {
-            let record = content::from_text((message_id, &id), text, &own, now)?;
-            group::queue_record(records, &id, record, now)
-        }
-    }
 }
 
 /// Stores a message or an act, and everything that has to happen for it. Who gets it is fixed here (R-CONTENT-8).
@@ -602,35 +578,4 @@ pub(crate) fn no_longer_waits(
 }
 
 #[cfg(test)]
-mod tests {
-    use alloc::collections::BTreeMap;
-    use alloc::vec;
-
-    use chancery_wire::records::RecordKey;
-
-    use super::*;
-
-    #[test]
-    fn a_note_overtakes_what_waits_to_be_sealed_and_nothing_else_does_r_engine_3_r_engine_33() {
-        let disk: BTreeMap<RecordKey, Vec<u8>> = BTreeMap::new();
-        let mut records = Overlay::new(&disk);
-        let (device, other) = ([7; 16], [8; 16]);
-        let unsealed = outbox_item::Step::Unsealed(vec![1]);
-        let sealed = outbox_item::Step::Sealed(SealedStep { envelope: vec![2], ..SealedStep::default() });
-        let item = |device: [u8; 16], step: &outbox_item::Step, note| OutboxItem {
-            device_id: device.to_vec(),
-            step: Some(step.clone()),
-            note,
-            ..OutboxItem::default()
-        };
-        // A message that was taken back, and behind it an acknowledgement that was sealed before.
-        push(&mut records, &item(device, &unsealed, false)).unwrap();
-        push(&mut records, &item(device, &sealed, false)).unwrap();
-        push(&mut records, &item(other, &sealed, true)).unwrap();
-        let next = next_step(&records, &BTreeSet::new()).unwrap();
-        assert!(matches!(&next, Some(Step::Claim { device_id, .. }) if *device_id == device), "{next:?}");
-        push(&mut records, &item(device, &sealed, true)).unwrap();
-        let next = next_step(&records, &BTreeSet::new()).unwrap();
-        assert!(matches!(&next, Some(Step::Deliver { item: 3, .. })), "{next:?}");
-    }
-}
+mod tests;

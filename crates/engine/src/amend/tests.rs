@@ -305,3 +305,25 @@ fn policy_lets_neither_own_acts_nor_what_waits_be_kept_for_longer_r_engine_103()
     expire(&mut records, Some(day), NOW.after(day)).unwrap();
     assert_eq!(left(&records), ([false, true], 0), "what is not sent yet is");
 }
+
+#[test]
+fn an_own_act_is_dated_later_than_what_it_replaces_r_engine_102() {
+    // Of another device of theirs, whose clock is ahead.
+    let acts = [
+        edit(ALICE, 1, 5_000_000, "x"),
+        react_by(BOB, 2, 6_000_000, "👍", false),
+        answer_by(BOB, 3, 7_000_000, "yes"),
+    ];
+    let record = after(&acts.iter().collect::<Vec<_>>(), 0);
+    let dated = |own: &MemberId, like: &Heard| sent_at(&record, own, like.act.act.as_ref().unwrap(), NOW);
+    let [edit, reaction, answer] = &acts;
+    assert_eq!(
+        (dated(&ALICE, edit), dated(&BOB, reaction), dated(&BOB, answer)),
+        (5_000_001, 6_000_001, 7_000_001)
+    );
+    assert_eq!(
+        (dated(&ALICE, reaction), dated(&ALICE, answer)),
+        (NOW.as_millis(), NOW.as_millis()),
+        "others' are none of it"
+    );
+}
