@@ -1,5 +1,6 @@
 //! The command line: what can be typed, and what `--help` teaches.
 
+mod acting;
 mod authority;
 mod bench;
 mod group;
@@ -16,6 +17,7 @@ use tracing_subscriber::filter::LevelFilter;
 
 use crate::text;
 
+pub(crate) use acting::*;
 pub(crate) use authority::*;
 pub(crate) use bench::*;
 pub(crate) use group::*;
@@ -126,6 +128,18 @@ Examples:
     Device(DeviceCommand),
     /// Send text and files to a member.
     Send(SendArgs),
+    /// Reply to a message.
+    Reply(ReplyArgs),
+    /// Give a message of yours another text.
+    Edit(EditArgs),
+    /// Delete a message of yours everywhere.
+    Delete(DeleteArgs),
+    /// React to a message.
+    React(ReactArgs),
+    /// Ask a member or a group with a form.
+    Form(FormArgs),
+    /// Answer a form.
+    Answer(AnswerArgs),
     /// Print what has arrived.
     Receive(ReceiveArgs),
     /// List the conversations, the newest first, with what is unread.
@@ -422,6 +436,9 @@ pub(crate) struct HistoryArgs {
     /// Mark the conversation as read once it is printed.
     #[arg(long)]
     pub(crate) mark_read: bool,
+    /// Print before each message how its identifier begins, for `reply`, `edit` and the like.
+    #[arg(long)]
+    pub(crate) ids: bool,
     #[command(flatten)]
     pub(crate) home: HomeArgs,
 }

@@ -12,8 +12,8 @@ use chancery::{
 use serde_json::{Value, json};
 
 use crate::args::{
-    GroupArgs, GroupCommand, GroupCreateArgs, GroupExecuteArgs, GroupHomeArgs, GroupPolicyArgs, GroupRules,
-    GroupSendArgs, GroupShowArgs, HomeArgs,
+    GroupArgs, GroupCommand, GroupCreateArgs, GroupExecuteArgs, GroupHistoryArgs, GroupHomeArgs,
+    GroupPolicyArgs, GroupRules, GroupSendArgs, GroupShowArgs, HomeArgs,
 };
 use crate::failure::{Failure, system};
 use crate::key::Purpose;
@@ -179,7 +179,7 @@ async fn execute(args: &GroupExecuteArgs, output: Output) -> Result<(), Failure>
     finish(&group, done, output).await
 }
 
-async fn history(args: &GroupShowArgs, output: Output) -> Result<(), Failure> {
+async fn history(args: &GroupHistoryArgs, output: Output) -> Result<(), Failure> {
     let group = open(&args.home)?.group(&args.group).await?;
     let mut position = 0_u64;
     loop {
@@ -188,7 +188,9 @@ async fn history(args: &GroupShowArgs, output: Output) -> Result<(), Failure> {
             match entry {
                 GroupEntry::Message(entry) => {
                     let files = message::files(entry);
-                    output.result(&message::object(entry, &files), || message::text(entry, &files))?;
+                    output.result(&message::object(entry, &files), || {
+                        message::with_id(args.ids, entry, message::text(entry, &files))
+                    })?;
                 }
                 GroupEntry::Act(act) => output.result(&act_object(act), || act_text(act))?,
                 _ => {}

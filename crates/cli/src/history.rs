@@ -30,7 +30,9 @@ async fn all(client: &Client, args: &HistoryArgs, output: Output) -> Result<(), 
         let page = client.history(&args.who, position).await?;
         for entry in page.iter() {
             let files = message::files(entry);
-            output.result(&message::object(entry, &files), || message::text(entry, &files))?;
+            output.result(&message::object(entry, &files), || {
+                message::with_id(args.ids, entry, message::text(entry, &files))
+            })?;
         }
         let Some(next) = page.next else { return Ok(()) };
         position = next;

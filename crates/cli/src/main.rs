@@ -7,6 +7,7 @@
 //! What this crate does not do: it knows no protocol and no file format; those are the library's. Only [`disk`] and
 //! [`bench`] look below the library, as somebody does who has stolen a disk.
 
+mod acting;
 mod args;
 mod bench;
 mod conversations;
@@ -93,6 +94,12 @@ async fn dispatch(cli: Cli, output: Output) -> Result<(), Failure> {
         Command::Enroll(args) => enroll::run(&args, output).await,
         Command::Device(command) => device::run(command, output).await,
         Command::Send(args) => send::run(&args, output).await,
+        Command::Reply(args) => acting::reply(&args, output).await,
+        Command::Edit(args) => acting::edit(&args, output).await,
+        Command::Delete(args) => acting::delete(&args, output).await,
+        Command::React(args) => acting::react(&args, output).await,
+        Command::Form(args) => acting::form(&args, output).await,
+        Command::Answer(args) => acting::answer(&args, output).await,
         Command::Receive(args) => receive::run(&args, output).await,
         Command::Conversations(args) => conversations::list(&args, output).await,
         Command::Draft(args) => conversations::draft(&args, output).await,

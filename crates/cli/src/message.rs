@@ -1,6 +1,6 @@
 //! A message as it is printed: one JSON object, or a line for people.
 
-use chancery::{Error, Kind, Message, MessageState, WhyFailed};
+use chancery::{ChangeKind, Error, FieldKind, Form, Kind, Message, MessageState, WhyFailed};
 use indicatif::HumanBytes;
 use serde_json::{Value, json};
 
@@ -15,6 +15,7 @@ const SHORT_ID: usize = 8;
 pub(crate) struct File {
     name: String,
     size: u64,
+    media_type: String,
     path: Option<String>,
     error: Option<Report>,
 }
@@ -33,6 +34,9 @@ impl File {
 
     fn object(&self) -> Value {
         let mut object = json!({"name": self.name, "size": self.size, "path": self.path});
+        if let (false, Some(fields)) = (self.media_type.is_empty(), object.as_object_mut()) {
+            fields.insert("media_type".to_owned(), self.media_type.clone().into());
+        }
         if let (Some(error), Some(fields)) = (&self.error, object.as_object_mut()) {
             fields.insert("error".to_owned(), error.object());
         }
@@ -55,6 +59,7 @@ pub(crate) fn files(message: &Message) -> Vec<File> {
     let file = |info: &chancery::FileInfo| File {
         name: info.name.clone(),
         size: info.size,
+        media_type: info.media_type.clone(),
         path: info.path.clone(),
         error: None,
     };
@@ -77,6 +82,9 @@ pub(crate) fn object(message: &Message, files: &[File]) -> Value {
         "files": files.iter().map(File::object).collect::<Vec<_>>(),
         "state": state(message.state),
     });
+    if let Some(fields) = object.as_object_mut() {
+        acts(message, fields);
+    }
     // Only in groups is anything sent again.
     if let Some(fields) = object.as_object_mut().filter(|_| message.group.is_some()) {
         fields.insert("resent_by".to_owned(), message.resent_by.clone().into());
@@ -84,10 +92,136 @@ pub(crate) fn object(message: &Message, files: &[File]) -> Value {
     object
 }
 
+/// Adds what there is of replies, mentions, edits, reactions, forms and answers.
+fn acts(message: &Message, fields: &mut serde_json::Map<String, Value>) {
+    let mut add = |name: &str, value: Value| drop(fields.insert(name.to_owned(), value));
+    if let Some(quote) = &message.reply_to {
+        add(
+            "reply_to",
+            json!({"id": hex(&quote.message.id), "from": quote.message.author.to_string(), "handle": quote.handle,
+                "text": quote.text, "known": quote.is_known}),
+        );
+    }
+    if !message.mentions.is_empty() {
+        let mention = |it: &chancery::Mention| json!({"start": it.start, "length": it.length, "member": it.member.to_string()});
+        add("mentions", message.mentions.iter().map(mention).collect());
+    }
+    if let Some(at) = message.edited_at {
+        add("edited_at", rfc3339(at.as_millis()).into());
+    }
+    if message.deleted {
+        add("deleted", true.into());
+    }
+    if !message.reactions.is_empty() {
+        let reaction = |it: &chancery::Reaction| json!({"emoji": it.emoji, "from": it.by.member.to_string(), "handle": it.by.handle});
+        add("reactions", message.reactions.iter().map(reaction).collect());
+    }
+    if let Some(form) = &message.form {
+        add("form", form_object(form));
+        let answer = |it: &chancery::Answer| {
+            let values: serde_json::Map<String, Value> =
+                it.values.iter().map(|(field, value)| (field.clone(), value.clone().into())).collect();
+            json!({"from": it.by.member.to_string(), "handle": it.by.handle, "at": rfc3339(it.at.as_millis()), "values": values})
+        };
+        add("answers", message.answers.iter().map(answer).collect());
+    }
+}
+
+fn form_object(form: &Form) -> Value {
+    let field = |it: &chancery::FormField| {
+        json!({"id": it.id, "label": it.label, "kind": kind_name(it.kind), "options": it.options,
+            "required": it.required})
+    };
+    json!({"title": form.title, "fields": form.fields.iter().map(field).collect::<Vec<_>>()})
+}
+
+const fn kind_name(kind: FieldKind) -> &'static str {
+    match kind {
+        FieldKind::Choice => "choice",
+        FieldKind::Number => "number",
+        FieldKind::Approval => "approval",
+        _ => "text",
+    }
+}
+
+/// Returns the lines for people of what acts on a message.
+fn acts_text(message: &Message) -> String {
+    let mut text = String::new();
+    if let Some(form) = &message.form {
+        text.push_str(&format!("\n    ? {}", tame_line(&form.title)));
+        for field in &form.fields {
+            let options: Vec<_> = field.options.iter().map(|it| tame_line(it)).collect();
+            let choice =
+                if options.is_empty() { kind_name(field.kind).to_owned() } else { options.join("|") };
+            let must = if field.required { "!" } else { "" };
+            let (id, label) = (tame_line(&field.id), tame_line(&field.label));
+            text.push_str(&format!("\n      {id}{must}: {label} ({choice})"));
+        }
+    }
+    for answer in &message.answers {
+        let values: Vec<_> = answer
+            .values
+            .iter()
+            .map(|(id, value)| format!("{}={}", tame_line(id), tame_line(value)))
+            .collect();
+        let who = called(&answer.by.member.to_string(), &answer.by.handle);
+        text.push_str(&format!("\n    = {who}: {}", values.join(", ")));
+    }
+    if !message.reactions.is_empty() {
+        let one = |it: &chancery::Reaction| {
+            format!("{} {}", tame_line(&it.emoji), called(&it.by.member.to_string(), &it.by.handle))
+        };
+        let all: Vec<_> = message.reactions.iter().map(one).collect();
+        text.push_str(&format!("\n    {}", all.join(", ")));
+    }
+    text
+}
+
+/// Returns the lines for people with the beginning of the message's identifier, if that is wanted.
+pub(crate) fn with_id(wanted: bool, message: &Message, text: String) -> String {
+    let id: String = hex(&message.id).chars().take(SHORT_ID).collect();
+    if wanted { format!("{id} {text}") } else { text }
+}
+
+/// Returns the object that says that a message has changed, with the message as it is now.
+pub(crate) fn changed(message: &Message, by: &chancery::Person, kind: ChangeKind) -> Value {
+    let mut object = object(message, &files(message));
+    if let Some(fields) = object.as_object_mut() {
+        fields.insert("event".to_owned(), "message-changed".into());
+        fields.insert("change".to_owned(), change_name(kind).into());
+        let by = json!({"member": by.member.to_string(), "handle": by.handle});
+        fields.insert("by".to_owned(), by);
+    }
+    object
+}
+
+/// Returns the lines that say so to people.
+pub(crate) fn changed_text(message: &Message, by: &chancery::Person, kind: ChangeKind) -> String {
+    let who = called(&by.member.to_string(), &by.handle);
+    let what = match kind {
+        ChangeKind::Edited => "has edited",
+        ChangeKind::Deleted => "has deleted",
+        ChangeKind::Answered => "has answered",
+        _ => "has reacted to",
+    };
+    format!("* {who} {what}\n  {}", text(message, &files(message)))
+}
+
+const fn change_name(kind: ChangeKind) -> &'static str {
+    match kind {
+        ChangeKind::Edited => "edited",
+        ChangeKind::Deleted => "deleted",
+        ChangeKind::Answered => "answered",
+        _ => "reacted",
+    }
+}
+
 /// Returns the lines for people.
 pub(crate) fn text(message: &Message, files: &[File]) -> String {
     let sender = sender(message);
-    let body = message.text.as_deref().unwrap_or("(written by a newer version; update to read it)");
+    let missing =
+        if message.deleted { "(deleted)" } else { "(written by a newer version; update to read it)" };
+    let body = message.text.as_deref().unwrap_or(missing);
     let waits = match message.state {
         MessageState::Queued => " (queued)",
         MessageState::Failed => " (not sent)",
@@ -99,10 +233,17 @@ pub(crate) fn text(message: &Message, files: &[File]) -> String {
         "" => " (sent again by somebody else)".to_owned(),
         by => format!(" (sent again by {})", tame_line(by)),
     });
-    let mut text = format!("[{at}] {sender}{place}: {}{waits}{again}", tame(body));
+    let edited = if message.edited_at.is_some() { " (edited)" } else { "" };
+    let mut text = format!("[{at}] {sender}{place}: {}{edited}{waits}{again}", tame(body));
+    if let Some(quote) = &message.reply_to {
+        let who = called(&quote.message.author.to_string(), &quote.handle);
+        let claimed = if quote.is_known { "" } else { " (as quoted; not on this device)" };
+        text.push_str(&format!("\n    > {who}: {}{claimed}", tame_line(&quote.text)));
+    }
     for file in files {
         text.push_str(&format!("\n    + {}", file.text()));
     }
+    text.push_str(&acts_text(message));
     text
 }
 

@@ -169,6 +169,11 @@ impl Printer {
         for event in page {
             match &event.happening {
                 Happening::Message(message) => self.print_message(message, printed).await?,
+                Happening::MessageChanged { message, by, kind } => {
+                    self.bar.clear();
+                    let object = message::changed(message, by, *kind);
+                    self.output.result(&object, || message::changed_text(message, by, *kind))?;
+                }
                 Happening::GroupAct(act) => {
                     self.bar.clear();
                     self.output.result(&group::act_object(act), || group::act_text(act))?;

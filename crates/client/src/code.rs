@@ -301,6 +301,15 @@ codes! {
     GroupQueued = 810, "group-queued", TryLater, "it is stored and will be done as soon as that is possible";
     /// The text is no order to a group.
     OrderDamaged = 811, "order-damaged", Usage, "the text is no order to a group, or is incomplete";
+
+    /// There is no such message here, or it was deleted.
+    MessageUnknown = 830, "message-unknown", NotFound, "there is no such message here, or it was deleted";
+    /// Only its author may edit or delete a message.
+    NotYourMessage = 831, "not-your-message", NotAuthorised, "only its author can edit or delete a message";
+    /// A mention, reaction, form or answer breaks a rule.
+    ActInvalid = 832, "act-invalid", Usage, "the mention, reaction, form or answer is not valid";
+    /// Several messages begin like that.
+    MessageAmbiguous = 833, "message-ambiguous", Usage, "several messages begin like that; use more of the identifier";
 }
 
 #[cfg(test)]

@@ -42,6 +42,8 @@
 //! - [`Client::log_status`] and [`Client::policy`] say what the organisation's log and policy allow. When it is forked, stale,
 //!   rolled back or withheld, messages wait ([`Sent::waiting`]) and reading goes on. A device that the organisation has ended
 //!   destroys its home: [`ErrorCode::Revoked`].
+//! - [`Client::reply`], [`Client::edit`], [`Client::delete`], [`Client::react`] and [`Client::answer_form`] act on a message of a conversation or group,
+//!   named by [`Message::reference`]; [`Client::send_message`] takes all that a message may have.
 //! - [`Client::create_group`], [`Client::groups`] and [`Client::group`] lead to a [`Group`], which is changed, written to and read.
 //!   Whoever the organisation ends is out of every group with the next message of anybody.
 //! - [`transport::Transport`] is how an application brings a way of its own to the relay ([`Client::open_over`]).
@@ -63,6 +65,7 @@
 #[doc = include_str!("../../../README.md")]
 mod readme {}
 
+mod acting;
 mod attachment;
 mod checkpoint;
 mod client;
@@ -92,11 +95,14 @@ mod sending;
 pub mod transport;
 mod worker;
 
+pub use acting::{
+    Answer, FieldKind, Form, FormField, Mention, MessageRef, Outgoing, OutgoingFile, Quote, Reaction,
+};
 pub use attachment::{Progress, ProgressFn};
 pub use chancery_crypto::secret::{Secret, SecretBytes};
 pub use chancery_engine::{
-    ActKind, GroupFork, GroupPhase, GroupSummary, LogState, LogStatus, MEMBERS_AT_ONCE, Member, MessageState,
-    Page, WhyFailed,
+    ActKind, ChangeKind, GroupFork, GroupPhase, GroupSummary, LogState, LogStatus, MEMBERS_AT_ONCE, Member,
+    MessageState, Page, WhyFailed,
 };
 pub use chancery_group::{Info as GroupInfo, Posting, Role as GroupRole};
 pub use chancery_identity::{DeviceId, DisplayName, Kind, MemberId, OrgId, Policy};

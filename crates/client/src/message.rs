@@ -1,13 +1,14 @@
 //! Messages as an application sees them.
 
-use chancery_engine::{EngineError, MessageState, Unaddressed, WhyFailed, member};
+use chancery_engine::{ChangeKind, EngineError, MessageState, Unaddressed, WhyFailed, member};
 use chancery_identity::{DeviceId, Kind, MemberId};
 use chancery_wire::Timestamp;
 use chancery_wire::proto::{Attachment, MessageRecord};
 use chancery_wire::records::Records;
 
+use crate::acting::{self, Answer, Form, Mention, MessageRef, Quote, Reaction};
 use crate::conversation::called;
-use crate::group::{GroupAct, GroupName};
+use crate::group::{GroupAct, GroupName, Person};
 
 /// Something that happened and was not shown yet.
 #[derive(Debug, Clone)]
@@ -25,6 +26,15 @@ pub struct Event {
 pub enum Happening {
     /// A message arrived, or another device of this member sent one.
     Message(Box<Message>),
+    /// A message was edited or deleted by its author, or somebody has reacted to it or answered it; it is here as it is now.
+    MessageChanged {
+        /// The message.
+        message: Box<Message>,
+        /// Who has done it.
+        by: Person,
+        /// What.
+        kind: ChangeKind,
+    },
     /// A member with whom there is a conversation has one device more; messages go to it from now on.
     DeviceAdded {
         /// The member.
@@ -98,6 +108,11 @@ impl Event {
             chancery_engine::Event::Message(record) => {
                 Happening::Message(Box::new(Message::read(records, own, *record)?))
             }
+            chancery_engine::Event::MessageChanged { message, by, kind } => Happening::MessageChanged {
+                message: Box::new(Message::read(records, own, *message)?),
+                by: Person::read(records, by)?,
+                kind,
+            },
             chancery_engine::Event::DeviceAdded { member: id, device } => {
                 let handle = member(records, &id)?.map(|member| member.handle).unwrap_or_default();
                 Happening::DeviceAdded { member: id, handle, device }
@@ -154,12 +169,26 @@ pub struct Message {
     pub sent_at: Timestamp,
     /// When this device stored it.
     pub stored_at: Timestamp,
-    /// The text; `None` for content of a later version, which is kept.
+    /// The text; `None` for content of a later version, which is kept, and of what was deleted.
     pub text: Option<String>,
     /// The files, in the order of their indices for [`crate::Client::save_attachment`].
     pub files: Vec<FileInfo>,
     /// Its state.
     pub state: MessageState,
+    /// What it replies to.
+    pub reply_to: Option<Quote>,
+    /// Whom its text names, in the order of the text. Nobody has checked that they are in the conversation.
+    pub mentions: Vec<Mention>,
+    /// When its author edited it last, by their clock.
+    pub edited_at: Option<Timestamp>,
+    /// Whether its author has deleted it: then nothing is left but who wrote it and when.
+    pub deleted: bool,
+    /// Who has reacted with what, in the order in which they did by their clocks.
+    pub reactions: Vec<Reaction>,
+    /// Questions to whoever reads it.
+    pub form: Option<Form>,
+    /// The newest answer of each who has answered them.
+    pub answers: Vec<Answer>,
     attachments: Vec<Attachment>,
 }
 
@@ -173,13 +202,17 @@ pub struct FileInfo {
     pub name: String,
     /// Its size in bytes.
     pub size: u64,
+    /// What its sender says that it is (RFC 6838); empty if nothing.
+    pub media_type: String,
+    /// A small picture of it, if its sender has made one: at most 16 KiB, of a format that nobody has checked.
+    pub preview: Vec<u8>,
     /// Where this device saved it last.
     pub path: Option<String>,
 }
 
 impl std::fmt::Debug for FileInfo {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { name: _, size, path: _ } = self;
+        let Self { size, .. } = self;
         f.debug_struct("FileInfo").field("size", size).finish_non_exhaustive()
     }
 }
@@ -219,16 +252,22 @@ impl Message {
         let (handle, unit, kind) = member(records, &from)?
             .map(|member| (member.handle, member.unit, member.kind))
             .unwrap_or_default();
-        let (text, attachments) = match record.text {
-            Some(text) => (Some(text.text), text.attachments),
-            None => (None, Vec::new()),
-        };
+        let reply_to = acting::quote(records, &record)?;
+        let reactions = acting::reactions(records, &record)?;
+        let answers = acting::answers(records, &record)?;
+        let edited_at = (!record.edit.is_empty()).then(|| Timestamp::from_millis(record.edited_at));
+        let has_text = record.text.is_some();
+        let text = record.text.unwrap_or_default();
+        let (mentions, form) = (acting::mentions(&text.mentions)?, text.form.map(Form::from));
+        let (text, attachments) = (has_text.then_some(text.text), text.attachments);
         let mut paths = record.paths.into_iter();
         let files = attachments
             .iter()
             .map(|file| FileInfo {
                 name: file.name.clone(),
                 size: file.size,
+                media_type: file.media_type.clone(),
+                preview: file.preview.clone(),
                 path: paths.next().filter(|path| !path.is_empty()),
             })
             .collect();
@@ -253,6 +292,13 @@ impl Message {
             text,
             files,
             state: MessageState::from_stored(record.state),
+            reply_to,
+            mentions,
+            edited_at,
+            deleted: record.deleted,
+            reactions,
+            form,
+            answers,
             attachments,
         })
     }
@@ -262,7 +308,13 @@ impl Message {
         let attachments = waiting.text.attachments;
         let files = attachments
             .iter()
-            .map(|file| FileInfo { name: file.name.clone(), size: file.size, path: None })
+            .map(|file| FileInfo {
+                name: file.name.clone(),
+                size: file.size,
+                media_type: file.media_type.clone(),
+                preview: file.preview.clone(),
+                path: None,
+            })
             .collect();
         Self {
             id: waiting.message_id,
@@ -278,8 +330,21 @@ impl Message {
             text: Some(waiting.text.text),
             files,
             state: MessageState::Queued,
+            reply_to: None,
+            mentions: Vec::new(),
+            edited_at: None,
+            deleted: false,
+            reactions: Vec::new(),
+            form: None,
+            answers: Vec::new(),
             attachments,
         }
+    }
+
+    /// Returns what names it: for [`crate::Client::reply`], [`crate::Client::edit`] and the others.
+    #[must_use]
+    pub const fn reference(&self) -> MessageRef {
+        MessageRef { author: self.from, id: self.id }
     }
 
     pub(crate) fn attachment(&self, index: usize) -> Option<&Attachment> {
@@ -294,7 +359,9 @@ mod tests {
     #[test]
     fn a_message_prints_neither_its_content_nor_the_keys_of_its_files() {
         let attachment = Attachment { key: vec![0xa5; 32], name: "notes.txt".into(), ..Default::default() };
-        let file = FileInfo { name: "notes.txt".into(), size: 12, path: Some("/notes.txt".into()) };
+        let (media_type, preview) = ("text/notes".into(), vec![0xa5]);
+        let path = Some("/notes.txt".into());
+        let file = FileInfo { name: "notes.txt".into(), size: 12, media_type, preview, path };
         assert!(!format!("{file:?}").contains("notes"), "{file:?}");
         let id = MemberId::new([1; 16]);
         let message = Message {
@@ -311,6 +378,13 @@ mod tests {
             text: Some("Tea at four".into()),
             files: vec![file],
             state: MessageState::Received,
+            reply_to: None,
+            mentions: Vec::new(),
+            edited_at: None,
+            deleted: false,
+            reactions: Vec::new(),
+            form: None,
+            answers: Vec::new(),
             attachments: vec![attachment],
         };
         let printed = format!("{:?}", Event { number: 5, happening: Happening::Message(Box::new(message)) });

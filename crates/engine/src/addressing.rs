@@ -48,14 +48,15 @@ pub(crate) fn keep(
     now: Timestamp,
     rng: &mut dyn CryptoRng,
 ) -> Result<(), EngineError> {
-    content::check(letter.text, &letter.attachments)?;
+    let text = Text { text: letter.text.into(), attachments: letter.attachments, ..Text::default() };
+    content::check(&text)?;
     if queue().len(records)? >= MAX_UNADDRESSED {
         return Err(EngineError::QueueFull);
     }
     let record = UnaddressedRecord {
         to: letter.to.into(),
         message_id: letter.message_id.to_vec(),
-        text: Some(Text { text: letter.text.into(), attachments: letter.attachments }),
+        text: Some(text),
         written_at: now.as_millis(),
     };
     queue().push(records, encode(&record))?;

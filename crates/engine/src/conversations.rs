@@ -6,7 +6,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use chancery_identity::MemberId;
-use chancery_wire::proto::{ConversationRecord, DraftRecord, MessageRecord};
+use chancery_wire::proto::{ConversationRecord, DraftRecord, MessageRecord, Text};
 use chancery_wire::records::{Overlay, RecordKey, Records};
 
 use crate::content;
@@ -175,7 +175,7 @@ pub(crate) fn keep_draft(
     conversation: &MemberId,
     draft: &str,
 ) -> Result<(), EngineError> {
-    content::check(draft, &[])?;
+    content::check(&Text { text: draft.into(), ..Text::default() })?;
     let name = conversation.as_bytes();
     if draft.is_empty() {
         records.delete(key(DRAFT, &[name]));

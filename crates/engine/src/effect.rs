@@ -4,10 +4,11 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use chancery_identity::{DeviceId, LogError, MemberId};
-use chancery_wire::proto::{Attachment, DirectoryPage, LogPage, PrekeyBundle, PrekeyUpload};
+use chancery_wire::proto::{Attachment, DirectoryPage, LogPage, PrekeyBundle, PrekeyUpload, Text};
 use chancery_wire::records::Batch;
 use chancery_wire::{Unverified, proto};
 
+use crate::amend::ActDraft;
 use crate::group::GroupInput;
 
 /// What happened.
@@ -16,6 +17,10 @@ use crate::group::GroupInput;
 pub enum Input<'a> {
     /// The person sends a message.
     Send(Draft<'a>),
+    /// The person sends a message with more than text and files.
+    Compose(Composed),
+    /// The person reacts to a message, edits or deletes one of their own, or answers a form.
+    Act(ActDraft),
     /// The person sends a message to a name that the directory may not know yet.
     SendLater(Letter<'a>),
     /// The directory may have changed: messages whose recipient is known by now are sent.
@@ -170,6 +175,26 @@ pub struct Draft<'a> {
     pub text: &'a str,
     /// Files that are already encrypted and wait in the spool.
     pub attachments: Vec<Attachment>,
+}
+
+/// Where something is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// In the conversation with a member.
+    Member(MemberId),
+    /// In a group.
+    Group([u8; 16]),
+}
+
+/// A message with all that one may have.
+#[derive(Debug)]
+pub struct Composed {
+    /// Where to.
+    pub to: Place,
+    /// A fresh random identifier.
+    pub message_id: [u8; 16],
+    /// The text; its files are already encrypted and wait in the spool.
+    pub text: Text,
 }
 
 /// A message to somebody whom the local directory may not know.

@@ -14,8 +14,8 @@ use crate::ending::End;
 use crate::error::EngineError;
 use crate::log::{self, Known};
 use crate::{
-    addressing, conversations, devices, directory, ending, files, group, messages, prekeys, receiving,
-    relays, sending, settled, upkeep,
+    addressing, amend, compose, conversations, devices, directory, ending, files, group, messages, prekeys,
+    receiving, relays, sending, settled, upkeep,
 };
 
 /// The state machine of one device. It holds only who the device is; everything else is read from the
@@ -134,6 +134,8 @@ impl Engine {
                 sending::send(device, view, (&draft, now), now, rng)?;
                 effects = upkeep::warn(view, now)?;
             }
+            Input::Compose(composed) => effects = compose::compose(me, view, composed, now, rng)?,
+            Input::Act(draft) => effects = amend::act(me, view, draft, now, rng)?,
             Input::SendLater(letter) => addressing::keep(device, view, letter, now, rng)?,
             Input::Address => addressing::address_all(device, view, now, rng)?,
             Input::Received { sequence, envelope } => {
@@ -165,6 +167,7 @@ impl Engine {
             Input::Upkeep => {
                 log::overdue(device, view, now)?;
                 group::upkeep(view, now)?;
+                amend::upkeep(view, now)?;
                 effects = prekeys::upkeep(device, view, now, rng)?;
                 effects.extend(upkeep::warn(view, now)?);
             }

@@ -47,6 +47,7 @@ pub(crate) use epochs::upkeep;
 pub use fork::GroupFork;
 pub(crate) use hold::{behind as hold_behind, device_failed, ended as hold_ended};
 pub(crate) use receive::{Taken, is_kind, log_grown, receive};
+pub(crate) use send::queue_record;
 pub use step::{GroupDraft, GroupInput, GroupOperation, GroupStep};
 pub use views::{
     GroupMember, GroupPhase, GroupSummary, GroupView, group, group_history, group_summary, groups,

@@ -13,7 +13,9 @@
 extern crate alloc;
 
 mod addressing;
+mod amend;
 mod answer;
+mod compose;
 pub mod content;
 mod conversations;
 mod delivery;
@@ -27,6 +29,7 @@ mod engine;
 mod enrolment;
 mod error;
 mod files;
+pub mod form;
 mod group;
 mod guest;
 mod heal;
@@ -49,13 +52,14 @@ mod target;
 mod upkeep;
 
 pub use addressing::{Unaddressed, unaddressed};
+pub use amend::{ActDraft, ChangeKind, MAX_ANSWERS, MAX_EMOJI, MAX_REACTIONS, MAX_REACTIONS_OF_MEMBER};
 pub use conversations::{
     ConversationSummary, conversation_summary, conversations, history_before, read_up_to,
 };
 pub use device::{Device, NewDevice};
 pub use devices::waiting_devices;
 pub use directory::{Member, directory_cursor, is_outdated, member, resolve};
-pub use effect::{Draft, Effect, Input, Letter, Notice, Outcome, Step};
+pub use effect::{Composed, Draft, Effect, Input, Letter, Notice, Outcome, Place, Step};
 pub use engine::Engine;
 pub use enrolment::PendingDevice;
 pub use error::EngineError;

@@ -8,6 +8,7 @@ use chancery_wire::proto::MessageRecord;
 use chancery_wire::records::{Overlay, RecordKey, Records};
 use chancery_wire::{Limit, decode};
 
+use crate::amend::{self, ChangeKind};
 use crate::conversations;
 use crate::error::EngineError;
 use crate::queue::Queue;
@@ -82,7 +83,9 @@ pub(crate) fn append_message(
         retention::enter(records, &message.conversation)?;
     }
     let reference = [message.from.as_slice(), message.id.as_slice()].concat();
-    queue.push(records, reference).map(Some)
+    let place = queue.push(records, reference)?;
+    amend::arrived(records, message)?;
+    Ok(Some(place))
 }
 
 /// Stores a new message at a place of its conversation that is taken, before what stands there; `false` if it cannot be.
@@ -97,6 +100,7 @@ pub(crate) fn insert_message(
     }
     conversations::inserted(records, &message.conversation, place)?;
     save_message(records, message);
+    amend::arrived(records, message)?;
     Ok(true)
 }
 
@@ -123,12 +127,24 @@ const LEFT: u8 = 3;
 /// Marks the reference of an event that a handle is another member's now.
 const REASSIGNED: u8 = 4;
 
+/// Marks the reference of an event that a message has changed.
+const CHANGED: u8 = 5;
+
 /// Something that happened and was not taken.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum Event {
     /// A message arrived, or another device of the own member sent one.
     Message(Box<MessageRecord>),
+    /// A message has changed: it is here as it is now.
+    MessageChanged {
+        /// The message.
+        message: Box<MessageRecord>,
+        /// Who has done it.
+        by: MemberId,
+        /// What.
+        kind: ChangeKind,
+    },
     /// A member with whom there is a conversation has one device more. Nothing was sealed to it yet.
     DeviceAdded {
         /// The member.
@@ -171,6 +187,16 @@ pub(crate) fn append_reassigned(
     new: &MemberId,
 ) -> Result<u64, EngineError> {
     let reference = [&[REASSIGNED], old.as_bytes().as_slice(), new.as_bytes()].concat();
+    Queue::new(EVENT, b"").push(records, reference)
+}
+
+/// Appends the event that a message has changed (R-ENGINE-104).
+pub(crate) fn append_changed(
+    records: &mut Overlay<'_>,
+    message: &MessageRecord,
+    (by, kind): (&MemberId, ChangeKind),
+) -> Result<u64, EngineError> {
+    let reference = [&[CHANGED], message.from.as_slice(), &message.id, by.as_bytes(), &[kind as u8]].concat();
     Queue::new(EVENT, b"").push(records, reference)
 }
 
@@ -284,6 +310,10 @@ pub fn events(records: &dyn Records, most: usize) -> Result<Vec<(u64, Event)>, E
                 new: MemberId::from_bytes(new).ok_or(EngineError::DamagedRecord)?,
             },
             Some(_) if settled::is_reference(&reference) => Event::Settled(settled::read(&reference)?),
+            Some(([CHANGED, ..], rest)) if rest.len() == 33 => match changed(records, &reference)? {
+                Some(event) => event,
+                None => continue,
+            },
             _ => match referenced(records, &reference)? {
                 // Policy has deleted it before it was shown.
                 message if message.expired => continue,
@@ -293,6 +323,16 @@ pub fn events(records: &dyn Records, most: usize) -> Result<Vec<(u64, Event)>, E
         events.push((number, event));
     }
     Ok(events)
+}
+
+/// Reads the event that a message has changed; `None` if it is gone since, or the change is one of a later version.
+fn changed(records: &dyn Records, reference: &[u8]) -> Result<Option<Event>, EngineError> {
+    let parts = reference.get(1..33).zip(reference.get(33..49)).zip(reference.get(49));
+    let ((message, by), kind) = parts.ok_or(EngineError::DamagedRecord)?;
+    let by = MemberId::from_bytes(by).ok_or(EngineError::DamagedRecord)?;
+    let message = Box::new(referenced(records, message)?);
+    let kind = ChangeKind::from_stored(*kind).filter(|_| !message.expired);
+    Ok(kind.map(|kind| Event::MessageChanged { message, by, kind }))
 }
 
 /// Moves the cursor past the events that were shown, and removes them; the messages stay.

@@ -9,7 +9,6 @@ use chancery_wire::Timestamp;
 use chancery_wire::proto::{ConversationIndex, HealState, MessageRecord};
 use chancery_wire::records::{Overlay, Records};
 
-use crate::conversations;
 use crate::error::EngineError;
 use crate::files;
 use crate::group;
@@ -19,6 +18,7 @@ use crate::messages::{MessageState, message_key, save_message};
 use crate::peers;
 use crate::queue::Queue;
 use crate::tables::{CONVERSATION, CONVERSATIONS, MESSAGE, key, load, save};
+use crate::{amend, conversations};
 
 /// How often messages are looked for that have expired: hourly.
 const EXPIRY_CHECK: Duration = Duration::from_secs(60 * 60);
@@ -70,7 +70,7 @@ pub(crate) fn upkeep(
             expire_conversation(records, &member, longest, now)?;
         }
     }
-    Ok(())
+    amend::expire(records, longest, now)
 }
 
 /// Returns the conversations that there may be, also those of a version that kept no index.

@@ -102,7 +102,9 @@ fn again(record: MessageRecord) -> Option<GroupPastMessage> {
         return None;
     }
     let (id, member, sent_at) = (record.id, record.from, record.sent_at);
-    Some(GroupPastMessage { id, member, sent_at, text: Some(record.text?) })
+    let again = GroupPastMessage { id, member, sent_at, text: Some(record.text?) };
+    // Somebody may have sent more than a text may have with all that belongs to it.
+    (encode(&again).len() <= MAX_BYTES).then_some(again)
 }
 
 /// Divides messages into contents.

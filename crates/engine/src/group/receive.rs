@@ -16,6 +16,7 @@ use chancery_wire::proto::{
 };
 use chancery_wire::records::{Overlay, Records};
 
+use crate::amend;
 use crate::content;
 use crate::effect::{Effect, Notice};
 use crate::engine::Acting;
@@ -142,7 +143,9 @@ fn message(turn: &mut Turn<'_, '_>, envelope: &[u8], since: Seen) -> Result<Take
     let Ok(plaintext) = tagged.open(&key) else { return Ok(Taken::Bad) };
     epochs::save_messages(turn.records, &group, record, &messages);
     let info = Info::from_bytes(&head.info).map_err(|_| EngineError::DamagedRecord)?;
-    if !info.lets_write(entry.role) {
+    let takes_back =
+        || content::parse(plaintext.expose()).is_some_and(|it| amend::is_own_deletion(&it, &entry.member));
+    if !info.lets_write(entry.role) && !takes_back() {
         let act =
             Act::new(ActKind::Refused, Some(&entry.member)).code(chancery_group::GroupError::NotAllowed);
         turn.act(&group, act)?;
@@ -164,6 +167,15 @@ fn written(
     }
     let number = content.number;
     let own = turn.me.member_id();
+    if amend::is_one(&content) {
+        let Some(act) = amend::read(content, (&entry.member, &own), Some(group)) else {
+            return Ok(Taken::Bad);
+        };
+        count(turn, group, entry, number)?;
+        let effects = amend::receive(turn.records, &act, turn.now)?;
+        turn.effects.extend(effects);
+        return Ok(Taken::Well);
+    }
     let Some(mut record) = content::read((content, plaintext.expose()), (&entry.member, &own), turn.now)
     else {
         return Ok(Taken::Bad);
@@ -182,9 +194,11 @@ fn written(
 fn replaces(records: &mut Overlay<'_>, group: &[u8; 16], new: &MessageRecord) -> Result<bool, EngineError> {
     let Some(from) = MemberId::from_bytes(&new.from) else { return Ok(false) };
     let known = messages::message(records, &from, &new.id)?;
-    let is_resent = known.is_some_and(|known| !known.resent.is_empty() && known.group == group);
-    if is_resent {
-        save_message(records, new);
+    let is_resent = known.as_ref().is_some_and(|known| !known.resent.is_empty() && known.group == group);
+    if let Some(known) = known.filter(|_| is_resent) {
+        let mut new = new.clone();
+        amend::carry(&known, &mut new);
+        save_message(records, &new);
     }
     Ok(is_resent)
 }

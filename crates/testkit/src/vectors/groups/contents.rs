@@ -188,7 +188,7 @@ fn build(inputs: &Inputs<'_>) -> Result<(Vec<u8>, Vec<u8>), String> {
     let sent_at = inputs.number("sent_at")?;
     let text = |inputs: &Inputs<'_>| {
         inputs.text("text").map(|text| {
-            (field(1, text.as_bytes()), proto::Text { text: text.into(), attachments: Vec::new() })
+            (field(1, text.as_bytes()), proto::Text { text: text.into(), ..proto::Text::default() })
         })
     };
     if inputs.text("control")? == "none" {
