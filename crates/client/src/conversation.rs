@@ -382,7 +382,7 @@ mod tests {
                     id: [[0; 8], place.to_be_bytes()].concat(),
                     conversation: with.clone(),
                     from: with.clone(),
-                    stored_at: 1_000_000 - u64::from(at),
+                    stored_at: 1_000_000_u64.saturating_sub(at.into()),
                     text: Some(Text { text: format!("{at}\n{place}"), ..Text::default() }),
                     state: MessageState::Received as u32,
                     ..MessageRecord::default()
@@ -430,8 +430,8 @@ mod tests {
         let mut batch = Batch::default();
         for at in 0..2_500_u64 {
             // Seven and 2,500 have no common divisor: everybody, in no order.
-            let id = [&(at * 7 % 2_500).to_be_bytes()[..], &[9; 8]].concat();
-            let handle = format!("person-{:05}", at * 7 % 2_500);
+            let id = [&(at.wrapping_mul(7) % 2_500).to_be_bytes()[..], &[9; 8]].concat();
+            let handle = format!("person-{:05}", at.wrapping_mul(7) % 2_500);
             let device_ids = vec![id.clone(); 2];
             let entry = DirectoryRecord { handle, name: "Somebody".into(), device_ids, ..Default::default() };
             batch.put(RecordKey::new(Table(0x0110), id.clone()), encode(&entry));
@@ -449,7 +449,7 @@ mod tests {
             if page.is_empty() {
                 break;
             }
-            pages += 1;
+            pages = usize::saturating_add(pages, 1);
             handles.extend(page.into_iter().map(|member| member.handle));
         }
         println!("2,500 members in {pages} pages in {} ms", begun.elapsed().as_millis());
