@@ -24,7 +24,7 @@ fn tells(town: &mut Town, to: usize, from: usize) -> Vec<u8> {
 
 /// A minute is over.
 fn a_minute_later(town: &mut Town, id: usize) {
-    town.wait(61 * SECOND);
+    town.wait(Duration::from_secs(61));
     town.handle(id, Input::Group(GroupInput::Care { group_id: GROUP }));
 }
 
