@@ -197,7 +197,10 @@ impl Engine {
             return Ok(Some(step));
         }
         if set::waits(&state, now) {
-            return Ok(None);
+            // While a commit is said to be withheld the set is created only for one that is made before.
+            let made = state.state == state::WITHHELD && state.set_missing;
+            let step = if made { commit::next_step(self, records, id, now)? } else { None };
+            return Ok(step.filter(|it| matches!(it, GroupStep::Commit { .. })));
         }
         if let Some(step) = commit::next_step(self, records, id, now)? {
             return Ok(Some(step));

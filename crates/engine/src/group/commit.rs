@@ -110,6 +110,19 @@ pub(crate) fn next_step(
     put(engine, records, (group, &state), record).map(Some)
 }
 
+/// Whether a commit waits that is put although another is said to be withheld (R-ENGINE-75).
+pub(crate) fn is_put_nevertheless(
+    records: &dyn Records,
+    (group, state): (&[u8; 16], &GroupStateRecord),
+    now: Timestamp,
+) -> Result<bool, EngineError> {
+    if state.state != state::WITHHELD {
+        return Ok(false);
+    }
+    let own = pending(records, group)?.filter(|own| is_current(own, state) && !is_old(own, now));
+    own.map_or(Ok(false), |own| mark::lets_put(records, (group, state), &own.commit))
+}
+
 fn token(engine: &Engine, records: &dyn Records, of: Use, name: &[u8]) -> Result<Vec<u8>, EngineError> {
     engine.delivery_token(records, (of, name.try_into().map_err(|_| EngineError::DamagedRecord)?))
 }

@@ -440,6 +440,7 @@ fn apply(
     keep_secret(turn, group, &about, (&secret, hand_outs));
     send::reopen(turn.records, group)?;
     story::tell(turn, group, (before, &head), (&about.author, &about.outcome, &about.story))?;
+    mark::reached(turn, group)?;
     let (now, hash) = (turn.now, about.hash);
     let effects = own_commit::followed(turn.me, turn.records, (group, &hash), now, turn.rng)?;
     turn.effects.extend(effects);

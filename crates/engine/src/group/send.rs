@@ -218,6 +218,11 @@ fn may_go(records: &dyn Records, group: &[u8; 16]) -> Result<bool, EngineError> 
     Ok(follow::next(records, group)?.is_none() && !evict::is_needed(records, group)?)
 }
 
+/// Whether hand-outs are sent: also while a commit is said to be withheld, since evictions are made then (R-ENGINE-75).
+pub(crate) const fn hands_on(state: &GroupStateRecord) -> bool {
+    matches!(state.state, state::OPEN | state::WITHHELD)
+}
+
 /// Returns the next envelope to send, or the next message to seal, in the order in which they were written.
 pub(crate) fn next_step(
     engine: &Engine,
@@ -225,10 +230,11 @@ pub(crate) fn next_step(
     group: &[u8; 16],
     now: Timestamp,
 ) -> Result<Option<GroupStep>, EngineError> {
-    let Some(state) = state::load(records, group)?.filter(|it| it.state == state::OPEN) else {
-        return Ok(None);
-    };
+    let Some(state) = state::load(records, group)?.filter(hands_on) else { return Ok(None) };
     for lane in [Lane::HandOuts, Lane::Messages] {
+        if lane == Lane::Messages && state.state != state::OPEN {
+            continue;
+        }
         let name = name(group, lane);
         let Some(number) = queue_of(&name).numbers(records)?.next() else { continue };
         let item = item_of(lane, number);

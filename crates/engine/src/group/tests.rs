@@ -3,6 +3,7 @@
 mod bounds;
 mod contents;
 mod malice;
+mod marks;
 mod need;
 mod orders;
 mod past;
