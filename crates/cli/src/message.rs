@@ -1,11 +1,11 @@
 //! A message as it is printed: one JSON object, or a line for people.
 
-use chancery::{Error, Kind, Message, MessageState};
+use chancery::{Error, FileInfo, Kind, Message, MessageState, json};
 use indicatif::HumanBytes;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::failure::Report;
-use crate::text::{hex, rfc3339, short_time, tame, tame_line};
+use crate::text::{short_time, tame, tame_line};
 
 /// Digits of a member's identifier that stand for somebody whose handle is not known yet.
 const SHORT_ID: usize = 8;
@@ -13,36 +13,30 @@ const SHORT_ID: usize = 8;
 /// A file of a message, and where it is.
 #[derive(Debug, Clone)]
 pub(crate) struct File {
-    name: String,
-    size: u64,
-    path: Option<String>,
+    info: FileInfo,
     error: Option<Report>,
 }
 
 impl File {
     /// Notes where the file was saved.
     pub(crate) fn saved(&mut self, path: String) {
-        self.path = Some(path);
+        self.info.path = Some(path);
     }
 
     /// Notes why the file is not there.
     pub(crate) fn failed(&mut self, error: &Error) {
-        self.path = None;
+        self.info.path = None;
         self.error = Some(Report::of(error));
     }
 
     fn object(&self) -> Value {
-        let mut object = json!({"name": self.name, "size": self.size, "path": self.path});
-        if let (Some(error), Some(fields)) = (&self.error, object.as_object_mut()) {
-            fields.insert("error".to_owned(), error.object());
-        }
-        object
+        json::file(&self.info, self.error.as_ref().map(Report::object))
     }
 
     /// Returns name and size, and where it is or why it is not there.
     fn text(&self) -> String {
-        let what = format!("{} ({})", tame_line(&self.name), HumanBytes(self.size));
-        match (&self.path, &self.error) {
+        let what = format!("{} ({})", tame_line(&self.info.name), HumanBytes(self.info.size));
+        match (&self.info.path, &self.error) {
             (_, Some(error)) => format!("{what}: {}", tame_line(&error.message)),
             (Some(path), None) => format!("{what} in {}", tame_line(path)),
             (None, None) => what,
@@ -52,36 +46,12 @@ impl File {
 
 /// Returns a message's files as the store knows them.
 pub(crate) fn files(message: &Message) -> Vec<File> {
-    let file = |info: &chancery::FileInfo| File {
-        name: info.name.clone(),
-        size: info.size,
-        path: info.path.clone(),
-        error: None,
-    };
-    message.files.iter().map(file).collect()
+    message.files.iter().map(|info| File { info: info.clone(), error: None }).collect()
 }
 
 /// Returns the object for `--json`.
 pub(crate) fn object(message: &Message, files: &[File]) -> Value {
-    let mut object = json!({
-        "event": "message",
-        "id": hex(&message.id),
-        "from": message.from.to_string(),
-        "handle": message.handle,
-        "unit": message.unit,
-        "kind": message.kind.name(),
-        "conversation": message.conversation.to_string(),
-        "group": message.group.as_ref().map(|group| json!({"id": hex(&group.id), "name": group.name})),
-        "sent_at": rfc3339(message.sent_at.as_millis()),
-        "text": message.text,
-        "files": files.iter().map(File::object).collect::<Vec<_>>(),
-        "state": state(message.state),
-    });
-    // Only in groups is anything sent again.
-    if let Some(fields) = object.as_object_mut().filter(|_| message.group.is_some()) {
-        fields.insert("resent_by".to_owned(), message.resent_by.clone().into());
-    }
-    object
+    json::message_with(message, files.iter().map(File::object).collect())
 }
 
 /// Returns the lines for people.
@@ -125,14 +95,7 @@ pub(crate) fn called(member: &str, handle: &str) -> String {
 
 /// Returns the object that says what became of a file after its message was printed.
 pub(crate) fn later_file(message: &Message, index: usize, file: &File) -> Value {
-    json!({
-        "event": "file",
-        "id": hex(&message.id),
-        "from": message.from.to_string(),
-        "handle": message.handle,
-        "index": index,
-        "file": file.object(),
-    })
+    json::later_file(message, index, file.object())
 }
 
 /// Returns the line that says so to people.
@@ -140,57 +103,28 @@ pub(crate) fn later_file_text(message: &Message, file: &File) -> String {
     format!("* from {}, {}: {}", sender(message), short_time(message.sent_at.as_millis()), file.text())
 }
 
-/// Returns the object that says that a member has one device more.
-pub(crate) fn device_added(member: &str, handle: &str, device: &str) -> Value {
-    json!({"event": "device-added", "member": member, "handle": handle, "device": device})
-}
-
-/// Returns the line that says so to people.
+/// Returns the line that says to people that a member has one device more.
 pub(crate) fn device_added_text(member: &str, handle: &str, device: &str) -> String {
     format!("* {} has a new device: {device}", called(member, handle))
 }
 
-/// Returns the object that says that messages of a member are lost.
-pub(crate) fn lost(member: &str, handle: &str, count: u64) -> Value {
-    json!({"event": "lost", "member": member, "handle": handle, "count": count})
-}
-
-/// Returns the line that says so to people.
+/// Returns the line that says to people that messages of a member are lost.
 pub(crate) fn lost_text(member: &str, handle: &str, count: u64) -> String {
     let what = if count == 1 { "1 message".to_owned() } else { format!("{count} messages") };
     format!("* {what} of {} could not be recovered", called(member, handle))
 }
 
-/// Returns the object that says that a member has left the organisation.
-pub(crate) fn member_left(member: &str, handle: &str) -> Value {
-    json!({"event": "member-left", "member": member, "handle": handle})
-}
-
-/// Returns the line that says so to people.
+/// Returns the line that says to people that a member has left the organisation.
 pub(crate) fn member_left_text(member: &str, handle: &str) -> String {
     format!("* {} has left the organisation", called(member, handle))
 }
 
-/// Returns the object that says that a handle belongs to somebody else now.
-pub(crate) fn handle_reassigned(old: &str, new: &str, handle: &str) -> Value {
-    json!({"event": "handle-reassigned", "handle": handle, "old": old, "new": new})
-}
-
-/// Returns the line that says so to people.
+/// Returns the line that says to people that a handle belongs to somebody else now.
 pub(crate) fn handle_reassigned_text(handle: &str) -> String {
     let handle = tame_line(handle);
     format!(
         "* {handle} is somebody else from now on; what {handle} wrote before was written by another person"
     )
-}
-
-const fn state(state: MessageState) -> &'static str {
-    match state {
-        MessageState::Received => "received",
-        MessageState::Sent => "sent",
-        MessageState::Failed => "failed",
-        _ => "queued",
-    }
 }
 
 #[cfg(test)]
