@@ -3,6 +3,7 @@
 mod authority;
 mod bench;
 mod group;
+mod rpc;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -16,6 +17,7 @@ use crate::text;
 pub(crate) use authority::*;
 pub(crate) use bench::*;
 pub(crate) use group::*;
+pub(crate) use rpc::*;
 
 /// How long an invitation holds unless told otherwise.
 const DEFAULT_VALID: &str = "7d";
@@ -113,6 +115,8 @@ pub(crate) enum Command {
     /// Talk in groups, and look after them.
     #[command(subcommand)]
     Group(GroupCommand),
+    /// Serve programs in any language: JSON-RPC 2.0 on standard input and output, or where an option says.
+    Rpc(RpcArgs),
     /// Print what the organisation's log says of you.
     Monitor(MonitorArgs),
     /// Watch an organisation's log as a witness, who cosigns what it has seen grow.
