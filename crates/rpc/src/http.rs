@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 
 use chancery::ErrorCode;
 use http_body_util::{BodyExt as _, Limited};
-use hyper::body::{Body, Bytes, Frame, Incoming};
+use hyper::body::{Body, Bytes, Frame, Incoming, SizeHint};
 use hyper::header::{
     AUTHORIZATION, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue, WWW_AUTHENTICATE,
 };
@@ -57,6 +57,13 @@ impl Body for Answer {
             Self::Events { queue, .. } => {
                 queue.poll_recv(context).map(|event| event.map(|event| frame(event.into())))
             }
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Text(text) => SizeHint::with_exact(text.as_ref().map_or(0, |text| text.len() as u64)),
+            Self::Events { .. } => SizeHint::default(),
         }
     }
 }

@@ -379,7 +379,7 @@ async fn events_ack(service: Service, params: shapes::Acknowledge) -> Outcome<sh
 
 async fn events_save_file(service: Service, params: shapes::SaveFile) -> Outcome<shapes::SavedFile> {
     let account = service.account(params.account.as_deref())?;
-    let events = account.events(0).await?;
+    let events = account.events(None).await?;
     let event = events.iter().find(|event| event.number == params.number);
     let Some(Happening::Message(message)) = event.map(|event| &event.happening) else {
         return Err(chancery::Error::with(ErrorCode::EventUnknown, params.number.to_string()).into());

@@ -36,7 +36,7 @@ pub(crate) struct Account {
     pub(crate) home: PathBuf,
     key: KeySource,
     state: Mutex<State>,
-    /// The greatest number of an event that was handed out by this process.
+    /// Every event of a lower number was handed out by this process, or before.
     handed_out: AtomicU64,
     /// One enrolment at a time.
     enrolling: tokio::sync::Mutex<()>,
@@ -250,16 +250,16 @@ impl Account {
     }
 
     /// Returns events that were not acknowledged and have a number above `after`, oldest first.
-    pub(crate) async fn events(&self, after: u64) -> Result<Vec<Event>, Error> {
+    pub(crate) async fn events(&self, after: Option<u64>) -> Result<Vec<Event>, Error> {
         let mut events = self.client()?.events().await?;
-        events.retain(|event| event.number > after);
+        events.retain(|event| after.is_none_or(|after| event.number > after));
         Ok(events)
     }
 
     /// Notes that an event is being handed out, and returns it as that is done; `None` for a kind that this version does not know.
     pub(crate) fn hand_out(&self, event: &Event) -> Option<Value> {
         let object = json::event(event)?;
-        self.handed_out.fetch_max(event.number, Ordering::AcqRel);
+        self.handed_out.fetch_max(event.number.saturating_add(1), Ordering::AcqRel);
         Some(serde_json::json!({"account": self.name, "number": event.number, "event": object}))
     }
 
@@ -267,7 +267,7 @@ impl Account {
     pub(crate) async fn next(
         &self,
         service: &Service,
-        after: u64,
+        after: Option<u64>,
         patience: Duration,
     ) -> Result<Option<Value>, Error> {
         let deadline = Instant::now().checked_add(patience).ok_or(ErrorCode::Usage)?;
@@ -292,7 +292,7 @@ impl Account {
     /// Acknowledges what was handed out up to this number.
     pub(crate) async fn acknowledge(&self, number: u64) -> Result<(), Error> {
         // A number out of thin air would take events away that nobody has seen.
-        if number > self.handed_out.load(Ordering::Acquire) {
+        if number >= self.handed_out.load(Ordering::Acquire) {
             return Err(Error::with(ErrorCode::EventUnknown, number.to_string()));
         }
         self.client()?.take_events(number).await

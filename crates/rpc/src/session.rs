@@ -154,7 +154,7 @@ impl Form {
 /// Pushes every event of every account that was not acknowledged, once, for as long as somebody reads.
 pub(crate) async fn push(service: Service, out: Out, form: Form) {
     let mut happened = service.happened();
-    let mut pushed: BTreeMap<u64, u64> = BTreeMap::new();
+    let mut pushed: BTreeMap<u64, Option<u64>> = BTreeMap::new();
     let mut last = Instant::now();
     loop {
         happened.mark_unchanged();
@@ -174,7 +174,7 @@ pub(crate) async fn push(service: Service, out: Out, form: Form) {
                     }
                     last = Instant::now();
                 }
-                *after = event.number;
+                *after = Some(event.number);
             }
         }
         if matches!(form, Form::ServerSent) && last.elapsed() >= HEARTBEAT {

@@ -216,8 +216,7 @@ parameters! {
         /// The account's name; it may be left out while there is only one.
         account: Option<String>,
         /// Only an event with a greater number: lets several be fetched before the first is acknowledged.
-        #[serde(default)]
-        after: u64,
+        after: Option<u64>,
         /// How long to wait for one; not at all if it is left out.
         timeout_ms: Option<u64>,
     }

@@ -5,7 +5,7 @@ use std::io::{BufRead as _, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
 use std::process::{Child, Stdio};
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 
 use serde_json::{Value, json};
 
@@ -64,10 +64,10 @@ impl Caller {
         let (socket, token) = (company.at(&format!("{who}.sock")), company.at(&format!("{who}.token")));
         let mut words = vec!["rpc"];
         words.extend(match transport {
-            Transport::Stdio => [].as_slice(),
-            Transport::Socket => &["--socket", &socket],
-            Transport::Tcp => &["--tcp", "127.0.0.1:0", "--token-file", &token],
-            Transport::Http => &["--http", "127.0.0.1:0", "--token-file", &token],
+            Transport::Stdio => vec![],
+            Transport::Socket => vec!["--socket", &socket],
+            Transport::Tcp => vec!["--tcp", "127.0.0.1:0", "--token-file", &token],
+            Transport::Http => vec!["--http", "127.0.0.1:0", "--token-file", &token],
         });
         words.extend(more);
         let words = company.words(who, &words);
@@ -136,8 +136,7 @@ impl Caller {
     pub(crate) fn raw(&mut self, bytes: &[u8]) {
         match &mut self.connection {
             Connection::Lines { writer, .. } => {
-                writer.write_all(bytes).unwrap();
-                writer.write_all(b"\n").unwrap();
+                writer.write_all(&[bytes, b"\n"].concat()).unwrap();
                 writer.flush().unwrap();
             }
             Connection::Http { address, token } => {
@@ -161,7 +160,7 @@ impl Caller {
     /// Whether the other side has ended.
     pub(crate) fn is_closed(&self) -> bool {
         let Connection::Lines { lines, .. } = &self.connection else { return false };
-        lines.recv_timeout(PATIENCE).is_err_and(|error| error.to_string().contains("disconnected"))
+        lines.recv_timeout(PATIENCE).is_err_and(|error| error == RecvTimeoutError::Disconnected)
     }
 
     /// Reads the answer to a request, and keeps events that come before it.
@@ -243,6 +242,7 @@ fn connect(transport: Transport, address: &str, token: &str) -> Connection {
         }
         Transport::Tcp => {
             let stream = TcpStream::connect(address).unwrap();
+            stream.set_nodelay(true).unwrap();
             Connection::lines(stream.try_clone().unwrap(), stream)
         }
         _ => {
