@@ -572,7 +572,6 @@ pub enum ReceiveMode {
 pub(crate) enum AccountPhase {
     /// It has to be enrolled first.
     NotEnrolled,
-    /// Everything.
     Open,
     /// It is connected no longer; what it has can be read.
     Stopped,
@@ -582,9 +581,7 @@ pub(crate) enum AccountPhase {
 #[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum SentState {
-    /// The relay has it.
     Sent,
-    /// It is stored and goes by itself.
     Queued,
 }
 
@@ -592,9 +589,7 @@ pub(crate) enum SentState {
 #[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum DoneState {
-    /// It is.
     Done,
-    /// It is stored and will be.
     Queued,
 }
 

@@ -60,7 +60,8 @@ fn simplify(value: &mut Value, tag: &str) {
         Value::Object(fields) => {
             for (name, value) in fields {
                 match name.as_str() {
-                    "id" | "group" | "sent_at" | "at" | "time" | "fingerprint" | "envelopes" | "home" => {
+                    "id" | "group" | "conversation" | "sent_at" | "at" | "time" | "fingerprint"
+                    | "envelopes" | "home" => {
                         *value = Value::Null;
                     }
                     _ => simplify(value, tag),
