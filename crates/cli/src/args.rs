@@ -8,6 +8,7 @@ mod group;
 pub(crate) mod help;
 mod manual;
 mod org;
+mod rpc;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -25,6 +26,7 @@ pub(crate) use conversations::*;
 pub(crate) use group::*;
 pub(crate) use manual::*;
 pub(crate) use org::*;
+pub(crate) use rpc::*;
 
 /// Where a relay listens unless told otherwise.
 const DEFAULT_LISTEN: &str = "127.0.0.1:7443";
@@ -164,6 +166,8 @@ Examples:
   chancery group history Crew"
     )]
     Group(GroupCommand),
+    /// Serve programs in any language: JSON-RPC 2.0 on standard input and output, or where an option says.
+    Rpc(RpcArgs),
     /// Print what the organisation's log says of you.
     Monitor(MonitorArgs),
     /// Watch an organisation's log as a witness, who cosigns what it has seen grow.

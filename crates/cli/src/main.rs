@@ -29,6 +29,7 @@ mod progress;
 mod receive;
 mod relay;
 mod root;
+mod rpc;
 mod send;
 mod stop;
 mod text;
@@ -106,6 +107,7 @@ async fn dispatch(cli: Cli, output: Output) -> Result<(), Failure> {
         Command::Members(args) => conversations::members(&args, output).await,
         Command::History(args) => history::run(&args, output).await,
         Command::Group(command) => group::run(command, output).await,
+        Command::Rpc(args) => rpc::run(&args, output).await,
         Command::Monitor(args) => org::monitor(&args, output).await,
         Command::Witness(command) => witness::run(command, output).await,
         Command::Bench(command) => bench::run(&command, output).await,

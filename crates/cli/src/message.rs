@@ -1,11 +1,11 @@
 //! A message as it is printed: one JSON object, or a line for people.
 
-use chancery::{ChangeKind, Error, FieldKind, Form, Kind, Message, MessageState, WhyFailed};
+use chancery::{ChangeKind, Error, FileInfo, Kind, Message, MessageState, WhyFailed, json};
 use indicatif::HumanBytes;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::failure::Report;
-use crate::text::{hex, rfc3339, short_time, tame, tame_line};
+use crate::text::{hex, short_time, tame, tame_line};
 
 /// Digits of a member's identifier that stand for somebody whose handle is not known yet.
 const SHORT_ID: usize = 8;
@@ -13,40 +13,30 @@ const SHORT_ID: usize = 8;
 /// A file of a message, and where it is.
 #[derive(Debug, Clone)]
 pub(crate) struct File {
-    name: String,
-    size: u64,
-    media_type: String,
-    path: Option<String>,
+    info: FileInfo,
     error: Option<Report>,
 }
 
 impl File {
     /// Notes where the file was saved.
     pub(crate) fn saved(&mut self, path: String) {
-        self.path = Some(path);
+        self.info.path = Some(path);
     }
 
     /// Notes why the file is not there.
     pub(crate) fn failed(&mut self, error: &Error) {
-        self.path = None;
+        self.info.path = None;
         self.error = Some(Report::of(error));
     }
 
     fn object(&self) -> Value {
-        let mut object = json!({"name": self.name, "size": self.size, "path": self.path});
-        if let (false, Some(fields)) = (self.media_type.is_empty(), object.as_object_mut()) {
-            fields.insert("media_type".to_owned(), self.media_type.clone().into());
-        }
-        if let (Some(error), Some(fields)) = (&self.error, object.as_object_mut()) {
-            fields.insert("error".to_owned(), error.object());
-        }
-        object
+        json::file(&self.info, self.error.as_ref().map(Report::object))
     }
 
     /// Returns name and size, and where it is or why it is not there.
     fn text(&self) -> String {
-        let what = format!("{} ({})", tame_line(&self.name), HumanBytes(self.size));
-        match (&self.path, &self.error) {
+        let what = format!("{} ({})", tame_line(&self.info.name), HumanBytes(self.info.size));
+        match (&self.info.path, &self.error) {
             (_, Some(error)) => format!("{what}: {}", tame_line(&error.message)),
             (Some(path), None) => format!("{what} in {}", tame_line(path)),
             (None, None) => what,
@@ -56,92 +46,12 @@ impl File {
 
 /// Returns a message's files as the store knows them.
 pub(crate) fn files(message: &Message) -> Vec<File> {
-    let file = |info: &chancery::FileInfo| File {
-        name: info.name.clone(),
-        size: info.size,
-        media_type: info.media_type.clone(),
-        path: info.path.clone(),
-        error: None,
-    };
-    message.files.iter().map(file).collect()
+    message.files.iter().map(|info| File { info: info.clone(), error: None }).collect()
 }
 
 /// Returns the object for `--json`.
 pub(crate) fn object(message: &Message, files: &[File]) -> Value {
-    let mut object = json!({
-        "event": "message",
-        "id": hex(&message.id),
-        "from": message.from.to_string(),
-        "handle": message.handle,
-        "unit": message.unit,
-        "kind": message.kind.name(),
-        "conversation": message.conversation.to_string(),
-        "group": message.group.as_ref().map(|group| json!({"id": hex(&group.id), "name": group.name})),
-        "sent_at": rfc3339(message.sent_at.as_millis()),
-        "text": message.text,
-        "files": files.iter().map(File::object).collect::<Vec<_>>(),
-        "state": state(message.state),
-    });
-    if let Some(fields) = object.as_object_mut() {
-        acts(message, fields);
-    }
-    // Only in groups is anything sent again.
-    if let Some(fields) = object.as_object_mut().filter(|_| message.group.is_some()) {
-        fields.insert("resent_by".to_owned(), message.resent_by.clone().into());
-    }
-    object
-}
-
-/// Adds what there is of replies, mentions, edits, reactions, forms and answers.
-fn acts(message: &Message, fields: &mut serde_json::Map<String, Value>) {
-    let mut add = |name: &str, value: Value| drop(fields.insert(name.to_owned(), value));
-    if let Some(quote) = &message.reply_to {
-        add(
-            "reply_to",
-            json!({"id": hex(&quote.message.id), "from": quote.message.author.to_string(), "handle": quote.handle,
-                "text": quote.text, "known": quote.is_known}),
-        );
-    }
-    if !message.mentions.is_empty() {
-        let mention = |it: &chancery::Mention| json!({"start": it.start, "length": it.length, "member": it.member.to_string()});
-        add("mentions", message.mentions.iter().map(mention).collect());
-    }
-    if let Some(at) = message.edited_at {
-        add("edited_at", rfc3339(at.as_millis()).into());
-    }
-    if message.deleted {
-        add("deleted", true.into());
-    }
-    if !message.reactions.is_empty() {
-        let reaction = |it: &chancery::Reaction| json!({"emoji": it.emoji, "from": it.by.member.to_string(), "handle": it.by.handle});
-        add("reactions", message.reactions.iter().map(reaction).collect());
-    }
-    if let Some(form) = &message.form {
-        add("form", form_object(form));
-        let answer = |it: &chancery::Answer| {
-            let values: serde_json::Map<String, Value> =
-                it.values.iter().map(|(field, value)| (field.clone(), value.clone().into())).collect();
-            json!({"from": it.by.member.to_string(), "handle": it.by.handle, "at": rfc3339(it.at.as_millis()), "values": values})
-        };
-        add("answers", message.answers.iter().map(answer).collect());
-    }
-}
-
-fn form_object(form: &Form) -> Value {
-    let field = |it: &chancery::FormField| {
-        json!({"id": it.id, "label": it.label, "kind": kind_name(it.kind), "options": it.options,
-            "required": it.required})
-    };
-    json!({"title": form.title, "fields": form.fields.iter().map(field).collect::<Vec<_>>()})
-}
-
-const fn kind_name(kind: FieldKind) -> &'static str {
-    match kind {
-        FieldKind::Choice => "choice",
-        FieldKind::Number => "number",
-        FieldKind::Approval => "approval",
-        _ => "text",
-    }
+    json::message_with(message, files.iter().map(File::object).collect())
 }
 
 /// Returns the lines for people of what acts on a message.
@@ -152,7 +62,7 @@ fn acts_text(message: &Message) -> String {
         for field in &form.fields {
             let options: Vec<_> = field.options.iter().map(|it| tame_line(it)).collect();
             let choice =
-                if options.is_empty() { kind_name(field.kind).to_owned() } else { options.join("|") };
+                if options.is_empty() { json::field_kind(field.kind).to_owned() } else { options.join("|") };
             let must = if field.required { "!" } else { "" };
             let (id, label) = (tame_line(&field.id), tame_line(&field.label));
             text.push_str(&format!("\n      {id}{must}: {label} ({choice})"));
@@ -183,18 +93,6 @@ pub(crate) fn with_id(wanted: bool, message: &Message, text: String) -> String {
     if wanted { format!("{id} {text}") } else { text }
 }
 
-/// Returns the object that says that a message has changed, with the message as it is now.
-pub(crate) fn changed(message: &Message, by: &chancery::Person, kind: ChangeKind) -> Value {
-    let mut object = object(message, &files(message));
-    if let Some(fields) = object.as_object_mut() {
-        fields.insert("event".to_owned(), "message-changed".into());
-        fields.insert("change".to_owned(), change_name(kind).into());
-        let by = json!({"member": by.member.to_string(), "handle": by.handle});
-        fields.insert("by".to_owned(), by);
-    }
-    object
-}
-
 /// Returns the lines that say so to people.
 pub(crate) fn changed_text(message: &Message, by: &chancery::Person, kind: ChangeKind) -> String {
     let who = called(&by.member.to_string(), &by.handle);
@@ -205,15 +103,6 @@ pub(crate) fn changed_text(message: &Message, by: &chancery::Person, kind: Chang
         _ => "has reacted to",
     };
     format!("* {who} {what}\n  {}", text(message, &files(message)))
-}
-
-const fn change_name(kind: ChangeKind) -> &'static str {
-    match kind {
-        ChangeKind::Edited => "edited",
-        ChangeKind::Deleted => "deleted",
-        ChangeKind::Answered => "answered",
-        _ => "reacted",
-    }
 }
 
 /// Returns the lines for people.
@@ -266,14 +155,7 @@ pub(crate) fn called(member: &str, handle: &str) -> String {
 
 /// Returns the object that says what became of a file after its message was printed.
 pub(crate) fn later_file(message: &Message, index: usize, file: &File) -> Value {
-    json!({
-        "event": "file",
-        "id": hex(&message.id),
-        "from": message.from.to_string(),
-        "handle": message.handle,
-        "index": index,
-        "file": file.object(),
-    })
+    json::later_file(message, index, file.object())
 }
 
 /// Returns the line that says so to people.
@@ -281,43 +163,23 @@ pub(crate) fn later_file_text(message: &Message, file: &File) -> String {
     format!("* from {}, {}: {}", sender(message), short_time(message.sent_at.as_millis()), file.text())
 }
 
-/// Returns the object that says that a member has one device more.
-pub(crate) fn device_added(member: &str, handle: &str, device: &str) -> Value {
-    json!({"event": "device-added", "member": member, "handle": handle, "device": device})
-}
-
-/// Returns the line that says so to people.
+/// Returns the line that says to people that a member has one device more.
 pub(crate) fn device_added_text(member: &str, handle: &str, device: &str) -> String {
     format!("* {} has a new device: {device}", called(member, handle))
 }
 
-/// Returns the object that says that messages of a member are lost.
-pub(crate) fn lost(member: &str, handle: &str, count: u64) -> Value {
-    json!({"event": "lost", "member": member, "handle": handle, "count": count})
-}
-
-/// Returns the line that says so to people.
+/// Returns the line that says to people that messages of a member are lost.
 pub(crate) fn lost_text(member: &str, handle: &str, count: u64) -> String {
     let what = if count == 1 { "1 message".to_owned() } else { format!("{count} messages") };
     format!("* {what} of {} could not be recovered", called(member, handle))
 }
 
-/// Returns the object that says that a member has left the organisation.
-pub(crate) fn member_left(member: &str, handle: &str) -> Value {
-    json!({"event": "member-left", "member": member, "handle": handle})
-}
-
-/// Returns the line that says so to people.
+/// Returns the line that says to people that a member has left the organisation.
 pub(crate) fn member_left_text(member: &str, handle: &str) -> String {
     format!("* {} has left the organisation", called(member, handle))
 }
 
-/// Returns the object that says that a handle belongs to somebody else now.
-pub(crate) fn handle_reassigned(old: &str, new: &str, handle: &str) -> Value {
-    json!({"event": "handle-reassigned", "handle": handle, "old": old, "new": new})
-}
-
-/// Returns the line that says so to people.
+/// Returns the line that says to people that a handle belongs to somebody else now.
 pub(crate) fn handle_reassigned_text(handle: &str) -> String {
     let handle = tame_line(handle);
     format!(
@@ -325,27 +187,8 @@ pub(crate) fn handle_reassigned_text(handle: &str) -> String {
     )
 }
 
-/// Returns the object that says that a message of one's own was sent, or why it has failed; named are the message and the
-/// conversation.
-pub(crate) fn settled(
-    (id, conversation): &(&[u8; 16], String),
-    to: &str,
-    failed: Option<WhyFailed>,
-) -> Value {
-    let event = if failed.is_some() { "failed" } else { "sent" };
-    let mut object = json!({"event": event, "id": hex(*id), "conversation": conversation, "to": to});
-    if let (Some(why), Some(fields)) = (failed, object.as_object_mut()) {
-        fields.insert("why".to_owned(), why.name().into());
-    }
-    object
-}
-
 /// Returns the line that says so to people.
-pub(crate) fn settled_text(
-    (_, conversation): &(&[u8; 16], String),
-    to: &str,
-    failed: Option<WhyFailed>,
-) -> String {
+pub(crate) fn settled_text(conversation: &str, to: &str, failed: Option<WhyFailed>) -> String {
     let to = called(conversation, to);
     let why = match failed {
         None => return format!("* a message to {to} was sent"),
@@ -355,15 +198,6 @@ pub(crate) fn settled_text(
         Some(_) => "the relay has refused it or not taken it for 30 days",
     };
     format!("* a message to {to} was not sent: {why}")
-}
-
-const fn state(state: MessageState) -> &'static str {
-    match state {
-        MessageState::Received => "received",
-        MessageState::Sent => "sent",
-        MessageState::Failed => "failed",
-        _ => "queued",
-    }
 }
 
 #[cfg(test)]

@@ -5,8 +5,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use chancery::{Client, Error, ErrorCode, Event, Happening, Message, WaitingFile};
-use serde_json::json;
+use chancery::{Client, Error, ErrorCode, Event, Happening, Message, WaitingFile, json};
 use tokio::sync::watch;
 
 use crate::args::ReceiveArgs;
@@ -156,7 +155,7 @@ impl Printer {
     async fn print_requests(&self) -> Result<(), Failure> {
         for code in self.client.device_requests().await? {
             if self.requests.borrow_mut().insert(code.clone()) {
-                let object = json!({"event": "device-request", "code": code});
+                let object = json::device_request(&code);
                 self.bar.clear();
                 self.output
                     .result(&object, || format!("* a new device waits for your approval, code {code}"))?;
@@ -169,56 +168,21 @@ impl Printer {
         for event in page {
             match &event.happening {
                 Happening::Message(message) => self.print_message(message, printed).await?,
-                Happening::MessageChanged { message, by, kind } => {
-                    self.bar.clear();
-                    let object = message::changed(message, by, *kind);
-                    self.output.result(&object, || message::changed_text(message, by, *kind))?;
-                }
                 Happening::GroupAct(act) => {
                     self.bar.clear();
                     self.output.result(&group::act_object(act), || group::act_text(act))?;
                 }
-                Happening::DeviceAdded { member, handle, device } => {
-                    let (member, device) = (member.to_string(), device.to_string());
-                    let object = message::device_added(&member, handle, &device);
-                    self.bar.clear();
-                    self.output.result(&object, || message::device_added_text(&member, handle, &device))?;
+                Happening::MessageSent { .. } | Happening::MessageFailed { .. } if !self.all_events => {}
+                happening => {
+                    if let Some(object) = json::event(event) {
+                        self.bar.clear();
+                        self.output.result(&object, || other_text(happening))?;
+                    }
                 }
-                Happening::Lost { member, handle, count } => {
-                    let member = member.to_string();
-                    let object = message::lost(&member, handle, *count);
-                    self.bar.clear();
-                    self.output.result(&object, || message::lost_text(&member, handle, *count))?;
-                }
-                Happening::MemberLeft { member, handle } => {
-                    let member = member.to_string();
-                    self.bar.clear();
-                    let object = message::member_left(&member, handle);
-                    self.output.result(&object, || message::member_left_text(&member, handle))?;
-                }
-                Happening::HandleReassigned { old, new, handle } => {
-                    self.bar.clear();
-                    let object = message::handle_reassigned(&old.to_string(), &new.to_string(), handle);
-                    self.output.result(&object, || message::handle_reassigned_text(handle))?;
-                }
-                happening if self.all_events => self.print_settled(happening)?,
-                _ => {}
             }
             *printed = Some(event.number);
         }
         Ok(())
-    }
-
-    /// Says what became of a message that was written on this device.
-    fn print_settled(&self, happening: &Happening) -> Result<(), Failure> {
-        let (id, conversation, to, why) = match happening {
-            Happening::MessageSent { id, conversation, to } => (id, conversation, to, None),
-            Happening::MessageFailed { id, conversation, to, why } => (id, conversation, to, Some(*why)),
-            _ => return Ok(()),
-        };
-        let names = (id, conversation.to_string());
-        self.bar.clear();
-        self.output.result(&message::settled(&names, to, why), || message::settled_text(&names, to, why))
     }
 
     async fn print_message(&self, message: &Message, printed: &mut Option<u64>) -> Result<(), Failure> {
@@ -337,6 +301,26 @@ impl Printer {
             Some(stop) => stop.wait().await,
             None => std::future::pending().await,
         }
+    }
+}
+
+/// Returns the line for people about what is neither a message nor an act.
+fn other_text(happening: &Happening) -> String {
+    match happening {
+        Happening::DeviceAdded { member, handle, device } => {
+            message::device_added_text(&member.to_string(), handle, &device.to_string())
+        }
+        Happening::Lost { member, handle, count } => message::lost_text(&member.to_string(), handle, *count),
+        Happening::MemberLeft { member, handle } => message::member_left_text(&member.to_string(), handle),
+        Happening::HandleReassigned { handle, .. } => message::handle_reassigned_text(handle),
+        Happening::MessageChanged { message, by, kind } => message::changed_text(message, by, *kind),
+        Happening::MessageSent { conversation, to, .. } => {
+            message::settled_text(&conversation.to_string(), to, None)
+        }
+        Happening::MessageFailed { conversation, to, why, .. } => {
+            message::settled_text(&conversation.to_string(), to, Some(*why))
+        }
+        _ => String::new(),
     }
 }
 

@@ -310,6 +310,24 @@ codes! {
     ActInvalid = 832, "act-invalid", Usage, "the mention, reaction, form or answer is not valid";
     /// Several messages begin like that.
     MessageAmbiguous = 833, "message-ambiguous", Usage, "several messages begin like that; use more of the identifier";
+    /// There is no account of this name.
+    AccountUnknown = 910, "account-unknown", NotFound, "there is no account of this name";
+    /// There is an account of this name or home.
+    AccountExists = 911, "account-exists", Failed, "there is an account of this name or with this home";
+    /// There are several accounts, or none, and the request names none.
+    AccountUnnamed = 912, "account-unnamed", Usage, "there is not exactly one account; name one";
+    /// There are as many accounts as there may be.
+    AccountLimit = 913, "account-limit", Failed, "there are as many accounts as one process serves";
+    /// A socket or token file would be open to others.
+    SocketUnsafe = 914, "socket-unsafe", NotAuthorised, "others than its owner could get at it";
+    /// The address is not of this machine alone.
+    NotLoopback = 915, "not-loopback", Usage, "only addresses of this machine itself are listened on, 127.0.0.1 or ::1";
+    /// The connection has not shown the token.
+    TokenMissing = 916, "token-missing", NotAuthorised, "show the token first";
+    /// Too many requests of the connection are being worked on.
+    TooBusy = 917, "too-busy", TryLater, "too many requests at once; wait for answers";
+    /// The event was not handed out.
+    EventUnknown = 918, "event-unknown", NotFound, "no event of this number was handed out";
 }
 
 #[cfg(test)]

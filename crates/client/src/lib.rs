@@ -50,6 +50,7 @@
 //! - [`organisation`] founds an organisation, invites people and answers their enrolments.
 //! - [`KeySource`] opens a home or an organisation: a passphrase, the bytes of a system's key store
 //!   ([`Secret::from_slice`]), or a key file ([`read_or_create_key_file`], [`read_key_file`]).
+//! - [`json`] is what all of this looks like to programs in other languages.
 //! - [`Error`] has a stable [`ErrorCode`], and [`Error::is_retryable`] says whether waiting helps. What must wait
 //!   for the relay is no error of [`Client::send`]: see [`Sent`].
 //!
@@ -81,6 +82,7 @@ mod following;
 mod group;
 mod holds;
 mod home;
+pub mod json;
 mod key;
 mod log;
 mod mailbox;

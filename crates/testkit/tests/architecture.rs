@@ -24,7 +24,8 @@ const ROWS: &[&[&str]] = &[
     &["chancery-store", "chancery-transport"],
     &["chancery-transport-ws", "chancery-transport-quic"],
     &["chancery", "chancery-relay-server"],
-    &["chancery-cli", "chancery-dev", "chancery-rpc", "chancery-ffi"],
+    &["chancery-rpc", "chancery-ffi"],
+    &["chancery-cli", "chancery-dev"],
     &["chancery-testkit", "chancery-benches"],
     &["chancery-fuzz"],
 ];

@@ -12,6 +12,7 @@ const GROUPS: &[(&str, &[&str])] = &[
     ("Write and read", &["send", "receive", "conversations", "history", "members", "group"]),
     ("Answer and change", &["reply", "edit", "delete", "react", "form", "answer", "draft"]),
     ("Become a member, use several devices", &["enroll", "device", "monitor"]),
+    ("Serve programs", &["rpc"]),
     ("Run an organisation", &["org", "up", "relay", "witness"]),
     ("Set up the shell, learn, measure", &["completions", "man", "help", "bench"]),
 ];
