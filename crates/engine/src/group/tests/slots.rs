@@ -18,7 +18,7 @@ fn run_without_credentials(town: &mut Town, id: usize) -> (usize, usize) {
     for _ in 0..50 {
         let Some(step) = town.next(id, &blocked) else { return (sent.len(), looks) };
         let target = step.target();
-        looks += usize::from(matches!(step, GroupStep::Fetch { .. }));
+        looks = looks.saturating_add(usize::from(matches!(step, GroupStep::Fetch { .. })));
         let is_credential = matches!(step, GroupStep::Credential { .. });
         if is_credential || !town.step(id, step, &mut sent) {
             blocked.insert(target);
