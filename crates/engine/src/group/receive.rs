@@ -41,6 +41,9 @@ const AHEAD_PAUSE: u64 = 10_000;
 /// How far a number may lie above the last one that came (R-CONTENT-11).
 const MAX_JUMP: u64 = 1 << 20;
 
+/// Length of a commit's hash, in bytes.
+const HASH_LEN: usize = 32;
+
 /// What became of an envelope.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Taken {
@@ -243,6 +246,10 @@ fn commit(turn: &mut Turn<'_, '_>, envelope: &[u8], since: Seen) -> Result<Taken
         return Ok(Taken::Bad);
     }
     if attempt > state.attempt {
+        // Whoever is not in the group must not hold it up (R-ENGINE-80).
+        if open(turn.records, &group, (attempt, envelope))?.is_none() {
+            return Ok(Taken::Bad);
+        }
         turn.work = true;
         return keep(turn, envelope, Wait { name, reason: Reason::Slots, of: &group, since });
     }
@@ -341,6 +348,7 @@ pub(crate) fn fetched(
     if content.is_none() {
         set::slot_is_empty(me, &mut state, now);
         own_commit::slot_is_empty(turn.records, group, &state, now)?;
+        waiting::looked(turn.records, group)?;
     }
     state::save(turn.records, group, &state);
     let Some(content) = content else { return Ok(Vec::new()) };
@@ -350,6 +358,7 @@ pub(crate) fn fetched(
     let envelope = own.as_ref().map_or(&content.envelope, |own| &own.envelope);
     if envelope.is_empty() {
         missed(&mut turn, group, (attempt, &content.gone))?;
+        waiting::looked(turn.records, group)?;
         return turn.settle();
     }
     let mut since = Seen::now(&turn)?;
@@ -383,7 +392,8 @@ fn missed(
     (attempt, gone): (u32, &[u8]),
 ) -> Result<(), EngineError> {
     let Some(mut state) = state::load(turn.records, group)? else { return Ok(()) };
-    if follow::next(turn.records, group)?.is_some() {
+    // What is no hash is the relay's fault, and nothing that could be asked for.
+    if gone.len() != HASH_LEN || follow::next(turn.records, group)?.is_some() {
         return Ok(());
     }
     let (since, ask_at) = (turn.now.as_millis(), need::first(turn.now));
@@ -471,7 +481,11 @@ pub(crate) fn next_step(
         (0, false) => STRANGER_PAUSE,
         _ => AHEAD_PAUSE,
     };
-    let tried = if state.slot_seen == 0 { state.slot_tried_at } else { 0 };
+    // What came since for a later slot holds up what is said: it is looked into at once, unless it is known what it holds.
+    let is_new = waiting::wants_look(records, group)?
+        && follow::next(records, group)?.is_none()
+        && !waiting::wants_author(records, &state.set_name)?;
+    let tried = if state.slot_seen == 0 && !is_new { state.slot_tried_at } else { 0 };
     let rests = tried != 0 && tried <= now.as_millis() && now.as_millis() < tried.saturating_add(pause);
     let Some(name) = slot_of(records, group, state.attempt)?.filter(|_| !rests) else { return Ok(None) };
     let frame = GetSlot { slot: name.to_vec() };

@@ -17,7 +17,7 @@ use crate::effect::Effect;
 use crate::engine::{Acting, Engine};
 use crate::error::EngineError;
 use crate::group::rows::{self, GroupRows};
-use crate::group::{GroupDraft, GroupStep, epochs, evict, follow, mark, state};
+use crate::group::{GroupDraft, GroupStep, epochs, evict, follow, mark, state, waiting};
 use crate::messages::{MessageState, message, save_message};
 use crate::queue::Queue;
 use crate::settled::{self, WhyFailed};
@@ -213,9 +213,13 @@ fn may_seal(
         && may_go(records, group)?)
 }
 
-/// Whether the newest epoch is one to send in: no commit waits for its secret, and nobody of the roster has ended.
+/// Whether the newest epoch is one to send in: no commit waits for its secret, or to be judged, and nobody of the roster has ended.
 fn may_go(records: &dyn Records, group: &[u8; 16]) -> Result<bool, EngineError> {
-    Ok(follow::next(records, group)?.is_none() && !evict::is_needed(records, group)?)
+    if follow::next(records, group)?.is_some() || evict::is_needed(records, group)? {
+        return Ok(false);
+    }
+    let Some(state) = state::load(records, group)? else { return Ok(false) };
+    Ok(!waiting::holds_up(records, &state.set_name)?)
 }
 
 /// Whether hand-outs are sent: also while a commit is said to be withheld, since evictions are made then (R-ENGINE-75).

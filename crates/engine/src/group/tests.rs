@@ -8,6 +8,7 @@ mod need;
 mod orders;
 mod past;
 mod send;
+mod slots;
 mod town;
 mod wait;
 
