@@ -98,6 +98,7 @@ mod errand;
 mod error;
 mod following;
 mod group;
+mod hearing;
 mod holds;
 mod home;
 mod key;
