@@ -15,6 +15,7 @@ use crate::checkpoint;
 use crate::clock;
 use crate::connection::Connection;
 use crate::error::{Error, ErrorCode};
+use crate::hearing::Hearing;
 use crate::holds::Holds;
 use crate::home::Home;
 use crate::mailbox::Mailbox;
@@ -37,6 +38,8 @@ pub(crate) struct Shared {
     pub(crate) swept: AtomicBool,
     /// Connections of this process on which the mailbox was read to its end.
     pub(crate) caught_up: AtomicUsize,
+    /// Whether what comes is heard.
+    pub(crate) hearing: Hearing,
 }
 
 impl Shared {
@@ -190,6 +193,7 @@ impl Client {
             holds: Holds::default(),
             swept: AtomicBool::new(false),
             caught_up: AtomicUsize::new(0),
+            hearing: Hearing::default(),
         };
         Ok(Self { shared: Arc::new(shared), me })
     }

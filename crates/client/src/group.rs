@@ -432,8 +432,11 @@ impl Group {
         let shared = self.client.shared();
         let first = async {
             // Nothing is sealed for a group before the mailbox was read.
-            let _mailbox = if shared.has_caught_up() { None } else { Some(self.client.receive().await?) };
-            outbox::flush(shared, deadline).await
+            if shared.has_caught_up() {
+                return outbox::flush(shared, deadline).await;
+            }
+            let (mut mailbox, _) = self.client.receive().await?;
+            mailbox.attending(shared, outbox::flush(shared, deadline)).await
         };
         let mut outcome = timeout_at(deadline, first).await;
         loop {

@@ -80,6 +80,7 @@ mod errand;
 mod error;
 mod following;
 mod group;
+mod hearing;
 mod holds;
 mod home;
 pub mod json;
