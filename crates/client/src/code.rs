@@ -301,6 +301,23 @@ codes! {
     GroupQueued = 810, "group-queued", TryLater, "it is stored and will be done as soon as that is possible";
     /// The text is no order to a group.
     OrderDamaged = 811, "order-damaged", Usage, "the text is no order to a group, or is incomplete";
+
+    /// A pointer is NULL that must not be.
+    NullArgument = 900, "null-argument", Usage, "an argument is NULL that must not be";
+    /// A panic was caught; it is a bug, please report it.
+    Panicked = 901, "panicked", Failed, "the library has failed within itself; this handle can only be freed";
+    /// The handle was closed or freed.
+    HandleClosed = 902, "handle-closed", Usage, "the handle was closed or freed";
+    /// The handle is none, or of another kind or account.
+    WrongHandle = 903, "wrong-handle", Usage, "this is no handle, or one of another kind";
+    /// Text is not UTF-8.
+    NotUtf8 = 904, "not-utf-8", Usage, "the text is not UTF-8";
+    /// Nothing happened within the time that was given.
+    NoEvent = 905, "no-event", TryLater, "nothing has happened in this time";
+    /// A callback has called what it must not call.
+    WithinCallback = 906, "within-callback", Usage, "this cannot be called from within a callback";
+    /// A buffer is too short for what is to be copied into it.
+    ShortBuffer = 907, "short-buffer", Usage, "the buffer is too short";
 }
 
 #[cfg(test)]
