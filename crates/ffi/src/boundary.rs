@@ -62,6 +62,11 @@ pub(crate) fn with_client(
     }
 }
 
+/// Refuses NULL for a handle that is looked up after others.
+pub(crate) fn not_null(handle: *const c_void) -> Result<(), Error> {
+    if handle.is_null() { Err(ErrorCode::NullArgument.into()) } else { Ok(()) }
+}
+
 /// Where a result goes. Written only by [`Out::write`], which nothing that may fail follows.
 pub(crate) struct Out<T>(*mut T);
 

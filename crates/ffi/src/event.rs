@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use chancery::{Error, ErrorCode, Event, Happening, Message, json};
 use serde_json::{Value, json};
 
-use crate::boundary::{Out, boundary, quietly, with_client};
+use crate::boundary::{Out, boundary, not_null, quietly, with_client};
 use crate::client::chancery_client;
 use crate::library::chancery_code;
 use crate::registry;
@@ -146,9 +146,9 @@ pub unsafe extern "C" fn chancery_client_save_file(
     boundary(|| {
         // SAFETY: the caller may write there, and the text is as they say.
         let (out, folder) = unsafe { (Out::new(out_path)?, folder.path()?) };
-        let happened = registry::get::<Happened>(event.cast());
+        not_null(event.cast())?;
         with_client(client.cast(), |session| {
-            let happened = happened?;
+            let happened = registry::get::<Happened>(event.cast())?;
             let message = match &happened.event.happening {
                 Happening::Message(message) => Some(&**message),
                 _ => None,

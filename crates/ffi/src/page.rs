@@ -3,7 +3,7 @@
 use chancery::{GroupEntry, Message, Page, json};
 use serde_json::Value;
 
-use crate::boundary::{Out, boundary, quietly, with_client};
+use crate::boundary::{Out, boundary, not_null, quietly, with_client};
 use crate::client::chancery_client;
 use crate::event::save;
 use crate::library::chancery_code;
@@ -131,9 +131,9 @@ pub unsafe extern "C" fn chancery_client_save_file_of_page(
     boundary(|| {
         // SAFETY: the caller may write there, and the text is as they say.
         let (out, folder) = unsafe { (Out::new(out_path)?, folder.path()?) };
-        let page = registry::get::<Entries>(page.cast());
+        not_null(page.cast())?;
         with_client(client.cast(), |session| {
-            let page = page?;
+            let page = registry::get::<Entries>(page.cast())?;
             let message = page.entries.get(entry).and_then(|(_, message)| message.as_ref());
             out.text(save(session, page.owner, message, (file, folder))?)
         })

@@ -67,8 +67,8 @@ impl Shared {
 /// Where the reader of events has come to.
 #[derive(Default)]
 struct Cursor {
-    /// The number of the last event that was handed out.
-    last: u64,
+    /// The lowest number that was not handed out.
+    next: u64,
     /// Events that were read and not handed out.
     ahead: VecDeque<Event>,
 }
@@ -78,7 +78,7 @@ impl Cursor {
     async fn look(&mut self, client: &Client) -> Result<(), Error> {
         if self.ahead.is_empty() {
             let events = client.events().await?.into_iter();
-            self.ahead = events.filter(|event| event.number > self.last).collect();
+            self.ahead = events.filter(|event| event.number >= self.next).collect();
         }
         Ok(())
     }
@@ -251,7 +251,7 @@ impl Session {
         }
         cursor.look(&self.client).await?;
         let Some(event) = cursor.ahead.pop_front() else { return Ok(None) };
-        cursor.last = event.number;
+        cursor.next = event.number.saturating_add(1);
         if bell.is_some() {
             cursor.look(&self.client).await?;
             if !cursor.ahead.is_empty() {
