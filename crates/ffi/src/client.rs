@@ -279,8 +279,7 @@ pub unsafe extern "C" fn chancery_client_approve_device(
         // SAFETY: the caller may write there, and the text is as they say.
         let (out, code) = unsafe { (Out::new(out_json)?, code.text()?) };
         with_client(client.cast(), |session| {
-            let approved =
-                session.wait(session.client().approve_device(code, patience(patience_ms)))?;
+            let approved = session.wait(session.client().approve_device(code, patience(patience_ms)))?;
             out.json(&json::device_approved(session.client().me(), &approved))
         })
     })

@@ -125,9 +125,8 @@ pub unsafe extern "C" fn chancery_group_add(
 ) -> chancery_code {
     boundary(|| {
         // SAFETY: the caller may write there, and the texts are as they say.
-        let (out, group, members, name) = unsafe {
-            (Out::new(out_json)?, group.text()?, texts(members, member_count)?, role_name.text()?)
-        };
+        let (out, group, members, name) =
+            unsafe { (Out::new(out_json)?, group.text()?, texts(members, member_count)?, role_name.text()?) };
         let as_what = async |group: &Group| group.add(&members, role(name)?, patience(patience_ms)).await;
         change(client, out, group, as_what)
     })

@@ -11,7 +11,10 @@
 //!
 //! Source: `docs/PROTOCOL.md`.
 #![allow(non_camel_case_types, reason = "the types have their names in C")]
-#![allow(clippy::missing_safety_doc, reason = "what callers must see to stands once, at the top of the header")]
+#![allow(
+    clippy::missing_safety_doc,
+    reason = "what callers must see to stands once, at the top of the header"
+)]
 #![allow(clippy::too_many_arguments, reason = "the functions have C's form of text, lists and results")]
 
 mod bell;

@@ -109,7 +109,10 @@ fn two_people_talk_and_misuse_gives_codes_and_chat_is_a_program() {
 fn chat(folder: &Path) {
     use std::io::{BufRead as _, BufReader, Write as _};
     let source = root().join("../../examples/c/chat.c");
-    assert!(std::fs::read_to_string(&source).unwrap().lines().count() <= 80, "an example that is read at once");
+    assert!(
+        std::fs::read_to_string(&source).unwrap().lines().count() <= 80,
+        "an example that is read at once"
+    );
     let program = compile(&source, folder);
     let start = |own: &str, other: &str| {
         let key = format!("{own}.key");
@@ -151,7 +154,8 @@ fn nothing_is_exported_but_what_has_the_prefix() {
 fn the_header_is_one_for_cpp_too() {
     let folder = tempfile::tempdir().unwrap();
     let source = folder.path().join("include.cpp");
-    let text = "#include <chancery.h>\nint main() { return chancery_text(\"a\").len == 1 ? CHANCERY_OK : 1; }\n";
+    let text =
+        "#include <chancery.h>\nint main() { return chancery_text(\"a\").len == 1 ? CHANCERY_OK : 1; }\n";
     std::fs::write(&source, text).unwrap();
     let compiler = std::env::var("CXX").unwrap_or_else(|_| "c++".into());
     let mut command = Command::new(compiler);

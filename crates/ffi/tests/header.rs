@@ -96,7 +96,8 @@ fn functions(header: &str) -> Vec<(&str, &str)> {
     let mut found = Vec::new();
     for part in body.split("/**").skip(1) {
         let (comment, rest) = part.split_once("*/").unwrap();
-        let name = rest.split_once('(').map(|(before, _)| before.split([' ', '*', '\n']).next_back().unwrap());
+        let name =
+            rest.split_once('(').map(|(before, _)| before.split([' ', '*', '\n']).next_back().unwrap());
         found.push((name.unwrap(), comment));
     }
     found

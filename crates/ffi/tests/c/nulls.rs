@@ -26,14 +26,16 @@ fn split(text: &str) -> (String, String) {
 
 fn functions(header: &str) -> Vec<Function> {
     let body = header.split_once("extern \"C\" {").unwrap().1;
-    let body: String = body.split("/**").map(|part| part.split_once("*/").map_or("", |(_, code)| code)).collect();
+    let body: String =
+        body.split("/**").map(|part| part.split_once("*/").map_or("", |(_, code)| code)).collect();
     let mut found = Vec::new();
     for statement in body.split(';') {
         let Some((head, rest)) = statement.split_once('(') else { continue };
         let (returns, name) = split(head);
         let list = rest.rsplit_once(')').unwrap().0;
         let parameters = list.split(',').filter(|it| it.trim() != "void");
-        let parameters = parameters.map(|it| split(it)).map(|(kind, name)| Parameter { kind, name }).collect();
+        let parameters =
+            parameters.map(|it| split(it)).map(|(kind, name)| Parameter { kind, name }).collect();
         found.push(Function { returns, name, parameters });
     }
     found
@@ -49,7 +51,10 @@ impl Parameter {
     }
 
     fn is_handle(&self) -> bool {
-        !self.is_out() && self.kind.ends_with('*') && self.kind.contains("chancery_") && !self.kind.contains("chancery_str ")
+        !self.is_out()
+            && self.kind.ends_with('*')
+            && self.kind.contains("chancery_")
+            && !self.kind.contains("chancery_str ")
     }
 
     /// Whether the header says that NULL is nothing for it.
@@ -112,7 +117,8 @@ pub(crate) fn program(header: &str) -> String {
             if parameter.is_handle() {
                 let wild = format!("({})&canary", parameter.kind);
                 let wrong = call(function, Some((at, &wild)));
-                writeln!(calls, "  TRY_EITHER(CHANCERY_WRONG_HANDLE, CHANCERY_HANDLE_CLOSED, {wrong});").unwrap();
+                writeln!(calls, "  TRY_EITHER(CHANCERY_WRONG_HANDLE, CHANCERY_HANDLE_CLOSED, {wrong});")
+                    .unwrap();
             }
         }
     }
