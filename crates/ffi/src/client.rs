@@ -307,6 +307,10 @@ pub unsafe extern "C" fn chancery_client_remove_device(
 
 /// Panics, so that a test sees what becomes of that.
 ///
+/// # Panics
+///
+/// Always; what is around every function catches it.
+///
 /// cbindgen:ignore
 #[cfg(feature = "planted-panic")]
 #[unsafe(no_mangle)]

@@ -19,8 +19,8 @@ use crate::text::chancery_str;
 const POLL: Duration = Duration::from_secs(1);
 /// How long the runtime's threads may take to end when a client is freed: 5 s. What they still do then is work on the disk.
 const LEAVE: Duration = Duration::from_secs(5);
-/// As a time in milliseconds: for ever. It is a thousand years.
-const FOREVER: Duration = Duration::from_secs(1000 * 365 * 86_400);
+/// For ever: thirty years, which no clock overflows by.
+const FOREVER: Duration = Duration::from_secs(30 * 365 * 86_400);
 
 type ProgressCallback = unsafe extern "C" fn(*mut c_void, chancery_str, u64, u64);
 
@@ -218,7 +218,7 @@ impl Session {
     pub(crate) fn next_event(&self, timeout: Duration) -> Result<Event, Error> {
         self.wait(async {
             let now = Instant::now();
-            let deadline = now.checked_add(timeout).unwrap_or_else(|| now + POLL);
+            let deadline = now.checked_add(timeout).unwrap_or(now);
             let (mut changes, mut following) = (self.client.changes(), self.shared.following.subscribe());
             loop {
                 changes.mark_unchanged();

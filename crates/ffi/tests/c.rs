@@ -3,6 +3,8 @@
 //! `CHANCERY_C_FLAGS` (words) is given to the compiler too, and `CHANCERY_C_RUNNER` (words) stands before each program: `.ci/ffi` runs the suite
 //! with AddressSanitizer and under valgrind so.
 
+#![cfg(test)]
+
 use std::future::pending;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};

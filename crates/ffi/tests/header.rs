@@ -1,5 +1,7 @@
 //! The header that is checked in is what cbindgen makes of the sources, and says of every function what there is to say.
 
+#![cfg(test)]
+
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
