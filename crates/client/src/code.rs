@@ -310,6 +310,22 @@ codes! {
     ActInvalid = 832, "act-invalid", Usage, "the mention, reaction, form or answer is not valid";
     /// Several messages begin like that.
     MessageAmbiguous = 833, "message-ambiguous", Usage, "several messages begin like that; use more of the identifier";
+    /// A pointer is NULL that must not be.
+    NullArgument = 900, "null-argument", Usage, "an argument is NULL that must not be";
+    /// A panic was caught; it is a bug, please report it.
+    Panicked = 901, "panicked", Failed, "the library has failed within itself; this handle can only be freed";
+    /// The handle was closed or freed.
+    HandleClosed = 902, "handle-closed", Usage, "the handle was closed or freed";
+    /// The handle is none, or of another kind or account.
+    WrongHandle = 903, "wrong-handle", Usage, "this is no handle, or one of another kind";
+    /// Text is not UTF-8.
+    NotUtf8 = 904, "not-utf-8", Usage, "the text is not UTF-8";
+    /// Nothing happened within the time that was given.
+    NoEvent = 905, "no-event", TryLater, "nothing has happened in this time";
+    /// A callback has called what it must not call.
+    WithinCallback = 906, "within-callback", Usage, "this cannot be called from within a callback";
+    /// A buffer is too short for what is to be copied into it.
+    ShortBuffer = 907, "short-buffer", Usage, "the buffer is too short";
     /// There is no account of this name.
     AccountUnknown = 910, "account-unknown", NotFound, "there is no account of this name";
     /// There is an account of this name or home.
