@@ -77,7 +77,8 @@ pub(crate) fn append_message(
         return Ok(None);
     }
     let unread = conversations::appended(records, message)?;
-    save(records, name, &MessageRecord { unread, ..message.clone() });
+    let message = &MessageRecord { unread, ..message.clone() };
+    save(records, name, message);
     let queue = Queue::new(CONVERSATION, &message.conversation);
     if queue.state(records)?.next == 0 {
         retention::enter(records, &message.conversation)?;

@@ -39,6 +39,8 @@ fn the_message() -> MessageRecord {
         }),
         state: MessageState::Received as u32,
         paths: vec!["/x".into()],
+        // As it is stored.
+        unread: true,
         ..MessageRecord::default()
     }
 }
@@ -134,6 +136,31 @@ fn every_order_of_arrival_ends_in_the_same_record_r_content_21() {
     // Of the same time, the larger identifier counts.
     let (one, two) = (edit(ALICE, 1, 20, "one"), edit(ALICE, 2, 20, "two"));
     assert_eq!(always(&[&one, &two]).text.unwrap().text, "two");
+}
+
+#[test]
+fn what_was_deleted_counts_as_unread_no_more_whenever_its_deletion_comes_r_engine_114() {
+    let unread = |acts: &[&Heard], place: usize| {
+        let disk = Disk::new();
+        let mut records = Overlay::new(&disk);
+        for (at, act) in acts.iter().enumerate() {
+            if at == place {
+                append_message(&mut records, &the_message()).unwrap();
+            }
+            receive(&mut records, act, NOW).unwrap();
+        }
+        if place >= acts.len() {
+            append_message(&mut records, &the_message()).unwrap();
+        }
+        let summary = conversations::conversation_summary(&records, &MemberId::new(GROUP)).unwrap();
+        (summary.unread, message(&records, &ALICE, &[5; 16]).unwrap().unwrap().unread)
+    };
+    let (edited, deleted) = (edit(ALICE, 1, 20, "new"), delete(ALICE, 2));
+    assert_eq!(unread(&[&edited], 0), (1, true), "the control");
+    assert_eq!(unread(&[&edited], 1), (1, true));
+    for place in 0..=2 {
+        assert_eq!(unread(&[&edited, &deleted], place), (0, false), "{place}");
+    }
 }
 
 #[test]
