@@ -169,7 +169,7 @@ fn a_deletion_wins_over_everything_and_leaves_a_tombstone_r_content_23() {
     let (up, gone) = (react_by(BOB, 3, 20, "👍", false), delete(ALICE, 4));
     let record = always(&[&old, &new, &gone, &up]);
     let the = the_message();
-    let tombstone = MessageRecord { text: None, paths: vec![], deleted: true, ..the.clone() };
+    let tombstone = MessageRecord { text: None, paths: vec![], deleted: true, unread: false, ..the.clone() };
     assert_eq!(record, tombstone);
     let body = content::of_record(&record, false).body;
     assert_eq!(body, Some(Body::Deletion(Deletion { target: target() })), "what is sent again of it");
