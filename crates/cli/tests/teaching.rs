@@ -48,7 +48,8 @@ fn tree() -> Vec<Vec<String>> {
     found
 }
 
-/// Runs a tool on a text, if this machine has it; returns what it says on stdout.
+/// Runs a tool on a text; returns what it says on stdout. `None` if this machine does not have it, which is a failure where
+/// `CHANCERY_ALL_TOOLS` says that all of them are there.
 fn tool(name: &str, arguments: &[&str], input: &str) -> Option<String> {
     let child = Command::new(name)
         .args(arguments)
@@ -56,7 +57,8 @@ fn tool(name: &str, arguments: &[&str], input: &str) -> Option<String> {
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn();
-    let mut child = child.ok()?;
+    let missing = |error| assert!(std::env::var_os("CHANCERY_ALL_TOOLS").is_none(), "{name}: {error}");
+    let mut child = child.map_err(missing).ok()?;
     child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
     let output = child.wait_with_output().unwrap();
     let errors = String::from_utf8_lossy(&output.stderr);
