@@ -1,22 +1,17 @@
 //! `chancery reply`, `edit`, `delete`, `react`, `form` and `answer`: what is done to messages.
 
-use chancery::{Client, Error, ErrorCode, FieldKind, Form, FormField, MessageRef, MessageState, Sent};
-use serde_json::json;
+use chancery::{Client, Error, ErrorCode, FieldKind, Form, FormField, MessageRef, Sent, json};
 
-use crate::args::{
-    AnswerArgs, DeleteArgs, EditArgs, FormArgs, HomeArgs, PlaceArgs, ReactArgs, ReplyArgs, TargetArgs,
-};
+use crate::args::{AnswerArgs, DeleteArgs, EditArgs, FormArgs, PlaceArgs, ReactArgs, ReplyArgs, TargetArgs};
 use crate::failure::Failure;
-use crate::key::Purpose;
+use crate::home::{open, open_with};
 use crate::output::Output;
 use crate::progress::Bar;
-use crate::send::patience_for;
-use crate::text::hex;
+use crate::send::{self, patience_for};
 
 pub(crate) async fn reply(args: &ReplyArgs, output: Output) -> Result<(), Failure> {
     let bar = Bar::new(output);
-    let key = args.target.at.home.key.source(Purpose::Open)?;
-    let client = Client::open_with(&args.target.at.home.folder()?, &key, bar.function())?;
+    let client = open_with(&args.target.at.home, &bar)?;
     let target = find(&client, &args.target).await?;
     let patience = patience_for(args.target.at.timeout, &args.file);
     let sent = client.reply(target, &args.text.join(" "), &args.file, patience).await;
@@ -92,11 +87,6 @@ fn field(kind: FieldKind, text: &str) -> Result<FormField, Failure> {
     Ok(FormField { id: id.into(), label: label.into(), kind, options, required })
 }
 
-fn open(home: &HomeArgs) -> Result<Client, Failure> {
-    let key = home.key.source(Purpose::Open)?;
-    Ok(Client::open(&home.folder()?, &key)?)
-}
-
 async fn find(client: &Client, target: &TargetArgs) -> Result<MessageRef, Failure> {
     let found = if target.at.group {
         client.group(&target.who).await?.find_message(&target.message).await?
@@ -107,14 +97,7 @@ async fn find(client: &Client, target: &TargetArgs) -> Result<MessageRef, Failur
 }
 
 fn finish(sent: Sent, done: &str, output: Output) -> Result<(), Failure> {
-    let queued = sent.state == MessageState::Queued;
-    let object = json!({"id": hex(&sent.id), "state": if queued { "queued" } else { "sent" }});
-    output.result(&object, || match queued {
-        false => done.to_owned(),
-        true => format!("{done} here; the next command that reaches the relay sends it"),
-    })?;
-    match queued {
-        false => Ok(()),
-        true => Err(Failure::Queued(sent.waiting.unwrap_or_else(|| Error::new(ErrorCode::Queued)))),
-    }
+    let object = json::sent(&sent);
+    let queued = || format!("{done} here; the next command that reaches the relay sends it");
+    send::finish(sent, &object, output, || done.to_owned(), queued)
 }

@@ -2,26 +2,19 @@
 
 use std::io::Read as _;
 
-use chancery::{Client, Conversation, GroupEntry, LastEntry, MEMBERS_AT_ONCE, Member};
+use chancery::{Conversation, GroupEntry, LastEntry, MEMBERS_AT_ONCE, Member};
 use serde_json::{Value, json};
 
-use crate::args::{ConversationsArgs, DraftArgs, HomeArgs, MembersArgs};
+use crate::args::{ConversationsArgs, DraftArgs, MembersArgs};
 use crate::failure::{Failure, system};
 use crate::group::act_text;
-use crate::key::Purpose;
+use crate::home::open;
 use crate::message::called;
 use crate::output::Output;
 use crate::text::{rfc3339, short_time, tame_line};
 
 /// Longest draft that is read, in bytes: one more than the library keeps, so that it is the one to refuse.
 const MAX_DRAFT: u64 = 32 * 1024 + 1;
-
-/// Opens the device of a home.
-pub(crate) fn open(home: &HomeArgs) -> Result<Client, Failure> {
-    let folder = home.folder()?;
-    let key = home.key.source(Purpose::Open)?;
-    Ok(Client::open(&folder, &key)?)
-}
 
 pub(crate) async fn list(args: &ConversationsArgs, output: Output) -> Result<(), Failure> {
     for conversation in open(&args.home)?.conversations().await? {

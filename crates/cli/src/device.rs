@@ -1,10 +1,10 @@
 //! `chancery device`: several devices of one member.
 
-use chancery::{Client, OwnDevice, json};
+use chancery::{OwnDevice, json};
 
-use crate::args::{ApproveArgs, DeviceCommand, DeviceLinkArgs, DeviceListArgs, HomeArgs, RemoveArgs};
+use crate::args::{ApproveArgs, DeviceCommand, DeviceLinkArgs, DeviceListArgs, RemoveArgs};
 use crate::failure::Failure;
-use crate::key::Purpose;
+use crate::home::open;
 use crate::org::qr_code;
 use crate::output::Output;
 use crate::text::short_time;
@@ -16,12 +16,6 @@ pub(crate) async fn run(command: DeviceCommand, output: Output) -> Result<(), Fa
         DeviceCommand::List(args) => list(&args, output).await,
         DeviceCommand::Remove(args) => remove(&args, output).await,
     }
-}
-
-fn open(home: &HomeArgs) -> Result<Client, Failure> {
-    let folder = home.folder()?;
-    let key = home.key.source(Purpose::Open)?;
-    Ok(Client::open(&folder, &key)?)
 }
 
 async fn link(args: &DeviceLinkArgs, output: Output) -> Result<(), Failure> {

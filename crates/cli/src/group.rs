@@ -6,8 +6,7 @@ use std::io::Read as _;
 use std::time::Duration;
 
 use chancery::{
-    Client, Error, ErrorCode, Group, GroupDone, GroupEntry, GroupInfo, GroupPhase, GroupState, GroupSummary,
-    MessageState, json,
+    Error, ErrorCode, Group, GroupDone, GroupEntry, GroupInfo, GroupPhase, GroupState, GroupSummary, json,
 };
 
 use crate::args::{
@@ -15,11 +14,11 @@ use crate::args::{
     GroupPolicyArgs, GroupRules, GroupSendArgs, GroupShowArgs, HomeArgs,
 };
 use crate::failure::{Failure, system};
-use crate::key::Purpose;
+use crate::home::{open, open_with};
 use crate::message;
 use crate::output::Output;
 use crate::progress::Bar;
-use crate::send::patience_for;
+use crate::send::{self, QUEUED, patience_for};
 use crate::text::{hex, span, tame_line};
 
 pub(crate) use act::{act_object, act_text};
@@ -34,7 +33,7 @@ pub(crate) async fn run(command: GroupCommand, output: Output) -> Result<(), Fai
         GroupCommand::Create(args) => create(&args, output).await,
         GroupCommand::List(args) => list(&args.home, output).await,
         GroupCommand::Show(args) => show(&args, output).await,
-        GroupCommand::Send(args) => send(&args, output).await,
+        GroupCommand::Send(args) => send_to(&args, output).await,
         GroupCommand::History(args) => history(&args, output).await,
         GroupCommand::Policy(args) => policy(&args, output).await,
         GroupCommand::Execute(args) => execute(&args, output).await,
@@ -68,12 +67,6 @@ async fn change(command: &GroupCommand, output: Output) -> Result<(), Failure> {
         _ => group.heal(wait).await?,
     };
     finish(&group, done, output).await
-}
-
-fn open(home: &HomeArgs) -> Result<Client, Failure> {
-    let folder = home.folder()?;
-    let key = home.key.source(Purpose::Open)?;
-    Ok(Client::open(&folder, &key)?)
 }
 
 async fn find(which: &str, at: &GroupHomeArgs) -> Result<Group, Failure> {
@@ -118,27 +111,24 @@ async fn show(args: &GroupShowArgs, output: Output) -> Result<(), Failure> {
     output.result(&json::group_state(&state), || state_text(&state))
 }
 
-async fn send(args: &GroupSendArgs, output: Output) -> Result<(), Failure> {
+async fn send_to(args: &GroupSendArgs, output: Output) -> Result<(), Failure> {
     let message = &args.message;
     let text = message.text.join(" ");
-    let folder = message.home.folder()?;
-    let key = message.home.key.source(Purpose::Open)?;
     let bar = Bar::new(output);
-    let client = Client::open_with(&folder, &key, bar.function())?;
+    let client = open_with(&message.home, &bar)?;
     let group = client.group(&args.group).await?;
     let patience = message.timeout.unwrap_or_else(|| patience_for(PATIENCE, &message.file));
     let sent = group.send(&text, &message.file, patience).await;
     bar.clear();
     let sent = sent?;
-    let queued = sent.state == MessageState::Queued;
-    output.result(&json::group_sent(group.id(), &sent), || match queued {
-        false => format!("sent to {}", tame_line(&args.group)),
-        true => "queued: the next command that reaches the relay sends it".to_owned(),
-    })?;
-    match queued {
-        false => Ok(()),
-        true => Err(Failure::Queued(sent.waiting.unwrap_or_else(|| Error::new(ErrorCode::Queued)))),
-    }
+    let object = json::group_sent(group.id(), &sent);
+    send::finish(
+        sent,
+        &object,
+        output,
+        || format!("sent to {}", tame_line(&args.group)),
+        || QUEUED.to_owned(),
+    )
 }
 
 async fn policy(args: &GroupPolicyArgs, output: Output) -> Result<(), Failure> {

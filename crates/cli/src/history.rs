@@ -3,14 +3,14 @@
 use chancery::{Client, GroupEntry, HistoryEntry};
 
 use crate::args::HistoryArgs;
-use crate::conversations;
 use crate::failure::Failure;
 use crate::group::{act_object, act_text};
+use crate::home::open;
 use crate::message;
 use crate::output::Output;
 
 pub(crate) async fn run(args: &HistoryArgs, output: Output) -> Result<(), Failure> {
-    let client = conversations::open(&args.home)?;
+    let client = open(&args.home)?;
     match args.last {
         Some(last) => newest(&client, args, last, output).await?,
         None => all(&client, args, output).await?,

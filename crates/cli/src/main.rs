@@ -18,6 +18,7 @@ mod enroll;
 mod failure;
 mod group;
 mod history;
+mod home;
 mod invite;
 mod key;
 mod manual;

@@ -3,40 +3,49 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use chancery::{Client, Error, ErrorCode, MessageState, json};
+use chancery::{Error, ErrorCode, MessageState, Sent, json};
+use serde_json::Value;
 
 use crate::args::SendArgs;
 use crate::failure::Failure;
-use crate::key::Purpose;
+use crate::home;
 use crate::output::Output;
 use crate::progress::Bar;
 use crate::text::tame_line;
 
 /// How long to wait for the relay.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// What people read of a message that waits.
+pub(crate) const QUEUED: &str = "queued: the next command that reaches the relay sends it";
 /// The slowest upload that is waited for: 64 KiB/s. A slower one goes on with the next command.
 const SLOWEST: u64 = 64 * 1024;
 
 pub(crate) async fn run(args: &SendArgs, output: Output) -> Result<(), Failure> {
     let message = &args.message;
     let text = message.text.join(" ");
-    let home = message.home.folder()?;
-    let key = message.home.key.source(Purpose::Open)?;
     let bar = Bar::new(output);
-    let client = Client::open_with(&home, &key, bar.function())?;
+    let client = home::open_with(&message.home, &bar)?;
     let patience = message.timeout.unwrap_or_else(|| patience_for(PATIENCE, &message.file));
     let sent = client.send(&args.to, &text, &message.file, patience).await;
     bar.clear();
     let sent = sent?;
-    let queued = sent.state == MessageState::Queued;
-    output.result(&json::sent(&sent), || match queued {
-        false => format!("sent to {}", tame_line(&args.to)),
-        true => "queued: the next command that reaches the relay sends it".to_owned(),
-    })?;
-    if queued {
-        return Err(Failure::Queued(sent.waiting.unwrap_or_else(|| Error::new(ErrorCode::Queued))));
+    let object = json::sent(&sent);
+    finish(sent, &object, output, || format!("sent to {}", tame_line(&args.to)), || QUEUED.to_owned())
+}
+
+/// Says what became of a message: that the relay has it, or that it is queued here, which is no success yet.
+pub(crate) fn finish(
+    sent: Sent,
+    object: &Value,
+    output: Output,
+    done: impl FnOnce() -> String,
+    queued: impl FnOnce() -> String,
+) -> Result<(), Failure> {
+    if sent.state != MessageState::Queued {
+        return output.result(object, done);
     }
-    Ok(())
+    output.result(object, queued)?;
+    Err(Failure::Queued(sent.waiting.unwrap_or_else(|| Error::new(ErrorCode::Queued))))
 }
 
 /// Long enough for the files at the slowest speed worth waiting for; the library says what is wrong with a file.
