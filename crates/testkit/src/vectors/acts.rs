@@ -5,6 +5,7 @@ use chancery_wire::{Limit, decode, encode, proto};
 use serde_json::{Value, json};
 
 use super::book::sample_hex;
+use super::protobuf::{count, field, inner};
 use super::{Computation, Computed, Draft, Inputs, Kind, Plan, hex, same};
 use crate::crew::NOW;
 
@@ -22,29 +23,6 @@ pub(super) const KINDS: &[Kind] = &[
         compute: apply,
     },
 ];
-
-fn varint(mut value: u64) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    while value > 0x7F {
-        bytes.push(u8::try_from(value & 0x7F).expect("seven bits") | 0x80);
-        value >>= 7;
-    }
-    bytes.push(u8::try_from(value).expect("seven bits"));
-    bytes
-}
-
-/// A field that stands there also if it is empty: a message in another, or one of several.
-fn inner(number: u64, bytes: &[u8]) -> Vec<u8> {
-    [varint(number << 3 | 2), varint(bytes.len() as u64), bytes.to_vec()].concat()
-}
-
-fn field(number: u64, bytes: &[u8]) -> Vec<u8> {
-    if bytes.is_empty() { Vec::new() } else { inner(number, bytes) }
-}
-
-fn count(number: u64, value: u64) -> Vec<u8> {
-    if value == 0 { Vec::new() } else { [varint(number << 3), varint(value)].concat() }
-}
 
 fn target() -> Value {
     json!({ "author": sample_hex("author", 16), "id": sample_hex("message", 16) })

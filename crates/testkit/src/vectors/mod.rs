@@ -19,6 +19,7 @@ mod groups;
 mod identity;
 mod log;
 mod primitives;
+mod protobuf;
 mod replay;
 mod run;
 mod sessions;

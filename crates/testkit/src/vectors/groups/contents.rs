@@ -5,6 +5,7 @@ use chancery_wire::{Limit, decode, encode, proto};
 use serde_json::{Value, json};
 
 use super::super::book::{sample, sample_hex};
+use super::super::protobuf::{count, field, inner, varint};
 use super::super::{Computation, Computed, Draft, Inputs, Kind, hex, same};
 use super::state::{Results, items, result};
 use crate::crew::NOW;
@@ -18,30 +19,6 @@ pub(super) const KINDS: &[Kind] = &[
     Kind { name: "group-content-read", requirements: &["R-CONTENT-14", "R-CONTENT-16"], compute: read },
     Kind { name: "group-past-read", requirements: &["R-CONTENT-17"], compute: read_past },
 ];
-
-/// A field of bytes as protobuf has it; none if it is empty.
-fn field(number: u64, bytes: &[u8]) -> Vec<u8> {
-    if bytes.is_empty() { Vec::new() } else { inner(number, bytes) }
-}
-
-/// A field that stands there also if it is empty: a message in another.
-fn inner(number: u64, bytes: &[u8]) -> Vec<u8> {
-    [varint(number << 3 | 2), varint(bytes.len() as u64), bytes.to_vec()].concat()
-}
-
-fn count(number: u64, value: u64) -> Vec<u8> {
-    if value == 0 { Vec::new() } else { [varint(number << 3), varint(value)].concat() }
-}
-
-fn varint(mut value: u64) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    while value > 0x7F {
-        bytes.push(u8::try_from(value & 0x7F).expect("seven bits") | 0x80);
-        value >>= 7;
-    }
-    bytes.push(u8::try_from(value).expect("seven bits"));
-    bytes
-}
 
 /// One message of those that are sent again.
 fn past_message(number: u8) -> Value {
