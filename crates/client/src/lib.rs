@@ -119,7 +119,7 @@ pub use chancery_engine::{
     ActKind, GroupFork, GroupPhase, GroupSummary, LogState, LogStatus, Member, MessageState, Page,
 };
 pub use chancery_group::{Info as GroupInfo, Posting, Role as GroupRole};
-pub use chancery_identity::{DeviceId, DisplayName, Kind, MemberId, OrgId, Policy};
+pub use chancery_identity::{DeviceId, DisplayName, Kind, MemberId, OrgId, Policy, Receipts};
 pub use chancery_store::KeySource;
 pub use chancery_wire::Timestamp;
 pub use client::{Client, Me};

@@ -44,7 +44,7 @@ impl State {
             self.destroy()?;
             return Err(ErrorCode::Revoked.into());
         }
-        if self.read(|records| chancery_engine::is_time_due(records, clock::now()))?
+        if self.read(|records| chancery_engine::is_upkeep_due(records, clock::now()))?
             && let Err(error) = self.handle(Input::TimePasses)
         {
             // A full disk is no reason to show nothing.

@@ -54,7 +54,7 @@ pub(crate) fn keep(
     let record = UnaddressedRecord {
         to: letter.to.into(),
         message_id: letter.message_id.to_vec(),
-        text: Some(Text { text: letter.text.into(), attachments: letter.attachments }),
+        text: Some(Text { text: letter.text.into(), attachments: letter.attachments, ..Text::default() }),
         written_at: now.as_millis(),
     };
     queue().push(records, encode(&record))?;

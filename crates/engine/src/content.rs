@@ -25,7 +25,7 @@ pub(crate) fn from_draft(
     written_at: Timestamp,
 ) -> Result<MessageRecord, EngineError> {
     check(draft.text, &draft.attachments)?;
-    let text = Text { text: draft.text.into(), attachments: draft.attachments.clone() };
+    let text = Text { text: draft.text.into(), attachments: draft.attachments.clone(), ..Text::default() };
     Ok(MessageRecord {
         id: draft.message_id.to_vec(),
         conversation: draft.to.as_bytes().to_vec(),
@@ -85,7 +85,14 @@ pub(crate) fn read(
     };
     let (text, unknown) = match content.body {
         Some(Body::Text(text)) => (Some(clean(text)?), Vec::new()),
-        Some(Body::Heal(_) | Body::LogNote(_) | Body::Group(_)) => return None,
+        Some(
+            Body::Heal(_)
+            | Body::LogNote(_)
+            | Body::Group(_)
+            | Body::Receipt(_)
+            | Body::Typing(_)
+            | Body::Settings(_),
+        ) => return None,
         None => (None, plaintext.to_vec()),
     };
     let state = if is_own { MessageState::Sent } else { MessageState::Received };
@@ -98,6 +105,7 @@ pub(crate) fn read(
         text,
         unknown,
         state: state as u32,
+        unread: !is_own,
         ..MessageRecord::default()
     })
 }

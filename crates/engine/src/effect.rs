@@ -117,6 +117,27 @@ pub enum Input<'a> {
         /// The last event's number.
         up_to: u64,
     },
+    /// The person has read messages: their authors are told, as far as the settings allow.
+    Read {
+        /// Each with its author.
+        messages: &'a [(MemberId, [u8; 16])],
+    },
+    /// The person is writing to a member, or no longer.
+    Typing {
+        /// To whom.
+        to: MemberId,
+        /// Whether no longer.
+        stopped: bool,
+    },
+    /// The person sets what others are told.
+    SetReceipts(crate::receipts::ReceiptSettings),
+    /// The person sets how long what it writes to a member stays after it was read.
+    SetDisappearing {
+        /// To whom.
+        with: MemberId,
+        /// How long; `None`: for ever.
+        after: Option<core::time::Duration>,
+    },
     /// Something that concerns groups.
     Group(GroupInput<'a>),
     /// An attachment was saved.
@@ -190,6 +211,9 @@ pub enum Effect {
     PublishPrekeys(PrekeyUpload),
     /// The log has more entries than this device: ask for them.
     SyncLog,
+    /// Deliver an envelope once, over an anonymous connection that is open, with its token ([`crate::Engine::delivery_token`]); whether
+    /// that goes well is of no concern.
+    DeliverOnce(proto::Deliver),
     /// Tell whoever listens.
     Notify(Notice),
 }
@@ -224,6 +248,13 @@ pub enum Notice {
     LogStale,
     /// The organisation's policy has changed: [`crate::policy`].
     PolicyChanged,
+    /// Another member is writing to this one, or no longer. It holds for 15 s.
+    Typing {
+        /// The member.
+        member: MemberId,
+        /// Whether no longer.
+        stopped: bool,
+    },
     /// A device showed a credential that the log does not vouch for; nothing is sent to it or believed of it.
     UnloggedCredential {
         /// The device.

@@ -14,8 +14,8 @@ use crate::ending::End;
 use crate::error::EngineError;
 use crate::log::{self, Known};
 use crate::{
-    addressing, devices, directory, ending, files, group, messages, prekeys, receiving, relays, sending,
-    upkeep,
+    addressing, devices, directory, ending, files, group, messages, prekeys, receipts, receiving, relays,
+    sending, upkeep,
 };
 
 /// The state machine of one device. It holds only who the device is; everything else is read from the
@@ -115,7 +115,7 @@ impl Engine {
         let mut effects = alloc::vec::Vec::new();
         log::note_time(view, now)?;
         match input {
-            Input::TimePasses => {}
+            Input::TimePasses => receipts::timers::upkeep(view, now)?,
             Input::RelayReached(place) => relays::reached(me, view, place)?,
             Input::Send(draft) => {
                 sending::send(device, view, (&draft, now), now, rng)?;
@@ -162,6 +162,14 @@ impl Engine {
             Input::PrekeysPublished { sequence } => prekeys::published(view, sequence)?,
             Input::PrekeysRefused { sequence } => {
                 effects = prekeys::refused(device, view, sequence, now, rng)?;
+            }
+            Input::Read { messages } => receipts::read(device, view, messages, now, rng)?,
+            Input::Typing { to, stopped } => {
+                effects = receipts::tell_typing(device, view, (&to, stopped), now, rng)?;
+            }
+            Input::SetReceipts(settings) => receipts::set(device, view, settings, now, rng)?,
+            Input::SetDisappearing { with, after } => {
+                receipts::set_timer(device, view, (&with, after), now, rng)?;
             }
             Input::Group(input) => effects = group::handle(me, view, input, now, rng)?,
             Input::EventsTaken { up_to } => messages::events_taken(view, up_to)?,

@@ -36,6 +36,7 @@ mod peers;
 mod prekeys;
 mod queue;
 mod reach;
+mod receipts;
 mod receiving;
 mod relays;
 mod retention;
@@ -60,12 +61,15 @@ pub use group::{
 };
 pub use guest::guest_token;
 pub use log::{
-    LogState, LogStatus, check_unlocked, fork_proof, has_left, is_time_due, log_size, log_status, log_time,
-    newest_note, policy, verify_revoked,
+    LogState, LogStatus, check_unlocked, fork_proof, has_left, is_time_due, is_upkeep_due, log_size,
+    log_status, log_time, newest_note, policy, verify_revoked,
 };
 pub use messages::{Event, MessageState, Page, conversation, events, message};
 pub use peers::MAX_ARCHIVED;
 pub use prekeys::ONE_TIME_PAIRS;
+pub use receipts::{
+    MAX_RECEIPT_GROUP, MAX_RECEIPT_TARGETS, ReceiptSettings, disappearing, receipt_settings, unread,
+};
 pub use relays::{RelayPlace, relay_places};
 pub use sending::{MAX_FOR_DEVICE, next_step, waiting_uploads};
 pub use target::MAX_WAIT;

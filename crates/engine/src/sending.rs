@@ -29,6 +29,7 @@ use crate::numbers;
 use crate::peers::{self, Origin};
 use crate::queue::Queue;
 use crate::reach::{self, Relation};
+use crate::receipts;
 use crate::tables::{OUTBOX, save};
 use crate::target;
 
@@ -79,6 +80,9 @@ pub(crate) fn send(
         return Err(EngineError::QueueFull);
     }
     let mut record = content::from_draft(draft, &own, written_at)?;
+    if let Some(text) = &mut record.text {
+        text.disappear_after = receipts::timer_of(records, draft.to.as_bytes())?;
+    }
     let mut items = Vec::new();
     let item = OutboxItem {
         conversation: record.conversation.clone(),
@@ -210,7 +214,7 @@ pub(crate) const fn is_note(content: &Content) -> bool {
     matches!(content.body, Some(Body::LogNote(_)))
 }
 
-fn seal(
+pub(crate) fn seal(
     records: &mut Overlay<'_>,
     session: &mut Session,
     content: &Content,

@@ -76,6 +76,10 @@ pub(crate) const GROUP_COMMIT: Table = Table(0x01B3);
 pub(crate) const GROUP_OUT: Table = Table(0x01B4);
 pub(crate) const GROUP_SENDER: Table = Table(0x01B5);
 pub(crate) const GROUP_DUTY: Table = Table(0x01BA);
+pub(crate) const RECEIPT_SETTINGS: Table = Table(0x01C4);
+pub(crate) const CONVERSATION_SETTINGS: Table = Table(0x01C5);
+pub(crate) const TIMERS: Table = Table(0x01C6);
+pub(crate) const EARLY_READS: Table = Table(0x01C7);
 pub(crate) const GROUP_FORK: Table = Table(0x01BC);
 
 /// Makes the key of a record whose name is the concatenation of `parts`, each of a fixed length.

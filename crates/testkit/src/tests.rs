@@ -218,7 +218,7 @@ fn a_text_beyond_its_limits_is_not_readable_r_content_2() {
     let content = |id: &[u8], text: String, attachments: Vec<Attachment>| Content {
         id: id.to_vec(),
         sent_at: 1,
-        body: Some(Body::Text(Text { text, attachments })),
+        body: Some(Body::Text(Text { text, attachments, ..Default::default() })),
         ..Content::default()
     };
     let most = "x".repeat(32_768);

@@ -96,7 +96,11 @@ pub(crate) fn queue(
         from: me.member_id().as_bytes().to_vec(),
         sent_at: now.as_millis(),
         stored_at: now.as_millis(),
-        text: Some(Text { text: draft.text.into(), attachments: draft.attachments.clone() }),
+        text: Some(Text {
+            text: draft.text.into(),
+            attachments: draft.attachments.clone(),
+            ..Text::default()
+        }),
         state: MessageState::Queued as u32,
         pending: u32::try_from(files.saturating_add(1)).unwrap_or(u32::MAX),
         ..MessageRecord::default()
@@ -289,6 +293,7 @@ pub(crate) fn seal(
         return Ok(Vec::new());
     };
     epochs::save_messages(records, group, epoch, &messages);
+    save_message(records, &MessageRecord { epoch: state.epoch, ..record });
     mark::send_first(me, records, group, (now, &mut *rng))?;
     (out.envelope, out.delivery_id) = (envelope, random_bytes::<16>(rng).to_vec());
     let (lane, number) = place_of(item);

@@ -6,6 +6,7 @@ mod malice;
 mod need;
 mod orders;
 mod past;
+mod receipts;
 mod send;
 mod town;
 mod wait;

@@ -359,7 +359,7 @@ fn compute_content(inputs: &Inputs<'_>) -> Computation {
             media_type: file.text("media_type")?.to_owned(),
         });
     }
-    let text = proto::Text { text: inputs.text("text")?.to_owned(), attachments };
+    let text = proto::Text { text: inputs.text("text")?.to_owned(), attachments, ..Default::default() };
     let content = proto::Content {
         id: inputs.bytes("id")?,
         sent_at: inputs.number("sent_at")?,

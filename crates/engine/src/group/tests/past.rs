@@ -47,7 +47,7 @@ fn pasts(town: &Town) -> Vec<GroupPast> {
 }
 
 fn message(town: &Town, id: u8, from: usize, text: &str) -> GroupPastMessage {
-    let text = Some(Text { text: text.into(), attachments: Vec::new() });
+    let text = Some(Text { text: text.into(), ..Text::default() });
     let member = town.member(from).as_bytes().to_vec();
     GroupPastMessage { id: [id; 16].to_vec(), member, sent_at: 1, text }
 }
