@@ -3,6 +3,7 @@
 mod authority;
 mod bench;
 mod group;
+mod reading;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -16,6 +17,7 @@ use crate::text;
 pub(crate) use authority::*;
 pub(crate) use bench::*;
 pub(crate) use group::*;
+pub(crate) use reading::*;
 
 /// How long an invitation holds unless told otherwise.
 const DEFAULT_VALID: &str = "7d";
@@ -110,6 +112,12 @@ pub(crate) enum Command {
     Receive(ReceiveArgs),
     /// Print the conversation with a member.
     History(HistoryArgs),
+    /// Mark what a member has written to you as read.
+    Read(ReadArgs),
+    /// Show and set what others are told: receipts, and that you are writing.
+    Settings(SettingsArgs),
+    /// Show and set how long what you write to a member stays once it was read.
+    Disappearing(DisappearingArgs),
     /// Talk in groups, and look after them.
     #[command(subcommand)]
     Group(GroupCommand),
@@ -513,7 +521,8 @@ With --save, a file that cannot be saved has an error beside its name and no pat
 tried again by the next `receive --save`, and every few minutes with --follow; then a line of its own says where it
 is. Without --follow the exit code says that a file still waits; one that is damaged or gone has only its error.
 
-JSON events: message, file, device-added, lost, member-left, handle-reassigned, device-request, group-act, group-gap. A
+JSON events: message, file, device-added, lost, member-left, handle-reassigned, device-request, group-act, group-gap;
+with --follow also receipt and typing. A
 message to a group has the group's identifier and name in \"group\"; of others that is null.
 
 Examples:
@@ -525,6 +534,9 @@ pub(crate) struct ReceiveArgs {
     /// Stay connected and print messages as they come, until SIGINT or SIGTERM.
     #[arg(long)]
     pub(crate) follow: bool,
+    /// Leave what is printed unread: nobody is told that you have read it.
+    #[arg(long)]
+    pub(crate) unread: bool,
     /// Download files into this folder before their message is printed.
     #[arg(long, value_name = "DIR")]
     pub(crate) save: Option<PathBuf>,

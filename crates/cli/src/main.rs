@@ -23,6 +23,7 @@ mod org;
 mod output;
 mod process;
 mod progress;
+mod reading;
 mod receive;
 mod relay;
 mod root;
@@ -87,6 +88,9 @@ async fn dispatch(cli: Cli, output: Output) -> Result<(), Failure> {
         Command::Send(args) => send::run(&args, output).await,
         Command::Receive(args) => receive::run(&args, output).await,
         Command::History(args) => history::run(&args, output).await,
+        Command::Read(args) => reading::read(&args, output).await,
+        Command::Settings(args) => reading::settings(&args, output).await,
+        Command::Disappearing(args) => reading::disappearing(&args, output).await,
         Command::Group(command) => group::run(command, output).await,
         Command::Monitor(args) => org::monitor(&args, output).await,
         Command::Witness(command) => witness::run(command, output).await,

@@ -5,6 +5,7 @@ use indicatif::HumanBytes;
 use serde_json::{Value, json};
 
 use crate::failure::Report;
+use crate::reading;
 use crate::text::{hex, rfc3339, short_time, tame, tame_line};
 
 /// Digits of a member's identifier that stand for somebody whose handle is not known yet.
@@ -76,6 +77,9 @@ pub(crate) fn object(message: &Message, files: &[File]) -> Value {
         "text": message.text,
         "files": files.iter().map(File::object).collect::<Vec<_>>(),
         "state": state(message.state),
+        "unread": message.unread,
+        "receipts": reading::receipts(message),
+        "disappears_after_s": message.disappears_after.map(|after| after.as_secs()),
     });
     // Only in groups is anything sent again.
     if let Some(fields) = object.as_object_mut().filter(|_| message.group.is_some()) {
@@ -93,13 +97,14 @@ pub(crate) fn text(message: &Message, files: &[File]) -> String {
         MessageState::Failed => " (not sent)",
         _ => "",
     };
+    let receipts = reading::receipts_text(message);
     let place = message.group.as_ref().map_or_else(String::new, |it| format!(" in {}", tame_line(&it.name)));
     let at = short_time(message.sent_at.as_millis());
     let again = message.resent_by.as_ref().map_or_else(String::new, |by| match by.as_str() {
         "" => " (sent again by somebody else)".to_owned(),
         by => format!(" (sent again by {})", tame_line(by)),
     });
-    let mut text = format!("[{at}] {sender}{place}: {}{waits}{again}", tame(body));
+    let mut text = format!("[{at}] {sender}{place}: {}{waits}{receipts}{again}", tame(body));
     for file in files {
         text.push_str(&format!("\n    + {}", file.text()));
     }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use chancery::{Client, Error, ErrorCode, Event, Happening, Message, WaitingFile};
+use chancery::{Client, Error, ErrorCode, Event, Happening, MemberId, Message, WaitingFile};
 use serde_json::json;
 use tokio::sync::watch;
 
@@ -16,6 +16,7 @@ use crate::key::Purpose;
 use crate::message::{self, File};
 use crate::output::Output;
 use crate::progress::Bar;
+use crate::reading;
 use crate::stop::Stop;
 
 /// How often to look for what another process has stored in this home.
@@ -36,7 +37,8 @@ pub(crate) async fn run(args: &ReceiveArgs, output: Output) -> Result<(), Failur
     let client = Client::open_with(&home, &key, bar.function())?;
     let stop = if args.follow { Some(Stop::listen(false)?) } else { None };
     let (requests, failed, offline) = (RefCell::default(), RefCell::default(), OnceCell::new());
-    let printer = Printer { client, save, output, bar, stop, requests, failed, offline };
+    let (unread, shown) = (args.unread, RefCell::default());
+    let printer = Printer { client, save, output, bar, stop, requests, failed, offline, unread, shown };
     if let Some(stop) = &printer.stop {
         return follow(&printer, stop).await;
     }
@@ -49,6 +51,7 @@ pub(crate) async fn run(args: &ReceiveArgs, output: Output) -> Result<(), Failur
     }
     printer.drain().await?;
     synced?;
+    printer.tell_read(args.timeout).await;
     // Every message was printed; the exit code says that a file still waits.
     match printer.failed.take() {
         Some(error) => Err(error.into()),
@@ -102,6 +105,10 @@ struct Printer {
     requests: RefCell<BTreeSet<String>>,
     /// Why the first file that could not be saved was not.
     failed: RefCell<Option<Error>>,
+    /// Whether what is printed stays unread.
+    unread: bool,
+    /// Messages that were printed and not marked as read yet.
+    shown: RefCell<Vec<(MemberId, [u8; 16])>>,
     /// Why the relay could not be asked; it is then not asked for each file again.
     offline: OnceCell<Error>,
 }
@@ -109,7 +116,7 @@ struct Printer {
 impl Printer {
     /// Prints until `stop`, or until the connection has `ended` and all that is stored was printed.
     async fn print_as_they_come(&self, stop: &Stop, ended: &watch::Sender<bool>) -> Result<(), Failure> {
-        let mut changes = self.client.changes();
+        let (mut changes, mut typing) = (self.client.changes(), self.client.typing_news());
         loop {
             let last = *ended.borrow();
             changes.mark_unchanged();
@@ -126,6 +133,7 @@ impl Printer {
             }
             tokio::select! {
                 _ = changes.changed() => {}
+                Ok(typing) = typing.recv() => self.print_typing(typing).await?,
                 () = tokio::time::sleep(pause) => {}
                 () = stop.wait() => {}
                 () = is_true(ended) => {}
@@ -143,11 +151,33 @@ impl Printer {
             }
             let mut printed = None;
             let result = self.print_page(&page, &mut printed).await;
+            // Before the cursor moves: what is killed here comes again, and nothing that was printed stays unread.
+            let shown = self.shown.take();
+            self.client.mark_read(&shown).await?;
             if let Some(number) = printed {
                 self.client.take_events(number).await?;
             }
             result?;
         }
+    }
+
+    /// Sends the receipts of what was printed; those that must wait go with the next command.
+    async fn tell_read(&self, patience: Duration) {
+        if self.unread {
+            return;
+        }
+        if let Err(error) = self.client.send_waiting(patience).await {
+            tracing::info!(code = error.code().name(), "receipts wait");
+        }
+    }
+
+    /// Prints that somebody is writing.
+    async fn print_typing(&self, typing: chancery::Typing) -> Result<(), Failure> {
+        let member = typing.member.to_string();
+        let handle = self.client.resolve(&member).await.map(|member| member.handle).unwrap_or_default();
+        let object = reading::typing(&member, &handle, typing.stopped);
+        self.bar.clear();
+        self.output.result(&object, || reading::typing_text(&member, &handle, typing.stopped))
     }
 
     /// Says once, for as long as this command runs, that a new device asks for approval.
@@ -167,6 +197,13 @@ impl Printer {
         for event in page {
             match &event.happening {
                 Happening::Message(message) => self.print_message(message, printed).await?,
+                Happening::Receipt { member, handle, message, read } if self.stop.is_some() => {
+                    let member = member.to_string();
+                    let by = (member.as_str(), handle.as_str());
+                    self.bar.clear();
+                    let object = reading::receipt(message, by, *read);
+                    self.output.result(&object, || reading::receipt_text(message, by, *read))?;
+                }
                 Happening::GroupAct(act) => {
                     self.bar.clear();
                     self.output.result(&group::act_object(act), || group::act_text(act))?;
@@ -220,6 +257,9 @@ impl Printer {
         // A follower's uploads go on meanwhile.
         self.bar.clear();
         self.output.result(&object, || message::text(message, &files))?;
+        if message.unread && !self.unread {
+            self.shown.borrow_mut().push((message.from, message.id));
+        }
         // Not before: nothing is said of a file, and nobody tries it beside this, until its message was printed.
         for (index, waits) in failed {
             if waits {

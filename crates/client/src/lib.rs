@@ -77,7 +77,7 @@
 //!
 //! What this crate does not do yet: list the members, or the conversations with their last messages; read a
 //! conversation from its end, or one message by its identifier; tell by an event that a message of one's own was sent or
-//! failed; keep what was read.
+//! failed.
 //!
 //! What this crate does not do: it runs nothing in the background unless [`Client::follow`] is awaited, has no
 //! global state, and brings no runtime of its own; calls are made from a `tokio` runtime with time and I/O
@@ -108,6 +108,7 @@ mod monitor;
 pub mod organisation;
 mod outbox;
 mod reading;
+mod receipts;
 mod relays;
 mod replay;
 mod sending;
@@ -117,6 +118,7 @@ pub use attachment::{Progress, ProgressFn};
 pub use chancery_crypto::secret::{Secret, SecretBytes};
 pub use chancery_engine::{
     ActKind, GroupFork, GroupPhase, GroupSummary, LogState, LogStatus, Member, MessageState, Page,
+    ReceiptSettings,
 };
 pub use chancery_group::{Info as GroupInfo, Posting, Role as GroupRole};
 pub use chancery_identity::{DeviceId, DisplayName, Kind, MemberId, OrgId, Policy, Receipts};
@@ -129,5 +131,6 @@ pub use error::{Error, ErrorCode, ErrorKind};
 pub use group::{Group, GroupAct, GroupDone, GroupEntry, GroupName, GroupState, Participant, Person};
 pub use key::{read_key_file, read_or_create_key_file};
 pub use message::{Event, FileInfo, Happening, Message, WaitingFile};
+pub use receipts::{MessageReceipt, Typing};
 pub use replay::LogLine;
 pub use sending::Sent;

@@ -1,5 +1,7 @@
 //! Messages as an application sees them.
 
+use std::time::Duration;
+
 use chancery_engine::{EngineError, MessageState, Unaddressed, member};
 use chancery_identity::{DeviceId, Kind, MemberId};
 use chancery_wire::Timestamp;
@@ -7,6 +9,7 @@ use chancery_wire::proto::{Attachment, MessageRecord};
 use chancery_wire::records::Records;
 
 use crate::group::{GroupAct, GroupName};
+use crate::receipts::MessageReceipt;
 
 /// Something that happened and was not shown yet.
 #[derive(Debug, Clone)]
@@ -49,6 +52,17 @@ pub enum Happening {
         /// The handle that they had, which may be somebody else's by now.
         handle: String,
     },
+    /// A message of one's own was delivered to a member, or read.
+    Receipt {
+        /// Who has it.
+        member: MemberId,
+        /// The member's handle as the directory has it now.
+        handle: String,
+        /// The message as it is now.
+        message: Box<Message>,
+        /// Whether it was read; otherwise it has come.
+        read: bool,
+    },
     /// Something happened in a group.
     GroupAct(Box<GroupAct>),
     /// A handle belongs to another member from now on. The conversation with the old one stays under their identifier.
@@ -84,6 +98,11 @@ impl Event {
             chancery_engine::Event::Lost { member: id, count } => {
                 let handle = member(records, &id)?.map(|member| member.handle).unwrap_or_default();
                 Happening::Lost { member: id, handle, count }
+            }
+            chancery_engine::Event::Receipt { member: id, message, read } => {
+                let handle = member(records, &id)?.map(|member| member.handle).unwrap_or_default();
+                let message = Box::new(Message::read(records, own, *message)?);
+                Happening::Receipt { member: id, handle, message, read }
             }
             chancery_engine::Event::MemberLeft { member: id } => {
                 let handle = member(records, &id)?.map(|member| member.handle).unwrap_or_default();
@@ -131,6 +150,14 @@ pub struct Message {
     pub files: Vec<FileInfo>,
     /// Its state.
     pub state: MessageState,
+    /// Of one's own: who has got it, and who has read it, as far as it is told (R-CONTENT-28, R-CONTENT-29).
+    pub receipts: Vec<MessageReceipt>,
+    /// Whether it is somebody else's and this member has not read it: [`crate::Client::mark_read`].
+    pub unread: bool,
+    /// When this device learned that this member has read it; `None` for one's own.
+    pub read_at: Option<Timestamp>,
+    /// How long it stays after it was read, at its author's after it was sent; `None`: as policy says.
+    pub disappears_after: Option<Duration>,
     attachments: Vec<Attachment>,
 }
 
@@ -190,6 +217,8 @@ impl Message {
         let (handle, unit, kind) = member(records, &from)?
             .map(|member| (member.handle, member.unit, member.kind))
             .unwrap_or_default();
+        let receipts = MessageReceipt::all(&record);
+        let timer = record.text.as_ref().map_or(0, |text| text.disappear_after);
         let (text, attachments) = match record.text {
             Some(text) => (Some(text.text), text.attachments),
             None => (None, Vec::new()),
@@ -224,6 +253,10 @@ impl Message {
             text,
             files,
             state: MessageState::from_stored(record.state),
+            receipts,
+            unread: record.unread,
+            read_at: (record.read_at != 0).then(|| Timestamp::from_millis(record.read_at)),
+            disappears_after: (timer != 0).then(|| Duration::from_secs(timer.into())),
             attachments,
         })
     }
@@ -249,6 +282,10 @@ impl Message {
             text: Some(waiting.text.text),
             files,
             state: MessageState::Queued,
+            receipts: Vec::new(),
+            unread: false,
+            read_at: None,
+            disappears_after: None,
             attachments,
         }
     }
@@ -282,6 +319,10 @@ mod tests {
             text: Some("Tea at four".into()),
             files: vec![file],
             state: MessageState::Received,
+            receipts: Vec::new(),
+            unread: false,
+            read_at: None,
+            disappears_after: None,
             attachments: vec![attachment],
         };
         let printed = format!("{:?}", Event { number: 5, happening: Happening::Message(Box::new(message)) });

@@ -26,7 +26,7 @@ mod settings;
 pub(crate) mod timers;
 mod typing;
 
-pub use settings::{ReceiptSettings, disappearing, receipt_settings};
+pub use settings::{ReceiptSettings, disappearing, is_disappearing_time, receipt_settings};
 pub(crate) use settings::{set, set_timer, timer_of, told};
 pub(crate) use typing::tell as tell_typing;
 

@@ -82,11 +82,6 @@ impl World {
             .collect()
     }
 
-    /// Time passes on a device that is not connected.
-    pub fn pass_time(&mut self, who: PersonId) {
-        self.handle(who, Input::TimePasses);
-    }
-
     /// Returns how many events say that a message was delivered, and how many that one was read.
     #[must_use]
     pub fn receipt_events(&self, who: PersonId) -> (usize, usize) {

@@ -118,6 +118,12 @@ pub fn disappearing(records: &dyn Records, with: &MemberId) -> Result<Option<Dur
     Ok((seconds != 0).then(|| Duration::from_secs(seconds)))
 }
 
+/// Whether messages may be set to disappear after this time: 1 s to 366 days, in whole seconds.
+#[must_use]
+pub fn is_disappearing_time(after: Duration) -> bool {
+    after.subsec_nanos() == 0 && (1..=u64::from(MAX_DISAPPEAR)).contains(&after.as_secs())
+}
+
 /// Returns [`disappearing`] in seconds, 0 for none.
 pub(crate) fn timer_of(records: &dyn Records, with: &[u8]) -> Result<u32, EngineError> {
     let timer = conversation(records, with)?.timer.unwrap_or_default();
@@ -132,10 +138,10 @@ pub(crate) fn set_timer(
     now: Timestamp,
     rng: &mut dyn CryptoRng,
 ) -> Result<(), EngineError> {
-    let seconds = after.map_or(0, |after| after.as_secs().max(1));
-    if seconds > u64::from(MAX_DISAPPEAR) {
-        return Err(EngineError::TooLarge);
+    if after.is_some_and(|after| !is_disappearing_time(after)) {
+        return Err(EngineError::Misuse("messages disappear after 1 second to 366 days"));
     }
+    let seconds = after.map_or(0, |after| after.as_secs());
     let mut settings = conversation(records, with.as_bytes())?;
     let before = settings.timer.take().map_or(0, |timer| timer.changed_at);
     let timer = ConversationTimer {

@@ -48,6 +48,7 @@ pub(crate) fn start(
     queue().push(records, chancery_wire::encode(&timer))?;
     let mut state = state(records)?;
     state.next = earlier(state.next, since.after(after).as_millis());
+    state.latest = state.latest.max(since.as_millis());
     save(records, key(TIMERS, &[]), &state);
     Ok(())
 }
@@ -69,8 +70,8 @@ pub(crate) fn are_due(records: &dyn Records, now: Timestamp) -> Result<bool, Eng
         return Ok(false);
     }
     let is_crowded = queue().len(records)? > MANY;
-    let rests = is_crowded && !is_over(state.looked_at, WAIT_PAUSE, now);
-    let went_back = state.looked_at > now.as_millis();
+    let rests = is_crowded && state.looked_at != 0 && !is_over(state.looked_at, WAIT_PAUSE, now);
+    let went_back = state.latest > now.as_millis();
     Ok((state.next <= now.as_millis() && !rests) || went_back)
 }
 
@@ -105,7 +106,11 @@ pub(crate) fn upkeep(records: &mut Overlay<'_>, now: Timestamp) -> Result<(), En
         }
         queue().remove(records, number)?;
     }
-    save(records, key(TIMERS, &[]), &TimersRecord { next, looked_at: now.as_millis() });
+    save(
+        records,
+        key(TIMERS, &[]),
+        &TimersRecord { next, looked_at: now.as_millis(), latest: now.as_millis() },
+    );
     Ok(())
 }
 

@@ -63,6 +63,9 @@ pub(crate) fn tell(
             envelope: sealed.envelope,
         }));
     }
+    if effects.is_empty() {
+        return Ok(effects);
+    }
     if !stopped {
         settings.typing_at = now.as_millis().max(1);
     }

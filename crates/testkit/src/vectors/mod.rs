@@ -18,6 +18,7 @@ mod groups;
 mod identity;
 mod log;
 mod primitives;
+mod receipts;
 mod replay;
 mod run;
 mod sessions;
@@ -73,6 +74,7 @@ fn plans() -> Vec<Plan> {
         erasure::PLANS,
         storage::PLANS,
         groups::PLANS,
+        receipts::PLANS,
     ]
     .concat()
 }
@@ -92,6 +94,7 @@ fn kind(name: &str) -> Option<&'static Kind> {
         run::KINDS,
         erasure::KINDS,
         storage::KINDS,
+        receipts::KINDS,
     ];
     let all = all.into_iter().chain(groups::KINDS.iter().copied());
     all.flatten().find(|kind| kind.name == name)

@@ -20,16 +20,16 @@ pub(super) const KINDS: &[Kind] = &[
 ];
 
 /// A field of bytes as protobuf has it; none if it is empty.
-fn field(number: u64, bytes: &[u8]) -> Vec<u8> {
+pub(crate) fn field(number: u64, bytes: &[u8]) -> Vec<u8> {
     if bytes.is_empty() { Vec::new() } else { inner(number, bytes) }
 }
 
 /// A field that stands there also if it is empty: a message in another.
-fn inner(number: u64, bytes: &[u8]) -> Vec<u8> {
+pub(crate) fn inner(number: u64, bytes: &[u8]) -> Vec<u8> {
     [varint(number << 3 | 2), varint(bytes.len() as u64), bytes.to_vec()].concat()
 }
 
-fn count(number: u64, value: u64) -> Vec<u8> {
+pub(crate) fn count(number: u64, value: u64) -> Vec<u8> {
     if value == 0 { Vec::new() } else { [varint(number << 3), varint(value)].concat() }
 }
 

@@ -14,6 +14,8 @@ mod state;
 mod tree;
 mod welcomes;
 
+pub(super) use contents::{count, field, inner};
+
 pub(super) const PLANS: &[Plan] = &[
     ("group-roster", rosters::drafts),
     ("group-commit", commits::drafts),
