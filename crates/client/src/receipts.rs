@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use chancery_engine::{Effect, Input, ReceiptSettings, unread};
+use chancery_engine::{Effect, Input, ReceiptInput, ReceiptSettings, unread};
 use chancery_identity::MemberId;
 use chancery_identity::delivery::Use;
 use chancery_wire::Timestamp;
@@ -69,7 +69,9 @@ impl Client {
     pub async fn mark_read(&self, messages: &[(MemberId, [u8; 16])]) -> Result<(), Error> {
         for page in messages.chunks(PAGE) {
             let page = page.to_vec();
-            let read = move |state: &mut State| state.handle(Input::Read { messages: &page });
+            let read = move |state: &mut State| {
+                state.handle(Input::Receipts(ReceiptInput::Read { messages: &page }))
+            };
             self.shared().worker.call(read).await?;
         }
         self.shared().wake.notify_one();
@@ -80,8 +82,7 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// [`ErrorCode::UnknownRecipient`] if the directory has nobody of that name; the relay is not asked. Otherwise only if the store is
-    /// not writable.
+    /// [`ErrorCode::UnknownRecipient`] as [`Self::resolve`]. Otherwise only if the store is not writable.
     pub async fn read_conversation(&self, with: &str) -> Result<usize, Error> {
         let member = self.known(with).await?;
         self.read_all(*member.as_bytes()).await
@@ -124,7 +125,7 @@ impl Client {
     ///
     /// Only if the store is not writable.
     pub async fn set_receipt_settings(&self, settings: ReceiptSettings) -> Result<(), Error> {
-        let set = move |state: &mut State| state.handle(Input::SetReceipts(settings));
+        let set = move |state: &mut State| state.handle(Input::Receipts(ReceiptInput::Set(settings)));
         self.shared().worker.call(set).await?;
         self.shared().wake.notify_one();
         Ok(())
@@ -134,7 +135,7 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// [`ErrorCode::UnknownRecipient`] if the directory has nobody of that name; the relay is not asked.
+    /// [`ErrorCode::UnknownRecipient`] as [`Self::resolve`].
     pub async fn disappearing(&self, with: &str) -> Result<Option<Duration>, Error> {
         let member = self.known(with).await?;
         let find = move |records: &dyn Records| chancery_engine::disappearing(records, &member);
@@ -152,7 +153,9 @@ impl Client {
             return Err(Error::with(ErrorCode::Usage, "from 1 second to 366 days"));
         }
         let member = self.known(with).await?;
-        let set = move |state: &mut State| state.handle(Input::SetDisappearing { with: member, after });
+        let set = move |state: &mut State| {
+            state.handle(Input::Receipts(ReceiptInput::SetDisappearing { with: member, after }))
+        };
         self.shared().worker.call(set).await?;
         self.shared().wake.notify_one();
         Ok(())
@@ -163,12 +166,11 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// [`ErrorCode::UnknownRecipient`] if the directory has nobody of that name; the relay is not asked. What keeps the word from being
-    /// sent is no error.
+    /// [`ErrorCode::UnknownRecipient`] as [`Self::resolve`]. What keeps the word from being sent is no error.
     pub async fn typing(&self, to: &str, stopped: bool) -> Result<usize, Error> {
         let to = self.known(to).await?;
         let tell = move |state: &mut State| {
-            let effects = state.handle(Input::Typing { to, stopped })?;
+            let effects = state.handle(Input::Receipts(ReceiptInput::Typing { to, stopped }))?;
             let mut told = Vec::new();
             for effect in effects {
                 let Effect::DeliverOnce(deliver) = effect else { continue };
@@ -206,8 +208,7 @@ impl Client {
     }
 
     async fn known(&self, who: &str) -> Result<MemberId, Error> {
-        let found = self.lookup(who).await?;
-        found.map(|member| member.member_id).ok_or_else(|| Error::with(ErrorCode::UnknownRecipient, who))
+        Ok(self.resolve(who).await?.member_id)
     }
 }
 

@@ -9,6 +9,7 @@ use chancery_wire::records::Batch;
 use chancery_wire::{Unverified, proto};
 
 use crate::group::GroupInput;
+use crate::receipts::ReceiptInput;
 
 /// What happened.
 #[derive(Debug)]
@@ -117,27 +118,8 @@ pub enum Input<'a> {
         /// The last event's number.
         up_to: u64,
     },
-    /// The person has read messages: their authors are told, as far as the settings allow.
-    Read {
-        /// Each with its author.
-        messages: &'a [(MemberId, [u8; 16])],
-    },
-    /// The person is writing to a member, or no longer.
-    Typing {
-        /// To whom.
-        to: MemberId,
-        /// Whether no longer.
-        stopped: bool,
-    },
-    /// The person sets what others are told.
-    SetReceipts(crate::receipts::ReceiptSettings),
-    /// The person sets how long what it writes to a member stays after it was read.
-    SetDisappearing {
-        /// To whom.
-        with: MemberId,
-        /// How long; `None`: for ever.
-        after: Option<core::time::Duration>,
-    },
+    /// Something that concerns reading, typing and what others are told.
+    Receipts(ReceiptInput<'a>),
     /// Something that concerns groups.
     Group(GroupInput<'a>),
     /// An attachment was saved.

@@ -163,14 +163,7 @@ impl Engine {
             Input::PrekeysRefused { sequence } => {
                 effects = prekeys::refused(device, view, sequence, now, rng)?;
             }
-            Input::Read { messages } => receipts::read(device, view, messages, now, rng)?,
-            Input::Typing { to, stopped } => {
-                effects = receipts::tell_typing(device, view, (&to, stopped), now, rng)?;
-            }
-            Input::SetReceipts(settings) => receipts::set(device, view, settings, now, rng)?,
-            Input::SetDisappearing { with, after } => {
-                receipts::set_timer(device, view, (&with, after), now, rng)?;
-            }
+            Input::Receipts(input) => effects = receipts::handle(device, view, input, now, rng)?,
             Input::Group(input) => effects = group::handle(me, view, input, now, rng)?,
             Input::EventsTaken { up_to } => messages::events_taken(view, up_to)?,
             Input::AttachmentSaved { from, message_id, index, path } => {

@@ -68,8 +68,8 @@ pub use messages::{Event, MessageState, Page, conversation, events, message};
 pub use peers::MAX_ARCHIVED;
 pub use prekeys::ONE_TIME_PAIRS;
 pub use receipts::{
-    MAX_RECEIPT_GROUP, MAX_RECEIPT_TARGETS, ReceiptSettings, disappearing, is_disappearing_time,
-    receipt_settings, unread,
+    MAX_RECEIPT_GROUP, MAX_RECEIPT_TARGETS, ReceiptInput, ReceiptSettings, disappearing,
+    is_disappearing_time, receipt_settings, unread,
 };
 pub use relays::{RelayPlace, relay_places};
 pub use sending::{MAX_FOR_DEVICE, next_step, waiting_uploads};

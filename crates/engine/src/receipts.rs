@@ -2,6 +2,7 @@
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
+use core::time::Duration;
 
 use chancery_crypto::rng::CryptoRng;
 use chancery_identity::{DeviceId, MemberId};
@@ -27,8 +28,7 @@ pub(crate) mod timers;
 mod typing;
 
 pub use settings::{ReceiptSettings, disappearing, is_disappearing_time, receipt_settings};
-pub(crate) use settings::{set, set_timer, timer_of, told};
-pub(crate) use typing::tell as tell_typing;
+pub(crate) use settings::{timer_of, told};
 
 /// Messages that one receipt names: 256, 9 KiB of a content.
 pub const MAX_RECEIPT_TARGETS: usize = 256;
@@ -47,6 +47,53 @@ const READ: u32 = 1;
 /// Author and identifier of a message.
 type Reference = [u8; 32];
 
+/// What a person does that others are told of, or not.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum ReceiptInput<'a> {
+    /// The person has read messages: their authors are told, as far as the settings allow.
+    Read {
+        /// Each with its author.
+        messages: &'a [(MemberId, [u8; 16])],
+    },
+    /// The person is writing to a member, or no longer.
+    Typing {
+        /// To whom.
+        to: MemberId,
+        /// Whether no longer.
+        stopped: bool,
+    },
+    /// The person sets what others are told.
+    Set(ReceiptSettings),
+    /// The person sets how long what it writes to a member stays after it was read.
+    SetDisappearing {
+        /// To whom.
+        with: MemberId,
+        /// How long; `None`: for ever.
+        after: Option<Duration>,
+    },
+}
+
+pub(crate) fn handle(
+    device: &Device,
+    records: &mut Overlay<'_>,
+    input: ReceiptInput<'_>,
+    now: Timestamp,
+    rng: &mut dyn CryptoRng,
+) -> Result<Vec<Effect>, EngineError> {
+    match input {
+        ReceiptInput::Read { messages } => read(device, records, messages, now, rng)?,
+        ReceiptInput::Typing { to, stopped } => {
+            return typing::tell(device, records, (&to, stopped), now, rng);
+        }
+        ReceiptInput::Set(settings) => settings::set(device, records, settings, now, rng)?,
+        ReceiptInput::SetDisappearing { with, after } => {
+            settings::set_timer(device, records, (&with, after), now, rng)?;
+        }
+    }
+    Ok(Vec::new())
+}
+
 fn reference_of(record: &MessageRecord) -> Option<Reference> {
     [record.from.as_slice(), record.id.as_slice()].concat().try_into().ok()
 }
@@ -58,7 +105,7 @@ fn find(records: &dyn Records, reference: &Reference) -> Result<Option<MessageRe
 
 /// Notes that the own member has read messages, tells their authors as far as the settings allow (R-CONTENT-29), and the own other
 /// devices (R-CONTENT-31). What is unknown, own or read already counts for nothing.
-pub(crate) fn read(
+fn read(
     device: &Device,
     records: &mut Overlay<'_>,
     messages: &[(MemberId, [u8; 16])],

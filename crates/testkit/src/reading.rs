@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use chancery_engine::{Effect, Input, Notice, ReceiptSettings, events, message, unread};
+use chancery_engine::{Effect, Input, Notice, ReceiptInput, ReceiptSettings, events, message, unread};
 use chancery_identity::delivery::Use;
 use chancery_wire::proto::{Deliver, MessageRecord, client_frame};
 
@@ -14,7 +14,7 @@ impl World {
     pub fn read_all(&mut self, who: PersonId, with: PersonId) {
         let conversation = *self.people[with.0].member_id.as_bytes();
         let messages = unread(&self.people[who.0].disk, &conversation, usize::MAX).expect("readable");
-        self.handle(who, Input::Read { messages: &messages });
+        self.handle(who, Input::Receipts(ReceiptInput::Read { messages: &messages }));
     }
 
     /// Returns how many messages of a conversation are unread on a device.
@@ -42,19 +42,19 @@ impl World {
 
     /// A person sets what others are told.
     pub fn set_receipts(&mut self, who: PersonId, settings: ReceiptSettings) {
-        self.handle(who, Input::SetReceipts(settings));
+        self.handle(who, Input::Receipts(ReceiptInput::Set(settings)));
     }
 
     /// A person sets how long what it writes to another stays.
     pub fn set_disappearing(&mut self, who: PersonId, with: PersonId, after: Option<Duration>) {
         let with = self.people[with.0].member_id;
-        self.handle(who, Input::SetDisappearing { with, after });
+        self.handle(who, Input::Receipts(ReceiptInput::SetDisappearing { with, after }));
     }
 
     /// A person writes, or no longer; returns how many devices were told.
     pub fn type_to(&mut self, who: PersonId, to: PersonId, stopped: bool) -> usize {
         let to = self.people[to.0].member_id;
-        let effects = self.handle(who, Input::Typing { to, stopped });
+        let effects = self.handle(who, Input::Receipts(ReceiptInput::Typing { to, stopped }));
         let mut line = self.exchange.connect(self.now, self.rng.as_mut());
         let mut told = 0;
         for effect in effects {

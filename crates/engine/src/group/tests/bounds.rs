@@ -10,6 +10,7 @@ use chancery_wire::proto::group_change::Change;
 use chancery_wire::proto::{GroupRequest, GroupSecretRecord, GroupSecretsRecord, PolicyBody, Signed};
 use chancery_wire::records::Overlay;
 
+use crate::receipts::ReceiptInput;
 use crate::tables::{GROUP_SECRETS, key, load};
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -125,7 +126,7 @@ fn of_the_times_of_organisation_and_group_the_shortest_counts_from_arrival_or_re
             town.handle(1, Input::SessionUpkeep);
             assert_eq!(town.heard(1).len(), 1, "nobody has read it: {case:?}");
             let messages = [(town.member(0), id)];
-            town.handle(1, Input::Read { messages: &messages });
+            town.handle(1, Input::Receipts(ReceiptInput::Read { messages: &messages }));
         }
         town.wait(after);
         town.handle(1, Input::SessionUpkeep);

@@ -153,7 +153,7 @@ fn of_writing_only_what_is_new_is_told_r_content_32() {
         })
     };
     assert_eq!((typing(&mut town, 15 * SECOND), typing(&mut town, 16 * SECOND)), (1, 0));
-    town.now = chancery_wire::Timestamp::from_millis(town.now.as_millis() + 16_000);
+    town.wait(16 * SECOND);
     let (member, sent_at) = (town.member(1), town.now.as_millis() + 16_000);
     let body = Some(Body::Typing(Typing { stopped: false }));
     let ahead = Content { sent_at, body, ..Content::default() };
