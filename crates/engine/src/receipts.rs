@@ -169,7 +169,8 @@ fn pass_read(records: &mut Overlay<'_>, conversation: &[u8]) -> Result<(), Engin
     Ok(())
 }
 
-/// Returns messages of a conversation, with a member or of a group, that the own member has not read, oldest first, at most `most`.
+/// Returns messages of a conversation, with a member or of a group, that the own member has not read (R-ENGINE-109), oldest first, at most
+/// `most`.
 ///
 /// # Errors
 ///

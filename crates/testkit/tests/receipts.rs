@@ -100,7 +100,7 @@ fn the_organisation_may_switch_off_what_its_members_want_r_content_30_r_log_8() 
 }
 
 #[test]
-fn own_devices_agree_on_what_was_read_and_on_what_was_set_r_content_31_r_content_35() {
+fn own_devices_agree_on_what_was_read_and_on_what_was_set_r_content_31_r_content_35_r_engine_109() {
     let (mut world, alice, bob) = pair(405);
     let phone = world.add_device(bob);
     world.sync(alice);
@@ -262,4 +262,18 @@ fn what_policy_lets_disappear_counts_from_reading_r_engine_36() {
     world.wait(2 * HOUR);
     world.run();
     assert!(world.history(bob, alice).is_empty());
+}
+
+#[test]
+fn receipts_leave_half_of_a_device_s_places_to_messages_r_engine_111() {
+    for (waiting, sent) in [(499, 1), (500, 0)] {
+        let (mut world, alice, bob) = pair(412);
+        for _ in 0..waiting {
+            world.say(alice, bob, "waits");
+        }
+        assert_eq!(world.unread(alice, bob), 1);
+        world.read_all(alice, bob);
+        assert_eq!(world.waiting_for(alice, bob), waiting + sent);
+        assert_eq!(world.unread(alice, bob), 0);
+    }
 }

@@ -53,7 +53,7 @@ pub fn receipt_settings(records: &dyn Records) -> Result<ReceiptSettings, Engine
     Ok(ReceiptSettings { read: !stored.no_read, delivery: !stored.no_delivery, typing: !stored.no_typing })
 }
 
-/// Returns what may be told: what neither the member nor the organisation has switched off.
+/// Returns what may be told: what neither the member nor the organisation has switched off (R-CONTENT-30).
 pub(crate) fn told(records: &dyn Records) -> Result<Told, EngineError> {
     let (stored, policy) = (stored(records)?, log::policy(records)?.receipts);
     Ok(Told {
