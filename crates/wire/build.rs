@@ -7,6 +7,10 @@ use std::path::PathBuf;
 const SECRET: &[&str] = &[
     "Attachment",
     "Text",
+    "ReplyTo",
+    "Form",
+    "FormValue",
+    "Edit",
     "Invitation",
     "Enrolled",
     "DeskSettings",
@@ -47,8 +51,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     let descriptors = protox::compile(&files, [&proto])?;
     let mut config = prost_build::Config::new();
     config.btree_map(["."]);
-    // Messages of the history are many, and few of them are acts.
+    // Messages of the history are many, and few of them are acts, of groups or on messages.
     config.boxed(".chancery.v1.MessageRecord.act");
+    config.boxed(".chancery.v1.MessageRecord.done");
     config.type_attribute(
         ".",
         "#[allow(missing_docs, reason = \"documented in /proto and docs/PROTOCOL.md\")]",

@@ -290,9 +290,10 @@ fn contents() -> Vec<(&'static str, Vec<u8>)> {
         size: 3,
         name: name.to_owned(),
         media_type: "text/plain".to_owned(),
+        ..proto::Attachment::default()
     };
     let content = |text: &str, attachments| {
-        let body = Some(content::Body::Text(Text { text: text.to_owned(), attachments }));
+        let body = Some(content::Body::Text(Text { text: text.to_owned(), attachments, ..Text::default() }));
         encode(&Content { id: vec![5; 16], sent_at: NOW.as_millis(), body, ..Content::default() })
     };
     vec![

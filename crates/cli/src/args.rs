@@ -1,9 +1,15 @@
 //! The command line: what can be typed, and what `--help` teaches.
 
+mod acting;
 mod authority;
 mod bench;
+mod conversations;
 mod group;
+pub(crate) mod help;
+mod manual;
+mod org;
 mod reading;
+mod rpc;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -14,34 +20,36 @@ use tracing_subscriber::filter::LevelFilter;
 
 use crate::text;
 
+pub(crate) use acting::*;
 pub(crate) use authority::*;
 pub(crate) use bench::*;
+pub(crate) use conversations::*;
 pub(crate) use group::*;
+pub(crate) use manual::*;
+pub(crate) use org::*;
 pub(crate) use reading::*;
+pub(crate) use rpc::*;
 
-/// How long an invitation holds unless told otherwise.
-const DEFAULT_VALID: &str = "7d";
 /// Where a relay listens unless told otherwise.
 const DEFAULT_LISTEN: &str = "127.0.0.1:7443";
 
-const EXAMPLES: &str = "\
-Try it on one machine:
-  chancery demo
+const FIRST_STEPS: &str = "\
+First steps, on one machine:
+  chancery demo                                                 # see it work; nothing stays
+  chancery org init --name Acme --dir acme                      # found an organisation
+  chancery up --dir acme --data relay-data                      # its relay and desk: leave them running
+  chancery org invite alice --dir acme --name \"Alice Liddell\"   # in another shell: prints a link
+  chancery enroll chancery:… --home alice                       # become that member on this device
 
-Found an organisation, run its relay and enrolment desk, invite somebody:
-  chancery org init --name Acme --dir acme
-  chancery up --dir acme --data relay-data --listen 127.0.0.1:7443
-  chancery org invite alice --dir acme --name \"Alice Liddell\"
-
-Become a member, write, read:
-  chancery enroll chancery:… --home alice
+Every day:
   chancery send bob \"Lunch at noon?\" --home alice --file menu.pdf
   chancery receive --home alice --follow --save downloads
-  chancery history bob --home alice
-
-Talk in a group; whoever the organisation ends is out with the next message of anybody:
+  chancery conversations --home alice
+  chancery history bob --home alice --last 20
   chancery group create Crew bob carol --home alice
-  chancery group send Crew \"Lunch at noon?\" --home bob
+  chancery group send Crew \"Lunch at noon?\" --home alice
+
+Each command's help has what it does in full, and examples: chancery help org invite
 
 Results go to stdout, everything else to stderr. Exit codes: 0 ok, 1 failed, 2 not authorised, 3 not found,
 4 refused by policy, 5 try later, 64 wrong usage. With --json every line is one object; an error is
@@ -50,7 +58,7 @@ later; of a queued message it is false, because that one goes by itself, and \"c
 
 /// End-to-end encrypted messages that your organisation owns.
 #[derive(Debug, Parser)]
-#[command(name = "chancery", version, after_help = EXAMPLES, max_term_width = 100)]
+#[command(name = "chancery", version, after_help = FIRST_STEPS, max_term_width = 100)]
 pub(crate) struct Cli {
     #[command(flatten)]
     pub(crate) common: Common,
@@ -95,7 +103,17 @@ pub(crate) struct HomeArgs {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Found and run an organisation.
-    #[command(subcommand)]
+    #[command(
+        subcommand,
+        after_help = "\
+Who founds it needs three commands; a relay and a desk have to run for the third to be of use.
+
+Examples:
+  chancery org init --name Acme --dir acme
+  chancery up --dir acme --data relay-data
+  chancery org invite alice --dir acme --name \"Alice Liddell\"
+  chancery org offboard alice --dir acme"
+    )]
     Org(OrgCommand),
     /// Serve a relay, for trials; `chancery-relay` is the program for servers.
     Relay(RelayArgs),
@@ -104,73 +122,92 @@ pub(crate) enum Command {
     /// Make this device a member, with an invitation link or a device link.
     Enroll(EnrollArgs),
     /// Use several devices: link another one, approve it, list them, remove one.
-    #[command(subcommand)]
+    #[command(
+        subcommand,
+        after_help = "\
+Examples:
+  chancery device link                                          # on the old device: prints a link
+  chancery enroll chancery:… --home other                       # on the new one: prints a code
+  chancery device approve 12345 67890 12345 67890 12345 67890   # on the old one again
+  chancery device list"
+    )]
     Device(DeviceCommand),
     /// Send text and files to a member.
     Send(SendArgs),
+    /// Reply to a message.
+    Reply(ReplyArgs),
+    /// Give a message of yours another text.
+    Edit(EditArgs),
+    /// Delete a message of yours everywhere.
+    Delete(DeleteArgs),
+    /// React to a message.
+    React(ReactArgs),
+    /// Ask a member or a group with a form.
+    Form(FormArgs),
+    /// Answer a form.
+    Answer(AnswerArgs),
     /// Print what has arrived.
     Receive(ReceiveArgs),
-    /// Print the conversation with a member.
+    /// List the conversations, the newest first, with what is unread.
+    Conversations(ConversationsArgs),
+    /// Print the conversation with a member, or the end of one with a group.
     History(HistoryArgs),
-    /// Mark what a member has written to you as read.
+    /// Keep, print or forget what was begun and not sent.
+    Draft(DraftArgs),
+    /// List the members whom the directory names.
+    Members(MembersArgs),
+    /// Mark a conversation with a member or a group as read.
     Read(ReadArgs),
     /// Show and set what others are told: receipts, and that you are writing.
     Settings(SettingsArgs),
     /// Show and set how long what you write to a member stays once it was read.
     Disappearing(DisappearingArgs),
     /// Talk in groups, and look after them.
-    #[command(subcommand)]
+    #[command(
+        subcommand,
+        after_help = "\
+Whoever the organisation ends is out of every group with the next message of anybody.
+
+Examples:
+  chancery group create Crew bob carol
+  chancery group send Crew \"Lunch at noon?\"
+  chancery group history Crew"
+    )]
     Group(GroupCommand),
+    /// Serve programs in any language: JSON-RPC 2.0 on standard input and output, or where an option says.
+    Rpc(RpcArgs),
     /// Print what the organisation's log says of you.
     Monitor(MonitorArgs),
     /// Watch an organisation's log as a witness, who cosigns what it has seen grow.
-    #[command(subcommand)]
+    #[command(
+        subcommand,
+        after_help = "\
+Examples:
+  chancery witness init --dir witness --org acme/public
+  chancery witness run --dir witness"
+    )]
     Witness(WitnessCommand),
     /// Watch an organisation, three members and a relay at work on this machine.
+    #[command(after_help = "\
+Founds an organisation in a temporary folder, kills its relay and starts it again, ends a member, and prints what was
+checked. It takes some seconds and leaves nothing behind; the exit code is 1 if a check fails.
+
+Example:
+  chancery demo")]
     Demo,
     /// Measure, with processes of its own on this machine, and check what is measured.
-    #[command(subcommand)]
+    #[command(
+        subcommand,
+        after_help = "\
+Examples:
+  chancery bench offboard --members 50
+  chancery bench group --members 100 --json"
+    )]
     Bench(BenchCommand),
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum OrgCommand {
-    /// Found an organisation in a new folder.
-    Init(InitArgs),
-    /// Record, signed, where the relay is.
-    Relay(OrgRelayArgs),
-    /// Answer enrolments: the desk that checks invitations and signs credentials.
-    Serve(ServeArgs),
-    /// Invite somebody: prints a link that works once.
-    Invite(InviteArgs),
-    /// End a member: every device, for ever.
-    Offboard(OffboardArgs),
-    /// Check, by the log and the relay, that somebody who was offboarded is gone.
-    VerifyOffboarded(VerifyOffboardedArgs),
-    /// End one device of a member.
-    RemoveDevice(OrgRemoveDeviceArgs),
-    /// Name, list and end issuers.
-    #[command(subcommand)]
-    Issuer(IssuerCommand),
-    /// Look after the desk's keys.
-    #[command(subcommand)]
-    Desk(DeskCommand),
-    /// Look after the root's key.
-    #[command(subcommand)]
-    Root(RootCommand),
-    /// Show and set what every client enforces.
-    #[command(subcommand)]
-    Policy(PolicyCommand),
-    /// Say who takes groups over when their last administrator is gone.
-    #[command(subcommand)]
-    GroupSuccessor(GroupSuccessorCommand),
-    /// Sign an order to a group, which a member carries out.
-    #[command(subcommand)]
-    Group(OrgGroupCommand),
-    /// Print the records of administrative acts, each checked against its commitment.
-    Audit(AuditArgs),
-    /// Say what the log is, and what waits for it.
-    Log(LogArgs),
+    /// Print a script with which a shell completes commands and options.
+    Completions(CompletionsArgs),
+    /// Write manual pages.
+    Man(ManArgs),
 }
 
 /// The organisation's folder and its key.
@@ -181,156 +218,6 @@ pub(crate) struct OrgArgs {
     pub(crate) dir: PathBuf,
     #[command(flatten)]
     pub(crate) key: KeyArgs,
-}
-
-#[derive(Debug, Args)]
-#[command(after_help = "\
-DIR/public holds all that a relay needs. DIR/root.key is needed for nothing but new issuers: move it to a
-safe place. A --key-file that does not exist is created.
-
-Example:
-  chancery org init --name Acme --dir acme")]
-pub(crate) struct InitArgs {
-    /// The organisation's name.
-    #[arg(long)]
-    pub(crate) name: String,
-    #[command(flatten)]
-    pub(crate) org: OrgArgs,
-}
-
-#[derive(Debug, Args)]
-#[command(after_help = "\
-Invitations carry this address and pin from now on. The relay prints both when it is ready, and the hash of the
-key that signs the organisation's log. It has to run: the key itself is fetched from it.
-
-Example:
-  chancery org relay wss://relay.acme.example:7443 --pin 5f1c… --log-key 93ab… --dir acme")]
-pub(crate) struct OrgRelayArgs {
-    /// The relay's address: wss://host:port.
-    pub(crate) url: String,
-    /// The relay's key pin: 64 hexadecimal digits.
-    #[arg(long, value_name = "HASH", value_parser = text::parse_pin)]
-    pub(crate) pin: [u8; 32],
-    /// The hash of the key that signs the log, 64 hexadecimal digits; without it whatever this relay gives is taken.
-    #[arg(long, value_name = "HASH", value_parser = text::parse_pin)]
-    pub(crate) log_key: Option<[u8; 32]>,
-    #[command(flatten)]
-    pub(crate) admin: AdminArgs,
-}
-
-#[derive(Debug, Args)]
-#[command(after_help = "\
-The desk is a client of the relay and may run anywhere. It prints one line when it is ready and stops at
-SIGINT or SIGTERM.
-
-Example:
-  chancery org serve --dir acme --key-file /etc/acme/desk.key")]
-pub(crate) struct ServeArgs {
-    #[command(flatten)]
-    pub(crate) org: OrgArgs,
-    /// Take the passphrase, in hexadecimal, from stdin's first line and end when stdin does.
-    #[arg(long, hide = true)]
-    pub(crate) supervised: bool,
-}
-
-#[derive(Debug, Args)]
-#[command(after_help = "\
-The link stands alone on a line of stdout; whoever has it can become this member, once. On a terminal a QR
-code of it goes to stderr.
-
-With --csv, everybody of a list: UTF-8, one person a line, under a header line with the columns handle and name,
-and if you like unit, kind (member, guest, bot or guest-bot), reach (handles with spaces between), days and owner,
-which a guest or bot needs. Each line of stdout is a handle, a tab and a link. All are invited or, if anything
-is wrong, nobody. Who is a member or has an open invitation is left alone, so the list may be given again and
-again.
-
-Examples:
-  chancery org invite alice --dir acme --name \"Alice Liddell\" --valid 48h
-  chancery org invite carol --dir acme --guest --owner alice --reach alice,bob --days 30
-  chancery org invite --csv people.csv --dir acme --dry-run")]
-pub(crate) struct InviteArgs {
-    /// The handle: 1 to 64 of a-z 0-9 . _ -
-    #[arg(required_unless_present = "csv")]
-    pub(crate) handle: Option<String>,
-    /// Invite everybody of this list, `-` for stdin.
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["handle", "name", "device"])]
-    pub(crate) csv: Option<PathBuf>,
-    /// Say for each line of the list whether it is invite, unchanged or conflict, and change nothing.
-    // Clap waives `requires` of what a handle rules out.
-    #[arg(long, requires = "csv", conflicts_with_all = ["handle", "reprint"])]
-    pub(crate) dry_run: bool,
-    /// Print the open invitations of people of the list again.
-    #[arg(long, requires = "csv", conflicts_with = "handle")]
-    pub(crate) reprint: bool,
-    /// The person's name [default: the handle].
-    #[arg(long)]
-    pub(crate) name: Option<String>,
-    /// Invite another device of somebody who is a member already.
-    #[arg(long, conflicts_with = "name")]
-    pub(crate) device: bool,
-    /// The person's department or place.
-    #[arg(long, value_name = "NAME", conflicts_with_all = ["csv", "device"])]
-    pub(crate) unit: Option<String>,
-    /// Invite somebody of another organisation, who reaches those of --reach and nobody else.
-    #[arg(long, requires = "reach", conflicts_with_all = ["csv", "device"])]
-    pub(crate) guest: bool,
-    /// Invite a program and not a person; with --guest, one of another organisation.
-    #[arg(long, conflicts_with_all = ["csv", "device"])]
-    pub(crate) bot: bool,
-    /// Whom a guest or bot writes to and hears from: handles with commas between them; a bot without reaches everybody.
-    #[arg(long, value_name = "HANDLES", value_delimiter = ',', conflicts_with_all = ["csv", "device"])]
-    pub(crate) reach: Vec<String>,
-    /// For how many days, 1 to 730, a guest's or bot's credential is valid [default: 90].
-    #[arg(long, value_name = "N", conflicts_with_all = ["csv", "device"])]
-    pub(crate) days: Option<u32>,
-    /// The member who answers for a guest or bot, and with whom it ends.
-    #[arg(long, value_name = "HANDLE", conflicts_with_all = ["csv", "device"], required_if_eq_any = [("guest", "true"), ("bot", "true")])]
-    pub(crate) owner: Option<String>,
-    /// How long the invitation holds, as in 90s, 30m, 12h, 7d.
-    #[arg(long, value_name = "TIME", default_value = DEFAULT_VALID, value_parser = text::parse_duration)]
-    pub(crate) valid: Duration,
-    #[command(flatten)]
-    pub(crate) org: OrgArgs,
-}
-
-#[derive(Debug, Args)]
-#[command(after_help = "\
-Prints one share a line. Give each to another person, on paper; none says anything about the key, and as many
-as the threshold have all of it. DIR/root.shared is needed as well; copies of it do no harm. With --remove,
-DIR/root.key goes once all shares are printed; copies of it elsewhere still open with their passphrase.
-
-Example:
-  chancery org root split --dir acme --threshold 3 --shares 5 --remove")]
-pub(crate) struct RootSplitArgs {
-    /// How many shares are needed, from 2.
-    #[arg(long, value_name = "M")]
-    pub(crate) threshold: u8,
-    /// How many shares there are, up to 16.
-    #[arg(long, value_name = "N")]
-    pub(crate) shares: u8,
-    /// Remove root.key when the shares are printed.
-    #[arg(long)]
-    pub(crate) remove: bool,
-    /// Say what would be done, and change nothing.
-    #[arg(long)]
-    pub(crate) dry_run: bool,
-    #[command(flatten)]
-    pub(crate) org: OrgArgs,
-}
-
-#[derive(Debug, Args)]
-#[command(after_help = "\
-The passphrase or key file protects the new root.key and need not be the old one; a --key-file that does not
-exist is created. root.shared stays, and its shares stay good.
-
-Example:
-  chancery org root join --dir acme --share-file ann.txt --share-file bob.txt --share-file -")]
-pub(crate) struct RootJoinArgs {
-    /// A file with one share, `-` for stdin with one share a line; may be given several times.
-    #[arg(long, value_name = "PATH", required = true)]
-    pub(crate) share_file: Vec<PathBuf>,
-    #[command(flatten)]
-    pub(crate) org: OrgArgs,
 }
 
 #[derive(Debug, Args)]
@@ -428,7 +315,7 @@ it goes to stderr. The new device shows a code; approve that code here.
 
 Example:
   chancery device link
-  chancery enroll chancery:… --home other        (on the new device)
+  chancery enroll chancery:… --home other        # on the new device
   chancery device approve 12345 67890 12345 67890 12345 67890")]
 pub(crate) struct DeviceLinkArgs {
     #[command(flatten)]
@@ -521,9 +408,9 @@ With --save, a file that cannot be saved has an error beside its name and no pat
 tried again by the next `receive --save`, and every few minutes with --follow; then a line of its own says where it
 is. Without --follow the exit code says that a file still waits; one that is damaged or gone has only its error.
 
-JSON events: message, file, device-added, lost, member-left, handle-reassigned, device-request, group-act, group-gap;
-with --follow also receipt and typing. A
-message to a group has the group's identifier and name in \"group\"; of others that is null.
+JSON events: message, file, device-added, lost, member-left, handle-reassigned, device-request, group-act, group-gap; with
+--follow also receipt and typing, with --all-events also sent and failed, for messages that were written on this device.
+A message to a group has the group's identifier and name in \"group\"; of others that is null.
 
 Examples:
   chancery receive
@@ -537,34 +424,13 @@ pub(crate) struct ReceiveArgs {
     /// Leave what is printed unread: nobody is told that you have read it.
     #[arg(long)]
     pub(crate) unread: bool,
+    /// Say too what became of messages that were written on this device.
+    #[arg(long)]
+    pub(crate) all_events: bool,
     /// Download files into this folder before their message is printed.
     #[arg(long, value_name = "DIR")]
     pub(crate) save: Option<PathBuf>,
     /// Seconds to wait for the relay.
     #[arg(long, value_name = "S", default_value = "60", value_parser = text::parse_seconds)]
     pub(crate) timeout: Duration,
-}
-
-#[derive(Debug, Args)]
-#[command(after_help = "\
-Reads what this device has stored, oldest first; the relay is not asked.
-
-Example:
-  chancery history bob")]
-pub(crate) struct HistoryArgs {
-    /// The other member's handle or identifier.
-    pub(crate) who: String,
-    #[command(flatten)]
-    pub(crate) home: HomeArgs,
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_invitation_holds_as_long_as_the_library_says_unless_told_otherwise() {
-        let library = chancery::organisation::DEFAULT_INVITATION_LIFETIME;
-        assert_eq!(text::parse_duration(DEFAULT_VALID), Ok(library));
-    }
 }

@@ -1,14 +1,13 @@
 //! `chancery device`: several devices of one member.
 
-use chancery::{Client, OwnDevice};
-use serde_json::json;
+use chancery::{Client, OwnDevice, json};
 
 use crate::args::{ApproveArgs, DeviceCommand, DeviceLinkArgs, DeviceListArgs, HomeArgs, RemoveArgs};
 use crate::failure::Failure;
 use crate::key::Purpose;
 use crate::org::qr_code;
 use crate::output::Output;
-use crate::text::{rfc3339, short_time};
+use crate::text::short_time;
 
 pub(crate) async fn run(command: DeviceCommand, output: Output) -> Result<(), Failure> {
     match command {
@@ -28,8 +27,7 @@ fn open(home: &HomeArgs) -> Result<Client, Failure> {
 async fn link(args: &DeviceLinkArgs, output: Output) -> Result<(), Failure> {
     let made = open(&args.home)?.device_link().await?;
     let expires = made.expires.as_millis();
-    let object = json!({"link": made.link, "expires": rfc3339(expires)});
-    output.result(&object, || made.link.clone())?;
+    output.result(&json::device_link(&made), || made.link.clone())?;
     if output.has_viewer() {
         if let Some(code) = qr_code(&made.link) {
             output.note(&code);
@@ -45,7 +43,7 @@ async fn link(args: &DeviceLinkArgs, output: Output) -> Result<(), Failure> {
 async fn approve(args: &ApproveArgs, output: Output) -> Result<(), Failure> {
     let client = open(&args.home)?;
     let device = client.approve_device(&args.code.join(" "), args.timeout).await?;
-    let object = json!({"member": client.me().member_id.to_string(), "device": device.to_string()});
+    let object = json::device_approved(client.me(), &device);
     output.result(&object, || format!("approved: {device}"))
 }
 
@@ -56,15 +54,14 @@ async fn list(args: &DeviceListArgs, output: Output) -> Result<(), Failure> {
         tracing::warn!(code = error.code().name(), "the list may be out of date");
     }
     for device in client.devices().await? {
-        let (object, text) = match device {
+        let object = json::device(&device);
+        let text = match device {
             OwnDevice::Active { id, this } => {
                 let mark = if this { " (this one)" } else { "" };
-                let object = json!({"device": id.to_string(), "this": this, "state": "active"});
-                (object, format!("{id} active{mark}"))
+                format!("{id} active{mark}")
             }
             OwnDevice::Waiting { code } => {
-                let object = json!({"device": null, "this": false, "state": "waiting", "code": code});
-                (object, format!("a new device waits for approval, code {code}"))
+                format!("a new device waits for approval, code {code}")
             }
         };
         output.result(&object, || text)?;
@@ -75,6 +72,5 @@ async fn list(args: &DeviceListArgs, output: Output) -> Result<(), Failure> {
 async fn remove(args: &RemoveArgs, output: Output) -> Result<(), Failure> {
     let client = open(&args.home)?;
     let device = client.remove_device(&args.device, args.timeout).await?;
-    let object = json!({"device": device.to_string(), "state": "removed"});
-    output.result(&object, || format!("removed: {device}"))
+    output.result(&json::device_removed(&device), || format!("removed: {device}"))
 }

@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use chancery::{Client, ErrorCode, organisation};
-use serde_json::json;
+use chancery::{Client, ErrorCode, json, organisation};
 
 use crate::args::EnrollArgs;
 use crate::failure::{Failure, system};
@@ -33,16 +32,7 @@ pub(crate) async fn run(args: &EnrollArgs, output: Output) -> Result<(), Failure
     let client = client?;
     let me = client.me();
     let fingerprint = organisation::fingerprint(&me.org_id);
-    let object = json!({
-        "org_id": me.org_id.to_string(),
-        "fingerprint": fingerprint,
-        "organisation": me.organisation,
-        "member": me.member_id.to_string(),
-        "device": me.device_id.to_string(),
-        "handle": me.handle,
-        "name": me.name,
-    });
-    output.result(&object, || {
+    output.result(&json::me(me), || {
         let (name, organisation) = (tame_line(&me.name), tame_line(&me.organisation));
         let handle = tame_line(&me.handle);
         format!("welcome to {organisation}, {name}: you are {handle}; the organisation's fingerprint is {fingerprint}")
@@ -52,7 +42,7 @@ pub(crate) async fn run(args: &EnrollArgs, output: Output) -> Result<(), Failure
 /// The code is a result for programs and an instruction for people.
 fn show_code(code: &str, output: Output) -> Result<(), Failure> {
     if output.is_json() {
-        return output.result(&json!({"event": "confirm", "code": code}), String::new);
+        return output.result(&json::confirm(code), String::new);
     }
     output.note(&format!("On your other device, compare and approve: chancery device approve {code}"));
     Ok(())

@@ -6,14 +6,13 @@ use std::io::Read as _;
 use std::time::Duration;
 
 use chancery::{
-    Client, Error, ErrorCode, Group, GroupDone, GroupEntry, GroupInfo, GroupPhase, GroupRole, GroupState,
-    GroupSummary, MessageState, Participant, Posting,
+    Client, Error, ErrorCode, Group, GroupDone, GroupEntry, GroupInfo, GroupPhase, GroupState, GroupSummary,
+    MessageState, json,
 };
-use serde_json::{Value, json};
 
 use crate::args::{
-    GroupArgs, GroupCommand, GroupCreateArgs, GroupExecuteArgs, GroupHomeArgs, GroupPolicyArgs, GroupRules,
-    GroupSendArgs, GroupShowArgs, HomeArgs,
+    GroupArgs, GroupCommand, GroupCreateArgs, GroupExecuteArgs, GroupHistoryArgs, GroupHomeArgs,
+    GroupPolicyArgs, GroupRules, GroupSendArgs, GroupShowArgs, HomeArgs,
 };
 use crate::failure::{Failure, system};
 use crate::key::Purpose;
@@ -90,13 +89,7 @@ async fn finish(group: &Group, done: GroupDone, output: Output) -> Result<(), Fa
     let state = group.state().await;
     let summary = state.as_ref().ok().map(|state| &state.summary);
     let word = if done.waiting.is_some() { "queued" } else { "done" };
-    let mut object = json!({"group": hex(group.id()), "state": word});
-    if let (Some(summary), Some(fields)) = (summary, object.as_object_mut()) {
-        fields.insert("name".to_owned(), summary.name.clone().into());
-        fields.insert("phase".to_owned(), phase(summary.phase).into());
-        fields.insert("epoch".to_owned(), summary.epoch.into());
-        fields.insert("devices".to_owned(), summary.devices.into());
-    }
+    let object = json::group_done(group.id(), done.waiting.is_none(), summary);
     output.result(&object, || {
         let name = summary.map(|summary| tame_line(&summary.name)).unwrap_or_default();
         format!("{word}: {name} ({})", hex(group.id()))
@@ -115,14 +108,14 @@ async fn create(args: &GroupCreateArgs, output: Output) -> Result<(), Failure> {
 
 async fn list(home: &HomeArgs, output: Output) -> Result<(), Failure> {
     for group in open(home)?.groups().await? {
-        output.result(&summary_object(&group), || summary_text(&group))?;
+        output.result(&json::group_summary(&group), || summary_text(&group))?;
     }
     Ok(())
 }
 
 async fn show(args: &GroupShowArgs, output: Output) -> Result<(), Failure> {
     let state = open(&args.home)?.group(&args.group).await?.state().await?;
-    output.result(&state_object(&state), || state_text(&state))
+    output.result(&json::group_state(&state), || state_text(&state))
 }
 
 async fn send(args: &GroupSendArgs, output: Output) -> Result<(), Failure> {
@@ -138,9 +131,7 @@ async fn send(args: &GroupSendArgs, output: Output) -> Result<(), Failure> {
     bar.clear();
     let sent = sent?;
     let queued = sent.state == MessageState::Queued;
-    let word = if queued { "queued" } else { "sent" };
-    let object = json!({"id": hex(&sent.id), "group": hex(group.id()), "state": word});
-    output.result(&object, || match queued {
+    output.result(&json::group_sent(group.id(), &sent), || match queued {
         false => format!("sent to {}", tame_line(&args.group)),
         true => "queued: the next command that reaches the relay sends it".to_owned(),
     })?;
@@ -179,7 +170,7 @@ async fn execute(args: &GroupExecuteArgs, output: Output) -> Result<(), Failure>
     finish(&group, done, output).await
 }
 
-async fn history(args: &GroupShowArgs, output: Output) -> Result<(), Failure> {
+async fn history(args: &GroupHistoryArgs, output: Output) -> Result<(), Failure> {
     let group = open(&args.home)?.group(&args.group).await?;
     let mut position = 0_u64;
     loop {
@@ -188,7 +179,9 @@ async fn history(args: &GroupShowArgs, output: Output) -> Result<(), Failure> {
             match entry {
                 GroupEntry::Message(entry) => {
                     let files = message::files(entry);
-                    output.result(&message::object(entry, &files), || message::text(entry, &files))?;
+                    output.result(&message::object(entry, &files), || {
+                        message::with_id(args.ids, entry, message::text(entry, &files))
+                    })?;
                 }
                 GroupEntry::Act(act) => output.result(&act_object(act), || act_text(act))?,
                 _ => {}
@@ -199,89 +192,16 @@ async fn history(args: &GroupShowArgs, output: Output) -> Result<(), Failure> {
     }
 }
 
-/// Names a role as it is typed.
-pub(crate) const fn role_name(role: GroupRole) -> &'static str {
-    match role {
-        GroupRole::Owner => "owner",
-        GroupRole::Administrator => "admin",
-        GroupRole::Member => "member",
-        GroupRole::Reader => "reader",
-    }
-}
-
-const fn phase(phase: GroupPhase) -> &'static str {
-    match phase {
-        GroupPhase::Open => "open",
-        GroupPhase::Left => "left",
-        GroupPhase::Dissolved => "dissolved",
-        GroupPhase::Forked => "forked",
-        GroupPhase::Withheld => "withheld",
-        _ => "removed",
-    }
-}
-
-fn summary_object(group: &GroupSummary) -> Value {
-    json!({
-        "group": hex(&group.group_id),
-        "name": group.name,
-        "phase": phase(group.phase),
-        "role": group.role.map(role_name),
-        "devices": group.devices,
-        "epoch": group.epoch,
-        "waiting": group.waiting,
-    })
-}
-
 fn summary_text(group: &GroupSummary) -> String {
     let what = match (group.phase, group.role) {
-        (GroupPhase::Open, Some(role)) => format!("{}, {} devices", role_name(role), group.devices),
-        (other, _) => phase(other).to_owned(),
+        (GroupPhase::Open, Some(role)) => format!("{}, {} devices", json::role_name(role), group.devices),
+        (other, _) => json::phase_name(other).to_owned(),
     };
     let waits = match group.waiting {
         0 => String::new(),
         waiting => format!(", {waiting} waiting"),
     };
     format!("{}  {} ({what}{waits})", hex(&group.group_id), tame_line(&group.name))
-}
-
-fn state_object(state: &GroupState) -> Value {
-    let mut object = summary_object(&state.summary);
-    if let Some(fields) = object.as_object_mut() {
-        fields.insert("policy".to_owned(), state.info.as_ref().map_or(Value::Null, policy_object));
-        fields.insert("fingerprint".to_owned(), hex(&state.transcript).into());
-        fields.insert("members".to_owned(), state.members.iter().map(member_object).collect());
-        let fork = state.fork.as_ref().map(|fork| json!({"attempt": fork.attempt, "hash": hex(&fork.hash)}));
-        fields.insert("fork".to_owned(), fork.unwrap_or_default());
-    }
-    object
-}
-
-fn policy_object(info: &GroupInfo) -> Value {
-    let seconds = |time: Option<Duration>| time.map(|time| time.as_secs());
-    json!({
-        "retention_s": seconds(info.retention),
-        "disappearing_s": seconds(info.disappearing),
-        "posting": posting(info.posting),
-        "history": info.history,
-        "heal_s": seconds(info.heal),
-        "dissolved": info.dissolved,
-    })
-}
-
-const fn posting(posting: Posting) -> &'static str {
-    match posting {
-        Posting::Members => "all",
-        Posting::Keyholders => "admins",
-    }
-}
-
-fn member_object(member: &Participant) -> Value {
-    json!({
-        "member": member.person.member.to_string(),
-        "handle": member.person.handle,
-        "role": role_name(member.role),
-        "devices": member.devices.iter().map(ToString::to_string).collect::<Vec<_>>(),
-    })
 }
 
 fn state_text(state: &GroupState) -> String {
@@ -292,7 +212,7 @@ fn state_text(state: &GroupState) -> String {
             "  retention {}, disappearing {}, posting {}, history {}, heal {}",
             time(info.retention),
             time(info.disappearing),
-            posting(info.posting),
+            json::posting_name(info.posting),
             info.history,
             time(info.heal)
         ));
@@ -304,7 +224,7 @@ fn state_text(state: &GroupState) -> String {
             many => format!("{many} devices"),
         };
         let who = message::called(&member.person.member.to_string(), &member.person.handle);
-        lines.push(format!("  {who}: {}, {devices}", role_name(member.role)));
+        lines.push(format!("  {who}: {}, {devices}", json::role_name(member.role)));
     }
     lines.join("\n")
 }

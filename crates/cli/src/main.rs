@@ -7,8 +7,10 @@
 //! What this crate does not do: it knows no protocol and no file format; those are the library's. Only [`disk`] and
 //! [`bench`] look below the library, as somebody does who has stolen a disk.
 
+mod acting;
 mod args;
 mod bench;
+mod conversations;
 mod demo;
 mod device;
 mod disk;
@@ -18,6 +20,7 @@ mod group;
 mod history;
 mod invite;
 mod key;
+mod manual;
 mod message;
 mod org;
 mod output;
@@ -27,6 +30,7 @@ mod reading;
 mod receive;
 mod relay;
 mod root;
+mod rpc;
 mod send;
 mod stop;
 mod text;
@@ -37,13 +41,13 @@ use std::io::IsTerminal as _;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::Parser as _;
+use clap::FromArgMatches as _;
 use clap::error::ErrorKind;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
-use crate::args::{Cli, Command};
+use crate::args::{Cli, Command, help};
 use crate::failure::{Failure, Report, USAGE};
 use crate::output::Output;
 
@@ -51,7 +55,7 @@ use crate::output::Output;
 const LEAVE: Duration = Duration::from_millis(100);
 
 fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let cli = match parse() {
         Ok(cli) => cli,
         Err(error) => return misused(&error),
     };
@@ -64,6 +68,12 @@ fn main() -> ExitCode {
             ExitCode::from(failure.exit_code())
         }
     }
+}
+
+fn parse() -> Result<Cli, clap::Error> {
+    let mut command = help::command();
+    let mut matches = command.try_get_matches_from_mut(std::env::args_os())?;
+    Cli::from_arg_matches_mut(&mut matches).map_err(|error| error.format(&mut command))
 }
 
 fn run(cli: Cli, output: Output) -> Result<(), Failure> {
@@ -86,15 +96,27 @@ async fn dispatch(cli: Cli, output: Output) -> Result<(), Failure> {
         Command::Enroll(args) => enroll::run(&args, output).await,
         Command::Device(command) => device::run(command, output).await,
         Command::Send(args) => send::run(&args, output).await,
+        Command::Reply(args) => acting::reply(&args, output).await,
+        Command::Edit(args) => acting::edit(&args, output).await,
+        Command::Delete(args) => acting::delete(&args, output).await,
+        Command::React(args) => acting::react(&args, output).await,
+        Command::Form(args) => acting::form(&args, output).await,
+        Command::Answer(args) => acting::answer(&args, output).await,
         Command::Receive(args) => receive::run(&args, output).await,
+        Command::Conversations(args) => conversations::list(&args, output).await,
+        Command::Draft(args) => conversations::draft(&args, output).await,
+        Command::Members(args) => conversations::members(&args, output).await,
         Command::History(args) => history::run(&args, output).await,
         Command::Read(args) => reading::read(&args, output).await,
         Command::Settings(args) => reading::settings(&args, output).await,
         Command::Disappearing(args) => reading::disappearing(&args, output).await,
         Command::Group(command) => group::run(command, output).await,
+        Command::Rpc(args) => rpc::run(&args, output).await,
         Command::Monitor(args) => org::monitor(&args, output).await,
         Command::Witness(command) => witness::run(command, output).await,
         Command::Bench(command) => bench::run(&command, output).await,
+        Command::Completions(args) => manual::completions(&args),
+        Command::Man(args) => manual::man(&args, output),
         Command::Demo => match demo::run(output.is_json()).await? {
             true => Ok(()),
             false => Err(Failure::DemoFailed),

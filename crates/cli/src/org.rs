@@ -3,6 +3,7 @@
 mod acts;
 mod ceremonies;
 mod groups;
+mod list;
 mod log;
 
 use chancery::organisation::{self, RelayAddress};
@@ -39,6 +40,7 @@ pub(crate) async fn run(command: OrgCommand, output: Output) -> Result<(), Failu
         OrgCommand::Policy(command) => acts::policy(command, output).await,
         OrgCommand::GroupSuccessor(command) => acts::group_successor(command, output).await,
         OrgCommand::Group(command) => groups::run(command, output).await,
+        OrgCommand::List(args) => list::run(&args, output),
         OrgCommand::Audit(args) => log::audit(&args, output).await,
         OrgCommand::Log(args) => log::status(&args, output).await,
     }

@@ -3,14 +3,14 @@
 use std::time::Duration;
 
 use chancery::{Client, Message, ReceiptSettings};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::args::{DisappearingArgs, HomeArgs, ReadArgs, SettingsArgs, TimeLimit};
 use crate::failure::Failure;
 use crate::key::Purpose;
 use crate::message::called;
 use crate::output::Output;
-use crate::text::{hex, rfc3339, short_time, span, tame_line};
+use crate::text::{short_time, span, tame_line};
 
 fn open(home: &HomeArgs) -> Result<Client, Failure> {
     let folder = home.folder()?;
@@ -27,11 +27,12 @@ async fn hand_over(client: &Client, patience: Duration, output: Output) {
 
 pub(crate) async fn read(args: &ReadArgs, output: Output) -> Result<(), Failure> {
     let client = open(&args.home)?;
-    let count = if args.group {
-        client.read_group(*client.group(&args.who).await?.id()).await?
-    } else {
-        client.read_conversation(&args.who).await?
+    let before = client.conversation(&args.who).await?;
+    let left = match &before.last {
+        Some(last) => client.mark_read(&args.who, last.position).await?,
+        None => before.unread,
     };
+    let count = before.unread.saturating_sub(left);
     output.result(&json!({ "read": count }), || match count {
         1 => "1 message is read now".to_owned(),
         count => format!("{count} messages are read now"),
@@ -88,20 +89,7 @@ pub(crate) async fn disappearing(args: &DisappearingArgs, output: Output) -> Res
     Ok(())
 }
 
-/// Returns the receipts of a message for `--json`.
-pub(crate) fn receipts(message: &Message) -> Value {
-    let time = |at: Option<chancery::Timestamp>| at.map(|at| rfc3339(at.as_millis()));
-    let one = |it: &chancery::MessageReceipt| {
-        json!({
-            "member": it.member.to_string(),
-            "delivered_at": time(it.delivered_at),
-            "read_at": time(it.read_at),
-        })
-    };
-    message.receipts.iter().map(one).collect()
-}
-
-/// Returns what people are shown of them behind a message of their own.
+/// Returns what people are shown of receipts behind a message of their own.
 pub(crate) fn receipts_text(message: &Message) -> String {
     let read = message.receipts.iter().filter(|it| it.read_at.is_some()).count();
     match (message.group.is_some(), read) {
@@ -115,19 +103,7 @@ pub(crate) fn receipts_text(message: &Message) -> String {
     }
 }
 
-/// Returns the object that says that a message of one's own was delivered or read.
-pub(crate) fn receipt(message: &Message, (member, handle): (&str, &str), read: bool) -> Value {
-    json!({
-        "event": "receipt",
-        "kind": if read { "read" } else { "delivered" },
-        "id": hex(&message.id),
-        "member": member,
-        "handle": handle,
-        "conversation": message.conversation.to_string(),
-    })
-}
-
-/// Returns the line that says so to people.
+/// Returns the line that says that a message of one's own was delivered or read.
 pub(crate) fn receipt_text(message: &Message, (member, handle): (&str, &str), read: bool) -> String {
     let (who, at) = (called(member, handle), short_time(message.sent_at.as_millis()));
     match read {
@@ -136,12 +112,7 @@ pub(crate) fn receipt_text(message: &Message, (member, handle): (&str, &str), re
     }
 }
 
-/// Returns the object that says that somebody is writing, or no longer.
-pub(crate) fn typing(member: &str, handle: &str, stopped: bool) -> Value {
-    json!({"event": "typing", "member": member, "handle": handle, "stopped": stopped})
-}
-
-/// Returns the line that says so to people.
+/// Returns the line that says that somebody is writing, or no longer.
 pub(crate) fn typing_text(member: &str, handle: &str, stopped: bool) -> String {
     let who = called(member, handle);
     if stopped { format!("* {who} has stopped writing") } else { format!("* {who} is writing") }

@@ -1,12 +1,11 @@
 //! `chancery receive`: prints what arrives, then moves the cursor, so that a kill repeats and never omits.
 
 use std::cell::{OnceCell, RefCell};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use chancery::{Client, Error, ErrorCode, Event, Happening, MemberId, Message, WaitingFile};
-use serde_json::json;
+use chancery::{Client, Error, ErrorCode, Event, Happening, MemberId, Message, WaitingFile, json};
 use tokio::sync::watch;
 
 use crate::args::ReceiveArgs;
@@ -37,8 +36,9 @@ pub(crate) async fn run(args: &ReceiveArgs, output: Output) -> Result<(), Failur
     let client = Client::open_with(&home, &key, bar.function())?;
     let stop = if args.follow { Some(Stop::listen(false)?) } else { None };
     let (requests, failed, offline) = (RefCell::default(), RefCell::default(), OnceCell::new());
-    let (unread, shown) = (args.unread, RefCell::default());
-    let printer = Printer { client, save, output, bar, stop, requests, failed, offline, unread, shown };
+    let (all_events, unread, shown) = (args.all_events, args.unread, RefCell::default());
+    let printer =
+        Printer { client, save, all_events, output, bar, stop, requests, failed, unread, shown, offline };
     if let Some(stop) = &printer.stop {
         return follow(&printer, stop).await;
     }
@@ -98,6 +98,7 @@ async fn is_true(flag: &watch::Sender<bool>) {
 struct Printer {
     client: Client,
     save: Option<PathBuf>,
+    all_events: bool,
     output: Output,
     bar: Bar,
     stop: Option<Stop>,
@@ -107,8 +108,8 @@ struct Printer {
     failed: RefCell<Option<Error>>,
     /// Whether what is printed stays unread.
     unread: bool,
-    /// Messages that were printed and not marked as read yet.
-    shown: RefCell<Vec<(MemberId, [u8; 16])>>,
+    /// Up to where conversations were printed and not marked as read yet.
+    shown: RefCell<BTreeMap<MemberId, u64>>,
     /// Why the relay could not be asked; it is then not asked for each file again.
     offline: OnceCell<Error>,
 }
@@ -151,14 +152,20 @@ impl Printer {
             }
             let mut printed = None;
             let result = self.print_page(&page, &mut printed).await;
-            // Before the cursor moves: what is killed here comes again, and nothing that was printed stays unread.
-            let shown = self.shown.take();
-            self.client.mark_read(&shown).await?;
             if let Some(number) = printed {
-                self.client.take_events(number).await?;
+                self.taken(number).await?;
             }
             result?;
         }
+    }
+
+    /// Marks what was printed as read, and moves the cursor behind it.
+    async fn taken(&self, number: u64) -> Result<(), Failure> {
+        // Before the cursor moves: what is killed here comes again, and nothing that was printed stays unread.
+        for (conversation, position) in self.shown.take() {
+            self.client.mark_read(&conversation.to_string(), position).await?;
+        }
+        Ok(self.client.take_events(number).await?)
     }
 
     /// Sends the receipts of what was printed; those that must wait go with the next command.
@@ -175,7 +182,7 @@ impl Printer {
     async fn print_typing(&self, typing: chancery::Typing) -> Result<(), Failure> {
         let member = typing.member.to_string();
         let handle = self.client.resolve(&member).await.map(|member| member.handle).unwrap_or_default();
-        let object = reading::typing(&member, &handle, typing.stopped);
+        let object = json::typing(&typing, &handle);
         self.bar.clear();
         self.output.result(&object, || reading::typing_text(&member, &handle, typing.stopped))
     }
@@ -184,7 +191,7 @@ impl Printer {
     async fn print_requests(&self) -> Result<(), Failure> {
         for code in self.client.device_requests().await? {
             if self.requests.borrow_mut().insert(code.clone()) {
-                let object = json!({"event": "device-request", "code": code});
+                let object = json::device_request(&code);
                 self.bar.clear();
                 self.output
                     .result(&object, || format!("* a new device waits for your approval, code {code}"))?;
@@ -197,41 +204,18 @@ impl Printer {
         for event in page {
             match &event.happening {
                 Happening::Message(message) => self.print_message(message, printed).await?,
-                Happening::Receipt { member, handle, message, read } if self.stop.is_some() => {
-                    let member = member.to_string();
-                    let by = (member.as_str(), handle.as_str());
-                    self.bar.clear();
-                    let object = reading::receipt(message, by, *read);
-                    self.output.result(&object, || reading::receipt_text(message, by, *read))?;
-                }
                 Happening::GroupAct(act) => {
                     self.bar.clear();
                     self.output.result(&group::act_object(act), || group::act_text(act))?;
                 }
-                Happening::DeviceAdded { member, handle, device } => {
-                    let (member, device) = (member.to_string(), device.to_string());
-                    let object = message::device_added(&member, handle, &device);
-                    self.bar.clear();
-                    self.output.result(&object, || message::device_added_text(&member, handle, &device))?;
+                Happening::Receipt { .. } if self.stop.is_none() => {}
+                Happening::MessageSent { .. } | Happening::MessageFailed { .. } if !self.all_events => {}
+                happening => {
+                    if let Some(object) = json::event(event) {
+                        self.bar.clear();
+                        self.output.result(&object, || other_text(happening))?;
+                    }
                 }
-                Happening::Lost { member, handle, count } => {
-                    let member = member.to_string();
-                    let object = message::lost(&member, handle, *count);
-                    self.bar.clear();
-                    self.output.result(&object, || message::lost_text(&member, handle, *count))?;
-                }
-                Happening::MemberLeft { member, handle } => {
-                    let member = member.to_string();
-                    self.bar.clear();
-                    let object = message::member_left(&member, handle);
-                    self.output.result(&object, || message::member_left_text(&member, handle))?;
-                }
-                Happening::HandleReassigned { old, new, handle } => {
-                    self.bar.clear();
-                    let object = message::handle_reassigned(&old.to_string(), &new.to_string(), handle);
-                    self.output.result(&object, || message::handle_reassigned_text(handle))?;
-                }
-                _ => {}
             }
             *printed = Some(event.number);
         }
@@ -244,7 +228,7 @@ impl Printer {
         if let Some(folder) = self.save.as_deref().filter(|_| !message.files.is_empty()) {
             // A download takes long; what was printed before must not come again if it is cut short.
             if let Some(number) = printed.take() {
-                self.client.take_events(number).await?;
+                self.taken(number).await?;
             }
             for (index, file) in files.iter_mut().enumerate() {
                 // A file that cannot be had now holds up neither its message nor those behind it (R-ENGINE-13).
@@ -257,8 +241,8 @@ impl Printer {
         // A follower's uploads go on meanwhile.
         self.bar.clear();
         self.output.result(&object, || message::text(message, &files))?;
-        if message.unread && !self.unread {
-            self.shown.borrow_mut().push((message.from, message.id));
+        if let Some(position) = message.position.filter(|_| message.unread && !self.unread) {
+            self.shown.borrow_mut().insert(message.conversation, position);
         }
         // Not before: nothing is said of a file, and nobody tries it beside this, until its message was printed.
         for (index, waits) in failed {
@@ -357,6 +341,29 @@ impl Printer {
             Some(stop) => stop.wait().await,
             None => std::future::pending().await,
         }
+    }
+}
+
+/// Returns the line for people about what is neither a message nor an act.
+fn other_text(happening: &Happening) -> String {
+    match happening {
+        Happening::DeviceAdded { member, handle, device } => {
+            message::device_added_text(&member.to_string(), handle, &device.to_string())
+        }
+        Happening::Lost { member, handle, count } => message::lost_text(&member.to_string(), handle, *count),
+        Happening::MemberLeft { member, handle } => message::member_left_text(&member.to_string(), handle),
+        Happening::HandleReassigned { handle, .. } => message::handle_reassigned_text(handle),
+        Happening::Receipt { member, handle, message, read } => {
+            reading::receipt_text(message, (&member.to_string(), handle), *read)
+        }
+        Happening::MessageChanged { message, by, kind } => message::changed_text(message, by, *kind),
+        Happening::MessageSent { conversation, to, .. } => {
+            message::settled_text(&conversation.to_string(), to, None)
+        }
+        Happening::MessageFailed { conversation, to, why, .. } => {
+            message::settled_text(&conversation.to_string(), to, Some(*why))
+        }
+        _ => String::new(),
     }
 }
 

@@ -3,15 +3,14 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use chancery::{Client, Error, ErrorCode, MessageState};
-use serde_json::json;
+use chancery::{Client, Error, ErrorCode, MessageState, json};
 
 use crate::args::SendArgs;
 use crate::failure::Failure;
 use crate::key::Purpose;
 use crate::output::Output;
 use crate::progress::Bar;
-use crate::text::{hex, tame_line};
+use crate::text::tame_line;
 
 /// How long to wait for the relay.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -30,8 +29,7 @@ pub(crate) async fn run(args: &SendArgs, output: Output) -> Result<(), Failure> 
     bar.clear();
     let sent = sent?;
     let queued = sent.state == MessageState::Queued;
-    let object = json!({"id": hex(&sent.id), "state": if queued { "queued" } else { "sent" }});
-    output.result(&object, || match queued {
+    output.result(&json::sent(&sent), || match queued {
         false => format!("sent to {}", tame_line(&args.to)),
         true => "queued: the next command that reaches the relay sends it".to_owned(),
     })?;

@@ -71,8 +71,34 @@ pub(crate) fn spool(home: &Home, path: &Path) -> Result<Attachment, Error> {
         key: key.expose().to_vec(),
         size: metadata.len(),
         name: chancery_engine::content::safe_name(&name),
-        media_type: String::new(),
+        media_type: media_type(&name).to_owned(),
+        preview: Vec::new(),
     })
+}
+
+/// Returns the media type of the usual kinds of files by the ending of their name; empty for others.
+fn media_type(name: &str) -> &'static str {
+    let ending = name.rsplit_once('.').map(|(_, ending)| ending.to_ascii_lowercase());
+    match ending.as_deref().unwrap_or_default() {
+        "txt" | "log" => "text/plain",
+        "md" => "text/markdown",
+        "csv" => "text/csv",
+        "html" | "htm" => "text/html",
+        "json" => "application/json",
+        "pdf" => "application/pdf",
+        "zip" => "application/zip",
+        "png" => "image/png",
+        "jpg" | "jpeg" => "image/jpeg",
+        "gif" => "image/gif",
+        "webp" => "image/webp",
+        "svg" => "image/svg+xml",
+        "mp3" => "audio/mpeg",
+        "ogg" => "audio/ogg",
+        "wav" => "audio/wav",
+        "mp4" => "video/mp4",
+        "webm" => "video/webm",
+        _ => "",
+    }
 }
 
 /// Encrypts what is in memory into the spool, under a name and a key that exist already.

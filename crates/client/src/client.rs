@@ -15,11 +15,13 @@ use crate::checkpoint;
 use crate::clock;
 use crate::connection::Connection;
 use crate::error::{Error, ErrorCode};
+use crate::hearing::Hearing;
 use crate::holds::Holds;
 use crate::home::Home;
 use crate::mailbox::Mailbox;
 use crate::receipts::{TYPING_BACKLOG, Typing};
 use crate::relays::Relays;
+use crate::transport::{Transport, WebSocket};
 use crate::worker::{Worker, destroy, is_revoked};
 
 /// What all parts of a client share.
@@ -39,6 +41,8 @@ pub(crate) struct Shared {
     pub(crate) swept: AtomicBool,
     /// Connections of this process on which the mailbox was read to its end.
     pub(crate) caught_up: AtomicUsize,
+    /// Whether what comes is heard.
+    pub(crate) hearing: Hearing,
 }
 
 impl Shared {
@@ -131,15 +135,34 @@ impl Client {
     ///
     /// As [`Self::open`].
     pub fn open_with(home: &Path, key: &KeySource, progress: Option<ProgressFn>) -> Result<Self, Error> {
+        Self::open_over(home, key, Arc::new(WebSocket), progress)
+    }
+
+    /// Opens like [`Self::open_with`], and reaches the relay by `transport` only.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::open`].
+    pub fn open_over(
+        home: &Path,
+        key: &KeySource,
+        transport: Arc<dyn Transport>,
+        progress: Option<ProgressFn>,
+    ) -> Result<Self, Error> {
         let place = Home::new(home);
         let store = Store::open(place.store(), key).map_err(|error| match error {
             StoreError::NotFound => Error::with(ErrorCode::StoreNotFound, home.display().to_string()),
             error => error.into(),
         })?;
-        Self::start(place, store, progress)
+        Self::start(place, store, transport, progress)
     }
 
-    pub(crate) fn start(home: Home, mut store: Store, progress: Option<ProgressFn>) -> Result<Self, Error> {
+    pub(crate) fn start(
+        home: Home,
+        mut store: Store,
+        transport: Arc<dyn Transport>,
+        progress: Option<ProgressFn>,
+    ) -> Result<Self, Error> {
         if store.read(|records| is_revoked(records).map_err(Error::from))? {
             // Whoever wrote that down was stopped before the store was gone (R-ENGINE-37).
             destroy(store, &home)?;
@@ -164,7 +187,7 @@ impl Client {
         let shared = Shared {
             worker: Worker::spawn(store, engine, (home.clone(), checkpoint))?,
             home,
-            relays: Relays::default(),
+            relays: Relays::over(transport),
             org: me.org_id,
             device: login,
             anonymous: Mutex::new(None),
@@ -174,6 +197,7 @@ impl Client {
             holds: Holds::default(),
             swept: AtomicBool::new(false),
             caught_up: AtomicUsize::new(0),
+            hearing: Hearing::default(),
         };
         Ok(Self { shared: Arc::new(shared), me })
     }

@@ -301,6 +301,49 @@ codes! {
     GroupQueued = 810, "group-queued", TryLater, "it is stored and will be done as soon as that is possible";
     /// The text is no order to a group.
     OrderDamaged = 811, "order-damaged", Usage, "the text is no order to a group, or is incomplete";
+
+    /// There is no such message here, or it was deleted.
+    MessageUnknown = 830, "message-unknown", NotFound, "there is no such message here, or it was deleted";
+    /// Only its author may edit or delete a message.
+    NotYourMessage = 831, "not-your-message", NotAuthorised, "only its author can edit or delete a message";
+    /// A mention, reaction, form or answer breaks a rule.
+    ActInvalid = 832, "act-invalid", Usage, "the mention, reaction, form or answer is not valid";
+    /// Several messages begin like that.
+    MessageAmbiguous = 833, "message-ambiguous", Usage, "several messages begin like that; use more of the identifier";
+    /// A pointer is NULL that must not be.
+    NullArgument = 900, "null-argument", Usage, "an argument is NULL that must not be";
+    /// A panic was caught; it is a bug, please report it.
+    Panicked = 901, "panicked", Failed, "the library has failed within itself; this handle can only be freed";
+    /// The handle was closed or freed.
+    HandleClosed = 902, "handle-closed", Usage, "the handle was closed or freed";
+    /// The handle is none, or of another kind or account.
+    WrongHandle = 903, "wrong-handle", Usage, "this is no handle, or one of another kind";
+    /// Text is not UTF-8.
+    NotUtf8 = 904, "not-utf-8", Usage, "the text is not UTF-8";
+    /// Nothing happened within the time that was given.
+    NoEvent = 905, "no-event", TryLater, "nothing has happened in this time";
+    /// A callback has called what it must not call.
+    WithinCallback = 906, "within-callback", Usage, "this cannot be called from within a callback";
+    /// A buffer is too short for what is to be copied into it.
+    ShortBuffer = 907, "short-buffer", Usage, "the buffer is too short";
+    /// There is no account of this name.
+    AccountUnknown = 910, "account-unknown", NotFound, "there is no account of this name";
+    /// There is an account of this name or home.
+    AccountExists = 911, "account-exists", Failed, "there is an account of this name or with this home";
+    /// There are several accounts, or none, and the request names none.
+    AccountUnnamed = 912, "account-unnamed", Usage, "there is not exactly one account; name one";
+    /// There are as many accounts as there may be.
+    AccountLimit = 913, "account-limit", Failed, "there are as many accounts as one process serves";
+    /// A socket or token file would be open to others.
+    SocketUnsafe = 914, "socket-unsafe", NotAuthorised, "others than its owner could get at it";
+    /// The address is not of this machine alone.
+    NotLoopback = 915, "not-loopback", Usage, "only addresses of this machine itself are listened on, 127.0.0.1 or ::1";
+    /// The connection has not shown the token.
+    TokenMissing = 916, "token-missing", NotAuthorised, "show the token first";
+    /// Too many requests of the connection are being worked on.
+    TooBusy = 917, "too-busy", TryLater, "too many requests at once; wait for answers";
+    /// The event was not handed out.
+    EventUnknown = 918, "event-unknown", NotFound, "no event of this number was handed out";
 }
 
 #[cfg(test)]

@@ -11,7 +11,6 @@ use chancery_identity::{DeviceId, DeviceKeys, Organisation};
 use chancery_org::{EnrolError, Enrolment, Link, LinkError, PendingEnrolment, request, request_by_link};
 use chancery_store::{KeySource, Store};
 use chancery_transport::Connector;
-use chancery_transport_ws::WsConnector;
 use chancery_wire::proto::{Acknowledge, Deliver, GetOrganisation, Subscribe, client_frame, relay_frame};
 use chancery_wire::records::Batch;
 use chancery_wire::{Timestamp, Unverified};
@@ -23,6 +22,7 @@ use crate::clock;
 use crate::connection::{Connection, Push};
 use crate::error::{Error, ErrorCode};
 use crate::home::Home;
+use crate::transport::{Transport, WebSocket};
 use crate::worker::blocking;
 
 /// How long after its end by this clock a device link may still be approved: one minute, for clocks that differ and
@@ -65,13 +65,26 @@ impl Client {
         patience: Duration,
         show_code: impl FnOnce(&str),
     ) -> Result<Self, Error> {
+        Self::enroll_over(Arc::new(WebSocket), (home, key), link, patience, show_code).await
+    }
+
+    /// As [`Self::enroll_with`], and reaches the relay by `transport` only, as the client that it returns does.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::enroll_with`], and whatever `transport` says of the relay's address.
+    pub async fn enroll_over(
+        transport: Arc<dyn Transport>,
+        (home, key): (&Path, &KeySource),
+        link: &str,
+        patience: Duration,
+        show_code: impl FnOnce(&str),
+    ) -> Result<Self, Error> {
         let deadline = clock::deadline(patience);
         let way = parse(link)?;
         let (home, key) = (Home::new(home), Arc::new(crate::key::copy(key)));
         refuse(&home, &key, link, way.expires()).await?;
-        let connector: Arc<dyn Connector> = Arc::new(
-            WsConnector::new(way.relay_url(), *way.relay_pin()).map_err(|_| ErrorCode::InvitationDamaged)?,
-        );
+        let connector = transport.connector(way.relay_url(), way.relay_pin()).map_err(bad_address)?;
         let attempt = Attempt { way, link: link.trim().into(), connector, deadline };
         let organisation = attempt.organisation().await?;
         let place = home.clone();
@@ -94,7 +107,7 @@ impl Client {
             }
         };
         install(&mut store, &attempt, &organisation, &device.keys, &enrolment)?;
-        let client = Self::start(home, store, None)?;
+        let client = Self::start(home, store, transport, None)?;
         // The device is enrolled from here on; publishing its prekeys is repeated by every later call.
         if let Err(error) = client.sync(patience).await {
             tracing::warn!(code = error.code().name(), "enrolled, but not synchronised yet");
@@ -118,6 +131,11 @@ fn parse(link: &str) -> Result<Link, Error> {
 /// [`ErrorCode::InvitationDamaged`], [`ErrorCode::InvitationVersion`]: it is no link that [`Client::enroll`] takes.
 pub fn is_device_link(text: &str) -> Result<bool, Error> {
     Ok(matches!(parse(text)?, Link::Device(_)))
+}
+
+/// An address that is none is a fault of the link.
+fn bad_address(error: Error) -> Error {
+    if error.code() == ErrorCode::RelayUrl { ErrorCode::InvitationDamaged.into() } else { error }
 }
 
 /// Refuses what needs no relay to be refused. A passphrase takes its time, so this is not done on the runtime.

@@ -106,6 +106,9 @@ impl From<EngineError> for Error {
             EngineError::Group(cause) => group_error(cause),
             EngineError::NoGroup => ErrorCode::GroupUnknown.into(),
             EngineError::GroupForked => ErrorCode::GroupForked.into(),
+            EngineError::NoMessage => ErrorCode::MessageUnknown.into(),
+            EngineError::NotAuthor => ErrorCode::NotYourMessage.into(),
+            EngineError::InvalidAct => ErrorCode::ActInvalid.into(),
             EngineError::Misuse(what) => Self::with(ErrorCode::Internal, what),
             _ => ErrorCode::Internal.into(),
         }

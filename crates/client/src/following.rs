@@ -35,10 +35,11 @@ impl Client {
         // What another process is sending already need not be waited for.
         let sending = timeout_at(deadline, self.flush_quietly(Instant::now()));
         let (sent, received) = tokio::join!(sending, timeout_at(deadline, self.receive()));
-        let (_mailbox, count) = received.unwrap_or_else(|_| Err(ErrorCode::TimedOut.into()))?;
+        let (mut mailbox, count) = received.unwrap_or_else(|_| Err(ErrorCode::TimedOut.into()))?;
         sent.unwrap_or(Ok(()))?;
         // What arrived may call for an answer that nobody wrote: a heal, or an acknowledgement.
-        timeout_at(deadline, self.flush_quietly(Instant::now())).await.unwrap_or(Ok(()))?;
+        let sending = timeout_at(deadline, self.flush_quietly(Instant::now()));
+        mailbox.attending(self.shared(), sending).await.unwrap_or(Ok(()))?;
         Ok(count)
     }
 

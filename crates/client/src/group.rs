@@ -153,6 +153,14 @@ pub struct Group {
 }
 
 impl Group {
+    pub(crate) const fn new(client: Client, id: [u8; 16]) -> Self {
+        Self { client, id }
+    }
+
+    pub(crate) const fn client(&self) -> &Client {
+        &self.client
+    }
+
     /// Returns the group's identifier.
     #[must_use]
     pub const fn id(&self) -> &[u8; 16] {
@@ -296,6 +304,11 @@ impl Group {
             state.handle(Input::Group(GroupInput::Send(draft)))
         };
         let id = self.client.store_with_files(files, store).await?;
+        self.delivered(id, deadline).await
+    }
+
+    /// Sends until a stored message or act is on its way, `deadline` at most, and says what became of it.
+    pub(crate) async fn delivered(&self, id: [u8; 16], deadline: Instant) -> Result<Sent, Error> {
         let sent = async || match self.client.message_state(id).await {
             Ok(MessageState::Queued) => Ok(None),
             Ok(state) => Ok(Some(state)),
@@ -363,7 +376,7 @@ impl Group {
     }
 
     /// Returns the group's state if something may be done in it.
-    async fn inside(&self) -> Result<GroupState, Error> {
+    pub(crate) async fn inside(&self) -> Result<GroupState, Error> {
         let state = self.state().await?;
         match state.summary.phase {
             GroupPhase::Open | GroupPhase::Withheld => Ok(state),
@@ -419,8 +432,11 @@ impl Group {
         let shared = self.client.shared();
         let first = async {
             // Nothing is sealed for a group before the mailbox was read.
-            let _mailbox = if shared.has_caught_up() { None } else { Some(self.client.receive().await?) };
-            outbox::flush(shared, deadline).await
+            if shared.has_caught_up() {
+                return outbox::flush(shared, deadline).await;
+            }
+            let (mut mailbox, _) = self.client.receive().await?;
+            mailbox.attending(shared, outbox::flush(shared, deadline)).await
         };
         let mut outcome = timeout_at(deadline, first).await;
         loop {

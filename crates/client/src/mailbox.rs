@@ -1,5 +1,6 @@
 //! Reading this device's mailbox: envelopes, directory and prekey upkeep over one authenticated connection.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -7,7 +8,7 @@ use std::time::Duration;
 use chancery_engine::{Effect, Input, Notice, directory_cursor, next_upkeep};
 use chancery_wire::Timestamp;
 use chancery_wire::proto::{
-    Acknowledge, PrekeyUpload, Revoked, Subscribe, SyncDirectory, client_frame, relay_frame,
+    Acknowledge, GetCheckpoint, PrekeyUpload, Revoked, Subscribe, SyncDirectory, client_frame, relay_frame,
 };
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
@@ -26,6 +27,10 @@ const DIRECTORY_INTERVAL: Duration = Duration::from_secs(30);
 
 /// How often a follower looks after sessions at least: every 30 s. What was drawn at random is done at its own time.
 const SESSION_INTERVAL: Duration = Duration::from_secs(30);
+/// Envelopes before an answer that say that there may be more behind it: 32, half of what the relay pushes ahead of acknowledgements.
+const AHEAD: usize = 32;
+/// The same in bytes: 512 KiB, half of that as well.
+const AHEAD_BYTES: usize = 512 * 1024;
 
 /// An authenticated connection and what it pushes.
 pub(crate) struct Mailbox {
@@ -40,6 +45,7 @@ struct CaughtUp(Arc<Shared>);
 impl CaughtUp {
     fn new(shared: &Arc<Shared>) -> Self {
         shared.caught_up.fetch_add(1, Ordering::Relaxed);
+        shared.hearing.heard();
         // What had to wait for this goes now.
         shared.wake.notify_one();
         Self(shared.clone())
@@ -186,11 +192,60 @@ impl Mailbox {
         }
     }
 
+    /// Does some work, and says meanwhile whether the mailbox is read to its end when that is asked. If that cannot be said any
+    /// more, nothing goes for groups (R-ENGINE-79), and the work goes on.
+    pub(crate) async fn attending<T>(&mut self, shared: &Arc<Shared>, work: impl Future<Output = T>) -> T {
+        let attend = async {
+            let attending = shared.hearing.attend();
+            let ended: Result<Infallible, Error> = async {
+                loop {
+                    shared.hearing.asked().await;
+                    self.hear(shared).await?;
+                }
+            }
+            .await;
+            let Err(error) = ended;
+            tracing::info!(code = error.code().name(), "the mailbox is not heard any more");
+            self.caught_up = None;
+            drop(attending);
+            std::future::pending::<Infallible>().await
+        };
+        tokio::select! {
+            biased;
+            done = work => done,
+            never = attend => match never {},
+        }
+    }
+
+    /// Finds out whether the mailbox is read to its end: what the relay pushed before it answers is taken over first.
+    async fn hear(&mut self, shared: &Arc<Shared>) -> Result<(), Error> {
+        self.connection.request(client_frame::Body::GetCheckpoint(GetCheckpoint::default())).await?;
+        let (mut count, mut bytes) = (0_usize, 0_usize);
+        while let Ok(push) = self.pushes.try_recv() {
+            let pushed = self.collect(push);
+            let caught_up = pushed.caught_up;
+            count = count.saturating_add(pushed.envelopes.len());
+            bytes = pushed.envelopes.iter().map(|it| it.1.len()).fold(bytes, usize::saturating_add);
+            self.take_pushed(shared, pushed).await?;
+            if caught_up {
+                self.caught_up.get_or_insert_with(|| CaughtUp::new(shared));
+            }
+        }
+        if count >= AHEAD || bytes >= AHEAD_BYTES {
+            // There may be more.
+            shared.hearing.wonder();
+        } else if self.caught_up.is_some() {
+            shared.hearing.heard();
+        }
+        Ok(())
+    }
+
     /// Takes over envelopes as they come, for as long as the connection lasts.
     pub(crate) async fn follow(&mut self, shared: &Arc<Shared>) -> Result<(), Error> {
         let mut interval = tokio::time::interval(DIRECTORY_INTERVAL);
         interval.tick().await;
         let mut looked_after = None;
+        let _attending = shared.hearing.attend();
         loop {
             let due = match looked_after {
                 None => None,
@@ -209,6 +264,12 @@ impl Mailbox {
                         looked_after = Some(self.look_after_sessions(shared).await?);
                     }
                 }
+                () = shared.hearing.asked() => {
+                    self.hear(shared).await?;
+                    if self.caught_up.is_some() && looked_after.is_none() {
+                        looked_after = Some(self.look_after_sessions(shared).await?);
+                    }
+                }
                 () = at(due) => looked_after = Some(self.look_after_sessions(shared).await?),
                 _ = interval.tick() => {
                     self.sync_log(shared).await?;
@@ -223,8 +284,12 @@ impl Mailbox {
     ///
     /// Cancel-safe: nothing is awaited after the first push was taken.
     async fn next(&mut self) -> Result<Pushed, Error> {
-        let mut pushed = Pushed::default();
-        let mut push = self.pushes.recv().await.ok_or(ErrorCode::RelayUnreachable)?;
+        let push = self.pushes.recv().await.ok_or(ErrorCode::RelayUnreachable)?;
+        Ok(self.collect(push))
+    }
+
+    fn collect(&mut self, first: Push) -> Pushed {
+        let (mut pushed, mut push) = (Pushed::default(), first);
         loop {
             match push {
                 Push::CaughtUp => pushed.caught_up = true,
@@ -235,11 +300,11 @@ impl Mailbox {
             }
             let ends = pushed.caught_up || pushed.log_grown || pushed.revoked.is_some();
             if ends || pushed.envelopes.len() >= BATCH {
-                return Ok(pushed);
+                return pushed;
             }
             match self.pushes.try_recv() {
                 Ok(more) => push = more,
-                Err(_) => return Ok(pushed),
+                Err(_) => return pushed,
             }
         }
     }

@@ -2,13 +2,15 @@
 
 use std::time::Duration;
 
-use chancery_engine::{EngineError, MessageState, Unaddressed, member};
+use chancery_engine::{ChangeKind, EngineError, MessageState, Unaddressed, WhyFailed, member};
 use chancery_identity::{DeviceId, Kind, MemberId};
 use chancery_wire::Timestamp;
 use chancery_wire::proto::{Attachment, MessageRecord};
 use chancery_wire::records::Records;
 
-use crate::group::{GroupAct, GroupName};
+use crate::acting::{self, Answer, Form, Mention, MessageRef, Quote, Reaction};
+use crate::conversation::called;
+use crate::group::{GroupAct, GroupName, Person};
 use crate::receipts::MessageReceipt;
 
 /// Something that happened and was not shown yet.
@@ -27,6 +29,15 @@ pub struct Event {
 pub enum Happening {
     /// A message arrived, or another device of this member sent one.
     Message(Box<Message>),
+    /// A message was edited or deleted by its author, or somebody has reacted to it or answered it; it is here as it is now.
+    MessageChanged {
+        /// The message.
+        message: Box<Message>,
+        /// Who has done it.
+        by: Person,
+        /// What.
+        kind: ChangeKind,
+    },
     /// A member with whom there is a conversation has one device more; messages go to it from now on.
     DeviceAdded {
         /// The member.
@@ -74,6 +85,26 @@ pub enum Happening {
         /// The handle.
         handle: String,
     },
+    /// A message that this device wrote has reached the relay for a device of the recipient, or for the group.
+    MessageSent {
+        /// The message; the own member is its author.
+        id: [u8; 16],
+        /// The conversation: the other member, or the group.
+        conversation: MemberId,
+        /// The other member's handle as the directory has it now, or the group's name.
+        to: String,
+    },
+    /// A message that this device wrote will never reach anybody.
+    MessageFailed {
+        /// The message; the own member is its author.
+        id: [u8; 16],
+        /// The conversation: the other member, or the group.
+        conversation: MemberId,
+        /// The other member's handle as the directory has it now, or the group's name.
+        to: String,
+        /// Why.
+        why: WhyFailed,
+    },
 }
 
 impl Event {
@@ -91,6 +122,11 @@ impl Event {
             chancery_engine::Event::Message(record) => {
                 Happening::Message(Box::new(Message::read(records, own, *record)?))
             }
+            chancery_engine::Event::MessageChanged { message, by, kind } => Happening::MessageChanged {
+                message: Box::new(Message::read(records, own, *message)?),
+                by: Person::read(records, by)?,
+                kind,
+            },
             chancery_engine::Event::DeviceAdded { member: id, device } => {
                 let handle = member(records, &id)?.map(|member| member.handle).unwrap_or_default();
                 Happening::DeviceAdded { member: id, handle, device }
@@ -111,6 +147,14 @@ impl Event {
             chancery_engine::Event::HandleReassigned { old, new } => {
                 let handle = member(records, &new)?.map(|member| member.handle).unwrap_or_default();
                 Happening::HandleReassigned { old, new, handle }
+            }
+            chancery_engine::Event::Settled(settled) => {
+                let (id, conversation) = (settled.id, settled.conversation);
+                let to = called(records, &conversation)?;
+                match settled.failed {
+                    None => Happening::MessageSent { id, conversation, to },
+                    Some(why) => Happening::MessageFailed { id, conversation, to, why },
+                }
             }
             _ => return Ok(None),
         };
@@ -144,16 +188,33 @@ pub struct Message {
     pub sent_at: Timestamp,
     /// When this device stored it.
     pub stored_at: Timestamp,
-    /// The text; `None` for content of a later version, which is kept.
+    /// The text; `None` for content of a later version, which is kept, and of what was deleted.
     pub text: Option<String>,
     /// The files, in the order of their indices for [`crate::Client::save_attachment`].
     pub files: Vec<FileInfo>,
     /// Its state.
     pub state: MessageState,
+    /// What it replies to.
+    pub reply_to: Option<Quote>,
+    /// Whom its text names, in the order of the text. Nobody has checked that they are in the conversation.
+    pub mentions: Vec<Mention>,
+    /// When its author edited it last, by their clock.
+    pub edited_at: Option<Timestamp>,
+    /// Whether its author has deleted it: then nothing is left but who wrote it and when.
+    pub deleted: bool,
+    /// Who has reacted with what, in the order in which they did by their clocks.
+    pub reactions: Vec<Reaction>,
+    /// Questions to whoever reads it.
+    pub form: Option<Form>,
+    /// The newest answer of each who has answered them.
+    pub answers: Vec<Answer>,
     /// Of one's own: who has got it, and who has read it, as far as it is told (R-CONTENT-28, R-CONTENT-29).
     pub receipts: Vec<MessageReceipt>,
     /// Whether it is somebody else's and this member has not read it: [`crate::Client::mark_read`].
     pub unread: bool,
+    /// Its position in its conversation, for [`crate::Client::mark_read`]; `None` for what an earlier version has stored, what was sent
+    /// again from before, and what has no recipient yet.
+    pub position: Option<u64>,
     /// When this device learned that this member has read it; `None` for one's own.
     pub read_at: Option<Timestamp>,
     /// How long it stays after it was read, at its author's after it was sent; `None`: as policy says.
@@ -171,13 +232,17 @@ pub struct FileInfo {
     pub name: String,
     /// Its size in bytes.
     pub size: u64,
+    /// What its sender says that it is (RFC 6838); empty if nothing.
+    pub media_type: String,
+    /// A small picture of it, if its sender has made one: at most 16 KiB, of a format that nobody has checked.
+    pub preview: Vec<u8>,
     /// Where this device saved it last.
     pub path: Option<String>,
 }
 
 impl std::fmt::Debug for FileInfo {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { name: _, size, path: _ } = self;
+        let Self { size, .. } = self;
         f.debug_struct("FileInfo").field("size", size).finish_non_exhaustive()
     }
 }
@@ -217,18 +282,25 @@ impl Message {
         let (handle, unit, kind) = member(records, &from)?
             .map(|member| (member.handle, member.unit, member.kind))
             .unwrap_or_default();
+        let reply_to = acting::quote(records, &record)?;
+        let reactions = acting::reactions(records, &record)?;
+        let answers = acting::answers(records, &record)?;
+        let edited_at = (!record.edit.is_empty()).then(|| Timestamp::from_millis(record.edited_at));
         let receipts = MessageReceipt::all(&record);
+        let position = chancery_engine::position_of(records, &record)?;
         let timer = record.text.as_ref().map_or(0, |text| text.disappear_after);
-        let (text, attachments) = match record.text {
-            Some(text) => (Some(text.text), text.attachments),
-            None => (None, Vec::new()),
-        };
+        let has_text = record.text.is_some();
+        let text = record.text.unwrap_or_default();
+        let (mentions, form) = (acting::mentions(&text.mentions)?, text.form.map(Form::from));
+        let (text, attachments) = (has_text.then_some(text.text), text.attachments);
         let mut paths = record.paths.into_iter();
         let files = attachments
             .iter()
             .map(|file| FileInfo {
                 name: file.name.clone(),
                 size: file.size,
+                media_type: file.media_type.clone(),
+                preview: file.preview.clone(),
                 path: paths.next().filter(|path| !path.is_empty()),
             })
             .collect();
@@ -253,8 +325,16 @@ impl Message {
             text,
             files,
             state: MessageState::from_stored(record.state),
+            reply_to,
+            mentions,
+            edited_at,
+            deleted: record.deleted,
+            reactions,
+            form,
+            answers,
             receipts,
             unread: record.unread,
+            position,
             read_at: (record.read_at != 0).then(|| Timestamp::from_millis(record.read_at)),
             disappears_after: (timer != 0).then(|| Duration::from_secs(timer.into())),
             attachments,
@@ -266,7 +346,13 @@ impl Message {
         let attachments = waiting.text.attachments;
         let files = attachments
             .iter()
-            .map(|file| FileInfo { name: file.name.clone(), size: file.size, path: None })
+            .map(|file| FileInfo {
+                name: file.name.clone(),
+                size: file.size,
+                media_type: file.media_type.clone(),
+                preview: file.preview.clone(),
+                path: None,
+            })
             .collect();
         Self {
             id: waiting.message_id,
@@ -282,12 +368,26 @@ impl Message {
             text: Some(waiting.text.text),
             files,
             state: MessageState::Queued,
+            reply_to: None,
+            mentions: Vec::new(),
+            edited_at: None,
+            deleted: false,
+            reactions: Vec::new(),
+            form: None,
+            answers: Vec::new(),
             receipts: Vec::new(),
             unread: false,
+            position: None,
             read_at: None,
             disappears_after: None,
             attachments,
         }
+    }
+
+    /// Returns what names it: for [`crate::Client::reply`], [`crate::Client::edit`] and the others.
+    #[must_use]
+    pub const fn reference(&self) -> MessageRef {
+        MessageRef { author: self.from, id: self.id }
     }
 
     pub(crate) fn attachment(&self, index: usize) -> Option<&Attachment> {
@@ -302,7 +402,9 @@ mod tests {
     #[test]
     fn a_message_prints_neither_its_content_nor_the_keys_of_its_files() {
         let attachment = Attachment { key: vec![0xa5; 32], name: "notes.txt".into(), ..Default::default() };
-        let file = FileInfo { name: "notes.txt".into(), size: 12, path: Some("/notes.txt".into()) };
+        let (media_type, preview) = ("text/notes".into(), vec![0xa5]);
+        let path = Some("/notes.txt".into());
+        let file = FileInfo { name: "notes.txt".into(), size: 12, media_type, preview, path };
         assert!(!format!("{file:?}").contains("notes"), "{file:?}");
         let id = MemberId::new([1; 16]);
         let message = Message {
@@ -319,8 +421,16 @@ mod tests {
             text: Some("Tea at four".into()),
             files: vec![file],
             state: MessageState::Received,
+            reply_to: None,
+            mentions: Vec::new(),
+            edited_at: None,
+            deleted: false,
+            reactions: Vec::new(),
+            form: None,
+            answers: Vec::new(),
             receipts: Vec::new(),
             unread: false,
+            position: None,
             read_at: None,
             disappears_after: None,
             attachments: vec![attachment],

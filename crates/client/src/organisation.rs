@@ -35,8 +35,9 @@ use crate::home::{create_private_dir, hex};
 pub use administrator::{Administrator, NewIssuer, RootFile, SignedWith};
 pub use chancery_identity::{Capabilities, IssuerId, Kind, Policy, Witnesses};
 pub use chancery_org::{
-    ActFault, ConfirmedEnd, DEFAULT_INVITATION_LIFETIME, Issued, IssuerInfo, KeyStep, OffboardingPlan,
-    OffboardingReport, OffboardingStep, RecordedAct, capability_names, parse_capabilities,
+    ActFault, ConfirmedEnd, DEFAULT_INVITATION_LIFETIME, Issued, IssuerInfo, KeyStep, Member as DeskMember,
+    MemberState as DeskMemberState, OffboardingPlan, OffboardingReport, OffboardingStep, RecordedAct,
+    capability_names, parse_capabilities,
 };
 pub use desk::serve;
 pub use group_order::GroupOrder;

@@ -19,7 +19,7 @@ use crate::connection::{ANSWER_TIMEOUT, Connection, RATE_PAUSE};
 use crate::error::{Error, ErrorCode};
 use crate::group::steps;
 use crate::log;
-use crate::mailbox::Mailbox;
+use crate::mailbox::{Mailbox, announce};
 use crate::sending::REFUSED;
 
 /// How often to look whether another process has finished with the outbox.
@@ -32,7 +32,8 @@ const GROUP_STEPS: usize = 4096;
 const GROUP_TURN: usize = 64;
 /// Sends everything that can be sent, in order. Returns the reason if something was left behind.
 ///
-/// What is for groups goes only once the mailbox was read to its end ([`Shared::has_caught_up`]).
+/// What is for groups goes only once the mailbox was read to its end ([`Shared::has_caught_up`]), and while its link is known to be
+/// alive ([`Hearing`](crate::hearing::Hearing)).
 ///
 /// Only one process at a time empties a home's outbox; the others wait their turn until `deadline`. Dropping
 /// the future is safe at any point: what was done but not recorded is repeated with the same bytes.
@@ -52,9 +53,10 @@ pub(crate) async fn flush(shared: &Arc<Shared>, deadline: Instant) -> Result<Opt
         sweep(shared).await;
     }
     let mut stopped: Option<Option<Error>> = None;
+    let mut hears = true;
     loop {
         let blocked = pass.blocked.union(&pass.postponed).copied().collect();
-        let groups = shared.has_caught_up();
+        let groups = hears && shared.has_caught_up();
         let step = shared
             .worker
             .call(move |state| state.read_with(|engine, records| next(engine, records, (&blocked, groups))))
@@ -72,6 +74,14 @@ pub(crate) async fn flush(shared: &Arc<Shared>, deadline: Instant) -> Result<Opt
             }
             continue;
         };
+        if matches!(step, Next::Group(_)) && !shared.hearing.is_fresh() {
+            // What is to be done may be another thing afterwards.
+            hears = shared.hearing.ask().await;
+            if !hears {
+                pass.left = Some(ErrorCode::RelayUnreachable.into());
+            }
+            continue;
+        }
         // Taken out, so that a step that fails or is given up half way leaves no connection that may be dead.
         let open = match connection.take().filter(Connection::is_open) {
             Some(open) => open,
@@ -398,7 +408,10 @@ impl Pass<'_> {
         &self,
         input: impl FnOnce() -> Input<'static> + Send + 'static,
     ) -> Result<Vec<Effect>, Error> {
-        self.shared.worker.call(move |state| state.handle(input())).await
+        let effects = self.shared.worker.call(move |state| state.handle(input())).await?;
+        // A message of one's own may have become sent or failed by it.
+        announce(self.shared, &effects);
+        Ok(effects)
     }
 }
 

@@ -46,7 +46,7 @@ impl Client {
 
     /// Returns a receiver that changes whenever this process has stored an event.
     ///
-    /// Another process's events, and a message of one's own becoming sent or failed, change nothing here: poll.
+    /// Another process's events change nothing here: poll.
     #[must_use]
     pub fn changes(&self) -> watch::Receiver<u64> {
         self.shared().worker.changes()

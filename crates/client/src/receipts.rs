@@ -1,8 +1,8 @@
-//! What was read, who is writing, and how long messages stay.
+//! What others are told of reading, who is writing, and how long messages stay.
 
 use std::time::Duration;
 
-use chancery_engine::{Effect, Input, ReceiptInput, ReceiptSettings, unread};
+use chancery_engine::{Effect, Input, ReceiptInput, ReceiptSettings};
 use chancery_identity::MemberId;
 use chancery_identity::delivery::Use;
 use chancery_wire::Timestamp;
@@ -16,8 +16,6 @@ use crate::error::{Error, ErrorCode};
 use crate::worker::State;
 use crate::{clock, outbox};
 
-/// Messages that are marked as read in one transaction: 256, as many as one receipt names.
-const PAGE: usize = chancery_engine::MAX_RECEIPT_TARGETS;
 /// News of who is writing that a slow listener may be behind by: 64; older ones are of no use.
 pub(crate) const TYPING_BACKLOG: usize = 64;
 /// How long an application waits for a word of who is writing to be on its way: 5 s; later it is of no use.
@@ -58,58 +56,6 @@ pub struct Typing {
 }
 
 impl Client {
-    /// Marks messages as read: their authors are told, as far as [`Self::receipt_settings`] and the organisation's policy let it, and
-    /// messages that are to disappear have their time from now on. What is read already, and one's own, count for nothing.
-    ///
-    /// The receipts are sent by whatever call connects next, or by [`Self::send_waiting`].
-    ///
-    /// # Errors
-    ///
-    /// Only if the store is not writable.
-    pub async fn mark_read(&self, messages: &[(MemberId, [u8; 16])]) -> Result<(), Error> {
-        for page in messages.chunks(PAGE) {
-            let page = page.to_vec();
-            let read = move |state: &mut State| {
-                state.handle(Input::Receipts(ReceiptInput::Read { messages: &page }))
-            };
-            self.shared().worker.call(read).await?;
-        }
-        self.shared().wake.notify_one();
-        Ok(())
-    }
-
-    /// Marks everything as read that a member has written to this one; returns how many messages that were.
-    ///
-    /// # Errors
-    ///
-    /// [`ErrorCode::UnknownRecipient`] as [`Self::resolve`]. Otherwise only if the store is not writable.
-    pub async fn read_conversation(&self, with: &str) -> Result<usize, Error> {
-        let member = self.known(with).await?;
-        self.read_all(*member.as_bytes()).await
-    }
-
-    /// Marks everything as read that was written to a group; returns how many messages that were.
-    ///
-    /// # Errors
-    ///
-    /// Only if the store is not writable.
-    pub async fn read_group(&self, group: [u8; 16]) -> Result<usize, Error> {
-        self.read_all(group).await
-    }
-
-    async fn read_all(&self, conversation: [u8; 16]) -> Result<usize, Error> {
-        let mut count = 0_usize;
-        loop {
-            let find = move |records: &dyn Records| unread(records, &conversation, PAGE);
-            let found = self.shared().worker.call(move |state| state.read_shown(find)).await?;
-            if found.is_empty() {
-                return Ok(count);
-            }
-            count = count.saturating_add(found.len());
-            self.mark_read(&found).await?;
-        }
-    }
-
     /// Returns what this member lets others know.
     ///
     /// # Errors

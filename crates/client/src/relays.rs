@@ -4,47 +4,54 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use chancery_engine::{Input, RelayPlace, relay_places};
-use chancery_transport_ws::WsConnector;
+use chancery_transport::Connector;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use crate::client::Shared;
 use crate::connection::{Connection, Push};
 use crate::error::{Error, ErrorCode};
+use crate::transport::Transport;
 
 /// How long a place where the relay was never reached is left alone after it could not be: 5 minutes. Each try may take 10 s,
 /// and there is a connection for every go of the outbox.
 const LEFT_ALONE: Duration = Duration::from_secs(300);
 
 /// What this process has made of the places: their connectors, which resume TLS sessions.
-#[derive(Default)]
-pub(crate) struct Relays(Mutex<Vec<Known>>);
+pub(crate) struct Relays {
+    transport: Arc<dyn Transport>,
+    known: Mutex<Vec<Known>>,
+}
 
 struct Known {
     place: RelayPlace,
-    connector: Arc<WsConnector>,
+    connector: Arc<dyn Connector>,
     failed: Option<Instant>,
 }
 
 impl Relays {
-    fn connector(&self, place: &RelayPlace) -> Result<Arc<WsConnector>, Error> {
-        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+    /// Reaches every place by `transport`.
+    pub(crate) fn over(transport: Arc<dyn Transport>) -> Self {
+        Self { transport, known: Mutex::default() }
+    }
+
+    fn connector(&self, place: &RelayPlace) -> Result<Arc<dyn Connector>, Error> {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = known.iter().find(|known| known.place == *place) {
             return Ok(Arc::clone(&known.connector));
         }
-        let connector = WsConnector::new(&place.url, place.pin).map_err(|_| ErrorCode::RelayUrl)?;
-        let connector = Arc::new(connector);
+        let connector = self.transport.connector(&place.url, &place.pin)?;
         known.push(Known { place: place.clone(), connector: Arc::clone(&connector), failed: None });
         Ok(connector)
     }
 
     fn note(&self, place: &RelayPlace, failed: Option<Instant>) {
-        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         known.iter_mut().filter(|known| known.place == *place).for_each(|known| known.failed = failed);
     }
 
     fn is_left_alone(&self, place: &RelayPlace) -> bool {
-        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let failed = known.iter().find(|known| known.place == *place).and_then(|known| known.failed);
         failed.is_some_and(|failed| failed.elapsed() < LEFT_ALONE)
     }

@@ -8,7 +8,7 @@ use chancery_engine::{Draft, Effect, Input, Letter, MessageState, is_outdated};
 use chancery_identity::MemberId;
 use chancery_wire::proto::{Attachment, MessageRecord};
 use chancery_wire::records::Records;
-use tokio::time::timeout_at;
+use tokio::time::{Instant, timeout_at};
 
 use crate::client::Client;
 use crate::error::{Error, ErrorCode};
@@ -74,6 +74,11 @@ impl Client {
             _ => None,
         };
         let id = self.store_message((to, known), text, files).await?;
+        self.delivered(id, deadline).await
+    }
+
+    /// Sends until a stored message or act is on its way, `deadline` at most, and says what became of it.
+    pub(crate) async fn delivered(&self, id: [u8; 16], deadline: Instant) -> Result<Sent, Error> {
         let flushed = tokio::select! {
             flushed = timeout_at(deadline, outbox::flush(self.shared(), deadline)) => flushed,
             () = self.leaves_the_queue(id) => Ok(Ok(None)),

@@ -17,6 +17,7 @@ use crate::log;
 use crate::messages::{MessageState, append_message};
 use crate::queue::Queue;
 use crate::sending;
+use crate::settled::{self, WhyFailed};
 use crate::tables::UNADDRESSED;
 
 /// Messages that wait for their recipient to appear in the directory: 1,000. Names are typed by hand.
@@ -47,14 +48,15 @@ pub(crate) fn keep(
     now: Timestamp,
     rng: &mut dyn CryptoRng,
 ) -> Result<(), EngineError> {
-    content::check(letter.text, &letter.attachments)?;
+    let text = Text { text: letter.text.into(), attachments: letter.attachments, ..Text::default() };
+    content::check(&text)?;
     if queue().len(records)? >= MAX_UNADDRESSED {
         return Err(EngineError::QueueFull);
     }
     let record = UnaddressedRecord {
         to: letter.to.into(),
         message_id: letter.message_id.to_vec(),
-        text: Some(Text { text: letter.text.into(), attachments: letter.attachments, ..Text::default() }),
+        text: Some(text),
         written_at: now.as_millis(),
     };
     queue().push(records, encode(&record))?;
@@ -126,6 +128,7 @@ fn fail(
     let mut record = content::from_draft(&draft, &device.member_id(), waiting.written_at)?;
     record.state = MessageState::Failed as u32;
     append_message(records, &record)?;
+    settled::note(records, MessageState::Queued as u32, &record, WhyFailed::NoRecipient)?;
     queue().remove(records, number)
 }
 

@@ -4,17 +4,29 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use chancery_identity::MemberId;
-use chancery_wire::proto::{Attachment, Content, MessageRecord, Text, content::Body};
-use chancery_wire::{Limit, Timestamp, decode};
+use chancery_wire::proto::{Attachment, Content, Mention, MessageRecord, Text, content::Body};
+use chancery_wire::{Limit, Timestamp, decode, encode};
 
 use crate::effect::Draft;
 use crate::error::EngineError;
 use crate::messages::MessageState;
+use crate::{amend, form};
 
 /// Bytes of a text: 32 KiB of UTF-8. Fits the largest bucket together with its attachments.
 pub const MAX_TEXT: usize = 32 * 1024;
 /// Attachments of a message: 32.
 pub const MAX_ATTACHMENTS: usize = 32;
+/// Bytes of a preview: 16 KiB, a small picture.
+pub const MAX_PREVIEW: usize = 16 * 1024;
+/// Bytes of a media type: 127, twice what the registry allows for each half (RFC 6838).
+pub const MAX_MEDIA_TYPE: usize = 127;
+/// Members named in a text: 64.
+pub const MAX_MENTIONS: usize = 64;
+/// Characters of the message that a reply quotes: 140.
+pub const MAX_QUOTE: usize = 140;
+/// Bytes of a text with all that belongs to it, encoded: 48,000. With what a session or group adds it fits the largest bucket, and a content
+/// that sends it again to who joins.
+pub const MAX_TEXT_ENCODED: usize = 48_000;
 /// Bytes of a file name: 255, what file systems take.
 pub const MAX_FILE_NAME: usize = 255;
 
@@ -24,11 +36,21 @@ pub(crate) fn from_draft(
     own: &MemberId,
     written_at: Timestamp,
 ) -> Result<MessageRecord, EngineError> {
-    check(draft.text, &draft.attachments)?;
     let text = Text { text: draft.text.into(), attachments: draft.attachments.clone(), ..Text::default() };
+    from_text((draft.message_id, draft.to.as_bytes()), text, own, written_at)
+}
+
+/// Builds the record of a message for the own history.
+pub(crate) fn from_text(
+    (id, conversation): ([u8; 16], &[u8; 16]),
+    text: Text,
+    own: &MemberId,
+    written_at: Timestamp,
+) -> Result<MessageRecord, EngineError> {
+    check(&text)?;
     Ok(MessageRecord {
-        id: draft.message_id.to_vec(),
-        conversation: draft.to.as_bytes().to_vec(),
+        id: id.to_vec(),
+        conversation: conversation.to_vec(),
         from: own.as_bytes().to_vec(),
         sent_at: written_at.as_millis(),
         stored_at: written_at.as_millis(),
@@ -45,16 +67,28 @@ pub(crate) fn of_record(record: &MessageRecord, copy: bool) -> Content {
         id: record.id.clone(),
         conversation: if copy { record.conversation.clone() } else { Vec::new() },
         sent_at: record.sent_at,
-        body: record.text.clone().map(Body::Text),
+        body: match &record.done {
+            Some(act) => amend::body(act),
+            None if record.deleted => Some(amend::in_place_of(record)),
+            None => record.text.clone().map(Body::Text),
+        },
         ..Content::default()
     }
 }
 
 /// Refuses what breaks a limit before it is stored.
-pub(crate) fn check(text: &str, attachments: &[Attachment]) -> Result<(), EngineError> {
-    let well_formed = attachments.iter().all(is_well_formed);
-    if text.len() > MAX_TEXT || attachments.len() > MAX_ATTACHMENTS || !well_formed {
+pub(crate) fn check(text: &Text) -> Result<(), EngineError> {
+    let well_formed = text.attachments.iter().all(is_well_formed);
+    if text.text.len() > MAX_TEXT || text.attachments.len() > MAX_ATTACHMENTS || !well_formed {
         return Err(EngineError::TooLarge);
+    }
+    if encode(text).len() > MAX_TEXT_ENCODED {
+        return Err(EngineError::TooLarge);
+    }
+    let mut cleaned = text.clone();
+    clean_rest(&mut cleaned);
+    if cleaned != *text {
+        return Err(EngineError::InvalidAct);
     }
     Ok(())
 }
@@ -93,6 +127,8 @@ pub(crate) fn read(
             | Body::Typing(_)
             | Body::Settings(_),
         ) => return None,
+        // They are no messages: [`amend::read`].
+        Some(Body::Reaction(_) | Body::Edit(_) | Body::Deletion(_) | Body::Answer(_)) => return None,
         None => (None, plaintext.to_vec()),
     };
     let state = if is_own { MessageState::Sent } else { MessageState::Received };
@@ -105,7 +141,6 @@ pub(crate) fn read(
         text,
         unknown,
         state: state as u32,
-        unread: !is_own,
         ..MessageRecord::default()
     })
 }
@@ -121,7 +156,46 @@ pub(crate) fn clean(mut text: Text) -> Option<Text> {
         }
         file.name = safe_name(&file.name);
     }
+    clean_rest(&mut text);
     Some(text)
+}
+
+/// Leaves out what breaks a rule and is not the text or a file: these stay (R-CONTENT-18, R-CONTENT-19, R-CONTENT-25).
+fn clean_rest(text: &mut Text) {
+    for file in &mut text.attachments {
+        if file.media_type.len() > MAX_MEDIA_TYPE || !file.media_type.bytes().all(|it| it.is_ascii_graphic())
+        {
+            file.media_type.clear();
+        }
+        if file.preview.len() > MAX_PREVIEW {
+            file.preview.clear();
+        }
+    }
+    text.reply_to = text.reply_to.take().filter(|reply| {
+        let target = reply.target.as_ref();
+        target.is_some_and(|target| target.author.len() == 16 && target.id.len() == 16)
+    });
+    if let Some(reply) = &mut text.reply_to
+        && let Some((end, _)) = reply.quote.char_indices().nth(MAX_QUOTE)
+    {
+        reply.quote.truncate(end);
+    }
+    text.mentions = clean_mentions(&text.text, core::mem::take(&mut text.mentions));
+    text.form = text.form.take().filter(form::is_sound);
+}
+
+/// Leaves the mentions that name a part of the text, of whole characters and behind the one before (R-CONTENT-19).
+pub(crate) fn clean_mentions(text: &str, mentions: Vec<Mention>) -> Vec<Mention> {
+    let mut end = 0;
+    let mut sound = |it: &Mention| {
+        let start = usize::try_from(it.start).unwrap_or(usize::MAX);
+        let stop = start.saturating_add(usize::try_from(it.length).unwrap_or(usize::MAX));
+        let fits =
+            it.member_id.len() == 16 && start >= end && stop > start && text.get(start..stop).is_some();
+        end = if fits { stop } else { end };
+        fits
+    };
+    mentions.into_iter().filter(|it| sound(it)).take(MAX_MENTIONS).collect()
 }
 
 /// Makes a sender's file name a name and nothing else: no path, no control characters, not hidden, not empty

@@ -18,6 +18,7 @@ use crate::engine::Acting;
 use crate::error::EngineError;
 use crate::guest;
 use crate::log;
+use crate::member_list;
 use crate::messages;
 use crate::peers;
 use crate::tables::{DIRECTORY, DIRECTORY_CURSOR, HANDLE, key, load, load_number, save, save_number};
@@ -45,6 +46,10 @@ pub struct Member {
 ///
 /// [`EngineError`] if the store is not readable.
 pub fn directory_cursor(records: &dyn Records) -> Result<u64, EngineError> {
+    if !member_list::is_begun(records)? {
+        // A version that kept no list of members has read the directory: it is read once more.
+        return Ok(0);
+    }
     Ok(load_number(records, &key(DIRECTORY_CURSOR, &[]))?.unwrap_or_default())
 }
 
@@ -143,11 +148,12 @@ pub(crate) fn take_page(
     if page.changes.is_empty() {
         return Ok(effects);
     }
+    let mut cursor = directory_cursor(records)?;
+    member_list::begin(records)?;
     if let Some(key) = guest::guest_key(records)? {
         return guest::take_page(me, records, (page, &key));
     }
     let mut reader = Reader::new(me.believed(), records, page)?;
-    let mut cursor = directory_cursor(records)?;
     for change in &page.changes {
         let reading = change.entry.as_ref().map_or(Reading::Bad, |entry| reader.read(entry, cursor));
         cursor = change.sequence;
@@ -225,6 +231,7 @@ fn take_entry(
     (entry, signed): (&DirectoryEntry, &Signed),
 ) -> Result<Vec<Effect>, EngineError> {
     let name = key(DIRECTORY, &[entry.member_id().as_bytes()]);
+    member_list::enter(records, &entry.member_id(), &name)?;
     let mut effects = Vec::new();
     if let Some(old) = load::<DirectoryRecord>(records, &name)? {
         // One that came before the log is given what the log says of it.
@@ -253,6 +260,7 @@ fn take_entry(
         unit: entry.unit().map(|unit| unit.as_str().into()).unwrap_or_default(),
         kind: entry.kind().number(),
         reach: entry.reach().iter().map(|id| id.as_bytes().to_vec()).collect(),
+        listed: true,
     };
     save(records, name, &record);
     effects.extend(give_handle(records, &record.handle, &entry.member_id())?);

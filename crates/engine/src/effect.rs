@@ -4,10 +4,11 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use chancery_identity::{DeviceId, LogError, MemberId};
-use chancery_wire::proto::{Attachment, DirectoryPage, LogPage, PrekeyBundle, PrekeyUpload};
+use chancery_wire::proto::{Attachment, DirectoryPage, LogPage, PrekeyBundle, PrekeyUpload, Text};
 use chancery_wire::records::Batch;
 use chancery_wire::{Unverified, proto};
 
+use crate::amend::ActDraft;
 use crate::group::GroupInput;
 use crate::receipts::ReceiptInput;
 
@@ -17,6 +18,10 @@ use crate::receipts::ReceiptInput;
 pub enum Input<'a> {
     /// The person sends a message.
     Send(Draft<'a>),
+    /// The person sends a message with more than text and files.
+    Compose(Composed),
+    /// The person reacts to a message, edits or deletes one of their own, or answers a form.
+    Act(ActDraft),
     /// The person sends a message to a name that the directory may not know yet.
     SendLater(Letter<'a>),
     /// The directory may have changed: messages whose recipient is known by now are sent.
@@ -118,8 +123,23 @@ pub enum Input<'a> {
         /// The last event's number.
         up_to: u64,
     },
-    /// Something that concerns reading, typing and what others are told.
-    Receipts(ReceiptInput<'a>),
+    /// Something that concerns typing, and what others are told.
+    Receipts(ReceiptInput),
+    /// The person has read a conversation up to and including a position: others are told as far as the settings allow. At most 1,000 entries become read by one input:
+    /// repeat it until [`crate::read_up_to`] says that it is done.
+    MarkRead {
+        /// The other member, or the group.
+        conversation: MemberId,
+        /// The position.
+        up_to: u64,
+    },
+    /// The person has begun a message and not sent it.
+    KeepDraft {
+        /// The other member, or the group.
+        conversation: MemberId,
+        /// What there is of it; nothing if it is empty.
+        draft: &'a str,
+    },
     /// Something that concerns groups.
     Group(GroupInput<'a>),
     /// An attachment was saved.
@@ -158,6 +178,26 @@ pub struct Draft<'a> {
     pub text: &'a str,
     /// Files that are already encrypted and wait in the spool.
     pub attachments: Vec<Attachment>,
+}
+
+/// Where something is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// In the conversation with a member.
+    Member(MemberId),
+    /// In a group.
+    Group([u8; 16]),
+}
+
+/// A message with all that one may have.
+#[derive(Debug)]
+pub struct Composed {
+    /// Where to.
+    pub to: Place,
+    /// A fresh random identifier.
+    pub message_id: [u8; 16],
+    /// The text; its files are already encrypted and wait in the spool.
+    pub text: Text,
 }
 
 /// A message to somebody whom the local directory may not know.

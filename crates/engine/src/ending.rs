@@ -15,6 +15,7 @@ use crate::numbers;
 use crate::peers;
 use crate::receiving;
 use crate::sending::{is_counted, no_longer_waits, outbox, outbox_item, put_off, recipient_of};
+use crate::settled::{self, WhyFailed};
 use crate::tables::save;
 use crate::target::{self, MAX_WAIT};
 
@@ -58,6 +59,7 @@ pub(crate) fn finish(
     let Some(mut record) = message(records, &own, &stored.message_id)? else { return Ok(()) };
     record.pending = record.pending.saturating_sub(1);
     let is_upload = stored.device_id.is_empty();
+    let was = record.state;
     if end == End::Done && !is_upload {
         record.delivered = record.delivered.saturating_add(1);
     }
@@ -74,7 +76,12 @@ pub(crate) fn finish(
         }
     }
     save_message(records, &record);
-    Ok(())
+    let why = match end {
+        _ if is_upload => WhyFailed::File,
+        End::Dropped => WhyFailed::NoRecipient,
+        End::Done | End::Failed => WhyFailed::Relay,
+    };
+    settled::note(records, was, &record, why)
 }
 
 /// An envelope will never arrive. If it would have begun a session, the peer never learns of that: it ends, and what

@@ -14,8 +14,8 @@ use crate::ending::End;
 use crate::error::EngineError;
 use crate::log::{self, Known};
 use crate::{
-    addressing, devices, directory, ending, files, group, messages, prekeys, receipts, receiving, relays,
-    sending, upkeep,
+    addressing, amend, compose, conversations, devices, directory, ending, files, group, messages, prekeys,
+    receipts, receiving, relays, sending, settled, upkeep,
 };
 
 /// The state machine of one device. It holds only who the device is; everything else is read from the
@@ -109,11 +109,24 @@ impl Engine {
         rng: &mut dyn CryptoRng,
     ) -> Result<Outcome, EngineError> {
         let mut overlay = Overlay::new(records);
-        let (device, view) = (&self.device, &mut overlay);
         let known = self.known(records)?;
-        let me = &Acting { device, known: &known };
+        let me = &Acting { device: &self.device, known: &known };
+        log::note_time(&mut overlay, now)?;
+        let events = messages::next_event(&overlay)?;
+        let mut effects = self.take((me, &mut overlay), input, now, rng)?;
+        settled::announce(&overlay, events, &mut effects)?;
+        Ok(Outcome { batch: overlay.into_batch(), effects })
+    }
+
+    fn take(
+        &self,
+        (me, view): (&Acting<'_>, &mut Overlay<'_>),
+        input: Input<'_>,
+        now: Timestamp,
+        rng: &mut dyn CryptoRng,
+    ) -> Result<alloc::vec::Vec<Effect>, EngineError> {
+        let device = &self.device;
         let mut effects = alloc::vec::Vec::new();
-        log::note_time(view, now)?;
         match input {
             Input::TimePasses => receipts::timers::upkeep(view, now)?,
             Input::RelayReached(place) => relays::reached(me, view, place)?,
@@ -121,6 +134,8 @@ impl Engine {
                 sending::send(device, view, (&draft, now), now, rng)?;
                 effects = upkeep::warn(view, now)?;
             }
+            Input::Compose(composed) => effects = compose::compose(me, view, composed, now, rng)?,
+            Input::Act(draft) => effects = amend::act(me, view, draft, now, rng)?,
             Input::SendLater(letter) => addressing::keep(device, view, letter, now, rng)?,
             Input::Address => addressing::address_all(device, view, now, rng)?,
             Input::Received { sequence, envelope } => {
@@ -152,6 +167,7 @@ impl Engine {
             Input::Upkeep => {
                 log::overdue(device, view, now)?;
                 group::upkeep(view, now)?;
+                amend::upkeep(view, now)?;
                 effects = prekeys::upkeep(device, view, now, rng)?;
                 effects.extend(upkeep::warn(view, now)?);
             }
@@ -166,6 +182,12 @@ impl Engine {
             Input::Receipts(input) => effects = receipts::handle(device, view, input, now, rng)?,
             Input::Group(input) => effects = group::handle(me, view, input, now, rng)?,
             Input::EventsTaken { up_to } => messages::events_taken(view, up_to)?,
+            Input::MarkRead { conversation, up_to } => {
+                receipts::read(device, view, (&conversation, up_to), now, rng)?;
+            }
+            Input::KeepDraft { conversation, draft } => {
+                conversations::keep_draft(view, &conversation, draft)?
+            }
             Input::AttachmentSaved { from, message_id, index, path } => {
                 files::saved(view, (&from, &message_id, index), path)?;
             }
@@ -173,7 +195,7 @@ impl Engine {
                 files::set_waiting(view, (&from, &message_id, index), waits)?;
             }
         }
-        Ok(Outcome { batch: overlay.into_batch(), effects })
+        Ok(effects)
     }
 
     /// Goes on with what groups have waited for, by the organisation as the log has it now.

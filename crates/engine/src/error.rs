@@ -59,6 +59,15 @@ pub enum EngineError {
     /// Two commits of the group claim the same place: somebody deceives its members. Nothing is sent in it any more.
     #[error("the group is forked")]
     GroupForked,
+    /// There is no such message here, or it was deleted; nothing can be done to it.
+    #[error("no such message")]
+    NoMessage,
+    /// Only its author may edit or delete a message.
+    #[error("the message is somebody else's")]
+    NotAuthor,
+    /// A reaction, form or answer breaks a rule (R-CONTENT-20, R-CONTENT-25, R-CONTENT-26); correct it.
+    #[error("reaction, form or answer breaks a rule")]
+    InvalidAct,
     /// The call does not fit the state, a bug in the calling code; the text says what.
     #[error("misuse: {0}")]
     Misuse(&'static str),

@@ -47,6 +47,7 @@ pub(crate) use epochs::upkeep;
 pub use fork::GroupFork;
 pub(crate) use hold::{behind as hold_behind, device_failed, ended as hold_ended};
 pub(crate) use receive::{Taken, is_kind, log_grown, receive};
+pub(crate) use send::queue_record;
 pub use step::{GroupDraft, GroupInput, GroupOperation, GroupStep};
 pub use views::{
     GroupMember, GroupPhase, GroupSummary, GroupView, group, group_history, group_summary, groups,
@@ -218,7 +219,10 @@ impl Engine {
             return Ok(Some(step));
         }
         if set::waits(&state, now) {
-            return Ok(None);
+            // While a commit is said to be withheld the set is created only for one that is made before.
+            let made = state.state == state::WITHHELD && state.set_missing;
+            let step = if made { commit::next_step(self, records, id, now)? } else { None };
+            return Ok(step.filter(|it| matches!(it, GroupStep::Commit { .. })));
         }
         if let Some(step) = commit::next_step(self, records, id, now)? {
             return Ok(Some(step));

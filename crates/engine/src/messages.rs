@@ -8,10 +8,13 @@ use chancery_wire::proto::MessageRecord;
 use chancery_wire::records::{Overlay, RecordKey, Records};
 use chancery_wire::{Limit, Timestamp, decode};
 
+use crate::amend::{self, ChangeKind};
+use crate::conversations;
 use crate::error::EngineError;
 use crate::queue::Queue;
 use crate::receipts;
 use crate::retention;
+use crate::settled;
 use crate::tables::{CONVERSATION, EVENT, EVENT_CURSOR, MESSAGE, key, load, load_number, save, save_number};
 
 /// State of a message, as stored in [`MessageRecord::state`].
@@ -76,8 +79,10 @@ pub(crate) fn append_message(
     }
     let queue = Queue::new(CONVERSATION, &message.conversation);
     let place = queue.state(records)?.next;
-    let mut message = MessageRecord { position: place.saturating_add(1), ..message.clone() };
+    let (position, unread) = (place.saturating_add(1), conversations::counts(message));
+    let mut message = MessageRecord { position, unread, ..message.clone() };
     receipts::known_early(records, &mut message)?;
+    conversations::appended(records, &message)?;
     save(records, name, &message);
     if place == 0 {
         retention::enter(records, &message.conversation)?;
@@ -86,7 +91,9 @@ pub(crate) fn append_message(
         receipts::timers::start(records, &message, Timestamp::from_millis(message.stored_at))?;
     }
     let reference = [message.from.as_slice(), message.id.as_slice()].concat();
-    queue.push(records, reference).map(Some)
+    let place = queue.push(records, reference)?;
+    amend::arrived(records, &message)?;
+    Ok(Some(place))
 }
 
 /// Stores a new message at a place of its conversation that is taken, before what stands there; `false` if it cannot be.
@@ -99,8 +106,15 @@ pub(crate) fn insert_message(
     if !Queue::new(CONVERSATION, &message.conversation).insert(records, place, reference)? {
         return Ok(false);
     }
+    conversations::inserted(records, &message.conversation, place)?;
     save_message(records, message);
+    amend::arrived(records, message)?;
     Ok(true)
+}
+
+/// Returns the number that the next event gets.
+pub(crate) fn next_event(records: &dyn Records) -> Result<u64, EngineError> {
+    Ok(Queue::new(EVENT, b"").state(records)?.next)
 }
 
 /// Appends an event that points to a message and returns the event's number.
@@ -121,6 +135,8 @@ const LEFT: u8 = 3;
 /// Marks the reference of an event that a handle is another member's now.
 const REASSIGNED: u8 = 4;
 
+/// Marks the reference of an event that a message has changed.
+const CHANGED: u8 = 5;
 /// Marks the reference of an event that an own message was delivered, or read.
 const RECEIPT: u8 = 50;
 
@@ -130,6 +146,15 @@ const RECEIPT: u8 = 50;
 pub enum Event {
     /// A message arrived, or another device of the own member sent one.
     Message(Box<MessageRecord>),
+    /// A message has changed: it is here as it is now.
+    MessageChanged {
+        /// The message.
+        message: Box<MessageRecord>,
+        /// Who has done it.
+        by: MemberId,
+        /// What.
+        kind: ChangeKind,
+    },
     /// A member with whom there is a conversation has one device more. Nothing was sealed to it yet.
     DeviceAdded {
         /// The member.
@@ -165,6 +190,8 @@ pub enum Event {
         /// Who has it.
         new: MemberId,
     },
+    /// A message that this device wrote waits no longer.
+    Settled(settled::Settled),
 }
 
 /// Appends the event that a member has left (R-ENGINE-35).
@@ -190,6 +217,16 @@ pub(crate) fn append_reassigned(
     new: &MemberId,
 ) -> Result<u64, EngineError> {
     let reference = [&[REASSIGNED], old.as_bytes().as_slice(), new.as_bytes()].concat();
+    Queue::new(EVENT, b"").push(records, reference)
+}
+
+/// Appends the event that a message has changed (R-ENGINE-104).
+pub(crate) fn append_changed(
+    records: &mut Overlay<'_>,
+    message: &MessageRecord,
+    (by, kind): (&MemberId, ChangeKind),
+) -> Result<u64, EngineError> {
+    let reference = [&[CHANGED], message.from.as_slice(), &message.id, by.as_bytes(), &[kind as u8]].concat();
     Queue::new(EVENT, b"").push(records, reference)
 }
 
@@ -223,7 +260,7 @@ pub(crate) fn has_conversation(records: &dyn Records, with: &MemberId) -> Result
 pub struct Page<T> {
     /// What is in it.
     pub entries: Vec<T>,
-    /// The position from which to read on; `None` if there is nothing behind it. Positions are no counts: what was deleted
+    /// The position from which to read on; `None` if there is nothing more in that direction. Positions are no counts: what was deleted
     /// leaves its own empty.
     pub next: Option<u64>,
 }
@@ -302,6 +339,11 @@ pub fn events(records: &dyn Records, most: usize) -> Result<Vec<(u64, Event)>, E
                 old: MemberId::new(*old),
                 new: MemberId::from_bytes(new).ok_or(EngineError::DamagedRecord)?,
             },
+            Some(_) if settled::is_reference(&reference) => Event::Settled(settled::read(&reference)?),
+            Some(([CHANGED, ..], rest)) if rest.len() == 33 => match changed(records, &reference)? {
+                Some(event) => event,
+                None => continue,
+            },
             Some(([RECEIPT, member @ ..], [of @ .., read])) if of.len() == 32 => {
                 match referenced(records, of)? {
                     message if message.expired => continue,
@@ -321,6 +363,16 @@ pub fn events(records: &dyn Records, most: usize) -> Result<Vec<(u64, Event)>, E
         events.push((number, event));
     }
     Ok(events)
+}
+
+/// Reads the event that a message has changed; `None` if it is gone since, or the change is one of a later version.
+fn changed(records: &dyn Records, reference: &[u8]) -> Result<Option<Event>, EngineError> {
+    let parts = reference.get(1..33).zip(reference.get(33..49)).zip(reference.get(49));
+    let ((message, by), kind) = parts.ok_or(EngineError::DamagedRecord)?;
+    let by = MemberId::from_bytes(by).ok_or(EngineError::DamagedRecord)?;
+    let message = Box::new(referenced(records, message)?);
+    let kind = ChangeKind::from_stored(*kind).filter(|_| !message.expired);
+    Ok(kind.map(|kind| Event::MessageChanged { message, by, kind }))
 }
 
 /// Moves the cursor past the events that were shown, and removes them; the messages stay.
@@ -366,7 +418,7 @@ fn references(
     Ok(found)
 }
 
-fn referenced(records: &dyn Records, reference: &[u8]) -> Result<MessageRecord, EngineError> {
+pub(crate) fn referenced(records: &dyn Records, reference: &[u8]) -> Result<MessageRecord, EngineError> {
     let bytes = records.get(&key(MESSAGE, &[reference]))?.ok_or(EngineError::DamagedRecord)?;
     let message = decode(&bytes, Limit::RECORD).map_err(|_| EngineError::DamagedRecord)?;
     Ok(message.into_unchecked())

@@ -76,7 +76,7 @@ impl<'a> Queue<'a> {
     pub(crate) fn numbers(
         &self,
         records: &dyn Records,
-    ) -> Result<impl Iterator<Item = u64> + use<>, EngineError> {
+    ) -> Result<impl DoubleEndedIterator<Item = u64> + use<>, EngineError> {
         let state = self.state(records)?;
         let mut from = state.first;
         let mut runs = Vec::new();

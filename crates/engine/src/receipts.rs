@@ -11,6 +11,7 @@ use chancery_wire::proto::content::Body;
 use chancery_wire::proto::{Content, EarlyReadsRecord, MemberReceipt, MessageRecord, OutboxItem, Receipt};
 use chancery_wire::records::{Overlay, Records};
 
+use crate::conversations;
 use crate::device::Device;
 use crate::directory;
 use crate::effect::{Effect, Notice};
@@ -18,10 +19,9 @@ use crate::error::EngineError;
 use crate::group;
 use crate::messages::{MessageState, append_receipt, message, save_message};
 use crate::peers;
-use crate::queue::Queue;
 use crate::reach::{self, Relation};
 use crate::sending::{self, MAX_FOR_DEVICE};
-use crate::tables::{CONVERSATION, EARLY_READS, key, load, save};
+use crate::tables::{EARLY_READS, key, load, save};
 
 mod settings;
 pub(crate) mod timers;
@@ -39,8 +39,6 @@ pub const MAX_RECEIPT_GROUP: u32 = 100;
 const MAX_EARLY: usize = 512;
 /// Places for one device that receipts leave free in the outbox, so that no message has to wait for them: 500.
 const LEFT_FREE: u64 = MAX_FOR_DEVICE / 2;
-/// Positions of a conversation that are looked at to move on what is known to be read: 1,024 in one call.
-const MAX_PASSED: u64 = 1024;
 /// The kind of a receipt: read.
 const READ: u32 = 1;
 
@@ -50,12 +48,7 @@ type Reference = [u8; 32];
 /// What a person does that others are told of, or not.
 #[derive(Debug)]
 #[non_exhaustive]
-pub enum ReceiptInput<'a> {
-    /// The person has read messages: their authors are told, as far as the settings allow.
-    Read {
-        /// Each with its author.
-        messages: &'a [(MemberId, [u8; 16])],
-    },
+pub enum ReceiptInput {
     /// The person is writing to a member, or no longer.
     Typing {
         /// To whom.
@@ -77,12 +70,11 @@ pub enum ReceiptInput<'a> {
 pub(crate) fn handle(
     device: &Device,
     records: &mut Overlay<'_>,
-    input: ReceiptInput<'_>,
+    input: ReceiptInput,
     now: Timestamp,
     rng: &mut dyn CryptoRng,
 ) -> Result<Vec<Effect>, EngineError> {
     match input {
-        ReceiptInput::Read { messages } => read(device, records, messages, now, rng)?,
         ReceiptInput::Typing { to, stopped } => {
             return typing::tell(device, records, (&to, stopped), now, rng);
         }
@@ -103,30 +95,29 @@ fn find(records: &dyn Records, reference: &Reference) -> Result<Option<MessageRe
     message(records, &MemberId::new(*author), id)
 }
 
-/// Notes that the own member has read messages, tells their authors as far as the settings allow (R-CONTENT-29), and the own other
-/// devices (R-CONTENT-31). What is unknown, own or read already counts for nothing.
-fn read(
+/// Marks a conversation as read up to a position, tells the authors of what became read as far as the settings allow (R-CONTENT-29), and
+/// the own other devices (R-CONTENT-31).
+pub(crate) fn read(
     device: &Device,
     records: &mut Overlay<'_>,
-    messages: &[(MemberId, [u8; 16])],
+    up_to: (&MemberId, u64),
     now: Timestamp,
     rng: &mut dyn CryptoRng,
 ) -> Result<(), EngineError> {
     let mut by_author: BTreeMap<[u8; 16], Vec<Vec<u8>>> = BTreeMap::new();
-    let mut all = Vec::new();
-    for (from, id) in messages {
-        let Some(record) = message(records, from, id)?.filter(|record| record.unread) else { continue };
+    let (mut all, told) = (Vec::new(), told(records)?);
+    for record in conversations::mark_read(records, up_to, now)? {
+        timers::start(records, &record, now)?;
         let Some(reference) = reference_of(&record) else { continue };
-        if is_told(records, &record)? {
-            by_author.entry(*from.as_bytes()).or_default().push(reference.to_vec());
+        if let Some(from) = record.from.first_chunk::<16>().filter(|_| !told.no_read)
+            && is_told(records, &record)?
+        {
+            by_author.entry(*from).or_default().push(reference.to_vec());
         }
         all.push(reference.to_vec());
-        mark(records, record, now)?;
     }
-    if !told(records)?.no_read {
-        for (author, targets) in by_author {
-            send_all(device, records, (&MemberId::new(author), targets), now, rng)?;
-        }
+    for (author, targets) in by_author {
+        send_all(device, records, (&MemberId::new(author), targets), now, rng)?;
     }
     send_all(device, records, (&device.member_id(), all), now, rng)
 }
@@ -135,67 +126,6 @@ fn read(
 fn is_told(records: &dyn Records, record: &MessageRecord) -> Result<bool, EngineError> {
     let Some(group) = record.group.first_chunk::<16>() else { return Ok(record.resent.is_empty()) };
     Ok(record.resent.is_empty() && group::devices(records, group)? <= MAX_RECEIPT_GROUP)
-}
-
-/// A message is read from now on.
-fn mark(records: &mut Overlay<'_>, mut record: MessageRecord, now: Timestamp) -> Result<(), EngineError> {
-    record.unread = false;
-    record.read_at = now.as_millis().max(1);
-    save_message(records, &record);
-    timers::start(records, &record, now)?;
-    pass_read(records, &record.conversation)
-}
-
-/// Moves on the position before which nothing of a conversation is unread.
-fn pass_read(records: &mut Overlay<'_>, conversation: &[u8]) -> Result<(), EngineError> {
-    let mut settings = settings::conversation(records, conversation)?;
-    let queue = Queue::new(CONVERSATION, conversation);
-    let state = queue.state(records)?;
-    let before = settings.read_from;
-    settings.read_from = before.max(state.first);
-    let end = state.next.min(settings.read_from.saturating_add(MAX_PASSED));
-    while settings.read_from < end {
-        let reference = records.get(&queue.item_key(settings.read_from))?;
-        let reference: Option<Reference> = reference.and_then(|bytes| bytes.try_into().ok());
-        let found = reference.map(|it| find(records, &it)).transpose()?.flatten();
-        if found.is_some_and(|record| record.unread) {
-            break;
-        }
-        settings.read_from = settings.read_from.saturating_add(1);
-    }
-    if settings.read_from != before {
-        settings::save_conversation(records, conversation, &settings);
-    }
-    Ok(())
-}
-
-/// Returns messages of a conversation, with a member or of a group, that the own member has not read (R-ENGINE-109), oldest first, at most
-/// `most`.
-///
-/// # Errors
-///
-/// [`EngineError`] if the store is not readable.
-pub fn unread(
-    records: &dyn Records,
-    conversation: &[u8; 16],
-    most: usize,
-) -> Result<Vec<(MemberId, [u8; 16])>, EngineError> {
-    let queue = Queue::new(CONVERSATION, conversation);
-    let state = queue.state(records)?;
-    let from = settings::conversation(records, conversation)?.read_from.max(state.first);
-    let mut found = Vec::new();
-    for number in from..state.next {
-        if found.len() >= most {
-            break;
-        }
-        let Some(bytes) = records.get(&queue.item_key(number))? else { continue };
-        let reference: Reference = bytes.try_into().map_err(|_| EngineError::DamagedRecord)?;
-        let Some(record) = find(records, &reference)?.filter(|record| record.unread) else { continue };
-        let id = record.id.try_into().map_err(|_| EngineError::DamagedRecord)?;
-        let from = MemberId::from_bytes(&record.from).ok_or(EngineError::DamagedRecord)?;
-        found.push((from, id));
-    }
-    Ok(found)
 }
 
 fn send_all(
@@ -339,7 +269,10 @@ fn is_recipient_of(
 /// Another device of the own member has said that a message was read.
 fn read_elsewhere(records: &mut Overlay<'_>, target: &Reference, now: Timestamp) -> Result<(), EngineError> {
     match find(records, target)? {
-        Some(record) if record.unread => mark(records, record, now),
+        Some(record) if record.unread => {
+            let record = conversations::mark_one(records, record, now)?;
+            timers::start(records, &record, now)
+        }
         Some(_) => Ok(()),
         None => {
             let mut early: EarlyReadsRecord = load(records, &key(EARLY_READS, &[]))?.unwrap_or_default();

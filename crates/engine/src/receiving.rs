@@ -10,6 +10,7 @@ use chancery_wire::Timestamp;
 use chancery_wire::proto::{Content, content::Body};
 use chancery_wire::records::Overlay;
 
+use crate::amend;
 use crate::answer;
 use crate::content;
 use crate::devices;
@@ -168,6 +169,13 @@ fn take(
         && content.id.is_empty()
     {
         effects.extend(group::take_control(me, records, (&member, &from), control, (now, rng))?);
+    }
+    if amend::is_one(&content) {
+        effects.extend(match amend::read(content, (&member, &me.member_id()), None) {
+            Some(act) => amend::receive(records, &act, now)?,
+            None => [Effect::Notify(Notice::Undecryptable)].into(),
+        });
+        return Ok(effects);
     }
     if content.id.is_empty() && !matches!(content.body, Some(Body::Text(_))) {
         effects.extend(receipts::hear(me.device, records, (&member, &content), now)?);

@@ -1,6 +1,7 @@
 //! Messages that policy lets expire.
 
 use alloc::collections::BTreeSet;
+use alloc::vec::Vec;
 use core::time::Duration;
 
 use chancery_identity::{MemberId, Policy};
@@ -18,12 +19,18 @@ use crate::peers;
 use crate::queue::Queue;
 use crate::receipts;
 use crate::tables::{CONVERSATION, CONVERSATIONS, MESSAGE, key, load, save};
+use crate::{amend, conversations};
 
 /// How often messages are looked for that have expired: hourly.
 const EXPIRY_CHECK: Duration = Duration::from_secs(60 * 60);
 
 fn index(records: &dyn Records) -> Result<ConversationIndex, EngineError> {
     Ok(load(records, &key(CONVERSATIONS, &[]))?.unwrap_or_default())
+}
+
+/// Returns the conversations that are known to have begun.
+pub(crate) fn known(records: &dyn Records) -> Result<Vec<Vec<u8>>, EngineError> {
+    Ok(index(records)?.member_ids)
 }
 
 /// Enters a conversation that begins among those that are looked through.
@@ -58,6 +65,11 @@ impl Limits {
         }
     }
 
+    /// Returns how long what was read when it was stored is kept; `None`: for ever.
+    pub(crate) fn longest(self) -> Option<Duration> {
+        self.retention.into_iter().chain(self.disappearing).min()
+    }
+
     const fn is_any(&self) -> bool {
         self.retention.is_some() || self.disappearing.is_some()
     }
@@ -87,12 +99,7 @@ pub(crate) fn upkeep(
     }
     times.expired_at = now.as_millis();
     heal::save_state(records, times);
-    let mut members: BTreeSet<_> = index(records)?.member_ids.into_iter().collect();
-    // Conversations of a version that kept no index.
-    for device in peers::all(records)? {
-        members.insert(peers::peer(records, &device)?.member_id);
-    }
-    for member in members {
+    for member in names(records)? {
         // Of a group's policy and the organisation's the shorter counts (R-GROUP-3).
         let of_group = member.first_chunk().map(|id| group::limits(records, id)).transpose()?;
         let limits = limits.and(of_group.unwrap_or_default());
@@ -100,7 +107,16 @@ pub(crate) fn upkeep(
             expire_conversation(records, &member, limits, now)?;
         }
     }
-    Ok(())
+    amend::expire(records, limits, now)
+}
+
+/// Returns the conversations that there may be, also those of a version that kept no index.
+pub(crate) fn names(records: &dyn Records) -> Result<BTreeSet<Vec<u8>>, EngineError> {
+    let mut members: BTreeSet<_> = index(records)?.member_ids.into_iter().collect();
+    for device in peers::all(records)? {
+        members.insert(peers::peer(records, &device)?.member_id);
+    }
+    Ok(members)
 }
 
 fn expire_conversation(
@@ -142,6 +158,7 @@ pub(crate) fn forget(records: &mut Overlay<'_>, message: &MessageRecord) -> Resu
     if let Some(from) = MemberId::from_bytes(&message.from) {
         files::forget(records, &from, &message.id)?;
     }
+    conversations::gone(records, message)?;
     let left = MessageRecord {
         id: message.id.clone(),
         conversation: message.conversation.clone(),

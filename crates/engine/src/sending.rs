@@ -8,12 +8,14 @@ use chancery_crypto::rng::{CryptoRng, random_bytes};
 use chancery_identity::{DeviceId, MemberId};
 use chancery_wire::proto::content::Body;
 use chancery_wire::proto::{
-    Content, Deliver, GroupHold, Hold, OutboxItem, PrekeyBundle, SealedStep, UploadStep, outbox_item,
+    Content, Deliver, GroupHold, Hold, MessageRecord, OutboxItem, PrekeyBundle, SealedStep, UploadStep,
+    outbox_item,
 };
 use chancery_wire::records::{Overlay, Records};
 use chancery_wire::{Limit, Timestamp, Unverified, decode, encode};
 
 use crate::addressing::unaddressed;
+use crate::amend;
 use crate::content;
 use crate::device::Device;
 use crate::directory;
@@ -74,14 +76,25 @@ pub(crate) fn send(
     now: Timestamp,
     rng: &mut dyn CryptoRng,
 ) -> Result<(), EngineError> {
+    let record = content::from_draft(draft, &device.member_id(), written_at)?;
+    dispatch(device, records, (record, &draft.to), now, rng)
+}
+
+/// Stores a message or an act, and everything that has to happen for it. Who gets it is fixed here (R-CONTENT-8).
+pub(crate) fn dispatch(
+    device: &Device,
+    records: &mut Overlay<'_>,
+    (mut record, to): (MessageRecord, &MemberId),
+    now: Timestamp,
+    rng: &mut dyn CryptoRng,
+) -> Result<(), EngineError> {
     let own = device.member_id();
-    let recipients = recipients(device, records, &draft.to, now)?;
+    let recipients = recipients(device, records, to, now)?;
     if is_full(records)? {
         return Err(EngineError::QueueFull);
     }
-    let mut record = content::from_draft(draft, &own, written_at)?;
     if let Some(text) = &mut record.text {
-        text.disappear_after = receipts::timer_of(records, draft.to.as_bytes())?;
+        text.disappear_after = receipts::timer_of(records, to.as_bytes())?;
     }
     let mut items = Vec::new();
     let item = OutboxItem {
@@ -89,7 +102,7 @@ pub(crate) fn send(
         message_id: record.id.clone(),
         ..OutboxItem::default()
     };
-    for file in &draft.attachments {
+    for file in record.text.iter().flat_map(|text| &text.attachments) {
         let step = outbox_item::Step::Upload(UploadStep { blob_id: file.blob_id.clone() });
         items.push(OutboxItem { step: Some(step), ..item.clone() });
     }
@@ -98,7 +111,7 @@ pub(crate) fn send(
             continue;
         }
         let content = content::of_record(&record, copy);
-        let member = if copy { &own } else { &draft.to };
+        let member = if copy { &own } else { to };
         let step = Some(seal_or_wait(records, (member, &recipient), &content, now, rng)?);
         items.push(OutboxItem { device_id: recipient.as_bytes().to_vec(), step, copy, ..item.clone() });
     }
@@ -108,10 +121,18 @@ pub(crate) fn send(
     }
     let counted = counted().count();
     record.pending = u32::try_from(counted).unwrap_or(u32::MAX);
-    if append_message(records, &record)?.is_none() {
+    if !store(records, &record)? {
         return Err(EngineError::Misuse("message identifier was used before"));
     }
     items.iter().try_for_each(|item| push(records, item))
+}
+
+/// Stores an own message in its conversation, or an act beside it; `false` if its identifier was used before.
+pub(crate) fn store(records: &mut Overlay<'_>, record: &MessageRecord) -> Result<bool, EngineError> {
+    match record.done {
+        Some(_) => amend::store_own(records, record),
+        None => Ok(append_message(records, record)?.is_some()),
+    }
 }
 
 /// Returns the recipient's devices and, marked, the own member's others, as the directory has them now.
@@ -561,35 +582,4 @@ pub(crate) fn no_longer_waits(
 }
 
 #[cfg(test)]
-mod tests {
-    use alloc::collections::BTreeMap;
-    use alloc::vec;
-
-    use chancery_wire::records::RecordKey;
-
-    use super::*;
-
-    #[test]
-    fn a_note_overtakes_what_waits_to_be_sealed_and_nothing_else_does_r_engine_3_r_engine_33() {
-        let disk: BTreeMap<RecordKey, Vec<u8>> = BTreeMap::new();
-        let mut records = Overlay::new(&disk);
-        let (device, other) = ([7; 16], [8; 16]);
-        let unsealed = outbox_item::Step::Unsealed(vec![1]);
-        let sealed = outbox_item::Step::Sealed(SealedStep { envelope: vec![2], ..SealedStep::default() });
-        let item = |device: [u8; 16], step: &outbox_item::Step, note| OutboxItem {
-            device_id: device.to_vec(),
-            step: Some(step.clone()),
-            note,
-            ..OutboxItem::default()
-        };
-        // A message that was taken back, and behind it an acknowledgement that was sealed before.
-        push(&mut records, &item(device, &unsealed, false)).unwrap();
-        push(&mut records, &item(device, &sealed, false)).unwrap();
-        push(&mut records, &item(other, &sealed, true)).unwrap();
-        let next = next_step(&records, &BTreeSet::new()).unwrap();
-        assert!(matches!(&next, Some(Step::Claim { device_id, .. }) if *device_id == device), "{next:?}");
-        push(&mut records, &item(device, &sealed, true)).unwrap();
-        let next = next_step(&records, &BTreeSet::new()).unwrap();
-        assert!(matches!(&next, Some(Step::Deliver { item: 3, .. })), "{next:?}");
-    }
-}
+mod tests;

@@ -81,6 +81,13 @@ pub(crate) const CONVERSATION_SETTINGS: Table = Table(0x01C5);
 pub(crate) const TIMERS: Table = Table(0x01C6);
 pub(crate) const EARLY_READS: Table = Table(0x01C7);
 pub(crate) const GROUP_FORK: Table = Table(0x01BC);
+pub(crate) const CONVERSATION_ORDER: Table = Table(0x01C8);
+pub(crate) const CONVERSATION_RECORD: Table = Table(0x01C9);
+pub(crate) const DRAFT: Table = Table(0x01CA);
+pub(crate) const MEMBER_LIST: Table = Table(0x01CB);
+pub(crate) const ACT_WAITING_INDEX: Table = Table(0x01C0);
+pub(crate) const ACT_WAITING: Table = Table(0x01C1);
+pub(crate) const OWN_ACTS: Table = Table(0x01C2);
 
 /// Makes the key of a record whose name is the concatenation of `parts`, each of a fixed length.
 pub(crate) fn key(table: Table, parts: &[&[u8]]) -> RecordKey {

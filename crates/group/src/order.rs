@@ -137,8 +137,9 @@ impl GroupOrder {
         self.is_carried_out(roster)
     }
 
-    /// Whether it orders that this entry go.
-    pub(crate) fn covers_removal(&self, entry: &Entry) -> bool {
+    /// Whether it orders that this entry go: whoever came after it was made stays.
+    #[must_use]
+    pub fn covers_removal(&self, entry: &Entry) -> bool {
         let holds = self.epoch == 0 || entry.added <= self.epoch;
         holds && self.removed().any(|member| member == entry.member)
     }

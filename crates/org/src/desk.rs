@@ -7,8 +7,8 @@ use core::time::Duration;
 use chancery_crypto::rng::{CryptoRng, random_bytes};
 use chancery_crypto::secret::Secret;
 use chancery_identity::{
-    Capabilities, Credential, DeviceKeys, DisplayName, Handle, IdentityError, Kind, MemberId, Organisation,
-    RelayRecord,
+    Capabilities, Credential, DeviceId, DeviceKeys, DisplayName, Handle, IdentityError, Kind, MemberId,
+    Organisation, RelayRecord,
 };
 use chancery_wire::records::{Batch, Records};
 use chancery_wire::{Timestamp, Unverified, proto};
@@ -68,6 +68,8 @@ pub struct Member {
     pub owner: Option<MemberId>,
     /// When the credentials of a guest or bot who has enrolled end.
     pub ends: Option<Timestamp>,
+    /// The devices.
+    pub devices: Vec<DeviceId>,
     /// Whether they have a device.
     pub state: MemberState,
 }
@@ -253,6 +255,7 @@ impl Desk {
                 kind: guests::kind_of(&member)?,
                 reach: member.reach.iter().filter_map(|id| MemberId::from_bytes(id)).collect(),
                 owner: MemberId::from_bytes(&member.owner),
+                devices: offboard::device_ids(&member.device_ids)?,
                 ends: (member.ends != 0).then(|| Timestamp::from_millis(member.ends)),
                 state,
             });

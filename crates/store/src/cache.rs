@@ -1,7 +1,8 @@
 //! Records as the store has them, kept in memory between transactions.
 //!
 //! Most of what a transaction reads is what the last ones read or wrote: each of those reads would be a search in the file and an
-//! authentication, and for a record that is not there two of each.
+//! authentication, and for a record that is not there two of each. What another process has changed or deleted goes from here with
+//! this one's next transaction, not before.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;

@@ -22,6 +22,7 @@
     reason = "only tests use it, and a panic is how a test fails"
 )]
 
+mod acts;
 mod authority;
 pub mod company;
 pub mod crew;

@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
-use chancery_engine::{Effect, Input, Notice, ReceiptInput, ReceiptSettings, events, message, unread};
+use chancery_engine::{
+    Effect, Input, Notice, ReceiptInput, ReceiptSettings, conversation, conversation_summary, events,
+};
 use chancery_identity::delivery::Use;
-use chancery_wire::proto::{Deliver, MessageRecord, client_frame};
+use chancery_wire::proto::{Deliver, client_frame};
 
 use crate::person::PersonId;
 use crate::world::World;
@@ -12,30 +14,26 @@ use crate::world::World;
 impl World {
     /// A person reads everything of a conversation, as its device shows it.
     pub fn read_all(&mut self, who: PersonId, with: PersonId) {
-        let conversation = *self.people[with.0].member_id.as_bytes();
-        let messages = unread(&self.people[who.0].disk, &conversation, usize::MAX).expect("readable");
-        self.handle(who, Input::Receipts(ReceiptInput::Read { messages: &messages }));
+        let conversation = self.people[with.0].member_id;
+        self.handle(who, Input::MarkRead { conversation, up_to: u64::MAX });
     }
 
-    /// Returns how many messages of a conversation are unread on a device.
+    /// Returns how many messages of a conversation are unread on a device, by its list; each of them bears the mark.
     #[must_use]
     pub fn unread(&self, who: PersonId, with: PersonId) -> usize {
-        let conversation = *self.people[with.0].member_id.as_bytes();
-        unread(&self.people[who.0].disk, &conversation, usize::MAX).expect("readable").len()
-    }
-
-    /// Returns a message of `from` as the device of `who` has it.
-    #[must_use]
-    pub fn record(&self, who: PersonId, (from, id): (PersonId, [u8; 16])) -> Option<MessageRecord> {
-        let from = self.people[from.0].member_id;
-        message(&self.people[who.0].disk, &from, &id).expect("readable")
+        let (disk, with) = (&self.people[who.0].disk, self.people[with.0].member_id);
+        let marked = conversation(disk, &with, 0, usize::MAX).expect("readable");
+        let marked = marked.iter().filter(|record| record.unread).count();
+        let listed = conversation_summary(disk, &with).expect("readable").unread;
+        assert_eq!(usize::try_from(listed), Ok(marked), "the list counts what bears the mark");
+        marked
     }
 
     /// Returns whether, by the device of its author, a message was delivered to a member, and read.
     #[must_use]
     pub fn receipt(&self, (author, id): (PersonId, [u8; 16]), of: PersonId) -> (bool, bool) {
         let of = self.people[of.0].member_id;
-        let record = self.record(author, (author, id)).expect("stored");
+        let record = self.record(author, author, id).expect("stored");
         let found = record.receipts.iter().find(|it| it.member_id == of.as_bytes());
         found.map_or((false, false), |it| (it.delivered_at != 0, it.read_at != 0))
     }

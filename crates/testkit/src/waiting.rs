@@ -172,6 +172,7 @@ fn a_file_that_the_relay_never_takes_ends_its_message_after_thirty_days_r_engine
         size: 1,
         name: "file".into(),
         media_type: String::new(),
+        ..Default::default()
     };
     let to = world.people[bob.0].member_id;
     let draft = Draft { to, message_id: [1; 16], text: "a file", attachments: vec![file] };

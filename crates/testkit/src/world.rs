@@ -556,6 +556,7 @@ mod tests {
             size: 1,
             name: "file".into(),
             media_type: String::new(),
+            ..Default::default()
         };
         let to = world.people[bob.0].member_id;
         let attachments = vec![attachment(1), attachment(2)];

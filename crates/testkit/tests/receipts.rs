@@ -196,10 +196,10 @@ fn a_message_disappears_when_its_time_after_reading_is_over_and_not_before_r_con
     world.run();
     world.wait(HOUR - SECOND);
     world.pass_time(alice);
-    assert!(world.record(alice, (alice, id)).unwrap().text.is_some());
+    assert!(world.record(alice, alice, id).unwrap().text.is_some());
     world.wait(2 * SECOND);
     world.pass_time(alice);
-    assert!(world.record(alice, (alice, id)).unwrap().expired, "at the author's: from when it was sent");
+    assert!(world.record(alice, alice, id).unwrap().expired, "at the author's: from when it was sent");
     world.wait(3 * DAY);
     world.run();
     assert_eq!(world.history(bob, alice), ["hello", "hello", gone, "behind it"], "nobody has read it");
@@ -217,7 +217,7 @@ fn a_message_disappears_when_its_time_after_reading_is_over_and_not_before_r_con
     assert_eq!(world.history(bob, alice), ["hello", "hello"]);
     let has_text = |value: &Vec<u8>| value.windows(gone.len()).any(|part| part == gone.as_bytes());
     assert!(!world.disk(bob).values().any(has_text), "nothing of it stays");
-    assert!(world.record(bob, (alice, id)).unwrap().expired, "but what keeps it from coming again");
+    assert!(world.record(bob, alice, id).unwrap().expired, "but what keeps it from coming again");
     world.set_disappearing(alice, bob, None);
     world.say(alice, bob, "stays");
     world.run();

@@ -28,6 +28,10 @@ macro_rules! print_name_only {
 print_name_only! {
     proto::Attachment => "Attachment",
     proto::Text => "Text",
+    proto::ReplyTo => "ReplyTo",
+    proto::Form => "Form",
+    proto::FormValue => "FormValue",
+    proto::Edit => "Edit",
     proto::Invitation => "Invitation",
     proto::Enrolled => "Enrolled",
     proto::DeskSettings => "DeskSettings",

@@ -301,6 +301,17 @@ pub(crate) struct GroupSuccessorArgs {
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
+In the order in which they were invited, as the desk has them. Nobody else is asked.
+
+Example:
+  chancery org list --dir acme --json")]
+pub(crate) struct OrgListArgs {
+    #[command(flatten)]
+    pub(crate) org: OrgArgs,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
 One line for each act, the oldest first, with the index of the log's entry that commits to it. A record that is not
 what was committed to is marked, an entry without a record has a line of its own, and the exit code is 1.
 
@@ -326,7 +337,7 @@ by `chancery org offboard` or `remove-device`. A new root, a new desk and its is
 
 Examples:
   chancery org log --dir acme
-  chancery org log --dir acme --drop 12      (a statement that the log refuses, for good)")]
+  chancery org log --dir acme --drop 12      # a statement that the log refuses, for good")]
 pub(crate) struct LogArgs {
     #[command(flatten)]
     pub(crate) by: ActorArgs,
@@ -391,7 +402,8 @@ pub(crate) struct WitnessInitArgs {
 A log with fewer entries than were seen, or other ones, is not cosigned: the exit code is not 0, and the note is kept beside
 `checkpoint` under the name `conflict`.
 
-Example:
+Examples:
+  chancery witness run --dir witness
   chancery witness once --dir witness")]
 pub(crate) struct WitnessArgs {
     /// The witness's folder.

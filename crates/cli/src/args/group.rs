@@ -54,7 +54,7 @@ pub(crate) enum GroupCommand {
     /// Carry out an order that your organisation's administrator has signed.
     Execute(GroupExecuteArgs),
     /// Print what was written and what happened in a group.
-    History(GroupShowArgs),
+    History(GroupHistoryArgs),
 }
 
 /// The group, the device, and how long to wait.
@@ -184,11 +184,25 @@ Prints what this device has stored; the relay is not asked. `show` prints a fing
 of the group in the same epoch: compare it to be sure that all see the same group.
 
 Examples:
-  chancery group show Crew
-  chancery group history 0123abcd --json")]
+  chancery group show Crew")]
 pub(crate) struct GroupShowArgs {
     /// The group's name, identifier, or the identifier's beginning.
     pub(crate) group: String,
+    #[command(flatten)]
+    pub(crate) home: HomeArgs,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  chancery group history Crew --ids
+  chancery group history 0123abcd --json")]
+pub(crate) struct GroupHistoryArgs {
+    /// The group's name, identifier, or the identifier's beginning.
+    pub(crate) group: String,
+    /// Print before each message how its identifier begins, for `reply`, `edit` and the like.
+    #[arg(long)]
+    pub(crate) ids: bool,
     #[command(flatten)]
     pub(crate) home: HomeArgs,
 }

@@ -14,13 +14,10 @@ your organisation's policy let it.
 
 Examples:
   chancery read bob
-  chancery read Crew --group")]
+  chancery read Crew")]
 pub(crate) struct ReadArgs {
-    /// The other member's handle or identifier.
+    /// The other member's handle or identifier, or the group's name or identifier.
     pub(crate) who: String,
-    /// It is a group's name or identifier.
-    #[arg(long)]
-    pub(crate) group: bool,
     #[command(flatten)]
     pub(crate) home: HomeArgs,
     /// Seconds to wait for the relay.

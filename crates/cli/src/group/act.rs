@@ -1,41 +1,19 @@
 //! What happened in a group, as it is printed: one JSON object, or a line for people.
 
-use chancery::{ActKind, GroupAct, Person};
-use serde_json::{Value, json};
+use chancery::{ActKind, GroupAct, Person, json};
+use serde_json::Value;
 
-use super::role_name;
 use crate::failure::Report;
 use crate::message::called;
-use crate::text::{hex, rfc3339, short_time, tame_line};
+use crate::text::{short_time, tame_line};
 
-/// Returns the object for `--json`.
+/// Returns the object for `--json`; an error has its hint for people at a command line.
 pub(crate) fn act_object(act: &GroupAct) -> Value {
-    let mut object = json!({
-        "event": "group-act",
-        "act": kind(act.kind),
-        "group": hex(&act.group.id),
-        "name": act.group.name,
-        "by": act.by.as_ref().map(person),
-        "targets": act.targets.iter().map(person).collect::<Vec<_>>(),
-        "role": act.role.map(role_name),
-        "epoch": act.epoch,
-        "at": rfc3339(act.at.as_millis()),
-    });
-    if let Some(fields) = object.as_object_mut() {
-        if let Some(error) = &act.refusal {
-            fields.insert("error".to_owned(), Report::of(error).object());
-        }
-        if act.kind == ActKind::Gap {
-            // What a script looks for under the same name as in a conversation of two.
-            fields.insert("event".to_owned(), "group-gap".into());
-            fields.insert("count".to_owned(), act.count.into());
-        }
+    let mut object = json::group_act(act);
+    if let (Some(error), Some(fields)) = (&act.refusal, object.as_object_mut()) {
+        fields.insert("error".to_owned(), Report::of(error).object());
     }
     object
-}
-
-fn person(person: &Person) -> Value {
-    json!({"member": person.member.to_string(), "handle": person.handle})
 }
 
 /// Returns the line for people.
@@ -49,7 +27,7 @@ fn what(act: &GroupAct) -> String {
         [] => "nobody".to_owned(),
         targets => targets.iter().map(name).collect::<Vec<_>>().join(", "),
     };
-    let role = act.role.map_or("", role_name);
+    let role = act.role.map_or("", json::role_name);
     match act.kind {
         ActKind::Created => format!("{by} founded the group"),
         ActKind::Added => format!("{by} added {whom}"),
@@ -82,25 +60,4 @@ fn name(person: &Person) -> String {
 
 fn messages(count: u64) -> String {
     if count == 1 { "1 message".to_owned() } else { format!("{count} messages") }
-}
-
-const fn kind(kind: ActKind) -> &'static str {
-    match kind {
-        ActKind::Created => "created",
-        ActKind::Added => "added",
-        ActKind::Removed => "removed",
-        ActKind::Left => "left",
-        ActKind::Evicted => "evicted",
-        ActKind::Role => "role",
-        ActKind::Renamed => "renamed",
-        ActKind::Policy => "policy",
-        ActKind::Dissolved => "dissolved",
-        ActKind::Healed => "healed",
-        ActKind::Joined => "joined",
-        ActKind::Forked => "forked",
-        ActKind::Withheld => "withheld",
-        ActKind::Refused => "refused",
-        ActKind::Gap => "gap",
-        _ => "unknown",
-    }
 }

@@ -183,7 +183,7 @@ pub(super) async fn policy(command: PolicyCommand, output: Output) -> Result<(),
 fn show_policy(args: &PolicyShowArgs, output: Output) -> Result<(), Failure> {
     let key = args.org.key.source(Purpose::Open)?;
     let policy = Administrator::open(&args.org.dir, &key, None)?.policy()?;
-    output.result(&policy_object(&policy), || policy_text(&policy))
+    output.result(&chancery::json::policy(&policy), || policy_text(&policy))
 }
 
 async fn set_policy(args: &PolicySetArgs, output: Output) -> Result<(), Failure> {
@@ -199,7 +199,7 @@ async fn set_policy(args: &PolicySetArgs, output: Output) -> Result<(), Failure>
         sent = hand_over(&administrator).await;
         (before, after, if sent.is_ok() { "in-log" } else { "queued" })
     };
-    let object = json!({"before": policy_object(&before), "after": policy_object(&after), "state": state});
+    let object = json!({"before": chancery::json::policy(&before), "after": chancery::json::policy(&after), "state": state});
     output
         .result(&object, || format!("before: {}\nafter:  {}", policy_text(&before), policy_text(&after)))?;
     sent
@@ -220,26 +220,6 @@ fn changed(mut policy: Policy, args: &PolicySetArgs) -> Result<Policy, Error> {
     let witnesses = if args.no_witness { Some(Witnesses::default()) } else { Witnesses::new(keys, quorum) };
     policy.witnesses = witnesses.ok_or(ErrorCode::PolicyOutOfRange)?;
     Ok(policy)
-}
-
-fn policy_object(policy: &Policy) -> Value {
-    json!({
-        "minimum_suite": policy.minimum_suite,
-        "freshness_s": policy.freshness.as_secs(),
-        "retention_s": policy.retention.map(|time| time.as_secs()),
-        "disappearing_s": policy.disappearing.map(|time| time.as_secs()),
-        "max_offline_s": policy.max_offline.map(|time| time.as_secs()),
-        "export": policy.may_export,
-        "saving_attachments": policy.may_save_attachments,
-        "receipts": {
-            "read": policy.receipts.read,
-            "delivery": policy.receipts.delivery,
-            "typing": policy.receipts.typing,
-        },
-        "device_limit": policy.device_limit,
-        "witnesses": policy.witnesses.keys().iter().map(|key| hex(key)).collect::<Vec<_>>(),
-        "witness_quorum": policy.witnesses.quorum(),
-    })
 }
 
 fn policy_text(policy: &Policy) -> String {

@@ -1,6 +1,8 @@
 //! The `chancery` command as people and scripts use it: processes, exit codes, and what they print.
 
 #[cfg(test)]
+mod acting;
+#[cfg(test)]
 mod authority;
 #[cfg(test)]
 mod bench;
@@ -14,6 +16,8 @@ mod devices;
 mod guests;
 #[cfg(test)]
 mod invite_list;
+#[cfg(test)]
+mod listing;
 #[cfg(test)]
 mod obstacles;
 #[cfg(test)]

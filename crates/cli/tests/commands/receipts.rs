@@ -21,7 +21,7 @@ fn what_is_printed_is_read_unless_it_is_to_stay_unread_and_its_author_is_told() 
     let received = company.command("bob", &["receive", "--unread"]).ok();
     assert_eq!(received["unread"], json!(true));
     company.command("alice", &["receive"]);
-    assert_eq!(own(&company, "first")["receipts"], json!([]));
+    assert_eq!(own(&company, "first")["receipts"], Value::Null);
     assert_eq!(company.command("bob", &["history", "alice"]).lines[0]["unread"], json!(true));
     assert_eq!(company.command("bob", &["read", "alice"]).ok(), json!({"read": 1}));
     assert_eq!(company.command("bob", &["read", "alice"]).ok(), json!({"read": 0}));
@@ -42,7 +42,7 @@ fn what_is_printed_is_read_unless_it_is_to_stay_unread_and_its_author_is_told() 
     company.command("bob", &["receive"]).ok();
     assert_eq!(follower.line()["kind"], "delivered");
     assert_eq!(follower.line()["kind"], "read");
-    assert_eq!(company.command("bob", &["history", "alice"]).lines[1]["unread"], json!(false));
+    assert_eq!(company.command("bob", &["history", "alice"]).lines[1]["unread"], Value::Null);
 }
 
 #[test]

@@ -55,6 +55,38 @@ fn a_group_is_founded_written_to_and_read_by_all_its_members() {
 }
 
 #[test]
+fn a_group_stands_in_the_list_with_its_messages_as_unread_and_its_acts_not() {
+    let company = Company::open();
+    company.people(&["alice", "bob"]);
+    let id = company.found("alice", "Crew", &["bob"]);
+    company.hears("bob");
+    let listed = company.command("bob", &["conversations"]).ok();
+    assert_eq!(
+        (&listed["kind"], &listed["conversation"], &listed["title"], &listed["unread"]),
+        (&json!("group"), &json!(id), &json!("Crew"), &json!(0))
+    );
+    assert!(string(&listed["last"]["summary"]).contains("Crew"), "{listed}");
+
+    company.writes("alice", "Crew", "lunch at noon?");
+    company.command("alice", &["send", "bob", "and you?"]).ok();
+    company.command("bob", &["receive"]);
+    let listed = company.command("bob", &["conversations"]).lines;
+    assert_eq!(listed.iter().map(|line| &line["unread"]).collect::<Vec<_>>(), [1, 1]);
+    let crew = listed.iter().find(|line| line["title"] == "Crew").unwrap();
+    assert_eq!(crew["last"]["summary"], "lunch at noon?");
+    let newest = company.command("bob", &["history", "Crew", "--last", "2", "--mark-read"]).lines;
+    assert_eq!((newest.len(), texts(&newest)), (2, vec!["lunch at noon?".to_owned()]));
+    let listed = company.command("bob", &["conversations"]).lines;
+    let unread = |title: &str| listed.iter().find(|line| line["title"] == title).unwrap()["unread"].clone();
+    assert_eq!((unread("Crew"), unread("alice")), (json!(0), json!(1)));
+    company.command("bob", &["draft", &id, "Soup?"]).ok();
+    assert_eq!(company.command("bob", &["draft", "Crew"]).ok(), json!({"draft": "Soup?"}));
+    let told = company.command("alice", &["receive", "--all-events"]).lines;
+    let sent: Vec<_> = told.iter().filter(|line| line["event"] == "sent").map(|line| &line["to"]).collect();
+    assert_eq!(sent, ["Crew", "bob"]);
+}
+
+#[test]
 fn members_come_and_go_roles_change_and_the_group_ends() {
     let company = Company::open();
     company.people(&["alice", "bob", "carol", "dave"]);

@@ -24,6 +24,7 @@ use crate::connection::LoggedIn;
 use crate::organisation;
 use crate::{Happening, read_or_create_key_file};
 
+mod conversations;
 mod groups;
 mod tokens;
 

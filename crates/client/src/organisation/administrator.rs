@@ -13,7 +13,8 @@ use std::path::{Path, PathBuf};
 use chancery_identity::log::LeafKind;
 use chancery_identity::{DeviceId, Handle, MemberId, OrgId, Policy};
 use chancery_org::{
-    AdminKeys, ConfirmedEnd, Desk, IssuerInfo, OffboardingPlan, OffboardingReport, OrgError, RecordedAct,
+    AdminKeys, ConfirmedEnd, Desk, IssuerInfo, Member as DeskMember, OffboardingPlan, OffboardingReport,
+    OrgError, RecordedAct,
 };
 use chancery_store::{KeySource, Store, sealed_file};
 use chancery_wire::records::{Batch, Overlay, Records};
@@ -289,6 +290,15 @@ impl Administrator {
     pub fn handle_of(&self, member: &MemberId) -> Result<Option<String>, Error> {
         let members = self.read(Desk::members)?;
         Ok(members.iter().find(|it| it.member_id == *member).map(|it| it.handle.to_string()))
+    }
+
+    /// Lists everybody who was invited, in that order, as the desk has them.
+    ///
+    /// # Errors
+    ///
+    /// Errors of the store.
+    pub fn members(&self) -> Result<Vec<DeskMember>, Error> {
+        self.read(Desk::members)
     }
 
     /// Returns the records of administrative acts, the oldest first, each compared with what commits to it (R-ORG-46).

@@ -89,6 +89,9 @@ pub(crate) fn next_step(
         if record.slot_was_empty {
             return Ok(Some(commit));
         }
+        if receive::was_just_tried(&state, now) || is_unjudged(records, &state)? {
+            return Ok(None);
+        }
         let frame = GetSlot { slot: record.slot.clone() };
         return Ok(Some(GroupStep::Fetch { group_id: *group, attempt: record.attempt, frame }));
     }
@@ -103,11 +106,28 @@ pub(crate) fn next_step(
     if !record.held.is_empty() {
         return Ok(None);
     }
-    // What is in the slot may be no valid commit: that is known once the log is, and its author's credential.
-    if receive::awaits_log(records, &state)? || waiting::wants_author(records, &state.set_name)? {
+    if is_unjudged(records, &state)? {
         return Ok(None);
     }
     put(engine, records, (group, &state), record).map(Some)
+}
+
+/// Whether a commit waits that is put although another is said to be withheld (R-ENGINE-75).
+pub(crate) fn is_put_nevertheless(
+    records: &dyn Records,
+    (group, state): (&[u8; 16], &GroupStateRecord),
+    now: Timestamp,
+) -> Result<bool, EngineError> {
+    if state.state != state::WITHHELD {
+        return Ok(false);
+    }
+    let own = pending(records, group)?.filter(|own| is_current(own, state) && !is_old(own, now));
+    own.map_or(Ok(false), |own| mark::lets_put(records, (group, state), &own.commit))
+}
+
+/// Whether what is in the slot may be no valid commit: that is known once the log is, and its author's credential.
+fn is_unjudged(records: &dyn Records, state: &GroupStateRecord) -> Result<bool, EngineError> {
+    Ok(receive::awaits_log(records, state)? || waiting::wants_author(records, &state.set_name)?)
 }
 
 fn token(engine: &Engine, records: &dyn Records, of: Use, name: &[u8]) -> Result<Vec<u8>, EngineError> {
@@ -234,14 +254,39 @@ fn evict(
             return Ok(ControlFlow::Break(()));
         }
         // An order that does not fit must not keep those in who have ended, nor other orders: what fails alone is dropped
-        // (R-ENGINE-91).
+        // (R-ENGINE-91), unless evictions fail without it.
         if orders.len() == 1 {
+            if evict_alone(me, records, group, (now, &mut *rng))?.is_break() {
+                return Ok(ControlFlow::Break(()));
+            }
             orders.iter().try_for_each(|order| duties::drop_request(records, group, order))?;
             orders = requested(records, group)?;
         } else {
             orders.truncate(1);
         }
     }
+}
+
+/// Removes whom the log has ended, and nobody else; breaks off if a commit was made, or it cannot be now.
+fn evict_alone(
+    me: &Acting<'_>,
+    records: &mut Overlay<'_>,
+    group: &[u8; 16],
+    (now, rng): (Timestamp, &mut dyn CryptoRng),
+) -> Result<ControlFlow<()>, EngineError> {
+    let draft = plan::look(me, records, group, |view| plan::of_orders(view, &[]));
+    let error = match draft.map(Option::flatten) {
+        Ok(None) => return Ok(ControlFlow::Continue(())),
+        Ok(Some(draft)) => attempt(me, records, (group, 0), draft, (now, rng))?,
+        Err(EngineError::Group(error)) => Some(error),
+        Err(error) => return Err(error),
+    };
+    if let Some(error) = error
+        && !waits_for(me, records, group, error)?
+    {
+        rest(records, group, now)?;
+    }
+    Ok(ControlFlow::Break(()))
 }
 
 /// Returns the orders that somebody has asked for, if it is this device's turn and the group is not withheld.

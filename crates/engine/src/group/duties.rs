@@ -178,10 +178,11 @@ fn left(view: &View<'_>, duty: &mut GroupDutyRecord) -> Result<Left, EngineError
     for request in core::mem::take(&mut duty.requests) {
         let order = request.order.clone().unwrap_or_default();
         match ordered(view, &order) {
-            Ok(true) => {
+            Ok(Some(true)) => {
                 left.any = true;
                 requests.push(request);
             }
+            Ok(None) => requests.push(request),
             Err(EngineError::Group(GroupError::NeedCredential(device))) => {
                 let missing = plan::obtainable(view.me, view.records, &device)?;
                 left.vain |= missing.is_empty();
@@ -190,7 +191,7 @@ fn left(view: &View<'_>, duty: &mut GroupDutyRecord) -> Result<Left, EngineError
             }
             Err(error @ EngineError::Group(GroupError::Rows(_))) => return Err(error),
             // Anybody may have asked for it: what does not hold stops nothing else.
-            Ok(false) | Err(EngineError::Group(_)) => {}
+            Ok(Some(false)) | Err(EngineError::Group(_)) => {}
             Err(error) => return Err(error),
         }
     }
@@ -227,14 +228,22 @@ fn left(view: &View<'_>, duty: &mut GroupDutyRecord) -> Result<Left, EngineError
     Ok(left)
 }
 
-/// Whether this device can carry out an order, and it is not carried out yet.
-fn ordered(view: &View<'_>, order: &Signed) -> Result<bool, EngineError> {
+/// Whether this device can carry out an order, and it is not carried out yet; `None` if that cannot be said, because evictions fail
+/// without it.
+fn ordered(view: &View<'_>, order: &Signed) -> Result<Option<bool>, EngineError> {
     let at = (view.group.id, view.group.head.epoch);
     GroupOrder::verify(order, at, &view.roster()?, view.log, view.log.size())?;
+    let without = match plan::of_orders(view, &[]) {
+        Err(EngineError::Group(error))
+            if !matches!(error, GroupError::NeedCredential(_) | GroupError::Rows(_)) =>
+        {
+            return Ok(None);
+        }
+        without => without?,
+    };
     let with = plan::of_orders(view, core::slice::from_ref(order))?;
-    let without = plan::of_orders(view, &[])?;
     let len = |draft: Option<plan::Draft>| draft.map_or(0, |draft| draft.changes.len());
-    Ok(len(with) > len(without))
+    Ok(Some(len(with) > len(without)))
 }
 
 /// Notes who asked for secrets that nobody keeps any more (R-GROUP-19, R-ENGINE-90).

@@ -278,7 +278,9 @@ pub(crate) fn by_envelope(
     group: &[u8; 16],
     envelope: &[u8],
 ) -> Result<bool, EngineError> {
-    let Some(next) = next(turn.records, group)? else { return Ok(false) };
+    // Of a commit that is gone from its slot the hash alone is here: no hand-out helps.
+    let next = next(turn.records, group)?.filter(|next| !next.commit.is_empty());
+    let Some(next) = next else { return Ok(false) };
     let Some(head) = rows::head(turn.records, group)? else { return Ok(false) };
     let commit = next.hash.as_slice().try_into().map_err(|_| EngineError::DamagedRecord)?;
     let own = Slot::from_u32(head.slot).ok_or(EngineError::DamagedRecord)?;
@@ -440,6 +442,7 @@ fn apply(
     keep_secret(turn, group, &about, (&secret, hand_outs));
     send::reopen(turn.records, group)?;
     story::tell(turn, group, (before, &head), (&about.author, &about.outcome, &about.story))?;
+    mark::reached(turn, group)?;
     let (now, hash) = (turn.now, about.hash);
     let effects = own_commit::followed(turn.me, turn.records, (group, &hash), now, turn.rng)?;
     turn.effects.extend(effects);

@@ -15,7 +15,7 @@ use crate::group::follow;
 use crate::group::log_view::DeviceLog;
 use crate::group::rows::{self, GroupRows};
 use crate::group::turn::{Trigger, Turn};
-use crate::group::{files, group_history, past, send, state};
+use crate::group::{files, group_history, mark, past, send, state};
 use crate::queue::Queue;
 use crate::tables::{CONVERSATION, GROUP_NEXT, GROUP_SECRETS, key};
 use crate::{log, messages};
@@ -174,6 +174,7 @@ pub(crate) fn enter(
     turn.records.delete(key(GROUP_NEXT, &[group]));
     turn.records.delete(key(GROUP_SECRETS, &[group]));
     send::reopen(turn.records, group)?;
+    mark::reached(turn, group)?;
     turn.triggers.push(Trigger::Group(*group));
     turn.work = true;
     Ok(())

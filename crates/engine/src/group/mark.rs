@@ -1,5 +1,6 @@
 //! Marks: members tell each other over their sessions in which epoch they are, which the relay does not see (R-GROUP-27).
 
+use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 
 use chancery_crypto::rng::{CryptoRng, random_bytes};
@@ -8,7 +9,7 @@ use chancery_identity::{DeviceId, MemberId};
 use chancery_wire::Timestamp;
 use chancery_wire::proto::group_change::Change;
 use chancery_wire::proto::group_control::Control;
-use chancery_wire::proto::{GroupForkRecord, GroupMark, GroupStateRecord};
+use chancery_wire::proto::{GroupClaim, GroupForkRecord, GroupMark, GroupStateRecord};
 use chancery_wire::records::{Overlay, Records};
 
 use crate::effect::Effect;
@@ -28,41 +29,97 @@ const PATIENCE: u64 = 60_000;
 /// Devices behind that are told of one epoch: 64. Each is told once.
 const MAX_ANSWERED: usize = 64;
 
-/// An epoch begins: what was known of later ones is over if this is as late.
+/// Claims of later epochs that are kept of one group: 16. There is room for one of each of so many members, as soon as they tell.
+const MAX_CLAIMS: usize = 16;
+
+/// An epoch begins: those behind are told anew.
 pub(crate) fn begun(state: &mut GroupStateRecord) {
     state.mark_answered.clear();
-    if state.ahead <= state.epoch {
-        forget(state);
+}
+
+/// Returns what devices say of later epochs, one claim of each.
+fn claims(state: &GroupStateRecord) -> Vec<GroupClaim> {
+    if state.claims.is_empty() && state.ahead != 0 && !state.ahead_by.is_empty() {
+        // A record of before has one, without the epoch's name.
+        let (device_id, transcript) = (state.ahead_by.clone(), Vec::new());
+        return [GroupClaim { device_id, epoch: state.ahead, transcript }].into();
+    }
+    state.claims.clone()
+}
+
+/// Takes over what claims there are. Without any nothing is withheld.
+fn set_claims(state: &mut GroupStateRecord, claims: Vec<GroupClaim>) {
+    state.ahead_by.clear();
+    state.ahead = claims.iter().map(|it| it.epoch).max().unwrap_or(0);
+    state.claims = claims;
+    if state.ahead == 0 {
+        state.ahead_since = 0;
+        if state.state == state::WITHHELD {
+            state.state = state::OPEN;
+        }
     }
 }
 
-fn forget(state: &mut GroupStateRecord) {
-    (state.ahead, state.ahead_since, state.ahead_by) = (0, 0, Vec::new());
-    if state.state == state::WITHHELD {
-        state.state = state::OPEN;
+/// Notes a claim, if it says more than is known: one of each device, and where there is no room whoever has two more than the
+/// claimant gives up its last, so that no member keeps another from being heard.
+fn note(
+    records: &dyn Records,
+    claims: &mut Vec<GroupClaim>,
+    (member, claim): (&MemberId, GroupClaim),
+) -> Result<(), EngineError> {
+    if let Some(known) = claims.iter_mut().find(|it| it.device_id == claim.device_id) {
+        if claim.epoch > known.epoch {
+            *known = claim;
+        }
+        return Ok(());
     }
+    if claims.len() >= MAX_CLAIMS {
+        let members = claims.iter().map(|it| member_of(records, it)).collect::<Result<Vec<_>, _>>()?;
+        let count = |of: Option<MemberId>| members.iter().filter(|it| **it == of).count();
+        let most = members.iter().enumerate().max_by_key(|(_, it)| count(**it));
+        let (place, of) = most.ok_or(EngineError::DamagedRecord)?;
+        if count(*of) < count(Some(*member)).saturating_add(2) {
+            return Ok(());
+        }
+        claims.remove(place);
+    }
+    claims.push(claim);
+    Ok(())
 }
 
 /// The log has grown: whoever told of a later epoch and has ended has no say. Returns whether that was so.
 pub(crate) fn log_grown(records: &mut Overlay<'_>, group: &[u8; 16]) -> Result<bool, EngineError> {
     let Some(mut state) = state::load(records, group)?.filter(|it| it.ahead != 0) else { return Ok(false) };
-    let Some(by) = DeviceId::from_bytes(&state.ahead_by) else { return Ok(false) };
-    if let Some(member) = teller(records, &state)?
-        && log::vouches_for(records, (&member, &by))?
-    {
+    let before = claims(&state);
+    let mut kept = Vec::new();
+    for claim in &before {
+        if let Some(by) = DeviceId::from_bytes(&claim.device_id)
+            && let Some(member) = member_of(records, claim)?
+            && log::vouches_for(records, (&member, &by))?
+        {
+            kept.push(claim.clone());
+        }
+    }
+    if kept.len() == before.len() {
         return Ok(false);
     }
-    forget(&mut state);
+    set_claims(&mut state, kept);
     // Should it be true all the same, the next marks bring it out.
     state.marked = 0;
     state::save(records, group, &state);
     Ok(true)
 }
 
-/// Returns the member whose device told of a later epoch.
-fn teller(records: &dyn Records, state: &GroupStateRecord) -> Result<Option<MemberId>, EngineError> {
-    let Some(by) = DeviceId::from_bytes(&state.ahead_by) else { return Ok(None) };
+/// Returns the member whose device made a claim.
+fn member_of(records: &dyn Records, claim: &GroupClaim) -> Result<Option<MemberId>, EngineError> {
+    let Some(by) = DeviceId::from_bytes(&claim.device_id) else { return Ok(None) };
     Ok(log::device(records, &by)?.and_then(|row| MemberId::from_bytes(&row.member_id)))
+}
+
+/// Returns the members whose devices told of later epochs.
+fn tellers(records: &dyn Records, state: &GroupStateRecord) -> Result<BTreeSet<MemberId>, EngineError> {
+    let members = claims(state).iter().map(|it| member_of(records, it)).collect::<Result<Vec<_>, _>>()?;
+    Ok(members.into_iter().flatten().collect())
 }
 
 /// Whether commits are made in a group. While one is said to be withheld that takes a look into its slot since, and they are such as
@@ -72,7 +129,7 @@ pub(crate) const fn lets_commit(state: &GroupStateRecord) -> bool {
 }
 
 /// Whether a commit may be put into its slot: while one is said to be withheld only one that removes who has ended in the log, or
-/// nobody but who has said so. A slot that the relay shows as empty speaks for a lie, and whoever has ended must not stay by one.
+/// nobody but those who have said so. A slot that the relay shows as empty speaks for a lie, and whoever has ended must not stay by one.
 pub(crate) fn lets_put(
     records: &dyn Records,
     (group, state): (&[u8; 16], &GroupStateRecord),
@@ -81,7 +138,7 @@ pub(crate) fn lets_put(
     if state.state != state::WITHHELD {
         return Ok(true);
     }
-    let (rows, teller) = (GroupRows::new(records, *group), teller(records, state)?);
+    let (rows, tellers) = (GroupRows::new(records, *group), tellers(records, state)?);
     let mut is_of_teller = None;
     for change in story::changes(commit) {
         let slot = match change {
@@ -91,21 +148,23 @@ pub(crate) fn lets_put(
         };
         let entry = slot.map(|slot| rows.entry(slot).map_err(|_| EngineError::DamagedRecord)).transpose()?;
         let entry = entry.flatten().and_then(|bytes| Entry::from_bytes(&bytes));
-        let fits = entry.is_some_and(|entry| Some(entry.member) == teller);
+        let fits = entry.is_some_and(|entry| tellers.contains(&entry.member));
         is_of_teller = Some(fits && is_of_teller.unwrap_or(true));
     }
     Ok(is_of_teller.unwrap_or(false))
 }
 
-/// Whether a wish of the member's is to remove whoever has told of a later epoch, and nobody else.
+/// Whether a wish of the member's is to remove those who have told of later epochs, and nobody else.
 pub(crate) fn lets_wish(
     records: &dyn Records,
     (group, state): (&[u8; 16], &GroupStateRecord),
     number: u64,
 ) -> Result<bool, EngineError> {
-    let Some(teller) = teller(records, state)? else { return Ok(false) };
+    let tellers = tellers(records, state)?;
+    let told = |id: &Vec<u8>| MemberId::from_bytes(id).is_some_and(|member| tellers.contains(&member));
+    let fits = |members: &[Vec<u8>]| !members.is_empty() && members.iter().all(told);
     let wish = intent::read(records, group, number)?;
-    Ok(wish.is_some_and(|it| it.kind == intent::REMOVE && it.members == [teller.as_bytes()]))
+    Ok(wish.is_some_and(|it| it.kind == intent::REMOVE && fits(&it.members)))
 }
 
 /// Whether there is such a wish.
@@ -184,23 +243,8 @@ pub(crate) fn take(
     match judge_mark(&head, content) {
         Err(_) => return Ok(Taken::Bad),
         Ok(Mark::Same) => {}
-        Ok(Mark::Forked) => {
-            let (mark, from) = (Some(content.clone()), device.as_bytes().to_vec());
-            let proof = GroupForkRecord { mark, from, ..GroupForkRecord::default() };
-            fork::tell(turn, group, (&content.transcript, proof), Some(member))?;
-        }
-        Ok(Mark::Behind) => {
-            if content.epoch > state.ahead {
-                (state.ahead, state.ahead_by) = (content.epoch, device.as_bytes().to_vec());
-            }
-            if state.ahead_since == 0 {
-                state.ahead_since = turn.now.as_millis().max(1);
-                // Looked into at once, whenever that was last.
-                state.slot_tried_at = 0;
-            }
-            state::save(turn.records, group, &state);
-            turn.work = true;
-        }
+        Ok(Mark::Forked) => forked(turn, group, (Some(member), claim_of(device, content)))?,
+        Ok(Mark::Behind) => behind(turn, (group, state), (member, claim_of(device, content)))?,
         Ok(Mark::Ahead) => {
             let told = state.mark_answered.iter().any(|it| it == device.as_bytes());
             if !told && state.mark_answered.len() < MAX_ANSWERED {
@@ -213,6 +257,66 @@ pub(crate) fn take(
         }
     }
     Ok(Taken::Well)
+}
+
+fn claim_of(device: &DeviceId, mark: &GroupMark) -> GroupClaim {
+    let (device_id, transcript) = (device.as_bytes().to_vec(), mark.transcript.clone());
+    GroupClaim { device_id, epoch: mark.epoch, transcript }
+}
+
+/// What a device said of an epoch is not what that is here: there are two.
+fn forked(
+    turn: &mut Turn<'_, '_>,
+    group: &[u8; 16],
+    (member, claim): (Option<&MemberId>, GroupClaim),
+) -> Result<(), EngineError> {
+    let GroupClaim { device_id: from, epoch, transcript } = claim;
+    let mark = Some(GroupMark { epoch, transcript: transcript.clone() });
+    let proof = GroupForkRecord { mark, from, ..GroupForkRecord::default() };
+    fork::tell(turn, group, (&transcript, proof), member)
+}
+
+/// A device says that it is further on.
+fn behind(
+    turn: &mut Turn<'_, '_>,
+    (group, mut state): (&[u8; 16], GroupStateRecord),
+    (member, claim): (&MemberId, GroupClaim),
+) -> Result<(), EngineError> {
+    let before = tellers(turn.records, &state)?;
+    let mut claims = claims(&state);
+    note(turn.records, &mut claims, (member, claim))?;
+    set_claims(&mut state, claims);
+    if state.ahead_since == 0 {
+        state.ahead_since = turn.now.as_millis().max(1);
+        // Looked into at once, whenever that was last.
+        state.slot_tried_at = 0;
+    }
+    state::save(turn.records, group, &state);
+    turn.work = true;
+    // Who is told when the minute is over is told of them all.
+    let is_told = state.state == state::WITHHELD && !before.contains(member);
+    if is_told && tellers(turn.records, &state)?.contains(member) {
+        turn.act(group, Act::new(ActKind::Withheld, Some(member)))?;
+    }
+    Ok(())
+}
+
+/// An epoch was reached: what was said of it was true, or shows that there are two (R-GROUP-27); what was said of those before it is
+/// over. Whatever commit led here, also one that was made while another was said to be withheld.
+pub(crate) fn reached(turn: &mut Turn<'_, '_>, group: &[u8; 16]) -> Result<(), EngineError> {
+    let Some(mut state) = state::load(turn.records, group)?.filter(|it| it.ahead != 0) else {
+        return Ok(());
+    };
+    let Some(head) = rows::head(turn.records, group)? else { return Ok(()) };
+    let (later, over): (Vec<_>, Vec<_>) = claims(&state).into_iter().partition(|it| it.epoch > head.epoch);
+    set_claims(&mut state, later);
+    state::save(turn.records, group, &state);
+    let is_other = |it: &GroupClaim| !it.transcript.is_empty() && it.transcript != head.transcript;
+    if let Some(claim) = over.into_iter().find(|it| it.epoch == head.epoch && is_other(it)) {
+        let member = member_of(turn.records, &claim)?;
+        forked(turn, group, (member.as_ref(), claim))?;
+    }
+    Ok(())
 }
 
 /// Returns when nothing may be sent any more because of a later epoch, of which nothing came.
@@ -236,11 +340,11 @@ pub(crate) fn upkeep(
     // By a clock that was ahead: the minute begins anew.
     state.ahead_since = state.ahead_since.min(now.as_millis());
     if state.state == state::OPEN && state.ahead_since.saturating_add(PATIENCE) <= now.as_millis() {
-        let told = teller(records, &state)?;
         state.state = state::WITHHELD;
         state::save(records, group, &state);
-        let act = Act::new(ActKind::Withheld, told.as_ref()).store(records, group, now)?;
-        return Ok([act].into());
+        let tellers = tellers(records, &state)?;
+        let told = tellers.iter().map(|it| Act::new(ActKind::Withheld, Some(it)).store(records, group, now));
+        return told.collect();
     }
     state::save(records, group, &state);
     Ok(Vec::new())
@@ -252,10 +356,15 @@ pub(crate) fn followed(
     group: &[u8; 16],
     state: &mut GroupStateRecord,
 ) -> Result<(), EngineError> {
-    let Some(by) = DeviceId::from_bytes(&state.ahead_by) else { return Ok(()) };
-    let slot = GroupRows::new(records, *group).slot_of(&by);
-    if slot.map_err(|_| EngineError::DamagedRecord)?.is_none() {
-        forget(state);
+    let (rows, mut kept) = (GroupRows::new(records, *group), Vec::new());
+    for claim in claims(state) {
+        let Some(by) = DeviceId::from_bytes(&claim.device_id) else { continue };
+        // What it has said of the epoch that began is looked at first: whoever the withheld commit removed may have removed it.
+        let is_in = rows.slot_of(&by).map_err(|_| EngineError::DamagedRecord)?.is_some();
+        if is_in || claim.epoch == state.epoch {
+            kept.push(claim);
+        }
     }
+    set_claims(state, kept);
     Ok(())
 }

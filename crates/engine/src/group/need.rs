@@ -161,7 +161,7 @@ fn node_of(envelope: &[u8]) -> Option<Node> {
 }
 
 /// Has an envelope with the secret go to all below the node that a slot is below, once for each epoch that this device comes to:
-/// whoever asks is seldom the only one. Returns whether there is such an envelope.
+/// whoever asks is seldom the only one. Returns whether there is such an envelope, and it goes.
 fn publish(
     turn: &mut Turn<'_, '_>,
     (group, slot): (&[u8; 16], Slot),
@@ -171,6 +171,9 @@ fn publish(
     let Some((node, envelope)) = found.and_then(|it| Some((node_of(it)?, it.clone()))) else {
         return Ok(false);
     };
+    if !state::load(turn.records, group)?.is_some_and(|state| send::hands_on(&state)) {
+        return Ok(false);
+    }
     // Who is further on knows the name of an epoch that is not older, and what the envelope is.
     let is_known = epochs::record(turn.records, group, secret.epoch)?.is_some();
     if is_known && !secret.published.iter().any(|it| *it == node.to_bytes()) {

@@ -104,7 +104,9 @@ fn again(record: MessageRecord) -> Option<GroupPastMessage> {
     let (id, member, sent_at) = (record.id, record.from, record.sent_at);
     // What is to disappear goes to nobody to whom its author did not send it (R-CONTENT-34).
     let text = record.text.filter(|text| text.disappear_after == 0)?;
-    Some(GroupPastMessage { id, member, sent_at, text: Some(text) })
+    let again = GroupPastMessage { id, member, sent_at, text: Some(text) };
+    // Somebody may have sent more than a text may have with all that belongs to it.
+    (encode(&again).len() <= MAX_BYTES).then_some(again)
 }
 
 /// Divides messages into contents.

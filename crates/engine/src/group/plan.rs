@@ -1,5 +1,6 @@
 //! What the next commit of this device is to change, and how it may bring its secret.
 
+use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 
 use chancery_group::{
@@ -333,7 +334,12 @@ pub(crate) fn of_orders(view: &View<'_>, orders: &[Signed]) -> Result<Option<Dra
                 Ordered::Remove(member) => {
                     let member = MemberId::from_bytes(member).ok_or(GroupError::Malformed)?;
                     removes |= intent::is_there(&roster, &member)?;
-                    gone.extend(roster.slots_of(&member).map_err(GroupError::from)?);
+                    for slot in roster.slots_of(&member).map_err(GroupError::from)? {
+                        // Who came later than the order stays.
+                        if roster.get(slot)?.is_some_and(|entry| order.covers_removal(&entry)) {
+                            gone.push(slot);
+                        }
+                    }
                 }
                 Ordered::Add(entry) => more.push(GroupChange { change: Some(Change::Add(entry.clone())) }),
                 Ordered::SetRole(role) => {
@@ -355,11 +361,18 @@ pub(crate) fn of_orders(view: &View<'_>, orders: &[Signed]) -> Result<Option<Dra
     }
     let evicted = evictions(view.group, &good, view.log)?;
     let mut changes = evicted.changes;
-    others.retain(|change| !changes.contains(change));
+    // Who goes anyway, be it for another reason, is not removed twice.
+    let mut out: BTreeSet<u32> = changes.iter().filter_map(removed).collect();
+    others.retain(|change| removed(change).is_none_or(|slot| out.insert(slot)));
     let keyings = if others.is_empty() { view.by_log() } else { view.by_role() };
     changes.append(&mut others);
     let draft = Draft { changes, keyings, log_size: evicted.log_size };
     Ok(Some(draft).filter(|draft| !draft.changes.is_empty()))
+}
+
+/// The slot that a change empties.
+const fn removed(change: &GroupChange) -> Option<u32> {
+    if let Some(Change::Remove(it)) = &change.change { Some(it.slot) } else { None }
 }
 
 /// What there is to do unasked.

@@ -16,6 +16,7 @@ use chancery_wire::proto::{
 };
 use chancery_wire::records::{Overlay, Records};
 
+use crate::amend;
 use crate::content;
 use crate::effect::{Effect, Notice};
 use crate::engine::Acting;
@@ -28,6 +29,7 @@ use crate::group::{
     GroupStep, commit as own_commit, control, credentials, epochs, evict, follow, mark, need, set, state,
 };
 use crate::messages::{self, append_event, append_message, save_message};
+use crate::receipts::timers;
 use crate::tables::{GROUP_NEXT, GROUP_SENDER, key, load, save};
 
 /// How long a slot of the relay that is of no help is not asked for again: a minute, in milliseconds.
@@ -39,6 +41,9 @@ const STRANGER_PAUSE: u64 = 10 * 60_000;
 const AHEAD_PAUSE: u64 = 10_000;
 /// How far a number may lie above the last one that came (R-CONTENT-11).
 const MAX_JUMP: u64 = 1 << 20;
+
+/// Length of a commit's hash, in bytes.
+const HASH_LEN: usize = 32;
 
 /// What became of an envelope.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -142,7 +147,9 @@ fn message(turn: &mut Turn<'_, '_>, envelope: &[u8], since: Seen) -> Result<Take
     let Ok(plaintext) = tagged.open(&key) else { return Ok(Taken::Bad) };
     epochs::save_messages(turn.records, &group, record, &messages);
     let info = Info::from_bytes(&head.info).map_err(|_| EngineError::DamagedRecord)?;
-    if !info.lets_write(entry.role) {
+    let takes_back =
+        || content::parse(plaintext.expose()).is_some_and(|it| amend::is_own_deletion(&it, &entry.member));
+    if !info.lets_write(entry.role) && !takes_back() {
         let act =
             Act::new(ActKind::Refused, Some(&entry.member)).code(chancery_group::GroupError::NotAllowed);
         turn.act(&group, act)?;
@@ -164,6 +171,15 @@ fn written(
     }
     let number = content.number;
     let own = turn.me.member_id();
+    if amend::is_one(&content) {
+        let Some(act) = amend::read(content, (&entry.member, &own), Some(group)) else {
+            return Ok(Taken::Bad);
+        };
+        count(turn, group, entry, number)?;
+        let effects = amend::receive(turn.records, &act, turn.now)?;
+        turn.effects.extend(effects);
+        return Ok(Taken::Well);
+    }
     let Some(mut record) = content::read((content, plaintext.expose()), (&entry.member, &own), turn.now)
     else {
         return Ok(Taken::Bad);
@@ -182,9 +198,12 @@ fn written(
 fn replaces(records: &mut Overlay<'_>, group: &[u8; 16], new: &MessageRecord) -> Result<bool, EngineError> {
     let Some(from) = MemberId::from_bytes(&new.from) else { return Ok(false) };
     let known = messages::message(records, &from, &new.id)?;
-    let is_resent = known.is_some_and(|known| !known.resent.is_empty() && known.group == group);
-    if is_resent {
-        save_message(records, new);
+    let is_resent = known.as_ref().is_some_and(|known| !known.resent.is_empty() && known.group == group);
+    if let Some(known) = known.filter(|_| is_resent) {
+        let mut new = new.clone();
+        amend::carry(&known, &mut new);
+        save_message(records, &new);
+        timers::start(records, &new, Timestamp::from_millis(new.stored_at))?;
     }
     Ok(is_resent)
 }
@@ -229,6 +248,10 @@ fn commit(turn: &mut Turn<'_, '_>, envelope: &[u8], since: Seen) -> Result<Taken
         return Ok(Taken::Bad);
     }
     if attempt > state.attempt {
+        // Whoever is not in the group must not hold it up (R-ENGINE-80).
+        if open(turn.records, &group, (attempt, envelope))?.is_none() {
+            return Ok(Taken::Bad);
+        }
         turn.work = true;
         return keep(turn, envelope, Wait { name, reason: Reason::Slots, of: &group, since });
     }
@@ -327,6 +350,7 @@ pub(crate) fn fetched(
     if content.is_none() {
         set::slot_is_empty(me, &mut state, now);
         own_commit::slot_is_empty(turn.records, group, &state, now)?;
+        waiting::looked(turn.records, group)?;
     }
     state::save(turn.records, group, &state);
     let Some(content) = content else { return Ok(Vec::new()) };
@@ -336,6 +360,7 @@ pub(crate) fn fetched(
     let envelope = own.as_ref().map_or(&content.envelope, |own| &own.envelope);
     if envelope.is_empty() {
         missed(&mut turn, group, (attempt, &content.gone))?;
+        waiting::looked(turn.records, group)?;
         return turn.settle();
     }
     let mut since = Seen::now(&turn)?;
@@ -369,7 +394,8 @@ fn missed(
     (attempt, gone): (u32, &[u8]),
 ) -> Result<(), EngineError> {
     let Some(mut state) = state::load(turn.records, group)? else { return Ok(()) };
-    if follow::next(turn.records, group)?.is_some() {
+    // What is no hash is the relay's fault, and nothing that could be asked for.
+    if gone.len() != HASH_LEN || follow::next(turn.records, group)?.is_some() {
         return Ok(());
     }
     let (since, ask_at) = (turn.now.as_millis(), need::first(turn.now));
@@ -457,7 +483,11 @@ pub(crate) fn next_step(
         (0, false) => STRANGER_PAUSE,
         _ => AHEAD_PAUSE,
     };
-    let tried = if state.slot_seen == 0 { state.slot_tried_at } else { 0 };
+    // What came since for a later slot holds up what is said: it is looked into at once, unless it is known what it holds.
+    let is_new = waiting::wants_look(records, group)?
+        && follow::next(records, group)?.is_none()
+        && !waiting::wants_author(records, &state.set_name)?;
+    let tried = if state.slot_seen == 0 && !is_new { state.slot_tried_at } else { 0 };
     let rests = tried != 0 && tried <= now.as_millis() && now.as_millis() < tried.saturating_add(pause);
     let Some(name) = slot_of(records, group, state.attempt)?.filter(|_| !rests) else { return Ok(None) };
     let frame = GetSlot { slot: name.to_vec() };

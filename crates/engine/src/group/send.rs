@@ -7,7 +7,8 @@ use chancery_group::{Entry, GroupError, Info, Rows as _, Slot};
 use chancery_identity::MemberId;
 use chancery_identity::delivery::Use;
 use chancery_wire::proto::{
-    FanOut, GroupOutRecord, GroupStateRecord, MessageRecord, OutboxItem, Text, UploadStep, outbox_item,
+    FanOut, GroupOutRecord, GroupStateRecord, MessageAct, MessageRecord, OutboxItem, Text, UploadStep,
+    message_act::Act, outbox_item,
 };
 use chancery_wire::records::{Overlay, Records};
 use chancery_wire::{Timestamp, encode};
@@ -16,9 +17,10 @@ use crate::effect::Effect;
 use crate::engine::{Acting, Engine};
 use crate::error::EngineError;
 use crate::group::rows::{self, GroupRows};
-use crate::group::{GroupDraft, GroupStep, epochs, evict, follow, mark, state};
-use crate::messages::{MessageState, append_message, message, save_message};
+use crate::group::{GroupDraft, GroupStep, epochs, evict, follow, mark, state, waiting};
+use crate::messages::{MessageState, message, save_message};
 use crate::queue::Queue;
+use crate::settled::{self, WhyFailed};
 use crate::tables::{GROUP_OUT, load, save};
 use crate::{content, log, sending, upkeep};
 
@@ -60,14 +62,20 @@ fn remove(records: &mut Overlay<'_>, group: &[u8; 16], item: u64) -> Result<(), 
     queue_of(&name(group, lane)).remove(records, number)
 }
 
-/// Returns the own entry of a group in which something may be written.
-fn writer(records: &dyn Records, group: &[u8; 16]) -> Result<Entry, EngineError> {
+/// Whether this device takes back what it wrote itself, which it may whatever its role (R-CONTENT-24).
+fn is_own_deletion(record: &MessageRecord) -> bool {
+    let is_deletion = |done: &MessageAct| matches!(done.act, Some(Act::Deletion(_)));
+    record.deleted || record.done.as_deref().is_some_and(is_deletion)
+}
+
+/// Returns the own entry of a group in which this may be written.
+fn writer(records: &dyn Records, group: &[u8; 16], record: &MessageRecord) -> Result<Entry, EngineError> {
     let head = rows::head(records, group)?.ok_or(EngineError::NoGroup)?;
     let slot = Slot::from_u32(head.slot).ok_or(EngineError::DamagedRecord)?;
     let entry = GroupRows::new(records, *group).entry(slot).map_err(|_| EngineError::DamagedRecord)?;
     let entry = entry.and_then(|bytes| Entry::from_bytes(&bytes)).ok_or(EngineError::DamagedRecord)?;
     let info = Info::from_bytes(&head.info)?;
-    if !info.lets_write(entry.role) {
+    if !info.lets_write(entry.role) && !is_own_deletion(record) {
         return Err(GroupError::NotAllowed.into());
     }
     Ok(entry)
@@ -80,35 +88,33 @@ pub(crate) fn queue(
     draft: &GroupDraft<'_>,
     now: Timestamp,
 ) -> Result<Vec<Effect>, EngineError> {
-    content::check(draft.text, &draft.attachments)?;
-    let group = &draft.group_id;
+    let text = Text { text: draft.text.into(), attachments: draft.attachments.clone(), ..Text::default() };
+    let place = (draft.message_id, &draft.group_id);
+    let record = content::from_text(place, text, &me.member_id(), now)?;
+    queue_record(records, &draft.group_id, record, now)
+}
+
+/// Stores a message, or what acts on one, as [`queue`] does.
+pub(crate) fn queue_record(
+    records: &mut Overlay<'_>,
+    group: &[u8; 16],
+    mut record: MessageRecord,
+    now: Timestamp,
+) -> Result<Vec<Effect>, EngineError> {
     state::open(records, group)?;
-    writer(records, group)?;
+    writer(records, group, &record)?;
     let waiting = name(group, Lane::Messages);
-    let files = draft.attachments.len() as u64;
+    let attachments = record.text.as_ref().map_or(&[][..], |text| &text.attachments);
+    let files = attachments.len() as u64;
     if queue_of(&waiting).len(records)? >= MAX_WAITING || sending::room(records)? < files {
         return Err(EngineError::QueueFull);
     }
-    let record = MessageRecord {
-        id: draft.message_id.to_vec(),
-        conversation: group.to_vec(),
-        group: group.to_vec(),
-        from: me.member_id().as_bytes().to_vec(),
-        sent_at: now.as_millis(),
-        stored_at: now.as_millis(),
-        text: Some(Text {
-            text: draft.text.into(),
-            attachments: draft.attachments.clone(),
-            ..Text::default()
-        }),
-        state: MessageState::Queued as u32,
-        pending: u32::try_from(files.saturating_add(1)).unwrap_or(u32::MAX),
-        ..MessageRecord::default()
-    };
-    if append_message(records, &record)?.is_none() {
+    record.group = group.to_vec();
+    record.pending = u32::try_from(files.saturating_add(1)).unwrap_or(u32::MAX);
+    if !sending::store(records, &record)? {
         return Err(EngineError::Misuse("message identifier was used before"));
     }
-    for file in &draft.attachments {
+    for file in record.text.iter().flat_map(|text| &text.attachments) {
         let step = outbox_item::Step::Upload(UploadStep { blob_id: file.blob_id.clone() });
         let item = OutboxItem {
             conversation: record.conversation.clone(),
@@ -177,11 +183,17 @@ pub(crate) fn fail_all(
 
 fn fail(records: &mut Overlay<'_>, own: &MemberId, out: &GroupOutRecord) -> Result<(), EngineError> {
     if let Some(mut record) = message(records, own, &out.message_id)? {
-        record.state = MessageState::Failed as u32;
+        let was = core::mem::replace(&mut record.state, MessageState::Failed as u32);
         record.pending = 0;
         save_message(records, &record);
+        settled::note(records, was, &record, WhyFailed::Group)?;
     }
     Ok(())
+}
+
+/// Whether nothing is left of it to send.
+const fn is_over(record: &MessageRecord) -> bool {
+    record.state == MessageState::Failed as u32 || record.expired
 }
 
 /// Whether messages wait to be sent.
@@ -201,9 +213,18 @@ fn may_seal(
         && may_go(records, group)?)
 }
 
-/// Whether the newest epoch is one to send in: no commit waits for its secret, and nobody of the roster has ended.
+/// Whether the newest epoch is one to send in: no commit waits for its secret, or to be judged, and nobody of the roster has ended.
 fn may_go(records: &dyn Records, group: &[u8; 16]) -> Result<bool, EngineError> {
-    Ok(follow::next(records, group)?.is_none() && !evict::is_needed(records, group)?)
+    if follow::next(records, group)?.is_some() || evict::is_needed(records, group)? {
+        return Ok(false);
+    }
+    let Some(state) = state::load(records, group)? else { return Ok(false) };
+    Ok(!waiting::holds_up(records, &state.set_name)?)
+}
+
+/// Whether hand-outs are sent: also while a commit is said to be withheld, since evictions are made then (R-ENGINE-75).
+pub(crate) const fn hands_on(state: &GroupStateRecord) -> bool {
+    matches!(state.state, state::OPEN | state::WITHHELD)
 }
 
 /// Returns the next envelope to send, or the next message to seal, in the order in which they were written.
@@ -213,10 +234,11 @@ pub(crate) fn next_step(
     group: &[u8; 16],
     now: Timestamp,
 ) -> Result<Option<GroupStep>, EngineError> {
-    let Some(state) = state::load(records, group)?.filter(|it| it.state == state::OPEN) else {
-        return Ok(None);
-    };
+    let Some(state) = state::load(records, group)?.filter(hands_on) else { return Ok(None) };
     for lane in [Lane::HandOuts, Lane::Messages] {
+        if lane == Lane::Messages && state.state != state::OPEN {
+            continue;
+        }
         let name = name(group, lane);
         let Some(number) = queue_of(&name).numbers(records)?.next() else { continue };
         let item = item_of(lane, number);
@@ -239,7 +261,7 @@ pub(crate) fn next_step(
             return Ok(Some(GroupStep::FanOut { group_id: *group, item, frame }));
         }
         let record = message(records, &engine.device().member_id(), &out.message_id)?;
-        let is_over = record.as_ref().is_none_or(|it| it.state == MessageState::Failed as u32);
+        let is_over = record.as_ref().is_none_or(is_over);
         let is_uploaded = record.is_some_and(|it| it.pending <= 1);
         if is_over || (is_uploaded && may_seal(records, (group, &state), now)?) {
             return Ok(Some(GroupStep::Seal { group_id: *group, item }));
@@ -262,7 +284,7 @@ pub(crate) fn seal(
     };
     let own = me.member_id();
     let record = message(records, &own, &out.message_id)?;
-    let Some(record) = record.filter(|it| it.state != MessageState::Failed as u32) else {
+    let Some(record) = record.filter(|it| !is_over(it)) else {
         remove(records, group, item)?;
         return Ok(Vec::new());
     };
@@ -271,7 +293,7 @@ pub(crate) fn seal(
         return Ok(Vec::new());
     }
     // The role may be another by now.
-    let Ok(entry) = writer(records, group) else {
+    let Ok(entry) = writer(records, group, &record) else {
         fail(records, &own, &out)?;
         remove(records, group, item)?;
         return Ok(Vec::new());
@@ -319,8 +341,9 @@ pub(crate) fn sent(
     {
         record.pending = record.pending.saturating_sub(1);
         record.delivered = record.delivered.saturating_add(1);
-        record.state = MessageState::Sent as u32;
+        let was = core::mem::replace(&mut record.state, MessageState::Sent as u32);
         save_message(records, &record);
+        settled::note(records, was, &record, WhyFailed::Relay)?;
     }
     Ok(Vec::new())
 }

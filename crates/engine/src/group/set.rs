@@ -12,7 +12,7 @@ use crate::effect::Effect;
 use crate::engine::{Acting, Engine};
 use crate::error::EngineError;
 use crate::group::rows::GroupRows;
-use crate::group::{GroupStep, follow, receive, state};
+use crate::group::{GroupStep, commit, follow, receive, state};
 use crate::reach;
 
 /// How long a group rests whose set somebody has made with another key than its name goes with, in milliseconds: 30 min. Nothing
@@ -65,9 +65,14 @@ pub(crate) fn unknown(
     Ok(Vec::new())
 }
 
+/// Whether the set of a group may be needed: also while a commit is said to be withheld, for what is put all the same.
+const fn is_used(state: &GroupStateRecord) -> bool {
+    state.state == state::OPEN || (state.state == state::WITHHELD && state.ahead != 0)
+}
+
 /// Whether the slot that counts has to be looked into for the set's sake.
 pub(crate) const fn wants_slot(state: &GroupStateRecord, now: Timestamp) -> bool {
-    state.set_missing && state.state == state::OPEN && !rests(state, now)
+    state.set_missing && is_used(state) && !rests(state, now)
 }
 
 /// The slot that counts was seen to be empty: the set may be created, by whom that is given.
@@ -93,7 +98,7 @@ const fn rests(state: &GroupStateRecord, now: Timestamp) -> bool {
 
 /// Returns when the set is no longer left alone.
 pub(crate) fn due(records: &dyn Records, group: &[u8; 16]) -> Result<Option<Timestamp>, EngineError> {
-    let state = state::load(records, group)?.filter(|it| it.state == state::OPEN && it.set_rests_until != 0);
+    let state = state::load(records, group)?.filter(|it| is_used(it) && it.set_rests_until != 0);
     Ok(state.map(|it| Timestamp::from_millis(it.set_rests_until)))
 }
 
@@ -109,7 +114,8 @@ pub(crate) fn upkeep(records: &mut Overlay<'_>, group: &[u8; 16], now: Timestamp
 }
 
 /// Returns the frame that creates the epoch's set, if the relay does not know it (R-RELAY-75) and no commit has ended the epoch:
-/// that would bring back whoever it has removed.
+/// that would bring back whoever it has removed. Where one is said to have, only for a commit that is put nevertheless: nobody could
+/// remove who has said so falsely, and thereby had the set forgotten.
 pub(crate) fn next_step(
     engine: &Engine,
     records: &dyn Records,
@@ -119,7 +125,10 @@ pub(crate) fn next_step(
     // Where all attempts are used up, nothing ends the epoch.
     let is_last = receive::attempt_of(state.attempt).is_none();
     let is_empty = is_last || (state.set_looked && receive::was_just_tried(state, now));
-    if !wants_slot(state, now) || !is_empty || state.ahead != 0 || follow::next(records, group)?.is_some() {
+    if !wants_slot(state, now) || !is_empty || follow::next(records, group)?.is_some() {
+        return Ok(None);
+    }
+    if state.ahead != 0 && !commit::is_put_nevertheless(records, (group, state), now)? {
         return Ok(None);
     }
     let rows = GroupRows::new(records, *group);

@@ -3,11 +3,13 @@
 mod bounds;
 mod contents;
 mod malice;
+mod marks;
 mod need;
 mod orders;
 mod past;
 mod receipts;
 mod send;
+mod slots;
 mod town;
 mod wait;
 

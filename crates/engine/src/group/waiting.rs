@@ -222,6 +222,9 @@ pub(crate) fn keep(
     let mut index = index(records)?;
     let bytes = encode(item);
     let length = bytes.len() as u64;
+    if is_kept(records, &index, (item, length), wait)? {
+        return Ok(());
+    }
     let entry = GroupWaitingEntry {
         number: index.next,
         name: wait.name.to_vec(),
@@ -231,6 +234,7 @@ pub(crate) fn keep(
         length,
         heard: wait.since.heard,
         share: share(records, item, wait.name)?,
+        looked: false,
     };
     records.put(item_key(entry.number), bytes);
     index.next = index.next.saturating_add(1);
@@ -238,6 +242,31 @@ pub(crate) fn keep(
     save(records, key(GROUP_WAITING_INDEX, &[]), &index);
     drop_old(records, now)?;
     make_room(records)
+}
+
+/// Whether a commit waits already, for the same: the relay shows what is in a slot as often as it is asked. Those of unknown names
+/// are not compared, since everybody can send any number of them.
+fn is_kept(
+    records: &dyn Records,
+    index: &GroupWaitingIndex,
+    (item, length): (&GroupWaitingRecord, u64),
+    wait: Wait<'_>,
+) -> Result<bool, EngineError> {
+    if item.envelope.first() != Some(&KIND_GROUP_COMMIT) || wait.reason == Reason::Name {
+        return Ok(false);
+    }
+    let is_like = |entry: &&GroupWaitingEntry| {
+        entry.length == length
+            && entry.reason == wait.reason as u32
+            && entry.name == wait.name
+            && entry.of == wait.of
+    };
+    for entry in index.entries.iter().filter(is_like) {
+        if load::<GroupWaitingRecord>(records, &item_key(entry.number))?.as_ref() == Some(item) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Has no more wait than may: first goes what nobody answers for, the envelopes of unknown names, and then what belongs to whoever
@@ -328,6 +357,37 @@ pub(crate) const HAND_OUT: &[u8] = b"h";
 pub(crate) fn wants_slots(records: &dyn Records, group: &[u8; 16]) -> Result<bool, EngineError> {
     let index = index(records)?;
     Ok(index.entries.iter().any(|entry| entry.reason == Reason::Slots as u32 && entry.of == group))
+}
+
+/// Whether a commit for a later slot came since the slot that counts was looked into.
+fn is_new_slot(entry: &GroupWaitingEntry) -> bool {
+    entry.reason == Reason::Slots as u32 && !entry.looked
+}
+
+/// Whether the slot that counts has to be looked into at once: it was not since a commit for a later one came.
+pub(crate) fn wants_look(records: &dyn Records, group: &[u8; 16]) -> Result<bool, EngineError> {
+    Ok(index(records)?.entries.iter().any(|entry| is_new_slot(entry) && entry.of == group))
+}
+
+/// The slot that counts was seen to be empty: a commit for a later one that came before has ended nothing (R-GROUP-21).
+pub(crate) fn looked(records: &mut Overlay<'_>, group: &[u8; 16]) -> Result<(), EngineError> {
+    if !wants_look(records, group)? {
+        return Ok(());
+    }
+    let mut index = index(records)?;
+    for entry in index.entries.iter_mut().filter(|entry| is_new_slot(entry) && entry.of == group) {
+        entry.looked = true;
+    }
+    save(records, key(GROUP_WAITING_INDEX, &[]), &index);
+    Ok(())
+}
+
+/// Whether a commit that may end the epoch of a set waits to be judged: for its author's credential, for the log, or until the slots
+/// before its own were looked into (R-ENGINE-80).
+pub(crate) fn holds_up(records: &dyn Records, set_name: &[u8]) -> Result<bool, EngineError> {
+    let waits = |entry: &GroupWaitingEntry| entry.reason == Reason::Log as u32 || is_new_slot(entry);
+    let is_one = |entry: &GroupWaitingEntry| entry.name == set_name && waits(entry);
+    Ok(index(records)?.entries.iter().any(is_one) || wants_author(records, set_name)?)
 }
 
 /// Whether a commit of an epoch's set waits for its author's credential.

@@ -6,6 +6,7 @@ use chancery_wire::Timestamp;
 use chancery_wire::proto::{MessageRecord, TimerRecord, TimersRecord};
 use chancery_wire::records::{Overlay, Records};
 
+use crate::conversations;
 use crate::error::EngineError;
 use crate::heal::is_over;
 use crate::messages::MessageState;
@@ -20,8 +21,6 @@ pub(crate) const MAX_DISAPPEAR: u32 = 366 * 24 * 60 * 60;
 const WAIT_PAUSE: Duration = Duration::from_secs(60);
 /// Timers from which on they are looked through at most once a minute: 1,000, some tens of milliseconds of work.
 const MANY: u64 = 1000;
-/// How far above its place a message is looked for: what was sent again to a device that joined moves others up.
-const MAX_MOVED: u64 = 1000;
 
 const fn queue() -> Queue<'static> {
     Queue::new(TIMERS, b"")
@@ -121,9 +120,9 @@ fn delete(
 ) -> Result<(), EngineError> {
     let queue = Queue::new(CONVERSATION, &record.conversation);
     let state = queue.state(records)?;
-    let near = record.position.checked_sub(1).map_or(0..0, |it| it..it.saturating_add(MAX_MOVED));
-    // Not noted, or moved by more: anywhere.
-    for number in near.chain(state.first..state.next) {
+    // Not noted, or moved by more than is looked for: anywhere.
+    let near = conversations::position_of(records, record)?;
+    for number in near.into_iter().chain(state.first..state.next) {
         if records.get(&queue.item_key(number))?.is_some_and(|it| it == reference) {
             queue.remove(records, number)?;
             break;

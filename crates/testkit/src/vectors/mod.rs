@@ -7,6 +7,7 @@ use std::fmt::Write as _;
 
 use serde_json::{Map, Value, json};
 
+mod acts;
 mod book;
 mod braid;
 mod delivery;
@@ -74,6 +75,7 @@ fn plans() -> Vec<Plan> {
         erasure::PLANS,
         storage::PLANS,
         groups::PLANS,
+        acts::PLANS,
         receipts::PLANS,
     ]
     .concat()
@@ -94,6 +96,7 @@ fn kind(name: &str) -> Option<&'static Kind> {
         run::KINDS,
         erasure::KINDS,
         storage::KINDS,
+        acts::KINDS,
         receipts::KINDS,
     ];
     let all = all.into_iter().chain(groups::KINDS.iter().copied());

@@ -357,9 +357,10 @@ fn compute_content(inputs: &Inputs<'_>) -> Computation {
             size: file.number("size")?,
             name: file.text("name")?.to_owned(),
             media_type: file.text("media_type")?.to_owned(),
+            ..Default::default()
         });
     }
-    let text = proto::Text { text: inputs.text("text")?.to_owned(), attachments, ..Default::default() };
+    let text = proto::Text { text: inputs.text("text")?.to_owned(), attachments, ..proto::Text::default() };
     let content = proto::Content {
         id: inputs.bytes("id")?,
         sent_at: inputs.number("sent_at")?,

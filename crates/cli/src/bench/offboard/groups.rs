@@ -60,9 +60,11 @@ impl Groups {
         Ok(())
     }
 
-    /// Somebody writes in each group what the copied disk can read.
+    /// Somebody writes in each group what the copied disk can read: not the administrator, in whose mailbox all of it stays to be
+    /// searched, because whoever writes reads the own mailbox first.
     pub(super) async fn write_before(&self, company: &Company) -> Result<(), Failure> {
-        let letters: Vec<_> = self.groups.iter().map(|it| (it.administrator, it.id.as_str())).collect();
+        let writer = |it: &Group| it.others.first().copied().unwrap_or(it.administrator);
+        let letters: Vec<_> = self.groups.iter().map(|it| (writer(it), it.id.as_str())).collect();
         surely(&company.send_to_groups(&letters, BEFORE, false).await?)
     }
 
@@ -73,8 +75,11 @@ impl Groups {
         (numbers, followers): (&[usize], &mut [Running]),
     ) -> Result<(), Failure> {
         let mut letters = Vec::with_capacity(self.groups.len());
-        for group in &self.groups {
-            let writer = group.others.iter().find(|member| numbers.contains(member));
+        for (number, group) in self.groups.iter().enumerate() {
+            let online: Vec<usize> =
+                group.others.iter().copied().filter(|member| numbers.contains(member)).collect();
+            // Not the same in every group, where there are others.
+            let writer = number.checked_rem(online.len()).and_then(|at| online.get(at));
             letters.extend(writer.map(|writer| (*writer, group.id.as_str())));
         }
         surely(&company.send_to_groups(&letters, AFTER, true).await?)?;

@@ -24,6 +24,44 @@ async fn kinds(client: &Client) -> Vec<u8> {
     panic!("the connection ended");
 }
 
+/// Alice and carol in a group of bob's that removes carol; alice has a message to send, and does not know.
+async fn unaware(acme: &Acme, alice: &Client, bob: &Client) -> (Client, Mailbox) {
+    let carol = acme.enrol("carol").await;
+    for client in [alice, bob, &carol] {
+        client.sync(PATIENCE).await.unwrap();
+    }
+    let (board, _) = bob.create_group("Board", &["alice", "carol"], PATIENCE).await.unwrap();
+    carol.sync(PATIENCE).await.unwrap();
+    alice.sync(PATIENCE).await.unwrap();
+    let (mailbox, _) = alice.receive().await.unwrap();
+    let removed = board.remove(&["carol"], PATIENCE).await.unwrap();
+    assert!(removed.waiting.is_none(), "{:?}", removed.waiting);
+    let group_id = *board.id();
+    let store = move |state: &mut State| {
+        let draft = GroupDraft { group_id, message_id: [5; 16], text: "without her", attachments: vec![] };
+        state.handle(Input::Group(GroupInput::Send(draft)))
+    };
+    alice.shared().worker.call(store).await.unwrap();
+    (carol, mailbox)
+}
+
+#[tokio::test]
+async fn nothing_is_sealed_for_a_group_before_the_mailbox_is_heard_again_r_engine_79() {
+    let (acme, alice, bob) = pair().await;
+    let (carol, mut mailbox) = unaware(&acme, &alice, &bob).await;
+    let shared = alice.shared();
+    // The machine has slept: the connection is there, and nobody knows whether it is alive.
+    shared.hearing.forget();
+    let deadline = || clock::deadline(PATIENCE);
+    let left = crate::outbox::flush(shared, deadline()).await.unwrap();
+    assert_eq!(left.map(|error| error.code()), Some(ErrorCode::RelayUnreachable));
+    assert_eq!(alice.message_state([5; 16]).await.unwrap(), MessageState::Queued);
+    // Once it answers, what the relay had pushed before is read first.
+    let left = mailbox.attending(shared, crate::outbox::flush(shared, deadline())).await.unwrap();
+    assert_eq!((left, alice.message_state([5; 16]).await.unwrap()), (None, MessageState::Sent));
+    assert_eq!(kinds(&carol).await, [0x18], "the commit that has removed her, and no message");
+}
+
 #[tokio::test]
 async fn what_waited_for_a_group_is_sealed_once_the_mailbox_was_read_r_engine_79() {
     let (acme, alice, bob) = pair().await;

@@ -10,7 +10,6 @@ use chancery_wire::proto::group_change::Change;
 use chancery_wire::proto::{GroupRequest, GroupSecretRecord, GroupSecretsRecord, PolicyBody, Signed};
 use chancery_wire::records::Overlay;
 
-use crate::receipts::ReceiptInput;
 use crate::tables::{GROUP_SECRETS, key, load};
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -118,15 +117,15 @@ fn of_the_times_of_organisation_and_group_the_shortest_counts_from_arrival_or_re
         (info.retention, info.disappearing) = (retention, disappearing);
         let made = town.commit(0, vec![set_info(&info)], Keying::Tree);
         town.deliver(&made, &[1]);
-        let id = town.say(0, "not for ever");
+        town.say(0, "not for ever");
         town.run(0).iter().for_each(|envelope| drop(town.give(1, envelope)));
         town.run(1);
         if is_read {
             town.wait(HOUR);
             town.handle(1, Input::SessionUpkeep);
             assert_eq!(town.heard(1).len(), 1, "nobody has read it: {case:?}");
-            let messages = [(town.member(0), id)];
-            town.handle(1, Input::Receipts(ReceiptInput::Read { messages: &messages }));
+            let conversation = MemberId::new(GROUP);
+            town.handle(1, Input::MarkRead { conversation, up_to: u64::MAX });
         }
         town.wait(after);
         town.handle(1, Input::SessionUpkeep);

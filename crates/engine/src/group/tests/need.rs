@@ -152,7 +152,7 @@ fn a_secret_goes_to_a_helper_that_was_heard_lately_r_group_17() {
 }
 
 /// One member tells others that it is in an epoch far ahead, which is not so; a minute later they have stopped.
-fn lies(town: &mut Town, by: usize, to: &[usize]) {
+pub(super) fn lies(town: &mut Town, by: usize, to: &[usize]) {
     let mark = GroupMark { epoch: 1 << 40, transcript: vec![7; 32] };
     let mark = GroupControl { group_id: GROUP.to_vec(), control: Some(Control::Mark(mark)) };
     for id in to {
@@ -175,7 +175,7 @@ pub(super) fn makes(town: &mut Town, id: usize) -> Option<GroupCommitRecord> {
     commit::pending(town.disk(id), &GROUP).unwrap()
 }
 
-fn phase(town: &Town, id: usize) -> GroupPhase {
+pub(super) fn phase(town: &Town, id: usize) -> GroupPhase {
     group(town.disk(id), &GROUP).unwrap().unwrap().summary.phase
 }
 

@@ -23,7 +23,7 @@ const HOUR: Duration = Duration::from_secs(3600);
 
 impl Town {
     /// An issuer's order to the group, made without knowing its epoch.
-    fn order(&mut self, changes: Vec<Ordered>) -> Signed {
+    pub(super) fn order(&mut self, changes: Vec<Ordered>) -> Signed {
         self.order_until(HOUR.saturating_mul(24), changes)
     }
 
@@ -41,7 +41,7 @@ impl Town {
     }
 
     /// Has a device ask another to carry an order out.
-    fn ask(&mut self, id: usize, from: usize, order: &Signed) {
+    pub(super) fn ask(&mut self, id: usize, from: usize, order: &Signed) {
         let request = Control::Request(GroupRequest { order: Some(order.clone()) });
         let content = GroupControl { group_id: GROUP.to_vec(), control: Some(request) };
         assert!(self.control_as_is(id, from, &content));
@@ -49,7 +49,7 @@ impl Town {
 
     /// Does what a device has to do, its commits included, until there is nothing left; the relay lacks the credentials of some
     /// devices. Returns how many messages went to all, and what each commit changes.
-    fn work(&mut self, id: usize, unknown: &[usize]) -> (usize, Vec<Vec<GroupChange>>) {
+    pub(super) fn work(&mut self, id: usize, unknown: &[usize]) -> (usize, Vec<Vec<GroupChange>>) {
         let (mut sent, mut made, mut asked) = (0_usize, Vec::new(), BTreeSet::new());
         for _ in 0..60 {
             let engine = Engine::load(self.disk(id), self.now).unwrap();
@@ -97,7 +97,7 @@ impl Town {
         Some(tail.changes)
     }
 
-    fn requests(&self, id: usize) -> usize {
+    pub(super) fn requests(&self, id: usize) -> usize {
         duties::load(self.disk(id), &GROUP).unwrap().requests.len()
     }
 }

@@ -1,0 +1,551 @@
+//! What is done to messages: replies, edits, deletions, reactions, forms and their answers.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use chancery_engine::{ActDraft, Composed, EngineError, Input, Place, form};
+use chancery_identity::MemberId;
+use chancery_wire::Timestamp;
+use chancery_wire::proto::message_act::Act;
+use chancery_wire::proto::{self, MessageRecord};
+use chancery_wire::records::Records;
+
+pub use chancery_engine::form::FieldKind;
+
+use crate::client::Client;
+use crate::clock;
+use crate::error::{Error, ErrorCode};
+use crate::group::{Group, GroupEntry, Person};
+use crate::home::hex;
+use crate::message::Message;
+use crate::sending::Sent;
+use crate::worker::State;
+
+/// Digits of a message's identifier from which on its beginning is enough.
+const SHORTEST_BEGINNING: usize = 4;
+/// The word for the newest message of a conversation.
+const LAST: &str = "last";
+
+/// What names a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct MessageRef {
+    /// Who wrote it.
+    pub author: MemberId,
+    /// The identifier that its author chose.
+    pub id: [u8; 16],
+}
+
+impl From<MessageRef> for proto::MessageRef {
+    fn from(it: MessageRef) -> Self {
+        Self { author: it.author.as_bytes().to_vec(), id: it.id.to_vec() }
+    }
+}
+
+/// The message that another replies to.
+#[derive(Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Quote {
+    /// Which.
+    pub message: MessageRef,
+    /// Its author's handle as the directory has it now; empty if the author is not in it.
+    pub handle: String,
+    /// How it begins: at most 140 characters; empty once it was deleted.
+    pub text: String,
+    /// Whether that is how this device has it. Otherwise nothing but the word of who replies says what it reads.
+    pub is_known: bool,
+}
+
+/// A part of a text that names a member.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Mention {
+    /// Where it begins, in bytes of the text.
+    pub start: usize,
+    /// How long it is, in bytes.
+    pub length: usize,
+    /// Whom it names.
+    pub member: MemberId,
+}
+
+/// What somebody has reacted with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Reaction {
+    /// Who.
+    pub by: Person,
+    /// At most 32 bytes, without control characters. That it is an emoji nobody has checked.
+    pub emoji: String,
+}
+
+/// Questions to whoever reads a message.
+#[derive(Clone, PartialEq, Eq, Default)]
+pub struct Form {
+    /// What they are about: at most 256 bytes.
+    pub title: String,
+    /// At least one, at most 32.
+    pub fields: Vec<FormField>,
+}
+
+/// One question.
+#[derive(Clone, PartialEq, Eq)]
+pub struct FormField {
+    /// Its name in answers: once in the form, at most 64 bytes.
+    pub id: String,
+    /// What it asks: at most 256 bytes.
+    pub label: String,
+    /// What it asks for.
+    pub kind: FieldKind,
+    /// What there is to choose from: of a choice 1 to 32, else none.
+    pub options: Vec<String>,
+    /// Whether it has to be answered.
+    pub required: bool,
+}
+
+/// What somebody has answered.
+#[derive(Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Answer {
+    /// Who.
+    pub by: Person,
+    /// When, by their clock.
+    pub at: Timestamp,
+    /// The fields' names and what was answered, each as its field demands.
+    pub values: Vec<(String, String)>,
+}
+
+impl std::fmt::Debug for Quote {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Quote").field("message", &self.message).finish_non_exhaustive()
+    }
+}
+
+impl std::fmt::Debug for Form {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Form").field("fields", &self.fields.len()).finish_non_exhaustive()
+    }
+}
+
+impl std::fmt::Debug for FormField {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("FormField").field("kind", &self.kind).finish_non_exhaustive()
+    }
+}
+
+impl std::fmt::Debug for Answer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Answer").field("by", &self.by).field("at", &self.at).finish_non_exhaustive()
+    }
+}
+
+impl From<proto::Form> for Form {
+    fn from(form: proto::Form) -> Self {
+        // The engine lets no field of a later kind in.
+        let field = |field: proto::FormField| FormField {
+            kind: FieldKind::from_number(field.kind).unwrap_or(FieldKind::Text),
+            id: field.id,
+            label: field.label,
+            options: field.options,
+            required: field.required,
+        };
+        Self { title: form.title, fields: form.fields.into_iter().map(field).collect() }
+    }
+}
+
+impl From<Form> for proto::Form {
+    fn from(form: Form) -> Self {
+        let field = |field: FormField| proto::FormField {
+            id: field.id,
+            label: field.label,
+            kind: field.kind as u32,
+            options: field.options,
+            required: field.required,
+        };
+        Self { title: form.title, fields: form.fields.into_iter().map(field).collect() }
+    }
+}
+
+/// A message to send with all that one may have. What is not said is left out.
+#[derive(Clone, Default)]
+pub struct Outgoing {
+    /// The text: at most 32 KiB.
+    pub text: String,
+    /// Files: at most 32.
+    pub files: Vec<OutgoingFile>,
+    /// The message that it replies to: one of the same conversation.
+    pub reply_to: Option<MessageRef>,
+    /// Whom the text names: at most 64, in the order of the text.
+    pub mentions: Vec<Mention>,
+    /// Questions to who reads it.
+    pub form: Option<Form>,
+}
+
+impl std::fmt::Debug for Outgoing {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Outgoing").field("reply_to", &self.reply_to).finish_non_exhaustive()
+    }
+}
+
+/// A file to send.
+#[derive(Clone, Default)]
+pub struct OutgoingFile {
+    /// Where it is.
+    pub path: PathBuf,
+    /// What it is (RFC 6838); by default what its name says.
+    pub media_type: Option<String>,
+    /// A small picture of it: at most 16 KiB; none if empty.
+    pub preview: Vec<u8>,
+}
+
+impl std::fmt::Debug for OutgoingFile {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("OutgoingFile").field("media_type", &self.media_type).finish_non_exhaustive()
+    }
+}
+
+impl Client {
+    /// Sends a message with all that one may have to a member, as [`Self::send`] does; the directory has to know the member.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::send`]; [`ErrorCode::ActInvalid`] for a mention or form that breaks a rule, [`ErrorCode::MessageUnknown`] for a
+    /// reply to a message that is not in this conversation: nothing was stored.
+    ///
+    /// # Cancellation
+    ///
+    /// As [`Self::send`].
+    pub async fn send_message(&self, to: &str, message: Outgoing, patience: Duration) -> Result<Sent, Error> {
+        let deadline = clock::deadline(patience);
+        let member = self.resolve(to).await?.member_id;
+        let id = self.compose(Place::Member(member), message).await?;
+        self.delivered(id, deadline).await
+    }
+
+    /// Sends questions to a member, who answers with [`Self::answer_form`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::send_message`].
+    pub async fn send_form(
+        &self,
+        to: &str,
+        text: &str,
+        form: Form,
+        patience: Duration,
+    ) -> Result<Sent, Error> {
+        self.send_message(
+            to,
+            Outgoing { text: text.into(), form: Some(form), ..Outgoing::default() },
+            patience,
+        )
+        .await
+    }
+
+    /// Replies to a message, in the conversation or group where it is.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::send_message`] or [`Group::send`].
+    pub async fn reply(
+        &self,
+        to: MessageRef,
+        text: &str,
+        files: &[PathBuf],
+        patience: Duration,
+    ) -> Result<Sent, Error> {
+        let deadline = clock::deadline(patience);
+        let files = files.iter().map(|path| OutgoingFile { path: path.clone(), ..OutgoingFile::default() });
+        let reply_to = Some(to);
+        let message = Outgoing { text: text.into(), files: files.collect(), reply_to, ..Outgoing::default() };
+        let place = self.place_of(to).await?;
+        let id = self.compose(place, message).await?;
+        self.delivered_at(place, id, deadline).await
+    }
+
+    /// Gives a message of one's own another text. Files, what it replies to and its form stay.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorCode::MessageUnknown`], [`ErrorCode::NotYourMessage`], [`ErrorCode::MessageTooLarge`]: nothing has changed. Otherwise it
+    /// is changed here at least, and [`Sent::waiting`] says why nowhere else.
+    pub async fn edit(
+        &self,
+        message: MessageRef,
+        text: &str,
+        mentions: &[Mention],
+        patience: Duration,
+    ) -> Result<Sent, Error> {
+        let mentions = mentions.iter().map(to_proto).collect::<Result<_, _>>()?;
+        let edit = proto::Edit { target: Some(message.into()), text: text.into(), mentions };
+        self.act(message, Act::Edit(edit), patience).await
+    }
+
+    /// Deletes a message of one's own everywhere. Who has seen it has seen it, and files that were saved stay.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::edit`].
+    pub async fn delete(&self, message: MessageRef, patience: Duration) -> Result<Sent, Error> {
+        self.act(message, Act::Deletion(proto::Deletion { target: Some(message.into()) }), patience).await
+    }
+
+    /// Reacts to a message, or takes that back with `remove`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::edit`]; [`ErrorCode::ActInvalid`]: `emoji` is empty, has more than 32 bytes or control characters.
+    pub async fn react(
+        &self,
+        message: MessageRef,
+        emoji: &str,
+        remove: bool,
+        patience: Duration,
+    ) -> Result<Sent, Error> {
+        let reaction = proto::Reaction { target: Some(message.into()), emoji: emoji.into(), remove };
+        self.act(message, Act::Reaction(reaction), patience).await
+    }
+
+    /// Answers the form of a message: names of fields and values. It takes the place of an earlier answer.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::edit`]; [`ErrorCode::ActInvalid`]: the message has no form, or the answer does not fit it.
+    pub async fn answer_form(
+        &self,
+        message: MessageRef,
+        values: &[(String, String)],
+        patience: Duration,
+    ) -> Result<Sent, Error> {
+        let value = |(field, value): &(String, String)| proto::FormValue {
+            field: field.clone(),
+            value: value.clone(),
+        };
+        let values = values.iter().map(value).collect();
+        self.act(message, Act::Answer(proto::FormAnswer { target: Some(message.into()), values }), patience)
+            .await
+    }
+
+    /// Finds a message of the conversation with a member: by its identifier as 32 hexadecimal digits, at least 4 of them from the
+    /// beginning, or `last` for the newest.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorCode::MessageUnknown`], [`ErrorCode::MessageAmbiguous`]; as [`Self::history`].
+    pub async fn find_message(&self, with: &str, which: &str) -> Result<Message, Error> {
+        let mut found = Finder::new(which);
+        let mut from = 0;
+        loop {
+            let page = self.history(with, from).await?;
+            let next = page.next;
+            page.into_iter().for_each(|message| found.see(message));
+            let Some(next) = next else { return found.end() };
+            from = next;
+        }
+    }
+
+    async fn act(&self, target: MessageRef, act: Act, patience: Duration) -> Result<Sent, Error> {
+        let deadline = clock::deadline(patience);
+        let place = self.place_of(target).await?;
+        let message_id: [u8; 16] = chancery_crypto::rng::random_bytes(&mut clock::rng()?);
+        let store = move |state: &mut State| state.handle(Input::Act(ActDraft { message_id, act }));
+        self.shared().worker.call(store).await?;
+        self.delivered_at(place, message_id, deadline).await
+    }
+
+    async fn delivered_at(
+        &self,
+        place: Place,
+        id: [u8; 16],
+        deadline: tokio::time::Instant,
+    ) -> Result<Sent, Error> {
+        match place {
+            Place::Member(_) => self.delivered(id, deadline).await,
+            Place::Group(group) => Group::new(self.clone(), group).delivered(id, deadline).await,
+        }
+    }
+
+    async fn record_of(&self, which: MessageRef) -> Result<MessageRecord, Error> {
+        let find = move |records: &dyn Records| chancery_engine::message(records, &which.author, &which.id);
+        let record = self.shared().worker.call(move |state| state.read_shown(find)).await?;
+        let is_there =
+            |it: &MessageRecord| it.act.is_none() && it.done.is_none() && !it.expired && !it.deleted;
+        record.filter(is_there).ok_or_else(|| ErrorCode::MessageUnknown.into())
+    }
+
+    async fn place_of(&self, which: MessageRef) -> Result<Place, Error> {
+        place(&self.record_of(which).await?)
+    }
+
+    async fn compose(&self, to: Place, message: Outgoing) -> Result<[u8; 16], Error> {
+        let Outgoing { text, files, reply_to, mentions, form } = message;
+        if text.is_empty() && files.is_empty() && form.is_none() {
+            return Err(Error::with(ErrorCode::Usage, "an empty message"));
+        }
+        let reply_to = match reply_to {
+            Some(target) => {
+                let record = self.record_of(target).await?;
+                if place(&record)? != to {
+                    return Err(ErrorCode::MessageUnknown.into());
+                }
+                let quote = record.text.map(|text| beginning(&text.text)).unwrap_or_default();
+                Some(proto::ReplyTo { target: Some(target.into()), quote })
+            }
+            None => None,
+        };
+        let mentions = mentions.iter().map(to_proto).collect::<Result<_, _>>()?;
+        let paths: Vec<PathBuf> = files.iter().map(|file| file.path.clone()).collect();
+        let store = move |state: &mut State, message_id, mut attachments: Vec<proto::Attachment>| {
+            for (attachment, file) in attachments.iter_mut().zip(files) {
+                attachment.media_type = file.media_type.unwrap_or_else(|| attachment.media_type.clone());
+                attachment.preview = file.preview;
+            }
+            let form = form.map(Into::into);
+            let text = proto::Text { text, attachments, reply_to, mentions, form, ..Default::default() };
+            state.handle(Input::Compose(Composed { to, message_id, text }))
+        };
+        self.store_with_files(&paths, store).await
+    }
+}
+
+impl Group {
+    /// Writes a message with all that one may have to the group, as [`Self::send`] does.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::send`] and [`Client::send_message`].
+    pub async fn send_message(&self, message: Outgoing, patience: Duration) -> Result<Sent, Error> {
+        let deadline = clock::deadline(patience);
+        self.inside().await?;
+        let id = self.client().compose(Place::Group(*self.id()), message).await?;
+        self.delivered(id, deadline).await
+    }
+
+    /// Sends questions to the group; each member may answer, with [`Client::answer_form`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::send_message`].
+    pub async fn send_form(&self, text: &str, form: Form, patience: Duration) -> Result<Sent, Error> {
+        self.send_message(Outgoing { text: text.into(), form: Some(form), ..Outgoing::default() }, patience)
+            .await
+    }
+
+    /// Finds a message of the group, as [`Client::find_message`] does.
+    ///
+    /// # Errors
+    ///
+    /// As [`Client::find_message`].
+    pub async fn find_message(&self, which: &str) -> Result<Message, Error> {
+        let mut found = Finder::new(which);
+        let mut from = 0;
+        loop {
+            let page = self.history(from).await?;
+            let next = page.next;
+            for entry in page {
+                if let GroupEntry::Message(message) = entry {
+                    found.see(*message);
+                }
+            }
+            let Some(next) = next else { return found.end() };
+            from = next;
+        }
+    }
+}
+
+/// Looks for one message among those of a conversation.
+struct Finder {
+    which: String,
+    found: Option<Message>,
+    is_ambiguous: bool,
+}
+
+impl Finder {
+    fn new(which: &str) -> Self {
+        Self { which: which.to_ascii_lowercase(), found: None, is_ambiguous: false }
+    }
+
+    fn see(&mut self, message: Message) {
+        if self.which == LAST {
+            self.found = Some(message);
+        } else if self.which.len() >= SHORTEST_BEGINNING && hex(&message.id).starts_with(&self.which) {
+            self.is_ambiguous |= self.found.is_some();
+            self.found = Some(message);
+        }
+    }
+
+    fn end(self) -> Result<Message, Error> {
+        if self.is_ambiguous {
+            return Err(Error::with(ErrorCode::MessageAmbiguous, self.which));
+        }
+        self.found.ok_or_else(|| Error::with(ErrorCode::MessageUnknown, self.which))
+    }
+}
+
+fn place(record: &MessageRecord) -> Result<Place, Error> {
+    if let Some(group) = record.group.first_chunk() {
+        return Ok(Place::Group(*group));
+    }
+    let member = MemberId::from_bytes(&record.conversation).ok_or(EngineError::DamagedRecord)?;
+    Ok(Place::Member(member))
+}
+
+fn beginning(text: &str) -> String {
+    text.chars().take(chancery_engine::content::MAX_QUOTE).collect()
+}
+
+fn to_proto(mention: &Mention) -> Result<proto::Mention, Error> {
+    let number = |at: usize| u32::try_from(at).map_err(|_| Error::from(ErrorCode::ActInvalid));
+    let (start, length) = (number(mention.start)?, number(mention.length)?);
+    Ok(proto::Mention { start, length, member_id: mention.member.as_bytes().to_vec() })
+}
+
+fn person(records: &dyn Records, id: &[u8]) -> Result<Person, EngineError> {
+    Person::read(records, MemberId::from_bytes(id).ok_or(EngineError::DamagedRecord)?)
+}
+
+/// Returns what a message replies to, as this device has it, or else as its author says.
+pub(crate) fn quote(records: &dyn Records, record: &MessageRecord) -> Result<Option<Quote>, EngineError> {
+    let Some(reply) = record.text.as_ref().and_then(|text| text.reply_to.as_ref()) else { return Ok(None) };
+    let target = reply.target.as_ref().ok_or(EngineError::DamagedRecord)?;
+    let author = person(records, &target.author)?;
+    let id = target.id.as_slice().try_into().map_err(|_| EngineError::DamagedRecord)?;
+    let known = chancery_engine::message(records, &author.member, &target.id)?;
+    let known = known.filter(|it| it.conversation == record.conversation && it.done.is_none() && !it.expired);
+    let text = match &known {
+        Some(known) => known.text.as_ref().map(|text| beginning(&text.text)).unwrap_or_default(),
+        None => reply.quote.clone(),
+    };
+    let message = MessageRef { author: author.member, id };
+    Ok(Some(Quote { message, handle: author.handle, text, is_known: known.is_some() }))
+}
+
+pub(crate) fn mentions(mentions: &[proto::Mention]) -> Result<Vec<Mention>, EngineError> {
+    let number = |at: u32| usize::try_from(at).map_err(|_| EngineError::DamagedRecord);
+    let read = |it: &proto::Mention| {
+        let member = MemberId::from_bytes(&it.member_id).ok_or(EngineError::DamagedRecord)?;
+        Ok(Mention { start: number(it.start)?, length: number(it.length)?, member })
+    };
+    mentions.iter().map(read).collect()
+}
+
+pub(crate) fn reactions(records: &dyn Records, record: &MessageRecord) -> Result<Vec<Reaction>, EngineError> {
+    let standing = record.reactions.iter().filter(|it| !it.removed);
+    let read = |it: &proto::ReactionRecord| {
+        Ok(Reaction { by: person(records, &it.member_id)?, emoji: it.emoji.clone() })
+    };
+    standing.map(read).collect()
+}
+
+pub(crate) fn answers(records: &dyn Records, record: &MessageRecord) -> Result<Vec<Answer>, EngineError> {
+    let read = |it: &proto::AnswerRecord| {
+        let values = it.values.iter().map(|it| (it.field.clone(), it.value.clone())).collect();
+        Ok(Answer { by: person(records, &it.member_id)?, at: Timestamp::from_millis(it.sent_at), values })
+    };
+    record.answers.iter().map(read).collect()
+}
+
+impl Form {
+    /// Whether it keeps every rule of R-CONTENT-25.
+    #[must_use]
+    pub fn is_valid(&self) -> bool {
+        form::is_sound(&self.clone().into())
+    }
+}

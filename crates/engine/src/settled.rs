@@ -1,0 +1,122 @@
+//! Events that a message of one's own waits no longer: it was sent, or has failed.
+
+use alloc::vec::Vec;
+
+use chancery_identity::MemberId;
+use chancery_wire::proto::MessageRecord;
+use chancery_wire::records::{Overlay, Records};
+
+use crate::effect::{Effect, Notice};
+use crate::error::EngineError;
+use crate::messages::{self, MessageState};
+use crate::queue::Queue;
+use crate::tables::EVENT;
+
+/// Marks the reference of an event that a message was sent.
+const SENT: u8 = 0x40;
+/// Marks the reference of an event that a message has failed.
+const FAILED: u8 = 0x41;
+/// Bytes of such a reference: mark, conversation, message and reason. A message's has 32.
+const LENGTH: usize = 34;
+
+/// Events that wait to be taken at most for another of these to be stored: 10,000. Whoever sends and never takes events has no
+/// use for them, and the message itself says what became of it.
+const MAX_WAITING: u64 = 10_000;
+
+/// Why a message of one's own has failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum WhyFailed {
+    /// The relay has refused it for every device of the recipient, or has not taken it within 30 days.
+    Relay = 1,
+    /// One of its files was refused, or not taken within 30 days.
+    File = 2,
+    /// The recipient has no device any more to which it could go.
+    NoRecipient = 3,
+    /// This device is in the group no more, or may not write in it.
+    Group = 4,
+}
+
+impl WhyFailed {
+    /// Returns the name by which programs know it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Relay => "relay",
+            Self::File => "file",
+            Self::NoRecipient => "no-recipient",
+            Self::Group => "group",
+        }
+    }
+
+    const fn from_stored(number: u8) -> Self {
+        match number {
+            2 => Self::File,
+            3 => Self::NoRecipient,
+            4 => Self::Group,
+            _ => Self::Relay,
+        }
+    }
+}
+
+/// What became of a message that this device wrote.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Settled {
+    /// The other member, or the group.
+    pub conversation: MemberId,
+    /// The message; the own member is its author.
+    pub id: [u8; 16],
+    /// Why it has failed; `None`: the relay has it.
+    pub failed: Option<WhyFailed>,
+}
+
+/// Appends the event if a message was queued and is not any more (R-ENGINE-119).
+pub(crate) fn note(
+    records: &mut Overlay<'_>,
+    was: u32,
+    message: &MessageRecord,
+    why: WhyFailed,
+) -> Result<(), EngineError> {
+    let state = MessageState::from_stored(message.state);
+    let (mark, why) = match state {
+        _ if MessageState::from_stored(was) != MessageState::Queued => return Ok(()),
+        MessageState::Sent => (SENT, 0),
+        MessageState::Failed => (FAILED, why as u8),
+        MessageState::Queued | MessageState::Received => return Ok(()),
+    };
+    let queue = Queue::new(EVENT, b"");
+    if queue.len(records)? < MAX_WAITING {
+        queue.push(records, [&[mark], message.conversation.as_slice(), &message.id, &[why]].concat())?;
+    }
+    Ok(())
+}
+
+/// Whether the reference of an event is one of these.
+pub(crate) fn is_reference(reference: &[u8]) -> bool {
+    reference.len() == LENGTH && matches!(reference.first(), Some(&(SENT | FAILED)))
+}
+
+/// Reads what [`is_reference`] has found.
+pub(crate) fn read(reference: &[u8]) -> Result<Settled, EngineError> {
+    let Some(([mark, conversation @ ..], rest)) = reference.split_first_chunk::<17>() else {
+        return Err(EngineError::DamagedRecord);
+    };
+    let Some((id, [why])) = rest.split_first_chunk::<16>() else { return Err(EngineError::DamagedRecord) };
+    let failed = (*mark == FAILED).then_some(WhyFailed::from_stored(*why));
+    Ok(Settled { conversation: MemberId::new(*conversation), id: *id, failed })
+}
+
+/// Tells of events that were stored since the next one had number `from`, unless that is told already.
+pub(crate) fn announce(
+    records: &dyn Records,
+    from: u64,
+    effects: &mut Vec<Effect>,
+) -> Result<(), EngineError> {
+    let is_told = effects.iter().any(|effect| matches!(effect, Effect::Notify(Notice::EventStored(_))));
+    let next = messages::next_event(records)?;
+    if next > from && !is_told {
+        effects.push(Effect::Notify(Notice::EventStored(next.saturating_sub(1))));
+    }
+    Ok(())
+}

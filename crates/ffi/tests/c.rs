@@ -1,0 +1,167 @@
+//! The library as C sees it: programs in C, compiled here with the system's compiler and run beside a relay of this process.
+//!
+//! `CHANCERY_C_FLAGS` (words) is given to the compiler too, and `CHANCERY_C_RUNNER` (words) stands before each program: `.ci/ffi` runs the suite
+//! with AddressSanitizer and under valgrind so.
+
+#![cfg(test)]
+
+use std::future::pending;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use chancery::organisation::{self, PUBLIC};
+use chancery::read_or_create_key_file;
+use chancery_relay_server::{Config, Limits, run};
+
+#[path = "c/nulls.rs"]
+mod nulls;
+
+// Linked, so that the library is built with what this test is built with.
+use chancery_ffi as _;
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Where cargo has put the library that this test was built with.
+fn libraries() -> PathBuf {
+    std::env::current_exe().unwrap().parent().unwrap().to_path_buf()
+}
+
+fn words(variable: &str) -> Vec<String> {
+    std::env::var(variable).unwrap_or_default().split_whitespace().map(str::to_owned).collect()
+}
+
+/// Compiles a program, with every warning an error.
+fn compile(source: &Path, into: &Path) -> PathBuf {
+    let program = into.join(source.file_stem().unwrap());
+    let compiler = std::env::var("CC").unwrap_or_else(|_| "cc".into());
+    let mut command = Command::new(compiler);
+    command.args(["-std=c99", "-Wall", "-Wextra", "-pedantic", "-Werror", "-g", "-D_POSIX_C_SOURCE=200809L"]);
+    command.arg("-DPLANTED_PANIC").args(words("CHANCERY_C_FLAGS"));
+    command.arg("-I").arg(root().join("include")).arg("-I").arg(root().join("tests")).arg(source);
+    command.arg("-o").arg(&program).arg("-L").arg(libraries()).args(["-lchancery_ffi", "-lpthread"]);
+    command.arg(format!("-Wl,-rpath,{}", libraries().display()));
+    let output = command.output().expect("a C compiler, cc or what CC names");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    program
+}
+
+fn command(program: &Path) -> Command {
+    let mut runner = words("CHANCERY_C_RUNNER");
+    if runner.is_empty() {
+        return Command::new(program);
+    }
+    let mut command = Command::new(runner.remove(0));
+    command.args(runner).arg(program);
+    command
+}
+
+fn run_program(program: &Path, arguments: &[&str]) {
+    let output = command(program).args(arguments).output().unwrap();
+    let (out, errors) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{}: {}\n{out}\n{errors}", program.display(), output.status);
+}
+
+/// An organisation with its relay and desk, in threads of this process, and a link for each of two people.
+fn company(folder: &Path) -> [String; 2] {
+    let (tell, told) = std::sync::mpsc::channel();
+    let folder = folder.to_path_buf();
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+        runtime.unwrap().block_on(async {
+            let at = |name: &str| folder.join(name);
+            let (acme, key) = (at("acme"), read_or_create_key_file(at("acme.key")).unwrap());
+            organisation::found(&acme, "Acme", &key).unwrap();
+            let config = Config {
+                organisation_dir: acme.join(PUBLIC),
+                data: at("relay-data"),
+                listen: ([127, 0, 0, 1], 0).into(),
+                certificate: None,
+                limits: Limits::default(),
+                trust_clock: false,
+            };
+            let (ready, listens) = tokio::sync::oneshot::channel();
+            tokio::spawn(run(config, |it| ready.send(it).unwrap_or_default(), pending()));
+            let relay = listens.await.unwrap();
+            let log_key = organisation::fetch_log_key(&acme, &relay.url, &relay.pin, Some(&relay.log_key));
+            let log_key = log_key.await.unwrap();
+            organisation::record_relay(&acme, &key, &relay.url, &relay.pin, &log_key).unwrap();
+            let day = Duration::from_secs(86_400);
+            let link = |handle| organisation::invite(&acme, &key, handle, None, day).unwrap().link;
+            tell.send([link("alice"), link("bob")]).unwrap();
+            organisation::serve(&acme, &key, |_| (), pending()).await.unwrap();
+        });
+    });
+    told.recv_timeout(Duration::from_secs(60)).unwrap()
+}
+
+#[test]
+fn two_people_talk_and_misuse_gives_codes_and_chat_is_a_program() {
+    let folder = tempfile::tempdir().unwrap();
+    let [alice, bob] = company(folder.path());
+    let place = folder.path().to_str().unwrap();
+    run_program(&compile(&root().join("tests/conversation.c"), folder.path()), &[place, &alice, &bob]);
+    chat(folder.path());
+    run_program(&compile(&root().join("tests/misuse.c"), folder.path()), &[place]);
+}
+
+/// Somebody types a line in `examples/c/chat.c`, and reads it in another.
+fn chat(folder: &Path) {
+    use std::io::{BufRead as _, BufReader, Write as _};
+    let source = root().join("../../examples/c/chat.c");
+    assert!(
+        std::fs::read_to_string(&source).unwrap().lines().count() <= 80,
+        "an example that is read at once"
+    );
+    let program = compile(&source, folder);
+    let start = |own: &str, other: &str| {
+        let key = format!("{own}.key");
+        let mut command = command(&program);
+        command.current_dir(folder).args([own, &key, other]);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap()
+    };
+    let (mut alice, mut bob) = (start("alice", "bob"), start("bob", "alice"));
+    alice.stdin.as_mut().unwrap().write_all("Shall we have tea?\n".as_bytes()).unwrap();
+    let mut lines = BufReader::new(bob.stdout.take().unwrap()).lines();
+    assert!(lines.any(|line| line.unwrap().contains("\"text\":\"Shall we have tea?\"")));
+    for person in [&mut alice, &mut bob] {
+        drop(person.stdin.take());
+        assert!(person.wait().unwrap().success());
+    }
+}
+
+#[test]
+fn null_wrong_text_and_dead_handles_are_codes_in_every_function_and_outputs_stay_as_they_were() {
+    let folder = tempfile::tempdir().unwrap();
+    let header = std::fs::read_to_string(root().join("include/chancery.h")).unwrap();
+    let source = folder.path().join("nulls.c");
+    std::fs::write(&source, nulls::program(&header)).unwrap();
+    run_program(&compile(&source, folder.path()), &[]);
+}
+
+#[test]
+fn nothing_is_exported_but_what_has_the_prefix() {
+    let library = libraries().join(format!("libchancery_ffi{}", std::env::consts::DLL_SUFFIX));
+    let output = Command::new("nm").args(["-D", "--defined-only"]).arg(library).output().unwrap();
+    assert!(output.status.success());
+    let listed = String::from_utf8(output.stdout).unwrap();
+    let names: Vec<_> = listed.lines().filter_map(|line| line.split_whitespace().last()).collect();
+    assert!(names.len() > 40, "{names:?}");
+    assert!(names.iter().all(|name| name.starts_with("chancery_")), "{names:?}");
+}
+
+#[test]
+fn the_header_is_one_for_cpp_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let source = folder.path().join("include.cpp");
+    let text =
+        "#include <chancery.h>\nint main() { return chancery_text(\"a\").len == 1 ? CHANCERY_OK : 1; }\n";
+    std::fs::write(&source, text).unwrap();
+    let compiler = std::env::var("CXX").unwrap_or_else(|_| "c++".into());
+    let mut command = Command::new(compiler);
+    command.args(["-Wall", "-Wextra", "-pedantic", "-Werror", "-fsyntax-only", "-I"]);
+    let output = command.arg(root().join("include")).arg(source).output().expect("a C++ compiler");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}

@@ -1,0 +1,156 @@
+//! HTTP: requests by `POST /rpc`, events from `GET /events` as server-sent events. Every request bears the token.
+
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use chancery::ErrorCode;
+use http_body_util::{BodyExt as _, Limited};
+use hyper::body::{Body, Bytes, Frame, Incoming, SizeHint};
+use hyper::header::{
+    AUTHORIZATION, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue, WWW_AUTHENTICATE,
+};
+use hyper::{Method, Request as HttpRequest, Response, StatusCode};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::TcpStream;
+use tokio::sync::{Semaphore, mpsc};
+use tokio::task::JoinSet;
+
+use crate::fault::Fault;
+use crate::limit::{HEAD_PATIENCE, MAX_IN_FLIGHT, MAX_REQUEST, MAX_UNREAD};
+use crate::lines::too_long;
+use crate::request::{Request, refusal};
+use crate::service::Service;
+use crate::session::{Form, push};
+use crate::shapes::ReceiveMode;
+use crate::token::Token;
+
+/// Serves HTTP.
+pub(crate) struct Server {
+    service: Service,
+    token: Token,
+    places: Arc<Semaphore>,
+}
+
+/// What is answered: a text, or events as they come.
+enum Answer {
+    Text(Option<Bytes>),
+    Events {
+        queue: mpsc::Receiver<String>,
+        /// Ends with the answer.
+        _pushing: JoinSet<()>,
+    },
+}
+
+impl Body for Answer {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        let frame = |bytes: Bytes| Ok(Frame::data(bytes));
+        match self.get_mut() {
+            Self::Text(text) => Poll::Ready(text.take().map(frame)),
+            Self::Events { queue, .. } => {
+                queue.poll_recv(context).map(|event| event.map(|event| frame(event.into())))
+            }
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Text(text) => SizeHint::with_exact(text.as_ref().map_or(0, |text| text.len() as u64)),
+            Self::Events { .. } => SizeHint::default(),
+        }
+    }
+}
+
+impl Server {
+    pub(crate) fn new(service: Service, token: Token) -> Self {
+        Self { service, token, places: Arc::new(Semaphore::new(MAX_IN_FLIGHT)) }
+    }
+
+    /// Serves one connection.
+    pub(crate) async fn serve(self: Arc<Self>, stream: TcpStream) {
+        let service = hyper::service::service_fn(move |request| {
+            let server = self.clone();
+            async move { Ok::<_, Infallible>(server.answer(request).await) }
+        });
+        let mut http = hyper::server::conn::http1::Builder::new();
+        http.timer(TokioTimer::new()).header_read_timeout(HEAD_PATIENCE);
+        if let Err(error) = http.serve_connection(TokioIo::new(stream), service).await {
+            tracing::debug!(%error, "an HTTP connection");
+        }
+    }
+
+    async fn answer(&self, request: HttpRequest<Incoming>) -> Response<Answer> {
+        if !self.is_admitted(&request) {
+            let mut response = refused(StatusCode::UNAUTHORIZED, &ErrorCode::TokenMissing.into());
+            response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+            return response;
+        }
+        match (request.method(), request.uri().path()) {
+            (&Method::POST, "/rpc") => self.call(request).await,
+            (&Method::GET, "/events") if self.service.mode() == ReceiveMode::Automatic => self.events(),
+            (_, "/rpc" | "/events") => text(StatusCode::METHOD_NOT_ALLOWED, String::new()),
+            _ => text(StatusCode::NOT_FOUND, String::new()),
+        }
+    }
+
+    fn is_admitted(&self, request: &HttpRequest<Incoming>) -> bool {
+        let shown = request.headers().get(AUTHORIZATION).map(|value| value.as_bytes());
+        shown.and_then(|shown| shown.strip_prefix(b"Bearer ")).is_some_and(|shown| self.token.is(shown))
+    }
+
+    async fn call(&self, request: HttpRequest<Incoming>) -> Response<Answer> {
+        let length = request.headers().get(CONTENT_LENGTH);
+        let length = length.and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+        let body = match length {
+            Some(length) if length > MAX_REQUEST as u64 => None,
+            _ => Limited::new(request.into_body(), MAX_REQUEST).collect().await.ok(),
+        };
+        let Some(body) = body else {
+            return refused(StatusCode::PAYLOAD_TOO_LARGE, &too_long(MAX_REQUEST));
+        };
+        // What JSON-RPC says of a request is its own affair: to HTTP it was answered.
+        let request = match Request::read(&body.to_bytes(), &self.service) {
+            Err(fault) => return refused(StatusCode::OK, &fault),
+            Ok(request) => request,
+        };
+        let answer = match self.places.try_acquire() {
+            Ok(_place) => request.answer().await,
+            Err(_) => request.refuse(&ErrorCode::TooBusy.into()),
+        };
+        match answer {
+            Some(answer) => text(StatusCode::OK, answer),
+            None => text(StatusCode::NO_CONTENT, String::new()),
+        }
+    }
+
+    fn events(&self) -> Response<Answer> {
+        let (out, queue) = mpsc::channel(MAX_UNREAD);
+        let mut pushing = JoinSet::new();
+        pushing.spawn(push(self.service.clone(), out, Form::ServerSent));
+        let mut response = Response::new(Answer::Events { queue, _pushing: pushing });
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        response
+    }
+}
+
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+
+fn refused(status: StatusCode, fault: &Fault) -> Response<Answer> {
+    text(status, refusal(fault))
+}
+
+fn text(status: StatusCode, text: String) -> Response<Answer> {
+    let mut response = Response::new(Answer::Text((!text.is_empty()).then(|| text.into())));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, JSON);
+    response
+}

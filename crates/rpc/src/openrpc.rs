@@ -1,0 +1,138 @@
+//! The OpenRPC document, made of the table that is served.
+
+use chancery::ErrorCode;
+use schemars::generate::{SchemaGenerator, SchemaSettings};
+use serde_json::{Map, Value, json};
+
+use crate::fault::of_code;
+use crate::methods::{METHODS, Method};
+
+/// The version of the OpenRPC specification that the document follows.
+const OPENRPC: &str = "1.3.2";
+
+/// Returns the OpenRPC document of everything that is served.
+#[must_use]
+pub fn openrpc() -> Value {
+    let settings = SchemaSettings::draft07().with(|settings| {
+        settings.definitions_path = "/components/schemas".into();
+        settings.meta_schema = None;
+    });
+    let mut generator = settings.into_generator();
+    let methods: Vec<Value> = METHODS.iter().map(|method| describe(method, &mut generator)).collect();
+    let event = generator.subschema_for::<crate::shapes::Event>();
+    let errors: Map<String, Value> =
+        ErrorCode::ALL.iter().map(|&code| (code.name().to_owned(), error(code))).collect();
+    json!({
+        "openrpc": OPENRPC,
+        "info": {
+            "title": "Chancery",
+            "version": env!("CARGO_PKG_VERSION"),
+            "description": "JSON-RPC 2.0. Parameters are given by name. Where events are pushed, each is a notification `event`.",
+            "license": {"name": "Apache-2.0 OR MIT"},
+        },
+        "methods": methods,
+        "x-notifications": [{
+            "name": "event",
+            "summary": "Something happened; acknowledge it with events.ack, or it comes again.",
+            "params": event,
+        }],
+        "components": {"schemas": generator.take_definitions(true), "errors": errors},
+    })
+}
+
+fn describe(method: &Method, generator: &mut SchemaGenerator) -> Value {
+    let (summary, rest) = method.about.trim().split_once('\n').unwrap_or((method.about.trim(), ""));
+    let params = (method.params)(generator).to_value();
+    let result = (method.result)(generator).to_value();
+    let mut object = json!({
+        "name": method.name,
+        "summary": summary.trim(),
+        "paramStructure": "by-name",
+        "params": descriptors(&params),
+        "result": {"name": "result", "schema": result},
+        "errors": method.errors.iter().map(|&code| error(code)).collect::<Vec<_>>(),
+    });
+    if let (false, Some(fields)) = (rest.is_empty(), object.as_object_mut()) {
+        let whole: Vec<&str> = method.about.lines().map(str::trim).collect();
+        fields.insert("description".to_owned(), whole.join(" ").trim().into());
+    }
+    object
+}
+
+/// Takes the fields of a method's parameters apart: those that must be there come first, as the specification demands.
+fn descriptors(params: &Value) -> Vec<Value> {
+    let required = |name: &str| {
+        params["required"].as_array().is_some_and(|all| all.iter().any(|required| required == name))
+    };
+    let fields = params["properties"].as_object().into_iter().flatten();
+    let mut found: Vec<Value> = fields
+        .map(|(name, schema)| {
+            let mut descriptor = json!({"name": name, "required": required(name), "schema": schema});
+            if let (Some(text), Some(fields)) = (schema.get("description"), descriptor.as_object_mut()) {
+                fields.insert("description".to_owned(), text.clone());
+            }
+            descriptor
+        })
+        .collect();
+    found.sort_by_key(|descriptor| descriptor["required"] != true);
+    found
+}
+
+fn error(code: ErrorCode) -> Value {
+    of_code(code, code.message(), chancery::Error::new(code).is_retryable())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_document_is_as_the_meta_schema_demands() {
+        let document = openrpc();
+        assert_eq!(document["openrpc"], OPENRPC);
+        for field in ["title", "version"] {
+            assert!(document["info"][field].is_string(), "{field}");
+        }
+        let methods = document["methods"].as_array().unwrap();
+        assert_eq!(methods.len(), METHODS.len());
+        let mut names = std::collections::BTreeSet::new();
+        for method in methods {
+            let name = method["name"].as_str().unwrap();
+            assert!(names.insert(name), "{name} is there twice");
+            assert_eq!(method["paramStructure"], "by-name");
+            let params = method["params"].as_array().unwrap();
+            for param in params {
+                assert!(param["name"].is_string() && param["schema"].is_object(), "{name}: {param}");
+                assert!(
+                    param["required"].is_boolean() && param["description"].is_string(),
+                    "{name}: {param}"
+                );
+            }
+            let order: Vec<bool> = params.iter().map(|param| param["required"] == false).collect();
+            assert!(order.is_sorted(), "{name}: what must be there comes first");
+            assert!(method["result"]["name"].is_string() && method["result"]["schema"].is_object(), "{name}");
+            for error in method["errors"].as_array().unwrap() {
+                assert!(error["code"].is_u64() && error["message"].is_string(), "{name}: {error}");
+            }
+        }
+    }
+
+    #[test]
+    fn every_reference_leads_somewhere() {
+        fn follow(document: &Value, value: &Value, count: &mut usize) {
+            if let Some(target) = value.get("$ref") {
+                let path = target.as_str().unwrap().strip_prefix('#').unwrap();
+                assert!(document.pointer(path).is_some(), "{path}");
+                *count += 1;
+            }
+            match value {
+                Value::Object(fields) => fields.values().for_each(|value| follow(document, value, count)),
+                Value::Array(values) => values.iter().for_each(|value| follow(document, value, count)),
+                _ => {}
+            }
+        }
+        let (document, mut count) = (openrpc(), 0);
+        follow(&document, &document, &mut count);
+        assert!(count > METHODS.len() / 2, "{count}");
+    }
+}
