@@ -125,8 +125,7 @@ impl Engine {
         now: Timestamp,
         rng: &mut dyn CryptoRng,
     ) -> Result<alloc::vec::Vec<Effect>, EngineError> {
-        let device = &self.device;
-        let mut effects = alloc::vec::Vec::new();
+        let (device, mut effects) = (&self.device, alloc::vec::Vec::new());
         match input {
             Input::TimePasses => receipts::timers::upkeep(view, now)?,
             Input::RelayReached(place) => relays::reached(me, view, place)?,
