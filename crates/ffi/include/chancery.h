@@ -283,6 +283,14 @@ enum {
   CHANCERY_GROUP_QUEUED = 810,
   /** the text is no order to a group, or is incomplete. */
   CHANCERY_ORDER_DAMAGED = 811,
+  /** there is no such message here, or it was deleted. */
+  CHANCERY_MESSAGE_UNKNOWN = 830,
+  /** only its author can edit or delete a message. */
+  CHANCERY_NOT_YOUR_MESSAGE = 831,
+  /** the mention, reaction, form or answer is not valid. */
+  CHANCERY_ACT_INVALID = 832,
+  /** several messages begin like that; use more of the identifier. */
+  CHANCERY_MESSAGE_AMBIGUOUS = 833,
   /** an argument is NULL that must not be. */
   CHANCERY_NULL_ARGUMENT = 900,
   /** the library has failed within itself; this handle can only be freed. */
@@ -299,6 +307,24 @@ enum {
   CHANCERY_WITHIN_CALLBACK = 906,
   /** the buffer is too short. */
   CHANCERY_SHORT_BUFFER = 907,
+  /** there is no account of this name. */
+  CHANCERY_ACCOUNT_UNKNOWN = 910,
+  /** there is an account of this name or with this home. */
+  CHANCERY_ACCOUNT_EXISTS = 911,
+  /** there is not exactly one account; name one. */
+  CHANCERY_ACCOUNT_UNNAMED = 912,
+  /** there are as many accounts as one process serves. */
+  CHANCERY_ACCOUNT_LIMIT = 913,
+  /** others than its owner could get at it. */
+  CHANCERY_SOCKET_UNSAFE = 914,
+  /** only addresses of this machine itself are listened on, 127.0.0.1 or ::1. */
+  CHANCERY_NOT_LOOPBACK = 915,
+  /** show the token first. */
+  CHANCERY_TOKEN_MISSING = 916,
+  /** too many requests at once; wait for answers. */
+  CHANCERY_TOO_BUSY = 917,
+  /** no event of this number was handed out. */
+  CHANCERY_EVENT_UNKNOWN = 918,
 };
 
 

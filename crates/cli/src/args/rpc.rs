@@ -8,6 +8,15 @@ use clap::{Args, ValueEnum};
 use super::HomeArgs;
 
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Requests and answers are JSON-RPC 2.0, one object on a line. A home that is not enrolled yet can enrol through it.
+docs/RPC.md in the project's sources has the methods by what they are for, and --openrpc prints each of them with its types.
+
+Examples:
+  chancery rpc --home alarm
+  chancery rpc --openrpc
+  chancery rpc --home alarm --socket run/alarm.sock --receive-mode manual
+  chancery rpc --home alarm --http 127.0.0.1:7000 --token-file alarm.token")]
 pub(crate) struct RpcArgs {
     #[command(flatten)]
     pub(crate) home: HomeArgs,
