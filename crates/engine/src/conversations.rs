@@ -158,7 +158,7 @@ pub(crate) fn mark_read(
     Ok(became_read)
 }
 
-/// Marks one message as read that is unread, which another device of the own member has read (R-CONTENT-31).
+/// Marks one message as read that is unread, which another device of the own member has read (R-CONTENT-31, R-ENGINE-109).
 pub(crate) fn mark_one(
     records: &mut Overlay<'_>,
     message: MessageRecord,

@@ -1,4 +1,4 @@
-//! What was delivered and what was read (R-CONTENT-28 to -31, R-ENGINE-107 to -109).
+//! What was delivered and what was read (R-CONTENT-28 to -31, R-ENGINE-107 to R-ENGINE-109).
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
