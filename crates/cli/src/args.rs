@@ -402,7 +402,8 @@ pub(crate) struct MessageArgs {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Every message is printed once; if the command is killed, the last lines may come again, with the same
-identifiers, and none is left out.
+identifiers, and none is left out. What is printed of a conversation counts as read, with what stands before it, and its
+authors are told as far as your settings and your organisation's policy let it; with --unread it stays unread.
 
 With --save, a file that cannot be saved has an error beside its name and no path, and holds up nothing. It is
 tried again by the next `receive --save`, and every few minutes with --follow; then a line of its own says where it
