@@ -79,7 +79,7 @@ pub fn message(message: &Message) -> Value {
     message_with(message, message.files.iter().map(|info| file(info, None)).collect())
 }
 
-/// Returns a message with these in place of its files, as [`file`] returns them: where they were just saved, or why not.
+/// Returns a message with these in place of its files, as [`file()`] returns them: where they were just saved, or why not.
 #[must_use]
 pub fn message_with(message: &Message, files: Vec<Value>) -> Value {
     let group = message.group.as_ref();

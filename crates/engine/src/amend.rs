@@ -24,7 +24,7 @@ use crate::queue::Queue;
 use crate::retention::Limits;
 use crate::tables::{OWN_ACTS, key, load, save};
 use crate::target::MAX_WAIT;
-use crate::{files, form, group, heal, sending};
+use crate::{conversations, files, form, group, heal, sending};
 
 /// Bytes of a reaction: 32 of UTF-8, more than the longest of the usual emoji takes.
 pub const MAX_EMOJI: usize = 32;
@@ -258,6 +258,7 @@ fn apply(
         Some(Act::Edit(it)) => edit(record, heard, it).then_some(ChangeKind::Edited),
         Some(Act::Answer(it)) => answer(record, heard, it).then_some(ChangeKind::Answered),
         Some(Act::Deletion(_)) => {
+            conversations::gone(records, record)?;
             wipe(record);
             files::forget(records, &heard.from, &record.id)?;
             forget_own(records, record)?;
@@ -340,7 +341,7 @@ fn wipe(record: &mut MessageRecord) {
     (record.text, record.unknown, record.paths) = (None, Vec::new(), Vec::new());
     (record.edited_at, record.edit) = (0, Vec::new());
     (record.reactions, record.answers) = (Vec::new(), Vec::new());
-    record.deleted = true;
+    (record.deleted, record.unread) = (true, false);
 }
 
 const fn own_acts() -> Queue<'static> {

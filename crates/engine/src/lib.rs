@@ -1,7 +1,7 @@
 //! One device of a member: inputs to effects, over a store that it only reads.
 //!
 //! [`Engine::handle`] takes an [`Input`] and returns an [`Outcome`]: a batch to commit, then effects to carry
-//! out. [`next_step`] says what the outbox needs next, and [`Engine::step_token`] with which token. [`resolve`], [`conversation`], [`conversations`] and [`events`] read;
+//! out. [`next_step`] says what the outbox needs next, and [`Engine::step_token`] with which token. [`resolve`], [`conversation`], [`conversations()`] and [`events`] read;
 //! [`log_status`] says what the organisation's log lets the device do.
 //!
 //! What this crate does not do: it opens no socket and no file, reads no clock and draws no randomness of

@@ -40,13 +40,15 @@ fn the_message() -> MessageRecord {
         }),
         state: MessageState::Received as u32,
         paths: vec!["/x".into()],
+        // As it is stored.
+        unread: true,
         ..MessageRecord::default()
     }
 }
 
 /// The message as it is stored: it keeps its mark and place whatever is done to it, and whatever has waited for it.
 fn stored() -> MessageRecord {
-    MessageRecord { unread: true, position: 1, ..the_message() }
+    MessageRecord { position: 1, ..the_message() }
 }
 
 fn target() -> Option<MessageRef> {
@@ -143,11 +145,36 @@ fn every_order_of_arrival_ends_in_the_same_record_r_content_21() {
 }
 
 #[test]
+fn what_was_deleted_counts_as_unread_no_more_whenever_its_deletion_comes_r_engine_114() {
+    let unread = |acts: &[&Heard], place: usize| {
+        let disk = Disk::new();
+        let mut records = Overlay::new(&disk);
+        for (at, act) in acts.iter().enumerate() {
+            if at == place {
+                append_message(&mut records, &the_message()).unwrap();
+            }
+            receive(&mut records, act, NOW).unwrap();
+        }
+        if place >= acts.len() {
+            append_message(&mut records, &the_message()).unwrap();
+        }
+        let summary = conversations::conversation_summary(&records, &MemberId::new(GROUP)).unwrap();
+        (summary.unread, message(&records, &ALICE, &[5; 16]).unwrap().unwrap().unread)
+    };
+    let (edited, deleted) = (edit(ALICE, 1, 20, "new"), delete(ALICE, 2));
+    assert_eq!(unread(&[&edited], 0), (1, true), "the control");
+    assert_eq!(unread(&[&edited], 1), (1, true));
+    for place in 0..=2 {
+        assert_eq!(unread(&[&edited, &deleted], place), (0, false), "{place}");
+    }
+}
+
+#[test]
 fn a_deletion_wins_over_everything_and_leaves_a_tombstone_r_content_23() {
     let (old, new) = (edit(ALICE, 1, 20, "old"), edit(ALICE, 2, 99, "later than the deletion"));
     let (up, gone) = (react_by(BOB, 3, 20, "👍", false), delete(ALICE, 4));
     let record = always(&[&old, &new, &gone, &up]);
-    let tombstone = MessageRecord { text: None, paths: vec![], deleted: true, ..stored() };
+    let tombstone = MessageRecord { text: None, paths: vec![], deleted: true, unread: false, ..stored() };
     assert_eq!(record, tombstone);
     let body = content::of_record(&record, false).body;
     assert_eq!(body, Some(Body::Deletion(Deletion { target: target() })), "what is sent again of it");
