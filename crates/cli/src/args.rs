@@ -410,7 +410,7 @@ tried again by the next `receive --save`, and every few minutes with --follow; t
 is. Without --follow the exit code says that a file still waits; one that is damaged or gone has only its error.
 
 JSON events: message, file, device-added, lost, member-left, handle-reassigned, device-request, group-act, group-gap; with
---follow also receipt and typing, with --all-events also sent and failed, for messages that were written on this device.
+--all-events also sent, failed and receipt, for messages that were written on this device, and with --follow typing.
 A message to a group has the group's identifier and name in \"group\"; of others that is null.
 
 Examples:
@@ -425,7 +425,7 @@ pub(crate) struct ReceiveArgs {
     /// Leave what is printed unread: nobody is told that you have read it.
     #[arg(long)]
     pub(crate) unread: bool,
-    /// Say too what became of messages that were written on this device.
+    /// Say too what became of messages that were written on this device, and who is writing.
     #[arg(long)]
     pub(crate) all_events: bool,
     /// Download files into this folder before their message is printed.

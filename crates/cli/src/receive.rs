@@ -134,7 +134,7 @@ impl Printer {
             }
             tokio::select! {
                 _ = changes.changed() => {}
-                Ok(typing) = typing.recv() => self.print_typing(typing).await?,
+                Ok(typing) = typing.recv(), if self.all_events => self.print_typing(typing).await?,
                 () = tokio::time::sleep(pause) => {}
                 () = stop.wait() => {}
                 () = is_true(ended) => {}
@@ -208,8 +208,8 @@ impl Printer {
                     self.bar.clear();
                     self.output.result(&group::act_object(act), || group::act_text(act))?;
                 }
-                Happening::Receipt { .. } if self.stop.is_none() => {}
-                Happening::MessageSent { .. } | Happening::MessageFailed { .. } if !self.all_events => {}
+                Happening::Receipt { .. } | Happening::MessageSent { .. } | Happening::MessageFailed { .. }
+                    if !self.all_events => {}
                 happening => {
                     if let Some(object) = json::event(event) {
                         self.bar.clear();

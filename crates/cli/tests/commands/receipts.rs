@@ -25,7 +25,7 @@ fn what_is_printed_is_read_unless_it_is_to_stay_unread_and_its_author_is_told() 
     assert_eq!(company.command("bob", &["history", "alice"]).lines[0]["unread"], json!(true));
     assert_eq!(company.command("bob", &["read", "alice"]).ok(), json!({"read": 1}));
     assert_eq!(company.command("bob", &["read", "alice"]).ok(), json!({"read": 0}));
-    let mut follower = company.daemon("alice", &["receive", "--follow"]);
+    let mut follower = company.daemon("alice", &["receive", "--follow", "--all-events"]);
     let told = follower.line();
     // What is acknowledged is told as well; it comes first.
     assert_eq!((&told["event"], &told["kind"]), (&json!("receipt"), &json!("delivered")), "{told}");
