@@ -8,6 +8,7 @@ mod group;
 pub(crate) mod help;
 mod manual;
 mod org;
+mod reading;
 mod rpc;
 
 use std::net::SocketAddr;
@@ -26,6 +27,7 @@ pub(crate) use conversations::*;
 pub(crate) use group::*;
 pub(crate) use manual::*;
 pub(crate) use org::*;
+pub(crate) use reading::*;
 pub(crate) use rpc::*;
 
 /// Where a relay listens unless told otherwise.
@@ -154,6 +156,12 @@ Examples:
     Draft(DraftArgs),
     /// List the members whom the directory names.
     Members(MembersArgs),
+    /// Mark a conversation with a member or a group as read.
+    Read(ReadArgs),
+    /// Show and set what others are told: receipts, and that you are writing.
+    Settings(SettingsArgs),
+    /// Show and set how long what you write to a member stays once it was read.
+    Disappearing(DisappearingArgs),
     /// Talk in groups, and look after them.
     #[command(
         subcommand,
@@ -394,14 +402,16 @@ pub(crate) struct MessageArgs {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Every message is printed once; if the command is killed, the last lines may come again, with the same
-identifiers, and none is left out.
+identifiers, and none is left out. What is printed of a conversation counts as read, with what stands before it, and its
+authors are told as far as your settings and your organisation's policy let it; with --unread it stays unread.
 
 With --save, a file that cannot be saved has an error beside its name and no path, and holds up nothing. It is
 tried again by the next `receive --save`, and every few minutes with --follow; then a line of its own says where it
 is. Without --follow the exit code says that a file still waits; one that is damaged or gone has only its error.
 
 JSON events: message, file, device-added, lost, member-left, handle-reassigned, device-request, group-act, group-gap; with
---all-events also sent and failed, for messages that were written on this device. A message to a group has the group's identifier and name in \"group\"; of others that is null.
+--all-events also sent, failed and receipt, for messages that were written on this device, and with --follow typing.
+A message to a group has the group's identifier and name in \"group\"; of others that is null.
 
 Examples:
   chancery receive
@@ -412,7 +422,10 @@ pub(crate) struct ReceiveArgs {
     /// Stay connected and print messages as they come, until SIGINT or SIGTERM.
     #[arg(long)]
     pub(crate) follow: bool,
-    /// Say too what became of messages that were written on this device.
+    /// Leave what is printed unread: nobody is told that you have read it.
+    #[arg(long)]
+    pub(crate) unread: bool,
+    /// Say too what became of messages that were written on this device, and who is writing.
     #[arg(long)]
     pub(crate) all_events: bool,
     /// Download files into this folder before their message is printed.

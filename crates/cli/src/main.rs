@@ -27,6 +27,7 @@ mod org;
 mod output;
 mod process;
 mod progress;
+mod reading;
 mod receive;
 mod relay;
 mod root;
@@ -107,6 +108,9 @@ async fn dispatch(cli: Cli, output: Output) -> Result<(), Failure> {
         Command::Draft(args) => conversations::draft(&args, output).await,
         Command::Members(args) => conversations::members(&args, output).await,
         Command::History(args) => history::run(&args, output).await,
+        Command::Read(args) => reading::read(&args, output).await,
+        Command::Settings(args) => reading::settings(&args, output).await,
+        Command::Disappearing(args) => reading::disappearing(&args, output).await,
         Command::Group(command) => group::run(command, output).await,
         Command::Rpc(args) => rpc::run(&args, output).await,
         Command::Monitor(args) => org::monitor(&args, output).await,

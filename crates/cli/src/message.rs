@@ -5,6 +5,7 @@ use indicatif::HumanBytes;
 use serde_json::Value;
 
 use crate::failure::Report;
+use crate::reading;
 use crate::text::{hex, short_time, tame, tame_line};
 
 /// Digits of a member's identifier that stand for somebody whose handle is not known yet.
@@ -116,6 +117,7 @@ pub(crate) fn text(message: &Message, files: &[File]) -> String {
         MessageState::Failed => " (not sent)",
         _ => "",
     };
+    let receipts = reading::receipts_text(message);
     let place = message.group.as_ref().map_or_else(String::new, |it| format!(" in {}", tame_line(&it.name)));
     let at = short_time(message.sent_at.as_millis());
     let again = message.resent_by.as_ref().map_or_else(String::new, |by| match by.as_str() {
@@ -123,7 +125,7 @@ pub(crate) fn text(message: &Message, files: &[File]) -> String {
         by => format!(" (sent again by {})", tame_line(by)),
     });
     let edited = if message.edited_at.is_some() { " (edited)" } else { "" };
-    let mut text = format!("[{at}] {sender}{place}: {}{edited}{waits}{again}", tame(body));
+    let mut text = format!("[{at}] {sender}{place}: {}{edited}{waits}{receipts}{again}", tame(body));
     if let Some(quote) = &message.reply_to {
         let who = called(&quote.message.author.to_string(), &quote.handle);
         let claimed = if quote.is_known { "" } else { " (as quoted; not on this device)" };

@@ -1,11 +1,11 @@
 //! `chancery receive`: prints what arrives, then moves the cursor, so that a kill repeats and never omits.
 
 use std::cell::{OnceCell, RefCell};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use chancery::{Client, Error, ErrorCode, Event, Happening, Message, WaitingFile, json};
+use chancery::{Client, Error, ErrorCode, Event, Happening, MemberId, Message, WaitingFile, json};
 use tokio::sync::watch;
 
 use crate::args::ReceiveArgs;
@@ -15,6 +15,7 @@ use crate::key::Purpose;
 use crate::message::{self, File};
 use crate::output::Output;
 use crate::progress::Bar;
+use crate::reading;
 use crate::stop::Stop;
 
 /// How often to look for what another process has stored in this home.
@@ -35,8 +36,9 @@ pub(crate) async fn run(args: &ReceiveArgs, output: Output) -> Result<(), Failur
     let client = Client::open_with(&home, &key, bar.function())?;
     let stop = if args.follow { Some(Stop::listen(false)?) } else { None };
     let (requests, failed, offline) = (RefCell::default(), RefCell::default(), OnceCell::new());
-    let all_events = args.all_events;
-    let printer = Printer { client, save, all_events, output, bar, stop, requests, failed, offline };
+    let (all_events, unread, shown) = (args.all_events, args.unread, RefCell::default());
+    let printer =
+        Printer { client, save, all_events, output, bar, stop, requests, failed, unread, shown, offline };
     if let Some(stop) = &printer.stop {
         return follow(&printer, stop).await;
     }
@@ -49,6 +51,7 @@ pub(crate) async fn run(args: &ReceiveArgs, output: Output) -> Result<(), Failur
     }
     printer.drain().await?;
     synced?;
+    printer.tell_read(args.timeout).await;
     // Every message was printed; the exit code says that a file still waits.
     match printer.failed.take() {
         Some(error) => Err(error.into()),
@@ -103,6 +106,10 @@ struct Printer {
     requests: RefCell<BTreeSet<String>>,
     /// Why the first file that could not be saved was not.
     failed: RefCell<Option<Error>>,
+    /// Whether what is printed stays unread.
+    unread: bool,
+    /// Up to where conversations were printed and not marked as read yet.
+    shown: RefCell<BTreeMap<MemberId, u64>>,
     /// Why the relay could not be asked; it is then not asked for each file again.
     offline: OnceCell<Error>,
 }
@@ -110,7 +117,7 @@ struct Printer {
 impl Printer {
     /// Prints until `stop`, or until the connection has `ended` and all that is stored was printed.
     async fn print_as_they_come(&self, stop: &Stop, ended: &watch::Sender<bool>) -> Result<(), Failure> {
-        let mut changes = self.client.changes();
+        let (mut changes, mut typing) = (self.client.changes(), self.client.typing_news());
         loop {
             let last = *ended.borrow();
             changes.mark_unchanged();
@@ -127,6 +134,7 @@ impl Printer {
             }
             tokio::select! {
                 _ = changes.changed() => {}
+                Ok(typing) = typing.recv(), if self.all_events => self.print_typing(typing).await?,
                 () = tokio::time::sleep(pause) => {}
                 () = stop.wait() => {}
                 () = is_true(ended) => {}
@@ -145,10 +153,38 @@ impl Printer {
             let mut printed = None;
             let result = self.print_page(&page, &mut printed).await;
             if let Some(number) = printed {
-                self.client.take_events(number).await?;
+                self.taken(number).await?;
             }
             result?;
         }
+    }
+
+    /// Marks what was printed as read, and moves the cursor behind it.
+    async fn taken(&self, number: u64) -> Result<(), Failure> {
+        // Before the cursor moves: what is killed here comes again, and nothing that was printed stays unread.
+        for (conversation, position) in self.shown.take() {
+            self.client.mark_read(&conversation.to_string(), position).await?;
+        }
+        Ok(self.client.take_events(number).await?)
+    }
+
+    /// Sends the receipts of what was printed; those that must wait go with the next command.
+    async fn tell_read(&self, patience: Duration) {
+        if self.unread {
+            return;
+        }
+        if let Err(error) = self.client.send_waiting(patience).await {
+            tracing::info!(code = error.code().name(), "receipts wait");
+        }
+    }
+
+    /// Prints that somebody is writing.
+    async fn print_typing(&self, typing: chancery::Typing) -> Result<(), Failure> {
+        let member = typing.member.to_string();
+        let handle = self.client.resolve(&member).await.map(|member| member.handle).unwrap_or_default();
+        let object = json::typing(&typing, &handle);
+        self.bar.clear();
+        self.output.result(&object, || reading::typing_text(&member, &handle, typing.stopped))
     }
 
     /// Says once, for as long as this command runs, that a new device asks for approval.
@@ -172,7 +208,10 @@ impl Printer {
                     self.bar.clear();
                     self.output.result(&group::act_object(act), || group::act_text(act))?;
                 }
-                Happening::MessageSent { .. } | Happening::MessageFailed { .. } if !self.all_events => {}
+                Happening::Receipt { .. }
+                | Happening::MessageSent { .. }
+                | Happening::MessageFailed { .. }
+                    if !self.all_events => {}
                 happening => {
                     if let Some(object) = json::event(event) {
                         self.bar.clear();
@@ -191,7 +230,7 @@ impl Printer {
         if let Some(folder) = self.save.as_deref().filter(|_| !message.files.is_empty()) {
             // A download takes long; what was printed before must not come again if it is cut short.
             if let Some(number) = printed.take() {
-                self.client.take_events(number).await?;
+                self.taken(number).await?;
             }
             for (index, file) in files.iter_mut().enumerate() {
                 // A file that cannot be had now holds up neither its message nor those behind it (R-ENGINE-13).
@@ -204,6 +243,9 @@ impl Printer {
         // A follower's uploads go on meanwhile.
         self.bar.clear();
         self.output.result(&object, || message::text(message, &files))?;
+        if let Some(position) = message.position.filter(|_| message.unread && !self.unread) {
+            self.shown.borrow_mut().insert(message.conversation, position);
+        }
         // Not before: nothing is said of a file, and nobody tries it beside this, until its message was printed.
         for (index, waits) in failed {
             if waits {
@@ -313,6 +355,9 @@ fn other_text(happening: &Happening) -> String {
         Happening::Lost { member, handle, count } => message::lost_text(&member.to_string(), handle, *count),
         Happening::MemberLeft { member, handle } => message::member_left_text(&member.to_string(), handle),
         Happening::HandleReassigned { handle, .. } => message::handle_reassigned_text(handle),
+        Happening::Receipt { member, handle, message, read } => {
+            reading::receipt_text(message, (&member.to_string(), handle), *read)
+        }
         Happening::MessageChanged { message, by, kind } => message::changed_text(message, by, *kind),
         Happening::MessageSent { conversation, to, .. } => {
             message::settled_text(&conversation.to_string(), to, None)

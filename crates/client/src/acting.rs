@@ -397,7 +397,8 @@ impl Client {
                 attachment.media_type = file.media_type.unwrap_or_else(|| attachment.media_type.clone());
                 attachment.preview = file.preview;
             }
-            let text = proto::Text { text, attachments, reply_to, mentions, form: form.map(Into::into) };
+            let form = form.map(Into::into);
+            let text = proto::Text { text, attachments, reply_to, mentions, form, ..Default::default() };
             state.handle(Input::Compose(Composed { to, message_id, text }))
         };
         self.store_with_files(&paths, store).await

@@ -8,7 +8,7 @@ use chancery_engine::{Engine, Input};
 use chancery_identity::{DeviceId, DeviceKeys, MemberId, OrgId};
 use chancery_store::{KeySource, Store, StoreError};
 use chancery_wire::proto::Signed;
-use tokio::sync::{Mutex, Notify};
+use tokio::sync::{Mutex, Notify, broadcast};
 
 use crate::attachment::ProgressFn;
 use crate::checkpoint;
@@ -19,6 +19,7 @@ use crate::hearing::Hearing;
 use crate::holds::Holds;
 use crate::home::Home;
 use crate::mailbox::Mailbox;
+use crate::receipts::{TYPING_BACKLOG, Typing};
 use crate::relays::Relays;
 use crate::transport::{Transport, WebSocket};
 use crate::worker::{Worker, destroy, is_revoked};
@@ -33,6 +34,8 @@ pub(crate) struct Shared {
     pub(crate) anonymous: Mutex<Option<Connection>>,
     pub(crate) progress: Option<ProgressFn>,
     pub(crate) wake: Notify,
+    /// Who is writing, as it comes.
+    pub(crate) typing: broadcast::Sender<Typing>,
     pub(crate) holds: Holds,
     /// Whether this process has tidied up the spool.
     pub(crate) swept: AtomicBool,
@@ -190,6 +193,7 @@ impl Client {
             anonymous: Mutex::new(None),
             progress,
             wake: Notify::new(),
+            typing: broadcast::Sender::new(TYPING_BACKLOG),
             holds: Holds::default(),
             swept: AtomicBool::new(false),
             caught_up: AtomicUsize::new(0),

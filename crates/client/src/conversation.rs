@@ -240,7 +240,10 @@ impl Client {
     }
 
     /// Marks a conversation as read up to and including a position, and returns how many messages are unread then. What was read
-    /// stays read: an earlier position changes nothing.
+    /// stays read: an earlier position changes nothing. Authors of what becomes read are told, as far as [`Self::receipt_settings`] and
+    /// the organisation's policy let it, and so are one's other devices; what is to disappear has its time from now on.
+    ///
+    /// Receipts are sent by whatever call connects next, or by [`Self::send_waiting`].
     ///
     /// # Errors
     ///
@@ -260,6 +263,7 @@ impl Client {
             // Each step is a transaction, and others may come between.
             let (unread, is_done) = self.shared().worker.call(step).await?;
             if is_done {
+                self.shared().wake.notify_one();
                 return Ok(unread);
             }
         }

@@ -4,6 +4,7 @@
 //! hexadecimal digits in lower case; a duration's name ends in `_s`.
 
 mod acts;
+mod receipts;
 
 use std::time::Duration;
 
@@ -21,6 +22,7 @@ use crate::{
 };
 
 pub use acts::{field_kind, message_changed, settled};
+pub use receipts::{receipt, typing};
 
 /// Returns an error: its code, its text, and whether the same call may succeed later.
 #[must_use]
@@ -36,6 +38,7 @@ pub fn event(event: &Event) -> Option<Value> {
         Happening::MessageChanged { message, by, kind } => message_changed(message, by, *kind),
         Happening::MessageSent { id, conversation, to } => settled((id, conversation), to, None),
         Happening::MessageFailed { id, conversation, to, why } => settled((id, conversation), to, Some(*why)),
+        Happening::Receipt { member, handle, message, read } => receipt(message, (member, handle), *read),
         Happening::GroupAct(it) => group_act(it),
         Happening::DeviceAdded { member, handle, device } => json!({
             "event": "device-added",
@@ -95,6 +98,7 @@ pub fn message_with(message: &Message, files: Vec<Value>) -> Value {
         "state": message_state(message.state),
     });
     acts::add(message, &mut object);
+    receipts::add(message, &mut object);
     // Only in groups is anything sent again.
     if group.is_some() {
         insert(&mut object, "resent_by", message.resent_by.clone().into());
@@ -250,6 +254,11 @@ pub fn policy(policy: &Policy) -> Value {
         "max_offline_s": seconds(policy.max_offline),
         "export": policy.may_export,
         "saving_attachments": policy.may_save_attachments,
+        "receipts": {
+            "read": policy.receipts.read,
+            "delivery": policy.receipts.delivery,
+            "typing": policy.receipts.typing,
+        },
         "device_limit": policy.device_limit,
         "witnesses": policy.witnesses.keys().iter().map(|key| hex(key)).collect::<Vec<_>>(),
         "witness_quorum": policy.witnesses.quorum(),

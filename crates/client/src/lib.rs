@@ -92,6 +92,7 @@ mod monitor;
 pub mod organisation;
 mod outbox;
 mod reading;
+mod receipts;
 mod relays;
 mod replay;
 mod sending;
@@ -105,10 +106,10 @@ pub use attachment::{Progress, ProgressFn};
 pub use chancery_crypto::secret::{Secret, SecretBytes};
 pub use chancery_engine::{
     ActKind, ChangeKind, GroupFork, GroupPhase, GroupSummary, LogState, LogStatus, MEMBERS_AT_ONCE, Member,
-    MessageState, Page, WhyFailed,
+    MessageState, Page, ReceiptSettings, WhyFailed,
 };
 pub use chancery_group::{Info as GroupInfo, Posting, Role as GroupRole};
-pub use chancery_identity::{DeviceId, DisplayName, Kind, MemberId, OrgId, Policy};
+pub use chancery_identity::{DeviceId, DisplayName, Kind, MemberId, OrgId, Policy, Receipts};
 pub use chancery_store::KeySource;
 pub use chancery_wire::Timestamp;
 pub use client::{Client, Me};
@@ -119,5 +120,6 @@ pub use error::{Error, ErrorCode, ErrorKind};
 pub use group::{Group, GroupAct, GroupDone, GroupEntry, GroupName, GroupState, Participant, Person};
 pub use key::{read_key_file, read_or_create_key_file};
 pub use message::{Event, FileInfo, Happening, Message, WaitingFile};
+pub use receipts::{MessageReceipt, Typing};
 pub use replay::LogLine;
 pub use sending::Sent;

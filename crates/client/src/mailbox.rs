@@ -340,6 +340,10 @@ impl Mailbox {
         if received.stored {
             shared.worker.announce();
         }
+        for typing in received.typing {
+            // Nobody may be listening.
+            let _ = shared.typing.send(typing);
+        }
         if received.group {
             shared.holds.retry_groups();
             shared.wake.notify_one();

@@ -1,5 +1,7 @@
 //! Messages as an application sees them.
 
+use std::time::Duration;
+
 use chancery_engine::{ChangeKind, EngineError, MessageState, Unaddressed, WhyFailed, member};
 use chancery_identity::{DeviceId, Kind, MemberId};
 use chancery_wire::Timestamp;
@@ -9,6 +11,7 @@ use chancery_wire::records::Records;
 use crate::acting::{self, Answer, Form, Mention, MessageRef, Quote, Reaction};
 use crate::conversation::called;
 use crate::group::{GroupAct, GroupName, Person};
+use crate::receipts::MessageReceipt;
 
 /// Something that happened and was not shown yet.
 #[derive(Debug, Clone)]
@@ -59,6 +62,17 @@ pub enum Happening {
         member: MemberId,
         /// The handle that they had, which may be somebody else's by now.
         handle: String,
+    },
+    /// A message of one's own was delivered to a member, or read.
+    Receipt {
+        /// Who has it.
+        member: MemberId,
+        /// The member's handle as the directory has it now.
+        handle: String,
+        /// The message as it is now.
+        message: Box<Message>,
+        /// Whether it was read; otherwise it has come.
+        read: bool,
     },
     /// Something happened in a group.
     GroupAct(Box<GroupAct>),
@@ -120,6 +134,11 @@ impl Event {
             chancery_engine::Event::Lost { member: id, count } => {
                 let handle = member(records, &id)?.map(|member| member.handle).unwrap_or_default();
                 Happening::Lost { member: id, handle, count }
+            }
+            chancery_engine::Event::Receipt { member: id, message, read } => {
+                let handle = member(records, &id)?.map(|member| member.handle).unwrap_or_default();
+                let message = Box::new(Message::read(records, own, *message)?);
+                Happening::Receipt { member: id, handle, message, read }
             }
             chancery_engine::Event::MemberLeft { member: id } => {
                 let handle = member(records, &id)?.map(|member| member.handle).unwrap_or_default();
@@ -189,6 +208,17 @@ pub struct Message {
     pub form: Option<Form>,
     /// The newest answer of each who has answered them.
     pub answers: Vec<Answer>,
+    /// Of one's own: who has got it, and who has read it, as far as it is told (R-CONTENT-28, R-CONTENT-29).
+    pub receipts: Vec<MessageReceipt>,
+    /// Whether it is somebody else's and this member has not read it: [`crate::Client::mark_read`].
+    pub unread: bool,
+    /// Its position in its conversation, for [`crate::Client::mark_read`]; `None` for what an earlier version has stored, what was sent
+    /// again from before, and what has no recipient yet.
+    pub position: Option<u64>,
+    /// When this device learned that this member has read it; `None` for one's own.
+    pub read_at: Option<Timestamp>,
+    /// How long it stays after it was read, at its author's after it was sent; `None`: as policy says.
+    pub disappears_after: Option<Duration>,
     attachments: Vec<Attachment>,
 }
 
@@ -256,6 +286,9 @@ impl Message {
         let reactions = acting::reactions(records, &record)?;
         let answers = acting::answers(records, &record)?;
         let edited_at = (!record.edit.is_empty()).then(|| Timestamp::from_millis(record.edited_at));
+        let receipts = MessageReceipt::all(&record);
+        let position = chancery_engine::position_of(records, &record)?;
+        let timer = record.text.as_ref().map_or(0, |text| text.disappear_after);
         let has_text = record.text.is_some();
         let text = record.text.unwrap_or_default();
         let (mentions, form) = (acting::mentions(&text.mentions)?, text.form.map(Form::from));
@@ -299,6 +332,11 @@ impl Message {
             reactions,
             form,
             answers,
+            receipts,
+            unread: record.unread,
+            position,
+            read_at: (record.read_at != 0).then(|| Timestamp::from_millis(record.read_at)),
+            disappears_after: (timer != 0).then(|| Duration::from_secs(timer.into())),
             attachments,
         })
     }
@@ -337,6 +375,11 @@ impl Message {
             reactions: Vec::new(),
             form: None,
             answers: Vec::new(),
+            receipts: Vec::new(),
+            unread: false,
+            position: None,
+            read_at: None,
+            disappears_after: None,
             attachments,
         }
     }
@@ -385,6 +428,11 @@ mod tests {
             reactions: Vec::new(),
             form: None,
             answers: Vec::new(),
+            receipts: Vec::new(),
+            unread: false,
+            position: None,
+            read_at: None,
+            disappears_after: None,
             attachments: vec![attachment],
         };
         let printed = format!("{:?}", Event { number: 5, happening: Happening::Message(Box::new(message)) });

@@ -12,6 +12,7 @@ use crate::checkpoint;
 use crate::clock;
 use crate::error::{Error, ErrorCode};
 use crate::home::Home;
+use crate::receipts::Typing;
 
 type Job = Box<dyn FnOnce(&mut State) + Send>;
 
@@ -44,7 +45,7 @@ impl State {
             self.destroy()?;
             return Err(ErrorCode::Revoked.into());
         }
-        if self.read(|records| chancery_engine::is_time_due(records, clock::now()))?
+        if self.read(|records| chancery_engine::is_upkeep_due(records, clock::now()))?
             && let Err(error) = self.handle(Input::TimePasses)
         {
             // A full disk is no reason to show nothing.
@@ -173,6 +174,8 @@ pub(crate) struct Received {
     pub(crate) log: bool,
     /// Whether there is something to do for a group.
     pub(crate) group: bool,
+    /// Who is writing.
+    pub(crate) typing: Vec<Typing>,
 }
 
 impl Received {
@@ -183,6 +186,9 @@ impl Received {
             Effect::Notify(Notice::DeviceRequest) => self.stored = true,
             Effect::Notify(Notice::UnknownSender) => self.strangers = true,
             Effect::Notify(Notice::GroupWork) => self.group = true,
+            Effect::Notify(Notice::Typing { member, stopped }) => {
+                self.typing.push(Typing { member, stopped });
+            }
             Effect::SyncLog => self.log = true,
             Effect::Notify(Notice::Undecryptable) => {
                 let code = ErrorCode::NotAuthentic.name();

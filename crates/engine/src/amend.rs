@@ -3,7 +3,6 @@
 mod waiting;
 
 use alloc::vec::Vec;
-use core::time::Duration;
 
 use chancery_crypto::rng::CryptoRng;
 use chancery_identity::MemberId;
@@ -22,6 +21,7 @@ use crate::engine::Acting;
 use crate::error::EngineError;
 use crate::messages::{self, MessageState, message, save_message};
 use crate::queue::Queue;
+use crate::retention::Limits;
 use crate::tables::{OWN_ACTS, key, load, save};
 use crate::target::MAX_WAIT;
 use crate::{conversations, files, form, group, heal, sending};
@@ -402,19 +402,15 @@ pub(crate) fn upkeep(records: &mut Overlay<'_>, now: Timestamp) -> Result<(), En
 }
 
 /// Forgets what policy lets be kept no longer: what waits, and own acts as if they were messages (R-ENGINE-103).
-pub(crate) fn expire(
-    records: &mut Overlay<'_>,
-    longest: Option<Duration>,
-    now: Timestamp,
-) -> Result<(), EngineError> {
-    if let Some(longest) = longest {
+pub(crate) fn expire(records: &mut Overlay<'_>, limits: Limits, now: Timestamp) -> Result<(), EngineError> {
+    if let Some(longest) = limits.longest() {
         waiting::upkeep(records, longest.min(MAX_WAIT), now)?;
     }
     let numbers: Vec<u64> = own_acts().numbers(records)?.collect();
     for number in numbers {
         let Some(own) = own_act(records, number)? else { continue };
-        let of_group = own.group.first_chunk().map(|id| group::longest(records, id)).transpose()?.flatten();
-        let longest = longest.into_iter().chain(of_group).min();
+        let of_group = own.group.first_chunk().map(|id| group::limits(records, id)).transpose()?;
+        let longest = limits.and(of_group.unwrap_or_default()).longest();
         let is_over = longest.is_some_and(|longest| heal::is_over(own.stored_at, longest, now));
         if is_over && own.state != MessageState::Queued as u32 {
             records.delete(messages::message_key(&own.from, &own.id));

@@ -1,5 +1,6 @@
 //! What a peer device's words about numbers lead to: what it lacks is sent again, or named as gone.
 
+use alloc::vec::Vec;
 use core::time::Duration;
 
 use chancery_crypto::rng::CryptoRng;
@@ -10,11 +11,13 @@ use chancery_wire::records::Overlay;
 
 use crate::content;
 use crate::device::Device;
+use crate::effect::Effect;
 use crate::error::EngineError;
 use crate::heal;
 use crate::messages::{MessageState, message};
 use crate::numbers::{self, Heard, Resend};
 use crate::peers;
+use crate::receipts;
 use crate::sending;
 
 /// How often one device is told what is gone: once a minute. Whoever asks for what it knows to be gone, again and again, must
@@ -22,22 +25,24 @@ use crate::sending;
 const GONE_PAUSE: Duration = Duration::from_secs(60);
 
 /// Takes over what an authentic content says about numbers, and sends again what the peer device lacks. Returns how many
-/// of its messages will never come.
+/// of its messages will never come, and what is new about own ones.
 pub(crate) fn hear(
     device: &Device,
     records: &mut Overlay<'_>,
     (from, content): (&DeviceId, &Content),
     now: Timestamp,
     rng: &mut dyn CryptoRng,
-) -> Result<u64, EngineError> {
+) -> Result<(u64, Vec<Effect>), EngineError> {
     let heal = match &content.body {
         Some(Body::Heal(heal)) if content.id.is_empty() => Some(heal),
         _ => None,
     };
     let highest = heal.map_or(0, |heal| heal.highest);
     let hearing = numbers::hear(records, from, (content, highest), now)?;
+    let arrived = if content.no_delivery { &[] } else { hearing.arrived.as_slice() };
+    let delivered = receipts::delivered(device, records, (from, arrived), now)?;
     let disagrees = match hearing.heard {
-        Heard::Refused => return Ok(hearing.lost),
+        Heard::Refused => return Ok((hearing.lost, delivered)),
         Heard::Disagreed(up_to) => Some(up_to),
         Heard::Agreed => (highest > numbers::numbers(records, from)?.last_sent).then_some(highest),
     };
@@ -46,7 +51,7 @@ pub(crate) fn hear(
     let answer = match (disagrees, heal) {
         (Some(up_to), _) => numbers::renumber(records, from, up_to.max(highest), room)?,
         (None, Some(heal)) => numbers::answer(records, from, (heal.highest, &heal.missing), room)?,
-        (None, None) => return Ok(hearing.lost),
+        (None, None) => return Ok((hearing.lost, delivered)),
     };
     if !answer.moved.is_empty() {
         let content = Content { moved: answer.moved, ..Content::default() };
@@ -59,7 +64,7 @@ pub(crate) fn hear(
         let content = Content { gone: answer.gone, ..Content::default() };
         send_control(records, from, &content, now, rng)?;
     }
-    Ok(hearing.lost)
+    Ok((hearing.lost, delivered))
 }
 
 /// Whether a device may be told now what is gone; notes that it is.

@@ -119,7 +119,14 @@ pub(crate) fn read(
     };
     let (text, unknown) = match content.body {
         Some(Body::Text(text)) => (Some(clean(text)?), Vec::new()),
-        Some(Body::Heal(_) | Body::LogNote(_) | Body::Group(_)) => return None,
+        Some(
+            Body::Heal(_)
+            | Body::LogNote(_)
+            | Body::Group(_)
+            | Body::Receipt(_)
+            | Body::Typing(_)
+            | Body::Settings(_),
+        ) => return None,
         // They are no messages: [`amend::read`].
         Some(Body::Reaction(_) | Body::Edit(_) | Body::Deletion(_) | Body::Answer(_)) => return None,
         None => (None, plaintext.to_vec()),

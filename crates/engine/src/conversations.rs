@@ -6,6 +6,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use chancery_identity::MemberId;
+use chancery_wire::Timestamp;
 use chancery_wire::proto::{ConversationRecord, DraftRecord, MessageRecord, Text};
 use chancery_wire::records::{Overlay, RecordKey, Records};
 
@@ -23,6 +24,8 @@ mod tests;
 
 /// Entries that one input marks as read: 1,000, so that a long absence makes no long transaction.
 const READ_AT_ONCE: u64 = 1000;
+/// How far above its place a message is looked for: 1,000, as what was sent again to a device that joined moves others up.
+const MAX_MOVED: u64 = 1000;
 
 /// A conversation as the list has it.
 #[derive(Debug, Clone, PartialEq)]
@@ -86,19 +89,18 @@ fn rise(records: &mut Overlay<'_>, entry: &mut ConversationRecord) -> Result<(),
 
 /// Whether a message counts as unread until it is marked as read (R-ENGINE-114): acts do not, nor what was sent again from
 /// before this device was in the group.
-fn counts(message: &MessageRecord) -> bool {
+pub(crate) fn counts(message: &MessageRecord) -> bool {
     message.state == MessageState::Received as u32 && message.act.is_none() && message.resent.is_empty()
 }
 
-/// An entry is about to be appended to its conversation; returns whether it counts as unread.
-pub(crate) fn appended(records: &mut Overlay<'_>, message: &MessageRecord) -> Result<bool, EngineError> {
+/// An entry is about to be appended to its conversation, with its mark.
+pub(crate) fn appended(records: &mut Overlay<'_>, message: &MessageRecord) -> Result<(), EngineError> {
     build(records)?;
     let mut entry = stored(records, &message.conversation)?;
-    let unread = counts(message);
-    entry.unread = entry.unread.saturating_add(unread.into());
+    entry.unread = entry.unread.saturating_add(message.unread.into());
     rise(records, &mut entry)?;
     save(records, record_key(&message.conversation), &entry);
-    Ok(unread)
+    Ok(())
 }
 
 /// An entry was put before others: those that were read are one further behind. It counts as read itself.
@@ -130,8 +132,8 @@ pub(crate) fn gone(records: &mut Overlay<'_>, message: &MessageRecord) -> Result
 /// became read, in their order, each once for ever (R-ENGINE-115).
 pub(crate) fn mark_read(
     records: &mut Overlay<'_>,
-    conversation: &MemberId,
-    position: u64,
+    (conversation, position): (&MemberId, u64),
+    now: Timestamp,
 ) -> Result<Vec<MessageRecord>, EngineError> {
     build(records)?;
     let name = conversation.as_bytes();
@@ -145,17 +147,49 @@ pub(crate) fn mark_read(
     let mut became_read = Vec::new();
     for number in from..to {
         let Some(reference) = records.get(&queue.item_key(number))? else { continue };
-        let mut message = messages::referenced(records, &reference)?;
+        let message = messages::referenced(records, &reference)?;
         if message.unread {
-            message.unread = false;
-            save_message(records, &message);
-            became_read.push(message);
+            became_read.push(read(records, message, now));
         }
     }
     entry.read = to;
     entry.unread = entry.unread.saturating_sub(became_read.len() as u64);
     save(records, record_key(name), &entry);
     Ok(became_read)
+}
+
+/// Marks one message as read that is unread, which another device of the own member has read (R-CONTENT-31, R-ENGINE-109).
+pub(crate) fn mark_one(
+    records: &mut Overlay<'_>,
+    message: MessageRecord,
+    now: Timestamp,
+) -> Result<MessageRecord, EngineError> {
+    gone(records, &message)?;
+    Ok(read(records, message, now))
+}
+
+/// Stores a message as read from now on; the count is the caller's.
+fn read(records: &mut Overlay<'_>, message: MessageRecord, now: Timestamp) -> MessageRecord {
+    let message = MessageRecord { unread: false, read_at: now.as_millis().max(1), ..message };
+    save_message(records, &message);
+    message
+}
+
+/// Returns where a message stands in its conversation now, by where it was put; `None` if that was not noted, or it is there no more.
+///
+/// # Errors
+///
+/// [`EngineError`] if the store is not readable.
+pub fn position_of(records: &dyn Records, message: &MessageRecord) -> Result<Option<u64>, EngineError> {
+    let Some(noted) = message.position.checked_sub(1) else { return Ok(None) };
+    let queue = Queue::new(CONVERSATION, &message.conversation);
+    let reference = [message.from.as_slice(), message.id.as_slice()].concat();
+    for number in noted..queue.state(records)?.next.min(noted.saturating_add(MAX_MOVED)) {
+        if records.get(&queue.item_key(number))?.is_some_and(|it| it == reference) {
+            return Ok(Some(number));
+        }
+    }
+    Ok(None)
 }
 
 /// Returns the position behind the last entry of a conversation that was marked as read.

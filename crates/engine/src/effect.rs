@@ -10,6 +10,7 @@ use chancery_wire::{Unverified, proto};
 
 use crate::amend::ActDraft;
 use crate::group::GroupInput;
+use crate::receipts::ReceiptInput;
 
 /// What happened.
 #[derive(Debug)]
@@ -122,7 +123,9 @@ pub enum Input<'a> {
         /// The last event's number.
         up_to: u64,
     },
-    /// The person has read a conversation up to and including a position. At most 1,000 entries become read by one input:
+    /// Something that concerns typing, and what others are told.
+    Receipts(ReceiptInput),
+    /// The person has read a conversation up to and including a position: others are told as far as the settings allow. At most 1,000 entries become read by one input:
     /// repeat it until [`crate::read_up_to`] says that it is done.
     MarkRead {
         /// The other member, or the group.
@@ -230,6 +233,9 @@ pub enum Effect {
     PublishPrekeys(PrekeyUpload),
     /// The log has more entries than this device: ask for them.
     SyncLog,
+    /// Deliver an envelope once, over an anonymous connection that is open, with its token ([`crate::Engine::delivery_token`]); whether
+    /// that goes well is of no concern.
+    DeliverOnce(proto::Deliver),
     /// Tell whoever listens.
     Notify(Notice),
 }
@@ -264,6 +270,13 @@ pub enum Notice {
     LogStale,
     /// The organisation's policy has changed: [`crate::policy`].
     PolicyChanged,
+    /// Another member is writing to this one, or no longer. It holds for 15 s.
+    Typing {
+        /// The member.
+        member: MemberId,
+        /// Whether no longer.
+        stopped: bool,
+    },
     /// A device showed a credential that the log does not vouch for; nothing is sent to it or believed of it.
     UnloggedCredential {
         /// The device.

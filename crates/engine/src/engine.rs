@@ -15,7 +15,7 @@ use crate::error::EngineError;
 use crate::log::{self, Known};
 use crate::{
     addressing, amend, compose, conversations, devices, directory, ending, files, group, messages, prekeys,
-    receiving, relays, sending, settled, upkeep,
+    receipts, receiving, relays, sending, settled, upkeep,
 };
 
 /// The state machine of one device. It holds only who the device is; everything else is read from the
@@ -125,10 +125,9 @@ impl Engine {
         now: Timestamp,
         rng: &mut dyn CryptoRng,
     ) -> Result<alloc::vec::Vec<Effect>, EngineError> {
-        let device = &self.device;
-        let mut effects = alloc::vec::Vec::new();
+        let (device, mut effects) = (&self.device, alloc::vec::Vec::new());
         match input {
-            Input::TimePasses => {}
+            Input::TimePasses => receipts::timers::upkeep(view, now)?,
             Input::RelayReached(place) => relays::reached(me, view, place)?,
             Input::Send(draft) => {
                 sending::send(device, view, (&draft, now), now, rng)?;
@@ -179,10 +178,11 @@ impl Engine {
             Input::PrekeysRefused { sequence } => {
                 effects = prekeys::refused(device, view, sequence, now, rng)?;
             }
+            Input::Receipts(input) => effects = receipts::handle(device, view, input, now, rng)?,
             Input::Group(input) => effects = group::handle(me, view, input, now, rng)?,
             Input::EventsTaken { up_to } => messages::events_taken(view, up_to)?,
             Input::MarkRead { conversation, up_to } => {
-                conversations::mark_read(view, &conversation, up_to)?;
+                receipts::read(device, view, (&conversation, up_to), now, rng)?;
             }
             Input::KeepDraft { conversation, draft } => {
                 conversations::keep_draft(view, &conversation, draft)?

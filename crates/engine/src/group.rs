@@ -34,10 +34,10 @@ mod waiting;
 
 use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
-use core::time::Duration;
 
 use chancery_crypto::rng::CryptoRng;
-use chancery_group::Info;
+use chancery_group::{Entry, Info, Rows as _};
+use chancery_identity::MemberId;
 use chancery_wire::Timestamp;
 use chancery_wire::records::{Overlay, Records};
 
@@ -56,6 +56,8 @@ pub use views::{
 use crate::effect::Effect;
 use crate::engine::{Acting, Engine};
 use crate::error::EngineError;
+use crate::group::rows::GroupRows;
+use crate::retention::Limits;
 
 /// Handles what concerns groups.
 pub(crate) fn handle(
@@ -120,12 +122,32 @@ pub(crate) fn any(records: &dyn Records) -> Result<bool, EngineError> {
     Ok(!state::ids(records)?.is_empty())
 }
 
-/// Returns how long a group's policy lets messages be kept; `None`: for ever, or it is no group that this device is in.
-pub(crate) fn longest(records: &dyn Records, id: &[u8; 16]) -> Result<Option<Duration>, EngineError> {
-    let Some(head) = rows::head(records, id)? else { return Ok(None) };
+/// Returns how long a group's policy lets messages be kept; for ever if it is no group that this device is in.
+pub(crate) fn limits(records: &dyn Records, id: &[u8; 16]) -> Result<Limits, EngineError> {
+    let Some(head) = rows::head(records, id)? else { return Ok(Limits::default()) };
     let info = Info::from_bytes(&head.info).map_err(|_| EngineError::DamagedRecord)?;
-    // When a message was read nobody notes: a disappearing one counts from when it arrived, which is not later.
-    Ok(info.retention.into_iter().chain(info.disappearing).min())
+    Ok(Limits { retention: info.retention, disappearing: info.disappearing })
+}
+
+/// Returns how many devices are in a group's roster.
+pub(crate) fn devices(records: &dyn Records, id: &[u8; 16]) -> Result<u32, EngineError> {
+    Ok(state::load(records, id)?.map_or(0, |state| state.devices))
+}
+
+/// Whether a member is in a group's roster, with a device that was in it in this epoch.
+pub(crate) fn has_member(
+    records: &dyn Records,
+    id: &[u8; 16],
+    (member, epoch): (&MemberId, u64),
+) -> Result<bool, EngineError> {
+    let rows = GroupRows::new(records, *id);
+    for slot in rows.slots_of(member).map_err(|_| EngineError::DamagedRecord)? {
+        let entry = rows.entry(slot).map_err(|_| EngineError::DamagedRecord)?;
+        if entry.and_then(|bytes| Entry::from_bytes(&bytes)).is_some_and(|entry| entry.added <= epoch) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Returns the first time after which a group may have something to do that nothing else leads to: ask

@@ -41,6 +41,7 @@ mod peers;
 mod prekeys;
 mod queue;
 mod reach;
+mod receipts;
 mod receiving;
 mod relays;
 mod retention;
@@ -54,7 +55,7 @@ mod upkeep;
 pub use addressing::{Unaddressed, unaddressed};
 pub use amend::{ActDraft, ChangeKind, MAX_ANSWERS, MAX_EMOJI, MAX_REACTIONS, MAX_REACTIONS_OF_MEMBER};
 pub use conversations::{
-    ConversationSummary, conversation_summary, conversations, history_before, read_up_to,
+    ConversationSummary, conversation_summary, conversations, history_before, position_of, read_up_to,
 };
 pub use device::{Device, NewDevice};
 pub use devices::waiting_devices;
@@ -70,13 +71,17 @@ pub use group::{
 };
 pub use guest::guest_token;
 pub use log::{
-    LogState, LogStatus, check_unlocked, fork_proof, has_left, is_time_due, log_size, log_status, log_time,
-    newest_note, policy, verify_revoked,
+    LogState, LogStatus, check_unlocked, fork_proof, has_left, is_time_due, is_upkeep_due, log_size,
+    log_status, log_time, newest_note, policy, verify_revoked,
 };
 pub use member_list::{MEMBERS_AT_ONCE, members};
 pub use messages::{Event, MessageState, Page, conversation, events, message};
 pub use peers::MAX_ARCHIVED;
 pub use prekeys::ONE_TIME_PAIRS;
+pub use receipts::{
+    MAX_RECEIPT_GROUP, MAX_RECEIPT_TARGETS, ReceiptInput, ReceiptSettings, disappearing,
+    is_disappearing_time, receipt_settings,
+};
 pub use relays::{RelayPlace, relay_places};
 pub use sending::{MAX_FOR_DEVICE, next_step, waiting_uploads};
 pub use settled::{Settled, WhyFailed};

@@ -197,6 +197,16 @@ pub fn is_time_due(records: &dyn Records, now: Timestamp) -> Result<bool, Engine
     Ok(!record.root.is_empty() && (now < noted || now.since(noted) >= TIME_STEP))
 }
 
+/// Whether [`crate::Input::TimePasses`] has something to do before anything stored is shown: [`is_time_due`], or a message's time to
+/// disappear has come (R-ENGINE-110).
+///
+/// # Errors
+///
+/// [`EngineError`] if the store is not readable.
+pub fn is_upkeep_due(records: &dyn Records, now: Timestamp) -> Result<bool, EngineError> {
+    Ok(is_time_due(records, now)? || crate::receipts::timers::are_due(records, now)?)
+}
+
 /// Notes how much time has passed since the newest checkpoint came, so that a clock that goes back takes nothing of it away.
 pub(crate) fn note_time(records: &mut Overlay<'_>, now: Timestamp) -> Result<(), EngineError> {
     if !is_time_due(records, now)? {

@@ -6,12 +6,13 @@ use alloc::vec::Vec;
 use chancery_identity::{DeviceId, MemberId};
 use chancery_wire::proto::MessageRecord;
 use chancery_wire::records::{Overlay, RecordKey, Records};
-use chancery_wire::{Limit, decode};
+use chancery_wire::{Limit, Timestamp, decode};
 
 use crate::amend::{self, ChangeKind};
 use crate::conversations;
 use crate::error::EngineError;
 use crate::queue::Queue;
+use crate::receipts;
 use crate::retention;
 use crate::settled;
 use crate::tables::{CONVERSATION, EVENT, EVENT_CURSOR, MESSAGE, key, load, load_number, save, save_number};
@@ -76,16 +77,22 @@ pub(crate) fn append_message(
     if records.get(&name)?.is_some() {
         return Ok(None);
     }
-    let unread = conversations::appended(records, message)?;
-    let message = &MessageRecord { unread, ..message.clone() };
-    save(records, name, message);
     let queue = Queue::new(CONVERSATION, &message.conversation);
-    if queue.state(records)?.next == 0 {
+    let place = queue.state(records)?.next;
+    let (position, unread) = (place.saturating_add(1), conversations::counts(message));
+    let mut message = MessageRecord { position, unread, ..message.clone() };
+    receipts::known_early(records, &mut message)?;
+    conversations::appended(records, &message)?;
+    save(records, name, &message);
+    if place == 0 {
         retention::enter(records, &message.conversation)?;
+    }
+    if !message.unread {
+        receipts::timers::start(records, &message, Timestamp::from_millis(message.stored_at))?;
     }
     let reference = [message.from.as_slice(), message.id.as_slice()].concat();
     let place = queue.push(records, reference)?;
-    amend::arrived(records, message)?;
+    amend::arrived(records, &message)?;
     Ok(Some(place))
 }
 
@@ -130,6 +137,8 @@ const REASSIGNED: u8 = 4;
 
 /// Marks the reference of an event that a message has changed.
 const CHANGED: u8 = 5;
+/// Marks the reference of an event that an own message was delivered, or read.
+const RECEIPT: u8 = 50;
 
 /// Something that happened and was not taken.
 #[derive(Debug, Clone, PartialEq)]
@@ -165,6 +174,15 @@ pub enum Event {
         /// The member.
         member: MemberId,
     },
+    /// A message of the own member was delivered to another member, or read.
+    Receipt {
+        /// Who has it.
+        member: MemberId,
+        /// The message, which is the own member's.
+        message: Box<MessageRecord>,
+        /// Whether it was read; otherwise it has come.
+        read: bool,
+    },
     /// A handle belongs to another member now. What was written with the old one stays theirs.
     HandleReassigned {
         /// Who had it.
@@ -179,6 +197,17 @@ pub enum Event {
 /// Appends the event that a member has left (R-ENGINE-35).
 pub(crate) fn append_left(records: &mut Overlay<'_>, member: &MemberId) -> Result<u64, EngineError> {
     Queue::new(EVENT, b"").push(records, [&[LEFT], member.as_bytes().as_slice()].concat())
+}
+
+/// Appends the event that a member has got, or read, an own message (R-ENGINE-107).
+pub(crate) fn append_receipt(
+    records: &mut Overlay<'_>,
+    (member, message): (&MemberId, &MessageRecord),
+    read: bool,
+) -> Result<u64, EngineError> {
+    let parts = [&[RECEIPT], member.as_bytes().as_slice(), &message.from, &message.id, &[read.into()]];
+    let reference = parts.concat();
+    Queue::new(EVENT, b"").push(records, reference)
 }
 
 /// Appends the event that a handle is another member's (R-ENGINE-35).
@@ -315,6 +344,16 @@ pub fn events(records: &dyn Records, most: usize) -> Result<Vec<(u64, Event)>, E
                 Some(event) => event,
                 None => continue,
             },
+            Some(([RECEIPT, member @ ..], [of @ .., read])) if of.len() == 32 => {
+                match referenced(records, of)? {
+                    message if message.expired => continue,
+                    message => Event::Receipt {
+                        member: MemberId::new(*member),
+                        message: Box::new(message),
+                        read: *read != 0,
+                    },
+                }
+            }
             _ => match referenced(records, &reference)? {
                 // Policy has deleted it before it was shown.
                 message if message.expired => continue,

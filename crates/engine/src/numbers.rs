@@ -12,6 +12,7 @@ use chancery_wire::records::{RecordKey, Records};
 
 use crate::error::EngineError;
 use crate::peers;
+use crate::receipts;
 use crate::tables::{NUMBERS, SENT, key, load, save};
 
 /// Messages to one device that are held until it acknowledges them: 1,000, what one jump of a session may pass
@@ -70,6 +71,7 @@ pub(crate) fn complete(
     }
     content.acknowledged = numbers.received_up_to;
     content.acknowledged_check = numbers.received_check;
+    content.no_delivery = content.acknowledged != 0 && receipts::told(records)?.no_delivery;
     numbers.owed_since = 0;
     if !content.id.is_empty() {
         numbers.active_at = now.as_millis();
@@ -173,10 +175,12 @@ pub(crate) enum Heard {
 }
 
 /// What was heard, and how many messages will never come by it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Hearing {
     pub(crate) heard: Heard,
     pub(crate) lost: u64,
+    /// Messages of this device that were held for the peer device and that it has acknowledged now.
+    pub(crate) arrived: Vec<Vec<u8>>,
 }
 
 /// How many numbers are settled: they have come, or never will.
@@ -212,7 +216,7 @@ pub(crate) fn hear(
     }
     if !are_plausible(&numbers, content, highest) {
         save_and_enter(records, device, &mut numbers)?;
-        return Ok(Hearing { heard: Heard::Refused, lost: 0 });
+        return Ok(Hearing { heard: Heard::Refused, lost: 0, arrived: Vec::new() });
     }
     let (before, settled_before) = (numbers.received_up_to, settled(&numbers));
     let mut arrived = 0;
@@ -243,9 +247,9 @@ pub(crate) fn hear(
         numbers.gap_since = now.as_millis().max(1);
         numbers.heals = 0;
     }
-    let heard = acknowledged(records, device, (&mut numbers, content), now)?;
+    let (heard, arrived) = acknowledged(records, device, (&mut numbers, content), now)?;
     save_and_enter(records, device, &mut numbers)?;
-    Ok(Hearing { heard, lost })
+    Ok(Hearing { heard, lost, arrived })
 }
 
 /// Frees what the peer device has, unless it means other messages by its numbers than this one does.
@@ -254,29 +258,32 @@ fn acknowledged(
     device: &DeviceId,
     (numbers, content): (&mut NumbersRecord, &Content),
     now: Timestamp,
-) -> Result<Heard, EngineError> {
+) -> Result<(Heard, Vec<Vec<u8>>), EngineError> {
     let up_to = content.acknowledged;
     if up_to > numbers.last_sent {
-        return Ok(Heard::Disagreed(up_to));
+        return Ok((Heard::Disagreed(up_to), Vec::new()));
     }
     if let Some(held) = load::<SentRecord>(records, &sent_key(device, up_to))? {
         if content.acknowledged_check == 0 {
             // It knows the number only as one that never comes; this device has not said so of it.
-            return Ok(Heard::Agreed);
+            return Ok((Heard::Agreed, Vec::new()));
         }
         if check(&held.message_id) != content.acknowledged_check {
-            return Ok(Heard::Disagreed(up_to));
+            return Ok((Heard::Disagreed(up_to), Vec::new()));
         }
     }
     let first = numbers.first_held.max(1);
+    let mut arrived = Vec::new();
     for number in first..=up_to {
-        records.delete(sent_key(device, number));
+        let name = sent_key(device, number);
+        arrived.extend(load::<SentRecord>(records, &name)?.map(|sent| sent.message_id));
+        records.delete(name);
     }
     if up_to >= first {
         numbers.first_held = up_to.saturating_add(1);
         freed(numbers, now);
     }
-    Ok(Heard::Agreed)
+    Ok((Heard::Agreed, arrived))
 }
 
 /// Enters numbers that have come, and moves the start over what has become contiguous.

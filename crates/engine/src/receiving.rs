@@ -25,6 +25,7 @@ use crate::messages::{append_event, append_message};
 use crate::peers::{self, Origin, Standing};
 use crate::prekeys::{self, StoredSecrets};
 use crate::reach::{self, Relation};
+use crate::receipts;
 use crate::seen;
 use crate::upkeep;
 
@@ -155,7 +156,8 @@ fn take(
         effects.push(Effect::Notify(Notice::Undecryptable));
         return Ok(effects);
     };
-    let lost = answer::hear(me.device, records, (&from, &content), now, rng)?;
+    let (lost, delivered) = answer::hear(me.device, records, (&from, &content), now, rng)?;
+    effects.extend(delivered);
     effects.extend(upkeep::tell_lost(records, &from, lost)?);
     effects.extend(log::hear_claim(records, (&from, &content), now, rng)?);
     if let Some(Body::LogNote(note)) = &content.body
@@ -176,6 +178,7 @@ fn take(
         return Ok(effects);
     }
     if content.id.is_empty() && !matches!(content.body, Some(Body::Text(_))) {
+        effects.extend(receipts::hear(me.device, records, (&member, &content), now)?);
         return Ok(effects);
     }
     match content::read((content, plaintext.expose()), (&member, &me.member_id()), now) {

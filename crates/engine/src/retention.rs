@@ -17,6 +17,7 @@ use crate::log;
 use crate::messages::{MessageState, message_key, save_message};
 use crate::peers;
 use crate::queue::Queue;
+use crate::receipts;
 use crate::tables::{CONVERSATION, CONVERSATIONS, MESSAGE, key, load, save};
 use crate::{amend, conversations};
 
@@ -42,10 +43,44 @@ pub(crate) fn enter(records: &mut Overlay<'_>, member: &[u8]) -> Result<(), Engi
     Ok(())
 }
 
-/// Returns how long a message is kept after it arrived; `None`: for ever.
-pub(crate) fn longest(policy: &Policy) -> Option<Duration> {
-    // When a message was read nobody notes: a disappearing one counts from when it arrived, which is not later.
-    policy.retention.into_iter().chain(policy.disappearing).min()
+/// How long messages are kept.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Limits {
+    /// After they came; `None`: for ever.
+    pub(crate) retention: Option<Duration>,
+    /// After they were read, or sent.
+    pub(crate) disappearing: Option<Duration>,
+}
+
+impl Limits {
+    pub(crate) const fn of(policy: &Policy) -> Self {
+        Self { retention: policy.retention, disappearing: policy.disappearing }
+    }
+
+    /// Returns the shorter of each.
+    pub(crate) fn and(self, other: Self) -> Self {
+        Self {
+            retention: self.retention.into_iter().chain(other.retention).min(),
+            disappearing: self.disappearing.into_iter().chain(other.disappearing).min(),
+        }
+    }
+
+    /// Returns how long what was read when it was stored is kept; `None`: for ever.
+    pub(crate) fn longest(self) -> Option<Duration> {
+        self.retention.into_iter().chain(self.disappearing).min()
+    }
+
+    const fn is_any(&self) -> bool {
+        self.retention.is_some() || self.disappearing.is_some()
+    }
+
+    /// Whether a message's time is over.
+    pub(crate) fn are_over(&self, message: &MessageRecord, now: Timestamp) -> bool {
+        // What an earlier version stored counts as read when it came.
+        let shown = message.read_at.max(message.stored_at);
+        self.retention.is_some_and(|limit| is_over(message.stored_at, limit, now))
+            || (!message.unread && self.disappearing.is_some_and(|limit| is_over(shown, limit, now)))
+    }
 }
 
 /// Deletes what has expired, if it is time to look (R-ENGINE-36).
@@ -54,23 +89,25 @@ pub(crate) fn upkeep(
     times: &mut HealState,
     now: Timestamp,
 ) -> Result<(), EngineError> {
+    receipts::timers::upkeep(records, now)?;
     if !is_over(times.expired_at, EXPIRY_CHECK, now) {
         return Ok(());
     }
-    let longest = longest(&log::policy(records)?);
-    if longest.is_none() && !group::any(records)? {
+    let limits = Limits::of(&log::policy(records)?);
+    if !limits.is_any() && !group::any(records)? {
         return Ok(());
     }
     times.expired_at = now.as_millis();
     heal::save_state(records, times);
     for member in names(records)? {
         // Of a group's policy and the organisation's the shorter counts (R-GROUP-3).
-        let of_group = member.first_chunk().map(|id| group::longest(records, id)).transpose()?.flatten();
-        if let Some(longest) = longest.into_iter().chain(of_group).min() {
-            expire_conversation(records, &member, longest, now)?;
+        let of_group = member.first_chunk().map(|id| group::limits(records, id)).transpose()?;
+        let limits = limits.and(of_group.unwrap_or_default());
+        if limits.is_any() {
+            expire_conversation(records, &member, limits, now)?;
         }
     }
-    amend::expire(records, longest, now)
+    amend::expire(records, limits, now)
 }
 
 /// Returns the conversations that there may be, also those of a version that kept no index.
@@ -85,7 +122,7 @@ pub(crate) fn names(records: &dyn Records) -> Result<BTreeSet<Vec<u8>>, EngineEr
 fn expire_conversation(
     records: &mut Overlay<'_>,
     member: &[u8],
-    longest: Duration,
+    limits: Limits,
     now: Timestamp,
 ) -> Result<(), EngineError> {
     let queue = Queue::new(CONVERSATION, member);
@@ -93,17 +130,21 @@ fn expire_conversation(
         let Some(reference) = records.get(&queue.item_key(number))? else { continue };
         let name = key(MESSAGE, &[&reference]);
         let message: MessageRecord = load(records, &name)?.ok_or(EngineError::DamagedRecord)?;
-        let stored_at = Timestamp::from_millis(message.stored_at);
         if message.pending > 0 && message.state == MessageState::Queued as u32 {
             continue;
         }
-        if !is_over(message.stored_at, longest, now) {
-            // Those behind it came later.
-            return Ok(());
-        }
-        if stored_at > now {
+        let latest = now.as_millis();
+        if message.stored_at > latest || message.read_at > latest {
             // By a clock that was ahead: it gets its time from now on.
-            save_message(records, &MessageRecord { stored_at: now.as_millis(), ..message });
+            let (stored_at, read_at) = (message.stored_at.min(latest), message.read_at.min(latest));
+            save_message(records, &MessageRecord { stored_at, read_at, ..message });
+            continue;
+        }
+        if !limits.are_over(&message, now) {
+            if limits.disappearing.is_none() {
+                // Those behind it came later.
+                return Ok(());
+            }
             continue;
         }
         queue.remove(records, number)?;
@@ -113,7 +154,7 @@ fn expire_conversation(
 }
 
 /// Leaves of a message what keeps it from coming again, and nothing else.
-fn forget(records: &mut Overlay<'_>, message: &MessageRecord) -> Result<(), EngineError> {
+pub(crate) fn forget(records: &mut Overlay<'_>, message: &MessageRecord) -> Result<(), EngineError> {
     if let Some(from) = MemberId::from_bytes(&message.from) {
         files::forget(records, &from, &message.id)?;
     }

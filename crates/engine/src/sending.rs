@@ -31,6 +31,7 @@ use crate::numbers;
 use crate::peers::{self, Origin};
 use crate::queue::Queue;
 use crate::reach::{self, Relation};
+use crate::receipts;
 use crate::tables::{OUTBOX, save};
 use crate::target;
 
@@ -91,6 +92,9 @@ pub(crate) fn dispatch(
     let recipients = recipients(device, records, to, now)?;
     if is_full(records)? {
         return Err(EngineError::QueueFull);
+    }
+    if let Some(text) = &mut record.text {
+        text.disappear_after = receipts::timer_of(records, to.as_bytes())?;
     }
     let mut items = Vec::new();
     let item = OutboxItem {
@@ -231,7 +235,7 @@ pub(crate) const fn is_note(content: &Content) -> bool {
     matches!(content.body, Some(Body::LogNote(_)))
 }
 
-fn seal(
+pub(crate) fn seal(
     records: &mut Overlay<'_>,
     session: &mut Session,
     content: &Content,

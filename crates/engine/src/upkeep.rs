@@ -19,6 +19,7 @@ use crate::log::{self, LogState};
 use crate::messages;
 use crate::numbers;
 use crate::peers;
+use crate::receipts;
 use crate::retention;
 use crate::sending;
 use crate::target;
@@ -59,7 +60,8 @@ pub fn next_upkeep(records: &dyn Records, after: Timestamp) -> Result<Option<Tim
         let drawn = [numbers.ask_due, numbers.suspect_due, numbers.nudge_due];
         next = drawn.into_iter().filter(|due| *due > after.as_millis()).chain(next).min();
     }
-    Ok(next.map(Timestamp::from_millis))
+    let timer = receipts::timers::next(records)?.filter(|due| *due > after.as_millis());
+    Ok(next.into_iter().chain(timer).min().map(Timestamp::from_millis))
 }
 
 /// Warns when the log was not heard of for long (R-ENGINE-32).

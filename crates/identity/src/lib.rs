@@ -67,4 +67,4 @@ pub use organisation::{
     Desk, Issuer, MAX_ISSUERS, MAX_RELAY_URL_LEN, MAX_SUCCESSORS, Organisation, RelayRecord, SUITE,
     is_relay_url,
 };
-pub use policy::{DEFAULT_FRESHNESS, LEAST_FRESHNESS, MAX_WITNESSES, Policy, Witnesses};
+pub use policy::{DEFAULT_FRESHNESS, LEAST_FRESHNESS, MAX_WITNESSES, Policy, Receipts, Witnesses};

@@ -81,6 +81,56 @@ impl fmt::Debug for Witnesses {
     }
 }
 
+/// What members' clients may tell each other beside messages. A member may allow less.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Receipts {
+    /// That a message was read.
+    pub read: bool,
+    /// That a message was delivered.
+    pub delivery: bool,
+    /// That somebody is writing.
+    pub typing: bool,
+}
+
+impl Default for Receipts {
+    fn default() -> Self {
+        Self { read: true, delivery: true, typing: true }
+    }
+}
+
+impl fmt::Display for Receipts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names = [("read", self.read), ("delivery", self.delivery), ("typing", self.typing)];
+        let mut told = names.iter().filter(|(_, is_told)| *is_told).map(|(name, _)| *name);
+        let Some(first) = told.next() else { return f.write_str("none") };
+        f.write_str(first)?;
+        told.try_for_each(|name| write!(f, "+{name}"))
+    }
+}
+
+impl Receipts {
+    const NO_READ: u32 = 1;
+    const NO_DELIVERY: u32 = 2;
+    const NO_TYPING: u32 = 4;
+
+    const fn from_number(number: u32) -> Option<Self> {
+        if number > Self::NO_READ | Self::NO_DELIVERY | Self::NO_TYPING {
+            return None;
+        }
+        Some(Self {
+            read: number & Self::NO_READ == 0,
+            delivery: number & Self::NO_DELIVERY == 0,
+            typing: number & Self::NO_TYPING == 0,
+        })
+    }
+
+    const fn number(self) -> u32 {
+        let read = if self.read { 0 } else { Self::NO_READ };
+        let delivery = if self.delivery { 0 } else { Self::NO_DELIVERY };
+        read | delivery | if self.typing { 0 } else { Self::NO_TYPING }
+    }
+}
+
 /// What the organisation demands of every client (R-LOG-8). Without a statement it is [`Policy::default`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
@@ -103,6 +153,8 @@ pub struct Policy {
     pub device_limit: u32,
     /// Who must have seen a checkpoint before it counts as fresh.
     pub witnesses: Witnesses,
+    /// What members' clients may tell each other beside messages.
+    pub receipts: Receipts,
 }
 
 impl Default for Policy {
@@ -117,6 +169,7 @@ impl Default for Policy {
             max_offline: None,
             device_limit: u32::try_from(MAX_DEVICES).unwrap_or(u32::MAX),
             witnesses: Witnesses::default(),
+            receipts: Receipts::default(),
         }
     }
 }
@@ -131,6 +184,7 @@ impl Policy {
     pub fn from_proto(policy: &proto::Policy) -> Result<Self, IdentityError> {
         let keys: Option<Vec<[u8; 32]>> =
             policy.witnesses.iter().map(|key| key.as_slice().try_into().ok()).collect();
+        let receipts = Receipts::from_number(policy.receipts);
         let witnesses = keys.and_then(|keys| Witnesses::new(&keys, policy.witness_quorum));
         let span = |millis: u64| (millis != 0).then(|| Duration::from_millis(millis));
         let read = Self {
@@ -143,6 +197,7 @@ impl Policy {
             max_offline: span(policy.max_offline_ms),
             device_limit: policy.device_limit,
             witnesses: witnesses.unwrap_or_default(),
+            receipts: receipts.unwrap_or_default(),
         };
         if read.minimum_suite > SUITE {
             return Err(IdentityError::UnsupportedSuite);
@@ -153,7 +208,7 @@ impl Policy {
         if read.minimum_suite == 0 || read.freshness < LEAST_FRESHNESS || !devices || !offline {
             return Err(IdentityError::Malformed);
         }
-        if policy.archive != 0 || witnesses.is_none() {
+        if policy.archive != 0 || witnesses.is_none() || receipts.is_none() {
             return Err(IdentityError::Malformed);
         }
         Ok(read)
@@ -175,6 +230,7 @@ impl Policy {
             archive: 0,
             witnesses: self.witnesses.keys().iter().map(|key| key.to_vec()).collect(),
             witness_quorum: self.witnesses.quorum(),
+            receipts: self.receipts.number(),
         }
     }
 }
@@ -197,6 +253,7 @@ mod tests {
             may_export: false,
             max_offline: Some(LEAST_FRESHNESS),
             witnesses: Witnesses::new(&[key(1), key(2)], 2).unwrap(),
+            receipts: Receipts { delivery: true, read: false, typing: false },
             ..Policy::default()
         };
         assert_eq!(Policy::from_proto(&policy.to_proto()), Ok(policy));
@@ -207,7 +264,8 @@ mod tests {
             Policy::from_proto(&wrong)
         };
         assert_eq!(refused(|it| it.minimum_suite = 2), Err(IdentityError::UnsupportedSuite));
-        let changes: [fn(&mut proto::Policy); 11] = [
+        let changes: [fn(&mut proto::Policy); 12] = [
+            |it| it.receipts = 8,
             |it| it.witness_quorum = 3,
             |it| it.witnesses.truncate(1),
             |it| it.witnesses[1] = it.witnesses[0].clone(),

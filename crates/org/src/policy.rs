@@ -216,7 +216,7 @@ fn describe(policy: &Policy) -> String {
         None => "none".into(),
     };
     format!(
-        "suite {}, freshness {}, retention {}, disappearing {}, export {}, saving {}, offline {}, devices {}, witnesses {} of {}",
+        "suite {}, freshness {}, retention {}, disappearing {}, export {}, saving {}, offline {}, devices {}, receipts {}, witnesses {} of {}",
         policy.minimum_suite,
         span(Some(policy.freshness)),
         span(policy.retention),
@@ -225,6 +225,7 @@ fn describe(policy: &Policy) -> String {
         policy.may_save_attachments,
         span(policy.max_offline),
         policy.device_limit,
+        policy.receipts,
         policy.witnesses.quorum(),
         witnesses(policy),
     )

@@ -35,6 +35,7 @@ mod limited;
 mod line;
 pub mod log;
 mod person;
+mod reading;
 mod snapshot;
 #[cfg(test)]
 mod tests;

@@ -233,7 +233,7 @@ pub(crate) struct PolicySetArgs {
     /// How long messages are kept, or `none`.
     #[arg(long, value_name = "TIME", value_parser = parse_limit)]
     pub(crate) retention: Option<TimeLimit>,
-    /// How long a message is kept from when it arrived, read or not, or `none`.
+    /// How long a message is kept once it was read, or `none`.
     #[arg(long, value_name = "TIME", value_parser = parse_limit)]
     pub(crate) disappearing: Option<TimeLimit>,
     /// Age of what a client knows of the log from which on its store is locked, or `none`; at least 1h.
@@ -251,6 +251,9 @@ pub(crate) struct PolicySetArgs {
     /// Attachments may be saved outside the client.
     #[arg(long)]
     pub(crate) saving: bool,
+    /// What members' clients may tell each other: `read`, `delivery`, `typing` with `+` between them, or `none`.
+    #[arg(long, value_name = "WHAT", value_parser = parse_receipts)]
+    pub(crate) receipts: Option<chancery::Receipts>,
     /// Most devices of one member, 1 to 16.
     #[arg(long, value_name = "N")]
     pub(crate) device_limit: Option<u32>,
@@ -423,6 +426,20 @@ fn parse_capabilities(text: &str) -> Result<Capabilities, String> {
     let wrong =
         || "expected some of enrol, offboard, groups, policy, log, archive, with commas between".to_owned();
     organisation::parse_capabilities(text).ok_or_else(wrong)
+}
+
+/// Reads which receipts may be sent, as they are printed.
+fn parse_receipts(text: &str) -> Result<chancery::Receipts, String> {
+    let mut receipts = chancery::Receipts { read: false, delivery: false, typing: false };
+    for name in text.split('+').filter(|name| *name != "none" || text != "none") {
+        match name {
+            "read" => receipts.read = true,
+            "delivery" => receipts.delivery = true,
+            "typing" => receipts.typing = true,
+            _ => return Err("expected read, delivery and typing with `+` between them, or `none`".to_owned()),
+        }
+    }
+    Ok(receipts)
 }
 
 fn parse_witness(text: &str) -> Result<[u8; 32], String> {

@@ -213,6 +213,7 @@ fn changed(mut policy: Policy, args: &PolicySetArgs) -> Result<Policy, Error> {
     policy.max_offline = args.max_offline.map_or(policy.max_offline, |limit| limit.0);
     policy.may_export = (policy.may_export || args.export) && !args.no_export;
     policy.may_save_attachments = (policy.may_save_attachments || args.saving) && !args.no_saving;
+    policy.receipts = args.receipts.unwrap_or(policy.receipts);
     policy.device_limit = args.device_limit.unwrap_or(policy.device_limit);
     let keys = if args.witnesses.is_empty() { policy.witnesses.keys() } else { &args.witnesses };
     let quorum = args.witness_quorum.unwrap_or_else(|| policy.witnesses.quorum());
@@ -226,7 +227,7 @@ fn policy_text(policy: &Policy) -> String {
     let may = |may: bool| if may { "yes" } else { "no" };
     format!(
         "freshness {}, retention {}, disappearing {}, offline {}, export {}, saving attachments {}, devices {}, \
-         witnesses {} of {}",
+         receipts {}, witnesses {} of {}",
         span(policy.freshness),
         time(policy.retention),
         time(policy.disappearing),
@@ -234,6 +235,7 @@ fn policy_text(policy: &Policy) -> String {
         may(policy.may_export),
         may(policy.may_save_attachments),
         policy.device_limit,
+        policy.receipts,
         policy.witnesses.quorum(),
         policy.witnesses.keys().len()
     )

@@ -20,7 +20,7 @@ fn conversations_say_what_is_unread_what_came_last_and_what_was_begun() {
         company.command("bob", &["send", "alice", text]).ok();
     }
     company.command("carol", &["send", "alice", "mine"]).ok();
-    assert_eq!(company.command("alice", &["receive"]).lines.len(), 4);
+    assert_eq!(company.command("alice", &["receive", "--unread"]).lines.len(), 4);
 
     let listed = company.command("alice", &["conversations"]).lines;
     assert_eq!(titles(&listed), [("carol".to_owned(), 1), ("bob".to_owned(), 3)]);

@@ -23,6 +23,8 @@ mod obstacles;
 #[cfg(test)]
 mod offboarding;
 #[cfg(test)]
+mod receipts;
+#[cfg(test)]
 mod refusals;
 #[cfg(test)]
 mod restored;

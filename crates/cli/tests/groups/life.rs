@@ -69,7 +69,7 @@ fn a_group_stands_in_the_list_with_its_messages_as_unread_and_its_acts_not() {
 
     company.writes("alice", "Crew", "lunch at noon?");
     company.command("alice", &["send", "bob", "and you?"]).ok();
-    company.command("bob", &["receive"]);
+    company.command("bob", &["receive", "--unread"]);
     let listed = company.command("bob", &["conversations"]).lines;
     assert_eq!(listed.iter().map(|line| &line["unread"]).collect::<Vec<_>>(), [1, 1]);
     let crew = listed.iter().find(|line| line["title"] == "Crew").unwrap();

@@ -3,6 +3,7 @@
 use alloc::collections::BTreeMap;
 use alloc::string::{String, ToString};
 use alloc::vec;
+use core::time::Duration;
 
 use chancery_wire::proto::{Attachment, Form, FormField, FormValue, Mention, Text};
 use chancery_wire::records::RecordKey;
@@ -43,6 +44,11 @@ fn the_message() -> MessageRecord {
         unread: true,
         ..MessageRecord::default()
     }
+}
+
+/// The message as it is stored: it keeps its mark and place whatever is done to it, and whatever has waited for it.
+fn stored() -> MessageRecord {
+    MessageRecord { position: 1, ..the_message() }
 }
 
 fn target() -> Option<MessageRef> {
@@ -168,8 +174,7 @@ fn a_deletion_wins_over_everything_and_leaves_a_tombstone_r_content_23() {
     let (old, new) = (edit(ALICE, 1, 20, "old"), edit(ALICE, 2, 99, "later than the deletion"));
     let (up, gone) = (react_by(BOB, 3, 20, "👍", false), delete(ALICE, 4));
     let record = always(&[&old, &new, &gone, &up]);
-    let the = the_message();
-    let tombstone = MessageRecord { text: None, paths: vec![], deleted: true, unread: false, ..the.clone() };
+    let tombstone = MessageRecord { text: None, paths: vec![], deleted: true, unread: false, ..stored() };
     assert_eq!(record, tombstone);
     let body = content::of_record(&record, false).body;
     assert_eq!(body, Some(Body::Deletion(Deletion { target: target() })), "what is sent again of it");
@@ -178,7 +183,7 @@ fn a_deletion_wins_over_everything_and_leaves_a_tombstone_r_content_23() {
 #[test]
 fn nobody_edits_or_deletes_what_another_wrote_r_content_22() {
     let (edited, deleted) = (edit(BOB, 1, 20, "forged"), delete(BOB, 2));
-    assert_eq!(always(&[&edited, &deleted]), the_message());
+    assert_eq!(always(&[&edited, &deleted]), stored());
     // The same by the author counts.
     assert_eq!(after(&[&edit(ALICE, 1, 20, "mine")], 0).text.unwrap().text, "mine");
     assert!(after(&[&delete(ALICE, 2)], 0).deleted);
@@ -201,12 +206,12 @@ fn an_act_counts_in_the_conversation_of_its_target_alone_r_content_20() {
         elsewhere(delete(ALICE, 2)),
         elsewhere(react_by(BOB, 3, 20, "👍", false)),
     ];
-    assert_eq!(always(&acts.iter().collect::<Vec<_>>()), the_message());
+    assert_eq!(always(&acts.iter().collect::<Vec<_>>()), stored());
 }
 
 #[test]
 fn an_answer_that_does_not_fit_its_form_counts_for_nothing_r_content_26() {
-    assert_eq!(after(&[&answer_by(BOB, 1, 20, "perhaps")], 0), the_message());
+    assert_eq!(after(&[&answer_by(BOB, 1, 20, "perhaps")], 0), stored());
     assert_eq!(after(&[&answer_by(BOB, 1, 20, "yes")], 0).answers.len(), 1);
 }
 
@@ -327,9 +332,10 @@ fn policy_lets_neither_own_acts_nor_what_waits_be_kept_for_longer_r_engine_103()
         (held, waiting::index(records).unwrap().entries.len())
     };
     let before = Timestamp::from_millis(NOW.as_millis() + 86_399_999);
-    expire(&mut records, Some(day), before).unwrap();
+    let limits = Limits { retention: Some(day), disappearing: None };
+    expire(&mut records, limits, before).unwrap();
     assert_eq!(left(&records), ([true, true], 1));
-    expire(&mut records, Some(day), NOW.after(day)).unwrap();
+    expire(&mut records, limits, NOW.after(day)).unwrap();
     assert_eq!(left(&records), ([false, true], 0), "what is not sent yet is");
 }
 

@@ -12,6 +12,8 @@ use crate::{Event, member_list};
 
 type Disk = BTreeMap<RecordKey, Vec<u8>>;
 
+/// When everything is read.
+const NOW: Timestamp = Timestamp::from_millis(1_000_000);
 const ME: MemberId = MemberId::new([1; 16]);
 const BOB: MemberId = MemberId::new([2; 16]);
 const CREW: MemberId = MemberId::new([3; 16]);
@@ -71,7 +73,7 @@ fn each_message_becomes_read_once_r_engine_115() {
         append(&mut records, &BOB, if number % 3 == 1 { &ME } else { &BOB }, number);
     }
     let read = |records: &mut Overlay<'_>, position| -> Vec<u8> {
-        mark_read(records, &BOB, position).unwrap().iter().map(|it| *it.id.last().unwrap()).collect()
+        mark_read(records, (&BOB, position), NOW).unwrap().iter().map(|it| *it.id.last().unwrap()).collect()
     };
     assert_eq!(read(&mut records, 2), [0, 2]);
     assert_eq!((unread(&records, &BOB), read_up_to(&records, &BOB).unwrap()), (2, 3));
@@ -82,7 +84,7 @@ fn each_message_becomes_read_once_r_engine_115() {
     assert_eq!((unread(&records, &BOB), read_up_to(&records, &BOB).unwrap()), (0, 6));
     append(&mut records, &BOB, &BOB, 7);
     assert_eq!(unread(&records, &BOB), 1);
-    assert_eq!(mark_read(&mut records, &CREW, 5).unwrap(), [], "of nobody");
+    assert_eq!(mark_read(&mut records, (&CREW, 5), NOW).unwrap(), [], "of nobody");
 }
 
 #[test]
@@ -101,7 +103,7 @@ fn counter_and_marks_agree_whatever_comes_goes_and_is_read_r_engine_114() {
                 let again = MessageRecord { resent: vec![9; 16], ..record(&CREW, &BOB, number) };
                 insert_message(&mut records, &again, below(end)).unwrap();
             }
-            1 if end > 0 => drop(mark_read(&mut records, &CREW, below(end)).unwrap()),
+            1 if end > 0 => drop(mark_read(&mut records, (&CREW, below(end)), NOW).unwrap()),
             2 if end > 0 => {
                 // As if the message had expired.
                 let queue = Queue::new(CONVERSATION, CREW.as_bytes());
@@ -129,9 +131,9 @@ fn a_long_absence_is_read_in_several_goes() {
     for number in 0..READ_AT_ONCE + 5 {
         append(&mut records, &BOB, &BOB, number);
     }
-    assert_eq!(mark_read(&mut records, &BOB, u64::MAX).unwrap().len() as u64, READ_AT_ONCE);
+    assert_eq!(mark_read(&mut records, (&BOB, u64::MAX), NOW).unwrap().len() as u64, READ_AT_ONCE);
     assert_eq!(unread(&records, &BOB), 5);
-    assert_eq!(mark_read(&mut records, &BOB, u64::MAX).unwrap().len(), 5);
+    assert_eq!(mark_read(&mut records, (&BOB, u64::MAX), NOW).unwrap().len(), 5);
 }
 
 #[test]
@@ -175,7 +177,7 @@ fn the_newest_conversation_stands_first_whatever_the_clock_says() {
     assert_eq!(order(&records), [CREW, BOB]);
     append(&mut records, &BOB, &ME, 3);
     assert_eq!(order(&records), [BOB, CREW]);
-    mark_read(&mut records, &CREW, 9).unwrap();
+    mark_read(&mut records, (&CREW, 9), NOW).unwrap();
     assert_eq!(order(&records), [BOB, CREW], "reading moves nothing");
     let newest = conversations(&records).unwrap().remove(0).last.unwrap();
     assert_eq!((newest.0, newest.1.stored_at), (1, 3));
@@ -231,7 +233,7 @@ fn a_store_without_a_list_gets_one_in_which_everything_is_read_r_engine_117() {
     let seen: Vec<_> =
         conversations(&records).unwrap().iter().map(|it| (it.conversation, it.unread)).collect();
     assert_eq!(seen, [(CREW, 1), (BOB, 0)]);
-    assert_eq!(mark_read(&mut records, &CREW, 1).unwrap().len(), 1);
+    assert_eq!(mark_read(&mut records, (&CREW, 1), NOW).unwrap().len(), 1);
 }
 
 const MESSAGE_TABLE: chancery_wire::records::Table = crate::tables::MESSAGE;

@@ -20,8 +20,9 @@ use crate::group::turn::Turn;
 use crate::group::{self, control, follow, state};
 use crate::messages::{MessageState, insert_message, message};
 use crate::queue::Queue;
+use crate::retention::Limits;
 use crate::tables::{CONVERSATION, MESSAGE, key, load};
-use crate::{log, retention, sending};
+use crate::{log, sending};
 
 /// Bytes of messages in one content: 48 KiB. The longest message has less, and with what a session adds it fits the largest bucket.
 const MAX_BYTES: usize = 48 * 1024;
@@ -67,8 +68,7 @@ fn newest(
     (most, mut room): (u32, usize),
 ) -> Result<Vec<GroupPastMessage>, EngineError> {
     let most = usize::try_from(most).unwrap_or(usize::MAX);
-    let of_group = group::longest(turn.records, group)?;
-    let longest = retention::longest(&log::policy(turn.records)?).into_iter().chain(of_group).min();
+    let limits = Limits::of(&log::policy(turn.records)?).and(group::limits(turn.records, group)?);
     let queue = Queue::new(CONVERSATION, group);
     let numbers: Vec<u64> = queue.numbers(turn.records)?.collect();
     let mut found = Vec::new();
@@ -82,9 +82,9 @@ fn newest(
         if let Some((ActKind::Joined | ActKind::Created, _)) = acts::read(&record) {
             break;
         }
-        let is_over =
-            longest.is_some_and(|longest| crate::heal::is_over(record.stored_at, longest, turn.now));
-        if !is_over && let Some(message) = again(record) {
+        if !limits.are_over(&record, turn.now)
+            && let Some(message) = again(record)
+        {
             let Some(left) = room.checked_sub(encode(&message).len()) else { break };
             room = left;
             found.push(message);
@@ -102,7 +102,9 @@ fn again(record: MessageRecord) -> Option<GroupPastMessage> {
         return None;
     }
     let (id, member, sent_at) = (record.id, record.from, record.sent_at);
-    let again = GroupPastMessage { id, member, sent_at, text: Some(record.text?) };
+    // What is to disappear goes to nobody to whom its author did not send it (R-CONTENT-34).
+    let text = record.text.filter(|text| text.disappear_after == 0)?;
+    let again = GroupPastMessage { id, member, sent_at, text: Some(text) };
     // Somebody may have sent more than a text may have with all that belongs to it.
     (encode(&again).len() <= MAX_BYTES).then_some(again)
 }

@@ -29,6 +29,7 @@ use crate::group::{
     GroupStep, commit as own_commit, control, credentials, epochs, evict, follow, mark, need, set, state,
 };
 use crate::messages::{self, append_event, append_message, save_message};
+use crate::receipts::timers;
 use crate::tables::{GROUP_NEXT, GROUP_SENDER, key, load, save};
 
 /// How long a slot of the relay that is of no help is not asked for again: a minute, in milliseconds.
@@ -202,6 +203,7 @@ fn replaces(records: &mut Overlay<'_>, group: &[u8; 16], new: &MessageRecord) ->
         let mut new = new.clone();
         amend::carry(&known, &mut new);
         save_message(records, &new);
+        timers::start(records, &new, Timestamp::from_millis(new.stored_at))?;
     }
     Ok(is_resent)
 }

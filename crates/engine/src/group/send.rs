@@ -315,6 +315,7 @@ pub(crate) fn seal(
         return Ok(Vec::new());
     };
     epochs::save_messages(records, group, epoch, &messages);
+    save_message(records, &MessageRecord { epoch: state.epoch, ..record });
     mark::send_first(me, records, group, (now, &mut *rng))?;
     (out.envelope, out.delivery_id) = (envelope, random_bytes::<16>(rng).to_vec());
     let (lane, number) = place_of(item);

@@ -7,6 +7,7 @@ mod marks;
 mod need;
 mod orders;
 mod past;
+mod receipts;
 mod send;
 mod slots;
 mod town;

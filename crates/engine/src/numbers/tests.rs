@@ -68,7 +68,7 @@ fn numbers_that_cannot_be_true_count_for_nothing_r_content_11() {
     ];
     for (lie, highest) in lies {
         let heard = hear(&mut records, &DEVICE, (&lie, highest), NOW).unwrap();
-        assert_eq!(heard, Hearing { heard: Heard::Refused, lost: 0 }, "{lie:?}");
+        assert_eq!(heard, Hearing { heard: Heard::Refused, lost: 0, arrived: Vec::new() }, "{lie:?}");
         assert_eq!(numbers(&records, &DEVICE).unwrap(), before, "{lie:?}");
     }
     // What comes later is missed and asked for as before.

@@ -20,6 +20,7 @@ mod identity;
 mod log;
 mod primitives;
 mod protobuf;
+mod receipts;
 mod replay;
 mod run;
 mod sessions;
@@ -76,6 +77,7 @@ fn plans() -> Vec<Plan> {
         storage::PLANS,
         groups::PLANS,
         acts::PLANS,
+        receipts::PLANS,
     ]
     .concat()
 }
@@ -96,6 +98,7 @@ fn kind(name: &str) -> Option<&'static Kind> {
         erasure::KINDS,
         storage::KINDS,
         acts::KINDS,
+        receipts::KINDS,
     ];
     let all = all.into_iter().chain(groups::KINDS.iter().copied());
     all.flatten().find(|kind| kind.name == name)

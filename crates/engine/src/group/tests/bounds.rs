@@ -95,16 +95,18 @@ fn where_administrators_alone_may_write_nobody_else_is_heard_r_group_3_r_group_2
 }
 
 #[test]
-fn of_the_times_of_organisation_and_group_the_shortest_counts_from_the_arrival_r_group_3() {
+fn of_the_times_of_organisation_and_group_the_shortest_counts_from_arrival_or_reading_r_group_3() {
+    // Retention of the organisation and of the group, the group's disappearing; whether it is read an hour after it came.
     let cases = [
-        (Some(HOUR), Some(2 * HOUR), None),
-        (Some(2 * HOUR), Some(HOUR), None),
-        (Some(2 * HOUR), None, Some(HOUR)),
-        (None, Some(2 * HOUR), Some(HOUR)),
+        (Some(HOUR), Some(2 * HOUR), None, false),
+        (Some(2 * HOUR), Some(HOUR), None, false),
+        (Some(3 * HOUR), None, Some(HOUR), true),
+        (None, Some(3 * HOUR), Some(HOUR), true),
+        (None, Some(HOUR), Some(HOUR), false),
     ];
     let before_and_after = [(HOUR - SECOND, 1), (HOUR + SECOND, 0)];
     for (case, (after, left)) in cases.into_iter().flat_map(|case| before_and_after.map(|it| (case, it))) {
-        let (organisation, retention, disappearing) = case;
+        let (organisation, retention, disappearing, is_read) = case;
         let mut town = three();
         let mut policy = Policy::default();
         policy.retention = organisation;
@@ -118,6 +120,13 @@ fn of_the_times_of_organisation_and_group_the_shortest_counts_from_the_arrival_r
         town.say(0, "not for ever");
         town.run(0).iter().for_each(|envelope| drop(town.give(1, envelope)));
         town.run(1);
+        if is_read {
+            town.wait(HOUR);
+            town.handle(1, Input::SessionUpkeep);
+            assert_eq!(town.heard(1).len(), 1, "nobody has read it: {case:?}");
+            let conversation = MemberId::new(GROUP);
+            town.handle(1, Input::MarkRead { conversation, up_to: u64::MAX });
+        }
         town.wait(after);
         town.handle(1, Input::SessionUpkeep);
         assert_eq!(town.heard(1).len(), left, "{case:?} after {after:?}");
