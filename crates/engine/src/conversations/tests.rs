@@ -5,7 +5,7 @@ use alloc::vec;
 use chancery_wire::proto::{GroupActRecord, Text};
 
 use super::*;
-use crate::messages::{append_event, append_message, events, insert_message, message};
+use crate::messages::{append_event, append_message, events, events_from, insert_message, message};
 use crate::settled::{self, Settled, WhyFailed};
 use crate::tables::{CONVERSATIONS, QUEUE_STATE};
 use crate::{Event, member_list};
@@ -281,6 +281,29 @@ fn an_own_message_tells_once_that_it_was_sent_or_has_failed_r_engine_119() {
         .collect();
     assert_eq!(told, [(BOB, 1, None), (CREW, 2, Some(WhyFailed::Group))]);
     assert_eq!(events(&records, 9).unwrap().len(), 3);
+}
+
+#[test]
+fn what_was_deleted_before_it_was_shown_hides_nothing_that_came_after() {
+    let disk = Disk::new();
+    let mut records = Overlay::new(&disk);
+    let mut come = |number: u64, expired: bool| {
+        let record = MessageRecord { expired, ..record(&BOB, &BOB, number) };
+        append_message(&mut records, &record).unwrap().unwrap();
+        append_event(&mut records, &record).unwrap();
+    };
+    for number in 0..4 {
+        come(number, true);
+    }
+    come(4, false);
+    come(5, false);
+    let numbers = |from, most| -> Vec<u64> {
+        events_from(&records, from, most).unwrap().into_iter().map(|(number, _)| number).collect()
+    };
+    assert_eq!(numbers(0, 1), [4]);
+    assert_eq!(numbers(0, 9), [4, 5]);
+    assert_eq!(numbers(5, 9), [5]);
+    assert_eq!(numbers(6, 9), [0; 0]);
 }
 
 #[test]
