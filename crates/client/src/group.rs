@@ -309,12 +309,11 @@ impl Group {
 
     /// Sends until a stored message or act is on its way, `deadline` at most, and says what became of it.
     pub(crate) async fn delivered(&self, id: [u8; 16], deadline: Instant) -> Result<Sent, Error> {
-        let sent = async || match self.client.message_state(id).await {
-            Ok(MessageState::Queued) => Ok(None),
-            Ok(state) => Ok(Some(state)),
-            Err(error) => Err(error),
+        let sent = || async move {
+            let state = self.client.message_state(id).await?;
+            Ok(Some(state).filter(|state| *state != MessageState::Queued))
         };
-        let (state, waiting) = match self.carry_out(&sent, deadline).await {
+        let (state, waiting) = match self.carry_out(sent, deadline).await {
             Ok((state, waiting)) => (state.unwrap_or(MessageState::Queued), waiting),
             Err(error) if error.code() == ErrorCode::Revoked => return Err(error),
             // From here on the message is stored, and no error may say otherwise.
@@ -409,12 +408,12 @@ impl Group {
                 _ => error,
             });
         }
-        let done = async || {
+        let done = || async move {
             let read = move |records: &dyn Records| chancery_engine::group_summary(records, &id);
             let summary = self.client.shared().worker.call(move |state| state.read(read)).await?;
             Ok(summary.is_none_or(|summary| summary.waiting == 0).then_some(()))
         };
-        let (_, waiting) = self.carry_out(&done, deadline).await?;
+        let (_, waiting) = self.carry_out(done, deadline).await?;
         if waiting.is_none()
             && let Some(refusal) = self.refusal(seen).await?
         {
@@ -424,9 +423,9 @@ impl Group {
     }
 
     /// Sends and receives until `done` says something, as long as that can lead anywhere; else returns why it waits.
-    async fn carry_out<T>(
+    async fn carry_out<T, F: Future<Output = Result<Option<T>, Error>>>(
         &self,
-        done: &impl AsyncFn() -> Result<Option<T>, Error>,
+        done: impl Fn() -> F,
         deadline: Instant,
     ) -> Result<(Option<T>, Option<Error>), Error> {
         let shared = self.client.shared();
