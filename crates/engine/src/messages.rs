@@ -317,52 +317,57 @@ fn cursor(records: &dyn Records) -> Result<u64, EngineError> {
     Ok(load_number(records, &key(EVENT_CURSOR, &[]))?.unwrap_or_default())
 }
 
-/// Returns up to `most` events that have not been taken, with their numbers, oldest first.
+/// Returns up to `most` events that have not been taken, with their numbers, oldest first. Those of messages that are gone are passed
+/// over, and keep none behind them back (R-ENGINE-120).
 ///
 /// # Errors
 ///
 /// [`EngineError`] if the store is not readable.
 pub fn events(records: &dyn Records, most: usize) -> Result<Vec<(u64, Event)>, EngineError> {
-    let mut events = Vec::new();
-    for (number, reference) in references(records, Queue::new(EVENT, b""), cursor(records)?, most)? {
-        let event = match reference.split_first_chunk::<17>() {
-            Some(([DEVICE_ADDED, member @ ..], device)) if device.len() == 16 => Event::DeviceAdded {
-                member: MemberId::new(*member),
-                device: DeviceId::from_bytes(device).ok_or(EngineError::DamagedRecord)?,
-            },
-            Some(([LOST, member @ ..], count)) if count.len() == 8 => Event::Lost {
-                member: MemberId::new(*member),
-                count: u64::from_be_bytes(count.try_into().map_err(|_| EngineError::DamagedRecord)?),
-            },
-            Some(([LEFT, member @ ..], [])) => Event::MemberLeft { member: MemberId::new(*member) },
-            Some(([REASSIGNED, old @ ..], new)) if new.len() == 16 => Event::HandleReassigned {
-                old: MemberId::new(*old),
-                new: MemberId::from_bytes(new).ok_or(EngineError::DamagedRecord)?,
-            },
-            Some(_) if settled::is_reference(&reference) => Event::Settled(settled::read(&reference)?),
-            Some(([CHANGED, ..], rest)) if rest.len() == 33 => match changed(records, &reference)? {
-                Some(event) => event,
-                None => continue,
-            },
-            Some(([RECEIPT, member @ ..], [of @ .., read])) if of.len() == 32 => {
-                match referenced(records, of)? {
-                    message if message.expired => continue,
-                    message => Event::Receipt {
-                        member: MemberId::new(*member),
-                        message: Box::new(message),
-                        read: *read != 0,
-                    },
-                }
-            }
-            _ => match referenced(records, &reference)? {
-                // Policy has deleted it before it was shown.
-                message if message.expired => continue,
-                message => Event::Message(Box::new(message)),
-            },
-        };
-        events.push((number, event));
+    let queue = Queue::new(EVENT, b"");
+    let (state, mut events) = (queue.state(records)?, Vec::new());
+    for number in cursor(records)?.max(state.first)..state.next {
+        if events.len() >= most {
+            break;
+        }
+        if let Some(reference) = records.get(&queue.item_key(number))? {
+            events.extend(event(records, &reference)?.map(|event| (number, event)));
+        }
     }
     Ok(events)
+}
+
+/// Reads an event; `None` if its message is gone since, or it is of a later version.
+fn event(records: &dyn Records, reference: &[u8]) -> Result<Option<Event>, EngineError> {
+    Ok(Some(match reference.split_first_chunk::<17>() {
+        Some(([DEVICE_ADDED, member @ ..], device)) if device.len() == 16 => Event::DeviceAdded {
+            member: MemberId::new(*member),
+            device: DeviceId::from_bytes(device).ok_or(EngineError::DamagedRecord)?,
+        },
+        Some(([LOST, member @ ..], count)) if count.len() == 8 => Event::Lost {
+            member: MemberId::new(*member),
+            count: u64::from_be_bytes(count.try_into().map_err(|_| EngineError::DamagedRecord)?),
+        },
+        Some(([LEFT, member @ ..], [])) => Event::MemberLeft { member: MemberId::new(*member) },
+        Some(([REASSIGNED, old @ ..], new)) if new.len() == 16 => Event::HandleReassigned {
+            old: MemberId::new(*old),
+            new: MemberId::from_bytes(new).ok_or(EngineError::DamagedRecord)?,
+        },
+        Some(_) if settled::is_reference(reference) => Event::Settled(settled::read(reference)?),
+        Some(([CHANGED, ..], rest)) if rest.len() == 33 => return changed(records, reference),
+        Some(([RECEIPT, member @ ..], [of @ .., read])) if of.len() == 32 => {
+            let message = referenced(records, of)?;
+            if message.expired {
+                return Ok(None);
+            }
+            Event::Receipt { member: MemberId::new(*member), message: Box::new(message), read: *read != 0 }
+        }
+        _ => match referenced(records, reference)? {
+            // Policy has deleted it before it was shown.
+            message if message.expired => return Ok(None),
+            message => Event::Message(Box::new(message)),
+        },
+    }))
 }
 
 /// Reads the event that a message has changed; `None` if it is gone since, or the change is one of a later version.
