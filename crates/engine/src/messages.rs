@@ -327,7 +327,7 @@ pub fn events(records: &dyn Records, most: usize) -> Result<Vec<(u64, Event)>, E
 }
 
 /// Returns up to `most` events that have not been taken and have at least this number, oldest first. There is none if this
-/// returns none: what was deleted since does not count.
+/// returns none: those of messages that are gone are passed over, and keep none behind them back (R-ENGINE-120).
 ///
 /// # Errors
 ///
