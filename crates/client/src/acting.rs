@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use chancery_engine::content::MAX_PREVIEW;
 use chancery_engine::{ActDraft, Composed, EngineError, Input, Place, form};
 use chancery_identity::MemberId;
 use chancery_wire::Timestamp;
@@ -378,6 +379,9 @@ impl Client {
         let Outgoing { text, files, reply_to, mentions, form } = message;
         if text.is_empty() && files.is_empty() && form.is_none() {
             return Err(Error::with(ErrorCode::Usage, "an empty message"));
+        }
+        if files.iter().any(|file| file.preview.len() > MAX_PREVIEW) {
+            return Err(Error::with(ErrorCode::MessageTooLarge, "a preview has at most 16 KiB"));
         }
         let reply_to = match reply_to {
             Some(target) => {
