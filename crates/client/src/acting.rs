@@ -1,5 +1,7 @@
 //! What is done to messages: replies, edits, deletions, reactions, forms and their answers.
 
+mod finder;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -13,19 +15,14 @@ use chancery_wire::records::Records;
 
 pub use chancery_engine::form::FieldKind;
 
+use self::finder::Finder;
 use crate::client::Client;
 use crate::clock;
 use crate::error::{Error, ErrorCode};
 use crate::group::{Group, GroupEntry, Person};
-use crate::home::hex;
 use crate::message::Message;
 use crate::sending::Sent;
 use crate::worker::State;
-
-/// Digits of a message's identifier from which on its beginning is enough.
-const SHORTEST_BEGINNING: usize = 4;
-/// The word for the newest message of a conversation.
-const LAST: &str = "last";
 
 /// What names a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -204,6 +201,31 @@ impl std::fmt::Debug for OutgoingFile {
 
 impl Client {
     /// Sends a message with all that one may have to a member, as [`Self::send`] does; the directory has to know the member.
+    /// ```
+    /// # use chancery_dev::{PATIENCE, two_people};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), chancery_dev::Error> {
+    /// # let (_acme, alice, bob) = two_people().await?;
+    /// use chancery::{Mention, Outgoing};
+    ///
+    /// let member = bob.me().member_id;
+    /// let mentions = vec![Mention { start: 0, length: "@bob".len(), member }];
+    /// let message = Outgoing { text: "@bob lunch at noon?".into(), mentions, ..Outgoing::default() };
+    /// alice.send_message("bob", message, PATIENCE).await?;
+    ///
+    /// bob.sync(PATIENCE).await?;
+    /// let asked = bob.find_message("alice", "last").await?; // or the beginning of its identifier
+    /// bob.react(asked.reference(), "👍", false, PATIENCE).await?;
+    /// bob.reply(asked.reference(), "Gladly", &[], PATIENCE).await?;
+    ///
+    /// alice.edit(asked.reference(), "@bob lunch at one?", &asked.mentions, PATIENCE).await?;
+    /// # alice.sync(PATIENCE).await?;
+    /// # let answer = alice.find_message("bob", "last").await?;
+    /// # assert_eq!(answer.reply_to.unwrap().text, "@bob lunch at one?");
+    /// # assert_eq!(alice.message(&asked.from, &asked.id).await?.unwrap().reactions[0].emoji, "👍");
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///
@@ -221,6 +243,33 @@ impl Client {
     }
 
     /// Sends questions to a member, who answers with [`Self::answer_form`].
+    /// ```
+    /// # use chancery_dev::{PATIENCE, two_people};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), chancery_dev::Error> {
+    /// # let (_acme, alice, bob) = two_people().await?;
+    /// use chancery::{FieldKind, Form, FormField};
+    ///
+    /// let ok = FormField {
+    ///     id: "ok".into(),
+    ///     label: "Approved?".into(),
+    ///     kind: FieldKind::Approval,
+    ///     options: Vec::new(),
+    ///     required: true,
+    /// };
+    /// let form = Form { title: "A laptop for Carol".into(), fields: vec![ok] };
+    /// let sent = alice.send_form("bob", "", form, PATIENCE).await?;
+    ///
+    /// bob.sync(PATIENCE).await?;
+    /// let asked = bob.find_message("alice", "last").await?;
+    /// bob.answer_form(asked.reference(), &[("ok".into(), "yes".into())], PATIENCE).await?;
+    ///
+    /// alice.sync(PATIENCE).await?;
+    /// let asked = alice.message(&alice.me().member_id, &sent.id).await?.ok_or("expired")?;
+    /// assert_eq!(asked.answers[0].values, [("ok".to_owned(), "yes".to_owned())]);
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///
@@ -451,35 +500,6 @@ impl Group {
             let Some(next) = next else { return found.end() };
             from = next;
         }
-    }
-}
-
-/// Looks for one message among those of a conversation.
-struct Finder {
-    which: String,
-    found: Option<Message>,
-    is_ambiguous: bool,
-}
-
-impl Finder {
-    fn new(which: &str) -> Self {
-        Self { which: which.to_ascii_lowercase(), found: None, is_ambiguous: false }
-    }
-
-    fn see(&mut self, message: Message) {
-        if self.which == LAST {
-            self.found = Some(message);
-        } else if self.which.len() >= SHORTEST_BEGINNING && hex(&message.id).starts_with(&self.which) {
-            self.is_ambiguous |= self.found.is_some();
-            self.found = Some(message);
-        }
-    }
-
-    fn end(self) -> Result<Message, Error> {
-        if self.is_ambiguous {
-            return Err(Error::with(ErrorCode::MessageAmbiguous, self.which));
-        }
-        self.found.ok_or_else(|| Error::with(ErrorCode::MessageUnknown, self.which))
     }
 }
 
