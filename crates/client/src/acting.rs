@@ -15,12 +15,10 @@ use chancery_wire::records::Records;
 
 pub use chancery_engine::form::FieldKind;
 
-use self::finder::Finder;
 use crate::client::Client;
 use crate::clock;
 use crate::error::{Error, ErrorCode};
-use crate::group::{Group, GroupEntry, Person};
-use crate::message::Message;
+use crate::group::{Group, Person};
 use crate::sending::Sent;
 use crate::worker::State;
 
@@ -373,24 +371,6 @@ impl Client {
             .await
     }
 
-    /// Finds a message of the conversation with a member: by its identifier as 32 hexadecimal digits, at least 4 of them from the
-    /// beginning, or `last` for the newest.
-    ///
-    /// # Errors
-    ///
-    /// [`ErrorCode::MessageUnknown`], [`ErrorCode::MessageAmbiguous`]; as [`Self::history`].
-    pub async fn find_message(&self, with: &str, which: &str) -> Result<Message, Error> {
-        let mut found = Finder::new(which);
-        let mut from = 0;
-        loop {
-            let page = self.history(with, from).await?;
-            let next = page.next;
-            page.into_iter().for_each(|message| found.see(message));
-            let Some(next) = next else { return found.end() };
-            from = next;
-        }
-    }
-
     async fn act(&self, target: MessageRef, act: Act, patience: Duration) -> Result<Sent, Error> {
         let deadline = clock::deadline(patience);
         let place = self.place_of(target).await?;
@@ -479,27 +459,6 @@ impl Group {
     pub async fn send_form(&self, text: &str, form: Form, patience: Duration) -> Result<Sent, Error> {
         self.send_message(Outgoing { text: text.into(), form: Some(form), ..Outgoing::default() }, patience)
             .await
-    }
-
-    /// Finds a message of the group, as [`Client::find_message`] does.
-    ///
-    /// # Errors
-    ///
-    /// As [`Client::find_message`].
-    pub async fn find_message(&self, which: &str) -> Result<Message, Error> {
-        let mut found = Finder::new(which);
-        let mut from = 0;
-        loop {
-            let page = self.history(from).await?;
-            let next = page.next;
-            for entry in page {
-                if let GroupEntry::Message(message) = entry {
-                    found.see(*message);
-                }
-            }
-            let Some(next) = next else { return found.end() };
-            from = next;
-        }
     }
 }
 

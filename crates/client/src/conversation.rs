@@ -339,7 +339,7 @@ impl Client {
     }
 
     /// Returns the identifier under which a conversation is kept.
-    async fn conversation_id(&self, which: &str) -> Result<MemberId, Error> {
+    pub(crate) async fn conversation_id(&self, which: &str) -> Result<MemberId, Error> {
         if let Some(member) = self.lookup(which).await? {
             return Ok(member.member_id);
         }
