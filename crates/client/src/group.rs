@@ -71,6 +71,30 @@ pub struct Participant {
 
 impl Client {
     /// Founds a group with the own member as owner, and adds these members with all their devices.
+    /// ```
+    /// # use chancery_dev::{PATIENCE, two_people};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), chancery_dev::Error> {
+    /// # let (_acme, alice, bob) = two_people().await?;
+    /// use chancery::GroupEntry;
+    ///
+    /// let (crew, done) = alice.create_group("Crew", &["bob"], PATIENCE).await?;
+    /// assert!(done.waiting.is_none()); // else it is stored, and must not be repeated
+    /// crew.send("Lunch at noon?", &[], PATIENCE).await?;
+    ///
+    /// bob.sync(PATIENCE).await?;
+    /// for entry in bob.group("Crew").await?.history(0).await? {
+    ///     match entry {
+    ///         GroupEntry::Message(message) => println!("{}: {:?}", message.handle, message.text),
+    ///         GroupEntry::Act(act) => println!("{:?} by {:?}", act.kind, act.by),
+    ///         _ => {} // of a later version
+    ///     }
+    /// }
+    /// # let GroupEntry::Message(last) = bob.group("Crew").await?.history(0).await?.entries.pop().unwrap() else { panic!() };
+    /// # assert_eq!(last.text.as_deref(), Some("Lunch at noon?"));
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///
@@ -145,7 +169,8 @@ impl Client {
 /// A group, as one device of a member uses it.
 ///
 /// What changes the group is a commit that all members' devices follow. Each such call returns once it is done, or says in
-/// [`GroupDone::waiting`] that it is stored and why it waits; it must then not be repeated.
+/// [`GroupDone::waiting`] that it is stored and why it waits; it must then not be repeated. Nor blindly after its future was dropped: it
+/// may have been stored, which [`Group::state`] shows.
 #[derive(Debug, Clone)]
 pub struct Group {
     client: Client,
