@@ -155,13 +155,13 @@ fn message(turn: &mut Turn<'_, '_>, envelope: &[u8], since: Seen) -> Result<Take
         turn.act(&group, act)?;
         return Ok(Taken::Well);
     }
-    written(turn, &group, &entry, &plaintext)
+    written(turn, (&group, epoch), &entry, &plaintext)
 }
 
 /// Stores what somebody wrote (R-CONTENT-14).
 fn written(
     turn: &mut Turn<'_, '_>,
-    group: &[u8; 16],
+    (group, epoch): (&[u8; 16], u64),
     entry: &Entry,
     plaintext: &SecretBytes,
 ) -> Result<Taken, EngineError> {
@@ -187,6 +187,10 @@ fn written(
     count(turn, group, entry, number)?;
     record.conversation = group.to_vec();
     record.group = group.to_vec();
+    if entry.member == own {
+        // Whose receipts count for it (R-CONTENT-29).
+        record.epoch = epoch;
+    }
     if append_message(turn.records, &record)?.is_some() || replaces(turn.records, group, &record)? {
         let number = append_event(turn.records, &record)?;
         turn.effects.push(Effect::Notify(Notice::EventStored(number)));

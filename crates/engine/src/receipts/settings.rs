@@ -37,6 +37,8 @@ pub(crate) struct Told {
     pub(crate) no_typing: bool,
     /// The organisation lets nobody be shown what was delivered.
     pub(crate) hides_delivery: bool,
+    /// Nor what was read.
+    pub(crate) hides_read: bool,
 }
 
 fn stored(records: &dyn Records) -> Result<proto::ReceiptSettings, EngineError> {
@@ -61,6 +63,7 @@ pub(crate) fn told(records: &dyn Records) -> Result<Told, EngineError> {
         no_delivery: stored.no_delivery || !policy.delivery,
         no_typing: stored.no_typing || !policy.typing,
         hides_delivery: !policy.delivery,
+        hides_read: !policy.read,
     })
 }
 
