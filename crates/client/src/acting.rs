@@ -260,11 +260,12 @@ impl Client {
         self.delivered_at(place, id, deadline).await
     }
 
-    /// Gives a message of one's own another text. Files, what it replies to and its form stay.
+    /// Gives a message of one's own another text. Files and what it replies to stay.
     ///
     /// # Errors
     ///
-    /// [`ErrorCode::MessageUnknown`], [`ErrorCode::NotYourMessage`], [`ErrorCode::MessageTooLarge`]: nothing has changed. Otherwise it
+    /// [`ErrorCode::MessageUnknown`], [`ErrorCode::NotYourMessage`], [`ErrorCode::MessageTooLarge`], [`ErrorCode::ActInvalid`] for a
+    /// message with a form, of which nothing may change under the answers: nothing has changed. Otherwise it
     /// is changed here at least, and [`Sent::waiting`] says why nowhere else.
     pub async fn edit(
         &self,
@@ -291,7 +292,8 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// As [`Self::edit`]; [`ErrorCode::ActInvalid`]: `emoji` is empty, has more than 32 bytes or control characters.
+    /// As [`Self::edit`]; [`ErrorCode::ActInvalid`]: `emoji` is empty, has more than 32 bytes, control characters
+    /// or such as turn the direction of writing.
     pub async fn react(
         &self,
         message: MessageRef,
