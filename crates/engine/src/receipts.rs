@@ -232,7 +232,7 @@ pub(crate) fn hear(
             typing::heard(records, (member, &own), said, now)?.into_iter().collect()
         }
         Some(Body::Settings(settings)) if *member == own => {
-            settings::take(records, settings, now)?;
+            settings::take(records, settings)?;
             withdraw(device, records)?;
             Vec::new()
         }

@@ -376,3 +376,76 @@ fn what_policy_has_switched_off_is_not_shown_though_somebody_tells_it_r_content_
         assert_eq!(world.receipt((alice, id), bob).1, shown, "{allowed}");
     }
 }
+
+/// Whether anything on a device has these words.
+fn has_words(world: &World, who: PersonId, words: &str) -> bool {
+    world.disk(who).values().any(|value| value.windows(words.len()).any(|part| part == words.as_bytes()))
+}
+
+#[test]
+fn no_quote_outlives_what_it_quotes_r_content_36() {
+    let mut policy = Policy::default();
+    policy.disappearing = Some(2 * DAY);
+    for (by, is_quoted) in [("nobody", true), ("its author", false), ("policy", false)] {
+        let (mut world, alice, bob) = pair(417);
+        if by == "its author" {
+            world.set_disappearing(alice, bob, Some(HOUR));
+        }
+        if by == "policy" {
+            world.set_policy(&policy, 1);
+        }
+        world.run();
+        let id = world.say(alice, bob, "soon gone");
+        world.run();
+        world.read_all(bob, alice);
+        // Whoever was not there has nothing but the quote.
+        let phone = world.add_device(alice);
+        world.sync(bob);
+        let target = world.reference(alice, id);
+        let reply = world.reply((bob, alice), &target, ("Gladly", "soon gone"));
+        world.run();
+        let quote =
+            |world: &World, who| world.record(who, bob, reply).unwrap().text.unwrap().reply_to.unwrap().quote;
+        assert_eq!(quote(&world, phone), if is_quoted { "soon gone" } else { "" }, "{by}");
+        assert_eq!(quote(&world, alice), "", "alice has the message itself");
+        world.wait(2 * DAY + HOUR);
+        world.run();
+        world.pass_time(bob);
+        world.pass_time(alice);
+        if !is_quoted {
+            assert!(world.record(bob, alice, id).unwrap().expired);
+            assert!([alice, bob, phone].iter().all(|who| !has_words(&world, *who, "soon gone")), "{by}");
+        }
+    }
+}
+
+#[test]
+fn own_devices_agree_on_what_was_set_whatever_their_clocks_say_r_content_35() {
+    for (ahead, together) in [(0, false), (2 * 3_600_000, false), (0, true)] {
+        let (mut world, alice, bob) = pair(418);
+        let phone = world.add_device(bob);
+        world.sync(alice);
+        world.sync(bob);
+        world.say(bob, bob, "for a session");
+        world.run();
+        world.set_clock(phone, ahead);
+        world.set_receipts(phone, ReceiptSettings { typing: false, ..ALL });
+        world.set_disappearing(phone, alice, Some(HOUR));
+        if !together {
+            world.run();
+        }
+        // What bob switches off last is off on all devices.
+        world.set_receipts(bob, ReceiptSettings { read: false, ..ALL });
+        world.set_disappearing(bob, alice, Some(DAY));
+        world.run();
+        let set = |who| {
+            let disk = world.disk(who);
+            let timer = chancery_engine::disappearing(&disk, &world.member_id(alice)).unwrap();
+            (chancery_engine::receipt_settings(&disk).unwrap(), timer)
+        };
+        assert_eq!(set(bob), set(phone), "{ahead} {together}");
+        if !together {
+            assert_eq!(set(phone), (ReceiptSettings { read: false, ..ALL }, Some(DAY)));
+        }
+    }
+}

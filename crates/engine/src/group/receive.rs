@@ -17,6 +17,7 @@ use chancery_wire::proto::{
 use chancery_wire::records::{Overlay, Records};
 
 use crate::amend;
+use crate::compose;
 use crate::content;
 use crate::effect::{Effect, Notice};
 use crate::engine::Acting;
@@ -206,6 +207,7 @@ fn replaces(records: &mut Overlay<'_>, group: &[u8; 16], new: &MessageRecord) ->
     if let Some(known) = known.filter(|_| is_resent) {
         let mut new = new.clone();
         amend::carry(&known, &mut new);
+        compose::unquote_known(records, &mut new)?;
         save_message(records, &new);
         timers::start(records, &new, Timestamp::from_millis(new.stored_at))?;
     }
