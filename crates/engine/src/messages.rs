@@ -9,6 +9,7 @@ use chancery_wire::records::{Overlay, RecordKey, Records};
 use chancery_wire::{Limit, Timestamp, decode};
 
 use crate::amend::{self, ChangeKind};
+use crate::compose;
 use crate::conversations;
 use crate::error::EngineError;
 use crate::queue::Queue;
@@ -82,6 +83,9 @@ pub(crate) fn append_message(
     let (position, unread) = (place.saturating_add(1), conversations::counts(message));
     let mut message = MessageRecord { position, unread, ..message.clone() };
     receipts::known_early(records, &mut message)?;
+    if message.state != MessageState::Queued as u32 {
+        compose::unquote_known(records, &mut message)?;
+    }
     conversations::appended(records, &message)?;
     save(records, name, &message);
     if place == 0 {
@@ -107,8 +111,10 @@ pub(crate) fn insert_message(
         return Ok(false);
     }
     conversations::inserted(records, &message.conversation, place)?;
-    save_message(records, message);
-    amend::arrived(records, message)?;
+    let mut message = message.clone();
+    compose::unquote_known(records, &mut message)?;
+    save_message(records, &message);
+    amend::arrived(records, &message)?;
     Ok(true)
 }
 
