@@ -20,6 +20,7 @@ pub fn openrpc() -> Value {
     let mut generator = settings.into_generator();
     let methods: Vec<Value> = METHODS.iter().map(|method| describe(method, &mut generator)).collect();
     let event = generator.subschema_for::<crate::shapes::Event>();
+    let news = generator.subschema_for::<crate::shapes::News>();
     let errors: Map<String, Value> =
         ErrorCode::ALL.iter().map(|&code| (code.name().to_owned(), error(code))).collect();
     json!({
@@ -27,7 +28,7 @@ pub fn openrpc() -> Value {
         "info": {
             "title": "Chancery",
             "version": env!("CARGO_PKG_VERSION"),
-            "description": "JSON-RPC 2.0. Parameters are given by name. Where events are pushed, each is a notification `event`.",
+            "description": "JSON-RPC 2.0. Parameters are given by name. Where events are pushed, each is a notification; `x-notifications` describes them.",
             "license": {"name": "Apache-2.0 OR MIT"},
         },
         "methods": methods,
@@ -35,6 +36,10 @@ pub fn openrpc() -> Value {
             "name": "event",
             "summary": "Something happened; acknowledge it with events.ack, or it comes again.",
             "params": event,
+        }, {
+            "name": "news",
+            "summary": "Something is happening. It has no number, is not acknowledged and never comes again.",
+            "params": news,
         }],
         "components": {"schemas": generator.take_definitions(true), "errors": errors},
     })
@@ -49,7 +54,7 @@ fn describe(method: &Method, generator: &mut SchemaGenerator) -> Value {
         "summary": summary.trim(),
         "paramStructure": "by-name",
         "params": descriptors(&params),
-        "result": {"name": "result", "schema": result},
+        "result": {"name": "result", "description": result_about(&result, generator), "schema": result},
         "errors": method.errors.iter().map(|&code| error(code)).collect::<Vec<_>>(),
     });
     if let (false, Some(fields)) = (rest.is_empty(), object.as_object_mut()) {
@@ -57,6 +62,18 @@ fn describe(method: &Method, generator: &mut SchemaGenerator) -> Value {
         fields.insert("description".to_owned(), whole.join(" ").trim().into());
     }
     object
+}
+
+/// Returns the sentence that says what a result is.
+fn result_about(schema: &Value, generator: &SchemaGenerator) -> Value {
+    let referred = |schema: &Value| {
+        let name = schema.get("$ref")?.as_str()?.rsplit('/').next()?;
+        generator.definitions().get(name)?.get("description").cloned()
+    };
+    // Of what may be null, the schema is one of several.
+    let choices = schema.get("anyOf").and_then(Value::as_array).into_iter().flatten();
+    let found = schema.get("description").cloned().or_else(|| referred(schema));
+    found.or_else(|| choices.filter_map(referred).next()).unwrap_or_else(|| "Any document.".into())
 }
 
 /// Takes the fields of a method's parameters apart: those that must be there come first, as the specification demands.
@@ -110,10 +127,32 @@ mod tests {
             }
             let order: Vec<bool> = params.iter().map(|param| param["required"] == false).collect();
             assert!(order.is_sorted(), "{name}: what must be there comes first");
-            assert!(method["result"]["name"].is_string() && method["result"]["schema"].is_object(), "{name}");
+            let result = &method["result"];
+            assert!(result["name"].is_string() && result["schema"].is_object(), "{name}");
+            assert!(
+                result["description"].as_str().unwrap().ends_with('.') && method["summary"].is_string(),
+                "{name}: {result}"
+            );
             for error in method["errors"].as_array().unwrap() {
                 assert!(error["code"].is_u64() && error["message"].is_string(), "{name}: {error}");
             }
+        }
+    }
+
+    #[test]
+    fn every_object_and_each_of_its_fields_is_said_in_a_sentence() {
+        let (document, mut count) = (openrpc(), 0);
+        for (name, schema) in document["components"]["schemas"].as_object().unwrap() {
+            assert!(schema["description"].is_string(), "{name}: {schema}");
+            for (field, schema) in schema["properties"].as_object().into_iter().flatten() {
+                let about = schema["description"].as_str().unwrap_or_default();
+                assert!(about.ends_with('.'), "{name}.{field}: {schema}");
+                count += 1;
+            }
+        }
+        assert!(count > 200, "{count}");
+        for notification in document["x-notifications"].as_array().unwrap() {
+            assert!(notification["summary"].is_string() && notification["params"]["$ref"].is_string());
         }
     }
 
