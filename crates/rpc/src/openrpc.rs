@@ -23,7 +23,7 @@ pub fn openrpc() -> Value {
     let news = generator.subschema_for::<crate::shapes::News>();
     let errors: Map<String, Value> =
         ErrorCode::ALL.iter().map(|&code| (code.name().to_owned(), error(code))).collect();
-    json!({
+    let mut document = json!({
         "openrpc": OPENRPC,
         "info": {
             "title": "Chancery",
@@ -42,26 +42,49 @@ pub fn openrpc() -> Value {
             "params": news,
         }],
         "components": {"schemas": generator.take_definitions(true), "errors": errors},
-    })
+    });
+    unwrap(&mut document);
+    document
 }
 
 fn describe(method: &Method, generator: &mut SchemaGenerator) -> Value {
-    let (summary, rest) = method.about.trim().split_once('\n').unwrap_or((method.about.trim(), ""));
+    let about = on_one_line(method.about);
+    let summary = about.split_once(". ").map_or_else(|| about.clone(), |(first, _)| format!("{first}."));
     let params = (method.params)(generator).to_value();
     let result = (method.result)(generator).to_value();
     let mut object = json!({
         "name": method.name,
-        "summary": summary.trim(),
+        "summary": summary,
         "paramStructure": "by-name",
         "params": descriptors(&params),
         "result": {"name": "result", "description": result_about(&result, generator), "schema": result},
         "errors": method.errors.iter().map(|&code| error(code)).collect::<Vec<_>>(),
     });
-    if let (false, Some(fields)) = (rest.is_empty(), object.as_object_mut()) {
-        let whole: Vec<&str> = method.about.lines().map(str::trim).collect();
-        fields.insert("description".to_owned(), whole.join(" ").trim().into());
+    if let (true, Some(fields)) = (about != summary, object.as_object_mut()) {
+        fields.insert("description".to_owned(), about.into());
     }
     object
+}
+
+/// Where a line of the source ends is of no use to a reader of the document.
+fn on_one_line(text: &str) -> String {
+    text.lines().map(str::trim).collect::<Vec<_>>().join(" ").trim().to_owned()
+}
+
+/// Writes every description on one line.
+fn unwrap(value: &mut Value) {
+    match value {
+        Value::Object(fields) => {
+            for (name, value) in fields {
+                match value {
+                    Value::String(text) if name == "description" => *text = on_one_line(text),
+                    value => unwrap(value),
+                }
+            }
+        }
+        Value::Array(values) => values.iter_mut().for_each(unwrap),
+        _ => {}
+    }
 }
 
 /// Returns the sentence that says what a result is.
@@ -103,6 +126,10 @@ fn error(code: ErrorCode) -> Value {
 mod tests {
     use super::*;
 
+    fn is_sentence(value: &Value) -> bool {
+        value.as_str().is_some_and(|text| text.ends_with('.') && !text.contains('\n'))
+    }
+
     #[test]
     fn the_document_is_as_the_meta_schema_demands() {
         let document = openrpc();
@@ -121,7 +148,7 @@ mod tests {
             for param in params {
                 assert!(param["name"].is_string() && param["schema"].is_object(), "{name}: {param}");
                 assert!(
-                    param["required"].is_boolean() && param["description"].is_string(),
+                    param["required"].is_boolean() && is_sentence(&param["description"]),
                     "{name}: {param}"
                 );
             }
@@ -130,7 +157,7 @@ mod tests {
             let result = &method["result"];
             assert!(result["name"].is_string() && result["schema"].is_object(), "{name}");
             assert!(
-                result["description"].as_str().unwrap().ends_with('.') && method["summary"].is_string(),
+                [&result["description"], &method["summary"]].iter().all(|it| is_sentence(it)),
                 "{name}: {result}"
             );
             for error in method["errors"].as_array().unwrap() {
@@ -145,8 +172,7 @@ mod tests {
         for (name, schema) in document["components"]["schemas"].as_object().unwrap() {
             assert!(schema["description"].is_string(), "{name}: {schema}");
             for (field, schema) in schema["properties"].as_object().into_iter().flatten() {
-                let about = schema["description"].as_str().unwrap_or_default();
-                assert!(about.ends_with('.'), "{name}.{field}: {schema}");
+                assert!(is_sentence(&schema["description"]), "{name}.{field}: {schema}");
                 count += 1;
             }
         }
