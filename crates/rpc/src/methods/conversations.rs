@@ -18,10 +18,7 @@ pub(super) async fn show(service: Service, params: shapes::With) -> Outcome<shap
     ok(json::conversation(&client.conversation(&params.with).await?))
 }
 
-pub(super) async fn history_before(
-    service: Service,
-    params: shapes::HistoryBefore,
-) -> Outcome<shapes::Page> {
+pub(super) async fn history_before(service: Service, params: shapes::HistoryBefore) -> Outcome<shapes::Page> {
     let client = service.client(params.account.as_deref())?;
     let limit = params.limit.unwrap_or(USUAL_PAGE);
     let page = client.history_before(&params.with, params.before, limit).await?;
