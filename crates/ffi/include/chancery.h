@@ -330,6 +330,8 @@ enum {
   CHANCERY_TOO_BUSY = 917,
   /** no event of this number was handed out. */
   CHANCERY_EVENT_UNKNOWN = 918,
+  /** the request has an Origin, or its Host is not this machine: web pages are not served. */
+  CHANCERY_ORIGIN_REFUSED = 919,
 };
 
 
