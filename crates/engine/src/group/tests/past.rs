@@ -13,7 +13,7 @@ use super::three;
 use super::town::{GROUP, Made, Town};
 use crate::group::acts::{ActKind, read};
 use crate::group::group_history;
-use crate::messages::{Event, events};
+use crate::messages::{Event, MessageState, append_message, events};
 
 /// Three in a group of this policy, who have said four things; then dave is added, and has nothing of it yet.
 fn joining(history: u32) -> (Town, Made) {
@@ -166,4 +166,33 @@ fn long_messages_come_in_several_contents_and_wait_for_the_welcome_r_content_17(
     town.run(3);
     assert!(town.heard(3) == texts);
     assert_eq!(town.acts(3), [ActKind::Joined]);
+}
+
+#[test]
+fn what_somebody_has_sent_again_keeps_nothing_of_its_author_s_away_r_content_17() {
+    let (mut town, made) = joining(6);
+    town.deliver(&made, &[1, 2, 3]);
+    // Alice knows of a message of bob's elsewhere, and is faster than he.
+    let past = GroupPast { messages: vec![message(&town, 9, 1, "made up")], first: 0, total: 1 };
+    town.control_as_is(3, 0, &content(&past));
+    assert_eq!(town.heard(3), ["made up"]);
+    let bob = town.member(1);
+    let own = MessageRecord {
+        id: vec![9; 16],
+        conversation: bob.as_bytes().to_vec(),
+        from: bob.as_bytes().to_vec(),
+        text: Some(Text { text: "from bob".into(), ..Text::default() }),
+        state: MessageState::Received as u32,
+        ..MessageRecord::default()
+    };
+    assert!(town.act(3, |turn| append_message(turn.records, &own).unwrap()).is_some());
+    let has_bobs = |town: &Town| {
+        let with_bob = crate::messages::conversation(town.disk(3), &bob, 0, 9).unwrap();
+        with_bob.iter().map(|it| it.text.clone().unwrap().text).collect::<Vec<_>>()
+    };
+    assert_eq!((has_bobs(&town), town.heard(3)), (vec!["from bob".into()], vec![]));
+    // The control: what bob has sent himself nothing takes the place of.
+    let elsewhere = MessageRecord { conversation: GROUP.to_vec(), group: GROUP.to_vec(), ..own };
+    assert!(town.act(3, |turn| append_message(turn.records, &elsewhere).unwrap()).is_none());
+    assert_eq!(has_bobs(&town), ["from bob"]);
 }
