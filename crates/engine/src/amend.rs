@@ -24,7 +24,7 @@ use crate::queue::Queue;
 use crate::retention::Limits;
 use crate::tables::{OWN_ACTS, key, load, save};
 use crate::target::MAX_WAIT;
-use crate::{conversations, files, form, group, heal, sending};
+use crate::{conversations, ending, files, form, group, heal, sending};
 
 /// Bytes of a reaction: 32 of UTF-8, more than the longest of the usual emoji takes.
 pub const MAX_EMOJI: usize = 32;
@@ -486,6 +486,9 @@ pub(crate) fn act(
     };
     if apply(records, &mut target, &heard)?.is_some() {
         save_message(records, &target);
+    }
+    if target.deleted && target.pending > 0 {
+        ending::replace_unsealed(records, &target)?;
     }
     Ok(effects)
 }

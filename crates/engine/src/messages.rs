@@ -75,8 +75,13 @@ pub(crate) fn append_message(
     message: &MessageRecord,
 ) -> Result<Option<u64>, EngineError> {
     let name = message_key(&message.from, &message.id);
-    if records.get(&name)?.is_some() {
-        return Ok(None);
+    if let Some(known) = load::<MessageRecord>(records, &name)? {
+        // What somebody else says that the author wrote elsewhere keeps nothing of the author's away (R-CONTENT-17).
+        if known.resent.is_empty() || known.conversation == message.conversation {
+            return Ok(None);
+        }
+        conversations::take_out(records, &known)?;
+        retention::forget(records, &known)?;
     }
     let queue = Queue::new(CONVERSATION, &message.conversation);
     let place = queue.state(records)?.next;

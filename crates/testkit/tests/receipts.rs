@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use chancery_engine::ReceiptSettings;
 use chancery_identity::{Policy, Receipts};
-use chancery_testkit::{PersonId, World};
+use chancery_testkit::{Fate, PersonId, World};
 
 const SECOND: Duration = Duration::from_secs(1);
 const HOUR: Duration = Duration::from_secs(3600);
@@ -447,5 +447,37 @@ fn own_devices_agree_on_what_was_set_whatever_their_clocks_say_r_content_35() {
         if !together {
             assert_eq!(set(phone), (ReceiptSettings { read: false, ..ALL }, Some(DAY)));
         }
+    }
+}
+
+/// What a device notes of others, how much of the log they were told among it.
+fn peers(world: &World, who: PersonId) -> Vec<Vec<u8>> {
+    let disk = world.disk(who).into_iter();
+    disk.filter(|(key, _)| key.table == chancery_wire::records::Table(0x0131))
+        .map(|(_, value)| value)
+        .collect()
+}
+
+#[test]
+fn a_word_of_writing_that_is_lost_takes_nothing_with_it_r_engine_112() {
+    for is_lost in [false, true] {
+        let (mut world, alice, bob) = pair(419);
+        let id = world.say(alice, bob, "one");
+        world.run();
+        // Bob owes an acknowledgement, and has a larger log to tell of.
+        world.enrol("carol");
+        world.sync(bob);
+        if is_lost {
+            world.fate(alice, [Fate::Lose]);
+        }
+        let before = peers(&world, bob);
+        assert_eq!(world.type_to(bob, alice, false), 1);
+        assert!(peers(&world, bob) == before, "nothing was said of the log");
+        world.run();
+        assert_eq!(world.receipt((alice, id), bob).0, !is_lost, "the control");
+        world.wait(HOUR + 60 * SECOND);
+        world.run();
+        assert!(world.receipt((alice, id), bob).0, "it is acknowledged within the hour all the same");
+        assert!(peers(&world, bob) != before, "the control: and so is the log told of");
     }
 }

@@ -151,9 +151,7 @@ fn message(turn: &mut Turn<'_, '_>, envelope: &[u8], since: Seen) -> Result<Take
     let takes_back =
         || content::parse(plaintext.expose()).is_some_and(|it| amend::is_own_deletion(&it, &entry.member));
     if !info.lets_write(entry.role) && !takes_back() {
-        let act =
-            Act::new(ActKind::Refused, Some(&entry.member)).code(chancery_group::GroupError::NotAllowed);
-        turn.act(&group, act)?;
+        turn.refused(&group, (&entry.member, chancery_group::GroupError::NotAllowed))?;
         return Ok(Taken::Well);
     }
     written(turn, (&group, epoch), &entry, &plaintext)
