@@ -117,8 +117,9 @@ async fn send_to(args: &GroupSendArgs, output: Output) -> Result<(), Failure> {
     let bar = Bar::new(output);
     let client = open_with(&message.home, &bar)?;
     let group = client.group(&args.group).await?;
-    let patience = message.timeout.unwrap_or_else(|| patience_for(PATIENCE, &message.file));
-    let sent = group.send(&text, &message.file, patience).await;
+    let patience = message.timeout.unwrap_or_else(|| patience_for(PATIENCE, &message.files.file));
+    let outgoing = send::outgoing(&client, text, (&message.files, &message.mentions)).await?;
+    let sent = group.send_message(outgoing, patience).await;
     bar.clear();
     let sent = sent?;
     let object = json::group_sent(group.id(), &sent);

@@ -1,10 +1,10 @@
-//! `chancery read`, `chancery settings` and `chancery disappearing`: what was read, what others are told, and how long messages stay.
+//! `chancery read`, `settings`, `typing` and `disappearing`: what was read, what others are told, and how long messages stay.
 
 use std::time::Duration;
 
 use chancery::{Client, Message, ReceiptSettings, json};
 
-use crate::args::{DisappearingArgs, HomeArgs, ReadArgs, SettingsArgs, TimeLimit};
+use crate::args::{DisappearingArgs, HomeArgs, ReadArgs, SettingsArgs, TimeLimit, TypingArgs};
 use crate::failure::Failure;
 use crate::key::Purpose;
 use crate::message::called;
@@ -80,6 +80,15 @@ pub(crate) async fn disappearing(args: &DisappearingArgs, output: Output) -> Res
         hand_over(&client, args.timeout, output).await;
     }
     Ok(())
+}
+
+pub(crate) async fn typing(args: &TypingArgs, output: Output) -> Result<(), Failure> {
+    let told = open(&args.home)?.typing(&args.who, args.stop).await?;
+    output.result(&serde_json::json!({ "told": told }), || match told {
+        0 => "nobody was told".to_owned(),
+        1 => "1 device was told".to_owned(),
+        many => format!("{many} devices were told"),
+    })
 }
 
 /// Returns what people are shown of receipts behind a message of their own.

@@ -17,10 +17,19 @@ const FILE: [&str; 5] = ["path", "media_type", "preview", "name", "size"];
 
 /// Reads a message to send:
 ///
-/// ```json
-/// {"text": "@bob look", "files": ["a.txt", {"path": "b.png", "media_type": "image/png", "preview": "base64"}],
-///  "reply_to": {"id": "32 digits", "from": "member"}, "mentions": [{"start": 0, "length": 4, "member": "member"}],
-///  "form": {"title": "Lunch?", "fields": [{"id": "ok", "label": "Coming?", "kind": "approval", "options": [], "required": true}]}}
+/// ```
+/// let member = "0b".repeat(16);
+/// let message = chancery::json::outgoing(&serde_json::json!({
+///     "text": "@bob look",
+///     "files": ["a.txt", {"path": "b.png", "media_type": "image/png", "preview": "iVBORw=="}],
+///     "reply_to": {"id": "0a".repeat(16), "from": member},
+///     "mentions": [{"start": 0, "length": 4, "member": member}],
+///     "form": {"title": "Lunch?", "fields": [
+///         {"id": "dish", "label": "What?", "kind": "choice", "options": ["soup", "pie"], "required": true},
+///     ]},
+/// }))?;
+/// assert_eq!((message.files.len(), message.mentions[0].length), (2, "@bob".len()));
+/// # Ok::<(), chancery::Error>(())
 /// ```
 ///
 /// Each field may be left out or be null, but for a file's `path`, the fields of `reply_to` and of a mention, and a form's `fields` with `id` and
@@ -212,6 +221,56 @@ mod tests {
         assert!(form.fields[0].required && form.fields[0].kind == FieldKind::Choice);
         assert!(!form.fields[1].required && form.fields[1].kind == FieldKind::Text);
         assert_eq!(form.fields[0].options, ["soup", "pie"]);
+    }
+
+    #[test]
+    fn what_was_received_can_be_sent_on() {
+        let fields = vec![chancery_wire::proto::FormField {
+            id: "dish".into(),
+            label: "What?".into(),
+            kind: 2,
+            options: vec!["soup".into(), "pie".into()],
+            required: true,
+        }];
+        let form = chancery_wire::proto::Form { title: "Lunch?".into(), fields };
+        let attachment = chancery_wire::proto::Attachment {
+            name: "menu.png".into(),
+            media_type: "image/png".into(),
+            preview: vec![0xa5; 3],
+            ..Default::default()
+        };
+        let waiting = chancery_engine::Unaddressed {
+            message_id: [1; 16],
+            to: "bob".into(),
+            written_at: crate::Timestamp::from_millis(1),
+            text: chancery_wire::proto::Text {
+                text: "@bob look".into(),
+                attachments: vec![attachment],
+                ..Default::default()
+            },
+        };
+        let mut message = crate::Message::waiting(MemberId::new([2; 16]), "alice".into(), waiting);
+        message.files[0].path = Some("saved/menu.png".into());
+        message.mentions = vec![Mention { start: 0, length: 4, member: MemberId::new([3; 16]) }];
+        message.form = Some(form.into());
+        let quoted = MessageRef { author: MemberId::new([3; 16]), id: [4; 16] };
+        message.reply_to =
+            Some(crate::Quote { message: quoted, handle: "bob".into(), text: "so?".into(), is_known: true });
+
+        let received = super::super::message(&message);
+        let mut sent = Map::new();
+        for name in ["text", "files", "reply_to", "mentions", "form"] {
+            sent.insert(name.to_owned(), received[name].clone());
+        }
+        let read = outgoing(&sent.into()).unwrap();
+        assert_eq!((Some(&read.text), &read.mentions), (message.text.as_ref(), &message.mentions));
+        assert_eq!(
+            (read.reply_to, read.form.is_some_and(|it| Some(it) == message.form)),
+            (Some(quoted), true)
+        );
+        let file = &read.files[0];
+        assert_eq!(file.path.to_str(), Some("saved/menu.png"));
+        assert_eq!((file.media_type.as_deref(), &file.preview), (Some("image/png"), &vec![0xa5; 3]));
     }
 
     #[test]
