@@ -1,7 +1,7 @@
 // Answers every message with its own text. Needs Node and the `chancery` command, no packages:
 //   node echo.mjs --home BOT --key-file BOT.key [--link INVITATION]
 // The first time, an invitation enrols the bot. An event is acknowledged after it was answered: if the bot is
-// killed in between, the event comes again, with the same number.
+// killed in between, the event comes again, with the same number, and is answered once more.
 import { spawn } from "node:child_process";
 import { createInterface } from "node:readline";
 
@@ -34,6 +34,7 @@ createInterface({ input: server.stdout }).on("line", (line) => {
     turn = turn.then(() => act(params)).catch((why) => { console.error(why.message); process.exit(1); });
     return;
   }
+  if (method) return; // news, such as who is writing: nothing to acknowledge
   const { resolve, reject } = waiting.get(id);
   waiting.delete(id);
   error ? reject(new Error(error.message)) : resolve(result);

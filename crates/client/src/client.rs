@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use chancery_engine::{Engine, Input};
-use chancery_identity::{DeviceId, DeviceKeys, MemberId, OrgId};
+use chancery_identity::{DeviceId, DeviceKeys, Kind, MemberId, OrgId};
 use chancery_store::{KeySource, Store, StoreError};
+use chancery_wire::Timestamp;
 use chancery_wire::proto::Signed;
 use tokio::sync::{Mutex, Notify, broadcast};
 
@@ -92,6 +93,10 @@ pub struct Me {
     pub name: String,
     /// The organisation's display name.
     pub organisation: String,
+    /// Whether it is a person's, a guest's or a bot's device.
+    pub kind: Kind,
+    /// When the device's credential ends: from then on it can do nothing.
+    pub expires: Timestamp,
 }
 
 /// A device of a member: sends, receives, keeps history.
@@ -181,6 +186,8 @@ impl Client {
             handle: device.handle().into(),
             name: device.name().into(),
             organisation: device.organisation_name().into(),
+            kind: Kind::of(device.credential().capabilities()).unwrap_or_default(),
+            expires: device.credential().not_after(),
         };
         let keys = DeviceKeys::from_secret_bytes(device.keys().to_secret_bytes().expose());
         let login = Login {

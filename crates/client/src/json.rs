@@ -171,20 +171,26 @@ pub fn me(me: &Me) -> Value {
         "device": me.device_id.to_string(),
         "handle": me.handle,
         "name": me.name,
+        "kind": me.kind.name(),
+        "expires": rfc3339(me.expires.as_millis()),
     })
 }
 
-/// Returns a member as the directory has them.
+/// Returns a member as the directory has them; `reach` of a guest or bot that does not reach everybody.
 #[must_use]
 pub fn member(member: &Member) -> Value {
-    json!({
+    let mut object = json!({
         "member": member.member_id.to_string(),
         "handle": member.handle,
         "name": member.name,
         "unit": member.unit,
         "kind": member.kind.map(Kind::name),
         "devices": devices(&member.device_ids),
-    })
+    });
+    if !member.reach.is_empty() {
+        insert(&mut object, "reach", member.reach.iter().map(ToString::to_string).collect());
+    }
+    object
 }
 
 fn devices(ids: &[DeviceId]) -> Vec<String> {

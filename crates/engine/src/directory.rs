@@ -38,6 +38,8 @@ pub struct Member {
     pub unit: Option<String>,
     /// A person of the organisation, a guest or a bot; `None` for a kind that this version does not know.
     pub kind: Option<Kind>,
+    /// With whom alone a guest or bot exchanges messages; empty for everybody else, and for a bot that reaches all (R-ID-21).
+    pub reach: Vec<MemberId>,
 }
 
 /// Returns the last directory change that was taken over, for the next synchronisation.
@@ -70,6 +72,7 @@ pub fn member(records: &dyn Records, member_id: &MemberId) -> Result<Option<Memb
         device_ids,
         unit: Some(record.unit).filter(|unit| !unit.is_empty()),
         kind: Kind::from_number(record.kind),
+        reach: record.reach.iter().filter_map(|id| MemberId::from_bytes(id)).collect(),
     }))
 }
 

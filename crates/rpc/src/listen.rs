@@ -7,7 +7,7 @@ use std::sync::Arc;
 use chancery::{Error, ErrorCode};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
-use tokio::task::{JoinSet, LocalSet};
+use tokio::task::JoinSet;
 
 use crate::limit::MAX_CONNECTIONS;
 use crate::service::Service;
@@ -78,17 +78,16 @@ pub async fn serve_http(
     until(stop, serving).await;
 }
 
-/// Serves until `stop` ends. Calls are worked on by the thread that awaits this; what is slow they do elsewhere.
+/// Serves until `stop` ends.
 pub(crate) async fn until(stop: impl Future<Output = ()>, serving: impl Future<Output = ()>) {
-    let calls = LocalSet::new();
     tokio::select! {
-        () = calls.run_until(serving) => {}
+        () = serving => {}
         () = stop => {}
     }
 }
 
 /// Serves everybody who comes, so many at once; the rest waits to be accepted.
-pub(crate) async fn accept<S, F: Future<Output = ()> + 'static>(
+pub(crate) async fn accept<S, F: Future<Output = ()> + Send + 'static>(
     next: impl AsyncFn() -> std::io::Result<S>,
     serve: impl Fn(S) -> F,
 ) {
@@ -100,7 +99,7 @@ pub(crate) async fn accept<S, F: Future<Output = ()> + 'static>(
         match next().await {
             Ok(stream) => {
                 let serving = serve(stream);
-                callers.spawn_local(async move {
+                callers.spawn(async move {
                     serving.await;
                     drop(place);
                 });

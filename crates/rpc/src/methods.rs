@@ -24,8 +24,8 @@ use crate::limit::{LONGEST_WAIT, USUAL_WAIT};
 use crate::service::Service;
 use crate::shapes;
 
-/// A call that was begun. It stays on its thread: not all of what a client does may go to another.
-pub(crate) type Future = Pin<Box<dyn std::future::Future<Output = Result<Value, Fault>>>>;
+/// A call that was begun.
+pub(crate) type Future = Pin<Box<dyn std::future::Future<Output = Result<Value, Fault>> + Send>>;
 
 /// A method.
 pub(crate) struct Method {

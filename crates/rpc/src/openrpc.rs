@@ -183,6 +183,17 @@ mod tests {
     }
 
     #[test]
+    fn the_reference_for_people_names_every_method() {
+        let text = include_str!("../../../docs/RPC.md");
+        let missing: Vec<&str> = METHODS
+            .iter()
+            .map(|method| method.name)
+            .filter(|name| !text.contains(&format!("`{name}`")))
+            .collect();
+        assert!(missing.is_empty(), "{missing:?}");
+    }
+
+    #[test]
     fn every_reference_leads_somewhere() {
         fn follow(document: &Value, value: &Value, count: &mut usize) {
             if let Some(target) = value.get("$ref") {

@@ -100,7 +100,7 @@ async fn take_requests<R: AsyncRead + Unpin>(
                 Err(_) => request.refuse(&ErrorCode::TooBusy.into()),
                 Ok(place) => {
                     let out = out.clone();
-                    calls.spawn_local(async move {
+                    calls.spawn(async move {
                         if let Some(answer) = request.answer().await {
                             let _ = out.send(answer).await;
                         }

@@ -130,3 +130,31 @@ fn a_recipients_new_device_never_stops_an_alarm() {
         heard.lines.iter().filter(|it| it["event"] == "message").map(|it| &it["text"]).collect();
     assert_eq!(texts, ["two", "three"]);
 }
+
+#[test]
+fn a_bot_sees_what_it_may_and_until_when_and_is_kept_to_it() {
+    let company = Company::open();
+    let alice = company.member("alice");
+    company.member("bob");
+    let invite = ["pump", "--bot", "--owner", "alice", "--reach", "alice", "--days", "7"];
+    let link = string(&company.invite_with(&invite).ok()["link"]);
+    let mut bot = Caller::start(&company, "pump", Transport::Stdio, &["--receive-mode", "manual"]);
+    let me = bot.ok("accounts.enrol", json!({"link": link, "timeoutMs": 60_000}));
+    assert_eq!(me["kind"], "bot");
+    let ends = std::time::SystemTime::now() + std::time::Duration::from_secs(7 * 86_400);
+    let millis = ends.duration_since(std::time::UNIX_EPOCH).unwrap().as_millis();
+    let day = chancery::json::rfc3339(u64::try_from(millis).unwrap())[..10].to_owned();
+    let expires = string(&me["expires"]);
+    // The day begins at the desk, which dates credentials by its own clock.
+    let before = chancery::json::rfc3339(u64::try_from(millis).unwrap() - 86_400_000)[..10].to_owned();
+    assert!([&day, &before].iter().any(|day| expires.starts_with(day.as_str())), "{expires}, not {day}");
+    bot.ok("sync", json!({"timeoutMs": 30_000}));
+    let own = bot.ok("members.resolve", json!({"who": "pump"}));
+    assert_eq!((&own["kind"], &own["reach"]), (&json!("bot"), &json!([alice["member"]])));
+    assert_eq!(bot.ok("send", json!({"to": "alice", "text": "Pressure is low"}))["state"], "sent");
+    assert_eq!(bot.fails("send", json!({"to": "bob", "text": "Pressure is low"})), "out-of-reach");
+    let add = json!({"name": "All", "members": ["bob"], "timeoutMs": 20_000});
+    assert_eq!(bot.fails("groups.create", add), "out-of-reach");
+    assert!(bot.ok("policy", json!({}))["receipts"].is_object());
+    company.command("bob", &["send", "pump", "Are you there?"]).fails(4, "out-of-reach", false);
+}

@@ -18,6 +18,8 @@ mod bad_input;
 #[cfg(test)]
 mod events;
 #[cfg(test)]
+mod example;
+#[cfg(test)]
 mod methods;
 #[cfg(test)]
 mod overhead;

@@ -2,11 +2,10 @@
 
 use std::path::PathBuf;
 
-use chancery::{Client, ConversationKind, ErrorCode, Message, Outgoing, Sent, json};
+use chancery::{ErrorCode, Outgoing, Sent, json};
 use serde_json::{Value, json as object};
 
 use super::{Outcome, ok, wait, with_waiting};
-use crate::fault::Fault;
 use crate::service::Service;
 use crate::shapes::{self, content};
 
@@ -53,21 +52,21 @@ fn plain(message: &Outgoing) -> Option<Vec<PathBuf>> {
 pub(super) async fn edit(service: Service, params: shapes::Edit) -> Outcome<shapes::Sent> {
     let client = service.client(params.account.as_deref())?;
     let mentions = json::outgoing(&object!({"mentions": params.mentions}))?.mentions;
-    let message = find(&client, &params.with, &params.message).await?.reference();
+    let message = client.find_message(&params.with, &params.message).await?.reference();
     let what = client.edit(message, &params.text, &mentions, wait(params.timeout_ms)).await?;
     sent(json::sent(&what), &what)
 }
 
 pub(super) async fn delete(service: Service, params: shapes::Delete) -> Outcome<shapes::Sent> {
     let client = service.client(params.account.as_deref())?;
-    let message = find(&client, &params.with, &params.message).await?.reference();
+    let message = client.find_message(&params.with, &params.message).await?.reference();
     let what = client.delete(message, wait(params.timeout_ms)).await?;
     sent(json::sent(&what), &what)
 }
 
 pub(super) async fn react(service: Service, params: shapes::React) -> Outcome<shapes::Sent> {
     let client = service.client(params.account.as_deref())?;
-    let message = find(&client, &params.with, &params.message).await?.reference();
+    let message = client.find_message(&params.with, &params.message).await?.reference();
     let what = client.react(message, &params.emoji, params.remove, wait(params.timeout_ms)).await?;
     sent(json::sent(&what), &what)
 }
@@ -75,17 +74,7 @@ pub(super) async fn react(service: Service, params: shapes::React) -> Outcome<sh
 pub(super) async fn answer(service: Service, params: shapes::Answer) -> Outcome<shapes::Sent> {
     let client = service.client(params.account.as_deref())?;
     let values = json::form_values(&object!(params.values))?;
-    let message = find(&client, &params.with, &params.message).await?.reference();
+    let message = client.find_message(&params.with, &params.message).await?.reference();
     let what = client.answer_form(message, &values, wait(params.timeout_ms)).await?;
     sent(json::sent(&what), &what)
-}
-
-/// Finds a message in the conversation with a member or group.
-async fn find(client: &Client, with: &str, message: &str) -> Result<Message, Fault> {
-    let conversation = client.conversation(with).await?;
-    let id = conversation.id.to_string();
-    Ok(match conversation.kind {
-        ConversationKind::Group => client.group(&id).await?.find_message(message).await?,
-        _ => client.find_message(&id, message).await?,
-    })
 }

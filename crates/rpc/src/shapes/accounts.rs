@@ -131,6 +131,10 @@ results! {
         handle: String,
         /// The member's name.
         name: String,
+        /// `member`, `guest`, `bot` or `guest-bot`.
+        kind: String,
+        /// When the device's credential ends: from then on it can do nothing.
+        expires: String,
     }
     /// What a synchronisation brought.
     Synced {

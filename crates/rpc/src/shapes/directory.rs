@@ -38,6 +38,8 @@ results! {
         kind: Option<String>,
         /// The identifiers of the devices.
         devices: Vec<String>,
+        /// The identifiers of those with whom alone a guest or bot exchanges messages; left out if it reaches everybody.
+        reach: Option<Vec<String>>,
     }
     /// The policy of an organisation.
     Policy {
