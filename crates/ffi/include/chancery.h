@@ -1078,8 +1078,8 @@ chancery_code chancery_group_rename(const chancery_client *client,
  * stays. "retention_s" and "disappearing_s" are whole seconds, or null for no limit; "posting" is "all" or "admins"; "history" is how many
  * messages who is added is sent again, 0 to 100; "heal_s" is after which time administrators' devices renew all keys, or null for never.
  *
- * CHANCERY_USAGE: it is no JSON, or not of this form; `chancery_last_detail` names the field. CHANCERY_GROUP_NOT_ALLOWED, CHANCERY_GROUP_LIMIT,
- * CHANCERY_GROUP_CONFLICT if it is so already. Nothing has changed then.
+ * CHANCERY_USAGE: it is no JSON, or not of this form; `chancery_last_detail` names the field. CHANCERY_GROUP_NOT_ALLOWED, CHANCERY_GROUP_LIMIT.
+ * Nothing has changed then.
  *
  * Threads: any, at once.
  */
