@@ -26,6 +26,10 @@ PATIENCE = 60.0
 E = TypeVar("E", bound=chancery.Event)
 
 
+# A shell that runs tests in the background has them ignore it, and so would the programs that they start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 class Company:
     """One for all tests of a process. Handles are given out once."""
 
