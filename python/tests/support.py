@@ -3,13 +3,18 @@
 import asyncio
 import atexit
 import gc
+import os
+import queue
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import unittest
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Awaitable, Callable, List, Optional, Type, TypeVar
+from typing import Awaitable, Callable, Iterator, List, Optional, Type, TypeVar
 
 import chancery
 
@@ -21,6 +26,10 @@ PATIENCE = 60.0
 E = TypeVar("E", bound=chancery.Event)
 
 
+# A shell that runs tests in the background has them ignore it, and so would the programs that they start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 class Company:
     """One for all tests of a process. Handles are given out once."""
 
@@ -29,7 +38,7 @@ class Company:
         self._handles = 0
         self.command("org", "init", "--name", "Acme", "--dir", "acme")
         self._up: "Optional[subprocess.Popen[bytes]]" = None
-        self.start_relay()
+        self._start()
         atexit.register(self._end)
 
     def command(self, *words: str) -> str:
@@ -42,26 +51,30 @@ class Company:
         assert done.returncode == 0, done.stderr
         return done.stdout.strip()
 
-    def start_relay(self) -> None:
-        """Starts relay and desk, and waits for them."""
+    def _start(self) -> None:
         line = ["chancery", "up", "--dir", "acme", "--key-file", "acme.key", "--data", "data", "--listen", "127.0.0.1:0"]
-        self._up = subprocess.Popen(line, cwd=self.folder, stdout=subprocess.PIPE)
+        self._up = subprocess.Popen(line, cwd=self.folder, stdout=subprocess.PIPE, start_new_session=True)
         assert self._up.stdout is not None
         for said in self._up.stdout:
             if b"desk ready" in said:
                 return
         raise AssertionError("relay and desk did not start")
 
-    def stop_relay(self) -> None:
-        """Ends both."""
+    def _end(self) -> None:
         if self._up is not None:
             self._up.terminate()
             self._up.communicate()
-            self._up = None
-
-    def _end(self) -> None:
-        self.stop_relay()
         shutil.rmtree(self.folder)
+
+    @contextmanager
+    def silence(self) -> Iterator[None]:
+        """The relay can be connected to and says nothing meanwhile: relay and desk are stopped where they are."""
+        assert self._up is not None
+        os.killpg(self._up.pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.killpg(self._up.pid, signal.SIGCONT)
 
     def handle(self, name: str) -> str:
         """A handle that nobody has."""
@@ -143,14 +156,26 @@ class Program:
     """A Python program in a process of its own."""
 
     def __init__(self, *words: str) -> None:
-        self.process = subprocess.Popen([sys.executable, *words], stdout=subprocess.PIPE)
+        self.process = subprocess.Popen([sys.executable, *words], stdout=subprocess.PIPE, text=True)
+        self._lines: "queue.Queue[str]" = queue.Queue()
+        self._reader = threading.Thread(target=self._read)
+        self._reader.start()
 
-    def line(self) -> str:
-        """The next line that it prints; "" at its end."""
+    def _read(self) -> None:
         assert self.process.stdout is not None
-        return self.process.stdout.readline().decode().strip()
+        with self.process.stdout as lines:
+            for line in lines:
+                self._lines.put(line.strip())
+
+    def line(self, timeout: float = PATIENCE) -> str:
+        """The next line that it prints; "" if none comes in time."""
+        try:
+            return self._lines.get(timeout=timeout)
+        except queue.Empty:
+            return ""
 
     def kill(self) -> None:
         """`kill -9`, unless it has ended."""
         self.process.kill()
-        self.process.communicate()
+        self.process.wait()
+        self._reader.join()

@@ -7,11 +7,13 @@ import threading
 import time
 import unittest
 from datetime import timedelta
-from typing import Any, Awaitable, Callable, List, Set, cast
+from typing import Any, Awaitable, Callable, List, Set, TypeVar, cast
 
 import chancery
 from chancery import _session
 from support import PATIENCE, Case
+
+T = TypeVar("T")
 
 
 class Conversations(Case):
@@ -194,7 +196,7 @@ class Conversations(Case):
             loop.call_soon_threadsafe(codes.put_nowait, code)
 
         opening = chancery.Client.enroll(link.link, home, key_file=self.folder / "second.key", show_code=show)
-        enrolling = asyncio.ensure_future(cast("Awaitable[chancery.Client]", _awaited(opening)))
+        enrolling = asyncio.ensure_future(_awaited(opening))
         code = await asyncio.wait_for(codes.get(), PATIENCE)
         while True:
             try:
@@ -209,8 +211,8 @@ class Conversations(Case):
             await alice.remove_device(approved)
 
 
-async def _awaited(opening: "Awaitable[chancery.Client]") -> chancery.Client:
-    return await opening
+async def _awaited(what: "Awaitable[T]") -> T:
+    return await what
 
 
 class Events(Case):
@@ -313,7 +315,6 @@ class Events(Case):
 
     async def test_events_come_while_several_tasks_send_with_two_clients(self) -> None:
         alice, bob = await self.member("alice"), await self.member("bob")
-        await alice.sync()
 
         async def talk(own: chancery.Client, other: chancery.Client) -> Set[str]:
             await asyncio.gather(*(own.send(other.me.handle, str(number)) for number in range(30)))
@@ -469,19 +470,24 @@ class Misuse(Case):
     async def test_a_call_that_waits_ends_when_the_client_is_closed(self) -> None:
         alice, bob = await self.member("alice"), await self.member("bob")
         await alice.sync()
-        self.company.stop_relay()
-        try:
+        with self.company.silence():
             queued = await alice.send(bob.me.handle, "later", timeout=0.2)
             self.assertEqual(queued.state, "queued")
-            sending = asyncio.ensure_future(alice.send(bob.me.handle, "never answered", timeout=None))
+            calls: List[Awaitable[Any]] = [alice.send(bob.me.handle, "never answered", timeout=None) for _ in range(20)]
+            calls.append(alice.sync(timeout=None))
+            waiting = [asyncio.ensure_future(_awaited(call)) for call in calls]
             await asyncio.sleep(0.5)
+            self.assertFalse(any(call.done() for call in waiting))
+            self.assertEqual(len(await alice.conversations()), 1, "what does not connect need not wait for them")
             begun = time.monotonic()
             await alice.close()
-            outcome = (await asyncio.gather(sending, return_exceptions=True))[0]
+            for outcome in await asyncio.gather(*waiting, return_exceptions=True):
+                assert isinstance(outcome, chancery.Error)
+                self.assertEqual(outcome.code, "handle-closed")
             self.assertLess(time.monotonic() - begun, 3)
-            self.assertTrue(isinstance(outcome, (chancery.Error, chancery.Sent)), outcome)
-        finally:
-            self.company.start_relay()
+        alice = await self.again(alice)
+        await alice.sync()
+        self.assertEqual((await self.first(bob, chancery.Message)).id, queued.id)
 
     async def test_a_client_that_was_forgotten_is_freed(self) -> None:
         bob = await self.member("bob")

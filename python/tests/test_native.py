@@ -1,12 +1,13 @@
 """That the package calls the library as its header says, and reads what later versions will say."""
 
+import ctypes
 import pickle
 import re
 import subprocess
 import sys
 import unittest
 from datetime import datetime, timezone
-from typing import Dict, List
+from typing import Any, Dict, List
 
 import chancery
 from chancery import _native, _read
@@ -28,18 +29,18 @@ UNUSED = {
     "chancery_page_free": "no pages",
 }
 #: How the header's types are said to ctypes.
-TYPES = {
+TYPES: Dict[str, Any] = {
     "chancery_str": _native.Text,
-    "bool": _native.c_bool,
-    "uint32_t": _native.c_uint32,
-    "uint64_t": _native.c_uint64,
-    "size_t": _native.c_size_t,
-    "int32_t*": _native.POINTER(_native.c_int32),
-    "uint64_t*": _native.POINTER(_native.c_uint64),
-    "size_t*": _native.POINTER(_native.c_size_t),
-    "chancery_str*": _native.POINTER(_native.Text),
-    "void*": _native.c_void_p,
-    "chancery_code": _native.c_uint32,
+    "bool": ctypes.c_bool,
+    "uint32_t": ctypes.c_uint32,
+    "uint64_t": ctypes.c_uint64,
+    "size_t": ctypes.c_size_t,
+    "int32_t*": ctypes.POINTER(ctypes.c_int32),
+    "uint64_t*": ctypes.POINTER(ctypes.c_uint64),
+    "size_t*": ctypes.POINTER(ctypes.c_size_t),
+    "chancery_str*": ctypes.POINTER(_native.Text),
+    "void*": ctypes.c_void_p,
+    "chancery_code": ctypes.c_uint32,
     "chancery_code_callback": _native.CODE_CALLBACK,
     "chancery_progress_callback": _native.PROGRESS_CALLBACK,
 }
@@ -68,7 +69,7 @@ class Declarations(unittest.TestCase):
                 if kind in TYPES
                 else _native._OUT
                 if kind.endswith("**")
-                else _native.c_void_p
+                else ctypes.c_void_p
                 for kind in header[name]
             ]
             self.assertEqual(list(given), wanted, name)

@@ -237,7 +237,7 @@ class Client:
     async def sync(self, timeout: Optional[float] = PATIENCE) -> int:
         """Connects once, sends what waits and takes over what has arrived; returns how many envelopes. `events` does it all the time."""
         count = c_size_t()
-        await self._session.call("chancery_client_sync", milliseconds(timeout), byref(count))
+        await self._session.call("chancery_client_sync", milliseconds(timeout), byref(count), connects=True)
         return count.value
 
     # --- messages ---
@@ -272,7 +272,7 @@ class Client:
             content["form"] = _form(form)
         name = "chancery_group_send_message" if _is_group(to) else "chancery_client_send_message"
         place = _kept_as(to)
-        sent = await self._session.json(name, text(place), _json(content), milliseconds(timeout))
+        sent = await self._session.json(name, text(place), _json(content), milliseconds(timeout), connects=True)
         return m.Sent(sent["id"], sent["state"], sent.get("group", place))
 
     async def reply(
@@ -290,7 +290,7 @@ class Client:
         self, name: str, target: Target, *arguments: Any, timeout: Optional[float]
     ) -> m.Sent:
         place, which = text(target.conversation), text(target.id)
-        sent = await self._session.json(name, place, which, *arguments, milliseconds(timeout))
+        sent = await self._session.json(name, place, which, *arguments, milliseconds(timeout), connects=True)
         return m.Sent(sent["id"], sent["state"], target.conversation)
 
     async def edit(self, message: Target, new_text: str, *, timeout: Optional[float] = PATIENCE) -> m.Sent:
@@ -321,7 +321,7 @@ class Client:
         place, message, index = file._place
         into = _native.path(folder)
         name = "chancery_client_save_file_of_message"
-        return Path(await self._session.text(name, text(place), text(message), index, into))
+        return Path(await self._session.text(name, text(place), text(message), index, into, connects=True))
 
     def on_progress(self, callback: Optional[Callable[[str, int, int], object]]) -> None:
         """Names who is told in the event loop how far files have come: their names, and how many bytes of how many. None for nobody."""
@@ -398,7 +398,7 @@ class Client:
 
     async def typing(self, to: Who, *, stopped: bool = False) -> None:
         """Tells a member that this one is writing, or no longer, at once or not at all. It holds for 15 seconds there."""
-        await self._session.call("chancery_client_typing", text(_kept_as(to)), stopped)
+        await self._session.call("chancery_client_typing", text(_kept_as(to)), stopped, connects=True)
 
     # --- members and devices ---
 
@@ -415,7 +415,7 @@ class Client:
 
     async def member(self, who: Who) -> m.Member:
         """Returns a member. The relay is asked if nobody here is called so."""
-        return _read.member(await self._session.json("chancery_client_resolve", text(_kept_as(who))))
+        return _read.member(await self._session.json("chancery_client_resolve", text(_kept_as(who)), connects=True))
 
     async def devices(self) -> List[m.Device]:
         """Lists this member's devices, with those that wait for approval here."""
@@ -428,12 +428,13 @@ class Client:
     async def approve_device(self, code: str, *, timeout: Optional[float] = PATIENCE) -> str:
         """Approves the device that shows this code, and returns its identifier."""
         name = "chancery_client_approve_device"
-        approved: str = (await self._session.json(name, text(code), milliseconds(timeout)))["device"]
+        approved: str = (await self._session.json(name, text(code), milliseconds(timeout), connects=True))["device"]
         return approved
 
     async def remove_device(self, device: str, *, timeout: Optional[float] = PATIENCE) -> None:
         """Removes another device of this member, given by its identifier."""
-        await self._session.json("chancery_client_remove_device", text(device), milliseconds(timeout))
+        name = "chancery_client_remove_device"
+        await self._session.json(name, text(device), milliseconds(timeout), connects=True)
 
     async def policy(self) -> m.Policy:
         """Returns the organisation's policy, as far as this device has heard of it."""
@@ -448,7 +449,7 @@ class Client:
     async def _change(
         self, name: str, *arguments: Any, timeout: Optional[float]
     ) -> m.GroupChange:
-        return _read.group_change(await self._session.json(name, *arguments, milliseconds(timeout)))
+        return _read.group_change(await self._session.json(name, *arguments, milliseconds(timeout), connects=True))
 
     async def groups(self) -> List[m.Group]:
         """Lists the groups that this device is in or was in."""

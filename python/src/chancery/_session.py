@@ -24,8 +24,9 @@ from ._native import (
 
 T = TypeVar("T")
 
-#: As many calls of one client as wait in threads at once; the others wait for those, in their order.
-THREADS = 64
+#: As many calls of a client as may connect to the relay at once; others wait for those, in their order. The relay lets a device have 16
+#: connections, of all its processes, and each such call may need one.
+CONNECTIONS = 8
 
 
 async def in_thread(function: Callable[..., T], *arguments: Any) -> T:
@@ -66,7 +67,7 @@ class Session:
         self._handle = handle
         self._loop = asyncio.get_running_loop()
         self._process = os.getpid()
-        self._free_threads = asyncio.Semaphore(THREADS)
+        self._connections = asyncio.Semaphore(CONNECTIONS)
         self._ending: "Optional[asyncio.Future[None]]" = None
         self._callback: Any = None
         self._fd: Optional[int] = None
@@ -92,24 +93,26 @@ class Session:
         if asyncio.get_running_loop() is not self._loop:
             raise RuntimeError("this client was opened in another event loop")
 
-    async def run(self, function: Callable[..., T], name: str, *arguments: Any) -> T:
-        """Calls a function of the library that takes the client first, in a thread."""
+    async def run(self, function: Callable[..., T], name: str, *arguments: Any, connects: bool = False) -> T:
+        """Calls a function of the library that takes the client first, in a thread. `connects` says that it may ask the relay."""
         self.check()
-        async with self._free_threads:
+        if not connects:
+            return await in_thread(function, name, self._handle, *arguments)
+        async with self._connections:
             self.check()
             return await in_thread(function, name, self._handle, *arguments)
 
-    async def call(self, name: str, *arguments: Any) -> None:
+    async def call(self, name: str, *arguments: Any, connects: bool = False) -> None:
         """As `run`, of one that hands out nothing."""
-        await self.run(call, name, *arguments)
+        await self.run(call, name, *arguments, connects=connects)
 
-    async def text(self, name: str, *arguments: Any) -> str:
+    async def text(self, name: str, *arguments: Any, connects: bool = False) -> str:
         """As `run`, of one that hands out text."""
-        return await self.run(call_for_text, name, *arguments)
+        return await self.run(call_for_text, name, *arguments, connects=connects)
 
-    async def json(self, name: str, *arguments: Any) -> Any:
+    async def json(self, name: str, *arguments: Any, connects: bool = False) -> Any:
         """As `run`, of one that hands out JSON."""
-        return await self.run(call_for_json, name, *arguments)
+        return await self.run(call_for_json, name, *arguments, connects=connects)
 
     def call_now(self, name: str, *arguments: Any) -> None:
         """Calls a function that does not wait."""
