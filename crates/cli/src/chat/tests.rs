@@ -1,0 +1,1 @@
+//! The model and the view without a terminal.
