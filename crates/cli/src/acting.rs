@@ -1,10 +1,11 @@
 //! `chancery reply`, `edit`, `delete`, `react`, `form` and `answer`: what is done to messages.
 
-use chancery::{Client, Error, ErrorCode, FieldKind, Form, FormField, MessageRef, Sent, json};
+use chancery::{Client, Error, ErrorCode, FieldKind, Form, FormField, MessageRef, Outgoing, Sent, json};
 
 use crate::args::{AnswerArgs, DeleteArgs, EditArgs, FormArgs, PlaceArgs, ReactArgs, ReplyArgs, TargetArgs};
 use crate::failure::Failure;
 use crate::home::{open, open_with};
+use crate::mention;
 use crate::output::Output;
 use crate::progress::Bar;
 use crate::send::{self, patience_for};
@@ -13,8 +14,15 @@ pub(crate) async fn reply(args: &ReplyArgs, output: Output) -> Result<(), Failur
     let bar = Bar::new(output);
     let client = open_with(&args.target.at.home, &bar)?;
     let target = find(&client, &args.target).await?;
-    let patience = patience_for(args.target.at.timeout, &args.file);
-    let sent = client.reply(target, &args.text.join(" "), &args.file, patience).await;
+    let patience = patience_for(args.target.at.timeout, &args.files.file);
+    let message = send::outgoing(&client, args.text.join(" "), (&args.files, &args.mentions)).await?;
+    let message = Outgoing { reply_to: Some(target), ..message };
+    let TargetArgs { who, at, .. } = &args.target;
+    let sent = if at.group {
+        client.group(who).await?.send_message(message, patience).await
+    } else {
+        client.send_message(who, message, patience).await
+    };
     bar.clear();
     finish(sent?, "replied", output)
 }
@@ -22,7 +30,9 @@ pub(crate) async fn reply(args: &ReplyArgs, output: Output) -> Result<(), Failur
 pub(crate) async fn edit(args: &EditArgs, output: Output) -> Result<(), Failure> {
     let client = open(&args.target.at.home)?;
     let target = find(&client, &args.target).await?;
-    let sent = client.edit(target, &args.text.join(" "), &[], args.target.at.timeout).await?;
+    let text = args.text.join(" ");
+    let mentions = mention::all(&client, &text, &args.mentions.mention).await?;
+    let sent = client.edit(target, &text, &mentions, args.target.at.timeout).await?;
     finish(sent, "edited", output)
 }
 

@@ -11,6 +11,7 @@ mod manual;
 mod org;
 mod reading;
 mod rpc;
+mod sending;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -31,6 +32,7 @@ pub(crate) use manual::*;
 pub(crate) use org::*;
 pub(crate) use reading::*;
 pub(crate) use rpc::*;
+pub(crate) use sending::*;
 
 /// Where a relay listens unless told otherwise.
 const DEFAULT_LISTEN: &str = "127.0.0.1:7443";
@@ -166,6 +168,8 @@ Examples:
     Settings(SettingsArgs),
     /// Show and set how long what you write to a member stays once it was read.
     Disappearing(DisappearingArgs),
+    /// Tell a member that you are writing, or no longer.
+    Typing(TypingArgs),
     /// Talk in groups, and look after them.
     #[command(
         subcommand,
@@ -369,38 +373,6 @@ pub(crate) struct RemoveArgs {
     /// Seconds to wait for the desk.
     #[arg(long, value_name = "S", default_value = "60", value_parser = text::parse_seconds)]
     pub(crate) timeout: Duration,
-}
-
-#[derive(Debug, Args)]
-#[command(after_help = "\
-Returns when the relay has the message durably for a device of the recipient; what the recipient's other devices
-lack is tried for 30 days. If nothing could be sent, the message is kept, the exit code is 5, the error \"queued\",
-and whatever command connects next sends it: sending it again would send it twice.
-
-Examples:
-  chancery send bob \"Lunch at noon?\"
-  chancery send bob The menu: --file menu.pdf --file map.png")]
-pub(crate) struct SendArgs {
-    /// The recipient's handle or member identifier.
-    pub(crate) to: String,
-    #[command(flatten)]
-    pub(crate) message: MessageArgs,
-}
-
-/// What is sent, from which device, and how long to wait.
-#[derive(Debug, Args)]
-pub(crate) struct MessageArgs {
-    /// The text; several words are joined by spaces.
-    #[arg(required_unless_present = "file")]
-    pub(crate) text: Vec<String>,
-    /// A file to send along; may be given several times.
-    #[arg(long, value_name = "PATH")]
-    pub(crate) file: Vec<PathBuf>,
-    #[command(flatten)]
-    pub(crate) home: HomeArgs,
-    /// Seconds to wait for the relay [default: 30, to a group 60, longer with files].
-    #[arg(long, value_name = "S", value_parser = text::parse_seconds)]
-    pub(crate) timeout: Option<Duration>,
 }
 
 #[derive(Debug, Args)]

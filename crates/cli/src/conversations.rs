@@ -2,23 +2,23 @@
 
 use std::io::Read as _;
 
-use chancery::{Conversation, GroupEntry, LastEntry, MEMBERS_AT_ONCE, Member};
-use serde_json::{Value, json};
+use chancery::{Conversation, GroupEntry, LastEntry, MEMBERS_AT_ONCE, Member, json};
+use serde_json::json as object;
 
 use crate::args::{ConversationsArgs, DraftArgs, MembersArgs};
 use crate::failure::{Failure, system};
 use crate::group::act_text;
 use crate::home::open;
-use crate::message::called;
+use crate::message::{UNKNOWN, called};
 use crate::output::Output;
-use crate::text::{rfc3339, short_time, tame_line};
+use crate::text::{short_time, tame_line};
 
 /// Longest draft that is read, in bytes: one more than the library keeps, so that it is the one to refuse.
 const MAX_DRAFT: u64 = 32 * 1024 + 1;
 
 pub(crate) async fn list(args: &ConversationsArgs, output: Output) -> Result<(), Failure> {
     for conversation in open(&args.home)?.conversations().await? {
-        output.result(&object(&conversation), || text(&conversation))?;
+        output.result(&json::conversation(&conversation), || text(&conversation))?;
     }
     Ok(())
 }
@@ -30,7 +30,7 @@ pub(crate) async fn members(args: &MembersArgs, output: Output) -> Result<(), Fa
     loop {
         let page = client.members(filter, after.as_deref()).await?;
         for member in &page {
-            output.result(&member_object(member), || member_text(member))?;
+            output.result(&json::member(member), || member_text(member))?;
         }
         let is_full = page.len() >= MEMBERS_AT_ONCE;
         let Some(last) = page.into_iter().last().filter(|_| is_full) else { return Ok(()) };
@@ -42,7 +42,7 @@ pub(crate) async fn draft(args: &DraftArgs, output: Output) -> Result<(), Failur
     let client = open(&args.home)?;
     if args.text.is_empty() && !args.clear {
         let Some(draft) = client.draft(&args.who).await? else { return Ok(()) };
-        return output.result(&json!({"draft": draft}), || crate::text::tame(&draft));
+        return output.result(&object!({"draft": draft}), || crate::text::tame(&draft));
     }
     let mut draft = args.text.join(" ");
     if draft == "-" {
@@ -52,7 +52,7 @@ pub(crate) async fn draft(args: &DraftArgs, output: Output) -> Result<(), Failur
     }
     client.set_draft(&args.who, &draft).await?;
     let kept = Some(&draft).filter(|draft| !draft.is_empty());
-    output.result(&json!({"draft": kept}), || kept.map_or("no draft", |_| "draft kept").to_owned())
+    output.result(&object!({"draft": kept}), || kept.map_or("no draft", |_| "draft kept").to_owned())
 }
 
 /// Returns one line of what the newest entry says.
@@ -60,30 +60,8 @@ fn summary(last: &LastEntry) -> String {
     match (&last.summary, &last.entry) {
         (Some(summary), _) => summary.clone(),
         (None, GroupEntry::Act(act)) => act_text(act),
-        (None, _) => "(written by a newer version; update to read it)".to_owned(),
+        (None, _) => UNKNOWN.to_owned(),
     }
-}
-
-fn object(conversation: &Conversation) -> Value {
-    let last = conversation.last.as_ref().map(|last| {
-        json!({
-            "position": last.position,
-            "at": rfc3339(last.at.as_millis()),
-            "from": last.from.as_ref().map(|from| from.member.to_string()),
-            "handle": last.from.as_ref().map(|from| from.handle.clone()),
-            "summary": summary(last),
-        })
-    });
-    json!({
-        "conversation": conversation.id.to_string(),
-        "kind": conversation.kind.name(),
-        "title": conversation.title(),
-        "handle": conversation.handle,
-        "name": conversation.name,
-        "unread": conversation.unread,
-        "last": last,
-        "draft": conversation.draft,
-    })
 }
 
 fn text(conversation: &Conversation) -> String {
@@ -106,17 +84,6 @@ fn text(conversation: &Conversation) -> String {
         line.push_str(&format!("\n    draft: {}", tame_line(draft)));
     }
     line
-}
-
-fn member_object(member: &Member) -> Value {
-    json!({
-        "member": member.member_id.to_string(),
-        "handle": member.handle,
-        "name": member.name,
-        "unit": member.unit,
-        "kind": member.kind.map(chancery::Kind::name),
-        "devices": member.device_ids.len(),
-    })
 }
 
 fn member_text(member: &Member) -> String {

@@ -21,7 +21,7 @@ use crate::progress::Bar;
 use crate::send::{self, QUEUED, patience_for};
 use crate::text::{hex, span, tame_line};
 
-pub(crate) use act::{act_object, act_text, act_words};
+pub(crate) use act::{act_object, act_text, act_words, with_hint};
 
 /// How long to wait for the relay.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -117,8 +117,9 @@ async fn send_to(args: &GroupSendArgs, output: Output) -> Result<(), Failure> {
     let bar = Bar::new(output);
     let client = open_with(&message.home, &bar)?;
     let group = client.group(&args.group).await?;
-    let patience = message.timeout.unwrap_or_else(|| patience_for(PATIENCE, &message.file));
-    let sent = group.send(&text, &message.file, patience).await;
+    let patience = message.timeout.unwrap_or_else(|| patience_for(PATIENCE, &message.files.file));
+    let outgoing = send::outgoing(&client, text, (&message.files, &message.mentions)).await?;
+    let sent = group.send_message(outgoing, patience).await;
     bar.clear();
     let sent = sent?;
     let object = json::group_sent(group.id(), &sent);

@@ -1,12 +1,12 @@
 //! `chancery history`: a conversation as this device has it.
 
-use chancery::{Client, GroupEntry, HistoryEntry};
+use chancery::{Client, GroupEntry, HistoryEntry, json};
 
 use crate::args::HistoryArgs;
 use crate::failure::Failure;
-use crate::group::{act_object, act_text};
+use crate::group::{act_text, with_hint};
 use crate::home::open;
-use crate::message;
+use crate::message::{self, UNKNOWN};
 use crate::output::Output;
 
 pub(crate) async fn run(args: &HistoryArgs, output: Output) -> Result<(), Failure> {
@@ -53,14 +53,17 @@ async fn newest(client: &Client, args: &HistoryArgs, last: usize, output: Output
         }
     }
     for found in pages.into_iter().rev().flatten() {
-        match &found.entry {
-            GroupEntry::Message(entry) => {
-                let files = message::files(entry);
-                output.result(&message::object(entry, &files), || message::text(entry, &files))?;
-            }
-            GroupEntry::Act(act) => output.result(&act_object(act), || act_text(act))?,
-            _ => {}
+        let mut object = json::history_entry(&found);
+        if let GroupEntry::Act(act) = &found.entry {
+            object = with_hint(act, object);
         }
+        output.result(&object, || match &found.entry {
+            GroupEntry::Message(entry) => {
+                message::with_id(args.ids, entry, message::text(entry, &message::files(entry)))
+            }
+            GroupEntry::Act(act) => act_text(act),
+            _ => UNKNOWN.to_owned(),
+        })?;
     }
     Ok(())
 }

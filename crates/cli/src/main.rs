@@ -23,6 +23,7 @@ mod home;
 mod invite;
 mod key;
 mod manual;
+mod mention;
 mod message;
 mod org;
 mod output;
@@ -117,6 +118,7 @@ async fn dispatch(cli: Cli, output: Output) -> Result<(), Failure> {
         Command::Read(args) => reading::read(&args, output).await,
         Command::Settings(args) => reading::settings(&args, output).await,
         Command::Disappearing(args) => reading::disappearing(&args, output).await,
+        Command::Typing(args) => reading::typing(&args, output).await,
         Command::Group(command) => group::run(command, output).await,
         Command::Rpc(args) => rpc::run(&args, output).await,
         Command::Monitor(args) => org::monitor(&args, output).await,

@@ -8,6 +8,8 @@ use crate::failure::Report;
 use crate::reading;
 use crate::text::{hex, short_time, tame, tame_line};
 
+/// What people read of what a later version wrote.
+pub(crate) const UNKNOWN: &str = "(written by a newer version; update to read it)";
 /// Digits of a member's identifier that stand for somebody whose handle is not known yet.
 const SHORT_ID: usize = 8;
 
@@ -109,8 +111,7 @@ pub(crate) fn changed_text(message: &Message, by: &chancery::Person, kind: Chang
 /// Returns the lines for people.
 pub(crate) fn text(message: &Message, files: &[File]) -> String {
     let sender = sender(message);
-    let missing =
-        if message.deleted { "(deleted)" } else { "(written by a newer version; update to read it)" };
+    let missing = if message.deleted { "(deleted)" } else { UNKNOWN };
     let body = message.text.as_deref().unwrap_or(missing);
     let waits = match message.state {
         MessageState::Queued => " (queued)",

@@ -1,11 +1,10 @@
-//! `chancery read`, `chancery settings` and `chancery disappearing`: what was read, what others are told, and how long messages stay.
+//! `chancery read`, `settings`, `typing` and `disappearing`: what was read, what others are told, and how long messages stay.
 
 use std::time::Duration;
 
-use chancery::{Client, Message, ReceiptSettings};
-use serde_json::json;
+use chancery::{Client, Message, ReceiptSettings, json};
 
-use crate::args::{DisappearingArgs, HomeArgs, ReadArgs, SettingsArgs, TimeLimit};
+use crate::args::{DisappearingArgs, HomeArgs, ReadArgs, SettingsArgs, TimeLimit, TypingArgs};
 use crate::failure::Failure;
 use crate::key::Purpose;
 use crate::message::called;
@@ -33,7 +32,7 @@ pub(crate) async fn read(args: &ReadArgs, output: Output) -> Result<(), Failure>
         None => before.unread,
     };
     let count = before.unread.saturating_sub(left);
-    output.result(&json!({ "read": count }), || match count {
+    output.result(&serde_json::json!({ "read": count }), || match count {
         1 => "1 message is read now".to_owned(),
         count => format!("{count} messages are read now"),
     })?;
@@ -54,13 +53,8 @@ pub(crate) async fn settings(args: &SettingsArgs, output: Output) -> Result<(), 
     if after != before {
         client.set_receipt_settings(after).await?;
     }
-    let object = json!({
-        "read_receipts": after.read,
-        "delivery_receipts": after.delivery,
-        "typing": after.typing,
-    });
     let word = |is_on: bool| if is_on { "on" } else { "off" };
-    output.result(&object, || {
+    output.result(&json::receipt_settings(&after), || {
         let (read, delivery, typing) = (word(after.read), word(after.delivery), word(after.typing));
         format!("read receipts {read}, delivery receipts {delivery}, typing {typing}")
     })?;
@@ -76,8 +70,7 @@ pub(crate) async fn disappearing(args: &DisappearingArgs, output: Output) -> Res
         client.set_disappearing(&args.who, after).await?;
     }
     let after = client.disappearing(&args.who).await?;
-    let object = json!({ "disappears_after_s": after.map(|after| after.as_secs()) });
-    output.result(&object, || match after {
+    output.result(&json::disappearing(after), || match after {
         Some(after) => {
             format!("what you write to {} disappears {} after it was read", tame_line(&args.who), span(after))
         }
@@ -87,6 +80,15 @@ pub(crate) async fn disappearing(args: &DisappearingArgs, output: Output) -> Res
         hand_over(&client, args.timeout, output).await;
     }
     Ok(())
+}
+
+pub(crate) async fn typing(args: &TypingArgs, output: Output) -> Result<(), Failure> {
+    let told = open(&args.home)?.typing(&args.who, args.stop).await?;
+    output.result(&serde_json::json!({ "told": told }), || match told {
+        0 => "nobody was told".to_owned(),
+        1 => "1 device was told".to_owned(),
+        many => format!("{many} devices were told"),
+    })
 }
 
 /// Returns what people are shown of receipts behind a message of their own.

@@ -1,8 +1,11 @@
 //! What is done to messages: replies, edits, deletions, reactions, forms and their answers.
 
+mod finder;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
+use chancery_engine::content::MAX_PREVIEW;
 use chancery_engine::{ActDraft, Composed, EngineError, Input, Place, form};
 use chancery_identity::MemberId;
 use chancery_wire::Timestamp;
@@ -15,16 +18,9 @@ pub use chancery_engine::form::FieldKind;
 use crate::client::Client;
 use crate::clock;
 use crate::error::{Error, ErrorCode};
-use crate::group::{Group, GroupEntry, Person};
-use crate::home::hex;
-use crate::message::Message;
+use crate::group::{Group, Person};
 use crate::sending::Sent;
 use crate::worker::State;
-
-/// Digits of a message's identifier from which on its beginning is enough.
-const SHORTEST_BEGINNING: usize = 4;
-/// The word for the newest message of a conversation.
-const LAST: &str = "last";
 
 /// What names a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -203,6 +199,31 @@ impl std::fmt::Debug for OutgoingFile {
 
 impl Client {
     /// Sends a message with all that one may have to a member, as [`Self::send`] does; the directory has to know the member.
+    /// ```
+    /// # use chancery_dev::{PATIENCE, two_people};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), chancery_dev::Error> {
+    /// # let (_acme, alice, bob) = two_people().await?;
+    /// use chancery::{Mention, Outgoing};
+    ///
+    /// let member = bob.me().member_id;
+    /// let mentions = vec![Mention { start: 0, length: "@bob".len(), member }];
+    /// let message = Outgoing { text: "@bob lunch at noon?".into(), mentions, ..Outgoing::default() };
+    /// alice.send_message("bob", message, PATIENCE).await?;
+    ///
+    /// bob.sync(PATIENCE).await?;
+    /// let asked = bob.find_message("alice", "last").await?; // or the beginning of its identifier
+    /// bob.react(asked.reference(), "👍", false, PATIENCE).await?;
+    /// bob.reply(asked.reference(), "Gladly", &[], PATIENCE).await?;
+    ///
+    /// alice.edit(asked.reference(), "@bob lunch at one?", &asked.mentions, PATIENCE).await?;
+    /// # alice.sync(PATIENCE).await?;
+    /// # let answer = alice.find_message("bob", "last").await?;
+    /// # assert_eq!(answer.reply_to.unwrap().text, "@bob lunch at one?");
+    /// # assert_eq!(alice.message(&asked.from, &asked.id).await?.unwrap().reactions[0].emoji, "👍");
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///
@@ -220,6 +241,33 @@ impl Client {
     }
 
     /// Sends questions to a member, who answers with [`Self::answer_form`].
+    /// ```
+    /// # use chancery_dev::{PATIENCE, two_people};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), chancery_dev::Error> {
+    /// # let (_acme, alice, bob) = two_people().await?;
+    /// use chancery::{FieldKind, Form, FormField};
+    ///
+    /// let ok = FormField {
+    ///     id: "ok".into(),
+    ///     label: "Approved?".into(),
+    ///     kind: FieldKind::Approval,
+    ///     options: Vec::new(),
+    ///     required: true,
+    /// };
+    /// let form = Form { title: "A laptop for Carol".into(), fields: vec![ok] };
+    /// let sent = alice.send_form("bob", "", form, PATIENCE).await?;
+    ///
+    /// bob.sync(PATIENCE).await?;
+    /// let asked = bob.find_message("alice", "last").await?;
+    /// bob.answer_form(asked.reference(), &[("ok".into(), "yes".into())], PATIENCE).await?;
+    ///
+    /// alice.sync(PATIENCE).await?;
+    /// let asked = alice.message(&alice.me().member_id, &sent.id).await?.ok_or("expired")?;
+    /// assert_eq!(asked.answers[0].values, [("ok".to_owned(), "yes".to_owned())]);
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///
@@ -323,24 +371,6 @@ impl Client {
             .await
     }
 
-    /// Finds a message of the conversation with a member: by its identifier as 32 hexadecimal digits, at least 4 of them from the
-    /// beginning, or `last` for the newest.
-    ///
-    /// # Errors
-    ///
-    /// [`ErrorCode::MessageUnknown`], [`ErrorCode::MessageAmbiguous`]; as [`Self::history`].
-    pub async fn find_message(&self, with: &str, which: &str) -> Result<Message, Error> {
-        let mut found = Finder::new(which);
-        let mut from = 0;
-        loop {
-            let page = self.history(with, from).await?;
-            let next = page.next;
-            page.into_iter().for_each(|message| found.see(message));
-            let Some(next) = next else { return found.end() };
-            from = next;
-        }
-    }
-
     async fn act(&self, target: MessageRef, act: Act, patience: Duration) -> Result<Sent, Error> {
         let deadline = clock::deadline(patience);
         let place = self.place_of(target).await?;
@@ -378,6 +408,9 @@ impl Client {
         let Outgoing { text, files, reply_to, mentions, form } = message;
         if text.is_empty() && files.is_empty() && form.is_none() {
             return Err(Error::with(ErrorCode::Usage, "an empty message"));
+        }
+        if files.iter().any(|file| file.preview.len() > MAX_PREVIEW) {
+            return Err(Error::with(ErrorCode::MessageTooLarge, "a preview has at most 16 KiB"));
         }
         let reply_to = match reply_to {
             Some(target) => {
@@ -426,56 +459,6 @@ impl Group {
     pub async fn send_form(&self, text: &str, form: Form, patience: Duration) -> Result<Sent, Error> {
         self.send_message(Outgoing { text: text.into(), form: Some(form), ..Outgoing::default() }, patience)
             .await
-    }
-
-    /// Finds a message of the group, as [`Client::find_message`] does.
-    ///
-    /// # Errors
-    ///
-    /// As [`Client::find_message`].
-    pub async fn find_message(&self, which: &str) -> Result<Message, Error> {
-        let mut found = Finder::new(which);
-        let mut from = 0;
-        loop {
-            let page = self.history(from).await?;
-            let next = page.next;
-            for entry in page {
-                if let GroupEntry::Message(message) = entry {
-                    found.see(*message);
-                }
-            }
-            let Some(next) = next else { return found.end() };
-            from = next;
-        }
-    }
-}
-
-/// Looks for one message among those of a conversation.
-struct Finder {
-    which: String,
-    found: Option<Message>,
-    is_ambiguous: bool,
-}
-
-impl Finder {
-    fn new(which: &str) -> Self {
-        Self { which: which.to_ascii_lowercase(), found: None, is_ambiguous: false }
-    }
-
-    fn see(&mut self, message: Message) {
-        if self.which == LAST {
-            self.found = Some(message);
-        } else if self.which.len() >= SHORTEST_BEGINNING && hex(&message.id).starts_with(&self.which) {
-            self.is_ambiguous |= self.found.is_some();
-            self.found = Some(message);
-        }
-    }
-
-    fn end(self) -> Result<Message, Error> {
-        if self.is_ambiguous {
-            return Err(Error::with(ErrorCode::MessageAmbiguous, self.which));
-        }
-        self.found.ok_or_else(|| Error::with(ErrorCode::MessageUnknown, self.which))
     }
 }
 

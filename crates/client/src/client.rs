@@ -99,7 +99,10 @@ pub struct Me {
 /// A device of a member: sends, receives, keeps history.
 ///
 /// All methods may be called from several tasks at once, and several clients (also in several processes) may
-/// use one home at once. Nothing happens in the background unless [`Client::follow`] runs.
+/// use one home at once. Nothing happens in the background unless [`Client::follow`] runs. A clone is the same client.
+///
+/// Every future is `Send`, and may be dropped: what only reads leaves nothing behind; what stores something has stored all of it or
+/// nothing, and whatever call connects next goes on from there.
 #[derive(Clone)]
 pub struct Client {
     shared: Arc<Shared>,

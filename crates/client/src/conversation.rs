@@ -175,6 +175,31 @@ fn summary(message: &Message) -> Option<String> {
 impl Client {
     /// Lists the conversations of this device, the newest first, without reading their histories. What waits for a name that the
     /// directory does not have is in none of them.
+    /// ```
+    /// # use chancery_dev::{PATIENCE, two_people};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), chancery_dev::Error> {
+    /// # let (_acme, alice, bob) = two_people().await?;
+    /// use chancery::Happening;
+    ///
+    /// alice.send("bob", "Tea at four?", &[], PATIENCE).await?;
+    /// bob.sync(PATIENCE).await?;
+    /// for conversation in bob.conversations().await? {
+    ///     println!("{}: {} unread", conversation.title(), conversation.unread);
+    ///     let which = conversation.id.to_string();
+    ///     let page = bob.history_before(&which, None, 50).await?; // then `page.next`, towards the beginning
+    ///     if let Some(newest) = page.entries.last() {
+    ///         bob.mark_read(&which, newest.position).await?;
+    ///     }
+    /// }
+    /// bob.send_waiting(PATIENCE).await?; // the receipts
+    ///
+    /// alice.sync(PATIENCE).await?;
+    /// let is_read = |event: &chancery::Event| matches!(event.happening, Happening::Receipt { read: true, .. });
+    /// assert!(alice.events().await?.iter().any(is_read));
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///
@@ -314,7 +339,7 @@ impl Client {
     }
 
     /// Returns the identifier under which a conversation is kept.
-    async fn conversation_id(&self, which: &str) -> Result<MemberId, Error> {
+    pub(crate) async fn conversation_id(&self, which: &str) -> Result<MemberId, Error> {
         if let Some(member) = self.lookup(which).await? {
             return Ok(member.member_id);
         }

@@ -12,6 +12,17 @@ pub use crate::code::{ErrorCode, ErrorKind};
 /// Why a call failed. What was stored before stays whole; [`Error::is_retryable`] says whether waiting helps.
 ///
 /// Programs decide by [`Error::code`]; the text is for people, in English, and may change.
+///
+/// ```
+/// use chancery::{Client, ErrorCode, ErrorKind, KeySource, Secret};
+///
+/// let key = KeySource::KeyFile(Secret::from_bytes([7; 32]));
+/// let error = Client::open("no/such/home".as_ref(), &key).unwrap_err();
+/// assert_eq!(error.code(), ErrorCode::StoreNotFound); // stable, as are its number and name
+/// assert_eq!((error.code().number(), error.code().name()), (100, "store-not-found"));
+/// assert_eq!(error.kind(), ErrorKind::NotFound); // what to do for codes of which a program knows nothing
+/// assert!(!error.is_retryable()); // waiting does not help
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Error {
     code: ErrorCode,

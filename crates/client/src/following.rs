@@ -4,13 +4,14 @@ use std::time::Duration;
 
 use chancery_engine::next_group_care;
 use chancery_transport::Backoff;
+use chancery_wire::Timestamp;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
 use crate::client::Client;
 use crate::error::{Error, ErrorCode};
 use crate::mailbox::Mailbox;
-use crate::worker::State;
+use crate::outbox::Look;
 use crate::{clock, outbox};
 
 /// How often a follower looks for messages that another process has queued: every 2 s.
@@ -73,6 +74,33 @@ impl Client {
 
     /// Keeps connected: takes over what arrives and sends what waits, reconnecting with back-off, until
     /// `stop` ends. Events appear in [`Self::events`]; [`Self::changes`] says when to look.
+    /// ```
+    /// # use chancery_dev::{PATIENCE, two_people};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), chancery_dev::Error> {
+    /// # let (_acme, alice, bob) = two_people().await?;
+    /// use chancery::Happening;
+    ///
+    /// let mut changes = bob.changes();
+    /// let follower = bob.clone();
+    /// let following = tokio::spawn(async move { follower.follow(std::future::pending()).await });
+    /// # alice.send("bob", "Tea at four?", &[], PATIENCE).await?;
+    /// 'hears: loop {
+    ///     for event in bob.events().await? {
+    ///         if let Happening::Message(message) = &event.happening {
+    ///             println!("{}: {}", message.handle, message.text.as_deref().unwrap_or_default());
+    ///         }
+    ///         bob.take_events(event.number).await?; // shown: it does not come again
+    /// #       if matches!(event.happening, Happening::Message(_)) {
+    /// #           break 'hears;
+    /// #       }
+    ///     }
+    ///     changes.changed().await?;
+    /// }
+    /// # following.abort();
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///
@@ -123,33 +151,28 @@ impl Client {
         let mut backoff = Backoff::default();
         loop {
             let held = self.shared().holds.at(Instant::now());
-            let groups = self.shared().has_caught_up();
-            let waiting = move |state: &mut State| {
-                state.read_with(|engine, records| outbox::has_work(engine, records, (&held, groups)))
-            };
             let mut pause = OUTBOX_INTERVAL;
-            if self.shared().worker.call(waiting).await? {
-                match outbox::flush(self.shared(), clock::deadline(OUTBOX_INTERVAL)).await {
-                    Ok(_) => backoff.reset(),
-                    Err(error) if error.code() == ErrorCode::StoreBusy => {}
-                    Err(error) if may_pass(&error) => {
-                        tracing::info!(code = error.code().name(), "sending waits");
-                        pause = pause.max(backoff.next(&mut clock::rng()?));
+            let due = match outbox::look(self.shared(), held, self.shared().has_caught_up()).await? {
+                Look::Idle(due) => due,
+                Look::Work(_) => match outbox::empty(self.shared(), clock::deadline(OUTBOX_INTERVAL)).await {
+                    Ok(emptied) => {
+                        backoff.reset();
+                        emptied.due
+                    }
+                    Err(error) if error.code() == ErrorCode::StoreBusy || may_pass(&error) => {
+                        if error.code() != ErrorCode::StoreBusy {
+                            tracing::info!(code = error.code().name(), "sending waits");
+                            pause = pause.max(backoff.next(&mut clock::rng()?));
+                        }
+                        // It ended before its last look, and what it has done may have made something due.
+                        self.shared().worker.call(|state| state.read(next_group_care)).await?
                     }
                     Err(error) => return Err(error),
-                }
-            }
-            let pause = pause.min(self.until_group_care(pause).await?);
+                },
+            };
+            let pause = until(due, pause);
             let _ = tokio::time::timeout(pause, self.shared().wake.notified()).await;
         }
-    }
-
-    /// How long until something of a group becomes due; `most` if nothing does before. What is due and could not be done now is
-    /// no reason for haste.
-    async fn until_group_care(&self, most: Duration) -> Result<Duration, Error> {
-        let due = self.shared().worker.call(|state| state.read(next_group_care)).await?;
-        let left = due.map(|due| due.as_millis().saturating_sub(clock::now().as_millis()));
-        Ok(left.filter(|&left| left > 0).map_or(most, Duration::from_millis))
     }
 
     /// Empties the outbox; what must wait is no error of the caller's.
@@ -163,6 +186,13 @@ impl Client {
             Ok(_) => Ok(()),
         }
     }
+}
+
+/// How long until something of a group that is due at this time; `most` if nothing is before. What is due and could not be done now
+/// is no reason for haste.
+fn until(due: Option<Timestamp>, most: Duration) -> Duration {
+    let left = due.map(|due| due.as_millis().saturating_sub(clock::now().as_millis()));
+    left.filter(|&left| left > 0).map_or(most, |left| most.min(Duration::from_millis(left)))
 }
 
 /// The pauses between connections.

@@ -71,6 +71,30 @@ pub struct Participant {
 
 impl Client {
     /// Founds a group with the own member as owner, and adds these members with all their devices.
+    /// ```
+    /// # use chancery_dev::{PATIENCE, two_people};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), chancery_dev::Error> {
+    /// # let (_acme, alice, bob) = two_people().await?;
+    /// use chancery::GroupEntry;
+    ///
+    /// let (crew, done) = alice.create_group("Crew", &["bob"], PATIENCE).await?;
+    /// assert!(done.waiting.is_none()); // else it is stored, and must not be repeated
+    /// crew.send("Lunch at noon?", &[], PATIENCE).await?;
+    ///
+    /// bob.sync(PATIENCE).await?;
+    /// for entry in bob.group("Crew").await?.history(0).await? {
+    ///     match entry {
+    ///         GroupEntry::Message(message) => println!("{}: {:?}", message.handle, message.text),
+    ///         GroupEntry::Act(act) => println!("{:?} by {:?}", act.kind, act.by),
+    ///         _ => {} // of a later version
+    ///     }
+    /// }
+    /// # let GroupEntry::Message(last) = bob.group("Crew").await?.history(0).await?.entries.pop().unwrap() else { panic!() };
+    /// # assert_eq!(last.text.as_deref(), Some("Lunch at noon?"));
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///
@@ -145,7 +169,8 @@ impl Client {
 /// A group, as one device of a member uses it.
 ///
 /// What changes the group is a commit that all members' devices follow. Each such call returns once it is done, or says in
-/// [`GroupDone::waiting`] that it is stored and why it waits; it must then not be repeated.
+/// [`GroupDone::waiting`] that it is stored and why it waits; it must then not be repeated. Nor blindly after its future was dropped: it
+/// may have been stored, which [`Group::state`] shows.
 #[derive(Debug, Clone)]
 pub struct Group {
     client: Client,
@@ -309,12 +334,11 @@ impl Group {
 
     /// Sends until a stored message or act is on its way, `deadline` at most, and says what became of it.
     pub(crate) async fn delivered(&self, id: [u8; 16], deadline: Instant) -> Result<Sent, Error> {
-        let sent = async || match self.client.message_state(id).await {
-            Ok(MessageState::Queued) => Ok(None),
-            Ok(state) => Ok(Some(state)),
-            Err(error) => Err(error),
+        let sent = || async move {
+            let state = self.client.message_state(id).await?;
+            Ok(Some(state).filter(|state| *state != MessageState::Queued))
         };
-        let (state, waiting) = match self.carry_out(&sent, deadline).await {
+        let (state, waiting) = match self.carry_out(sent, deadline).await {
             Ok((state, waiting)) => (state.unwrap_or(MessageState::Queued), waiting),
             Err(error) if error.code() == ErrorCode::Revoked => return Err(error),
             // From here on the message is stored, and no error may say otherwise.
@@ -409,12 +433,12 @@ impl Group {
                 _ => error,
             });
         }
-        let done = async || {
+        let done = || async move {
             let read = move |records: &dyn Records| chancery_engine::group_summary(records, &id);
             let summary = self.client.shared().worker.call(move |state| state.read(read)).await?;
             Ok(summary.is_none_or(|summary| summary.waiting == 0).then_some(()))
         };
-        let (_, waiting) = self.carry_out(&done, deadline).await?;
+        let (_, waiting) = self.carry_out(done, deadline).await?;
         if waiting.is_none()
             && let Some(refusal) = self.refusal(seen).await?
         {
@@ -424,9 +448,9 @@ impl Group {
     }
 
     /// Sends and receives until `done` says something, as long as that can lead anywhere; else returns why it waits.
-    async fn carry_out<T>(
+    async fn carry_out<T, F: Future<Output = Result<Option<T>, Error>>>(
         &self,
-        done: &impl AsyncFn() -> Result<Option<T>, Error>,
+        done: impl Fn() -> F,
         deadline: Instant,
     ) -> Result<(Option<T>, Option<Error>), Error> {
         let shared = self.client.shared();

@@ -1,9 +1,12 @@
 //! What this crate hands out, as JSON: the one form that the `chancery` command prints and every other door returns.
 //!
 //! Fields are only added, and their order says nothing. Times are as in RFC 3339, in UTC and to the millisecond; identifiers and hashes are
-//! hexadecimal digits in lower case; a duration's name ends in `_s`.
+//! hexadecimal digits in lower case; a duration's name ends in `_s`; bytes are base64 (RFC 4648, section 4). What is to be sent is read
+//! under the same names: [`outgoing`] and [`form_values`].
 
 mod acts;
+mod conversations;
+mod outgoing;
 mod receipts;
 
 use std::time::Duration;
@@ -22,6 +25,8 @@ use crate::{
 };
 
 pub use acts::{field_kind, message_changed, settled};
+pub use conversations::{conversation, disappearing, history_entry, receipt_settings};
+pub use outgoing::{form_values, outgoing};
 pub use receipts::{receipt, typing};
 
 /// Returns an error: its code, its text, and whether the same call may succeed later.
@@ -110,7 +115,7 @@ pub fn message_with(message: &Message, files: Vec<Value>) -> Value {
 #[must_use]
 pub fn file(info: &FileInfo, error: Option<Value>) -> Value {
     let mut object = json!({"name": info.name, "size": info.size, "path": info.path});
-    acts::add_media_type(info, &mut object);
+    acts::add_to_file(info, &mut object);
     if let Some(error) = error {
         insert(&mut object, "error", error);
     }

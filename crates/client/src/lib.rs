@@ -44,6 +44,8 @@
 //!   destroys its home: [`ErrorCode::Revoked`].
 //! - [`Client::reply`], [`Client::edit`], [`Client::delete`], [`Client::react`] and [`Client::answer_form`] act on a message of a conversation or group,
 //!   named by [`Message::reference`]; [`Client::send_message`] takes all that a message may have.
+//! - [`Client::receipt_settings`] says what others are told of reading and writing, [`Client::disappearing`] how long what one writes stays once it
+//!   was read; [`Client::typing`] and [`Client::typing_news`] are for a window that is open.
 //! - [`Client::create_group`], [`Client::groups`] and [`Client::group`] lead to a [`Group`], which is changed, written to and read.
 //!   Whoever the organisation ends is out of every group with the next message of anybody.
 //! - [`transport::Transport`] is how an application brings a way of its own to the relay ([`Client::open_over`]).
@@ -56,8 +58,8 @@
 //!
 //! What this crate does not do: it runs nothing in the background unless [`Client::follow`] is awaited, has no
 //! global state, and brings no runtime of its own; calls are made from a `tokio` runtime with time and I/O
-//! enabled. [`Client::open`] and the calls of [`organisation`] that are not `async` work on the calling thread;
-//! with a passphrase this takes some tens of milliseconds.
+//! enabled, of one thread or several: every future is `Send`. [`Client::open`] and the calls of [`organisation`]
+//! that are not `async` work on the calling thread; with a passphrase this takes some tens of milliseconds.
 //!
 //! Source: `docs/PROTOCOL.md`.
 

@@ -5,11 +5,13 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use chancery_engine::{Effect, Engine, EngineError, GroupStep, Input, Notice, Step, next_step};
+use chancery_engine::{
+    Effect, Engine, EngineError, GroupOutlook, GroupStep, Input, Notice, Step, next_group_care, next_step,
+};
 use chancery_store::file_lock::FileLock;
-use chancery_wire::Unverified;
 use chancery_wire::proto::{ClaimPrekeys, Deliver, Hold as HoldFrame, client_frame, relay_frame};
 use chancery_wire::records::Records;
+use chancery_wire::{Timestamp, Unverified};
 use tokio::time::{Instant, sleep};
 
 use crate::attachment;
@@ -38,6 +40,19 @@ const GROUP_TURN: usize = 64;
 /// Only one process at a time empties a home's outbox; the others wait their turn until `deadline`. Dropping
 /// the future is safe at any point: what was done but not recorded is repeated with the same bytes.
 pub(crate) async fn flush(shared: &Arc<Shared>, deadline: Instant) -> Result<Option<Error>, Error> {
+    Ok(empty(shared, deadline).await?.left)
+}
+
+/// What a go through the outbox came to.
+pub(crate) struct Emptied {
+    /// Why something was left behind.
+    pub(crate) left: Option<Error>,
+    /// When something of a group becomes due.
+    pub(crate) due: Option<Timestamp>,
+}
+
+/// Does what [`flush`] does, and says what its last look at the groups said.
+pub(crate) async fn empty(shared: &Arc<Shared>, deadline: Instant) -> Result<Emptied, Error> {
     if shared.has_unaddressed().await? {
         Mailbox::open(shared).await?.sync_directory(shared).await?;
     }
@@ -57,22 +72,13 @@ pub(crate) async fn flush(shared: &Arc<Shared>, deadline: Instant) -> Result<Opt
     loop {
         let blocked = pass.blocked.union(&pass.postponed).copied().collect();
         let groups = hears && shared.has_caught_up();
-        let step = shared
-            .worker
-            .call(move |state| state.read_with(|engine, records| next(engine, records, (&blocked, groups))))
-            .await?;
-        let Some(step) = step else {
-            if pass.postponed.is_empty() {
-                if shared.has_unaddressed().await? {
-                    pass.left = Some(ErrorCode::UnknownRecipient.into());
-                }
-                return Ok(pass.left);
+        let step = match look(shared, blocked, groups).await? {
+            Look::Work(step) => step,
+            Look::Idle(due) if pass.postponed.is_empty() => return pass.end(due).await,
+            Look::Idle(_) => {
+                pass.again().await;
+                continue;
             }
-            pass.postponed.clear();
-            if core::mem::take(&mut pass.was_limited) {
-                sleep(RATE_PAUSE).await;
-            }
-            continue;
         };
         if matches!(step, Next::Group(_)) && !shared.hearing.is_fresh() {
             // What is to be done may be another thing afterwards.
@@ -111,36 +117,45 @@ pub(crate) async fn flush(shared: &Arc<Shared>, deadline: Instant) -> Result<Opt
 }
 
 /// The next thing to do.
-enum Next {
+pub(crate) enum Next {
     /// For single devices, with the token that it needs at the relay.
     Device(Step, Vec<u8>),
     /// For a group, once nothing is left to do for single devices: what goes with a commit goes before it.
     Group(Box<GroupStep>),
 }
 
-/// Whether there is anything to send or to do at the moment, leaving out what is blocked and, unless they go, groups.
-pub(crate) fn has_work(
-    engine: &Engine,
-    records: &dyn Records,
-    goes: (&BTreeSet<[u8; 16]>, bool),
-) -> Result<bool, EngineError> {
-    Ok(next(engine, records, goes)?.is_some())
+/// What one look at all that waits says.
+pub(crate) enum Look {
+    /// There is something to do.
+    Work(Next),
+    /// There is not, and when something of a group becomes due.
+    Idle(Option<Timestamp>),
+}
+
+/// Looks once for something to send or to do at the moment, leaving out what is blocked and, unless they go, groups.
+pub(crate) async fn look(shared: &Shared, blocked: BTreeSet<[u8; 16]>, groups: bool) -> Result<Look, Error> {
+    let next = move |engine: &Engine, records: &dyn Records| next(engine, records, (&blocked, groups));
+    shared.worker.call(move |state| state.read_with(next)).await
 }
 
 fn next(
     engine: &Engine,
     records: &dyn Records,
     (blocked, groups): (&BTreeSet<[u8; 16]>, bool),
-) -> Result<Option<Next>, EngineError> {
+) -> Result<Look, EngineError> {
     if let Some(step) = next_step(records, blocked)? {
         let token = engine.step_token(records, &step)?;
-        return Ok(Some(Next::Device(step, token)));
+        return Ok(Look::Work(Next::Device(step, token)));
     }
     if !groups {
-        return Ok(None);
+        return Ok(Look::Idle(next_group_care(records)?));
     }
-    let step = engine.next_group_step(records, clock::now(), blocked)?;
-    Ok(step.map(|step| Next::Group(Box::new(step))))
+    Ok(match engine.group_outlook(records, clock::now(), blocked)? {
+        GroupOutlook::Step(step) => Look::Work(Next::Group(step)),
+        GroupOutlook::Idle(due) => Look::Idle(due),
+        // One of a later engine: left alone until the program is that late as well.
+        _ => Look::Idle(None),
+    })
 }
 
 /// Removes spooled files that no message needs. What fails is tried again by the next process.
@@ -211,6 +226,21 @@ impl Turns {
 }
 
 impl Pass<'_> {
+    /// Everything had its turn.
+    async fn end(self, due: Option<Timestamp>) -> Result<Emptied, Error> {
+        let unaddressed = self.shared.has_unaddressed().await?;
+        let left = if unaddressed { Some(ErrorCode::UnknownRecipient.into()) } else { self.left };
+        Ok(Emptied { left, due })
+    }
+
+    /// Gives what was postponed its turn.
+    async fn again(&mut self) {
+        self.postponed.clear();
+        if core::mem::take(&mut self.was_limited) {
+            sleep(RATE_PAUSE).await;
+        }
+    }
+
     /// Does one step. A refusal that may pass blocks the step's device for a while; one that will not ends
     /// the message; an error of the connection or the store ends the go.
     async fn take(&mut self, connection: &Connection, step: Step, token: &[u8]) -> Result<(), Error> {

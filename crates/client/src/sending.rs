@@ -42,6 +42,20 @@ impl Client {
     /// Files are encrypted into the home first, so the originals may change or go afterwards. When this
     /// returns, the message is stored here at least: a message that is [`MessageState::Queued`] is sent by
     /// whatever call connects next.
+    /// ```
+    /// # use chancery_dev::{PATIENCE, two_people};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), chancery_dev::Error> {
+    /// # let (_acme, alice, bob) = two_people().await?;
+    /// let sent = alice.send("bob", "Tea at four?", &[], PATIENCE).await?;
+    /// if let Some(why) = &sent.waiting {
+    ///     println!("it goes as soon as that is over: {why}"); // and must not be sent again
+    /// }
+    /// # bob.sync(PATIENCE).await?;
+    /// # assert_eq!(bob.history("alice", 0).await?[0].id, sent.id);
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///

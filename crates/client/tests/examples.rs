@@ -134,3 +134,12 @@ async fn a_bot_that_is_killed_again_and_again_answers_every_message() -> Result<
     drop(bot);
     Ok(())
 }
+
+#[test]
+fn the_first_example_of_the_documentation_has_at_most_25_lines() {
+    let documentation = include_str!("../src/lib.rs");
+    let example = documentation.split("//! ```").nth(1).unwrap();
+    let lines = example.lines().filter(|line| line.starts_with("//!")).count();
+    assert!((10..=25).contains(&lines) && example.contains("fn main()"), "{lines}: {example}");
+    assert!(!example.contains("//! # "), "all of it is shown");
+}

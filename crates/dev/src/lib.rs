@@ -138,6 +138,17 @@ impl Organisation {
     }
 }
 
+/// Founds an organisation of alice and bob, who know each other: what most examples begin with.
+///
+/// # Errors
+///
+/// Those of [`Organisation::start`] and [`Organisation::member`].
+pub async fn two_people() -> Result<(Organisation, Client, Client), Error> {
+    let acme = Organisation::start("Acme").await?;
+    let (alice, bob) = (acme.member("alice").await?, acme.member("bob").await?);
+    Ok((acme, alice, bob))
+}
+
 async fn start_relay(dir: &Path, data: PathBuf) -> Result<(Task, Ready), Error> {
     let config = Config {
         organisation_dir: dir.join(organisation::PUBLIC),

@@ -32,6 +32,7 @@ mod turn;
 mod views;
 mod waiting;
 
+use alloc::boxed::Box;
 use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 
@@ -159,15 +160,26 @@ pub(crate) fn has_member(
 pub fn next_group_care(records: &dyn Records) -> Result<Option<Timestamp>, EngineError> {
     let mut next = None;
     for id in state::ids(records)? {
-        let times = [
-            need::due(records, &id)?,
-            mark::due(records, &id)?,
-            duties::due(records, &id)?,
-            set::due(records, &id)?,
-        ];
-        next = times.into_iter().flatten().chain(next).min();
+        next = due(records, &id)?.into_iter().chain(next).min();
     }
     Ok(next)
+}
+
+/// Returns when care for a group is due, if anything of it ever is.
+fn due(records: &dyn Records, id: &[u8; 16]) -> Result<Option<Timestamp>, EngineError> {
+    let times =
+        [need::due(records, id)?, mark::due(records, id)?, duties::due(records, id)?, set::due(records, id)?];
+    Ok(times.into_iter().flatten().min())
+}
+
+/// What one look at all groups says.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum GroupOutlook {
+    /// There is something to do.
+    Step(Box<GroupStep>),
+    /// Nothing is to be done now, and what [`next_group_care`] returns.
+    Idle(Option<Timestamp>),
 }
 
 impl Engine {
@@ -183,35 +195,53 @@ impl Engine {
         now: Timestamp,
         blocked: &BTreeSet<[u8; 16]>,
     ) -> Result<Option<GroupStep>, EngineError> {
-        if let Some(step) = credentials::next_step(self, records, now, blocked)? {
-            return Ok(Some(step));
+        Ok(match self.group_outlook(records, now, blocked)? {
+            GroupOutlook::Step(step) => Some(*step),
+            GroupOutlook::Idle(_) => None,
+        })
+    }
+
+    /// Returns what [`Self::next_group_step`] does or, if there is nothing to do, when to look again, in one go through all groups.
+    ///
+    /// # Errors
+    ///
+    /// [`EngineError`] if the store is not readable.
+    pub fn group_outlook(
+        &self,
+        records: &dyn Records,
+        now: Timestamp,
+        blocked: &BTreeSet<[u8; 16]>,
+    ) -> Result<GroupOutlook, EngineError> {
+        let step = |step| Ok(GroupOutlook::Step(Box::new(step)));
+        if let Some(found) = credentials::next_step(self, records, now, blocked)? {
+            return step(found);
         }
-        if let Some(step) = files::next_step(records, now, blocked)? {
-            return Ok(Some(step));
+        if let Some(found) = files::next_step(records, now, blocked)? {
+            return step(found);
         }
-        for id in state::ids(records)?.into_iter().filter(|id| !blocked.contains(id)) {
-            if let Some(step) = self.step_of(records, &id, now)? {
-                return Ok(Some(step));
+        let mut next = None;
+        for id in state::ids(records)? {
+            let due = due(records, &id)?;
+            if !blocked.contains(&id)
+                && let Some(found) = self.step_of(records, &id, (now, due))?
+            {
+                return step(found);
             }
+            next = due.into_iter().chain(next).min();
         }
-        Ok(None)
+        Ok(GroupOutlook::Idle(next))
     }
 
     fn step_of(
         &self,
         records: &dyn Records,
         id: &[u8; 16],
-        now: Timestamp,
+        (now, due): (Timestamp, Option<Timestamp>),
     ) -> Result<Option<GroupStep>, EngineError> {
         if let Some(step) = receive::next_step(records, id, now)? {
             return Ok(Some(step));
         }
-        let is_due = |due: Option<Timestamp>| due.is_some_and(|due| due <= now);
-        if is_due(need::due(records, id)?)
-            || is_due(mark::due(records, id)?)
-            || is_due(duties::due(records, id)?)
-            || is_due(set::due(records, id)?)
-        {
+        if due.is_some_and(|due| due <= now) {
             return Ok(Some(GroupStep::Care { group_id: *id }));
         }
         let Some(state) = state::load(records, id)? else { return Ok(None) };

@@ -66,8 +66,9 @@ pub use enrolment::PendingDevice;
 pub use error::EngineError;
 pub use files::waiting_files;
 pub use group::{
-    ActKind, GroupDraft, GroupFork, GroupInput, GroupMember, GroupOperation, GroupPhase, GroupStep,
-    GroupSummary, GroupView, group, group_act, group_history, group_summary, groups, next_group_care,
+    ActKind, GroupDraft, GroupFork, GroupInput, GroupMember, GroupOperation, GroupOutlook, GroupPhase,
+    GroupStep, GroupSummary, GroupView, group, group_act, group_history, group_summary, groups,
+    next_group_care,
 };
 pub use guest::guest_token;
 pub use log::{

@@ -1,11 +1,10 @@
 //! What members type to act on messages: reply, edit, delete, react, ask and answer.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
 
-use super::HomeArgs;
+use super::{FileArgs, HomeArgs, MentionArgs};
 use crate::text;
 
 /// Which message, of which conversation, from which device, and how long to wait.
@@ -43,23 +42,27 @@ pub(crate) struct ReplyArgs {
     /// The text; several words are joined by spaces.
     #[arg(required_unless_present = "file")]
     pub(crate) text: Vec<String>,
-    /// A file to send along; may be given several times.
-    #[arg(long, value_name = "PATH")]
-    pub(crate) file: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(crate) files: FileArgs,
+    #[command(flatten)]
+    pub(crate) mentions: MentionArgs,
 }
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Only what you wrote yourself; everybody sees that it was edited.
+Only what you wrote yourself; everybody sees that it was edited. Whom the new text shall name is said again.
 
-Example:
-  chancery edit bob last \"Lunch at one?\"")]
+Examples:
+  chancery edit bob last \"Lunch at one?\"
+  chancery edit Crew 3fa9 \"@carol has the key\" --mention carol --group")]
 pub(crate) struct EditArgs {
     #[command(flatten)]
     pub(crate) target: TargetArgs,
     /// The new text; several words are joined by spaces.
     #[arg(required = true)]
     pub(crate) text: Vec<String>,
+    #[command(flatten)]
+    pub(crate) mentions: MentionArgs,
 }
 
 #[derive(Debug, Args)]

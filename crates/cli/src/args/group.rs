@@ -215,7 +215,8 @@ exit code is 5, the error \"queued\", and whatever command connects next sends i
 
 Examples:
   chancery group send Crew \"Lunch at noon?\"
-  chancery group send Crew The menu: --file menu.pdf")]
+  chancery group send Crew The menu: --file menu.pdf
+  chancery group send Crew \"@carol has the key\" --mention carol")]
 pub(crate) struct GroupSendArgs {
     /// The group's name, identifier, or the identifier's beginning.
     pub(crate) group: String,

@@ -12,7 +12,7 @@ const GROUPS: &[(&str, &[&str])] = &[
     ("Write and read", &["chat", "send", "receive", "conversations", "history", "read", "members", "group"]),
     ("Answer and change", &["reply", "edit", "delete", "react", "form", "answer", "draft"]),
     ("Become a member, use several devices", &["enroll", "device", "monitor"]),
-    ("Say what others are told, and how long", &["settings", "disappearing"]),
+    ("Say what others are told, and how long", &["settings", "disappearing", "typing"]),
     ("Serve programs", &["rpc"]),
     ("Run an organisation", &["org", "up", "relay", "witness"]),
     ("Set up the shell, learn, measure", &["completions", "man", "help", "bench"]),

@@ -71,6 +71,25 @@ pub(crate) struct DisappearingArgs {
     pub(crate) timeout: Duration,
 }
 
+#[derive(Debug, Args)]
+#[command(after_help = "\
+For programs that show it while somebody types. Told at once or not at all, at most every 5 seconds, and it holds for 15.
+Only devices with which messages went to and fro within the last 10 minutes are told, unless your settings, theirs or
+your organisation's policy say no. Groups are told nothing.
+
+Examples:
+  chancery typing bob
+  chancery typing bob --stop")]
+pub(crate) struct TypingArgs {
+    /// The other member's handle or identifier.
+    pub(crate) who: String,
+    /// Say that you no longer are.
+    #[arg(long)]
+    pub(crate) stop: bool,
+    #[command(flatten)]
+    pub(crate) home: HomeArgs,
+}
+
 /// On or off.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Switch(pub(crate) bool);

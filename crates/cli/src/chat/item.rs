@@ -6,6 +6,7 @@ use chancery::{
 };
 
 use crate::group::act_words;
+use crate::mention;
 use crate::message::called;
 use crate::text::tame_line;
 
@@ -374,23 +375,13 @@ impl Readers {
     /// Whom a text names with `@handle`, of those who can read it.
     pub(super) fn mentions(&self, text: &str) -> Vec<Mention> {
         let mut found = Vec::new();
-        for (start, _) in text.match_indices('@') {
-            let is_word = |c: char| c.is_alphanumeric();
-            let before = text.get(..start).and_then(|it| it.chars().next_back());
-            let Some(behind) = text.get(start..).and_then(|it| it.strip_prefix('@')) else { continue };
-            if before.is_some_and(is_word) {
-                continue;
-            }
-            let names = |reader: &&Reader| {
-                let rest = behind.strip_prefix(reader.handle.as_str()).filter(|_| !reader.handle.is_empty());
-                rest.is_some_and(|rest| !rest.chars().next().is_some_and(is_word))
-            };
-            let longest = self.people.iter().filter(names).max_by_key(|reader| reader.handle.len());
-            let named = longest.and_then(|it| Some((it.handle.len(), MemberId::from_hex(&it.id)?)));
-            if let Some((length, member)) = named {
-                found.push(Mention { start, length: length.saturating_add(1), member });
-            }
+        for reader in &self.people {
+            let Some(member) = MemberId::from_hex(&reader.id) else { continue };
+            let length = reader.handle.len().saturating_add(1);
+            let places = mention::places(text, &reader.handle).into_iter();
+            found.extend(places.map(|start| Mention { start, length, member }));
         }
+        found.sort_by_key(|mention| mention.start);
         found
     }
 

@@ -9,7 +9,11 @@ use crate::text::{short_time, tame_line};
 
 /// Returns the object for `--json`; an error has its hint for people at a command line.
 pub(crate) fn act_object(act: &GroupAct) -> Value {
-    let mut object = json::group_act(act);
+    with_hint(act, json::group_act(act))
+}
+
+/// Returns an act's object whose error, if it has one, has its hint.
+pub(crate) fn with_hint(act: &GroupAct, mut object: Value) -> Value {
     if let (Some(error), Some(fields)) = (&act.refusal, object.as_object_mut()) {
         fields.insert("error".to_owned(), Report::of(error).object());
     }

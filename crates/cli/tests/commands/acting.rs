@@ -100,3 +100,70 @@ fn a_form_is_asked_and_answered_in_a_group() {
     let text = printed(&company, "alice", &["group", "history", "Crew"]);
     assert!(text.contains("= bob: dish=soup, guests=2"), "{text}");
 }
+
+#[test]
+fn who_is_named_is_marked_in_messages_replies_edits_and_groups() {
+    let company = Company::open();
+    let alice = company.member("alice");
+    let bob = company.member("bob");
+    company.learn_directory("alice");
+    let mention = |start: usize, length: usize, who: &Value| json!({"start": start, "length": length, "member": who["member"]});
+    let text = "@Alice, see é @bob; ask @bobby or @alice.";
+    let named = ["send", "bob", text, "--mention", "alice", "--mention", "@bob"];
+    company.command("alice", &named).ok();
+    let received = company.command("bob", &["receive"]).ok();
+    assert_eq!(
+        received["mentions"],
+        json!([mention(0, 6, &alice), mention(15, 4, &bob), mention(35, 6, &alice)])
+    );
+
+    company.command("bob", &["reply", "alice", "last", "@alice yes", "--mention", "alice"]).ok();
+    let reply = company.command("alice", &["receive"]).ok();
+    assert_eq!(
+        (&reply["mentions"], &reply["reply_to"]["text"]),
+        (&json!([mention(0, 6, &alice)]), &json!(text))
+    );
+    company.command("bob", &["edit", "alice", "last", "no @alice", "--mention", "alice"]).ok();
+    assert_eq!(company.command("alice", &["receive"]).ok()["mentions"], json!([mention(3, 6, &alice)]));
+
+    company.command("alice", &["group", "create", "Crew", "bob"]).ok();
+    company.command("alice", &["group", "send", "Crew", "hi @bob", "--mention", "bob"]).ok();
+    let received = company.command("bob", &["receive"]).lines;
+    let said = received.iter().find(|line| line["event"] == "message").unwrap();
+    assert_eq!(said["mentions"], json!([mention(3, 4, &bob)]));
+
+    company.command("alice", &["send", "bob", "@bobby", "--mention", "bob"]).fails(64, "usage", false);
+    company.command("alice", &["send", "bob", "@who", "--mention", "who"]).fails(
+        3,
+        "unknown-recipient",
+        false,
+    );
+}
+
+#[test]
+fn a_preview_goes_with_the_file_before_it() {
+    let company = Company::open();
+    company.member("alice");
+    company.member("bob");
+    company.learn_directory("alice");
+    let file = |name: &str, content: &[u8]| {
+        std::fs::write(company.at(name), content).unwrap();
+        company.at(name)
+    };
+    let (map, small, menu) = (file("map.png", b"map"), file("small.png", b"\xa5"), file("menu.pdf", b"menu"));
+    company
+        .command("alice", &["send", "bob", "here", "--file", &menu, "--file", &map, "--preview", &small])
+        .ok();
+    let received = company.command("bob", &["receive"]).ok();
+    let files: Vec<_> =
+        received["files"].as_array().unwrap().iter().map(|it| (&it["name"], it.get("preview"))).collect();
+    assert_eq!(files, [(&json!("menu.pdf"), None), (&json!("map.png"), Some(&json!("pQ==")))]);
+
+    let with =
+        |preview: &str| company.command("alice", &["send", "bob", "x", "--file", &map, "--preview", preview]);
+    with(&file("large.png", &[0; 16 * 1024 + 1])).fails(64, "message-too-large", false);
+    with(&company.at("none.png")).fails(3, "file-not-found", false);
+    company.command("alice", &["send", "bob", "x", "--preview", &small]).fails(64, "usage", false);
+    with(&file("full.png", &[0; 16 * 1024])).ok();
+    assert_eq!(company.texts("alice", "bob"), ["here", "x"], "nothing of what was refused");
+}

@@ -78,3 +78,42 @@ fn settings_are_kept_and_a_message_disappears() {
     let off = json!({"disappears_after_s": null});
     assert_eq!(company.command("alice", &["disappearing", "bob", "off"]).ok(), off);
 }
+
+#[test]
+fn who_writes_is_told_while_messages_go_to_and_fro() {
+    let company = Company::open();
+    company.member("alice");
+    let bob = company.member("bob");
+    company.learn_directory("bob");
+    assert_eq!(
+        company.command("bob", &["typing", "alice"]).ok(),
+        json!({"told": 0}),
+        "nothing was exchanged"
+    );
+    company.command("alice", &["send", "bob", "there?"]).ok();
+    company.command("bob", &["receive"]).ok();
+    company.command("bob", &["send", "alice", "yes"]).ok();
+    company.command("alice", &["receive"]).ok();
+    let mut follower = company.daemon("alice", &["receive", "--follow", "--all-events"]);
+    let mut next = |event: &str| loop {
+        let line = follower.line();
+        if line["event"] == event {
+            break line;
+        }
+    };
+    company.command("bob", &["send", "alice", "and you?"]).ok();
+    next("message");
+    assert_eq!(company.command("bob", &["typing", "alice"]).ok(), json!({"told": 1}));
+    assert_eq!(company.command("bob", &["typing", "alice"]).ok(), json!({"told": 0}), "not within 5 s");
+    let typing =
+        |stopped| json!({"event": "typing", "member": bob["member"], "handle": "bob", "stopped": stopped});
+    assert_eq!(next("typing"), typing(false));
+    assert_eq!(company.command("bob", &["typing", "alice", "--stop"]).ok(), json!({"told": 1}));
+    assert_eq!(next("typing"), typing(true));
+    company.command("bob", &["typing", "nobody"]).fails(3, "unknown-recipient", false);
+    company.command("bob", &["settings", "--typing", "off"]).ok();
+    std::thread::sleep(Duration::from_secs(5));
+    assert_eq!(company.command("bob", &["typing", "alice"]).ok(), json!({"told": 0}), "switched off");
+    company.command("bob", &["settings", "--typing", "on"]).ok();
+    assert_eq!(company.command("bob", &["typing", "alice"]).ok(), json!({"told": 1}));
+}

@@ -1,5 +1,7 @@
 //! What acts on messages, and what became of own ones.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
 use super::{hex, insert, message, rfc3339};
@@ -109,9 +111,12 @@ pub fn settled((id, conversation): (&[u8; 16], &MemberId), to: &str, failed: Opt
     object
 }
 
-/// Adds what a file is, if that is known.
-pub(super) fn add_media_type(info: &FileInfo, object: &mut Value) {
+/// Adds what a file is, and a small picture of it in base64, if its sender has said so and made one.
+pub(super) fn add_to_file(info: &FileInfo, object: &mut Value) {
     if !info.media_type.is_empty() {
         insert(object, "media_type", info.media_type.clone().into());
+    }
+    if !info.preview.is_empty() {
+        insert(object, "preview", STANDARD.encode(&info.preview).into());
     }
 }

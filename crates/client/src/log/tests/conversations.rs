@@ -1,5 +1,7 @@
 //! Conversations and what became of own messages, as an application is told.
 
+use chancery_engine::Draft;
+
 use super::*;
 use crate::{GroupEntry, MessageState};
 
@@ -54,4 +56,45 @@ async fn an_application_is_told_of_its_messages_and_reads_conversations_from_the
     assert_eq!(bob.member("alice").await.unwrap().member_id, alice_id);
     let nobody = bob.conversation("nobody").await.unwrap_err();
     assert_eq!(nobody.code(), ErrorCode::UnknownRecipient);
+}
+
+#[tokio::test]
+async fn a_message_is_found_wherever_it_stands_by_as_much_of_its_identifier_as_tells_it_apart() {
+    let (_acme, alice, bob) = pair().await;
+    alice.sync(PATIENCE).await.unwrap();
+    let (crew, _) = alice.create_group("Crew", &["bob"], PATIENCE).await.unwrap();
+    let sent = crew.send("in a group", &[], PATIENCE).await.unwrap();
+    for found in [alice.find_message("Crew", "last").await, crew.find_message("last").await] {
+        assert_eq!(found.unwrap().id, sent.id);
+    }
+
+    let to = bob.me().member_id;
+    let id = |number: u16| [&number.to_be_bytes()[..], &[7; 14]].concat().try_into().unwrap();
+    let write = move |state: &mut State| {
+        for number in 0..600 {
+            let draft = Draft { to, message_id: id(number), text: "said", attachments: Vec::new() };
+            state.handle(Input::Send(draft))?;
+        }
+        // It begins like one that is far from it.
+        let message_id = [&[0, 3, 9][..], &[0; 13]].concat().try_into().unwrap();
+        state.handle(Input::Send(Draft { to, message_id, text: "newest", attachments: Vec::new() }))
+    };
+    alice.shared().worker.call(write).await.unwrap();
+    let texts = async |which: &str| alice.find_message("bob", which).await.map(|it| it.text.unwrap());
+    assert_eq!(texts("last").await.unwrap(), "newest");
+    assert_eq!(texts("LAST").await.unwrap(), "newest");
+    for number in [0, 300, 599] {
+        let digits = crate::json::hex(&id(number));
+        for which in [&digits[..], &digits[..5], &digits.to_ascii_uppercase()[..4]] {
+            assert_eq!(alice.find_message("bob", which).await.unwrap().id, id(number), "{which}");
+        }
+    }
+    let code = |error: Error| error.code();
+    assert_eq!(texts("0003").await.map_err(code), Err(ErrorCode::MessageAmbiguous));
+    assert_eq!(texts("000307").await.unwrap(), "said");
+    assert_eq!(texts("000309").await.unwrap(), "newest");
+    assert_eq!(texts("000").await.map_err(code), Err(ErrorCode::MessageUnknown), "too short");
+    assert_eq!(texts("ffff").await.map_err(code), Err(ErrorCode::MessageUnknown));
+    let elsewhere = alice.find_message("nobody", "last").await.map(|it| it.id).map_err(code);
+    assert_eq!(elsewhere, Err(ErrorCode::UnknownRecipient));
 }

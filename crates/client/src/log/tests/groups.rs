@@ -93,3 +93,26 @@ async fn what_waited_for_a_group_is_sealed_once_the_mailbox_was_read_r_engine_79
     assert_eq!(told.len(), 4, "founded, added, removed, said: {told:?}");
     assert_eq!(kinds(&carol).await, [0x18], "the commit that has removed her, and no message");
 }
+
+#[tokio::test]
+async fn the_last_look_at_the_outbox_says_when_something_of_a_group_is_due() {
+    let (_acme, alice, bob) = pair().await;
+    for client in [&alice, &bob] {
+        client.sync(PATIENCE).await.unwrap();
+    }
+    let (board, _) = bob.create_group("Board", &["alice"], PATIENCE).await.unwrap();
+    let heal = Some(Duration::from_secs(86_400));
+    let done = board.set_policy(move |info| info.heal = heal, PATIENCE).await.unwrap();
+    assert!(done.waiting.is_none(), "{:?}", done.waiting);
+    let (mut mailbox, _) = bob.receive().await.unwrap();
+    let shared = bob.shared();
+    let emptying = crate::outbox::empty(shared, clock::deadline(PATIENCE));
+    let emptied = mailbox.attending(shared, emptying).await.unwrap();
+    let due = shared.worker.call(|state| state.read(chancery_engine::next_group_care)).await.unwrap();
+    assert!(due.is_some(), "its keys are to be renewed");
+    assert_eq!((emptied.left, emptied.due), (None, due));
+    for groups in [true, false] {
+        let look = crate::outbox::look(shared, std::collections::BTreeSet::new(), groups).await.unwrap();
+        assert!(matches!(look, crate::outbox::Look::Idle(at) if at == due), "{groups}");
+    }
+}

@@ -122,6 +122,38 @@ fn a_set_that_was_made_with_another_key_has_its_group_rest_r_engine_79() {
     assert_eq!(town.run(1).len(), 1);
 }
 
+#[test]
+fn one_look_says_what_to_do_or_when_to_look_again() {
+    let mut town = three();
+    town.say(1, "waits");
+    assert!(matches!(town.outlook(1, &BTreeSet::new()), GroupOutlook::Step(_)));
+    let held = BTreeSet::from([GROUP]);
+    let (mut waits, mut tries) = (0, 0);
+    for _ in 0..2 * 3600 {
+        let care = next_group_care(town.disk(1)).unwrap();
+        // What is left alone becomes due all the same.
+        assert!(matches!(town.outlook(1, &held), GroupOutlook::Idle(due) if due == care));
+        match town.outlook(1, &BTreeSet::new()) {
+            GroupOutlook::Idle(due) => {
+                assert!(due == care && due.is_none_or(|due| due > town.now), "{due:?}");
+                waits += usize::from(due.is_some());
+                town.wait(SECOND);
+            }
+            GroupOutlook::Step(step) => match *step {
+                GroupStep::FanOut { .. } => {
+                    town.handle(1, Input::Group(GroupInput::SetUnknown { group_id: GROUP }));
+                }
+                GroupStep::CreateSet { .. } => {
+                    tries += 1;
+                    town.handle(1, Input::Group(GroupInput::SetTaken { group_id: GROUP }));
+                }
+                step => assert!(town.step(1, step, &mut vec![])),
+            },
+        }
+    }
+    assert!(waits > 3600 && tries > 1, "{waits}, {tries}");
+}
+
 /// What a slot has whose content the relay has deleted.
 fn gone(of: &[u8]) -> SlotContent {
     SlotContent { envelope: vec![], gone: chancery_crypto::hash::sha256(&[of]).to_vec() }

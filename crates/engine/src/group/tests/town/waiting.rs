@@ -1,6 +1,7 @@
 //! What waits to be done, and clocks that go back.
 
 use super::*;
+use crate::GroupOutlook;
 
 impl Town {
     pub(in crate::group::tests) fn set_back(&mut self, time: Duration) {
@@ -30,5 +31,11 @@ impl Town {
     pub(in crate::group::tests) fn next(&self, id: usize, blocked: &BTreeSet<[u8; 16]>) -> Option<GroupStep> {
         let resident = &self.residents[id];
         resident.engine.next_group_step(&resident.disk, self.now, blocked).unwrap()
+    }
+
+    /// The same, and when there is something if there is nothing now.
+    pub(in crate::group::tests) fn outlook(&self, id: usize, blocked: &BTreeSet<[u8; 16]>) -> GroupOutlook {
+        let resident = &self.residents[id];
+        resident.engine.group_outlook(&resident.disk, self.now, blocked).unwrap()
     }
 }
