@@ -13,8 +13,8 @@ pub(super) const HELP: &[(&str, &[(&str, &str)])] = &[
     (
         "Everywhere",
         &[
-            ("F1", "this help; outside a text also ?"),
-            ("F2", "who can read this: members and devices; outside a text also w"),
+            ("F1, ?", "this help; ? only where nothing is written"),
+            ("F2, w", "who can read this: members, devices; w only where nothing is written"),
             ("F3, Ctrl-N", "write to somebody: search the directory"),
             ("F4, Ctrl-G", "found a group"),
             ("Ctrl-F", "send a file"),

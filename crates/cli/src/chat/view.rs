@@ -272,6 +272,10 @@ impl Canvas<'_> {
         }
         let window = Rect { x: area.x, y: top, width: area.width, height: bottom.saturating_sub(top) };
         let mut drawn = self.messages(open, focus == Focus::Messages, window);
+        if open.below > 0 {
+            let y = area.bottom().saturating_sub(height.saturating_add(1));
+            self.put_right((area.x, y), columns, &format!(" ↓ {} lines more ", open.below), Tone::Bar);
+        }
         model.window = window.height.into();
         drawn.cursor = cursor;
         drawn
@@ -339,10 +343,6 @@ impl Canvas<'_> {
                 self.put_right((x, y), columns, &line.right, line.right_tone);
             }
             seen = seen.max(line.of);
-        }
-        if open.below > 0 {
-            let y = window.bottom().saturating_sub(1);
-            self.put_right((window.x, y), window.width, &format!(" ↓ {} lines more ", open.below), Tone::Bar);
         }
         Drawn { seen, is_at_top: begin == 0, cursor: None }
     }
