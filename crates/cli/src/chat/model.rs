@@ -190,7 +190,8 @@ pub(super) struct Open {
     pub(super) follow: bool,
     /// The first message that was unread when it was opened.
     pub(super) new_from: Option<u64>,
-    marked: u64,
+    /// Up to where it was marked as read since it was opened.
+    marked: Option<u64>,
     kept: String,
 }
 
@@ -361,7 +362,7 @@ impl Model {
             below: 0,
             follow: false,
             new_from,
-            marked: 0,
+            marked: None,
             kept: draft,
         };
         open.take_page(page);
@@ -403,11 +404,12 @@ impl Model {
             return Vec::new();
         };
         let has_new = |entry: &Entry| entry.said().is_some_and(|said| said.is_unread);
-        let unseen = up_to > open.marked && open.entries.range(..=up_to).any(|(_, entry)| has_new(entry));
+        let unseen =
+            Some(up_to) > open.marked && open.entries.range(..=up_to).any(|(_, entry)| has_new(entry));
         if !unseen {
             return Vec::new();
         }
-        open.marked = up_to;
+        open.marked = Some(up_to);
         let id = open.row.id.clone();
         vec![Want::MarkRead { id: id.clone(), up_to }, Want::Page(id), Want::List]
     }

@@ -97,6 +97,12 @@ impl Canvas<'_> {
 }
 
 impl Canvas<'_> {
+    fn clear(&mut self, area: Rect) {
+        for y in area.top()..area.bottom() {
+            self.fill((area.x, y), area.width, " ", Tone::Plain);
+        }
+    }
+
     /// Joins a line of the conversation to the one at its left, if there is one.
     fn cross(&mut self, (x, y): (u16, u16), sign: &str) {
         if let Some(x) = x.checked_sub(1) {
@@ -117,15 +123,21 @@ impl View {
             let body = Rect { y: area.y.saturating_add(1), height: area.height.saturating_sub(2), ..area };
             drawn = canvas.body(model, body);
         }
+        // Between the lines at the top and at the bottom.
+        let body = Rect { y: area.y.saturating_add(1), height: area.height.saturating_sub(2), ..area };
         if let Some(error) = &model.ended {
-            canvas.ended(error, area);
+            canvas.clear(body);
+            canvas.ended(error, body);
             return Drawn::default();
         }
         if let Some(Overlay::Help(at)) = &mut model.overlay {
+            canvas.clear(body);
             drawn.cursor = None;
-            *at = canvas.help(*at, area);
+            *at = canvas.help(*at, body);
         } else if let Some(overlay) = &model.overlay {
-            drawn.cursor = canvas.overlay(model, overlay, area);
+            let beside = if area.width < WIDE { 0 } else { LIST.saturating_add(1) };
+            let (x, width) = (area.x.saturating_add(beside), area.width.saturating_sub(beside));
+            drawn.cursor = canvas.overlay(model, overlay, Rect { x, width, ..body });
         }
         drawn
     }
@@ -364,8 +376,8 @@ fn context(model: &Model) -> Option<String> {
     let quote =
         |which| open.message(which).map_or_else(String::new, |said| format!("{}: {}", said.who, said.line()));
     match open.writing {
-        Writing::Reply(which) => return Some(format!("Esc: no reply to  {}", quote(which))),
-        Writing::Edit(_) => return Some("Esc: leave your message as it was".to_owned()),
+        Writing::Reply(which) => return Some(format!("Replying (Esc stops) to {}", quote(which))),
+        Writing::Edit(_) => return Some("Editing your message (Esc leaves it as it was)".to_owned()),
         Writing::New => {}
     }
     let writers = model.writers();

@@ -107,7 +107,7 @@ fn a_draft_is_kept_when_another_conversation_is_opened_and_at_the_end() {
 #[test]
 fn what_was_seen_is_marked_once_and_only_if_somebody_looks() {
     let unread = |at| with(said(at, false, "Tea?"), |it| it.is_unread = true);
-    let mut model = talking(vec![unread(1), unread(2)]);
+    let mut model = talking(vec![unread(0), unread(2)]);
     model.is_watched = false;
     assert_eq!(model.seen(Some(2)), []);
     model.is_watched = true;
@@ -116,8 +116,8 @@ fn what_was_seen_is_marked_once_and_only_if_somebody_looks() {
     model.overlay = None;
     assert_eq!(model.seen(None), []);
     let mark = |up_to| Want::MarkRead { id: BOB.into(), up_to };
-    assert_eq!(model.seen(Some(1))[0], mark(1));
-    assert_eq!(model.seen(Some(1)), [], "it was told already");
+    assert_eq!(model.seen(Some(0))[0], mark(0));
+    assert_eq!(model.seen(Some(0)), [], "it was told already");
     assert_eq!(model.seen(Some(2))[0], mark(2));
 }
 

@@ -24,7 +24,7 @@ impl Canvas<'_> {
             Overlay::Pick(picker) => return self.picker(picker, area),
             Overlay::Ask(ask) => return self.asked(ask, area),
             Overlay::Confirm { question, .. } => {
-                let lines = wrap(question, usize::from(COLUMNS.saturating_sub(4)));
+                let lines = wrap(question, usize::from(COLUMNS.min(area.width)).saturating_sub(4));
                 let inside = self.frame("Sure?", lines.len().saturating_add(2), area);
                 for (line, down) in lines.iter().zip(0_u16..) {
                     self.inside(inside, down, line, Tone::Plain);
@@ -46,19 +46,18 @@ impl Canvas<'_> {
         }
     }
 
-    /// Clears a box in the middle and draws its edge; returns what is inside.
+    /// Clears the lines in the middle and draws a box there; returns what is inside.
     fn frame(&mut self, title: &str, lines: usize, area: Rect) -> Rect {
         let columns = area.width.min(COLUMNS);
         let rows = u16::try_from(lines.saturating_add(2)).unwrap_or(area.height);
-        // The lowest line says which keys there are.
-        let height = rows.min(area.height.saturating_sub(2));
+        let height = rows.min(area.height);
         let x = area.x.saturating_add(area.width.saturating_sub(columns).checked_div(2).unwrap_or(0));
-        let middle = area.height.saturating_sub(1).saturating_sub(height).checked_div(2).unwrap_or(0);
-        let y = area.y.saturating_add(middle.max(1));
+        let middle = area.height.saturating_sub(height).checked_div(2).unwrap_or(0);
+        let y = area.y.saturating_add(middle);
         let wide = columns.saturating_sub(2);
         for row in 0..height {
             let at = (x, y.saturating_add(row));
-            self.fill(at, columns, " ", Tone::Plain);
+            self.fill((area.x, at.1), area.width, " ", Tone::Plain);
             let (left, fill, right) = match row {
                 0 => ("┏", "━", "┓"),
                 row if row.saturating_add(1) == height => ("┗", "━", "┛"),
