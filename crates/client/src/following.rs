@@ -5,6 +5,7 @@ use std::time::Duration;
 use chancery_engine::next_group_care;
 use chancery_transport::Backoff;
 use chancery_wire::Timestamp;
+use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
 use crate::client::Client;
@@ -17,6 +18,22 @@ use crate::{clock, outbox};
 const OUTBOX_INTERVAL: Duration = Duration::from_secs(2);
 /// A connection that lasted this long was a good one: the next failure starts with short waits again.
 const GOOD_CONNECTION: Duration = Duration::from_secs(2);
+
+/// Says that there is a connection, for as long as it is kept.
+struct Online<'a>(&'a watch::Sender<bool>);
+
+impl<'a> Online<'a> {
+    fn since_now(connected: &'a watch::Sender<bool>) -> Self {
+        connected.send_replace(true);
+        Self(connected)
+    }
+}
+
+impl Drop for Online<'_> {
+    fn drop(&mut self) {
+        self.0.send_replace(false);
+    }
+}
 
 impl Client {
     /// Connects once: sends what waits, and meanwhile renews prekeys when due and takes over directory and
@@ -72,6 +89,13 @@ impl Client {
         }
     }
 
+    /// Returns a receiver that says whether [`Self::follow`] has a connection to the relay now, for whoever shows it. A link that
+    /// has died without a word counts until that is noticed.
+    #[must_use]
+    pub fn connected(&self) -> watch::Receiver<bool> {
+        self.shared().connected.subscribe()
+    }
+
     async fn keep_following(&self) -> Result<(), Error> {
         let mut pauses = Pauses::default();
         loop {
@@ -84,6 +108,7 @@ impl Client {
     async fn follow_once(&self, connected: &mut Option<Instant>) -> Result<(), Error> {
         let mut mailbox = Mailbox::open(self.shared()).await?;
         *connected = Some(Instant::now());
+        let _online = Online::since_now(&self.shared().connected);
         tracing::info!("connected");
         mailbox.subscribe().await?;
         mailbox.sync_directory(self.shared()).await?;
