@@ -25,7 +25,7 @@ use chancery_wire::proto::{
 use chancery_wire::records::Table;
 use chancery_wire::{Limit, decode, encode};
 
-use crate::messages::{HELD, TALKING};
+use crate::messages::{HELD, MESSAGE, TALKING, assert_words_stand};
 use crate::{COMPANY, patched, rng, tried};
 
 /// Bytes of a link request's plaintext.
@@ -230,8 +230,11 @@ pub fn heal(data: &[u8]) {
     let Some(outcome) = TALKING.hear(&content) else { return };
     assert!(outcome.effects.contains(&Effect::Acknowledge(1)));
     // What it says is lost for good is told (R-ENGINE-27); nothing of it is a message.
-    const MESSAGE: Table = Table(0x0150);
-    assert!(outcome.batch.0.iter().all(|(key, _)| key.table != MESSAGE), "a heal is no message");
+    // What it acknowledges is noted as delivered (R-CONTENT-28).
+    assert_words_stand(&outcome);
+    let own = COMPANY.alice.credential.member_id();
+    let mut messages = outcome.batch.0.iter().filter(|(key, _)| key.table == MESSAGE);
+    assert!(messages.all(|(key, _)| key.name.starts_with(own.as_bytes())), "a heal is no message");
     const OUTBOX: Table = Table(0x0140);
     let put = outcome.batch.0.iter().filter(|(key, value)| key.table == OUTBOX && value.is_some());
     // What is held, and a new session.

@@ -10,6 +10,7 @@ use chancery_testkit::company::NOW;
 use chancery_testkit::event::{Event, Pair};
 use chancery_testkit::{Disk, commit};
 
+use chancery_wire::records::Table;
 use chancery_wire::{Limit, decode, proto};
 
 use crate::{COMPANY, rng, tried};
@@ -76,6 +77,8 @@ static READY: LazyLock<(Disk, chancery_core::Bundle)> = LazyLock::new(|| {
 
 /// Messages that alice's device holds for bob's.
 pub(crate) const HELD: usize = 5;
+/// The length of each.
+const HELD_TEXT: usize = 345;
 
 /// Alice's device in the middle of a conversation with bob's, whose session is as stored.
 pub(crate) struct Talking {
@@ -101,7 +104,7 @@ pub(crate) static TALKING: LazyLock<Talking> = LazyLock::new(|| {
     let change = proto::DirectoryChange { sequence: 1, entry: Some(COMPANY.bob.entry.clone()) };
     talking.take(Input::Directory(&proto::DirectoryPage { changes: vec![change], more: false }));
     // So long that nothing but the text fits: computing codewords would be most of the work.
-    let text = &"x".repeat(345);
+    let text = &"x".repeat(HELD_TEXT);
     for number in 1..=HELD {
         let message_id = [u8::try_from(number).expect("few"); 16];
         let to = COMPANY.bob.credential.member_id();
@@ -144,9 +147,35 @@ pub fn content(data: &[u8]) {
     assert!(outcome.effects.contains(&Effect::Acknowledge(1)));
     let stored = outcome.effects.iter().any(|it| matches!(it, Effect::Notify(Notice::EventStored(_))));
     let unknown = outcome.effects.contains(&Effect::Notify(Notice::Undecryptable));
-    // An acknowledgement or a heal has no identifier, and nobody is told of it.
-    let quiet = decode::<proto::Content>(data, Limit::CONTENT).is_ok_and(|it| it.unchecked().id.is_empty());
+    let content =
+        decode::<proto::Content>(data, Limit::CONTENT).map(chancery_wire::Unverified::into_unchecked);
+    // An acknowledgement, a heal, a receipt or a word of writing has no identifier, and an act may wait or change nothing.
+    let quiet = content.is_ok_and(|it| it.id.is_empty() || is_act(&it));
     assert!(stored || unknown || quiet, "a content is stored or reported");
+    assert_words_stand(&outcome);
+}
+
+/// Whatever others say, what alice wrote stays as she wrote it, and so does what she has set.
+pub(crate) fn assert_words_stand(outcome: &Outcome) {
+    for (key, value) in &outcome.batch.0 {
+        assert!(!OWN_SETTINGS.contains(&key.table), "nobody else sets what alice tells");
+        if key.table == MESSAGE && key.name.starts_with(COMPANY.alice.credential.member_id().as_bytes()) {
+            let value = value.as_ref().expect("nobody else's word takes a message away");
+            let record =
+                decode::<proto::MessageRecord>(value, Limit::RECORD).expect("stored").into_unchecked();
+            let is_hers = record.text.is_some_and(|text| text.text.len() == HELD_TEXT);
+            assert!(is_hers && !record.deleted && record.edit.is_empty(), "nor changes its words");
+        }
+    }
+}
+
+pub(crate) const MESSAGE: Table = Table(0x0150);
+/// What others are told, and settings of conversations.
+const OWN_SETTINGS: [Table; 2] = [Table(0x01C4), Table(0x01C5)];
+
+const fn is_act(content: &proto::Content) -> bool {
+    use proto::content::Body;
+    matches!(content.body, Some(Body::Reaction(_) | Body::Edit(_) | Body::Deletion(_) | Body::Answer(_)))
 }
 
 /// A bundle of what a device wants published.

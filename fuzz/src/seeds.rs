@@ -296,11 +296,50 @@ fn contents() -> Vec<(&'static str, Vec<u8>)> {
         let body = Some(content::Body::Text(Text { text: text.to_owned(), attachments, ..Text::default() }));
         encode(&Content { id: vec![5; 16], sent_at: NOW.as_millis(), body, ..Content::default() })
     };
-    vec![
+    let mut seeds = acts();
+    seeds.extend([
         ("text", content("hello", Vec::new())),
         ("file", content("", vec![file("../../etc/passwd"), file("\u{202e}fdp.exe")])),
         ("no-body", encode(&Content { id: vec![5; 16], ..Content::default() })),
         ("short-id", encode(&Content { id: vec![5; 3], ..Content::default() })),
         ("name", "..\\a/b:c\u{202e}".as_bytes().to_vec()),
+    ]);
+    seeds
+}
+
+/// What bob's device says of messages of alice's, which hers has, and of ones that it has not; and what has no identifier.
+fn acts() -> Vec<(&'static str, Vec<u8>)> {
+    use content::Body;
+    let [alice, bob] = [&COMPANY.alice, &COMPANY.bob].map(|it| it.credential.member_id().as_bytes().to_vec());
+    let of = |author: &[u8], id: u8| Some(proto::MessageRef { author: author.to_vec(), id: vec![id; 16] });
+    let act = |body| {
+        let (id, sent_at) = (vec![6; 16], NOW.as_millis());
+        encode(&Content { id, sent_at, body: Some(body), ..Content::default() })
+    };
+    let quiet = |body| encode(&Content { sent_at: NOW.as_millis(), body: Some(body), ..Content::default() });
+    let react =
+        |target, emoji: &str| Body::Reaction(proto::Reaction { target, emoji: emoji.into(), remove: false });
+    let edit = |target| Body::Edit(proto::Edit { target, text: "forged".into(), mentions: Vec::new() });
+    let delete = |target| Body::Deletion(proto::Deletion { target });
+    let value = proto::FormValue { field: "ok".into(), value: "yes".into() };
+    let answer = Body::Answer(proto::FormAnswer { target: of(&alice, 1), values: vec![value] });
+    let read = |id: u8| [alice.as_slice(), &[id; 16]].concat();
+    let receipt = |kind, targets| Body::Receipt(proto::Receipt { kind, targets });
+    let told = proto::ReceiptSettings { no_read: true, changed_at: 1, ..Default::default() };
+    let settings = proto::OwnSettings { what: Some(proto::own_settings::What::Receipts(told)) };
+    vec![
+        ("reaction", act(react(of(&alice, 1), "👍"))),
+        ("reaction-that-waits", act(react(of(&bob, 9), "👍"))),
+        ("reaction-turned", act(react(of(&alice, 1), "\u{202e}"))),
+        ("edit-of-another", act(edit(of(&alice, 1)))),
+        ("edit-that-waits", act(edit(of(&bob, 9)))),
+        ("deletion-of-another", act(delete(of(&alice, 1)))),
+        ("deletion-without-target", act(delete(None))),
+        ("answer", act(answer)),
+        ("receipt", quiet(receipt(1, vec![read(1), read(9)]))),
+        ("receipt-short", quiet(receipt(1, vec![vec![1; 31]]))),
+        ("receipt-later", quiet(receipt(9, vec![read(1)]))),
+        ("typing", quiet(Body::Typing(proto::Typing { stopped: false }))),
+        ("settings", quiet(Body::Settings(settings))),
     ]
 }

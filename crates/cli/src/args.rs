@@ -3,6 +3,7 @@
 mod acting;
 mod authority;
 mod bench;
+mod chat;
 mod conversations;
 mod group;
 pub(crate) mod help;
@@ -24,6 +25,7 @@ use crate::text;
 pub(crate) use acting::*;
 pub(crate) use authority::*;
 pub(crate) use bench::*;
+pub(crate) use chat::*;
 pub(crate) use conversations::*;
 pub(crate) use group::*;
 pub(crate) use manual::*;
@@ -134,6 +136,8 @@ Examples:
   chancery device list"
     )]
     Device(DeviceCommand),
+    /// Talk at this terminal: conversations, groups, files.
+    Chat(ChatArgs),
     /// Send text and files to a member.
     Send(SendArgs),
     /// Reply to a message.

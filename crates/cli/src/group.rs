@@ -21,7 +21,7 @@ use crate::progress::Bar;
 use crate::send::{self, QUEUED, patience_for};
 use crate::text::{hex, span, tame_line};
 
-pub(crate) use act::{act_object, act_text, with_hint};
+pub(crate) use act::{act_object, act_text, act_words, with_hint};
 
 /// How long to wait for the relay.
 const PATIENCE: Duration = Duration::from_secs(60);

@@ -10,6 +10,7 @@
 mod acting;
 mod args;
 mod bench;
+mod chat;
 mod conversations;
 mod demo;
 mod device;
@@ -62,7 +63,11 @@ fn main() -> ExitCode {
         Err(error) => return misused(&error),
     };
     let output = Output::new(cli.common.json);
-    log_to_stderr(cli.common.log);
+    log_to_stderr(match &cli.command {
+        // Nothing may be written where it draws.
+        Command::Chat(args) if chat::is_drawn(args) && std::io::stderr().is_terminal() => LevelFilter::OFF,
+        _ => cli.common.log,
+    });
     match run(cli, output) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
@@ -97,6 +102,7 @@ async fn dispatch(cli: Cli, output: Output) -> Result<(), Failure> {
         Command::Up(args) => up::run(&args, cli.common.log, output).await,
         Command::Enroll(args) => enroll::run(&args, output).await,
         Command::Device(command) => device::run(command, output).await,
+        Command::Chat(args) => chat::run(&args, output).await,
         Command::Send(args) => send::run(&args, output).await,
         Command::Reply(args) => acting::reply(&args, output).await,
         Command::Edit(args) => acting::edit(&args, output).await,

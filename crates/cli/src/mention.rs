@@ -24,7 +24,7 @@ pub(crate) async fn all(client: &Client, text: &str, handles: &[String]) -> Resu
 
 /// Returns where `@` and a handle stand in a text, in upper or lower case, as a word of their own: neither within an address nor
 /// as the beginning of a longer handle.
-fn places(text: &str, handle: &str) -> Vec<usize> {
+pub(crate) fn places(text: &str, handle: &str) -> Vec<usize> {
     let is_here = |at: usize| {
         let (before, behind) = text.split_at_checked(at)?;
         let behind = behind.strip_prefix('@')?;

@@ -9,7 +9,7 @@ use chancery_identity::{DeviceId, DeviceKeys, Kind, MemberId, OrgId};
 use chancery_store::{KeySource, Store, StoreError};
 use chancery_wire::Timestamp;
 use chancery_wire::proto::Signed;
-use tokio::sync::{Mutex, Notify, broadcast};
+use tokio::sync::{Mutex, Notify, broadcast, watch};
 
 use crate::attachment::ProgressFn;
 use crate::checkpoint;
@@ -44,6 +44,8 @@ pub(crate) struct Shared {
     pub(crate) caught_up: AtomicUsize,
     /// Whether what comes is heard.
     pub(crate) hearing: Hearing,
+    /// Whether a follower has a connection.
+    pub(crate) connected: watch::Sender<bool>,
 }
 
 impl Shared {
@@ -208,6 +210,7 @@ impl Client {
             swept: AtomicBool::new(false),
             caught_up: AtomicUsize::new(0),
             hearing: Hearing::default(),
+            connected: watch::Sender::new(false),
         };
         Ok(Self { shared: Arc::new(shared), me })
     }

@@ -258,7 +258,9 @@ impl Client {
         let (own, author, id) = (self.me().member_id, *author, *id);
         let read = move |records: &dyn Records| {
             let found = chancery_engine::message(records, &author, &id)?;
-            let shown = found.filter(|record| record.act.is_none() && !record.expired);
+            let is_message =
+                |record: &MessageRecord| record.act.is_none() && record.done.is_none() && !record.expired;
+            let shown = found.filter(is_message);
             shown.map(|record| Message::read(records, &own, record)).transpose()
         };
         self.shared().worker.call(move |state| state.read_shown(read)).await

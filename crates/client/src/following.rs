@@ -5,6 +5,7 @@ use std::time::Duration;
 use chancery_engine::next_group_care;
 use chancery_transport::Backoff;
 use chancery_wire::Timestamp;
+use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
 use crate::client::Client;
@@ -17,6 +18,22 @@ use crate::{clock, outbox};
 const OUTBOX_INTERVAL: Duration = Duration::from_secs(2);
 /// A connection that lasted this long was a good one: the next failure starts with short waits again.
 const GOOD_CONNECTION: Duration = Duration::from_secs(2);
+
+/// Says that there is a connection, for as long as it is kept.
+struct Online<'a>(&'a watch::Sender<bool>);
+
+impl<'a> Online<'a> {
+    fn since_now(connected: &'a watch::Sender<bool>) -> Self {
+        connected.send_replace(true);
+        Self(connected)
+    }
+}
+
+impl Drop for Online<'_> {
+    fn drop(&mut self) {
+        self.0.send_replace(false);
+    }
+}
 
 impl Client {
     /// Connects once: sends what waits, and meanwhile renews prekeys when due and takes over directory and
@@ -56,34 +73,7 @@ impl Client {
     }
 
     /// Keeps connected: takes over what arrives and sends what waits, reconnecting with back-off, until
-    /// `stop` ends. Events appear in [`Self::events`]; [`Self::changes`] says when to look.
-    /// ```
-    /// # use chancery_dev::{PATIENCE, two_people};
-    /// # #[tokio::main(flavor = "current_thread")]
-    /// # async fn main() -> Result<(), chancery_dev::Error> {
-    /// # let (_acme, alice, bob) = two_people().await?;
-    /// use chancery::Happening;
-    ///
-    /// let mut changes = bob.changes();
-    /// let follower = bob.clone();
-    /// let following = tokio::spawn(async move { follower.follow(std::future::pending()).await });
-    /// # alice.send("bob", "Tea at four?", &[], PATIENCE).await?;
-    /// 'hears: loop {
-    ///     for event in bob.events().await? {
-    ///         if let Happening::Message(message) = &event.happening {
-    ///             println!("{}: {}", message.handle, message.text.as_deref().unwrap_or_default());
-    ///         }
-    ///         bob.take_events(event.number).await?; // shown: it does not come again
-    /// #       if matches!(event.happening, Happening::Message(_)) {
-    /// #           break 'hears;
-    /// #       }
-    ///     }
-    ///     changes.changed().await?;
-    /// }
-    /// # following.abort();
-    /// # Ok(())
-    /// # }
-    /// ```
+    /// `stop` ends. What comes is told by [`Self::event_stream`], whose example runs beside this.
     ///
     /// # Errors
     ///
@@ -99,6 +89,13 @@ impl Client {
         }
     }
 
+    /// Returns a receiver that says whether [`Self::follow`] has a connection to the relay now, for whoever shows it. A link that
+    /// has died without a word counts until that is noticed.
+    #[must_use]
+    pub fn connected(&self) -> watch::Receiver<bool> {
+        self.shared().connected.subscribe()
+    }
+
     async fn keep_following(&self) -> Result<(), Error> {
         let mut pauses = Pauses::default();
         loop {
@@ -111,6 +108,7 @@ impl Client {
     async fn follow_once(&self, connected: &mut Option<Instant>) -> Result<(), Error> {
         let mut mailbox = Mailbox::open(self.shared()).await?;
         *connected = Some(Instant::now());
+        let _online = Online::since_now(&self.shared().connected);
         tracing::info!("connected");
         mailbox.subscribe().await?;
         mailbox.sync_directory(self.shared()).await?;

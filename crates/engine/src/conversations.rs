@@ -192,6 +192,21 @@ pub fn position_of(records: &dyn Records, message: &MessageRecord) -> Result<Opt
     Ok(None)
 }
 
+/// Takes a message out of its conversation, wherever it stands there.
+pub(crate) fn take_out(records: &mut Overlay<'_>, message: &MessageRecord) -> Result<(), EngineError> {
+    let queue = Queue::new(CONVERSATION, &message.conversation);
+    let reference = [message.from.as_slice(), message.id.as_slice()].concat();
+    let state = queue.state(records)?;
+    // Not noted, or moved by more than is looked for: anywhere.
+    let near = position_of(records, message)?;
+    for number in near.into_iter().chain(state.first..state.next) {
+        if records.get(&queue.item_key(number))?.is_some_and(|it| it == reference) {
+            return queue.remove(records, number);
+        }
+    }
+    Ok(())
+}
+
 /// Returns the position behind the last entry of a conversation that was marked as read.
 ///
 /// # Errors

@@ -122,6 +122,25 @@ fn take_back(
     Ok(())
 }
 
+/// What waits to be sealed of an own message that was deleted since goes as its deletion (R-CONTENT-23).
+pub(crate) fn replace_unsealed(
+    records: &mut Overlay<'_>,
+    deleted: &MessageRecord,
+) -> Result<(), EngineError> {
+    for item in outbox().numbers(records)? {
+        let Some(mut stored) = outbox_item(records, item)?.filter(|it| it.message_id == deleted.id) else {
+            continue;
+        };
+        if matches!(stored.step, Some(outbox_item::Step::Unsealed(_))) {
+            let number = numbers::number_of(records, &recipient_of(&stored)?, &deleted.id)?;
+            let content = Content { number, ..content::of_record(deleted, stored.copy) };
+            stored.step = Some(outbox_item::Step::Unsealed(encode(&content)));
+            save(records, outbox().item_key(item), &stored);
+        }
+    }
+    Ok(())
+}
+
 /// Forgets a device that the directory names no longer: its sessions, and what waits for it (R-ENGINE-15).
 pub(crate) fn remove_device(
     device: &Device,

@@ -72,12 +72,19 @@ pub(crate) fn complete(
     content.acknowledged = numbers.received_up_to;
     content.acknowledged_check = numbers.received_check;
     content.no_delivery = content.acknowledged != 0 && receipts::told(records)?.no_delivery;
-    numbers.owed_since = 0;
+    if !is_passing(content) {
+        numbers.owed_since = 0;
+    }
     if !content.id.is_empty() {
         numbers.active_at = now.as_millis();
     }
     save_numbers(records, device, &numbers);
     Ok(())
+}
+
+/// Whether a content is sent once, whatever becomes of it: nothing may be thought said by it (R-ENGINE-112).
+pub(crate) const fn is_passing(content: &Content) -> bool {
+    matches!(content.body, Some(Body::Typing(_)))
 }
 
 /// Enters a device among those that upkeep looks after, if there is something that time demands.

@@ -244,7 +244,9 @@ pub(crate) fn seal(
 ) -> Result<outbox_item::Step, EngineError> {
     let mut content = content.clone();
     numbers::complete(records, &session.peer_device(), &mut content, now)?;
-    log::add_claim(records, &session.peer_device(), &mut content, false, MAX_CONTENT)?;
+    if !numbers::is_passing(&content) {
+        log::add_claim(records, &session.peer_device(), &mut content, false, MAX_CONTENT)?;
+    }
     let envelope = session.encrypt(&encode(&content), rng).map_err(|_| EngineError::TooLarge)?;
     peers::save_session(records, session, &TagChange::default());
     Ok(sealed(envelope, session, rng))

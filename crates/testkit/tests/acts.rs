@@ -133,3 +133,27 @@ fn who_joins_is_sent_what_messages_read_now_and_nobody_acts_in_anothers_name_r_c
     world.run_groups();
     assert_eq!(world.record(carol, bob, kept).unwrap().text.unwrap().text, "edited again");
 }
+
+#[test]
+fn what_is_deleted_before_it_is_sealed_goes_nowhere_r_content_23() {
+    for deletes in [false, true] {
+        let (mut world, alice, bob) = World::pair(75);
+        // There is no session yet.
+        let id = world.say(alice, bob, "regretted at once");
+        let target = world.reference(alice, id);
+        if deletes {
+            world.delete(alice, &target).unwrap();
+        }
+        let holds = |bytes: &Vec<u8>| bytes.windows(9).any(|part| part == b"regretted");
+        assert_eq!(world.disk(alice).values().any(holds), !deletes);
+        world.run();
+        world.say(alice, bob, "after");
+        world.run();
+        let heard: &[&str] = if deletes { &["after"] } else { &["regretted at once", "after"] };
+        assert_eq!(
+            (world.heard(bob), world.undecryptable(bob)),
+            (heard.iter().map(|it| (*it).into()).collect(), 0)
+        );
+        assert_eq!(world.disk(bob).values().any(holds), !deletes, "he never had it");
+    }
+}

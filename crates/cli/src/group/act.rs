@@ -22,10 +22,11 @@ pub(crate) fn with_hint(act: &GroupAct, mut object: Value) -> Value {
 
 /// Returns the line for people.
 pub(crate) fn act_text(act: &GroupAct) -> String {
-    format!("[{}] * {}: {}", short_time(act.at.as_millis()), tame_line(&act.group.name), what(act))
+    format!("[{}] * {}: {}", short_time(act.at.as_millis()), tame_line(&act.group.name), act_words(act))
 }
 
-fn what(act: &GroupAct) -> String {
+/// Returns what happened, without when and where.
+pub(crate) fn act_words(act: &GroupAct) -> String {
     let by = act.by.as_ref().map_or_else(|| "somebody".to_owned(), name);
     let whom = match act.targets.as_slice() {
         [] => "nobody".to_owned(),

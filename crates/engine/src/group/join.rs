@@ -5,19 +5,18 @@ use chancery_group::{
     UnverifiedWelcome, epoch_of,
 };
 use chancery_identity::{DeviceId, MemberId};
-use chancery_wire::proto::{GroupStateRecord, GroupWelcome, MessageRecord};
+use chancery_wire::proto::{GroupStateRecord, GroupWelcome};
 
 use crate::effect::{Effect, Notice};
 use crate::error::EngineError;
-use crate::group::acts::{Act, ActKind, code, read};
+use crate::group::acts::{Act, ActKind};
 use crate::group::epochs;
 use crate::group::follow;
 use crate::group::log_view::DeviceLog;
 use crate::group::rows::{self, GroupRows};
 use crate::group::turn::{Trigger, Turn};
-use crate::group::{files, group_history, mark, past, send, state};
-use crate::queue::Queue;
-use crate::tables::{CONVERSATION, GROUP_NEXT, GROUP_SECRETS, key};
+use crate::group::{files, mark, past, send, state};
+use crate::tables::{GROUP_NEXT, GROUP_SECRETS, key};
 use crate::{log, messages};
 
 /// What a welcome waits for.
@@ -141,14 +140,7 @@ fn refuse(
         turn.effects.push(Effect::Notify(Notice::Undecryptable));
         return Ok(Entered::Done);
     }
-    // Once in a row, so that nobody fills the history with it.
-    let last = Queue::new(CONVERSATION, group).state(turn.records)?.next.saturating_sub(1);
-    let is_told = |record: &MessageRecord| {
-        read(record).is_some_and(|(kind, act)| kind == ActKind::Refused && act.code == code(error))
-    };
-    if !group_history(turn.records, group, last, 1)?.iter().any(is_told) {
-        turn.act(group, Act::new(ActKind::Refused, Some(member)).code(error))?;
-    }
+    turn.refused(group, (member, error))?;
     Ok(Entered::Done)
 }
 

@@ -11,6 +11,7 @@ use chancery_wire::proto::{
 use chancery_wire::records::Records;
 use chancery_wire::{Timestamp, encode};
 
+use crate::compose;
 use crate::content;
 use crate::error::EngineError;
 use crate::group::acts::{self, ActKind};
@@ -77,11 +78,13 @@ fn newest(
             break;
         }
         let Some(reference) = turn.records.get(&queue.item_key(number))? else { continue };
-        let record: MessageRecord =
+        let mut record: MessageRecord =
             load(turn.records, &key(MESSAGE, &[&reference]))?.ok_or(EngineError::DamagedRecord)?;
         if let Some((ActKind::Joined | ActKind::Created, _)) = acts::read(&record) {
             break;
         }
+        // A quote may be of a message that was deleted since.
+        compose::unquote_known(turn.records, &mut record)?;
         if !limits.are_over(&record, turn.now)
             && let Some(message) = again(record)
         {

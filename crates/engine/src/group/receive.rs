@@ -17,6 +17,7 @@ use chancery_wire::proto::{
 use chancery_wire::records::{Overlay, Records};
 
 use crate::amend;
+use crate::compose;
 use crate::content;
 use crate::effect::{Effect, Notice};
 use crate::engine::Acting;
@@ -150,18 +151,16 @@ fn message(turn: &mut Turn<'_, '_>, envelope: &[u8], since: Seen) -> Result<Take
     let takes_back =
         || content::parse(plaintext.expose()).is_some_and(|it| amend::is_own_deletion(&it, &entry.member));
     if !info.lets_write(entry.role) && !takes_back() {
-        let act =
-            Act::new(ActKind::Refused, Some(&entry.member)).code(chancery_group::GroupError::NotAllowed);
-        turn.act(&group, act)?;
+        turn.refused(&group, (&entry.member, chancery_group::GroupError::NotAllowed))?;
         return Ok(Taken::Well);
     }
-    written(turn, &group, &entry, &plaintext)
+    written(turn, (&group, epoch), &entry, &plaintext)
 }
 
 /// Stores what somebody wrote (R-CONTENT-14).
 fn written(
     turn: &mut Turn<'_, '_>,
-    group: &[u8; 16],
+    (group, epoch): (&[u8; 16], u64),
     entry: &Entry,
     plaintext: &SecretBytes,
 ) -> Result<Taken, EngineError> {
@@ -187,6 +186,10 @@ fn written(
     count(turn, group, entry, number)?;
     record.conversation = group.to_vec();
     record.group = group.to_vec();
+    if entry.member == own {
+        // Whose receipts count for it (R-CONTENT-29).
+        record.epoch = epoch;
+    }
     if append_message(turn.records, &record)?.is_some() || replaces(turn.records, group, &record)? {
         let number = append_event(turn.records, &record)?;
         turn.effects.push(Effect::Notify(Notice::EventStored(number)));
@@ -202,6 +205,7 @@ fn replaces(records: &mut Overlay<'_>, group: &[u8; 16], new: &MessageRecord) ->
     if let Some(known) = known.filter(|_| is_resent) {
         let mut new = new.clone();
         amend::carry(&known, &mut new);
+        compose::unquote_known(records, &mut new)?;
         save_message(records, &new);
         timers::start(records, &new, Timestamp::from_millis(new.stored_at))?;
     }

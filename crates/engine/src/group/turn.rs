@@ -3,15 +3,19 @@
 use alloc::vec::Vec;
 
 use chancery_crypto::rng::CryptoRng;
-use chancery_identity::DeviceId;
+use chancery_group::GroupError;
+use chancery_identity::{DeviceId, MemberId};
 use chancery_wire::Timestamp;
+use chancery_wire::proto::MessageRecord;
 use chancery_wire::records::Overlay;
 
 use crate::effect::{Effect, Notice};
 use crate::engine::Acting;
 use crate::error::EngineError;
-use crate::group::acts::Act;
-use crate::group::{credentials, receive, waiting};
+use crate::group::acts::{Act, ActKind, code, read};
+use crate::group::{credentials, group_history, receive, waiting};
+use crate::queue::Queue;
+use crate::tables::CONVERSATION;
 
 /// What may let go on something that waits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,5 +76,21 @@ impl<'a, 'r> Turn<'a, 'r> {
         let told = act.store(self.records, group, self.now)?;
         self.effects.push(told);
         Ok(())
+    }
+
+    /// Tells that something of a member's was refused: once in a row, so that nobody fills the history with it (R-ENGINE-122).
+    pub(crate) fn refused(
+        &mut self,
+        group: &[u8; 16],
+        (by, error): (&MemberId, GroupError),
+    ) -> Result<(), EngineError> {
+        let last = Queue::new(CONVERSATION, group).state(self.records)?.next.saturating_sub(1);
+        let is_told = |record: &MessageRecord| {
+            read(record).is_some_and(|(kind, act)| kind == ActKind::Refused && act.code == code(error))
+        };
+        if group_history(self.records, group, last, 1)?.iter().any(is_told) {
+            return Ok(());
+        }
+        self.act(group, Act::new(ActKind::Refused, Some(by)).code(error))
     }
 }

@@ -13,7 +13,7 @@ use crate::messages::MessageState;
 use crate::queue::Queue;
 use crate::receipts::{Reference, find, reference_of};
 use crate::retention;
-use crate::tables::{CONVERSATION, TIMERS, key, load, save};
+use crate::tables::{TIMERS, key, load, save};
 
 /// The longest time after which a message disappears: 366 days.
 pub(crate) const MAX_DISAPPEAR: u32 = 366 * 24 * 60 * 60;
@@ -100,7 +100,10 @@ pub(crate) fn upkeep(records: &mut Overlay<'_>, now: Timestamp) -> Result<(), En
                 next = earlier(next, now.after(WAIT_PAUSE).as_millis());
                 continue;
             }
-            Some(record) => delete(records, &record, &reference)?,
+            Some(record) => {
+                conversations::take_out(records, &record)?;
+                retention::forget(records, &record)?;
+            }
             None => {}
         }
         queue().remove(records, number)?;
@@ -111,22 +114,4 @@ pub(crate) fn upkeep(records: &mut Overlay<'_>, now: Timestamp) -> Result<(), En
         &TimersRecord { next, looked_at: now.as_millis(), latest: now.as_millis() },
     );
     Ok(())
-}
-
-fn delete(
-    records: &mut Overlay<'_>,
-    record: &MessageRecord,
-    reference: &Reference,
-) -> Result<(), EngineError> {
-    let queue = Queue::new(CONVERSATION, &record.conversation);
-    let state = queue.state(records)?;
-    // Not noted, or moved by more than is looked for: anywhere.
-    let near = conversations::position_of(records, record)?;
-    for number in near.into_iter().chain(state.first..state.next) {
-        if records.get(&queue.item_key(number))?.is_some_and(|it| it == reference) {
-            queue.remove(records, number)?;
-            break;
-        }
-    }
-    retention::forget(records, record)
 }

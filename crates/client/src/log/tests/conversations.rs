@@ -56,6 +56,10 @@ async fn an_application_is_told_of_its_messages_and_reads_conversations_from_the
     assert_eq!(bob.member("alice").await.unwrap().member_id, alice_id);
     let nobody = bob.conversation("nobody").await.unwrap_err();
     assert_eq!(nobody.code(), ErrorCode::UnknownRecipient);
+    let first = crate::MessageRef { author: alice_id, id: sent[0] };
+    let edit = alice.edit(first, "uno", &[], PATIENCE).await.unwrap();
+    assert!(alice.message(&alice_id, &edit.id).await.unwrap().is_none(), "what acts on messages is none");
+    assert_eq!(alice.message(&alice_id, &sent[0]).await.unwrap().unwrap().text.as_deref(), Some("uno"));
 }
 
 #[tokio::test]

@@ -7,13 +7,18 @@ use alloc::vec::Vec;
 use chancery_group::{Info, Keying, Role, add, set_info};
 use chancery_identity::DisplayName;
 use chancery_wire::proto::group_control::Control;
-use chancery_wire::proto::{GroupControl, GroupPast, GroupPastMessage, MessageRecord, Text};
+use chancery_wire::proto::message_act::Act;
+use chancery_wire::proto::{
+    Deletion, GroupControl, GroupPast, GroupPastMessage, MessageRecord, MessageRef, ReplyTo, Text,
+};
 
 use super::three;
 use super::town::{GROUP, Made, Town};
+use crate::amend::ActDraft;
+use crate::effect::{Composed, Input, Place};
 use crate::group::acts::{ActKind, read};
 use crate::group::group_history;
-use crate::messages::{Event, events};
+use crate::messages::{Event, MessageState, append_message, events};
 
 /// Three in a group of this policy, who have said four things; then dave is added, and has nothing of it yet.
 fn joining(history: u32) -> (Town, Made) {
@@ -166,4 +171,63 @@ fn long_messages_come_in_several_contents_and_wait_for_the_welcome_r_content_17(
     town.run(3);
     assert!(town.heard(3) == texts);
     assert_eq!(town.acts(3), [ActKind::Joined]);
+}
+
+#[test]
+fn what_somebody_has_sent_again_keeps_nothing_of_its_author_s_away_r_content_17() {
+    let (mut town, made) = joining(6);
+    town.deliver(&made, &[1, 2, 3]);
+    // Alice knows of a message of bob's elsewhere, and is faster than he.
+    let past = GroupPast { messages: vec![message(&town, 9, 1, "made up")], first: 0, total: 1 };
+    town.control_as_is(3, 0, &content(&past));
+    assert_eq!(town.heard(3), ["made up"]);
+    let bob = town.member(1);
+    let own = MessageRecord {
+        id: vec![9; 16],
+        conversation: bob.as_bytes().to_vec(),
+        from: bob.as_bytes().to_vec(),
+        text: Some(Text { text: "from bob".into(), ..Text::default() }),
+        state: MessageState::Received as u32,
+        ..MessageRecord::default()
+    };
+    assert!(town.act(3, |turn| append_message(turn.records, &own).unwrap()).is_some());
+    let has_bobs = |town: &Town| {
+        let with_bob = crate::messages::conversation(town.disk(3), &bob, 0, 9).unwrap();
+        with_bob.iter().map(|it| it.text.clone().unwrap().text).collect::<Vec<_>>()
+    };
+    assert_eq!((has_bobs(&town), town.heard(3)), (vec!["from bob".into()], vec![]));
+    // The control: what bob has sent himself nothing takes the place of.
+    let elsewhere = MessageRecord { conversation: GROUP.to_vec(), group: GROUP.to_vec(), ..own };
+    assert!(town.act(3, |turn| append_message(turn.records, &elsewhere).unwrap()).is_none());
+    assert_eq!(has_bobs(&town), ["from bob"]);
+}
+
+#[test]
+fn a_quote_of_what_was_deleted_is_not_sent_again_r_content_36() {
+    let mut town = three();
+    let mut info = Info::new(DisplayName::parse("Board").unwrap());
+    info.history = 6;
+    let made = town.commit(0, vec![set_info(&info)], Keying::Tree);
+    town.deliver(&made, &[1, 2]);
+    let of = |town: &Town, author: usize, id: [u8; 16]| MessageRef {
+        author: town.member(author).as_bytes().to_vec(),
+        id: id.to_vec(),
+    };
+    let id = town.say(1, "regretted");
+    town.run_all();
+    // Alice quotes it, and then bob takes it back.
+    let reply_to = Some(ReplyTo { target: Some(of(&town, 1, id)), quote: "regretted".into() });
+    let text = Text { text: "Really?".into(), reply_to, ..Text::default() };
+    town.handle(0, Input::Compose(Composed { to: Place::Group(GROUP), message_id: [7; 16], text }));
+    town.run_all();
+    let gone = Act::Deletion(Deletion { target: Some(of(&town, 1, id)) });
+    town.handle(1, Input::Act(ActDraft { message_id: [8; 16], act: gone }));
+    town.run_all();
+    town.enrol("dave");
+    (0..4).for_each(|id| town.grow(id));
+    town.commit(0, vec![add(&town.credential(3), Role::Member)], Keying::Tree);
+    let sent: Vec<_> = pasts(&town).into_iter().flat_map(|past| past.messages).collect();
+    assert_eq!(sent.len(), 1);
+    let text = sent[0].text.clone().unwrap();
+    assert_eq!((text.text.as_str(), text.reply_to.unwrap().quote.as_str()), ("Really?", ""));
 }

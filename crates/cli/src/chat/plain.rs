@@ -1,0 +1,355 @@
+//! `chancery chat --plain`: one line for each thing that happens and one for each that is wanted, for screen readers, braille and
+//! pipes. Nothing is ever drawn over.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead as _, Write as _};
+
+use chancery::MessageRef;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+
+use super::command::{self, COMMANDS, Command};
+use super::item::{Entry, Readers, Said, What};
+use super::model::{Came, Link, Model, News, Open, Place, Want, end_words};
+use super::overlay::Person;
+use super::screen::now;
+use super::wrap::Clock;
+use crate::failure::{Failure, system};
+use crate::stop::Stop;
+
+/// Entries that are printed of a conversation that is opened.
+const LAST: usize = 10;
+
+/// What was printed.
+struct Plain {
+    clock: Clock,
+    link: Link,
+    /// Messages by number, from 1 on, as they were printed last.
+    messages: Vec<(Place, Said)>,
+    numbers: BTreeMap<MessageRef, usize>,
+    shown: Option<Shown>,
+    is_moving: bool,
+}
+
+/// What was printed of the conversation that is open.
+struct Shown {
+    id: String,
+    first: u64,
+    last: Option<u64>,
+    readers: String,
+    /// Whether what stands before is printed as soon as it is here.
+    wants_more: bool,
+}
+
+fn print(line: &str) -> Result<(), Failure> {
+    let mut stdout = std::io::stdout().lock();
+    writeln!(stdout, "{line}").and_then(|()| stdout.flush()).map_err(|error| match error.kind() {
+        std::io::ErrorKind::BrokenPipe => Failure::StdoutClosed,
+        _ => system(&error, "standard output").into(),
+    })
+}
+
+/// Reads lines on a thread of its own: a blocking read must hold up nothing.
+fn lines() -> UnboundedReceiver<String> {
+    let (sender, lines) = unbounded_channel();
+    std::thread::spawn(move || {
+        for line in std::io::stdin().lock().lines() {
+            let Ok(line) = line else { return };
+            if sender.send(line).is_err() {
+                return;
+            }
+        }
+    });
+    lines
+}
+
+/// Prints and reads lines until the end.
+pub(super) async fn run(
+    model: &mut Model,
+    (news, wants): (&mut UnboundedReceiver<News>, &UnboundedSender<Want>),
+    stop: &Stop,
+) -> Result<(), Failure> {
+    let mut plain = Plain {
+        clock: Clock::system(),
+        link: Link::Connecting,
+        messages: Vec::new(),
+        numbers: BTreeMap::new(),
+        shown: None,
+        is_moving: false,
+    };
+    print(&format!(
+        "Chancery, {} at {}. /help lists the commands.",
+        model.own.handle, model.own.organisation
+    ))?;
+    let mut typed = lines();
+    let mut pending = vec![Want::List];
+    let mut is_listed = false;
+    while !model.has_quit && model.ended.is_none() {
+        pending.drain(..).for_each(|want| drop(wants.send(want)));
+        tokio::select! {
+            line = typed.recv() => {
+                model.now = now();
+                match line {
+                    Some(line) => pending = plain.line(model, line.trim_end())?,
+                    None => model.has_quit = true,
+                }
+            }
+            Some(told) = news.recv() => {
+                model.now = now();
+                let is_first_list = !is_listed && matches!(told, News::Listed(_));
+                pending = plain.told(model, told)?;
+                if is_first_list {
+                    is_listed = true;
+                    plain.list(model)?;
+                }
+            }
+            () = stop.wait() => break,
+        }
+        pending.extend(plain.show(model)?);
+    }
+    pending.extend(model.leave());
+    pending.into_iter().for_each(|want| drop(wants.send(want)));
+    match &model.ended {
+        Some(error) => print(&end_words(error)),
+        None => Ok(()),
+    }
+}
+
+impl Plain {
+    /// Does what a line says.
+    fn line(&mut self, model: &mut Model, line: &str) -> Result<Vec<Want>, Failure> {
+        if line.is_empty() {
+            return Ok(Vec::new());
+        }
+        let command = match command::parse(line) {
+            Ok(command) => command,
+            Err(why) => {
+                print(&format!("! {why}"))?;
+                return Ok(Vec::new());
+            }
+        };
+        match command {
+            Command::Help => {
+                print("A line is sent to the conversation that is open. // begins a line with one slash.")?;
+                for (command, what) in COMMANDS {
+                    print(&format!("{command}: {what}"))?;
+                }
+            }
+            Command::To(None) => self.list(model)?,
+            Command::Who => who(model)?,
+            Command::Status => print(&format!("{}, {}", model.own.handle, model.link.words()))?,
+            Command::More => return self.more(model),
+            command => {
+                let find = |number: usize| {
+                    let (place, said) = self.messages.get(number.checked_sub(1)?)?;
+                    Some((place.clone(), said.key))
+                };
+                return Ok(model.command(command, find));
+            }
+        }
+        Ok(Vec::new())
+    }
+
+    /// Prints what stands before, or asks for it.
+    fn more(&mut self, model: &mut Model) -> Result<Vec<Want>, Failure> {
+        let (Some(open), Some(shown)) = (&model.open, &mut self.shown) else { return Ok(Vec::new()) };
+        if open.entries.range(..shown.first).next().is_some() || open.older.is_some() {
+            shown.wants_more = true;
+        } else {
+            print("* this is the beginning")?;
+        }
+        let is_here = open.entries.range(..shown.first).next().is_some();
+        Ok(if is_here { Vec::new() } else { model.want_older() })
+    }
+
+    fn list(&self, model: &Model) -> Result<(), Failure> {
+        if model.rows.is_empty() {
+            return print(
+                "No conversations yet. /members searches the directory, /to NAME opens a conversation.",
+            );
+        }
+        for row in &model.rows {
+            let what = if row.is_group { "group " } else { "" };
+            let new = if row.unread > 0 { format!(", {} new", row.unread) } else { String::new() };
+            let draft = if row.draft.is_some() { ", with a draft" } else { "" };
+            let at = self.clock.short(row.at, model.now);
+            print(&format!("{what}{}{new}{draft}. {at} {}", row.title, row.last))?;
+        }
+        Ok(())
+    }
+
+    /// Takes news in, and prints what is of another conversation than the one that is open.
+    fn told(&mut self, model: &mut Model, told: News) -> Result<Vec<Want>, Failure> {
+        let open = model.open.as_ref().map(|open| open.row.id.clone());
+        match &told {
+            News::Events { came, notes, .. } => {
+                for it in came.iter().filter(|it| Some(&it.place.id) != open.as_ref()) {
+                    self.came(it)?;
+                }
+                for note in notes {
+                    print(&format!("* {note}"))?;
+                }
+            }
+            News::Members { people, .. } => members(people)?,
+            _ => {}
+        }
+        let is_told = matches!(told, News::Events { .. });
+        let wants = model.news(told);
+        if is_told {
+            model.notice = None;
+        }
+        Ok(wants)
+    }
+
+    fn came(&mut self, came: &Came) -> Result<(), Failure> {
+        match &came.entry.what {
+            What::Said(said) => self.said(&came.place, (&came.title, &came.entry), said),
+            What::Happened(text) => {
+                print(&format!("* {}, {}: {text}", came.title, self.clock.time(came.entry.at)))
+            }
+        }
+    }
+
+    /// Prints a message, or what has changed of one that was printed.
+    fn said(&mut self, place: &Place, (title, entry): (&str, &Entry), said: &Said) -> Result<(), Failure> {
+        if let Some(number) = self.numbers.get(&said.key).copied() {
+            let Some((_, before)) = number.checked_sub(1).and_then(|at| self.messages.get_mut(at)) else {
+                return Ok(());
+            };
+            let changes = changes(before, said);
+            *before = said.clone();
+            return changes.into_iter().try_for_each(|change| print(&format!("* message {number}{change}")));
+        }
+        self.messages.push((place.clone(), said.clone()));
+        let number = self.messages.len();
+        self.numbers.insert(said.key, number);
+        let place = if place.is_group { format!(" in {title}") } else { String::new() };
+        let mark = if said.mark.is_empty() { String::new() } else { format!(" ({})", said.mark) };
+        let time = self.clock.time(entry.at);
+        let mut line = format!("{number}. {}{mark}{place}, {time}", said.who);
+        if let Some(quote) = &said.quote {
+            line.push_str(&format!(", in reply to {quote}"));
+        }
+        line.push_str(&format!(": {}", said.line()));
+        for (word, holds) in [("edited", said.is_edited), ("names you", said.names_me)] {
+            line.push_str(&if holds { format!(" ({word})") } else { String::new() });
+        }
+        if !said.reactions.is_empty() {
+            line.push_str(&format!(" ({})", reactions(said)));
+        }
+        let state = said.state.word();
+        line.push_str(&if state.is_empty() { state } else { format!(" ({state})") });
+        print(&line)
+    }
+
+    /// Prints what has become different, and returns what is to be done then.
+    fn show(&mut self, model: &mut Model) -> Result<Vec<Want>, Failure> {
+        if self.link != model.link {
+            self.link = model.link;
+            print(&format!("* {}", model.link.words()))?;
+        }
+        if let Some(notice) = model.notice.take() {
+            print(&format!("{} {}", if notice.is_error { "!" } else { "*" }, notice.text))?;
+        }
+        if let Some(transfer) = model.transfer.as_ref().filter(|_| !self.is_moving) {
+            print(&format!("* {transfer}"))?;
+        }
+        self.is_moving = model.transfer.is_some();
+        let Some(open) = &model.open else { return Ok(Vec::new()) };
+        let mut shown = match self.shown.take() {
+            Some(shown) if shown.id == open.row.id => shown,
+            _ => begin(open)?,
+        };
+        let readers = open.readers.summary();
+        if shown.readers != readers {
+            print(&format!("* now {readers}"))?;
+            shown.readers = readers;
+        }
+        if shown.wants_more && open.entries.range(..shown.first).next().is_some() {
+            shown.wants_more = false;
+            let mut older: Vec<_> = open.entries.range(..shown.first).rev().take(LAST).collect();
+            older.reverse();
+            shown.first = older.first().map_or(shown.first, |(position, _)| **position);
+            for (_, entry) in older {
+                self.entry(open, entry)?;
+            }
+        }
+        for (position, entry) in open.entries.range(shown.first..) {
+            if entry.said().is_some() || shown.last.is_none_or(|last| *position > last) {
+                self.entry(open, entry)?;
+            }
+            shown.last = shown.last.max(Some(*position));
+        }
+        let seen = shown.last;
+        self.shown = Some(shown);
+        Ok(model.seen(seen))
+    }
+
+    fn entry(&mut self, open: &Open, entry: &Entry) -> Result<(), Failure> {
+        match &entry.what {
+            What::Said(said) => self.said(&open.place(), (&open.row.title, entry), said),
+            What::Happened(text) => print(&format!("* {}: {text}", self.clock.time(entry.at))),
+        }
+    }
+}
+
+/// Prints what a conversation is, before its last entries.
+fn begin(open: &Open) -> Result<Shown, Failure> {
+    let readers = open.readers.summary();
+    let what = if open.row.is_group { "Group " } else { "" };
+    print(&format!("{what}{}: {readers}.", open.row.title))?;
+    if open.entries.is_empty() {
+        print("* nothing was written here yet")?;
+    }
+    if let Some(draft) = open.row.draft.as_ref() {
+        print(&format!("* you began to write: {}", crate::text::tame_line(draft)))?;
+    }
+    let before = open.entries.len().saturating_sub(LAST);
+    let first = open.entries.keys().nth(before).copied().unwrap_or(0);
+    Ok(Shown { id: open.row.id.clone(), first, last: None, readers, wants_more: false })
+}
+
+fn who(model: &Model) -> Result<(), Failure> {
+    let Some(open) = &model.open else { return print("! open a conversation first") };
+    print(&format!("{}: {}.", open.row.title, open.readers.summary()))?;
+    for reader in &open.readers.people {
+        print(&reader.line())?;
+    }
+    print(Readers::ARCHIVE)
+}
+
+fn members(people: &[Person]) -> Result<(), Failure> {
+    if people.is_empty() {
+        return print("* nobody of that name");
+    }
+    people.iter().try_for_each(|person| print(&person.line))
+}
+
+fn reactions(said: &Said) -> String {
+    let all: Vec<_> = said.reactions.iter().map(|(emoji, who)| format!("{emoji} from {who}")).collect();
+    all.join(", ")
+}
+
+/// What is said of a message that has changed, behind its number.
+fn changes(before: &Said, said: &Said) -> Vec<String> {
+    let mut changes = Vec::new();
+    if said.is_deleted && !before.is_deleted {
+        return vec![" was deleted".to_owned()];
+    }
+    if said.text != before.text {
+        changes.push(format!(" was edited: {}", said.line()));
+    }
+    if said.reactions != before.reactions {
+        let all = reactions(said);
+        changes.push(if all.is_empty() {
+            " has no reactions any more".to_owned()
+        } else {
+            format!(": {all}")
+        });
+    }
+    let new = said.form.iter().filter(|line| !before.form.contains(line));
+    changes.extend(new.map(|line| format!(": {}", line.trim())));
+    if said.state != before.state {
+        changes.push(format!(": {}", said.state.word()));
+    }
+    changes
+}
