@@ -22,7 +22,7 @@ fn two_members_exchange_text_and_files_and_see_each_message_once() {
         "event": "message", "id": sent["id"], "from": alice["member"], "handle": "alice",
         "conversation": alice["member"], "sent_at": received["sent_at"], "text": "Hello Bob", "files": [],
         "state": "received", "kind": "member", "unit": null, "group": null,
-        "unread": true,
+        "unread": true, "position": 0,
     });
     assert_eq!(received, expected);
     let time = string(&received["sent_at"]);
