@@ -30,7 +30,8 @@ static chancery_code show(chancery_client *client)
     chancery_event_free(event);
     if (code) return code;
   }
-  return code == CHANCERY_NO_EVENT ? CHANCERY_OK : code;
+  if (code == CHANCERY_NO_EVENT) code = CHANCERY_OK;
+  return code;
 }
 
 /* Sends a line. */

@@ -1,16 +1,16 @@
-# find_package(chancery CONFIG) gives the target chancery::chancery. It lies in PREFIX/lib*/cmake/chancery, also below a second
-# folder for the machine's kind, as Debian has it.
+# find_package(chancery CONFIG) gives the target chancery::chancery. It lies in PREFIX/share/chancery/cmake; the library may lie in a folder for
+# the machine's kind, as Debian has it.
 include(CMakeFindDependencyMacro)
 find_dependency(Threads)
 
-get_filename_component(_chancery_libdir "${CMAKE_CURRENT_LIST_DIR}/../.." ABSOLUTE)
-find_path(chancery_INCLUDE_DIR chancery.h
-  HINTS "${_chancery_libdir}/../include" "${_chancery_libdir}/../../include" NO_DEFAULT_PATH)
-find_library(chancery_LIBRARY chancery HINTS "${_chancery_libdir}" NO_DEFAULT_PATH)
+get_filename_component(_chancery_prefix "${CMAKE_CURRENT_LIST_DIR}/../../.." ABSOLUTE)
+find_path(chancery_INCLUDE_DIR chancery.h HINTS "${_chancery_prefix}/include" NO_DEFAULT_PATH)
+find_library(chancery_LIBRARY chancery HINTS "${_chancery_prefix}"
+  PATH_SUFFIXES lib lib64 "lib/${CMAKE_LIBRARY_ARCHITECTURE}" NO_DEFAULT_PATH)
 
 if(NOT chancery_INCLUDE_DIR OR NOT chancery_LIBRARY)
   set(chancery_FOUND FALSE)
-  set(chancery_NOT_FOUND_MESSAGE "chancery.h or libchancery is not beside ${CMAKE_CURRENT_LIST_DIR}")
+  set(chancery_NOT_FOUND_MESSAGE "chancery.h or libchancery is not in ${_chancery_prefix}")
   return()
 endif()
 

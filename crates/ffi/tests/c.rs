@@ -5,14 +5,11 @@
 
 #![cfg(test)]
 
-use std::future::pending;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::Duration;
 
-use chancery::organisation::{self, PUBLIC};
-use chancery::read_or_create_key_file;
-use chancery_relay_server::{Config, Limits, run};
+use chancery_dev::Organisation;
+use tokio::runtime::{Builder, Runtime};
 
 #[path = "c/nulls.rs"]
 mod nulls;
@@ -65,53 +62,37 @@ fn run_program(program: &Path, arguments: &[&str]) {
 }
 
 /// An organisation with its relay and desk, in threads of this process, and a link for each of two people.
-fn company(folder: &Path) -> [String; 2] {
-    let (tell, told) = std::sync::mpsc::channel();
-    let folder = folder.to_path_buf();
-    std::thread::spawn(move || {
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
-        runtime.unwrap().block_on(async {
-            let at = |name: &str| folder.join(name);
-            let (acme, key) = (at("acme"), read_or_create_key_file(at("acme.key")).unwrap());
-            organisation::found(&acme, "Acme", &key).unwrap();
-            let config = Config {
-                organisation_dir: acme.join(PUBLIC),
-                data: at("relay-data"),
-                listen: ([127, 0, 0, 1], 0).into(),
-                certificate: None,
-                limits: Limits::default(),
-                trust_clock: false,
-            };
-            let (ready, listens) = tokio::sync::oneshot::channel();
-            tokio::spawn(run(config, |it| ready.send(it).unwrap_or_default(), pending()));
-            let relay = listens.await.unwrap();
-            let log_key = organisation::fetch_log_key(&acme, &relay.url, &relay.pin, Some(&relay.log_key));
-            let log_key = log_key.await.unwrap();
-            organisation::record_relay(&acme, &key, &relay.url, &relay.pin, &log_key).unwrap();
-            let day = Duration::from_secs(86_400);
-            let link = |handle| organisation::invite(&acme, &key, handle, None, day).unwrap().link;
-            tell.send([link("alice"), link("bob")]).unwrap();
-            organisation::serve(&acme, &key, |_| (), pending()).await.unwrap();
-        });
-    });
-    told.recv_timeout(Duration::from_secs(60)).unwrap()
+struct Company {
+    links: [String; 2],
+    // Ended before its runtime.
+    _acme: Organisation,
+    _runtime: Runtime,
+}
+
+fn company() -> Company {
+    let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let acme = runtime.block_on(Organisation::start("Acme")).unwrap();
+    let links = ["alice", "bob"].map(|handle| acme.invite(handle).unwrap());
+    Company { links, _acme: acme, _runtime: runtime }
 }
 
 #[test]
 fn two_people_talk_and_misuse_gives_codes_and_chat_is_a_program() {
     let folder = tempfile::tempdir().unwrap();
-    let [alice, bob] = company(folder.path());
+    let company = company();
+    let [alice, bob] = &company.links;
     let place = folder.path().to_str().unwrap();
-    run_program(&compile(&root().join("tests/conversation.c"), folder.path()), &[place, &alice, &bob]);
+    run_program(&compile(&root().join("tests/conversation.c"), folder.path()), &[place, alice, bob]);
     run_program(&compile(&root().join("tests/messages.c"), folder.path()), &[place]);
     chat(folder.path());
     run_program(&compile(&root().join("tests/misuse.c"), folder.path()), &[place]);
     run_program(&nulls(folder.path()), &[place]);
 }
 
-/// Somebody types a line in `examples/c/chat.c`, and reads it in another.
+/// Two people type a line each in `examples/c/chat.c`, and read what the other has typed.
 fn chat(folder: &Path) {
-    use std::io::{BufRead as _, BufReader, Write as _};
+    use std::io::{Read as _, Write as _};
+    use std::process::Child;
     let source = root().join("../../examples/c/chat.c");
     assert!(
         std::fs::read_to_string(&source).unwrap().lines().count() <= 80,
@@ -125,9 +106,22 @@ fn chat(folder: &Path) {
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap()
     };
     let (mut alice, mut bob) = (start("alice", "bob"), start("bob", "alice"));
-    alice.stdin.as_mut().unwrap().write_all("Shall we have tea?\n".as_bytes()).unwrap();
-    let mut lines = BufReader::new(bob.stdout.take().unwrap()).lines();
-    assert!(lines.any(|line| line.unwrap().contains("\"text\":\"Shall we have tea?\"")));
+    let say = |person: &mut Child, line: &str| {
+        person.stdin.as_mut().unwrap().write_all(format!("{line}\n").as_bytes()).unwrap();
+    };
+    let shows = |person: &mut Child, text: &str| {
+        // By bytes: what a buffer had read ahead would be lost with it.
+        let (out, mut seen) = (person.stdout.as_mut().unwrap(), Vec::new());
+        let mut byte = [0];
+        while !String::from_utf8_lossy(&seen).contains(text) {
+            out.read_exact(&mut byte).unwrap();
+            seen.extend(byte);
+        }
+    };
+    say(&mut alice, "Shall we have tea?");
+    shows(&mut bob, "\"text\":\"Shall we have tea?\"");
+    say(&mut bob, "At four.");
+    shows(&mut alice, "\"text\":\"At four.\"");
     for person in [&mut alice, &mut bob] {
         drop(person.stdin.take());
         assert!(person.wait().unwrap().success());
@@ -176,7 +170,7 @@ fn nothing_is_exported_but_what_has_the_prefix() {
 }
 
 #[test]
-fn the_header_is_one_for_cpp_too() {
+fn the_header_is_one_for_cpp_too_and_so_is_the_example() {
     let folder = tempfile::tempdir().unwrap();
     let source = folder.path().join("include.cpp");
     let text =
@@ -185,6 +179,7 @@ fn the_header_is_one_for_cpp_too() {
     let compiler = std::env::var("CXX").unwrap_or_else(|_| "c++".into());
     let mut command = Command::new(compiler);
     command.args(["-Wall", "-Wextra", "-pedantic", "-Werror", "-fsyntax-only", "-I"]);
-    let output = command.arg(root().join("include")).arg(source).output().expect("a C++ compiler");
+    command.arg(root().join("include")).args(["-x", "c++"]).arg(source);
+    let output = command.arg(root().join("../../examples/c/chat.c")).output().expect("a C++ compiler");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
