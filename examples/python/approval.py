@@ -2,9 +2,9 @@
 
     python approval.py HOME KEY-FILE MANAGER LEDGER
 
-Whoever writes to the bot asks for something. What the manager approves becomes a line of the file LEDGER, which stands for whatever
-would be done. Nothing but the messages themselves keeps what is under way, so the bot may stop at any time: killed after it
-has asked and before that was acknowledged, it asks once more; nothing is done twice.
+Whoever writes to the bot asks for something. What the manager approves becomes a line of the file LEDGER, which
+stands for whatever would be done. Nothing but the messages themselves keeps what is under way, so the bot may stop at
+any time: killed after it has asked and before that was acknowledged, it asks once more; nothing is done twice.
 """
 
 import asyncio

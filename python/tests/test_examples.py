@@ -144,7 +144,8 @@ class Endings(Case):
         self.assertEqual(await self.ends("client.on_progress(print)\nclient.events()\nsys.client = client"), 0)
 
     async def test_a_program_ends_while_calls_wait_in_threads(self) -> None:
-        code = "waits = asyncio.ensure_future(client.sync(timeout=None))\nawait asyncio.sleep(0.5)\nassert not waits.done()"
+        code = "waits = asyncio.ensure_future(client.sync(timeout=None))\nawait asyncio.sleep(0.5)"
+        code += "\nassert not waits.done()"
         with self.company.silence():
             self.assertEqual(await self.ends(code), 0)
             self.assertEqual(await self.ends(code + "\nsys.client = client"), 0)
