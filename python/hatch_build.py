@@ -10,7 +10,10 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 
 def platform_tag(library: bytes) -> str:
-    """The tag by PEP 600: the newest glibc of which the library needs a symbol. It needs nothing else that a Linux may lack."""
+    """The tag by PEP 600:
+
+    the newest glibc of which the library needs a symbol. It needs nothing else that a Linux may lack.
+    """
     versions = [(int(major), int(minor)) for major, minor in re.findall(rb"GLIBC_(\d+)\.(\d+)\0", library)]
     if not versions:
         raise ValueError("the library needs no glibc: is it one for Linux?")

@@ -4,8 +4,9 @@
 
 Whoever writes to the bot raises an alarm, and sees by a reaction that it was passed on. The bot has to be in the group.
 
-An alarm that was not acknowledged when the bot was killed comes again, so none is lost. `send` stores a message before it sends it, so
-one look into the history says whether the alarm that comes again was passed on already: none is doubled.
+An alarm that was not acknowledged when the bot was killed comes again, so none is lost. `send` stores a message
+before it sends it, so one look into the history says whether the alarm that comes again was passed on already: none
+is doubled.
 """
 
 import asyncio
@@ -25,7 +26,8 @@ def mark(alarm: chancery.Message) -> str:
 async def was_passed_on(client: chancery.Client, group: chancery.Group, alarm: chancery.Message) -> bool:
     """Whether the bot was killed after it had passed this alarm on.
 
-    It works on one after the other and writes nothing else to the group, so then it is the last that the bot has written there.
+    It works on one after the other and writes nothing else to the group, so then it is the last that the bot has
+    written there.
     """
     async for entry in client.history(group):
         if isinstance(entry, chancery.Message) and entry.is_mine:
@@ -57,7 +59,7 @@ async def main(home: str, key_file: str, name: str) -> None:
                 except chancery.Error as error:
                     print(event.id, error, file=sys.stderr, flush=True)
                     if not error.retry:
-                        break  # the sender has left, or the bot is not in the group: the next alarm must not wait for that
+                        break  # the bot is not in the group, say: the next alarm must not wait for that
                     await asyncio.sleep(PAUSE)
 
 

@@ -2,9 +2,9 @@
 
     python approval.py HOME KEY-FILE MANAGER LEDGER
 
-Whoever writes to the bot asks for something. What the manager approves becomes a line of the file LEDGER, which stands for whatever
-would be done. Nothing but the messages themselves keeps what is under way, so the bot may stop at any time: killed after it
-has asked and before that was acknowledged, it asks once more; nothing is done twice.
+Whoever writes to the bot asks for something. What the manager approves becomes a line of the file LEDGER, which stands
+for whatever would be done. Nothing but the messages themselves keeps what is under way, so the bot may be killed at any
+time: nothing is asked or done twice. Only what it says about that may come twice, or "I have asked" not at all.
 """
 
 import asyncio
@@ -13,20 +13,33 @@ from pathlib import Path
 
 import chancery
 
-FORM = chancery.Form(
-    "Approval",
-    (
-        chancery.FormField("ok", "Do you approve?", "approval", required=True),
-        chancery.FormField("why", "Anything to say about it?"),
-    ),
-)
+
+def form(request: chancery.Message) -> chancery.Form:
+    """What the manager fills in. The title names the request, so that it is known again."""
+    return chancery.Form(
+        f"Request {request.id[:12]}",
+        (
+            chancery.FormField("ok", "Do you approve?", "approval", required=True),
+            chancery.FormField("why", "Anything to say about it?"),
+        ),
+    )
+
+
+async def was_asked(client: chancery.Client, manager: chancery.Member, request: chancery.Message) -> bool:
+    """Whether the bot was killed after it had asked. Then this is the last that it has asked the manager."""
+    async for entry in client.history(manager):
+        if isinstance(entry, chancery.Message) and entry.is_mine and entry.form:
+            return entry.form.title == form(request).title
+    return False
 
 
 async def ask(client: chancery.Client, manager: chancery.Member, request: chancery.Message) -> None:
     """Asks the manager. Whom it is for says a mention, which is exact where a handle is not."""
+    if await was_asked(client, manager, request):
+        return
     who = f"@{request.handle}"
     mention = chancery.Mention(0, len(who), request.sender)
-    await client.send(manager, f"{who} asks for: {request.text}", mentions=[mention], form=FORM)
+    await client.send(manager, f"{who} asks for: {request.text}", mentions=[mention], form=form(request))
     await client.reply(request, f"I have asked {manager.handle}.")
 
 

@@ -1,4 +1,4 @@
-"""Answers every message with its own text: python echo_bot.py HOME KEY-FILE"""
+# Answers every message with its own text: python echo_bot.py HOME KEY-FILE
 import asyncio
 import sys
 

@@ -1,4 +1,7 @@
-"""An organisation on this machine, with a real relay and desk, which the `chancery` command runs; and tests that leave nothing behind."""
+"""An organisation on this machine, with a real relay and desk, which the `chancery` command runs;
+
+and tests that leave nothing behind.
+"""
 
 import asyncio
 import atexit
@@ -52,7 +55,18 @@ class Company:
         return done.stdout.strip()
 
     def _start(self) -> None:
-        line = ["chancery", "up", "--dir", "acme", "--key-file", "acme.key", "--data", "data", "--listen", "127.0.0.1:0"]
+        line = [
+            "chancery",
+            "up",
+            "--dir",
+            "acme",
+            "--key-file",
+            "acme.key",
+            "--data",
+            "data",
+            "--listen",
+            "127.0.0.1:0",
+        ]
         self._up = subprocess.Popen(line, cwd=self.folder, stdout=subprocess.PIPE, start_new_session=True)
         assert self._up.stdout is not None
         for said in self._up.stdout:

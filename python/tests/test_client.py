@@ -34,7 +34,9 @@ class Conversations(Case):
         self.assertEqual(message.mentions, (mention,), "in characters, not in bytes")
         self.assertFalse(message.is_mine)
         self.assertIsNotNone(message.sent_at.tzinfo)
-        self.assertEqual([(it.name, it.size, it.media_type) for it in message.files], [("notes.txt", 12, "text/x-notes")])
+        self.assertEqual(
+            [(it.name, it.size, it.media_type) for it in message.files], [("notes.txt", 12, "text/x-notes")]
+        )
         told: List[Any] = []
         bob.on_progress(lambda *progress: told.append((threading.get_ident(), *progress)))
         saved = await bob.save(message.files[0], self.folder / "saved")
@@ -84,7 +86,9 @@ class Conversations(Case):
         await bob.answer(message, {"what": "pie"})
         changed = await self.first(alice, chancery.MessageChanged)
         self.assertEqual(changed.change, "answered")
-        self.assertEqual([(it.by.handle, dict(it.values)) for it in changed.message.answers], [(bob.me.handle, {"what": "pie"})])
+        self.assertEqual(
+            [(it.by.handle, dict(it.values)) for it in changed.message.answers], [(bob.me.handle, {"what": "pie"})]
+        )
 
     async def test_conversations_are_listed_read_marked_and_drafted(self) -> None:
         alice, bob = await self.member("alice"), await self.member("bob")
@@ -97,7 +101,9 @@ class Conversations(Case):
         self.assertEqual((conversation.last.summary, conversation.last.handle), ("69", alice.me.handle))
         texts = [it.text async for it in bob.history(conversation) if isinstance(it, chancery.Message)]
         self.assertEqual(texts, [str(number) for number in reversed(range(70))], "over a page's end")
-        middle = [it async for it in bob.history(alice.me.handle) if isinstance(it, chancery.Message) and it.text == "10"]
+        middle = [
+            it async for it in bob.history(alice.me.handle) if isinstance(it, chancery.Message) and it.text == "10"
+        ]
         older = [it async for it in bob.history(alice.me.handle, before=middle[0].position)]
         self.assertEqual(len(older), 10)
         self.assertEqual([it async for it in bob.history(alice.me.handle, before=0)], [])
@@ -441,7 +447,7 @@ class Misuse(Case):
         with self.assertRaises(chancery.Error) as raised:
             await alice.send(bob.me.handle, "x" * (1 << 20))
         self.assertEqual(raised.exception.code, "message-too-large")
-        for text in ["nul \0 within", "\"quotes\" \\ and\nlines", "x" * 32768, "\U0001f469‍\U0001f680"]:
+        for text in ["nul \0 within", '"quotes" \\ and\nlines', "x" * 32768, "\U0001f469‍\U0001f680"]:
             await alice.send(bob.me.handle, text)
             self.assertEqual((await self.first(bob, chancery.Message)).text, text)
 

@@ -65,11 +65,7 @@ class Declarations(unittest.TestCase):
         self.assertEqual(set(ours) & set(UNUSED), set())
         for name, given in ours.items():
             wanted = [
-                TYPES[kind]
-                if kind in TYPES
-                else _native._OUT
-                if kind.endswith("**")
-                else ctypes.c_void_p
+                TYPES[kind] if kind in TYPES else _native._OUT if kind.endswith("**") else ctypes.c_void_p
                 for kind in header[name]
             ]
             self.assertEqual(list(given), wanted, name)
@@ -84,7 +80,9 @@ class Declarations(unittest.TestCase):
 
     def test_times_become_milliseconds_without_running_over(self) -> None:
         self.assertEqual(_native.milliseconds(None), 0xFFFFFFFF)
-        self.assertEqual([_native.milliseconds(it) for it in (0, 0.25, 1e9, float("inf"))], [0, 250, 0xFFFFFFFE, 0xFFFFFFFE])
+        self.assertEqual(
+            [_native.milliseconds(it) for it in (0, 0.25, 1e9, float("inf"))], [0, 250, 0xFFFFFFFE, 0xFFFFFFFE]
+        )
 
     def test_an_error_can_be_pickled(self) -> None:
         error = pickle.loads(pickle.dumps(chancery.Error(400, "bob")))
@@ -117,13 +115,23 @@ class Reading(unittest.TestCase):
 
 class Interface(unittest.TestCase):
     def test_everything_public_is_documented(self) -> None:
-        bare = [name for name in chancery.__all__ if isinstance(getattr(chancery, name), type) and not getattr(chancery, name).__doc__]
+        bare = [
+            name
+            for name in chancery.__all__
+            if isinstance(getattr(chancery, name), type) and not getattr(chancery, name).__doc__
+        ]
         public = [name for name in vars(chancery.Client) if not name.startswith("_")]
-        bare += [name for name in public if not getattr(chancery.Client, name).__doc__ and callable(getattr(chancery.Client, name))]
+        bare += [
+            name
+            for name in public
+            if not getattr(chancery.Client, name).__doc__ and callable(getattr(chancery.Client, name))
+        ]
         self.assertEqual(bare, [])
 
     def test_help_says_how_to_begin(self) -> None:
-        shown = subprocess.run([sys.executable, "-m", "pydoc", "chancery"], stdout=subprocess.PIPE, text=True, check=True).stdout
+        shown = subprocess.run(
+            [sys.executable, "-m", "pydoc", "chancery"], stdout=subprocess.PIPE, text=True, check=True
+        ).stdout
         self.assertIn("async for event in client.events():", shown)
 
 

@@ -1,4 +1,7 @@
-"""What README.md says of Python, as a newcomer does it: in a folder beside the repository, with the wheel and the command."""
+"""What README.md says of Python, as a newcomer does it:
+
+in a folder beside the repository, with the wheel and the command.
+"""
 
 import os
 import re
@@ -46,7 +49,9 @@ class Readme(unittest.TestCase):
         for name, there in (("examples", EXAMPLES.parent), ("target", ROOT / target)):
             (folder / "repository" / name).symlink_to(there)
         # What was started in the background ends with the shell.
-        lines = "set -euo pipefail\ntrap 'kill $(jobs -p) 2> /dev/null || true' EXIT\n" + "".join(script).replace(PORT, port)
+        lines = "set -euo pipefail\ntrap 'kill $(jobs -p) 2> /dev/null || true' EXIT\n" + "".join(script).replace(
+            PORT, port
+        )
         environment = {name: value for name, value in os.environ.items() if not name.startswith("CHANCERY_")}
         shell = subprocess.Popen(
             ["bash", "-c", lines],

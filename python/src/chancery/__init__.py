@@ -12,8 +12,8 @@ A bot that answers everybody::
 
     asyncio.run(main())
 
-The folder ``bot`` is a device: ``chancery enroll LINK --home bot --key-file bot.key`` makes one of an invitation, and so does
-`Client.enroll`. An event comes again until the loop asks for the next one, also after ``kill -9``.
+The folder ``bot`` is a device: ``chancery enroll LINK --home bot --key-file bot.key`` makes one of an invitation, and
+so does `Client.enroll`. An event comes again until the loop asks for the next one, also after ``kill -9``.
 """
 
 from ._client import Client, Place, Target, Which, Who

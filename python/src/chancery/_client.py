@@ -30,7 +30,8 @@ from ._native import Handle, call_for_handle, milliseconds, text, texts, utf8
 from ._session import Events, Session, in_thread
 
 PathLike = Union[str, "os.PathLike[str]"]
-#: What names a member or a group where it does not matter which. A `str` is a handle, a group's name, or an identifier of either.
+#: What names a member or a group where it does not matter which. A `str` is a handle, a group's name, or an
+#: identifier of either.
 Place = Union[str, m.Member, m.Person, m.Participant, m.Conversation, m.Group, m.GroupName, m.GroupChange, m.Message]
 #: What names a member. A `str` is a handle or an identifier.
 Who = Union[str, m.Member, m.Person, m.Participant]
@@ -130,8 +131,9 @@ class _Opening(Awaitable["Client"]):
 class Client:
     """A member's device: sends, receives, keeps history.
 
-    Open one with `open` or `enroll`, and use it from the event loop that it was opened in; any number of tasks may call it at once. Times
-    are in seconds. Every call may raise `Error`. A call that is cancelled may be carried out all the same: what was sent is in the history.
+    Open one with `open` or `enroll`, and use it from the event loop that it was opened in; any number of tasks may
+    call it at once. Times are in seconds. Every call may raise `Error`. A call that is cancelled may be carried out
+    all the same: what was sent is in the history.
     """
 
     _session: Session
@@ -144,14 +146,13 @@ class Client:
     # --- opening and closing ---
 
     @classmethod
-    def open(
-        cls, home: PathLike, *, key_file: Optional[PathLike] = None, passphrase: Optional[str] = None
-    ) -> _Opening:
+    def open(cls, home: PathLike, *, key_file: Optional[PathLike] = None, passphrase: Optional[str] = None) -> _Opening:
         """Opens the home of an enrolled device: ``async with Client.open("bot", key_file="bot.key") as client``.
 
         `await` does without `async with`; then `close` is yours to call. Nothing is sent yet.
 
-        ``store-not-found`` and ``not-enrolled``: enrol first. ``revoked``: the organisation has ended the device, and nothing of it is left.
+        ``store-not-found`` and ``not-enrolled``: enrol first. ``revoked``: the organisation has ended the device, and
+        nothing of it is left.
         """
         place, key = _native.path(home), _key(key_file, passphrase, False)
         return _Opening(lambda: call_for_handle("client", "chancery_client_new", place, key()))
@@ -169,8 +170,9 @@ class Client:
     ) -> _Opening:
         """Makes the folder `home` a device of the member that `link` is for, and opens it, as `open` does.
 
-        A key file is made if there is none: who loses it has lost the home. With a device link, `show_code` is told in another thread
-        what the person compares on the other device and approves there. If the process ends meanwhile, call again with the same link.
+        A key file is made if there is none: who loses it has lost the home. With a device link, `show_code` is told
+        in another thread what the person compares on the other device and approves there. If the process ends
+        meanwhile, call again with the same link.
 
         ``invitation-used``, ``invitation-expired``: ask for another link. ``already-enrolled``: `open` it.
         """
@@ -200,7 +202,10 @@ class Client:
         return client
 
     async def close(self) -> None:
-        """Ends what the client does. Calls that wait raise ``handle-closed``, and loops over its events end. Closing twice is fine."""
+        """Ends what the client does.
+
+        Calls that wait raise ``handle-closed``, and loops over its events end. Closing twice is fine.
+        """
         await self._session.close()
 
     async def __aenter__(self) -> "Client":
@@ -216,12 +221,14 @@ class Client:
     def events(self, *, timeout: Optional[float] = None, follow: bool = True) -> Events:
         """Iterates over what happens, and keeps connected from now on, until the client is closed.
 
-        Asking for the next event acknowledges the one before: a loop body that was finished is not run again for the same event, and one that
-        raised, was cancelled or killed is, in the next loop or the next process. So is one that was left by ``break`` or ``return`` unless it
-        called `acknowledge`. One loop reads the events of a client at a time.
+        Asking for the next event acknowledges the one before: a loop body that was finished is not run again for the
+        same event, and one that raised, was cancelled or killed is, in the next loop or the next process. So is one
+        that was left by ``break`` or ``return`` unless it called `acknowledge`. One loop reads the events of a client
+        at a time.
 
-        `timeout`: the loop ends when nothing has happened for so long. With ``follow=False`` the relay is left alone, and the loop is over what
-        `sync` has brought. What ends following for good is raised, ``revoked`` for instance.
+        `timeout`: the loop ends when nothing has happened for so long. With ``follow=False`` the relay is left alone,
+        and the loop is over what `sync` has brought. What ends following for good is raised, ``revoked`` for
+        instance.
         """
         self._session.check()
         milliseconds(timeout)
@@ -235,7 +242,10 @@ class Client:
             await self._session.acknowledge(event.number)
 
     async def sync(self, timeout: Optional[float] = PATIENCE) -> int:
-        """Connects once, sends what waits and takes over what has arrived; returns how many envelopes. `events` does it all the time."""
+        """Connects once, sends what waits and takes over what has arrived.
+
+        Returns how many envelopes that were. `events` does it all the time.
+        """
         count = c_size_t()
         await self._session.call("chancery_client_sync", milliseconds(timeout), byref(count), connects=True)
         return count.value
@@ -253,10 +263,12 @@ class Client:
         form: Optional[m.Form] = None,
         timeout: Optional[float] = PATIENCE,
     ) -> m.Sent:
-        """Sends a message to a member, or to a group, given as what `group`, `create_group`, a message or a conversation says; a `str` is a member.
+        """Sends a message to a member or to a group.
 
-        Returns once the relay has it, or after `timeout` with the state ``"queued"``: then it is stored, and goes with whatever connects next.
-        Do not send it again. If this raises, nothing was stored, except ``send-failed``: it is refused for good.
+        A `str` is a member; a group is given as `group`, `create_group`, a message or a conversation has it.
+        Returns once the relay has it, or after `timeout` with the state ``"queued"``: then it is stored, and goes
+        with whatever connects next. Do not send it again. If this raises, nothing was stored, except ``send-failed``:
+        it is refused for good.
         """
         if isinstance(files, str):
             raise TypeError("a list of files is wanted, not one str")
@@ -286,15 +298,16 @@ class Client:
         """Replies to a message where it was written: to its author, or in its group."""
         return await self.send(message, answer, files=files, reply_to=message, timeout=timeout)
 
-    async def _act(
-        self, name: str, target: Target, *arguments: Any, timeout: Optional[float]
-    ) -> m.Sent:
+    async def _act(self, name: str, target: Target, *arguments: Any, timeout: Optional[float]) -> m.Sent:
         place, which = text(target.conversation), text(target.id)
         sent = await self._session.json(name, place, which, *arguments, milliseconds(timeout), connects=True)
         return m.Sent(sent["id"], sent["state"], target.conversation)
 
     async def edit(self, message: Target, new_text: str, *, timeout: Optional[float] = PATIENCE) -> m.Sent:
-        """Gives a message of one's own another text. As for all that acts on messages, ``"queued"`` is done here and waits elsewhere."""
+        """Gives a message of one's own another text.
+
+        As for all that acts on messages, ``"queued"`` is done here and waits elsewhere.
+        """
         return await self._act("chancery_client_edit", message, text(new_text), timeout=timeout)
 
     async def delete(self, message: Target, *, timeout: Optional[float] = PATIENCE) -> m.Sent:
@@ -316,7 +329,8 @@ class Client:
     async def save(self, file: m.File, folder: PathLike) -> Path:
         """Downloads a file of a message into a folder, verifies it, and returns its path.
 
-        ``attachment-damaged``, ``attachment-gone``: there is no hope for it. ``policy-forbids``: the organisation does not allow it.
+        ``attachment-damaged``, ``attachment-gone``: there is no hope for it. ``policy-forbids``: the organisation
+        does not allow it.
         """
         place, message, index = file._place
         into = _native.path(folder)
@@ -324,7 +338,10 @@ class Client:
         return Path(await self._session.text(name, text(place), text(message), index, into, connects=True))
 
     def on_progress(self, callback: Optional[Callable[[str, int, int], object]]) -> None:
-        """Names who is told in the event loop how far files have come: their names, and how many bytes of how many. None for nobody."""
+        """Names who is told in the event loop how far files have come; None for nobody.
+
+        It is called with the file's name, and how many bytes of how many have gone.
+        """
         if callback is None:
             self._session.listen(_native.PROGRESS_CALLBACK())
             return
@@ -388,16 +405,25 @@ class Client:
         await self._session.call(name, receipts.read, receipts.delivery, receipts.typing)
 
     async def disappearing(self, who: Who) -> Optional[timedelta]:
-        """Returns how long what is written to a member stays after it was read; None for ever. `GroupPolicy` says it of groups."""
+        """Returns how long what is written to a member stays after it was read.
+
+        None is for ever. `GroupPolicy` says it of groups.
+        """
         found = await self._session.json("chancery_client_disappearing", text(_kept_as(who)))
         return _read.seconds(found["disappears_after_s"])
 
     async def set_disappearing(self, who: Who, after: Optional[timedelta]) -> None:
-        """Sets how long what is written to a member from now on stays after it was read, there and here: a second to 366 days, or None."""
+        """Sets how long what is written to a member from now on stays after it was read, there and here.
+
+        A second to 366 days, or None for ever.
+        """
         await self._session.call("chancery_client_set_disappearing", text(_kept_as(who)), _seconds(after) or 0)
 
     async def typing(self, to: Who, *, stopped: bool = False) -> None:
-        """Tells a member that this one is writing, or no longer, at once or not at all. It holds for 15 seconds there."""
+        """Tells a member that this one is writing, or no longer, at once or not at all.
+
+        It holds for 15 seconds there.
+        """
         await self._session.call("chancery_client_typing", text(_kept_as(to)), stopped, connects=True)
 
     # --- members and devices ---
@@ -446,9 +472,7 @@ class Client:
 
     # --- groups ---
 
-    async def _change(
-        self, name: str, *arguments: Any, timeout: Optional[float]
-    ) -> m.GroupChange:
+    async def _change(self, name: str, *arguments: Any, timeout: Optional[float]) -> m.GroupChange:
         return _read.group_change(await self._session.json(name, *arguments, milliseconds(timeout), connects=True))
 
     async def groups(self) -> List[m.Group]:

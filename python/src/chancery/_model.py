@@ -1,7 +1,7 @@
 """What the library tells of, as frozen dataclasses.
 
-Times are aware datetimes in UTC, identifiers hexadecimal digits. Words such as a message's `state` are plain `str`: later versions may know
-more of them.
+Times are aware datetimes in UTC, identifiers hexadecimal digits. Words such as a message's `state` are plain `str`:
+later versions may know more of them.
 """
 
 from dataclasses import dataclass, field
@@ -79,7 +79,8 @@ class Reaction:
 class FormField:
     """A question of a form.
 
-    `kind` is ``"text"``, ``"choice"`` with at least one of `options`, ``"number"``, or ``"approval"``, which is answered by yes or no.
+    `kind` is ``"text"``, ``"choice"`` with at least one of `options`, ``"number"``, or ``"approval"``, which is
+    answered by yes or no.
     """
 
     id: str
@@ -125,7 +126,10 @@ class GroupName:
 
 @dataclass(frozen=True)
 class Event:
-    """Something that happened. `number` is its place among the events, and 0 for what was read in a history or is never stored."""
+    """Something that happened.
+
+    `number` is its place among the events, and 0 for what was read in a history or is never stored.
+    """
 
     number: int
 
@@ -134,9 +138,10 @@ class Event:
 class Message(Event):
     """A message, as it is now.
 
-    `sender` is the author's identifier, `handle` their handle; `kind` is ``"member"``, ``"guest"``, ``"bot"`` or ``"guest-bot"``. `conversation` names the
-    conversation, of which `group` is the group, if it is one. `state` is ``"received"``, or of a message of one's own ``"queued"``,
-    ``"sent"`` or ``"failed"``. `position` is where it stands, if it was read in a history.
+    `sender` is the author's identifier, `handle` their handle; `kind` is ``"member"``, ``"guest"``, ``"bot"`` or
+    ``"guest-bot"``. `conversation` names the conversation, of which `group` is the group, if it is one. `state` is
+    ``"received"``, or of a message of one's own ``"queued"``, ``"sent"`` or ``"failed"``. `position` is where it
+    stands, if it was read in a history.
     """
 
     id: str
@@ -221,7 +226,8 @@ class Typing(Event):
 class GroupAct(Event):
     """Something that happened to a group: `act` is a word such as ``"added"``, `by` who did it, `targets` to whom.
 
-    ``"gap"``: `count` messages of `by` are missing. ``"refused"``: what this device had wished is not done, and `error` says why.
+    ``"gap"``: `count` messages of `by` are missing. ``"refused"``: what this device had wished is not done, and
+    `error` says why.
     """
 
     act: str
@@ -274,7 +280,10 @@ class HandleReassigned(Event):
 
 @dataclass(frozen=True)
 class Unknown(Event):
-    """Something that this version of the package does not know. `kind` is its name, if it has one, and `data` all that was said."""
+    """Something that this version of the package does not know.
+
+    `kind` is its name, if it has one, and `data` all that was said.
+    """
 
     kind: Optional[str]
     data: Json
@@ -335,8 +344,8 @@ class Conversation:
 class Group:
     """A group that this device is in or was in.
 
-    `phase` is ``"open"``, or why it is not any more. `role` is this member's, `devices` how many devices read it; `waiting` how
-    many wishes and messages of this device wait to be done.
+    `phase` is ``"open"``, or why it is not any more. `role` is this member's, `devices` how many devices read it;
+    `waiting` how many wishes and messages of this device wait to be done.
     """
 
     id: str
@@ -381,7 +390,10 @@ class GroupDetails(Group):
 
 @dataclass(frozen=True)
 class GroupChange:
-    """What became of a wish about a group: `state` is ``"done"``, or ``"queued"`` if it is stored and waits; do not repeat it then."""
+    """What became of a wish about a group.
+
+    `state` is ``"done"``, or ``"queued"`` if it is stored and waits; do not repeat it then.
+    """
 
     id: str
     state: str
@@ -393,7 +405,10 @@ class GroupChange:
 
 @dataclass(frozen=True)
 class Sent:
-    """What became of something that was sent: `state` is ``"sent"``, or ``"queued"`` if it is stored and waits; do not repeat it then."""
+    """What became of something that was sent.
+
+    `state` is ``"sent"``, or ``"queued"`` if it is stored and waits; do not repeat it then.
+    """
 
     id: str
     state: str
@@ -448,7 +463,10 @@ class LogStatus:
 
 @dataclass(frozen=True)
 class Receipts:
-    """Whether others are told what was read, what has come, and who is writing. The organisation's policy may forbid each."""
+    """Whether others are told what was read, what has come, and who is writing.
+
+    The organisation's policy may forbid each.
+    """
 
     read: bool
     delivery: bool

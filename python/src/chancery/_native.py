@@ -134,8 +134,9 @@ library = _load()
 class Error(Exception):
     """What went wrong. The codes are those of every language, and never change.
 
-    `code` is the code's name, such as ``"relay-unreachable"``, and `number` its number. `retry` says whether the same call may succeed
-    later without anybody changing anything. `detail` says what it lay in: a path, a name, a limit; never a secret.
+    `code` is the code's name, such as ``"relay-unreachable"``, and `number` its number. `retry` says whether the same
+    call may succeed later without anybody changing anything. `detail` says what it lay in: a path, a name, a limit;
+    never a secret.
     """
 
     code: str
@@ -240,7 +241,10 @@ def _free(kind: str, value: c_void_p, owner: int) -> None:
 
 
 def end_client(client: Any) -> None:
-    """Ends what a client does and wakes whoever waits in it. From then on it calls nobody: at its end, Python cannot be called any more."""
+    """Ends what a client does and wakes whoever waits in it.
+
+    From then on it calls nobody: at its end, Python cannot be called any more.
+    """
     library.chancery_client_on_progress(client, None, PROGRESS_CALLBACK())
     library.chancery_client_close(client)
 

@@ -81,9 +81,7 @@ def message(data: Json, number: int = 0) -> m.Message:
         deleted=data.get("deleted", False),
         reactions=tuple(m.Reaction(it["emoji"], _by(it)) for it in data.get("reactions", ())),
         form=_form(form) if form else None,
-        answers=tuple(
-            m.Answer(_by(it), time(it["at"]), m.frozen(it["values"])) for it in data.get("answers", ())
-        ),
+        answers=tuple(m.Answer(_by(it), time(it["at"]), m.frozen(it["values"])) for it in data.get("answers", ())),
         unread=data.get("unread", False),
         deliveries=tuple(
             m.Delivery(it["member"], _time(it.get("delivered_at")), _time(it.get("read_at")))
@@ -214,12 +212,8 @@ def group(data: Json) -> m.Group:
 def group_details(data: Json) -> m.GroupDetails:
     """Reads a group with its rules and members."""
     policy = data.get("policy")
-    members = (
-        m.Participant(it["member"], it["handle"], it["role"], tuple(it["devices"])) for it in data["members"]
-    )
-    return m.GroupDetails(
-        *_group(data), _group_policy(policy) if policy else None, data["fingerprint"], tuple(members)
-    )
+    members = (m.Participant(it["member"], it["handle"], it["role"], tuple(it["devices"])) for it in data["members"])
+    return m.GroupDetails(*_group(data), _group_policy(policy) if policy else None, data["fingerprint"], tuple(members))
 
 
 def _group_policy(data: Json) -> m.GroupPolicy:

@@ -24,15 +24,16 @@ from ._native import (
 
 T = TypeVar("T")
 
-#: As many calls of a client as may connect to the relay at once; others wait for those, in their order. The relay lets a device have 16
-#: connections, of all its processes, and each such call may need one.
+#: As many calls of a client as may connect to the relay at once; others wait for those, in their order. The relay
+#: lets a device have 16 connections, of all its processes, and each such call may need one.
 CONNECTIONS = 8
 
 
 async def in_thread(function: Callable[..., T], *arguments: Any) -> T:
     """Waits for a function in a thread of its own. Whoever gives up waiting does not end the function.
 
-    The thread keeps no program from ending, as those of `asyncio.to_thread` would for as long as a relay does not answer.
+    The thread keeps no program from ending, as those of `asyncio.to_thread` would for as long as a relay does not
+    answer.
     """
     loop = asyncio.get_running_loop()
     done: "asyncio.Future[T]" = loop.create_future()
@@ -94,7 +95,10 @@ class Session:
             raise RuntimeError("this client was opened in another event loop")
 
     async def run(self, function: Callable[..., T], name: str, *arguments: Any, connects: bool = False) -> T:
-        """Calls a function of the library that takes the client first, in a thread. `connects` says that it may ask the relay."""
+        """Calls a function of the library that takes the client first, in a thread.
+
+        `connects` says that it may ask the relay.
+        """
         self.check()
         if not connects:
             return await in_thread(function, name, self._handle, *arguments)
