@@ -44,6 +44,7 @@ impl Typist {
             let Ok(line) = self.lines.recv_timeout(left) else {
                 panic!("{part:?} did not come; last was read:\n{}", self.read.join("\n"));
             };
+            assert!(!line.contains(char::is_control), "{line:?}");
             self.read.push(line.clone());
             if line.contains(part) {
                 return line;
