@@ -1,4 +1,4 @@
-//! In a terminal. With `CHANCERY_WRITE_SCREENS=1` the screens are written to `docs/screens`.
+//! In a terminal. With `CHANCERY_WRITE_SCREENS=1` the screens are written to `docs/screens`, and README.md shows one of them.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -146,6 +146,14 @@ fn kept_screens_have_the_same_time_and_day_always() {
 }
 
 #[test]
+fn the_readme_shows_a_screen_as_it_is() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let [readme, screen] = ["README.md", "docs/screens/conversation.txt"]
+        .map(|it| std::fs::read_to_string(root.join(it)).unwrap());
+    assert!(readme.contains(&format!("\n{screen}```\n")), "README.md is to show:\n{screen}");
+}
+
+#[test]
 fn two_people_and_a_group_at_their_terminals() {
     let mut company = Company::open();
     for (handle, name) in [("alice", "Alice Liddell"), ("bob", "Robert Roe"), ("carol", "Carol King")] {
@@ -206,8 +214,12 @@ fn conversation(at: &Terminals<'_>) {
     at.press("alice", &["Tab"]);
     at.sees("alice", &["> Thank you, @bob"]);
     keep("typing", &at.sees("bob", &["alice is writing …"]));
-    let has_colour =
-        |who| at.tmux(&["capture-pane", "-p", "-e", "-t", who]).stdout.windows(4).any(|it| it == b"[36m");
+    // Names of others are in cyan, of 8 or of 256 colours.
+    let has_colour = |who| {
+        let drawn = at.tmux(&["capture-pane", "-p", "-e", "-t", who]).stdout;
+        let drawn = String::from_utf8(drawn).unwrap();
+        ["36m", "38;5;6m"].iter().any(|colour| drawn.contains(colour))
+    };
     assert!(has_colour("alice") && !has_colour("bob"), "Bob has NO_COLOR");
     keep("conversation", &at.sees("alice", &["saved as", "👍 you", "> Thank you, @bob"]));
     at.press("alice", &["Enter"]);
