@@ -9,6 +9,7 @@ mod editor;
 mod item;
 mod keys;
 mod model;
+mod open;
 mod overlay;
 mod plain;
 mod screen;

@@ -2,7 +2,7 @@
 
 use chancery::{
     Conversation, GroupEntry, GroupPhase, GroupState, HistoryEntry, Member, MemberId, Mention, Message,
-    MessageRef, MessageState, json,
+    MessageRef, MessageState, Participant, json,
 };
 
 use crate::group::act_words;
@@ -309,6 +309,20 @@ impl Reader {
             devices: devices.iter().map(short).collect(),
             is_me: member.member_id == *own,
         }
+    }
+
+    /// A member of a group; `known` is how the directory has them.
+    pub(super) fn of_group(it: &Participant, known: Option<&Member>, own: &MemberId) -> Self {
+        let role = json::role_name(it.role);
+        let member = Member {
+            member_id: it.person.member,
+            handle: it.person.handle.clone(),
+            name: String::new(),
+            device_ids: Vec::new(),
+            unit: None,
+            kind: None,
+        };
+        Self::of(known.unwrap_or(&member), own, &it.devices, role)
     }
 
     pub(super) fn called(&self) -> String {

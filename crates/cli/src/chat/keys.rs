@@ -5,7 +5,8 @@ use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 use super::command;
 use super::editor::Editor;
 use super::item::{Entry, Said};
-use super::model::{Focus, Model, Open, Want, Writing};
+use super::model::{Focus, Model, Want};
+use super::open::{Open, Writing};
 use super::overlay::{About, Overlay, Purpose};
 
 /// Every key, by where it works.

@@ -7,7 +7,8 @@ use chancery::{Error, ErrorCode, Mention, MessageRef};
 
 use super::command::{Command, GroupWish};
 use super::editor::Editor;
-use super::item::{Entry, Readers, Row, Said};
+use super::item::{Entry, Readers, Row};
+use super::open::{Open, Writing};
 use super::overlay::{Overlay, Person};
 
 /// For how long a word of who is writing holds, in milliseconds (15 s).
@@ -56,6 +57,8 @@ pub(super) enum Want {
     Group(String, GroupWish),
     /// Events up to this number were shown.
     Taken(u64),
+    /// Says [`News::Echo`] once what was wanted before is done, as far as it does not take long.
+    Echo,
 }
 
 /// A conversation to write to.
@@ -93,6 +96,10 @@ pub(super) enum News {
         readers: Readers,
     },
     Connected(bool),
+    /// It is time to look for what nobody tells: what other processes of this home did, and what has disappeared.
+    Tick,
+    /// What was wanted before [`Want::Echo`] is done.
+    Echo,
     /// Something that was wanted is done, and has to be looked at.
     Done(Option<String>),
     Failed(String),
@@ -162,37 +169,6 @@ impl Link {
             Self::Offline => "offline, trying again",
         }
     }
-}
-
-/// What is being written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Writing {
-    New,
-    Reply(MessageRef),
-    Edit(MessageRef),
-}
-
-/// The conversation that is open.
-#[derive(Debug, Clone)]
-pub(super) struct Open {
-    pub(super) row: Row,
-    pub(super) entries: BTreeMap<u64, Entry>,
-    pub(super) older: Option<u64>,
-    pub(super) is_loading: bool,
-    pub(super) readers: Readers,
-    pub(super) editor: Editor,
-    pub(super) writing: Writing,
-    /// Which message keys act on.
-    pub(super) chosen: Option<u64>,
-    /// Lines of the history that are below the window.
-    pub(super) below: usize,
-    /// Whether the window has to move to where the chosen message is.
-    pub(super) follow: bool,
-    /// The first message that was unread when it was opened.
-    pub(super) new_from: Option<u64>,
-    /// Up to where it was marked as read since it was opened.
-    marked: Option<u64>,
-    kept: String,
 }
 
 /// Who uses this device.
@@ -274,7 +250,8 @@ impl Model {
                 self.link = Link::Online;
                 return self.look();
             }
-            News::Connected(false) => self.link = Link::Offline,
+            News::Connected(false) => (self.link, self.transfer) = (Link::Offline, None),
+            News::Tick => return self.look_again(),
             News::Done(said) => {
                 if let Some(text) = said {
                     self.say(text);
@@ -293,6 +270,7 @@ impl Model {
             News::Transfer(transfer) => self.transfer = transfer,
             News::Members { filter, people } => self.found(&filter, people),
             News::Events { came, notes, up_to } => return self.events(&came, notes, up_to),
+            News::Echo => {}
             News::Ended(error) => {
                 if error.code() == ErrorCode::Revoked {
                     // It is destroyed, so that it is shown no more either.
@@ -305,11 +283,16 @@ impl Model {
         Vec::new()
     }
 
-    /// What is to be read again when something may have changed.
+    /// What is to be read again when something has changed.
     pub(super) fn look(&self) -> Vec<Want> {
-        let open = self.open.as_ref().map(|open| open.row.id.clone());
-        let page = open.into_iter().flat_map(|id| [Want::Page(id.clone()), Want::Readers(id)]);
-        page.chain([Want::List]).collect()
+        let readers = self.open.as_ref().map(|open| Want::Readers(open.row.id.clone()));
+        self.look_again().into_iter().chain(readers).collect()
+    }
+
+    /// What is to be read again now and then.
+    fn look_again(&self) -> Vec<Want> {
+        let page = self.open.as_ref().map(|open| Want::Page(open.row.id.clone()));
+        page.into_iter().chain([Want::List]).collect()
     }
 
     fn events(&mut self, came: &[Came], notes: Vec<String>, up_to: u64) -> Vec<Want> {
@@ -347,26 +330,7 @@ impl Model {
         if let Some(at) = self.rows.iter().position(|it| it.id == row.id) {
             self.at = at;
         }
-        let draft = row.draft.clone().unwrap_or_default();
-        let new_from = page.entries.iter().find(|it| it.said().is_some_and(|said| said.is_unread));
-        let new_from = new_from.map(|it| it.position);
-        let mut open = Open {
-            row,
-            entries: BTreeMap::new(),
-            older: None,
-            is_loading: false,
-            readers,
-            editor: Editor::with(&draft),
-            writing: Writing::New,
-            chosen: None,
-            below: 0,
-            follow: false,
-            new_from,
-            marked: None,
-            kept: draft,
-        };
-        open.take_page(page);
-        self.open = Some(open);
+        self.open = Some(Open::new(row, readers, page));
         self.focus = Focus::Writing;
         self.overlay = None;
         wants
@@ -375,12 +339,7 @@ impl Model {
     /// Keeps what was begun, before another conversation is opened or the client ends.
     pub(super) fn leave(&mut self) -> Vec<Want> {
         let Some(open) = &mut self.open else { return Vec::new() };
-        let text = if matches!(open.writing, Writing::Edit(_)) { "" } else { open.editor.text() };
-        if text == open.kept {
-            return Vec::new();
-        }
-        text.clone_into(&mut open.kept);
-        vec![Want::Draft { id: open.row.id.clone(), text: open.kept.clone() }]
+        open.keep_draft().map(|text| Want::Draft { id: open.row.id.clone(), text }).into_iter().collect()
     }
 
     fn not_said(&mut self, saying: Saying, why: String) {
@@ -403,13 +362,9 @@ impl Model {
         let Some((open, up_to)) = self.open.as_mut().zip(up_to).filter(|_| is_watched) else {
             return Vec::new();
         };
-        let has_new = |entry: &Entry| entry.said().is_some_and(|said| said.is_unread);
-        let unseen =
-            Some(up_to) > open.marked && open.entries.range(..=up_to).any(|(_, entry)| has_new(entry));
-        if !unseen {
+        if !open.mark(up_to) {
             return Vec::new();
         }
-        open.marked = Some(up_to);
         let id = open.row.id.clone();
         vec![Want::MarkRead { id: id.clone(), up_to }, Want::Page(id), Want::List]
     }
@@ -537,49 +492,4 @@ pub(super) fn end_words(error: &Error) -> String {
             .to_owned();
     }
     format!("This cannot go on: {}", crate::text::tame(&error.to_string()))
-}
-
-impl Open {
-    pub(super) fn place(&self) -> Place {
-        Place { id: self.row.id.clone(), is_group: self.row.is_group }
-    }
-
-    pub(super) fn chosen_message(&self) -> Option<&Said> {
-        self.entries.get(&self.chosen?)?.said()
-    }
-
-    pub(super) fn message(&self, which: MessageRef) -> Option<&Said> {
-        self.entries.values().rev().filter_map(Entry::said).find(|said| said.key == which)
-    }
-
-    /// Takes over what was read: nothing twice, and nothing that has gone.
-    fn take_page(&mut self, page: Page) {
-        let Page { entries, before, older } = page;
-        let first = entries.first().map(|entry| entry.position);
-        match (before, first) {
-            (Some(_), _) => {
-                self.is_loading = false;
-                self.older = older;
-            }
-            (None, Some(first)) => {
-                let is_gap =
-                    older.is_some() && self.entries.keys().next_back().is_none_or(|last| *last < first);
-                if is_gap {
-                    self.entries.clear();
-                }
-                self.entries.retain(|position, _| *position < first);
-                if self.entries.is_empty() {
-                    self.older = older;
-                }
-            }
-            (None, None) => {
-                self.entries.clear();
-                self.older = None;
-            }
-        }
-        self.entries.extend(entries.into_iter().map(|entry| (entry.position, entry)));
-        if self.chosen.is_some_and(|chosen| !self.entries.contains_key(&chosen)) {
-            self.chosen = self.entries.keys().next_back().copied();
-        }
-    }
 }

@@ -3,13 +3,16 @@
 
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, Write as _};
+use std::time::Duration;
 
 use chancery::MessageRef;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::time::Instant;
 
 use super::command::{self, COMMANDS, Command};
-use super::item::{Entry, Readers, Said, What};
-use super::model::{Came, Link, Model, News, Open, Place, Want, end_words};
+use super::item::{Entry, Readers, Said, State, What};
+use super::model::{Came, Link, Model, News, Place, Want, end_words};
+use super::open::Open;
 use super::overlay::Person;
 use super::screen::now;
 use super::wrap::Clock;
@@ -18,6 +21,9 @@ use crate::stop::Stop;
 
 /// Entries that are printed of a conversation that is opened.
 const LAST: usize = 10;
+
+/// How long after the end of the input messages may take to go.
+const LAST_WORDS: Duration = Duration::from_secs(10);
 
 /// What was printed.
 struct Plain {
@@ -62,6 +68,41 @@ fn lines() -> UnboundedReceiver<String> {
     lines
 }
 
+/// What is typed: one line after the other, each once the one before has had its effect.
+struct Input {
+    lines: UnboundedReceiver<String>,
+    is_waiting: bool,
+    /// Since there was no more, until when what was typed may take.
+    end: Option<Instant>,
+}
+
+impl Input {
+    /// Returns the next line, or once `None` at the end.
+    async fn next(&mut self) -> Option<String> {
+        if self.is_waiting || self.end.is_some() {
+            return std::future::pending().await;
+        }
+        let line = self.lines.recv().await;
+        self.is_waiting = true;
+        if line.is_none() {
+            self.end = Instant::now().checked_add(LAST_WORDS);
+        }
+        line
+    }
+
+    const fn is_over(&self) -> bool {
+        self.end.is_some() && !self.is_waiting
+    }
+}
+
+/// Waits until even the last line has had its time.
+async fn is_late(end: Option<Instant>) {
+    match end {
+        Some(end) => tokio::time::sleep_until(end).await,
+        None => std::future::pending().await,
+    }
+}
+
 /// Prints and reads lines until the end.
 pub(super) async fn run(
     model: &mut Model,
@@ -80,31 +121,38 @@ pub(super) async fn run(
         "Chancery, {} at {}. /help lists the commands.",
         model.own.handle, model.own.organisation
     ))?;
-    let mut typed = lines();
+    let mut input = Input { lines: lines(), is_waiting: false, end: None };
     let mut pending = vec![Want::List];
     let mut is_listed = false;
     while !model.has_quit && model.ended.is_none() {
         pending.drain(..).for_each(|want| drop(wants.send(want)));
+        let end = input.end;
         tokio::select! {
-            line = typed.recv() => {
+            line = input.next() => {
                 model.now = now();
-                match line {
-                    Some(line) => pending = plain.line(model, line.trim_end())?,
-                    None => model.has_quit = true,
+                if let Some(line) = line {
+                    pending = plain.line(model, line.trim_end())?;
                 }
+                pending.push(Want::Echo);
             }
             Some(told) = news.recv() => {
                 model.now = now();
                 let is_first_list = !is_listed && matches!(told, News::Listed(_));
+                if matches!(told, News::Echo) {
+                    input.is_waiting = false;
+                }
                 pending = plain.told(model, told)?;
                 if is_first_list {
                     is_listed = true;
                     plain.list(model)?;
                 }
             }
+            () = is_late(end) => break,
             () = stop.wait() => break,
         }
         pending.extend(plain.show(model)?);
+        // Who pipes lines in wants them sent.
+        model.has_quit |= input.is_over() && !plain.has_queued(model);
     }
     pending.extend(model.leave());
     pending.into_iter().for_each(|want| drop(wants.send(want)));
@@ -159,6 +207,11 @@ impl Plain {
         }
         let is_here = open.entries.range(..shown.first).next().is_some();
         Ok(if is_here { Vec::new() } else { model.want_older() })
+    }
+
+    /// Whether something that was written here waits for the relay, and the relay is not away.
+    fn has_queued(&self, model: &Model) -> bool {
+        model.link != Link::Offline && self.messages.iter().any(|(_, said)| said.state == State::Queued)
     }
 
     fn list(&self, model: &Model) -> Result<(), Failure> {

@@ -2,8 +2,10 @@
 
 use std::io::{Stdout, stdout};
 use std::sync::Once;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use chancery::ErrorCode;
 use crossterm::event::{
     DisableBracketedPaste, DisableFocusChange, EnableBracketedPaste, EnableFocusChange, Event, EventStream,
     KeyCode,
@@ -28,6 +30,9 @@ const KEEP_DRAFT: Duration = Duration::from_secs(1);
 /// For ever, as far as a timer goes: a day.
 const FOREVER: Duration = Duration::from_secs(86_400);
 
+/// Whether some part of the program has given up, and the terminal was given back.
+static HAS_PANICKED: AtomicBool = AtomicBool::new(false);
+
 /// The time, in milliseconds.
 pub(super) fn now() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -43,6 +48,7 @@ impl Screen {
         HOOK.call_once(|| {
             let before = std::panic::take_hook();
             std::panic::set_hook(Box::new(move |info| {
+                HAS_PANICKED.store(true, Ordering::Relaxed);
                 restore();
                 before(info);
             }));
@@ -92,6 +98,9 @@ pub(super) async fn run(
     let mut screen = Screen::begin()?;
     let (mut keys, mut pending, mut draft) = (EventStream::new(), vec![Want::List], FOREVER);
     while !model.has_quit {
+        if HAS_PANICKED.load(Ordering::Relaxed) {
+            return Err(ErrorCode::Internal.into());
+        }
         model.now = now();
         let drawn = screen.draw(&view, model)?;
         pending.extend(model.seen(drawn.seen));

@@ -8,7 +8,8 @@ use ratatui::layout::{Position, Rect};
 use ratatui::style::{Color, Modifier, Style};
 
 use super::item::Row;
-use super::model::{Focus, Link, Model, Open, Writing};
+use super::model::{Focus, Link, Model};
+use super::open::{Open, Writing};
 use super::overlay::Overlay;
 use super::wrap::{Clock, break_hard, fit, width};
 
@@ -148,6 +149,7 @@ impl Canvas<'_> {
         let at = (area.x, area.y);
         self.fill(at, area.width, " ", Tone::Bar);
         let link = match model.link {
+            _ if model.ended.is_some() => "! ended".to_owned(),
             Link::Online => "online".to_owned(),
             other => format!("! {}", other.words()),
         };
@@ -168,6 +170,7 @@ impl Canvas<'_> {
             }
             (Some(notice), _) => self.put(inner, room, &notice.text, Tone::Strong),
             (None, Some(transfer)) => self.put(inner, room, transfer, Tone::Strong),
+            (None, None) if model.ended.is_some() => {}
             (None, None) => self.put(inner, room, hint(model), Tone::Dim),
         }
     }

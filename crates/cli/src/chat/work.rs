@@ -35,6 +35,8 @@ const LOOK: Duration = Duration::from_secs(5);
 const HOPE: Duration = Duration::from_secs(3);
 /// Entries read at once: some screens full.
 const PAGE: usize = 64;
+/// Members of a group up to which each is looked up in the directory: of more the handles have to do.
+const NAMED: usize = 64;
 /// Members that a search lists: more nobody reads.
 const FOUND: usize = 200;
 /// Digits of a blob's name, which stands in for a file's while it is uploaded.
@@ -128,7 +130,7 @@ impl Worker {
                     self.tell(News::Connected(false));
                 }
                 who = typing.recv() => self.somebody_writes(who).await,
-                () = tokio::time::sleep(LOOK) => self.tell(News::Done(None)),
+                () = tokio::time::sleep(LOOK) => self.tell(News::Tick),
             }
         }
     }
@@ -193,6 +195,7 @@ impl Worker {
             Want::Search(filter) => self.search(filter).await?,
             Want::Found { name, members } => self.found(&name, &members).await?,
             Want::Group(id, wish) => self.change(&id, wish).await?,
+            Want::Echo => self.tell(News::Echo),
             Want::Taken(number) => {
                 client.take_events(number).await?;
                 self.is_waiting.set(false);
@@ -236,13 +239,11 @@ impl Worker {
                 let state = group.state().await?;
                 readers.is_group = true;
                 readers.closed = closed(&state);
+                let has_names = state.members.len() <= NAMED;
                 for it in state.members {
-                    let role = chancery::json::role_name(it.role);
-                    let reader = match self.client.member(&it.person.member.to_string()).await {
-                        Ok(member) => Reader::of(&member, &self.own, &it.devices, role),
-                        Err(_) => Reader { id: it.person.member.to_string(), ..Reader::default() },
-                    };
-                    readers.people.push(reader);
+                    let id = it.person.member.to_string();
+                    let known = if has_names { self.client.member(&id).await.ok() } else { None };
+                    readers.people.push(Reader::of_group(&it, known.as_ref(), &self.own));
                 }
             }
             Err(error) if error.code() == ErrorCode::GroupUnknown => {

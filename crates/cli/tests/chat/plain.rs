@@ -44,10 +44,23 @@ impl Typist {
             let Ok(line) = self.lines.recv_timeout(left) else {
                 panic!("{part:?} did not come; last was read:\n{}", self.read.join("\n"));
             };
+            assert!(!line.contains(char::is_control), "{line:?}");
             self.read.push(line.clone());
             if line.contains(part) {
                 return line;
             }
+        }
+    }
+
+    /// Waits for these lines in any order.
+    #[track_caller]
+    fn hears_all(&mut self, parts: &[&str]) {
+        let mut missing = parts.to_vec();
+        while let Some(part) = missing.first() {
+            if !self.read.iter().any(|line| line.contains(part)) {
+                self.hears(part);
+            }
+            missing.remove(0);
         }
     }
 
@@ -168,8 +181,7 @@ fn what_is_written_while_the_relay_is_away_goes_once_it_is_back() {
         company.member(who);
     }
     let mut alice = Typist::start(&company, "alice", &["bob"]);
-    alice.hears("bob: you and bob can read this");
-    alice.hears("* online");
+    alice.hears_all(&["bob: you and bob can read this", "* online"]);
     company.relay.kill();
     alice.hears("* offline, trying again");
     alice.types("Are you there?");

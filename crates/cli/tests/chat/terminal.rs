@@ -1,4 +1,4 @@
-//! In a terminal. With `CHANCERY_WRITE_SCREENS=1` the screens are written to `docs/screens`.
+//! In a terminal. With `CHANCERY_WRITE_SCREENS=1` the screens are written to `docs/screens`, and README.md shows one of them.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -14,12 +14,12 @@ struct Terminals<'a> {
 
 impl<'a> Terminals<'a> {
     /// `None` if this machine has no tmux, which is a failure where `CHANCERY_ALL_TOOLS` says that all tools are there.
-    fn open(company: &'a Company) -> Option<Self> {
+    fn open(company: &'a Company, socket: &str) -> Option<Self> {
         if let Err(error) = Command::new("tmux").arg("-V").output() {
             assert!(std::env::var_os("CHANCERY_ALL_TOOLS").is_none(), "tmux: {error}");
             return None;
         }
-        Some(Self { company, socket: company.path("tmux") })
+        Some(Self { company, socket: company.path(socket) })
     }
 
     fn tmux(&self, arguments: &[&str]) -> Output {
@@ -67,12 +67,16 @@ impl<'a> Terminals<'a> {
     #[track_caller]
     fn sees(&self, who: &str, parts: &[&str]) -> String {
         let begun = Instant::now();
+        let mut before = String::new();
         loop {
             let screen = self.screen(who);
-            match parts.iter().find(|part| !screen.contains(**part)) {
-                None => return screen,
-                Some(part) => assert!(begun.elapsed() < PATIENCE, "{who} does not see {part:?}:\n{screen}"),
+            let missing = parts.iter().find(|part| !screen.contains(**part));
+            // A screen that is being drawn is not yet one.
+            if missing.is_none() && screen == before {
+                return screen;
             }
+            assert!(begun.elapsed() < PATIENCE, "{who} does not see {missing:?}:\n{screen}");
+            before = screen;
             std::thread::sleep(Duration::from_millis(50));
         }
     }
@@ -142,6 +146,14 @@ fn kept_screens_have_the_same_time_and_day_always() {
 }
 
 #[test]
+fn the_readme_shows_a_screen_as_it_is() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let [readme, screen] = ["README.md", "docs/screens/conversation.txt"]
+        .map(|it| std::fs::read_to_string(root.join(it)).unwrap());
+    assert!(readme.contains(&format!("\n{screen}```\n")), "README.md is to show:\n{screen}");
+}
+
+#[test]
 fn two_people_and_a_group_at_their_terminals() {
     let mut company = Company::open();
     for (handle, name) in [("alice", "Alice Liddell"), ("bob", "Robert Roe"), ("carol", "Carol King")] {
@@ -150,7 +162,7 @@ fn two_people_and_a_group_at_their_terminals() {
     }
     std::fs::write(company.path("figures.csv"), "quarter;sum\n".repeat(20_000)).unwrap();
     {
-        let Some(at) = Terminals::open(&company) else { return };
+        let Some(at) = Terminals::open(&company, "first.tmux") else { return };
         at.chat("alice", "");
         at.chat("bob", "NO_COLOR=1");
         at.sees("alice", &["alice at Acme", "online"]);
@@ -201,7 +213,14 @@ fn conversation(at: &Terminals<'_>) {
     at.write("alice", "Thank you, @bo");
     at.press("alice", &["Tab"]);
     at.sees("alice", &["> Thank you, @bob"]);
-    at.sees("bob", &["alice is writing …"]);
+    keep("typing", &at.sees("bob", &["alice is writing …"]));
+    // Names of others are in cyan, of 8 or of 256 colours.
+    let has_colour = |who| {
+        let drawn = at.tmux(&["capture-pane", "-p", "-e", "-t", who]).stdout;
+        let drawn = String::from_utf8(drawn).unwrap();
+        ["36m", "38;5;6m"].iter().any(|colour| drawn.contains(colour))
+    };
+    assert!(has_colour("alice") && !has_colour("bob"), "Bob has NO_COLOR");
     keep("conversation", &at.sees("alice", &["saved as", "👍 you", "> Thank you, @bob"]));
     at.press("alice", &["Enter"]);
     at.sees("bob", &["Thank you, @bob"]);
@@ -221,7 +240,7 @@ fn group(at: &Terminals<'_>) {
     at.press("alice", &["Tab", "Down", "Tab"]);
     keep("found", &at.sees("alice", &["Marked: bob, carol"]));
     at.press("alice", &["Enter"]);
-    at.sees("alice", &["F2: 3 members can read this, 3 devices", "alice added bob, carol"]);
+    at.sees("alice", &["F2: 3 members can read this, 3 devices", "* alice added "]);
     at.write("alice", "Lunch at noon?");
     at.press("alice", &["Enter"]);
     at.sees("bob", &["Crew", "● 1 new  alice: Lunch"]);
@@ -256,7 +275,7 @@ fn eviction(at: &Terminals<'_>) {
 
 /// The relay goes and comes back; a draft outlives the program.
 fn offline(company: &mut Company) {
-    let at = Terminals::open(company).unwrap();
+    let at = Terminals::open(company, "second.tmux").unwrap();
     at.chat("alice", "");
     at.sees("alice", &["online", "bob (Robert Roe)"]);
     at.press("alice", &["Down", "Enter"]);
@@ -272,7 +291,7 @@ fn offline(company: &mut Company) {
     at.sees("alice", &["ended with 0"]);
     drop(at);
     company.restart_relay();
-    let at = Terminals::open(company).unwrap();
+    let at = Terminals::open(company, "third.tmux").unwrap();
     at.chat("alice", "");
     at.sees("alice", &["draft: P.S.", "online"]);
     at.press("alice", &["Enter"]);

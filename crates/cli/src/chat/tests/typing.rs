@@ -4,7 +4,8 @@ use chancery::{Error, ErrorCode, MemberId, Mention};
 
 use super::*;
 use crate::chat::command::GroupWish;
-use crate::chat::model::{Came, Focus, Link, Place, Saying, Writing};
+use crate::chat::model::{Came, Focus, Link, Place, Saying};
+use crate::chat::open::Writing;
 use crate::chat::overlay::{Overlay, Person};
 
 fn bob() -> Place {

@@ -2,7 +2,7 @@
 
 use super::Tone;
 use crate::chat::item::{Entry, Said, State, What};
-use crate::chat::model::Open;
+use crate::chat::open::Open;
 use crate::chat::wrap::{Clock, fit, width, wrap};
 
 /// How long somebody's messages stand under one name, in milliseconds (5 min).

@@ -122,10 +122,9 @@ impl Canvas<'_> {
         let Some(open) = &model.open else { return };
         let readers = &open.readers;
         let columns = usize::from(COLUMNS.min(area.width)).saturating_sub(6);
-        let mut lines = vec![
-            (format!("{}: {}", open.row.title, readers.summary()), Tone::Plain),
-            (String::new(), Tone::Plain),
-        ];
+        let mut lines: Vec<_> =
+            wrap(&readers.summary(), columns).into_iter().map(|line| (line, Tone::Plain)).collect();
+        lines.push((String::new(), Tone::Plain));
         let mut chosen_line = 0;
         for (index, reader) in readers.people.iter().enumerate() {
             let is_chosen = readers.is_group && index == at;
