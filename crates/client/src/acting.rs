@@ -357,7 +357,8 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// As [`Self::edit`]; [`ErrorCode::ActInvalid`]: the message has no form, or the answer does not fit it.
+    /// As [`Self::edit`]; [`ErrorCode::ActInvalid`]: the message has no form, the answer does not fit it, or
+    /// somebody else has sent the message again.
     pub async fn answer_form(
         &self,
         message: MessageRef,

@@ -406,7 +406,7 @@ pub(crate) fn upkeep(records: &mut Overlay<'_>, now: Timestamp) -> Result<(), En
                 own.stored_at = now.as_millis();
                 save_message(records, &own);
             }
-            if own.state == MessageState::Queued as u32 {
+            if own.state == MessageState::Queued as u32 && !own.expired {
                 continue;
             }
             if Timestamp::from_millis(own.stored_at).after(MAX_WAIT) > now {
@@ -506,7 +506,9 @@ fn check(target: &MessageRecord, act: &Act) -> Result<(), EngineError> {
         }
         Act::Answer(given) => {
             let form = target.text.as_ref().and_then(|text| text.form.as_ref());
-            let fits = form.is_some_and(|form| form::answers(form, &given.values));
+            // What was asked by a message that was sent again only who has sent it says: others may have been asked another thing.
+            let fits =
+                target.resent.is_empty() && form.is_some_and(|form| form::answers(form, &given.values));
             fits.then_some(()).ok_or(EngineError::InvalidAct)
         }
         Act::Reaction(_) | Act::Deletion(_) => Ok(()),

@@ -447,17 +447,21 @@ fn a_clock_that_is_set_right_loses_nothing_that_waits_and_keeps_nothing_for_ever
         stored_at: stored_at.as_millis(),
         done: Some(edit(BOB, number, 1, "my words").act.into()),
         state: state as u32,
+        expired: number == 4,
         ..MessageRecord::default()
     };
-    for (number, at, state) in
-        [(1, ahead, MessageState::Sent), (2, NOW, MessageState::Queued), (3, NOW, MessageState::Sent)]
-    {
+    for (number, at, state) in [
+        (1, ahead, MessageState::Sent),
+        (2, NOW, MessageState::Queued),
+        (3, NOW, MessageState::Sent),
+        (4, NOW, MessageState::Queued),
+    ] {
         store_own(&mut records, &own(number, at, state)).unwrap();
     }
     upkeep(&mut records, NOW).unwrap();
     upkeep(&mut records, NOW.after(MAX_WAIT)).unwrap();
-    let left = [1, 2, 3].map(|n| message(&records, &BOB, &[n; 16]).unwrap().is_some());
-    assert_eq!(left, [false, true, false], "what waits to be sent holds nothing up");
+    let left = [1, 2, 3, 4].map(|n| message(&records, &BOB, &[n; 16]).unwrap().is_some());
+    assert_eq!(left, [false, true, false, false], "what waits to be sent holds nothing up");
     // The same for what waits here, which goes after its time and not before.
     let mut records = Overlay::new(&disk);
     receive(&mut records, &delete(ALICE, 1), ahead).unwrap();
@@ -519,4 +523,13 @@ fn a_form_reads_as_it_is_r_content_25() {
         ];
         assert_eq!(accepted, [false; 4], "{turned:?}");
     }
+}
+
+#[test]
+fn nobody_answers_what_somebody_else_says_that_was_asked_r_content_27() {
+    let values = vec![FormValue { field: "ok".into(), value: "yes".into() }];
+    let answer = Act::Answer(FormAnswer { target: target(), values });
+    assert_eq!(check(&the_form(), &answer), Ok(()), "the control");
+    let again = MessageRecord { resent: vec![9; 16], ..the_form() };
+    assert_eq!(check(&again, &answer), Err(EngineError::InvalidAct));
 }
