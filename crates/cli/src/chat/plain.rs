@@ -358,6 +358,8 @@ fn begin(open: &Open) -> Result<Shown, Failure> {
     }
     let before = open.entries.len().saturating_sub(LAST);
     let first = open.entries.keys().nth(before).copied().unwrap_or(0);
+    // All that is new, so that nothing counts as read that was not printed.
+    let first = first.min(open.new_from.unwrap_or(first));
     Ok(Shown { id: open.row.id.clone(), first, last: None, readers, wants_more: false })
 }
 

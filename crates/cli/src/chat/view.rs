@@ -328,9 +328,19 @@ impl Canvas<'_> {
         let lines = history::lines(open, columns.into(), &self.view.clock);
         let height = usize::from(window.height);
         let most = lines.len().saturating_sub(height);
+        let last = open.entries.keys().next_back().copied();
+        if open.below > 0 && open.drawn.0 != last {
+            // Who reads what stands above goes on reading when something comes below.
+            open.below = open.below.saturating_add(lines.len().saturating_sub(open.drawn.1));
+        }
+        open.drawn = (last, lines.len());
+        if std::mem::take(&mut open.follow_new) {
+            // What was not seen is read from its beginning, which stands below the line that says so.
+            let first = lines.iter().position(|line| line.of.is_some() && line.of == open.new_from);
+            open.below = most.saturating_sub(first.unwrap_or(most).saturating_sub(1));
+        }
         open.below = open.below.min(most);
-        if open.follow {
-            open.follow = false;
+        if std::mem::take(&mut open.follow) {
             let first = lines.iter().position(|line| line.of == open.chosen).unwrap_or(0);
             let behind = lines.iter().rposition(|line| line.of == open.chosen).unwrap_or(0).saturating_add(1);
             // Its beginning counts more than its end.

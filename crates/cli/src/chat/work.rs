@@ -35,6 +35,8 @@ const LOOK: Duration = Duration::from_secs(5);
 const HOPE: Duration = Duration::from_secs(3);
 /// Entries read at once: some screens full.
 const PAGE: usize = 64;
+/// Entries that are read at once at most to find the first that is new.
+const MOST_NEW: usize = 1024;
 /// Members of a group up to which each is looked up in the directory: of more the handles have to do.
 const NAMED: usize = 64;
 /// Members that a search lists: more nobody reads.
@@ -221,7 +223,7 @@ impl Worker {
             found => found?,
         };
         let row = Row::of(&found, &self.own);
-        let (readers, page) = (self.readers(&row.id).await?, self.page(&row.id, None).await?);
+        let (readers, page) = (self.readers(&row.id).await?, self.new_page(&row.id).await?);
         self.tell(News::Opened { row, readers, page });
         Ok(())
     }
@@ -230,6 +232,20 @@ impl Worker {
         let found = self.client.history_before(id, before, PAGE).await?;
         let entries = found.iter().map(|entry| Entry::of(entry, &self.own)).collect();
         Ok(Page { entries, before, older: found.next })
+    }
+
+    /// Reads the newest entries, and before them as long as what was read first is new: it is shown from there on.
+    async fn new_page(&self, id: &str) -> Result<Page, Error> {
+        let mut page = self.page(id, None).await?;
+        while let (Some(before), true) = (page.older, page.entries.len() < MOST_NEW) {
+            if !page.entries.first().is_some_and(|first| first.said().is_none_or(|said| said.is_unread)) {
+                break;
+            }
+            let mut older = self.page(id, Some(before)).await?;
+            older.entries.append(&mut page.entries);
+            page = Page { before: None, ..older };
+        }
+        Ok(page)
     }
 
     async fn readers(&self, id: &str) -> Result<Readers, Error> {

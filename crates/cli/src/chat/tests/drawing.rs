@@ -166,6 +166,25 @@ fn a_long_history_is_scrolled_by_pages_and_by_messages() {
 }
 
 #[test]
+fn what_is_new_is_read_from_its_beginning_and_stays_where_it_is() {
+    let entry = |at: u64| with(said(at, at % 2 == 0, &format!("message {at}")), |it| it.is_unread = at >= 20);
+    let mut model = talking((0..60).map(entry).collect());
+    let (_, drawn) = draw(&mut model, SIZE);
+    let shown = screen(&mut model, SIZE);
+    assert!(
+        shown.contains("── new ──") && shown.contains("message 20") && !shown.contains("message 19"),
+        "\n{shown}"
+    );
+    assert!(drawn.seen.is_some_and(|seen| (20..30).contains(&seen)), "{drawn:?}");
+    // Something comes: what is read stays where it is.
+    let newest = Page { entries: vec![entry(59), entry(60)], before: None, older: Some(59) };
+    model.news(News::Page { id: BOB.into(), page: newest });
+    let after = screen(&mut model, SIZE);
+    assert_eq!(after.lines().take(19).collect::<Vec<_>>(), shown.lines().take(19).collect::<Vec<_>>());
+    assert_ne!(after, shown, "more is below");
+}
+
+#[test]
 fn who_can_read_it_is_one_key_away() {
     let mut model = model();
     open(&mut model, row(CREW, "Crew", ""), vec![]);
