@@ -57,7 +57,7 @@ pub(super) enum Want {
     Group(String, GroupWish),
     /// Events up to this number were shown.
     Taken(u64),
-    /// Says [`News::Echo`] once what was wanted before is done, as far as it does not take long.
+    /// Says [`News::Echo`] once what was wanted before is done.
     Echo,
 }
 

@@ -11,8 +11,8 @@ use chancery::{
     MessageState, Outgoing, OutgoingFile, Progress, ProgressFn, Sent,
 };
 use indicatif::HumanBytes;
-use tokio::sync::broadcast;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
+use tokio::sync::{broadcast, watch};
 use tokio::task::{JoinHandle, spawn_local};
 
 use super::command::GroupWish;
@@ -71,13 +71,15 @@ pub(super) struct Worker {
     is_waiting: Cell<bool>,
     /// Codes of new devices of which was told.
     requests: RefCell<BTreeSet<String>>,
+    /// How much is being done that takes long.
+    slow: watch::Sender<usize>,
 }
 
 impl Worker {
     pub(super) fn new(client: Client, news: UnboundedSender<News>) -> Rc<Self> {
         let own = client.me().member_id;
-        let (is_waiting, requests) = (Cell::new(false), RefCell::default());
-        Rc::new(Self { client, own, news, is_waiting, requests })
+        let (is_waiting, requests, slow) = (Cell::new(false), RefCell::default(), watch::Sender::new(0));
+        Rc::new(Self { client, own, news, is_waiting, requests, slow })
     }
 
     /// Begins to work, on this thread: does what is wanted in turn, keeps connected, and watches.
@@ -149,17 +151,30 @@ impl Worker {
     async fn handle(self: &Rc<Self>, want: Want) {
         let is_slow = match &want {
             Want::Save { .. } | Want::Typing(_) | Want::Found { .. } | Want::Group(..) => true,
+            Want::Echo => return self.echo(),
             Want::Say(saying) => !saying.files.is_empty(),
             Want::Open(which) => self.client.conversation(which).await.is_err(),
             _ => false,
         };
+        self.slow.send_modify(|count| *count = count.saturating_add(is_slow.into()));
         let worker = Rc::clone(self);
         let work = async move {
             if let Err(error) = worker.done(want).await {
                 worker.fail(error);
             }
+            worker.slow.send_modify(|count| *count = count.saturating_sub(is_slow.into()));
         };
         if is_slow { drop(spawn_local(work)) } else { work.await }
+    }
+
+    /// Says so once what takes long is done as well.
+    fn echo(self: &Rc<Self>) {
+        let worker = Rc::clone(self);
+        spawn_local(async move {
+            // The worker lives as long as this: it has the sender.
+            let _ = worker.slow.subscribe().wait_for(|count| *count == 0).await;
+            worker.tell(News::Echo);
+        });
     }
 
     async fn done(&self, want: Want) -> Result<(), Error> {
@@ -197,7 +212,8 @@ impl Worker {
             Want::Search(filter) => self.search(filter).await?,
             Want::Found { name, members } => self.found(&name, &members).await?,
             Want::Group(id, wish) => self.change(&id, wish).await?,
-            Want::Echo => self.tell(News::Echo),
+            // Said above, in its turn.
+            Want::Echo => {}
             Want::Taken(number) => {
                 client.take_events(number).await?;
                 self.is_waiting.set(false);

@@ -167,7 +167,9 @@ fn a_long_history_is_scrolled_by_pages_and_by_messages() {
 
 #[test]
 fn what_is_new_is_read_from_its_beginning_and_stays_where_it_is() {
-    let entry = |at: u64| with(said(at, at % 2 == 0, &format!("message {at}")), |it| it.is_unread = at >= 20);
+    let entry = |at: u64| {
+        with(said(at, at.is_multiple_of(2), &format!("message {at}")), |it| it.is_unread = at >= 20)
+    };
     let mut model = talking((0..60).map(entry).collect());
     let (_, drawn) = draw(&mut model, SIZE);
     let shown = screen(&mut model, SIZE);
