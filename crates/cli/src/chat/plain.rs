@@ -308,7 +308,7 @@ impl Plain {
             print(&format!("{} {}", if notice.is_error { "!" } else { "*" }, notice.text))?;
         }
         if let Some(transfer) = model.transfer.as_ref().filter(|_| !self.is_moving) {
-            print(&format!("* {transfer}"))?;
+            print(&format!("* {}", transfer.line()))?;
         }
         self.is_moving = model.transfer.is_some();
         let Some(open) = &model.open else { return Ok(Vec::new()) };

@@ -17,6 +17,8 @@ use super::wrap::{Clock, break_hard, fit, width};
 const WIDE: u16 = 60;
 /// Columns of the list then.
 const LIST: u16 = 26;
+/// Columns of the bar that shows how far a file has come: one for each 5%.
+const BAR: usize = 20;
 /// Most lines of the text that is being written.
 const WRITING: usize = 6;
 /// Lines of a conversation without its messages, below which the lines between its parts are left out.
@@ -168,8 +170,13 @@ impl Canvas<'_> {
             (Some(notice), _) if notice.is_error => {
                 self.put(inner, room, &format!("! {}", notice.text), Tone::Bad);
             }
-            (Some(notice), _) => self.put(inner, room, &notice.text, Tone::Strong),
-            (None, Some(transfer)) => self.put(inner, room, transfer, Tone::Strong),
+            (_, Some(transfer)) => {
+                let done =
+                    usize::try_from(transfer.percent).unwrap_or(0).checked_div(5).unwrap_or(0).min(BAR);
+                let (done, open) = ("█".repeat(done), "░".repeat(BAR.saturating_sub(done)));
+                self.put(inner, room, &format!("{done}{open} {}", transfer.line()), Tone::Strong);
+            }
+            (Some(notice), None) => self.put(inner, room, &notice.text, Tone::Strong),
             (None, None) if model.ended.is_some() => {}
             (None, None) => self.put(inner, room, hint(model), Tone::Dim),
         }

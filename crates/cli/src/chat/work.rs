@@ -17,7 +17,7 @@ use tokio::task::{JoinHandle, spawn_local};
 
 use super::command::GroupWish;
 use super::item::{Entry, Reader, Readers, Row, Said, What, closed};
-use super::model::{Came, News, Page, Place, Saying, Want};
+use super::model::{Came, News, Page, Place, Saying, Transfer, Want};
 use super::overlay::Person;
 use crate::group::act_words;
 use crate::message::{
@@ -56,9 +56,9 @@ pub(super) fn progress(news: UnboundedSender<News>) -> ProgressFn {
         };
         let percent = progress.done.saturating_mul(100).checked_div(progress.total).unwrap_or(100);
         let is_done = progress.done >= progress.total;
-        let text = format!("{what}: {percent}% of {}", HumanBytes(progress.total));
+        let transfer = Transfer { what, percent, size: HumanBytes(progress.total).to_string() };
         // Nobody listens any more once the client ends.
-        let _ = news.send(News::Transfer(Some(text).filter(|_| !is_done)));
+        let _ = news.send(News::Transfer(Some(transfer).filter(|_| !is_done)));
     })
 }
 

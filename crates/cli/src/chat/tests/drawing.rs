@@ -6,6 +6,7 @@ use ratatui::style::Color;
 use super::*;
 use crate::chat::item::tame_lines;
 use crate::chat::keys::HELP;
+use crate::chat::model::Transfer;
 use crate::chat::overlay::{About, Overlay, Purpose};
 
 const SIZE: (u16, u16) = (80, 24);
@@ -184,6 +185,18 @@ fn what_is_new_is_read_from_its_beginning_and_stays_where_it_is() {
     let after = screen(&mut model, SIZE);
     assert_eq!(after.lines().take(19).collect::<Vec<_>>(), shown.lines().take(19).collect::<Vec<_>>());
     assert_ne!(after, shown, "more is below");
+}
+
+#[test]
+fn a_file_on_its_way_is_seen_until_it_is_there() {
+    let mut model = talking(conversation());
+    model.say("saving");
+    let (what, size) = ("saving notes.txt".into(), "3.00 MiB".into());
+    model.news(News::Transfer(Some(Transfer { what, percent: 42, size })));
+    let shown = screen(&mut model, SIZE);
+    assert!(shown.ends_with("\n ████████░░░░░░░░░░░░ saving notes.txt: 42% of 3.00 MiB"), "\n{shown}");
+    model.news(News::Transfer(None));
+    assert!(screen(&mut model, SIZE).ends_with("\n saving"));
 }
 
 #[test]
