@@ -46,6 +46,7 @@ First steps, on one machine:
   chancery enroll chancery:… --home alice                       # become that member on this device
 
 Every day:
+  chancery chat --home alice                                    # all of this at a terminal
   chancery send bob \"Lunch at noon?\" --home alice --file menu.pdf
   chancery receive --home alice --follow --save downloads
   chancery conversations --home alice

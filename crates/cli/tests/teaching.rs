@@ -69,7 +69,7 @@ fn tool(name: &str, arguments: &[&str], input: &str) -> Option<String> {
 #[test]
 fn help_lists_commands_by_what_people_do_and_begins_with_first_steps() {
     let help = stdout(&["--help"]);
-    for part in ["Write and read:\n  send ", "Run an organisation:\n  org ", "First steps, on one machine:\n"]
+    for part in ["Write and read:\n  chat ", "Run an organisation:\n  org ", "First steps, on one machine:\n"]
     {
         assert!(help.contains(part), "{part:?} is not in:\n{help}");
     }

@@ -57,7 +57,7 @@ pub(super) enum Want {
     Group(String, GroupWish),
     /// Events up to this number were shown.
     Taken(u64),
-    /// Says [`News::Echo`] once what was wanted before is done, as far as it does not take long.
+    /// Says [`News::Echo`] once what was wanted before is done.
     Echo,
 }
 
@@ -113,7 +113,7 @@ pub(super) enum News {
         who: String,
         stopped: bool,
     },
-    Transfer(Option<String>),
+    Transfer(Option<Transfer>),
     Members {
         filter: String,
         people: Vec<Person>,
@@ -125,6 +125,20 @@ pub(super) enum News {
     },
     /// The connection has ended for good.
     Ended(Error),
+}
+
+/// How far a file has come.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Transfer {
+    pub(super) what: String,
+    pub(super) percent: u64,
+    pub(super) size: String,
+}
+
+impl Transfer {
+    pub(super) fn line(&self) -> String {
+        format!("{}: {}% of {}", self.what, self.percent, self.size)
+    }
 }
 
 /// Entries of a conversation, oldest first.
@@ -196,7 +210,7 @@ pub(super) struct Model {
     pub(super) focus: Focus,
     pub(super) overlay: Option<Overlay>,
     pub(super) notice: Option<Notice>,
-    pub(super) transfer: Option<String>,
+    pub(super) transfer: Option<Transfer>,
     /// Who is writing where, and until when that holds.
     typing: BTreeMap<(String, String), u64>,
     told_typing: u64,

@@ -34,6 +34,10 @@ pub(super) struct Open {
     pub(super) follow: bool,
     /// The first message that was unread when it was opened.
     pub(super) new_from: Option<u64>,
+    /// Whether the window has to move to that message.
+    pub(super) follow_new: bool,
+    /// The last entry and the number of lines when it was drawn before.
+    pub(super) drawn: (Option<u64>, usize),
     /// Up to where it was marked as read since it was opened.
     marked: Option<u64>,
     kept: String,
@@ -55,6 +59,8 @@ impl Open {
             below: 0,
             follow: false,
             new_from: new_from.map(|it| it.position),
+            follow_new: new_from.is_some(),
+            drawn: (None, 0),
             marked: None,
             kept: draft,
         };

@@ -2,7 +2,7 @@
 //! pipes. Nothing is ever drawn over.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead as _, Write as _};
+use std::io::{BufRead as _, IsTerminal as _, Write as _};
 use std::time::Duration;
 
 use chancery::MessageRef;
@@ -68,9 +68,10 @@ fn lines() -> UnboundedReceiver<String> {
     lines
 }
 
-/// What is typed: one line after the other, each once the one before has had its effect.
+/// What is typed. Of lines that are piped in each waits until the one before has had its effect.
 struct Input {
     lines: UnboundedReceiver<String>,
+    is_piped: bool,
     is_waiting: bool,
     /// Since there was no more, until when what was typed may take.
     end: Option<Instant>,
@@ -83,7 +84,7 @@ impl Input {
             return std::future::pending().await;
         }
         let line = self.lines.recv().await;
-        self.is_waiting = true;
+        self.is_waiting = self.is_piped || line.is_none();
         if line.is_none() {
             self.end = Instant::now().checked_add(LAST_WORDS);
         }
@@ -121,7 +122,8 @@ pub(super) async fn run(
         "Chancery, {} at {}. /help lists the commands.",
         model.own.handle, model.own.organisation
     ))?;
-    let mut input = Input { lines: lines(), is_waiting: false, end: None };
+    let is_piped = !std::io::stdin().is_terminal();
+    let mut input = Input { lines: lines(), is_piped, is_waiting: false, end: None };
     let mut pending = vec![Want::List];
     let mut is_listed = false;
     while !model.has_quit && model.ended.is_none() {
@@ -133,7 +135,9 @@ pub(super) async fn run(
                 if let Some(line) = line {
                     pending = plain.line(model, line.trim_end())?;
                 }
-                pending.push(Want::Echo);
+                if input.is_waiting {
+                    pending.push(Want::Echo);
+                }
             }
             Some(told) = news.recv() => {
                 model.now = now();
@@ -304,7 +308,7 @@ impl Plain {
             print(&format!("{} {}", if notice.is_error { "!" } else { "*" }, notice.text))?;
         }
         if let Some(transfer) = model.transfer.as_ref().filter(|_| !self.is_moving) {
-            print(&format!("* {transfer}"))?;
+            print(&format!("* {}", transfer.line()))?;
         }
         self.is_moving = model.transfer.is_some();
         let Some(open) = &model.open else { return Ok(Vec::new()) };
@@ -358,6 +362,8 @@ fn begin(open: &Open) -> Result<Shown, Failure> {
     }
     let before = open.entries.len().saturating_sub(LAST);
     let first = open.entries.keys().nth(before).copied().unwrap_or(0);
+    // All that is new, so that nothing counts as read that was not printed.
+    let first = first.min(open.new_from.unwrap_or(first));
     Ok(Shown { id: open.row.id.clone(), first, last: None, readers, wants_more: false })
 }
 

@@ -17,6 +17,8 @@ use super::wrap::{Clock, break_hard, fit, width};
 const WIDE: u16 = 60;
 /// Columns of the list then.
 const LIST: u16 = 26;
+/// Columns of the bar that shows how far a file has come: one for each 5%.
+const BAR: usize = 20;
 /// Most lines of the text that is being written.
 const WRITING: usize = 6;
 /// Lines of a conversation without its messages, below which the lines between its parts are left out.
@@ -168,8 +170,13 @@ impl Canvas<'_> {
             (Some(notice), _) if notice.is_error => {
                 self.put(inner, room, &format!("! {}", notice.text), Tone::Bad);
             }
-            (Some(notice), _) => self.put(inner, room, &notice.text, Tone::Strong),
-            (None, Some(transfer)) => self.put(inner, room, transfer, Tone::Strong),
+            (_, Some(transfer)) => {
+                let done =
+                    usize::try_from(transfer.percent).unwrap_or(0).checked_div(5).unwrap_or(0).min(BAR);
+                let (done, open) = ("█".repeat(done), "░".repeat(BAR.saturating_sub(done)));
+                self.put(inner, room, &format!("{done}{open} {}", transfer.line()), Tone::Strong);
+            }
+            (Some(notice), None) => self.put(inner, room, &notice.text, Tone::Strong),
             (None, None) if model.ended.is_some() => {}
             (None, None) => self.put(inner, room, hint(model), Tone::Dim),
         }
@@ -328,9 +335,19 @@ impl Canvas<'_> {
         let lines = history::lines(open, columns.into(), &self.view.clock);
         let height = usize::from(window.height);
         let most = lines.len().saturating_sub(height);
+        let last = open.entries.keys().next_back().copied();
+        if open.below > 0 && open.drawn.0 != last {
+            // Who reads what stands above goes on reading when something comes below.
+            open.below = open.below.saturating_add(lines.len().saturating_sub(open.drawn.1));
+        }
+        open.drawn = (last, lines.len());
+        if std::mem::take(&mut open.follow_new) {
+            // What was not seen is read from its beginning, which stands below the line that says so.
+            let first = lines.iter().position(|line| line.of.is_some() && line.of == open.new_from);
+            open.below = most.saturating_sub(first.unwrap_or(most).saturating_sub(1));
+        }
         open.below = open.below.min(most);
-        if open.follow {
-            open.follow = false;
+        if std::mem::take(&mut open.follow) {
             let first = lines.iter().position(|line| line.of == open.chosen).unwrap_or(0);
             let behind = lines.iter().rposition(|line| line.of == open.chosen).unwrap_or(0).saturating_add(1);
             // Its beginning counts more than its end.

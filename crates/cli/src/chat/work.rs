@@ -11,13 +11,13 @@ use chancery::{
     MessageState, Outgoing, OutgoingFile, Progress, ProgressFn, Sent,
 };
 use indicatif::HumanBytes;
-use tokio::sync::broadcast;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
+use tokio::sync::{broadcast, watch};
 use tokio::task::{JoinHandle, spawn_local};
 
 use super::command::GroupWish;
 use super::item::{Entry, Reader, Readers, Row, Said, What, closed};
-use super::model::{Came, News, Page, Place, Saying, Want};
+use super::model::{Came, News, Page, Place, Saying, Transfer, Want};
 use super::overlay::Person;
 use crate::group::act_words;
 use crate::message::{
@@ -35,6 +35,8 @@ const LOOK: Duration = Duration::from_secs(5);
 const HOPE: Duration = Duration::from_secs(3);
 /// Entries read at once: some screens full.
 const PAGE: usize = 64;
+/// Entries that are read at once at most to find the first that is new.
+const MOST_NEW: usize = 1024;
 /// Members of a group up to which each is looked up in the directory: of more the handles have to do.
 const NAMED: usize = 64;
 /// Members that a search lists: more nobody reads.
@@ -54,9 +56,9 @@ pub(super) fn progress(news: UnboundedSender<News>) -> ProgressFn {
         };
         let percent = progress.done.saturating_mul(100).checked_div(progress.total).unwrap_or(100);
         let is_done = progress.done >= progress.total;
-        let text = format!("{what}: {percent}% of {}", HumanBytes(progress.total));
+        let transfer = Transfer { what, percent, size: HumanBytes(progress.total).to_string() };
         // Nobody listens any more once the client ends.
-        let _ = news.send(News::Transfer(Some(text).filter(|_| !is_done)));
+        let _ = news.send(News::Transfer(Some(transfer).filter(|_| !is_done)));
     })
 }
 
@@ -69,13 +71,15 @@ pub(super) struct Worker {
     is_waiting: Cell<bool>,
     /// Codes of new devices of which was told.
     requests: RefCell<BTreeSet<String>>,
+    /// How much is being done that takes long.
+    slow: watch::Sender<usize>,
 }
 
 impl Worker {
     pub(super) fn new(client: Client, news: UnboundedSender<News>) -> Rc<Self> {
         let own = client.me().member_id;
-        let (is_waiting, requests) = (Cell::new(false), RefCell::default());
-        Rc::new(Self { client, own, news, is_waiting, requests })
+        let (is_waiting, requests, slow) = (Cell::new(false), RefCell::default(), watch::Sender::new(0));
+        Rc::new(Self { client, own, news, is_waiting, requests, slow })
     }
 
     /// Begins to work, on this thread: does what is wanted in turn, keeps connected, and watches.
@@ -147,17 +151,30 @@ impl Worker {
     async fn handle(self: &Rc<Self>, want: Want) {
         let is_slow = match &want {
             Want::Save { .. } | Want::Typing(_) | Want::Found { .. } | Want::Group(..) => true,
+            Want::Echo => return self.echo(),
             Want::Say(saying) => !saying.files.is_empty(),
             Want::Open(which) => self.client.conversation(which).await.is_err(),
             _ => false,
         };
+        self.slow.send_modify(|count| *count = count.saturating_add(is_slow.into()));
         let worker = Rc::clone(self);
         let work = async move {
             if let Err(error) = worker.done(want).await {
                 worker.fail(error);
             }
+            worker.slow.send_modify(|count| *count = count.saturating_sub(is_slow.into()));
         };
         if is_slow { drop(spawn_local(work)) } else { work.await }
+    }
+
+    /// Says so once what takes long is done as well.
+    fn echo(self: &Rc<Self>) {
+        let worker = Rc::clone(self);
+        spawn_local(async move {
+            // The worker lives as long as this: it has the sender.
+            let _ = worker.slow.subscribe().wait_for(|count| *count == 0).await;
+            worker.tell(News::Echo);
+        });
     }
 
     async fn done(&self, want: Want) -> Result<(), Error> {
@@ -195,7 +212,8 @@ impl Worker {
             Want::Search(filter) => self.search(filter).await?,
             Want::Found { name, members } => self.found(&name, &members).await?,
             Want::Group(id, wish) => self.change(&id, wish).await?,
-            Want::Echo => self.tell(News::Echo),
+            // Said above, in its turn.
+            Want::Echo => {}
             Want::Taken(number) => {
                 client.take_events(number).await?;
                 self.is_waiting.set(false);
@@ -221,7 +239,7 @@ impl Worker {
             found => found?,
         };
         let row = Row::of(&found, &self.own);
-        let (readers, page) = (self.readers(&row.id).await?, self.page(&row.id, None).await?);
+        let (readers, page) = (self.readers(&row.id).await?, self.new_page(&row.id).await?);
         self.tell(News::Opened { row, readers, page });
         Ok(())
     }
@@ -230,6 +248,20 @@ impl Worker {
         let found = self.client.history_before(id, before, PAGE).await?;
         let entries = found.iter().map(|entry| Entry::of(entry, &self.own)).collect();
         Ok(Page { entries, before, older: found.next })
+    }
+
+    /// Reads the newest entries, and before them as long as what was read first is new: it is shown from there on.
+    async fn new_page(&self, id: &str) -> Result<Page, Error> {
+        let mut page = self.page(id, None).await?;
+        while let (Some(before), true) = (page.older, page.entries.len() < MOST_NEW) {
+            if !page.entries.first().is_some_and(|first| first.said().is_none_or(|said| said.is_unread)) {
+                break;
+            }
+            let mut older = self.page(id, Some(before)).await?;
+            older.entries.append(&mut page.entries);
+            page = Page { before: None, ..older };
+        }
+        Ok(page)
     }
 
     async fn readers(&self, id: &str) -> Result<Readers, Error> {

@@ -6,6 +6,7 @@ use ratatui::style::Color;
 use super::*;
 use crate::chat::item::tame_lines;
 use crate::chat::keys::HELP;
+use crate::chat::model::Transfer;
 use crate::chat::overlay::{About, Overlay, Purpose};
 
 const SIZE: (u16, u16) = (80, 24);
@@ -163,6 +164,39 @@ fn a_long_history_is_scrolled_by_pages_and_by_messages() {
     assert!(screen(&mut model, SIZE).contains("▌message 0"));
     press(&mut model, KeyCode::Esc);
     assert!(screen(&mut model, SIZE).contains("message 59"));
+}
+
+#[test]
+fn what_is_new_is_read_from_its_beginning_and_stays_where_it_is() {
+    let entry = |at: u64| {
+        with(said(at, at.is_multiple_of(2), &format!("message {at}")), |it| it.is_unread = at >= 20)
+    };
+    let mut model = talking((0..60).map(entry).collect());
+    let (_, drawn) = draw(&mut model, SIZE);
+    let shown = screen(&mut model, SIZE);
+    assert!(
+        shown.contains("── new ──") && shown.contains("message 20") && !shown.contains("message 19"),
+        "\n{shown}"
+    );
+    assert!(drawn.seen.is_some_and(|seen| (20..30).contains(&seen)), "{drawn:?}");
+    // Something comes: what is read stays where it is.
+    let newest = Page { entries: vec![entry(59), entry(60)], before: None, older: Some(59) };
+    model.news(News::Page { id: BOB.into(), page: newest });
+    let after = screen(&mut model, SIZE);
+    assert_eq!(after.lines().take(19).collect::<Vec<_>>(), shown.lines().take(19).collect::<Vec<_>>());
+    assert_ne!(after, shown, "more is below");
+}
+
+#[test]
+fn a_file_on_its_way_is_seen_until_it_is_there() {
+    let mut model = talking(conversation());
+    model.say("saving");
+    let (what, size) = ("saving notes.txt".into(), "3.00 MiB".into());
+    model.news(News::Transfer(Some(Transfer { what, percent: 42, size })));
+    let shown = screen(&mut model, SIZE);
+    assert!(shown.ends_with("\n ████████░░░░░░░░░░░░ saving notes.txt: 42% of 3.00 MiB"), "\n{shown}");
+    model.news(News::Transfer(None));
+    assert!(screen(&mut model, SIZE).ends_with("\n saving"));
 }
 
 #[test]
