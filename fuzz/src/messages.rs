@@ -123,6 +123,11 @@ impl Talking {
         commit(&mut self.disk, outcome.batch);
     }
 
+    /// Whether alice's device has this record.
+    pub(crate) fn has(&self, key: &chancery_wire::records::RecordKey) -> bool {
+        chancery_wire::records::Records::get(&self.disk, key).expect("readable").is_some()
+    }
+
     /// What alice's engine does with a content that bob's device encrypts; `None` if it is too long for one.
     pub(crate) fn hear(&self, content: &[u8]) -> Option<Outcome> {
         let mut bob = Session::from_bytes(&self.bob).expect("stored");

@@ -49,21 +49,19 @@ async fn open(home: &Path, key: &KeySource, link: Option<String>) -> Result<Clie
 }
 
 async fn answer_all(bot: &Client) -> Result<(), Error> {
-    let mut changes = bot.changes();
+    let mut events = bot.event_stream();
     loop {
-        for event in bot.events().await? {
-            if let Happening::Message(message) = &event.happening {
-                while let Err(error) = answer(bot, message).await {
-                    eprintln!("{}: {error}", error.code().name());
-                    if !error.is_retryable() {
-                        break; // somebody who has left, say: the others must not wait for it
-                    }
-                    tokio::time::sleep(PAUSE).await;
+        let event = events.next().await?;
+        if let Happening::Message(message) = &event.happening {
+            while let Err(error) = answer(bot, message).await {
+                eprintln!("{}: {error}", error.code().name());
+                if !error.is_retryable() {
+                    break; // somebody who has left, say: the others must not wait for it
                 }
+                tokio::time::sleep(PAUSE).await;
             }
-            bot.take_events(event.number).await?;
         }
-        let _ = changes.changed().await;
+        bot.take_events(event.number).await?;
     }
 }
 

@@ -52,15 +52,13 @@ async fn main() -> Result<(), Error> {
 
 /// Waits for the next message and says that it was shown. Other events are taken and passed over.
 async fn next_message(client: &Client) -> Result<Message, Error> {
-    let mut changes = client.changes();
+    let mut events = client.event_stream();
     loop {
-        for event in client.events().await? {
-            // An application shows it here, and only then takes it.
-            client.take_events(event.number).await?;
-            if let Happening::Message(message) = event.happening {
-                return Ok(*message);
-            }
+        let event = events.next().await?;
+        // An application shows it here, and only then takes it.
+        client.take_events(event.number).await?;
+        if let Happening::Message(message) = event.happening {
+            return Ok(*message);
         }
-        changes.changed().await?;
     }
 }

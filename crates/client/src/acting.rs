@@ -45,9 +45,9 @@ pub struct Quote {
     pub message: MessageRef,
     /// Its author's handle as the directory has it now; empty if the author is not in it.
     pub handle: String,
-    /// How it begins: at most 140 characters; empty once it was deleted.
+    /// How it begins: at most 140 characters; empty once it was deleted, or is gone.
     pub text: String,
-    /// Whether that is how this device has it. Otherwise nothing but the word of who replies says what it reads.
+    /// Whether that is how this device has it, or has had it. Otherwise nothing but the word of who replies says what it reads.
     pub is_known: bool,
 }
 
@@ -308,11 +308,12 @@ impl Client {
         self.delivered_at(place, id, deadline).await
     }
 
-    /// Gives a message of one's own another text. Files, what it replies to and its form stay.
+    /// Gives a message of one's own another text. Files and what it replies to stay.
     ///
     /// # Errors
     ///
-    /// [`ErrorCode::MessageUnknown`], [`ErrorCode::NotYourMessage`], [`ErrorCode::MessageTooLarge`]: nothing has changed. Otherwise it
+    /// [`ErrorCode::MessageUnknown`], [`ErrorCode::NotYourMessage`], [`ErrorCode::MessageTooLarge`], [`ErrorCode::ActInvalid`] for a
+    /// message with a form, of which nothing may change under the answers: nothing has changed. Otherwise it
     /// is changed here at least, and [`Sent::waiting`] says why nowhere else.
     pub async fn edit(
         &self,
@@ -339,7 +340,8 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// As [`Self::edit`]; [`ErrorCode::ActInvalid`]: `emoji` is empty, has more than 32 bytes or control characters.
+    /// As [`Self::edit`]; [`ErrorCode::ActInvalid`]: `emoji` is empty, has more than 32 bytes, control characters
+    /// or such as turn the direction of writing.
     pub async fn react(
         &self,
         message: MessageRef,
@@ -491,7 +493,7 @@ pub(crate) fn quote(records: &dyn Records, record: &MessageRecord) -> Result<Opt
     let author = person(records, &target.author)?;
     let id = target.id.as_slice().try_into().map_err(|_| EngineError::DamagedRecord)?;
     let known = chancery_engine::message(records, &author.member, &target.id)?;
-    let known = known.filter(|it| it.conversation == record.conversation && it.done.is_none() && !it.expired);
+    let known = known.filter(|it| it.conversation == record.conversation && it.done.is_none());
     let text = match &known {
         Some(known) => known.text.as_ref().map(|text| beginning(&text.text)).unwrap_or_default(),
         None => reply.quote.clone(),
@@ -530,5 +532,38 @@ impl Form {
     #[must_use]
     pub fn is_valid(&self) -> bool {
         form::is_sound(&self.clone().into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use chancery_wire::encode;
+    use chancery_wire::records::{RecordKey, Table};
+
+    use super::*;
+
+    #[test]
+    fn nothing_of_a_message_that_is_gone_is_shown_in_replies_r_content_36() {
+        let (id, author) = (vec![1; 16], vec![2; 16]);
+        let target = Some(proto::MessageRef { author: author.clone(), id: id.clone() });
+        let reply_to = Some(proto::ReplyTo { target, quote: "soon gone".into() });
+        let conversation = author.clone();
+        let reply = MessageRecord {
+            conversation: conversation.clone(),
+            text: Some(proto::Text { reply_to, ..Default::default() }),
+            ..Default::default()
+        };
+        let mut records: BTreeMap<RecordKey, Vec<u8>> = BTreeMap::new();
+        let shown = |records: &BTreeMap<_, _>| {
+            let quote = quote(records, &reply).unwrap().unwrap();
+            (quote.text, quote.is_known)
+        };
+        assert_eq!(shown(&records), ("soon gone".into(), false), "the word of who replies");
+        let key = RecordKey::new(Table(0x0150), [author.clone(), id.clone()].concat());
+        let gone = MessageRecord { id, from: author, conversation, expired: true, ..Default::default() };
+        records.insert(key, encode(&gone));
+        assert_eq!(shown(&records), (String::new(), true));
     }
 }

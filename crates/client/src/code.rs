@@ -344,6 +344,8 @@ codes! {
     TooBusy = 917, "too-busy", TryLater, "too many requests at once; wait for answers";
     /// The event was not handed out.
     EventUnknown = 918, "event-unknown", NotFound, "no event of this number was handed out";
+    /// A request over HTTP comes from a web page, or names another machine.
+    OriginRefused = 919, "origin-refused", NotAuthorised, "the request has an Origin, or its Host is not this machine: web pages are not served";
 }
 
 #[cfg(test)]

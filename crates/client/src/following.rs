@@ -73,34 +73,7 @@ impl Client {
     }
 
     /// Keeps connected: takes over what arrives and sends what waits, reconnecting with back-off, until
-    /// `stop` ends. Events appear in [`Self::events`]; [`Self::changes`] says when to look.
-    /// ```
-    /// # use chancery_dev::{PATIENCE, two_people};
-    /// # #[tokio::main(flavor = "current_thread")]
-    /// # async fn main() -> Result<(), chancery_dev::Error> {
-    /// # let (_acme, alice, bob) = two_people().await?;
-    /// use chancery::Happening;
-    ///
-    /// let mut changes = bob.changes();
-    /// let follower = bob.clone();
-    /// let following = tokio::spawn(async move { follower.follow(std::future::pending()).await });
-    /// # alice.send("bob", "Tea at four?", &[], PATIENCE).await?;
-    /// 'hears: loop {
-    ///     for event in bob.events().await? {
-    ///         if let Happening::Message(message) = &event.happening {
-    ///             println!("{}: {}", message.handle, message.text.as_deref().unwrap_or_default());
-    ///         }
-    ///         bob.take_events(event.number).await?; // shown: it does not come again
-    /// #       if matches!(event.happening, Happening::Message(_)) {
-    /// #           break 'hears;
-    /// #       }
-    ///     }
-    ///     changes.changed().await?;
-    /// }
-    /// # following.abort();
-    /// # Ok(())
-    /// # }
-    /// ```
+    /// `stop` ends. What comes is told by [`Self::event_stream`], whose example runs beside this.
     ///
     /// # Errors
     ///

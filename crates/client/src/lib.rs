@@ -34,7 +34,7 @@
 //!
 //! - [`Client`] is one device of a member: [`Client::enroll`] makes it and [`Client::open`] opens it;
 //!   [`Client::send`], [`Client::sync`], [`Client::events`] and [`Client::history`] use it. An application that
-//!   stays open awaits [`Client::follow`] in a task, and [`Client::changes`] says when there are new events.
+//!   stays open awaits [`Client::follow`] in a task and reads [`Client::event_stream`].
 //! - [`Client::conversations`] lists what there is, with what is unread and what was begun; [`Client::history_before`] reads a
 //!   conversation from its end, [`Client::mark_read`] and [`Client::set_draft`] keep where a person is in it.
 //!   [`Client::members`] is the directory.
@@ -80,6 +80,7 @@ mod devices;
 mod enroll;
 mod errand;
 mod error;
+mod event_stream;
 mod following;
 mod group;
 mod hearing;
@@ -119,6 +120,7 @@ pub use conversation::{Conversation, ConversationKind, HistoryEntry, LastEntry};
 pub use devices::{NewDeviceLink, OwnDevice};
 pub use enroll::is_device_link;
 pub use error::{Error, ErrorCode, ErrorKind};
+pub use event_stream::EventStream;
 pub use group::{Group, GroupAct, GroupDone, GroupEntry, GroupName, GroupState, Participant, Person};
 pub use key::{read_key_file, read_or_create_key_file};
 pub use message::{Event, FileInfo, Happening, Message, WaitingFile};

@@ -17,18 +17,37 @@ const PAGE: usize = 256;
 
 impl Client {
     /// Returns up to 256 events that were not taken yet, oldest first. Some are no message: a member has a new device,
-    /// or messages are lost. Show each before [`Self::take_events`] forgets it.
+    /// or messages are lost. Show each before [`Self::take_events`] forgets it. [`Self::event_stream`] waits for them.
     ///
     /// # Errors
     ///
     /// [`ErrorCode::StoreLocked`]: policy demands that the relay is reached first. Otherwise only if the store is not readable.
     pub async fn events(&self) -> Result<Vec<Event>, Error> {
+        self.events_from(0).await
+    }
+
+    /// Returns up to 256 events that were not taken yet and have at least this [`Event::number`], oldest first: what has come
+    /// since, for whoever takes events later than it reads them.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::events`].
+    pub async fn events_from(&self, number: u64) -> Result<Vec<Event>, Error> {
         let own = self.me().member_id;
         let read = move |records: &dyn Records| {
-            let found = chancery_engine::events(records, PAGE)?.into_iter();
-            found
-                .filter_map(|(number, event)| Event::read(records, &own, (number, event)).transpose())
-                .collect()
+            let mut from = number;
+            loop {
+                let found = chancery_engine::events_from(records, from, PAGE)?;
+                let Some((last, _)) = found.last() else { return Ok(Vec::new()) };
+                from = last.saturating_add(1);
+                let known =
+                    found.into_iter().filter_map(|found| Event::read(records, &own, found).transpose());
+                let known: Vec<Event> = known.collect::<Result<_, _>>()?;
+                // A page of what only later versions know must not hide what stands behind it.
+                if !known.is_empty() {
+                    return Ok(known);
+                }
+            }
         };
         self.shared().worker.call(move |state| state.read_shown(read)).await
     }

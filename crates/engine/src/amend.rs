@@ -5,7 +5,7 @@ mod waiting;
 use alloc::vec::Vec;
 
 use chancery_crypto::rng::CryptoRng;
-use chancery_identity::MemberId;
+use chancery_identity::{MemberId, is_plain};
 use chancery_wire::Timestamp;
 use chancery_wire::proto::content::Body;
 use chancery_wire::proto::message_act::Act;
@@ -175,9 +175,7 @@ fn is_sound(act: &Act) -> bool {
     let is_target = |target: &MessageRef| target.author.len() == 16 && target.id.len() == 16;
     target_of(act).is_some_and(is_target)
         && match act {
-            Act::Reaction(it) => {
-                (1..=MAX_EMOJI).contains(&it.emoji.len()) && !it.emoji.chars().any(char::is_control)
-            }
+            Act::Reaction(it) => (1..=MAX_EMOJI).contains(&it.emoji.len()) && is_plain(&it.emoji),
             Act::Edit(it) => it.text.len() <= MAX_TEXT,
             Act::Deletion(_) => true,
             Act::Answer(it) => form::may_be_values(&it.values),
@@ -232,14 +230,18 @@ pub(crate) fn carry(old: &MessageRecord, new: &mut MessageRecord) {
         return;
     }
     if !old.edit.is_empty()
-        && let (Some(old_text), Some(text)) = (&old.text, &mut new.text)
+        && let (Some(old_text), Some(text)) =
+            (&old.text, new.text.as_mut().filter(|text| text.form.is_none()))
     {
         text.text.clone_from(&old_text.text);
         text.mentions.clone_from(&old_text.mentions);
         (new.edited_at, new.edit) = (old.edited_at, old.edit.clone());
     }
     new.reactions.clone_from(&old.reactions);
-    new.answers.clone_from(&old.answers);
+    // Whoever has sent it again may have put questions there that its author never asked.
+    let form = new.text.as_ref().and_then(|text| text.form.as_ref());
+    let answered = |it: &&AnswerRecord| form.is_some_and(|form| form::answers(form, &it.values));
+    new.answers = old.answers.iter().filter(answered).cloned().collect();
 }
 
 /// Does an act to a message, whatever came before it; `None` if it changes nothing. In whatever order the same acts come, the record is
@@ -270,7 +272,8 @@ fn apply(
 }
 
 fn edit(record: &mut MessageRecord, heard: &Heard, edit: &Edit) -> bool {
-    let Some(text) = &mut record.text else { return false };
+    // What was answered must not change under the answers.
+    let Some(text) = record.text.as_mut().filter(|text| text.form.is_none()) else { return false };
     if !record.edit.is_empty() && (heard.sent_at, &heard.id) <= (record.edited_at, &record.edit) {
         return false;
     }
@@ -336,6 +339,13 @@ fn answer(record: &mut MessageRecord, heard: &Heard, given: &FormAnswer) -> bool
     record.answers.len() != before || record.answers.contains(&new)
 }
 
+/// A message is about to go without its author's doing: what this device has said of it goes too.
+pub(crate) fn message_gone(records: &mut Overlay<'_>, message: &MessageRecord) -> Result<(), EngineError> {
+    // Most have neither, and own acts need not be looked through.
+    let was_acted_on = !message.edit.is_empty() || !message.answers.is_empty();
+    if was_acted_on { forget_own(records, message) } else { Ok(()) }
+}
+
 /// Leaves of a message that it was there, who wrote it and when (R-CONTENT-23).
 fn wipe(record: &mut MessageRecord) {
     (record.text, record.unknown, record.paths) = (None, Vec::new(), Vec::new());
@@ -364,9 +374,10 @@ fn own_act(records: &dyn Records, number: u64) -> Result<Option<MessageRecord>, 
     load(records, &key(crate::tables::MESSAGE, &[&reference]))
 }
 
-/// What this device has said of a message that is deleted goes with it: an edit becomes its deletion, an answer is not sent again.
-fn forget_own(records: &mut Overlay<'_>, deleted: &MessageRecord) -> Result<(), EngineError> {
-    let target = reference(deleted);
+/// What this device has said of a message goes with it (R-ENGINE-103): an edit of one that its author has deleted becomes its deletion;
+/// another, and an answer, is not sent again.
+fn forget_own(records: &mut Overlay<'_>, gone: &MessageRecord) -> Result<(), EngineError> {
+    let target = reference(gone);
     let numbers: Vec<u64> = own_acts().numbers(records)?.collect();
     for number in numbers {
         let Some(mut own) = own_act(records, number)? else { continue };
@@ -375,8 +386,8 @@ fn forget_own(records: &mut Overlay<'_>, deleted: &MessageRecord) -> Result<(), 
             continue;
         }
         match act {
-            Act::Edit(_) => *act = Act::Deletion(Deletion { target: Some(target.clone()) }),
-            Act::Answer(_) => (own.done, own.expired) = (None, true),
+            Act::Edit(_) if gone.deleted => *act = Act::Deletion(Deletion { target: Some(target.clone()) }),
+            Act::Edit(_) | Act::Answer(_) => (own.done, own.expired) = (None, true),
             Act::Reaction(_) | Act::Deletion(_) => continue,
         }
         save_message(records, &own);
@@ -389,9 +400,16 @@ pub(crate) fn upkeep(records: &mut Overlay<'_>, now: Timestamp) -> Result<(), En
     waiting::upkeep(records, MAX_WAIT, now)?;
     let numbers: Vec<u64> = own_acts().numbers(records)?.collect();
     for number in numbers {
-        if let Some(own) = own_act(records, number)? {
-            let is_old = Timestamp::from_millis(own.stored_at).after(MAX_WAIT) <= now;
-            if !is_old || own.state == MessageState::Queued as u32 {
+        if let Some(mut own) = own_act(records, number)? {
+            if own.stored_at > now.as_millis() {
+                // By a clock that was ahead: its time counts from now on.
+                own.stored_at = now.as_millis();
+                save_message(records, &own);
+            }
+            if own.state == MessageState::Queued as u32 {
+                continue;
+            }
+            if Timestamp::from_millis(own.stored_at).after(MAX_WAIT) > now {
                 return Ok(());
             }
             records.delete(messages::message_key(&own.from, &own.id));
@@ -477,6 +495,9 @@ fn check(target: &MessageRecord, act: &Act) -> Result<(), EngineError> {
     match act {
         Act::Edit(edit) => {
             let text = target.text.clone().ok_or(EngineError::NoMessage)?;
+            if text.form.is_some() {
+                return Err(EngineError::InvalidAct);
+            }
             let (words, mentions) = (edit.text.clone(), edit.mentions.clone());
             content::check(&chancery_wire::proto::Text { text: words, mentions, ..text })
         }

@@ -2,6 +2,7 @@
 
 use alloc::collections::BTreeSet;
 
+use chancery_identity::is_plain;
 use chancery_wire::encode;
 use chancery_wire::proto::{Form, FormField, FormValue};
 
@@ -49,7 +50,7 @@ impl FieldKind {
 #[must_use]
 pub fn is_sound(form: &Form) -> bool {
     let ids: BTreeSet<_> = form.fields.iter().map(|field| field.id.as_str()).collect();
-    form.title.len() <= MAX_LABEL
+    is_label(&form.title)
         && (1..=MAX_FIELDS).contains(&form.fields.len())
         && ids.len() == form.fields.len()
         && form.fields.iter().all(is_field)
@@ -64,9 +65,15 @@ fn is_field(field: &FormField) -> bool {
     };
     has_options
         && options.len() == field.options.len()
-        && options.iter().all(|option| (1..=MAX_LABEL).contains(&option.len()))
+        && options.iter().all(|option| !option.is_empty() && is_label(option))
         && (1..=MAX_FIELD_ID).contains(&field.id.len())
-        && field.label.len() <= MAX_LABEL
+        && is_label(&field.id)
+        && is_label(&field.label)
+}
+
+/// Whether a text may stand beside others in a form: what is asked must read as it is.
+fn is_label(text: &str) -> bool {
+    text.len() <= MAX_LABEL && is_plain(text)
 }
 
 /// Whether the values of an answer keep the limits that hold without its form.

@@ -76,7 +76,7 @@ pub use log::{
     log_status, log_time, newest_note, policy, verify_revoked,
 };
 pub use member_list::{MEMBERS_AT_ONCE, members};
-pub use messages::{Event, MessageState, Page, conversation, events, message};
+pub use messages::{Event, MessageState, Page, conversation, events, events_from, message};
 pub use peers::MAX_ARCHIVED;
 pub use prekeys::ONE_TIME_PAIRS;
 pub use receipts::{

@@ -9,6 +9,7 @@ use chancery_wire::records::{Overlay, RecordKey, Records};
 use chancery_wire::{Limit, Timestamp, decode};
 
 use crate::amend::{self, ChangeKind};
+use crate::compose;
 use crate::conversations;
 use crate::error::EngineError;
 use crate::queue::Queue;
@@ -82,6 +83,9 @@ pub(crate) fn append_message(
     let (position, unread) = (place.saturating_add(1), conversations::counts(message));
     let mut message = MessageRecord { position, unread, ..message.clone() };
     receipts::known_early(records, &mut message)?;
+    if message.state != MessageState::Queued as u32 {
+        compose::unquote_known(records, &mut message)?;
+    }
     conversations::appended(records, &message)?;
     save(records, name, &message);
     if place == 0 {
@@ -107,8 +111,10 @@ pub(crate) fn insert_message(
         return Ok(false);
     }
     conversations::inserted(records, &message.conversation, place)?;
-    save_message(records, message);
-    amend::arrived(records, message)?;
+    let mut message = message.clone();
+    compose::unquote_known(records, &mut message)?;
+    save_message(records, &message);
+    amend::arrived(records, &message)?;
     Ok(true)
 }
 
@@ -323,46 +329,63 @@ fn cursor(records: &dyn Records) -> Result<u64, EngineError> {
 ///
 /// [`EngineError`] if the store is not readable.
 pub fn events(records: &dyn Records, most: usize) -> Result<Vec<(u64, Event)>, EngineError> {
+    events_from(records, 0, most)
+}
+
+/// Returns up to `most` events that have not been taken and have at least this number, oldest first. There is none if this
+/// returns none: those of messages that are gone are passed over, and keep none behind them back (R-ENGINE-120).
+///
+/// # Errors
+///
+/// [`EngineError`] if the store is not readable.
+pub fn events_from(records: &dyn Records, from: u64, most: usize) -> Result<Vec<(u64, Event)>, EngineError> {
+    let queue = Queue::new(EVENT, b"");
+    let state = queue.state(records)?;
     let mut events = Vec::new();
-    for (number, reference) in references(records, Queue::new(EVENT, b""), cursor(records)?, most)? {
-        let event = match reference.split_first_chunk::<17>() {
-            Some(([DEVICE_ADDED, member @ ..], device)) if device.len() == 16 => Event::DeviceAdded {
-                member: MemberId::new(*member),
-                device: DeviceId::from_bytes(device).ok_or(EngineError::DamagedRecord)?,
-            },
-            Some(([LOST, member @ ..], count)) if count.len() == 8 => Event::Lost {
-                member: MemberId::new(*member),
-                count: u64::from_be_bytes(count.try_into().map_err(|_| EngineError::DamagedRecord)?),
-            },
-            Some(([LEFT, member @ ..], [])) => Event::MemberLeft { member: MemberId::new(*member) },
-            Some(([REASSIGNED, old @ ..], new)) if new.len() == 16 => Event::HandleReassigned {
-                old: MemberId::new(*old),
-                new: MemberId::from_bytes(new).ok_or(EngineError::DamagedRecord)?,
-            },
-            Some(_) if settled::is_reference(&reference) => Event::Settled(settled::read(&reference)?),
-            Some(([CHANGED, ..], rest)) if rest.len() == 33 => match changed(records, &reference)? {
-                Some(event) => event,
-                None => continue,
-            },
-            Some(([RECEIPT, member @ ..], [of @ .., read])) if of.len() == 32 => {
-                match referenced(records, of)? {
-                    message if message.expired => continue,
-                    message => Event::Receipt {
-                        member: MemberId::new(*member),
-                        message: Box::new(message),
-                        read: *read != 0,
-                    },
-                }
-            }
-            _ => match referenced(records, &reference)? {
-                // Policy has deleted it before it was shown.
-                message if message.expired => continue,
-                message => Event::Message(Box::new(message)),
-            },
-        };
-        events.push((number, event));
+    for number in from.max(cursor(records)?).max(state.first)..state.next {
+        if events.len() >= most {
+            break;
+        }
+        let Some(reference) = records.get(&queue.item_key(number))? else { continue };
+        if let Some(event) = read_event(records, &reference)? {
+            events.push((number, event));
+        }
     }
     Ok(events)
+}
+
+/// Reads what an event refers to; `None` if it is gone since.
+fn read_event(records: &dyn Records, reference: &[u8]) -> Result<Option<Event>, EngineError> {
+    let device = |bytes: &[u8]| DeviceId::from_bytes(bytes).ok_or(EngineError::DamagedRecord);
+    Ok(Some(match reference.split_first_chunk::<17>() {
+        Some(([DEVICE_ADDED, member @ ..], id)) if id.len() == 16 => {
+            Event::DeviceAdded { member: MemberId::new(*member), device: device(id)? }
+        }
+        Some(([LOST, member @ ..], count)) if count.len() == 8 => Event::Lost {
+            member: MemberId::new(*member),
+            count: u64::from_be_bytes(count.try_into().map_err(|_| EngineError::DamagedRecord)?),
+        },
+        Some(([LEFT, member @ ..], [])) => Event::MemberLeft { member: MemberId::new(*member) },
+        Some(([REASSIGNED, old @ ..], new)) if new.len() == 16 => Event::HandleReassigned {
+            old: MemberId::new(*old),
+            new: MemberId::from_bytes(new).ok_or(EngineError::DamagedRecord)?,
+        },
+        Some(_) if settled::is_reference(reference) => Event::Settled(settled::read(reference)?),
+        Some(([CHANGED, ..], rest)) if rest.len() == 33 => return changed(records, reference),
+        Some(([RECEIPT, member @ ..], [of @ .., read])) if of.len() == 32 => match referenced(records, of)? {
+            message if message.expired => return Ok(None),
+            message => Event::Receipt {
+                member: MemberId::new(*member),
+                message: Box::new(message),
+                read: *read != 0,
+            },
+        },
+        _ => match referenced(records, reference)? {
+            // Policy has deleted it before it was shown.
+            message if message.expired => return Ok(None),
+            message => Event::Message(Box::new(message)),
+        },
+    }))
 }
 
 /// Reads the event that a message has changed; `None` if it is gone since, or the change is one of a later version.

@@ -15,6 +15,7 @@ use crate::conversations;
 use crate::device::Device;
 use crate::directory;
 use crate::effect::{Effect, Notice};
+use crate::ending::{self, End};
 use crate::error::EngineError;
 use crate::group;
 use crate::messages::{MessageState, append_receipt, message, save_message};
@@ -35,6 +36,9 @@ pub const MAX_RECEIPT_TARGETS: usize = 256;
 /// Devices of a group in which read receipts are still sent: 100. Beyond, everybody's receipt for every message would be most of
 /// what is sent.
 pub const MAX_RECEIPT_GROUP: u32 = 100;
+/// Members whose receipts a message keeps: 100, as many as are sent at most (R-CONTENT-29). More than that nobody shows, and the record
+/// stays within what one may be.
+const MAX_RECEIPTS: usize = 100;
 /// Own devices' words about messages that have not come yet: 512, the oldest go first.
 const MAX_EARLY: usize = 512;
 /// Places for one device that receipts leave free in the outbox, so that no message has to wait for them: 500.
@@ -78,7 +82,10 @@ pub(crate) fn handle(
         ReceiptInput::Typing { to, stopped } => {
             return typing::tell(device, records, (&to, stopped), now, rng);
         }
-        ReceiptInput::Set(settings) => settings::set(device, records, settings, now, rng)?,
+        ReceiptInput::Set(settings) => {
+            settings::set(device, records, settings, now, rng)?;
+            withdraw(device, records)?;
+        }
         ReceiptInput::SetDisappearing { with, after } => {
             settings::set_timer(device, records, (&with, after), now, rng)?;
         }
@@ -151,6 +158,7 @@ fn tell(
     now: Timestamp,
     rng: &mut dyn CryptoRng,
 ) -> Result<(), EngineError> {
+    let (is_own, is_receipt) = (*to == device.member_id(), matches!(body, Body::Receipt(_)));
     let content = Content { sent_at: now.as_millis(), body: Some(body), ..Content::default() };
     for recipient in devices_of(device, records, to, now)? {
         if sending::room_for(records, &recipient)? <= LEFT_FREE {
@@ -161,10 +169,24 @@ fn tell(
             conversation: to.as_bytes().to_vec(),
             device_id: recipient.as_bytes().to_vec(),
             step: Some(step),
-            copy: *to == device.member_id(),
+            copy: is_own,
+            receipt: is_receipt && !is_own,
             ..OutboxItem::default()
         };
         sending::push(records, &item)?;
+    }
+    Ok(())
+}
+
+/// Takes back what waits to tell others what was read, if that may not be told any more (R-ENGINE-121).
+pub(crate) fn withdraw(device: &Device, records: &mut Overlay<'_>) -> Result<(), EngineError> {
+    if !told(records)?.no_read {
+        return Ok(());
+    }
+    for item in sending::outbox().numbers(records)? {
+        if sending::outbox_item(records, item)?.is_some_and(|it| it.receipt) {
+            ending::finish(device, records, item, End::Failed)?;
+        }
     }
     Ok(())
 }
@@ -210,7 +232,8 @@ pub(crate) fn hear(
             typing::heard(records, (member, &own), said, now)?.into_iter().collect()
         }
         Some(Body::Settings(settings)) if *member == own => {
-            settings::take(records, settings, now)?;
+            settings::take(records, settings)?;
+            withdraw(device, records)?;
             Vec::new()
         }
         Some(Body::Settings(_)) => undecryptable(),
@@ -235,8 +258,9 @@ fn take(
         return Ok(Some(Vec::new()));
     }
     let own = device.member_id();
+    let hides_read = *member != own && told(records)?.hides_read;
     let mut effects = Vec::new();
-    for target in targets {
+    for target in targets.into_iter().filter(|_| !hides_read) {
         if *member == own {
             read_elsewhere(records, &target, now)?;
             continue;
@@ -257,7 +281,7 @@ fn is_recipient_of(
     member: &MemberId,
     record: &MessageRecord,
 ) -> Result<bool, EngineError> {
-    if record.expired || record.act.is_some() {
+    if record.expired || record.act.is_some() || record.done.is_some() {
         return Ok(false);
     }
     match record.group.first_chunk::<16>() {
@@ -339,9 +363,11 @@ fn note(
     if record.state == MessageState::Failed as u32 {
         return Ok(None);
     }
+    let is_full = record.receipts.len() >= MAX_RECEIPTS;
     let known = record.receipts.iter_mut().find(|it| it.member_id == member.as_bytes());
     let receipt = match known {
         Some(known) => known,
+        None if is_full => return Ok(None),
         None => {
             let new = MemberReceipt { member_id: member.as_bytes().to_vec(), ..MemberReceipt::default() };
             record.receipts.push(new);

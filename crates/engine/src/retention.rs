@@ -159,6 +159,7 @@ pub(crate) fn forget(records: &mut Overlay<'_>, message: &MessageRecord) -> Resu
         files::forget(records, &from, &message.id)?;
     }
     conversations::gone(records, message)?;
+    amend::message_gone(records, message)?;
     let left = MessageRecord {
         id: message.id.clone(),
         conversation: message.conversation.clone(),

@@ -42,7 +42,12 @@
  * client: those return CHANCERY_WITHIN_CALLBACK. After fork, only the process that made a client may use it.
  *
  * EVENTS come through chancery_client_next_event, from a thread that waits there, or from a loop that polls chancery_client_fd. An event that was
- * not taken (chancery_client_take_events) when a program was killed comes again, with the same identifiers: act, then take.
+ * not taken (chancery_client_take_events) when a program was killed comes again, with the same identifiers: act, then take. Only that
+ * somebody is writing is kept nowhere.
+ *
+ * THE FUNCTIONS stand in the order in which one learns of them: texts, the library, keys; a client, sending, events; replies, edits, reactions and
+ * forms; conversations, histories, what others are told; groups; members, the organisation and one's own devices. `with` names a conversation,
+ * by a member or a group, and `message` a message of it.
  *
  * ENDING. chancery_client_close, then join the threads that use the client, then chancery_client_free. In any other order nothing
  * breaks either.
@@ -325,6 +330,8 @@ enum {
   CHANCERY_TOO_BUSY = 917,
   /** no event of this number was handed out. */
   CHANCERY_EVENT_UNKNOWN = 918,
+  /** the request has an Origin, or its Host is not this machine: web pages are not served. */
+  CHANCERY_ORIGIN_REFUSED = 919,
 };
 
 
@@ -612,57 +619,6 @@ chancery_code chancery_client_on_progress(const chancery_client *client,
                                           chancery_progress_callback callback);
 
 /**
- * Hands out the organisation's policy, as far as this device knows the log: {"freshness_s","device_limit","saving_attachments",…}.
- *
- * Threads: any, at once.
- */
-chancery_code chancery_client_policy(const chancery_client *client, chancery_string **out_json);
-
-/**
- * Hands out what this device knows of the organisation's log: {"size","root","time","state","policy"}. Nothing is sent unless "state" is
- * "current", "aging" or "unconfirmed".
- *
- * Threads: any, at once.
- */
-chancery_code chancery_client_log_status(const chancery_client *client, chancery_string **out_json);
-
-/**
- * Hands out this member's devices as a JSON array, with those that wait for approval here: each as `chancery device list --json` prints it.
- *
- * Threads: any, at once.
- */
-chancery_code chancery_client_devices(const chancery_client *client, chancery_string **out_json);
-
-/**
- * Makes a link with which one more device of this member asks for approval, within ten minutes: {"link","expires"}. It is a secret.
- *
- * Threads: any, at once.
- */
-chancery_code chancery_client_device_link(const chancery_client *client, chancery_string **out_json);
-
-/**
- * Approves the device that shows `code`, which the person has read there: {"member","device"}.
- *
- * CHANCERY_DEVICE_REQUEST_UNKNOWN: no device with this code has asked.
- *
- * Threads: any, at once.
- */
-chancery_code chancery_client_approve_device(const chancery_client *client,
-                                             chancery_str code,
-                                             uint32_t patience_ms,
-                                             chancery_string **out_json);
-
-/**
- * Removes another device of this member, given by its identifier: {"device","state"}.
- *
- * Threads: any, at once.
- */
-chancery_code chancery_client_remove_device(const chancery_client *client,
-                                            chancery_str device,
-                                            uint32_t patience_ms,
-                                            chancery_string **out_json);
-
-/**
  * Waits for the next event, `timeout_ms` at most (0: not at all; CHANCERY_FOREVER), and hands it out: in their order, each once by this
  * handle. Until `chancery_client_take_events` they come again when the client is opened again, with the same identifiers. At most 256 are handed
  * out without being taken.
@@ -677,7 +633,7 @@ chancery_code chancery_client_next_event(const chancery_client *client,
                                          chancery_event **out_event);
 
 /**
- * Says that all events up to and including this number were acted upon: they do not come again.
+ * Says that all events up to and including this number were acted upon: they do not come again. 0 does nothing.
  *
  * Threads: any, at once.
  */
@@ -694,7 +650,8 @@ chancery_code chancery_client_fd(const chancery_client *client,
                                  int32_t *out_fd);
 
 /**
- * Hands out the event's number, for `chancery_client_take_events`.
+ * Hands out the event's number, for `chancery_client_take_events`: they are counted from 1. That somebody is writing, or no longer
+ * ({"event":"typing"}), is nowhere stored: its number is 0, it holds for 15 seconds, and it is handed out once or not at all.
  *
  * Threads: any, at once.
  */
@@ -727,6 +684,164 @@ chancery_code chancery_client_save_file(const chancery_client *client,
  * Threads: any.
  */
 void chancery_event_free(chancery_event *event);
+
+/**
+ * Sends a message with all that one may have to a member, as `chancery_client_send` does. `message` is a JSON object; every field may be left out:
+ *
+ * ```json
+ * {"text": "@bob, lunch?", "files": ["menu.pdf", {"path": "map.png", "media_type": "image/png", "preview": "BASE64"}],
+ *  "reply_to": {"id": "32 digits", "from": "member's identifier"},
+ *  "mentions": [{"start": 0, "length": 4, "member": "member's identifier"}],
+ *  "form": {"title": "Lunch", "fields": [{"id": "what", "label": "What?", "kind": "choice", "options": ["soup", "pie"], "required": true}]}}
+ * ```
+ *
+ * They have the names that received messages have. "start" and "length" count bytes of the text; kinds are "text", "choice", "number" and
+ * "approval". Forms are answered with `chancery_client_answer`.
+ *
+ * CHANCERY_ACT_INVALID: it is no JSON, or not of this form; `chancery_last_detail` names the field. CHANCERY_MESSAGE_UNKNOWN: what it replies
+ * to is not in this conversation. These, and most others: nothing was stored.
+ *
+ * Threads: any, at once.
+ */
+chancery_code chancery_client_send_message(const chancery_client *client,
+                                           chancery_str to,
+                                           chancery_str message,
+                                           uint32_t patience_ms,
+                                           chancery_string **out_json);
+
+/**
+ * Gives a message of one's own another text. Files, what it replies to and its form stay. As for all acts on messages, `with` is a member or a
+ * group, `message` is the "id" of a message of that conversation, a beginning of it that no other has (4 digits at least), or "last"; and what
+ * is handed out is {"id","state"} of the act, as `chancery_client_send` does.
+ *
+ * CHANCERY_MESSAGE_UNKNOWN, CHANCERY_MESSAGE_AMBIGUOUS, CHANCERY_NOT_YOUR_MESSAGE: nothing has changed.
+ *
+ * Threads: any, at once.
+ */
+chancery_code chancery_client_edit(const chancery_client *client,
+                                   chancery_str with,
+                                   chancery_str message,
+                                   chancery_str text,
+                                   uint32_t patience_ms,
+                                   chancery_string **out_json);
+
+/**
+ * Deletes a message of one's own, everywhere. Who has seen it has seen it, and files that were saved stay.
+ *
+ * CHANCERY_MESSAGE_UNKNOWN, CHANCERY_MESSAGE_AMBIGUOUS, CHANCERY_NOT_YOUR_MESSAGE: nothing has changed.
+ *
+ * Threads: any, at once.
+ */
+chancery_code chancery_client_delete(const chancery_client *client,
+                                     chancery_str with,
+                                     chancery_str message,
+                                     uint32_t patience_ms,
+                                     chancery_string **out_json);
+
+/**
+ * Reacts to a message with an emoji of at most 32 bytes, or takes that back if `remove` is true.
+ *
+ * CHANCERY_MESSAGE_UNKNOWN, CHANCERY_MESSAGE_AMBIGUOUS, CHANCERY_ACT_INVALID: nothing has changed.
+ *
+ * Threads: any, at once.
+ */
+chancery_code chancery_client_react(const chancery_client *client,
+                                    chancery_str with,
+                                    chancery_str message,
+                                    chancery_str emoji,
+                                    bool remove,
+                                    uint32_t patience_ms,
+                                    chancery_string **out_json);
+
+/**
+ * Answers the form of a message: `values` is a JSON object of the fields' names and texts, as {"what":"soup"}. An approval is "yes" or "no". It
+ * takes the place of an earlier answer.
+ *
+ * CHANCERY_ACT_INVALID: the message has no form, or the answer does not fit it. CHANCERY_MESSAGE_UNKNOWN, CHANCERY_MESSAGE_AMBIGUOUS. Nothing has
+ * changed then.
+ *
+ * Threads: any, at once.
+ */
+chancery_code chancery_client_answer(const chancery_client *client,
+                                     chancery_str with,
+                                     chancery_str message,
+                                     chancery_str values,
+                                     uint32_t patience_ms,
+                                     chancery_string **out_json);
+
+/**
+ * As `chancery_client_save_file`, of a message that is named by its conversation and identifier, as for `chancery_client_edit`.
+ *
+ * CHANCERY_MESSAGE_UNKNOWN, CHANCERY_MESSAGE_AMBIGUOUS; others as there.
+ *
+ * Threads: any, at once.
+ */
+chancery_code chancery_client_save_file_of_message(const chancery_client *client,
+                                                   chancery_str with,
+                                                   chancery_str message,
+                                                   size_t file,
+                                                   chancery_str folder,
+                                                   chancery_string **out_path);
+
+/**
+ * Hands out the conversations with members and groups as a JSON array, the newest first: {"conversation","kind","title","handle","name",
+ * "unread","last":{"position","at","from","handle","summary","act"},"draft"}. "kind" is "direct" or "group"; "conversation" is the member's or
+ * the group's identifier, and names it wherever `with` is asked for. The relay is not asked.
+ *
+ * Threads: any, at once.
+ */
+chancery_code chancery_client_conversations(const chancery_client *client,
+                                            chancery_string **out_json);
+
+/**
+ * Hands out one conversation, as an entry of `chancery_client_conversations`. Here and below `with` is a member's handle or identifier, or a
+ * group's name or identifier; a handle goes before a group's name.
+ *
+ * CHANCERY_UNKNOWN_RECIPIENT: there is nobody and no group called so. CHANCERY_GROUP_AMBIGUOUS: use the identifier.
+ *
+ * Threads: any, at once.
+ */
+chancery_code chancery_client_conversation(const chancery_client *client,
+                                           chancery_str with,
+                                           chancery_string **out_json);
+
+/**
+ * Reads a conversation from its end: hands out {"entries":[…],"next"} with up to `limit` (1 to 256) of the newest entries before position
+ * `before`, oldest first; 0 begins at the end. Each entry has its "position". "next" is the `before` of the page before this one, and null at
+ * the beginning of the conversation.
+ *
+ * CHANCERY_UNKNOWN_RECIPIENT, CHANCERY_GROUP_AMBIGUOUS: as for `chancery_client_conversation`.
+ *
+ * Threads: any, at once.
+ */
+chancery_code chancery_client_history_before(const chancery_client *client,
+                                             chancery_str with,
+                                             uint64_t before,
+                                             uint32_t limit,
+                                             chancery_string **out_json);
+
+/**
+ * Marks a conversation as read up to and including a position; `*out_unread` is how many messages are unread then. Their authors are told,
+ * as far as `chancery_client_receipt_settings` and the organisation let it, and so are one's own other devices: with whatever connects
+ * next. What is to disappear has its time from now on.
+ *
+ * CHANCERY_UNKNOWN_RECIPIENT, CHANCERY_GROUP_AMBIGUOUS: as for `chancery_client_conversation`.
+ *
+ * Threads: any, at once.
+ */
+chancery_code chancery_client_mark_read(const chancery_client *client, chancery_str with, uint64_t position, uint64_t *out_unread);
+
+/**
+ * Keeps what was begun and not sent in a conversation, at most 32 KiB, on this device; an empty text forgets it. Sending does not forget it.
+ * `chancery_client_conversation` has it.
+ *
+ * CHANCERY_MESSAGE_TOO_LARGE; others as for `chancery_client_conversation`.
+ *
+ * Threads: any, at once.
+ */
+chancery_code chancery_client_set_draft(const chancery_client *client,
+                                        chancery_str with,
+                                        chancery_str text);
 
 /**
  * Hands out a page of the conversation with a member, oldest first: from position 0 on, then from where `chancery_page_next` says. The
@@ -777,6 +892,53 @@ chancery_code chancery_client_save_file_of_page(const chancery_client *client,
 void chancery_page_free(chancery_page *page);
 
 /**
+ * Hands out what this member lets others know: {"read_receipts","delivery_receipts","typing"}, each true or false.
+ *
+ * Threads: any, at once.
+ */
+chancery_code chancery_client_receipt_settings(const chancery_client *client, chancery_string **out_json);
+
+/**
+ * Sets what this member lets others know, on all its devices: that their messages were read, that they have come, and that it is writing.
+ *
+ * Threads: any, at once.
+ */
+chancery_code chancery_client_set_receipt_settings(const chancery_client *client, bool read, bool delivery, bool typing);
+
+/**
+ * Hands out how long what is written to a member stays after it was read: {"disappears_after_s"}, null for ever. Of a group
+ * `chancery_group_show` says it.
+ *
+ * CHANCERY_UNKNOWN_RECIPIENT: there is nobody called so.
+ *
+ * Threads: any, at once.
+ */
+chancery_code chancery_client_disappearing(const chancery_client *client, chancery_str with, chancery_string **out_json);
+
+/**
+ * Sets how long what is written to a member from now on stays after it was read, there and here: from 1 second to 366 days, and 0 for ever.
+ * In groups `chancery_group_set_policy` does it.
+ *
+ * CHANCERY_UNKNOWN_RECIPIENT: there is nobody called so. CHANCERY_USAGE: another time.
+ *
+ * Threads: any, at once.
+ */
+chancery_code chancery_client_set_disappearing(const chancery_client *client, chancery_str with, uint64_t seconds);
+
+/**
+ * Tells a member that this one is writing, or no longer: within 5 seconds or not at all. It holds for 15 seconds there, so call it with every
+ * key; it goes out every 5 seconds at most. Only devices are told with which messages went to and fro within the last 10 minutes.
+ * What others tell comes as an event: see `chancery_event_number`.
+ *
+ * CHANCERY_UNKNOWN_RECIPIENT: there is nobody called so. What keeps the word from being sent is no error.
+ *
+ * Threads: any, at once.
+ */
+chancery_code chancery_client_typing(const chancery_client *client,
+                                     chancery_str to,
+                                     bool stopped);
+
+/**
  * Founds a group with this member as owner, and adds members, given by handle or identifier. This and everything else that changes a group
  * hands out {"group","state","name","phase","epoch","devices"}: "state" is "done", or "queued" if it is stored here and waits. What is queued
  * must not be repeated.
@@ -791,6 +953,35 @@ chancery_code chancery_group_create(const chancery_client *client,
                                     size_t member_count,
                                     uint32_t patience_ms,
                                     chancery_string **out_json);
+
+/**
+ * Writes text and files to a group, as `chancery_client_send` to a member: {"id","group","state"}.
+ *
+ * CHANCERY_GROUP_NOT_ALLOWED, CHANCERY_GROUP_LEFT and most others: nothing was stored.
+ *
+ * Threads: any, at once.
+ */
+chancery_code chancery_group_send(const chancery_client *client,
+                                  chancery_str group,
+                                  chancery_str text,
+                                  const chancery_str *files,
+                                  size_t file_count,
+                                  uint32_t patience_ms,
+                                  chancery_string **out_json);
+
+/**
+ * Writes a message with all that one may have to a group: `message` as for `chancery_client_send_message`, what is handed out as for
+ * `chancery_group_send`. Acts on messages of a group are those of `chancery_client_edit` and what follows it there.
+ *
+ * CHANCERY_ACT_INVALID, CHANCERY_MESSAGE_UNKNOWN: as there. CHANCERY_GROUP_NOT_ALLOWED, CHANCERY_GROUP_LEFT. Nothing was stored then.
+ *
+ * Threads: any, at once.
+ */
+chancery_code chancery_group_send_message(const chancery_client *client,
+                                          chancery_str group,
+                                          chancery_str message,
+                                          uint32_t patience_ms,
+                                          chancery_string **out_json);
 
 /**
  * Hands out the groups that this device is in or was in, as a JSON array: each as `chancery group list --json` prints it.
@@ -852,6 +1043,19 @@ chancery_code chancery_group_set_role(const chancery_client *client,
                                       chancery_string **out_json);
 
 /**
+ * Makes another member owner, and this one an administrator.
+ *
+ * CHANCERY_GROUP_NOT_ALLOWED, CHANCERY_GROUP_CONFLICT for who is not in it: nothing has changed.
+ *
+ * Threads: any, at once.
+ */
+chancery_code chancery_group_hand_over(const chancery_client *client,
+                                       chancery_str group,
+                                       chancery_str member,
+                                       uint32_t patience_ms,
+                                       chancery_string **out_json);
+
+/**
  * Leaves a group with all own devices. It waits until a device of somebody who stays has made the new keys.
  *
  * CHANCERY_GROUP_REFUSED if nobody would administer it: name somebody first.
@@ -872,6 +1076,44 @@ chancery_code chancery_group_rename(const chancery_client *client,
                                     chancery_string **out_json);
 
 /**
+ * Changes a group's policy: `policy` is a JSON object with some of the fields that "policy" of `chancery_group_show` has, and what it does not name
+ * stays. "retention_s" and "disappearing_s" are whole seconds, or null for no limit; "posting" is "all" or "admins"; "history" is how many
+ * messages who is added is sent again, 0 to 100; "heal_s" is after which time administrators' devices renew all keys, or null for never.
+ *
+ * CHANCERY_USAGE: it is no JSON, or not of this form; `chancery_last_detail` names the field. CHANCERY_GROUP_NOT_ALLOWED, CHANCERY_GROUP_LIMIT.
+ * Nothing has changed then.
+ *
+ * Threads: any, at once.
+ */
+chancery_code chancery_group_set_policy(const chancery_client *client,
+                                        chancery_str group,
+                                        chancery_str policy,
+                                        uint32_t patience_ms,
+                                        chancery_string **out_json);
+
+/**
+ * Renews all keys of a group, as after a device was in the wrong hands.
+ *
+ * CHANCERY_GROUP_NOT_ALLOWED: only owners and administrators may.
+ *
+ * Threads: any, at once.
+ */
+chancery_code chancery_group_heal(const chancery_client *client, chancery_str group, uint32_t patience_ms, chancery_string **out_json);
+
+/**
+ * Carries out an order that an administrator of the organisation has signed, as `chancery org group` prints it.
+ *
+ * CHANCERY_ORDER_DAMAGED: it is not whole. CHANCERY_GROUP_REFUSED: it has expired, was carried out before or is for another group.
+ *
+ * Threads: any, at once.
+ */
+chancery_code chancery_group_execute(const chancery_client *client,
+                                     chancery_str group,
+                                     chancery_str order,
+                                     uint32_t patience_ms,
+                                     chancery_string **out_json);
+
+/**
  * Ends a group for all; what was written stays.
  *
  * CHANCERY_GROUP_NOT_ALLOWED: only owners may.
@@ -881,19 +1123,77 @@ chancery_code chancery_group_rename(const chancery_client *client,
 chancery_code chancery_group_dissolve(const chancery_client *client, chancery_str group, uint32_t patience_ms, chancery_string **out_json);
 
 /**
- * Writes text and files to a group, as `chancery_client_send` to a member: {"id","group","state"}.
- *
- * CHANCERY_GROUP_NOT_ALLOWED, CHANCERY_GROUP_LEFT and most others: nothing was stored.
+ * Hands out members in the order of their handles, as the directory was when it was synchronised last: {"entries":[{"member","handle","name",
+ * "unit","kind","devices"},…],"next"}, up to 1000 at once. `filter` is any part of a handle, name or unit, in upper or lower case, and everybody
+ * if it is empty. `after` is empty at first, and then what "next" said, which is null at the end. The relay is not asked.
  *
  * Threads: any, at once.
  */
-chancery_code chancery_group_send(const chancery_client *client,
-                                  chancery_str group,
-                                  chancery_str text,
-                                  const chancery_str *files,
-                                  size_t file_count,
-                                  uint32_t patience_ms,
-                                  chancery_string **out_json);
+chancery_code chancery_client_members(const chancery_client *client,
+                                      chancery_str filter,
+                                      chancery_str after,
+                                      chancery_string **out_json);
+
+/**
+ * Hands out the member of this handle or identifier, as one entry of `chancery_client_members` is. The relay is asked if nobody here is
+ * called so.
+ *
+ * CHANCERY_UNKNOWN_RECIPIENT: there is nobody. CHANCERY_RELAY_UNREACHABLE: nobody here, and the relay could not be asked.
+ *
+ * Threads: any, at once.
+ */
+chancery_code chancery_client_resolve(const chancery_client *client, chancery_str who, chancery_string **out_json);
+
+/**
+ * Hands out the organisation's policy, as far as this device knows the log: {"freshness_s","device_limit","saving_attachments",…}.
+ *
+ * Threads: any, at once.
+ */
+chancery_code chancery_client_policy(const chancery_client *client, chancery_string **out_json);
+
+/**
+ * Hands out what this device knows of the organisation's log: {"size","root","time","state","policy"}. Nothing is sent unless "state" is
+ * "current", "aging" or "unconfirmed".
+ *
+ * Threads: any, at once.
+ */
+chancery_code chancery_client_log_status(const chancery_client *client, chancery_string **out_json);
+
+/**
+ * Hands out this member's devices as a JSON array, with those that wait for approval here: each as `chancery device list --json` prints it.
+ *
+ * Threads: any, at once.
+ */
+chancery_code chancery_client_devices(const chancery_client *client, chancery_string **out_json);
+
+/**
+ * Makes a link with which one more device of this member asks for approval, within ten minutes: {"link","expires"}. It is a secret.
+ *
+ * Threads: any, at once.
+ */
+chancery_code chancery_client_device_link(const chancery_client *client, chancery_string **out_json);
+
+/**
+ * Approves the device that shows `code`, which the person has read there: {"member","device"}.
+ *
+ * CHANCERY_DEVICE_REQUEST_UNKNOWN: no device with this code has asked.
+ *
+ * Threads: any, at once.
+ */
+chancery_code chancery_client_approve_device(const chancery_client *client,
+                                             chancery_str code,
+                                             uint32_t patience_ms,
+                                             chancery_string **out_json);
+
+/**
+ * Removes another device of this member, given by its identifier: {"device","state"}.
+ *
+ * Threads: any, at once.
+ */
+chancery_code chancery_client_remove_device(const chancery_client *client,
+                                            chancery_str device,
+                                            uint32_t patience_ms,
+                                            chancery_string **out_json);
 
 #ifdef __cplusplus
 }  // extern "C"

@@ -2,14 +2,14 @@
 
 use std::path::PathBuf;
 
-use chancery::{Error, ErrorCode, Event, Happening, Message, json};
+use chancery::{Error, ErrorCode, Happening, Message, json};
 use serde_json::{Value, json};
 
 use crate::boundary::{Out, boundary, not_null, quietly, with_client};
 use crate::client::chancery_client;
 use crate::library::chancery_code;
 use crate::registry;
-use crate::session::{Session, patience};
+use crate::session::{Next, Session, patience};
 use crate::text::{chancery_str, chancery_string};
 
 /// Something that happened: a message, a member's new device, somebody who left, an act in a group. Yours until `chancery_event_free`.
@@ -19,9 +19,16 @@ pub struct chancery_event {
 
 /// What a `chancery_event` stands for.
 pub(crate) struct Happened {
-    event: Event,
+    what: Next,
     /// Whose.
     owner: chancery::DeviceId,
+}
+
+fn message(happening: &Happening) -> Option<&Message> {
+    match happening {
+        Happening::Message(message) | Happening::MessageChanged { message, .. } => Some(message),
+        _ => None,
+    }
 }
 
 /// Saves a file of a message of one of the own device's.
@@ -60,13 +67,13 @@ pub unsafe extern "C" fn chancery_client_next_event(
         // SAFETY: the caller may write there.
         let out = unsafe { Out::new(out_event)? };
         with_client(client.cast(), |session| {
-            let event = session.next_event(patience(timeout_ms))?;
-            out.hand_out(Happened { event, owner: session.client().me().device_id })
+            let what = session.next_event(patience(timeout_ms))?;
+            out.hand_out(Happened { what, owner: session.client().me().device_id })
         })
     })
 }
 
-/// Says that all events up to and including this number were acted upon: they do not come again.
+/// Says that all events up to and including this number were acted upon: they do not come again. 0 does nothing.
 ///
 /// Threads: any, at once.
 #[unsafe(no_mangle)]
@@ -74,7 +81,12 @@ pub unsafe extern "C" fn chancery_client_take_events(
     client: *const chancery_client,
     number: u64,
 ) -> chancery_code {
-    boundary(|| with_client(client.cast(), |session| session.wait(session.client().take_events(number))))
+    boundary(|| {
+        with_client(client.cast(), |session| match number.checked_sub(1) {
+            Some(number) => session.wait(session.client().take_events(number)),
+            None => Ok(()),
+        })
+    })
 }
 
 /// Returns a descriptor for poll, select or epoll: it can be read as long as an event waits, when following has ended, and when the client
@@ -97,7 +109,8 @@ pub unsafe extern "C" fn chancery_client_fd(
     })
 }
 
-/// Hands out the event's number, for `chancery_client_take_events`.
+/// Hands out the event's number, for `chancery_client_take_events`: they are counted from 1. That somebody is writing, or no longer
+/// ({"event":"typing"}), is nowhere stored: its number is 0, it holds for 15 seconds, and it is handed out once or not at all.
 ///
 /// Threads: any, at once.
 #[unsafe(no_mangle)]
@@ -108,7 +121,11 @@ pub unsafe extern "C" fn chancery_event_number(
     boundary(|| {
         // SAFETY: the caller may write there.
         let out = unsafe { Out::new(out_number)? };
-        out.write(registry::get::<Happened>(event.cast())?.event.number);
+        out.write(match &registry::get::<Happened>(event.cast())?.what {
+            // The first has 0 in the store, which stands here for what is not stored.
+            Next::Stored(event) => event.number.saturating_add(1),
+            Next::News(_) => 0,
+        });
         Ok(())
     })
 }
@@ -125,7 +142,12 @@ pub unsafe extern "C" fn chancery_event_json(
         // SAFETY: the caller may write there.
         let out = unsafe { Out::new(out_json)? };
         let happened = registry::get::<Happened>(event.cast())?;
-        out.json(&json::event(&happened.event).unwrap_or_else(|| json!({"event": Value::Null})))
+        match &happened.what {
+            Next::Stored(event) => {
+                out.json(&json::event(event).unwrap_or_else(|| json!({"event": Value::Null})))
+            }
+            Next::News(shown) => out.json(shown),
+        }
     })
 }
 
@@ -149,9 +171,9 @@ pub unsafe extern "C" fn chancery_client_save_file(
         not_null(event.cast())?;
         with_client(client.cast(), |session| {
             let happened = registry::get::<Happened>(event.cast())?;
-            let message = match &happened.event.happening {
-                Happening::Message(message) => Some(&**message),
-                _ => None,
+            let message = match &happened.what {
+                Next::Stored(event) => message(&event.happening),
+                Next::News(_) => None,
             };
             out.text(save(session, happened.owner, message, (file, folder))?)
         })

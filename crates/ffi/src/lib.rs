@@ -17,14 +17,20 @@
 )]
 #![allow(clippy::too_many_arguments, reason = "the functions have C's form of text, lists and results")]
 
+pub mod acting;
 mod bell;
 mod boundary;
 pub mod client;
+pub mod conversation;
 pub mod event;
 pub mod group;
 pub mod key;
 pub mod library;
+mod news;
+pub mod organisation;
 pub mod page;
+pub mod receipts;
 mod registry;
+mod rules;
 mod session;
 pub mod text;

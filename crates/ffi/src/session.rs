@@ -7,12 +7,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-use chancery::{Client, Error, ErrorCode, Event, KeySource, Progress, ProgressFn};
+use chancery::{Client, Error, ErrorCode, Event, KeySource, Progress, ProgressFn, json};
+use serde_json::Value;
 use tokio::runtime::{Builder, Handle, Runtime};
+use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::bell::Bell;
+use crate::news::Board;
 use crate::text::chancery_str;
 
 /// How often to look for what another process has stored in the same home: every second.
@@ -49,6 +52,15 @@ struct Shared {
     closed: watch::Sender<bool>,
     following: watch::Sender<Following>,
     bell: OnceLock<Bell>,
+    board: Board,
+}
+
+/// What is handed out next.
+pub(crate) enum Next {
+    /// Something that is stored until it is taken.
+    Stored(Event),
+    /// Who is writing, as it is shown; it is nowhere stored.
+    News(Value),
 }
 
 impl Shared {
@@ -105,6 +117,28 @@ pub(crate) fn refuse_within_callback() -> Result<(), Error> {
     if Handle::try_current().is_ok() { Err(ErrorCode::WithinCallback.into()) } else { Ok(()) }
 }
 
+/// Puts who is writing on the board, until the client is closed.
+fn hear_typing(runtime: &Runtime, client: &Client, shared: &Arc<Shared>) {
+    let (client, shared, mut heard) = (client.clone(), Arc::clone(shared), client.typing_news());
+    runtime.spawn(async move {
+        loop {
+            let typing = tokio::select! {
+                () = shared.until_closed() => return,
+                typing = heard.recv() => typing,
+            };
+            let typing = match typing {
+                Ok(typing) => typing,
+                Err(RecvError::Lagged(_)) => continue,
+                Err(RecvError::Closed) => return,
+            };
+            let known = client.member(&typing.member.to_string()).await;
+            let handle = known.map(|member| member.handle).unwrap_or_default();
+            shared.board.post(typing.member, json::typing(&typing, &handle), Instant::now());
+            shared.ring();
+        }
+    });
+}
+
 impl Session {
     pub(crate) fn open(home: &Path, key: &KeySource) -> Result<Self, Error> {
         Self::start(runtime()?, home, key)
@@ -139,7 +173,9 @@ impl Session {
             closed: watch::Sender::new(false),
             following: watch::Sender::new(Following::No),
             bell: OnceLock::new(),
+            board: Board::new(),
         });
+        hear_typing(&runtime, &client, &shared);
         let (cursor, poisoned) = (Arc::default(), AtomicBool::new(false));
         Ok(Self { client, shared, cursor, listener, poisoned, runtime: Some(runtime) })
     }
@@ -215,13 +251,15 @@ impl Session {
     }
 
     /// Waits for the next event; [`ErrorCode::NoEvent`] if none comes in time.
-    pub(crate) fn next_event(&self, timeout: Duration) -> Result<Event, Error> {
+    pub(crate) fn next_event(&self, timeout: Duration) -> Result<Next, Error> {
         self.wait(async {
             let now = Instant::now();
             let deadline = now.checked_add(timeout).unwrap_or(now);
             let (mut changes, mut following) = (self.client.changes(), self.shared.following.subscribe());
+            let mut news = self.shared.board.changes();
             loop {
                 changes.mark_unchanged();
+                news.mark_unchanged();
                 let state = following.borrow_and_update().clone();
                 if let Some(event) = self.take_next().await? {
                     return Ok(event);
@@ -235,6 +273,7 @@ impl Session {
                 tokio::select! {
                     _ = changes.changed() => {}
                     _ = following.changed() => {}
+                    _ = news.changed() => {}
                     () = sleep(POLL) => {}
                     () = sleep_until(deadline) => {}
                 }
@@ -242,12 +281,17 @@ impl Session {
         })
     }
 
-    async fn take_next(&self) -> Result<Option<Event>, Error> {
+    async fn take_next(&self) -> Result<Option<Next>, Error> {
         let mut cursor = self.cursor.lock().await;
         let bell = self.shared.bell.get();
         if let Some(bell) = bell {
             // Before looking: what comes meanwhile rings again.
             bell.silence();
+        }
+        // First, as whoever writes has mostly done so before what they have written is here.
+        if let Some(news) = self.shared.board.take(Instant::now()) {
+            self.shared.ring();
+            return Ok(Some(Next::News(news)));
         }
         cursor.look(&self.client).await?;
         let Some(event) = cursor.ahead.pop_front() else { return Ok(None) };
@@ -258,7 +302,7 @@ impl Session {
                 self.shared.ring();
             }
         }
-        Ok(Some(event))
+        Ok(Some(Next::Stored(event)))
     }
 
     /// Returns the descriptor that can be read as long as an event waits.
@@ -268,6 +312,9 @@ impl Session {
         if is_new && self.shared.bell.set(Bell::new()?).is_ok() {
             let (client, shared) = (self.client.clone(), Arc::clone(&self.shared));
             let cursor = Arc::clone(&self.cursor);
+            if !shared.board.is_empty() {
+                shared.ring();
+            }
             runtime.spawn(async move {
                 let mut changes = client.changes();
                 loop {

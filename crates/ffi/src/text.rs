@@ -109,6 +109,16 @@ pub(crate) unsafe fn texts<'a>(list: *const chancery_str, count: usize) -> Resul
     (0..count).map(|at| unsafe { list.add(at).read_unaligned().text() }).collect()
 }
 
+/// Reads JSON; what is none is refused with `code`.
+pub(crate) fn parse(text: &str, code: ErrorCode) -> Result<Value, Error> {
+    /// More than any message has: 32 pictures of 16 KiB, 32 paths and a text of 32 KiB, all escaped.
+    const MOST: usize = 4 * 1024 * 1024;
+    if text.len() > MOST {
+        return Err(Error::with(code, "JSON of more than 4 MiB"));
+    }
+    serde_json::from_str(text).map_err(|error| Error::with(code, error.to_string()))
+}
+
 /// Returns the text, with a NUL behind it; NULL if the handle is none or was freed. The pointer holds until `chancery_string_free`.
 ///
 /// Threads: any, at once.

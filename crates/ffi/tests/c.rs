@@ -103,8 +103,10 @@ fn two_people_talk_and_misuse_gives_codes_and_chat_is_a_program() {
     let [alice, bob] = company(folder.path());
     let place = folder.path().to_str().unwrap();
     run_program(&compile(&root().join("tests/conversation.c"), folder.path()), &[place, &alice, &bob]);
+    run_program(&compile(&root().join("tests/messages.c"), folder.path()), &[place]);
     chat(folder.path());
     run_program(&compile(&root().join("tests/misuse.c"), folder.path()), &[place]);
+    run_program(&nulls(folder.path()), &[place]);
 }
 
 /// Somebody types a line in `examples/c/chat.c`, and reads it in another.
@@ -132,13 +134,34 @@ fn chat(folder: &Path) {
     }
 }
 
+fn header() -> String {
+    std::fs::read_to_string(root().join("include/chancery.h")).unwrap()
+}
+
+/// Makes the program that calls every function wrongly.
+fn nulls(folder: &Path) -> PathBuf {
+    let source = folder.join("nulls.c");
+    std::fs::write(&source, nulls::program(&header())).unwrap();
+    compile(&source, folder)
+}
+
 #[test]
 fn null_wrong_text_and_dead_handles_are_codes_in_every_function_and_outputs_stay_as_they_were() {
     let folder = tempfile::tempdir().unwrap();
-    let header = std::fs::read_to_string(root().join("include/chancery.h")).unwrap();
-    let source = folder.path().join("nulls.c");
-    std::fs::write(&source, nulls::program(&header)).unwrap();
-    run_program(&compile(&source, folder.path()), &[]);
+    run_program(&nulls(folder.path()), &[]);
+}
+
+#[test]
+fn every_function_is_called_as_it_should_be_by_a_program_that_looks_at_what_comes() {
+    let texts = ["check.h", "conversation.c", "messages.c", "misuse.c"]
+        .map(|file| std::fs::read_to_string(root().join("tests").join(file)).unwrap());
+    let functions = nulls::functions(&header());
+    let missing: Vec<_> = functions
+        .iter()
+        .filter(|function| !texts.iter().any(|text| text.contains(&format!("{}(", function.name))))
+        .map(|function| function.name.as_str())
+        .collect();
+    assert!(functions.len() > 70 && missing.is_empty(), "{missing:?}");
 }
 
 #[test]

@@ -39,6 +39,42 @@ static inline void has(chancery_string *json, const char *what)
   chancery_string_free(json);
 }
 
+/* Waits for an event with this text in it; what else happens is taken too. */
+static inline chancery_event *await(chancery_client *client, const char *text)
+{
+  for (;;) {
+    chancery_event *event = NULL;
+    chancery_string *json = NULL;
+    uint64_t number = 0;
+    int found;
+    OK(chancery_client_next_event(client, 60000, &event));
+    OK(chancery_event_json(event, &json));
+    OK(chancery_event_number(event, &number));
+    found = strstr(chancery_string_data(json), text) != NULL;
+    chancery_string_free(json);
+    OK(chancery_client_take_events(client, number));
+    if (found) return event;
+    chancery_event_free(event);
+  }
+}
+
+/* Copies the text of the first field of this name, and frees what it was in. */
+static inline void field(chancery_string *json, const char *name, char *value, size_t len)
+{
+  char key[64];
+  const char *begin;
+  size_t count;
+  snprintf(key, sizeof key, "\"%s\":\"", name);
+  begin = strstr(chancery_string_data(json), key);
+  CHECK(begin);
+  begin += strlen(key);
+  count = strcspn(begin, "\"");
+  CHECK(count < len);
+  memcpy(value, begin, count);
+  value[count] = 0;
+  chancery_string_free(json);
+}
+
 static inline chancery_client *open_home(const char *folder, const char *name)
 {
   char home[512], file[520];

@@ -30,25 +30,6 @@ static chancery_client *enrol(const char *folder, const char *name, const char *
   return client;
 }
 
-/* Waits for a message with this text; what else happens is taken too. */
-static chancery_event *await(chancery_client *client, const char *text)
-{
-  for (;;) {
-    chancery_event *event = NULL;
-    chancery_string *json = NULL;
-    uint64_t number = 0;
-    int found;
-    OK(chancery_client_next_event(client, 60000, &event));
-    OK(chancery_event_json(event, &json));
-    OK(chancery_event_number(event, &number));
-    found = strstr(chancery_string_data(json), text) != NULL;
-    chancery_string_free(json);
-    OK(chancery_client_take_events(client, number));
-    if (found) return event;
-    chancery_event_free(event);
-  }
-}
-
 int main(int argc, char **argv)
 {
   chancery_client *alice, *bob;

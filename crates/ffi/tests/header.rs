@@ -38,6 +38,21 @@ fn preamble() -> String {
     text
 }
 
+/// Where the functions stand, in the order in which one learns of them.
+const MODULES: [&str; 11] = [
+    "text",
+    "library",
+    "key",
+    "client",
+    "event",
+    "acting",
+    "conversation",
+    "page",
+    "receipts",
+    "group",
+    "organisation",
+];
+
 const AFTER: &str = "
 /**
  * Makes a chancery_str of a string of C, whose bytes are not copied. Of NULL it makes one that is refused.
@@ -68,11 +83,9 @@ fn generated() -> String {
     };
     config.function.sort_by = Some(cbindgen::SortKey::None);
     config.export.include = ["chancery_code".into()].into();
-    let builder = ["text", "library", "key", "client", "event", "page", "group"]
-        .iter()
-        .fold(cbindgen::Builder::new().with_config(config), |builder, module| {
-            builder.with_src(root().join("src").join(module).with_extension("rs"))
-        });
+    let builder = MODULES.iter().fold(cbindgen::Builder::new().with_config(config), |builder, module| {
+        builder.with_src(root().join("src").join(module).with_extension("rs"))
+    });
     let mut text = Vec::new();
     builder.generate().unwrap().write(&mut text);
     let text = String::from_utf8(text).unwrap();

@@ -35,16 +35,37 @@ static void *reads(void *unused)
   }
 }
 
+/* Writes, changes what was written, and reads: what one thread does, the others see in whatever order, and nothing is lost. */
 static void *uses(void *unused)
 {
   int i;
-  for (i = 0; i < 5; i++) {
+  for (i = 0; i < 3; i++) {
     chancery_string *json = NULL;
     chancery_page *page = NULL;
-    char text[32];
+    uint64_t unread = 9;
+    char text[32], id[33], message[64];
     snprintf(text, sizeof text, "round %d", i);
     OK(chancery_client_send(shared, T("bob"), T(text), NULL, 0, 60000, &json));
     has(json, "\"id\"");
+    snprintf(message, sizeof message, "{\"text\":\"%s\"}", text);
+    OK(chancery_client_send_message(shared, T("bob"), T(message), 60000, &json));
+    field(json, "id", id, sizeof id);
+    OK(chancery_client_edit(shared, T("bob"), T(id), T("round and round"), 60000, &json));
+    has(json, "\"id\"");
+    OK(chancery_client_react(shared, T("bob"), T(id), T("+1"), false, 60000, &json));
+    has(json, "\"id\"");
+    OK(chancery_client_delete(shared, T("bob"), T(id), 60000, &json));
+    has(json, "\"id\"");
+    GIVES(CHANCERY_MESSAGE_UNKNOWN, chancery_client_answer(shared, T("bob"), T(id), T("{}"), 60000, &json));
+    OK(chancery_client_set_draft(shared, T("bob"), T(text)));
+    OK(chancery_client_conversations(shared, &json));
+    has(json, "\"draft\":\"round ");
+    OK(chancery_client_history_before(shared, T("bob"), 0, 256, &json));
+    has(json, id);
+    OK(chancery_client_mark_read(shared, T("bob"), UINT64_MAX, &unread));
+    OK(chancery_client_typing(shared, T("bob"), i % 2));
+    OK(chancery_client_members(shared, T(""), T(""), &json));
+    has(json, "\"bob\"");
     OK(chancery_client_history(shared, T("bob"), 0, &page));
     OK(chancery_page_json(page, &json));
     has(json, "round");
@@ -124,6 +145,7 @@ static void keys(const char *folder)
   GIVES(CHANCERY_WRONG_PASSPHRASE, chancery_client_new(T(home), key, &client));
   chancery_key_free(key);
   GIVES(CHANCERY_HANDLE_CLOSED, chancery_client_new(T(home), key, &client));
+  GIVES(CHANCERY_WRONG_HANDLE, chancery_client_new(T(home), (chancery_key *)&bytes, &client));
   key = NULL;
   bytes.len = 31;
   GIVES(CHANCERY_KEY_FILE_UNUSABLE, chancery_key_new_bytes(bytes, &key));

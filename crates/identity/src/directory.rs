@@ -104,7 +104,7 @@ impl DisplayName {
         if text.is_empty() {
             return Err(NameError::Empty);
         }
-        if text.chars().any(is_unfit) {
+        if !is_plain(text) {
             return Err(NameError::Character);
         }
         if text.chars().count() > MAX_NAME_LEN {
@@ -131,6 +131,13 @@ impl From<&Handle> for DisplayName {
     fn from(handle: &Handle) -> Self {
         Self(handle.0.clone())
     }
+}
+
+/// Whether a text can be shown as it is in a line with others: without control characters, line and paragraph separators, and what turns
+/// the direction of writing (R-ID-11).
+#[must_use]
+pub fn is_plain(text: &str) -> bool {
+    !text.chars().any(is_unfit)
 }
 
 fn is_unfit(character: char) -> bool {

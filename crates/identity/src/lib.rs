@@ -56,7 +56,7 @@ pub use cosignature::{Cosignature, MAX_WITNESS_NAME, is_witness_name};
 pub use credential::{Credential, DeviceKeys};
 pub use directory::{
     DirectoryEntry, DirectoryKey, DirectoryKeyUpdate, DisplayName, Handle, LAST_KEY_EPOCH, MAX_DEVICES,
-    MAX_HANDLE_LEN, MAX_NAME_LEN, NameError, PADDING_STEP, key_epoch,
+    MAX_HANDLE_LEN, MAX_NAME_LEN, NameError, PADDING_STEP, is_plain, key_epoch,
 };
 pub use ending::{confirm_end, verify_end_confirmation};
 pub use error::{IdentityError, LogError};

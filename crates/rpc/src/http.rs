@@ -1,4 +1,5 @@
-//! HTTP: requests by `POST /rpc`, events from `GET /events` as server-sent events. Every request bears the token.
+//! HTTP: requests by `POST /rpc`, events from `GET /events` as server-sent events. Every request bears the token, names this machine as
+//! its host, and comes from no web page.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -9,8 +10,9 @@ use chancery::ErrorCode;
 use http_body_util::{BodyExt as _, Limited};
 use hyper::body::{Body, Bytes, Frame, Incoming, SizeHint};
 use hyper::header::{
-    AUTHORIZATION, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue, WWW_AUTHENTICATE,
+    AUTHORIZATION, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderValue, ORIGIN, WWW_AUTHENTICATE,
 };
+use hyper::http::uri::Authority;
 use hyper::{Method, Request as HttpRequest, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpStream;
@@ -87,6 +89,9 @@ impl Server {
     }
 
     async fn answer(&self, request: HttpRequest<Incoming>) -> Response<Answer> {
+        if !is_local(&request) {
+            return refused(StatusCode::FORBIDDEN, &ErrorCode::OriginRefused.into());
+        }
         if !self.is_admitted(&request) {
             let mut response = refused(StatusCode::UNAUTHORIZED, &ErrorCode::TokenMissing.into());
             response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
@@ -140,6 +145,23 @@ impl Server {
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         response
     }
+}
+
+/// Whether the request is for this machine by name, and of no web page. A page whose host's name leads to this machine (DNS rebinding)
+/// sends that name, and whatever a browser sends for another page has an `Origin`.
+fn is_local(request: &HttpRequest<Incoming>) -> bool {
+    let mut hosts = request.headers().get_all(HOST).iter();
+    let host = hosts.next().and_then(|host| host.to_str().ok()?.parse::<Authority>().ok());
+    hosts.next().is_none()
+        && host.is_some_and(|host| is_this_machine(host.host()))
+        && request.uri().host().is_none_or(is_this_machine)
+        && !request.headers().contains_key(ORIGIN)
+}
+
+fn is_this_machine(host: &str) -> bool {
+    let address = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+    host.eq_ignore_ascii_case("localhost")
+        || address.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");

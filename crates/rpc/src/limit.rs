@@ -12,6 +12,8 @@ pub(crate) const MAX_BATCH: usize = 256;
 pub(crate) const MAX_IN_FLIGHT: usize = 256;
 /// Answers and events of one connection that wait until it reads; who does not read is not answered.
 pub(crate) const MAX_UNREAD: usize = 64;
+/// News of who is writing that a connection may be behind by; older ones are of no use.
+pub(crate) const NEWS_BACKLOG: usize = 64;
 /// Most connections of one process at once.
 pub(crate) const MAX_CONNECTIONS: usize = 64;
 /// Most accounts of one process: each keeps a store open and is connected to its relay.
@@ -30,3 +32,5 @@ pub(crate) const HEAD_PATIENCE: Duration = Duration::from_secs(30);
 pub(crate) const POLL: Duration = Duration::from_secs(1);
 /// How often an event stream over HTTP says that it is alive, so that a reader who is gone is noticed.
 pub(crate) const HEARTBEAT: Duration = Duration::from_secs(15);
+/// Entries of a history that are returned unless told otherwise: a screen or two.
+pub(crate) const USUAL_PAGE: usize = 50;

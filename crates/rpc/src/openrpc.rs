@@ -20,14 +20,15 @@ pub fn openrpc() -> Value {
     let mut generator = settings.into_generator();
     let methods: Vec<Value> = METHODS.iter().map(|method| describe(method, &mut generator)).collect();
     let event = generator.subschema_for::<crate::shapes::Event>();
+    let news = generator.subschema_for::<crate::shapes::News>();
     let errors: Map<String, Value> =
         ErrorCode::ALL.iter().map(|&code| (code.name().to_owned(), error(code))).collect();
-    json!({
+    let mut document = json!({
         "openrpc": OPENRPC,
         "info": {
             "title": "Chancery",
             "version": env!("CARGO_PKG_VERSION"),
-            "description": "JSON-RPC 2.0. Parameters are given by name. Where events are pushed, each is a notification `event`.",
+            "description": "JSON-RPC 2.0. Parameters are given by name. Where events are pushed, each is a notification; `x-notifications` describes them.",
             "license": {"name": "Apache-2.0 OR MIT"},
         },
         "methods": methods,
@@ -35,28 +36,67 @@ pub fn openrpc() -> Value {
             "name": "event",
             "summary": "Something happened; acknowledge it with events.ack, or it comes again.",
             "params": event,
+        }, {
+            "name": "news",
+            "summary": "Something is happening. It has no number, is not acknowledged and never comes again.",
+            "params": news,
         }],
         "components": {"schemas": generator.take_definitions(true), "errors": errors},
-    })
+    });
+    unwrap(&mut document);
+    document
 }
 
 fn describe(method: &Method, generator: &mut SchemaGenerator) -> Value {
-    let (summary, rest) = method.about.trim().split_once('\n').unwrap_or((method.about.trim(), ""));
+    let about = on_one_line(method.about);
+    let summary = about.split_once(". ").map_or_else(|| about.clone(), |(first, _)| format!("{first}."));
     let params = (method.params)(generator).to_value();
     let result = (method.result)(generator).to_value();
     let mut object = json!({
         "name": method.name,
-        "summary": summary.trim(),
+        "summary": summary,
         "paramStructure": "by-name",
         "params": descriptors(&params),
-        "result": {"name": "result", "schema": result},
+        "result": {"name": "result", "description": result_about(&result, generator), "schema": result},
         "errors": method.errors.iter().map(|&code| error(code)).collect::<Vec<_>>(),
     });
-    if let (false, Some(fields)) = (rest.is_empty(), object.as_object_mut()) {
-        let whole: Vec<&str> = method.about.lines().map(str::trim).collect();
-        fields.insert("description".to_owned(), whole.join(" ").trim().into());
+    if let (true, Some(fields)) = (about != summary, object.as_object_mut()) {
+        fields.insert("description".to_owned(), about.into());
     }
     object
+}
+
+/// Where a line of the source ends is of no use to a reader of the document.
+fn on_one_line(text: &str) -> String {
+    text.lines().map(str::trim).collect::<Vec<_>>().join(" ").trim().to_owned()
+}
+
+/// Writes every description on one line.
+fn unwrap(value: &mut Value) {
+    match value {
+        Value::Object(fields) => {
+            for (name, value) in fields {
+                match value {
+                    Value::String(text) if name == "description" => *text = on_one_line(text),
+                    value => unwrap(value),
+                }
+            }
+        }
+        Value::Array(values) => values.iter_mut().for_each(unwrap),
+        _ => {}
+    }
+}
+
+/// Returns the sentence that says what a result is.
+fn result_about(schema: &Value, generator: &SchemaGenerator) -> Value {
+    let referred = |schema: &Value| {
+        let name = schema.get("$ref")?.as_str()?.rsplit('/').next()?;
+        generator.definitions().get(name)?.get("description").cloned()
+    };
+    // Of what may be null, the schema is one of several.
+    let choices = schema.get("anyOf").and_then(Value::as_array).into_iter().flatten();
+    let found = schema.get("description").cloned().or_else(|| referred(schema));
+    found.or_else(|| choices.filter_map(referred).next()).unwrap_or_else(|| "Any document.".into())
 }
 
 /// Takes the fields of a method's parameters apart: those that must be there come first, as the specification demands.
@@ -86,6 +126,10 @@ fn error(code: ErrorCode) -> Value {
 mod tests {
     use super::*;
 
+    fn is_sentence(value: &Value) -> bool {
+        value.as_str().is_some_and(|text| text.ends_with('.') && !text.contains('\n'))
+    }
+
     #[test]
     fn the_document_is_as_the_meta_schema_demands() {
         let document = openrpc();
@@ -104,16 +148,37 @@ mod tests {
             for param in params {
                 assert!(param["name"].is_string() && param["schema"].is_object(), "{name}: {param}");
                 assert!(
-                    param["required"].is_boolean() && param["description"].is_string(),
+                    param["required"].is_boolean() && is_sentence(&param["description"]),
                     "{name}: {param}"
                 );
             }
             let order: Vec<bool> = params.iter().map(|param| param["required"] == false).collect();
             assert!(order.is_sorted(), "{name}: what must be there comes first");
-            assert!(method["result"]["name"].is_string() && method["result"]["schema"].is_object(), "{name}");
+            let result = &method["result"];
+            assert!(result["name"].is_string() && result["schema"].is_object(), "{name}");
+            assert!(
+                [&result["description"], &method["summary"]].iter().all(|it| is_sentence(it)),
+                "{name}: {result}"
+            );
             for error in method["errors"].as_array().unwrap() {
                 assert!(error["code"].is_u64() && error["message"].is_string(), "{name}: {error}");
             }
+        }
+    }
+
+    #[test]
+    fn every_object_and_each_of_its_fields_is_said_in_a_sentence() {
+        let (document, mut count) = (openrpc(), 0);
+        for (name, schema) in document["components"]["schemas"].as_object().unwrap() {
+            assert!(schema["description"].is_string(), "{name}: {schema}");
+            for (field, schema) in schema["properties"].as_object().into_iter().flatten() {
+                assert!(is_sentence(&schema["description"]), "{name}.{field}: {schema}");
+                count += 1;
+            }
+        }
+        assert!(count > 200, "{count}");
+        for notification in document["x-notifications"].as_array().unwrap() {
+            assert!(notification["summary"].is_string() && notification["params"]["$ref"].is_string());
         }
     }
 

@@ -1,6 +1,6 @@
 //! What all connections of a process share: the accounts, and what happens in them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -8,11 +8,11 @@ use std::time::Duration;
 
 use chancery::{Client, Error, ErrorCode, Event, KeySource, json};
 use serde_json::Value;
-use tokio::sync::watch;
+use tokio::sync::{broadcast, watch};
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use crate::limit::{MAX_ACCOUNT_NAME, MAX_ACCOUNTS, POLL};
+use crate::limit::{MAX_ACCOUNT_NAME, MAX_ACCOUNTS, NEWS_BACKLOG, POLL};
 use crate::shapes::ReceiveMode;
 
 /// Accounts of members' devices, for every connection alike: whoever can connect can use them all.
@@ -24,6 +24,8 @@ struct Inner {
     accounts: Mutex<BTreeMap<String, Arc<Account>>>,
     /// Counts what happens in any account.
     happened: watch::Sender<u64>,
+    /// What is told as it happens, and to nobody who comes later.
+    news: broadcast::Sender<Value>,
     /// Accounts that were added.
     added: AtomicU64,
 }
@@ -69,8 +71,9 @@ impl Service {
     /// Makes a service without accounts.
     #[must_use]
     pub fn new(mode: ReceiveMode) -> Self {
-        let (happened, _) = watch::channel(0);
-        Self(Arc::new(Inner { mode, accounts: Mutex::default(), happened, added: AtomicU64::new(0) }))
+        let (happened, news) = (watch::Sender::new(0), broadcast::Sender::new(NEWS_BACKLOG));
+        let (accounts, added) = (Mutex::default(), AtomicU64::new(0));
+        Self(Arc::new(Inner { mode, accounts, happened, news, added }))
     }
 
     /// Says how events come.
@@ -140,13 +143,20 @@ impl Service {
     /// Keeps an account connected from now on.
     fn start(&self, account: &Arc<Account>, client: Client) {
         let (weak, service, follower) = (Arc::downgrade(account), self.clone(), client.clone());
+        let name = account.name.clone();
         let following = tokio::spawn(async move {
-            let mut changes = follower.changes();
+            let (mut changes, mut typing) = (follower.changes(), follower.typing_news());
             let mut connection = std::pin::pin!(follower.follow(std::future::pending()));
             let stopped = loop {
                 tokio::select! {
                     ended = &mut connection => break ended.err(),
                     Ok(()) = changes.changed() => service.bump(),
+                    Ok(typing) = typing.recv() => {
+                        let member = follower.member(&typing.member.to_string()).await;
+                        let handle = member.map(|member| member.handle).unwrap_or_default();
+                        // Nobody may be there to hear it.
+                        let _ = service.0.news.send(news(&name, json::typing(&typing, &handle)));
+                    }
                 }
             };
             if let (Some(account), Some(error)) = (weak.upgrade(), stopped) {
@@ -172,6 +182,11 @@ impl Service {
 
     pub(crate) fn happened(&self) -> watch::Receiver<u64> {
         self.0.happened.subscribe()
+    }
+
+    /// What is told as it happens from now on.
+    pub(crate) fn news(&self) -> broadcast::Receiver<Value> {
+        self.0.news.subscribe()
     }
 
     pub(crate) fn accounts(&self) -> Vec<Arc<Account>> {
@@ -225,6 +240,11 @@ impl Service {
     }
 }
 
+/// What is told of an account and kept nowhere.
+fn news(account: &str, event: Value) -> Value {
+    serde_json::json!({"account": account, "event": event})
+}
+
 impl Account {
     /// Returns the client.
     pub(crate) fn client(&self) -> Result<Client, Error> {
@@ -254,6 +274,14 @@ impl Account {
         let mut events = self.client()?.events().await?;
         events.retain(|event| after.is_none_or(|after| event.number > after));
         Ok(events)
+    }
+
+    /// Returns the codes of the own member's new devices that ask for approval and are not among those `told`, which they are then.
+    pub(crate) async fn requests(&self, told: &mut BTreeSet<String>) -> Result<Vec<Value>, Error> {
+        let codes = self.client()?.device_requests().await?;
+        told.retain(|code| codes.contains(code));
+        let new = codes.into_iter().filter(|code| told.insert(code.clone()));
+        Ok(new.map(|code| news(&self.name, json::device_request(&code))).collect())
     }
 
     /// Notes that an event is being handed out, and returns it as that is done; `None` for a kind that this version does not know.

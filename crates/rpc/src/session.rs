@@ -1,9 +1,9 @@
 //! One connection on which requests come line by line, and answers and events go the same way.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use chancery::ErrorCode;
+use chancery::{Error, ErrorCode};
 use serde_json::{Value, json};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 use tokio::sync::{Semaphore, mpsc};
@@ -15,7 +15,7 @@ use crate::limit::{
 };
 use crate::lines::Lines;
 use crate::request::{Request, refusal};
-use crate::service::Service;
+use crate::service::{Account, Service};
 use crate::shapes::ReceiveMode;
 use crate::token::Token;
 
@@ -133,7 +133,7 @@ async fn write<W: AsyncWrite + Unpin>(mut queue: mpsc::Receiver<String>, mut wri
     let _ = writer.shutdown().await;
 }
 
-/// How an event is written.
+/// How what happens is written.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Form {
     /// As a notification.
@@ -143,38 +143,42 @@ pub(crate) enum Form {
 }
 
 impl Form {
-    fn write(self, event: &Value) -> String {
+    /// An event, which is to be acknowledged, or news, which have no number.
+    fn write(self, object: &Value) -> String {
+        let number = object.get("number");
+        let method = if number.is_some() { "event" } else { "news" };
         match self {
-            Self::Line => json!({"jsonrpc": "2.0", "method": "event", "params": event}).to_string(),
-            Self::ServerSent => format!("event: event\nid: {}\ndata: {event}\n\n", event["number"]),
+            Self::Line => json!({"jsonrpc": "2.0", "method": method, "params": object}).to_string(),
+            Self::ServerSent => {
+                let id = number.map_or_else(String::new, |number| format!("id: {number}\n"));
+                format!("event: {method}\n{id}data: {object}\n\n")
+            }
         }
     }
 }
 
-/// Pushes every event of every account that was not acknowledged, once, for as long as somebody reads.
+/// What was pushed of an account on one connection.
+#[derive(Default)]
+struct Pushed {
+    /// The number of the last event.
+    event: Option<u64>,
+    /// The codes of new devices that ask for approval.
+    requests: BTreeSet<String>,
+}
+
+/// Pushes every event of every account that was not acknowledged, once, and what is told as it happens, for as long as somebody reads.
 pub(crate) async fn push(service: Service, out: Out, form: Form) {
-    let mut happened = service.happened();
-    let mut pushed: BTreeMap<u64, Option<u64>> = BTreeMap::new();
+    let (mut happened, mut news) = (service.happened(), service.news());
+    let mut pushed: BTreeMap<u64, Pushed> = BTreeMap::new();
     let mut last = Instant::now();
     loop {
         happened.mark_unchanged();
         for account in service.accounts() {
-            let after = pushed.entry(account.serial).or_default();
-            let events = match account.events(*after).await {
-                Ok(events) => events,
-                Err(error) => {
-                    tracing::debug!(code = error.code().name(), "events wait");
-                    continue;
-                }
-            };
-            for event in events {
-                if let Some(object) = account.hand_out(&event) {
-                    if out.send(form.write(&object)).await.is_err() {
-                        return;
-                    }
-                    last = Instant::now();
-                }
-                *after = Some(event.number);
+            let pushed = pushed.entry(account.serial).or_default();
+            match push_account(&account, pushed, &out, form).await {
+                Ok(0) => {}
+                Ok(_) => last = Instant::now(),
+                Err(_) => return,
             }
         }
         if matches!(form, Form::ServerSent) && last.elapsed() >= HEARTBEAT {
@@ -183,6 +187,42 @@ pub(crate) async fn push(service: Service, out: Out, form: Form) {
             }
             last = Instant::now();
         }
-        service.something(&mut happened).await;
+        tokio::select! {
+            () = service.something(&mut happened) => {}
+            // Who has missed some hears of the next.
+            Ok(object) = news.recv() => {
+                if out.send(form.write(&object)).await.is_err() {
+                    return;
+                }
+                last = Instant::now();
+            }
+        }
     }
+}
+
+/// Pushes what is new of an account, and returns how much that was.
+///
+/// # Errors
+///
+/// Nobody reads any more.
+async fn push_account(
+    account: &Account,
+    pushed: &mut Pushed,
+    out: &Out,
+    form: Form,
+) -> Result<usize, mpsc::error::SendError<String>> {
+    let mut count = 0_usize;
+    let waits = |error: Error| tracing::debug!(code = error.code().name(), "events wait");
+    for event in account.events(pushed.event).await.map_err(waits).unwrap_or_default() {
+        if let Some(object) = account.hand_out(&event) {
+            out.send(form.write(&object)).await?;
+            count = count.saturating_add(1);
+        }
+        pushed.event = Some(event.number);
+    }
+    for object in account.requests(&mut pushed.requests).await.map_err(waits).unwrap_or_default() {
+        out.send(form.write(&object)).await?;
+        count = count.saturating_add(1);
+    }
+    Ok(count)
 }

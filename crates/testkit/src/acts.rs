@@ -1,9 +1,9 @@
 //! What people do to messages, and what becomes of these.
 
 use chancery_crypto::rng::random_bytes;
-use chancery_engine::{ActDraft, ChangeKind, EngineError, Event, Input, events, message};
+use chancery_engine::{ActDraft, ChangeKind, Composed, EngineError, Event, Input, Place, events, message};
 use chancery_wire::proto::message_act::Act;
-use chancery_wire::proto::{Deletion, Edit, MessageRecord, MessageRef, Reaction};
+use chancery_wire::proto::{Deletion, Edit, MessageRecord, MessageRef, Reaction, ReplyTo, Text};
 
 use crate::World;
 use crate::person::PersonId;
@@ -32,6 +32,21 @@ impl World {
     /// [`EngineError`], as the device says.
     pub fn delete(&mut self, who: PersonId, target: &MessageRef) -> Result<(), EngineError> {
         self.act(who, Act::Deletion(Deletion { target: Some(target.clone()) }))
+    }
+
+    /// Replies to a message of the conversation with a member, with a quote of it.
+    pub fn reply(
+        &mut self,
+        (who, to): (PersonId, PersonId),
+        target: &MessageRef,
+        (text, quote): (&str, &str),
+    ) -> [u8; 16] {
+        let message_id = random_bytes(self.rng.as_mut());
+        let reply_to = Some(ReplyTo { target: Some(target.clone()), quote: quote.into() });
+        let text = Text { text: text.into(), reply_to, ..Text::default() };
+        let to = Place::Member(self.people[to.0].member_id);
+        self.handle(who, Input::Compose(Composed { to, message_id, text }));
+        message_id
     }
 
     /// Reacts to a message.

@@ -5,9 +5,11 @@ use std::time::Duration;
 use chancery_engine::{
     Effect, Input, Notice, ReceiptInput, ReceiptSettings, conversation, conversation_summary, events,
 };
+use chancery_identity::MemberId;
 use chancery_identity::delivery::Use;
 use chancery_wire::proto::{Deliver, client_frame};
 
+use crate::groups::GroupId;
 use crate::person::PersonId;
 use crate::world::World;
 
@@ -15,6 +17,12 @@ impl World {
     /// A person reads everything of a conversation, as its device shows it.
     pub fn read_all(&mut self, who: PersonId, with: PersonId) {
         let conversation = self.people[with.0].member_id;
+        self.handle(who, Input::MarkRead { conversation, up_to: u64::MAX });
+    }
+
+    /// A person reads everything of a group.
+    pub fn read_group(&mut self, who: PersonId, group: GroupId) {
+        let conversation = MemberId::new(group);
         self.handle(who, Input::MarkRead { conversation, up_to: u64::MAX });
     }
 

@@ -277,3 +277,175 @@ fn receipts_leave_half_of_a_device_s_places_to_messages_r_engine_111() {
         assert_eq!(world.unread(alice, bob), 0);
     }
 }
+
+#[test]
+fn receipts_that_wait_are_taken_back_when_they_may_not_be_told_any_more_r_engine_121() {
+    let mut policy = Policy::default();
+    policy.receipts = Receipts { read: false, ..Receipts::default() };
+    for (by, has_talked, told) in [
+        ("nobody", true, true),
+        ("person", true, false),
+        ("other device", true, false),
+        ("policy", true, false),
+        ("nobody", false, true),
+        ("person", false, false),
+    ] {
+        let (mut world, alice, bob) = if has_talked { pair(413) } else { World::pair(413) };
+        let phone = world.add_device(bob);
+        world.sync(alice);
+        world.sync(bob);
+        world.say(bob, bob, "for a session with the phone");
+        world.run();
+        let id = world.say(alice, bob, "one");
+        world.run();
+        // Bob reads while his device reaches nobody.
+        world.read_all(bob, alice);
+        world.say(bob, alice, "written behind the receipt");
+        match by {
+            "person" => world.set_receipts(bob, ReceiptSettings { read: false, ..ALL }),
+            "other device" => {
+                world.set_receipts(phone, ReceiptSettings { read: false, ..ALL });
+                world.flush(phone);
+                world.sync(bob);
+            }
+            "policy" => {
+                world.set_policy(&policy, 1);
+                world.sync(bob);
+            }
+            _ => {}
+        }
+        world.run();
+        assert_eq!(world.receipt((alice, id), bob), (true, told), "{by}, {has_talked}");
+        assert_eq!(world.heard(alice).last().unwrap(), "written behind the receipt");
+        assert_eq!(world.unread(phone, alice), 0, "the own other device learns of it all the same");
+        world.say(alice, bob, "and on");
+        world.run();
+        assert_eq!(world.heard(bob).last().unwrap(), "and on");
+        assert_eq!([alice, bob, phone].map(|who| world.undecryptable(who)), [0; 3]);
+    }
+}
+
+#[test]
+fn of_what_acts_on_messages_no_receipt_is_told_r_content_28() {
+    let (mut world, alice, bob) = pair(414);
+    let id = world.say(alice, bob, "one");
+    world.run();
+    let target = world.reference(alice, id);
+    world.edit(alice, &target, "two").unwrap();
+    world.react(alice, &target, "👍").unwrap();
+    world.run();
+    let (before, _) = world.receipt_events(alice);
+    world.say(bob, alice, "an answer, which acknowledges");
+    world.run();
+    assert_eq!(world.receipt((alice, id), bob), (true, false));
+    assert_eq!(world.receipt_events(alice), (before + 1, 0), "of the message alone");
+}
+
+#[test]
+fn a_group_s_receipts_are_on_all_devices_of_the_author_r_content_29() {
+    let mut world = World::new(415);
+    let [alice, bob] = ["alice", "bob"].map(|handle| world.enrol(handle));
+    world.run();
+    let tablet = world.add_device(alice);
+    world.run();
+    let group = world.found_group(alice, &[bob]);
+    world.run_groups();
+    let id = world.say_to_group(alice, group, "to both");
+    world.run_groups();
+    world.read_group(bob, group);
+    world.run_groups();
+    assert_eq!(world.receipt((alice, id), bob), (true, true), "the control");
+    let on_tablet = world.record(tablet, alice, id).unwrap();
+    assert_eq!(on_tablet.receipts.len(), 1, "by the other device");
+}
+
+#[test]
+fn what_policy_has_switched_off_is_not_shown_though_somebody_tells_it_r_content_30() {
+    for (allowed, shown) in [(true, true), (false, false)] {
+        let (mut world, alice, bob) = pair(416);
+        let id = world.say(alice, bob, "one");
+        world.run();
+        let mut policy = Policy::default();
+        policy.receipts.read = allowed;
+        world.set_policy(&policy, 1);
+        world.sync(alice);
+        // Bob's device has not heard of it.
+        world.read_all(bob, alice);
+        world.flush_blindly(bob);
+        world.sync(alice);
+        assert_eq!(world.receipt((alice, id), bob).1, shown, "{allowed}");
+    }
+}
+
+/// Whether anything on a device has these words.
+fn has_words(world: &World, who: PersonId, words: &str) -> bool {
+    world.disk(who).values().any(|value| value.windows(words.len()).any(|part| part == words.as_bytes()))
+}
+
+#[test]
+fn no_quote_outlives_what_it_quotes_r_content_36() {
+    let mut policy = Policy::default();
+    policy.disappearing = Some(2 * DAY);
+    for (by, is_quoted) in [("nobody", true), ("its author", false), ("policy", false)] {
+        let (mut world, alice, bob) = pair(417);
+        if by == "its author" {
+            world.set_disappearing(alice, bob, Some(HOUR));
+        }
+        if by == "policy" {
+            world.set_policy(&policy, 1);
+        }
+        world.run();
+        let id = world.say(alice, bob, "soon gone");
+        world.run();
+        world.read_all(bob, alice);
+        // Whoever was not there has nothing but the quote.
+        let phone = world.add_device(alice);
+        world.sync(bob);
+        let target = world.reference(alice, id);
+        let reply = world.reply((bob, alice), &target, ("Gladly", "soon gone"));
+        world.run();
+        let quote =
+            |world: &World, who| world.record(who, bob, reply).unwrap().text.unwrap().reply_to.unwrap().quote;
+        assert_eq!(quote(&world, phone), if is_quoted { "soon gone" } else { "" }, "{by}");
+        assert_eq!(quote(&world, alice), "", "alice has the message itself");
+        world.wait(2 * DAY + HOUR);
+        world.run();
+        world.pass_time(bob);
+        world.pass_time(alice);
+        if !is_quoted {
+            assert!(world.record(bob, alice, id).unwrap().expired);
+            assert!([alice, bob, phone].iter().all(|who| !has_words(&world, *who, "soon gone")), "{by}");
+        }
+    }
+}
+
+#[test]
+fn own_devices_agree_on_what_was_set_whatever_their_clocks_say_r_content_35() {
+    for (ahead, together) in [(0, false), (2 * 3_600_000, false), (0, true)] {
+        let (mut world, alice, bob) = pair(418);
+        let phone = world.add_device(bob);
+        world.sync(alice);
+        world.sync(bob);
+        world.say(bob, bob, "for a session");
+        world.run();
+        world.set_clock(phone, ahead);
+        world.set_receipts(phone, ReceiptSettings { typing: false, ..ALL });
+        world.set_disappearing(phone, alice, Some(HOUR));
+        if !together {
+            world.run();
+        }
+        // What bob switches off last is off on all devices.
+        world.set_receipts(bob, ReceiptSettings { read: false, ..ALL });
+        world.set_disappearing(bob, alice, Some(DAY));
+        world.run();
+        let set = |who| {
+            let disk = world.disk(who);
+            let timer = chancery_engine::disappearing(&disk, &world.member_id(alice)).unwrap();
+            (chancery_engine::receipt_settings(&disk).unwrap(), timer)
+        };
+        assert_eq!(set(bob), set(phone), "{ahead} {together}");
+        if !together {
+            assert_eq!(set(phone), (ReceiptSettings { read: false, ..ALL }, Some(DAY)));
+        }
+    }
+}

@@ -39,6 +39,8 @@ fn two_who_talk() -> (Company, Value) {
     company.command("bob", &["receive"]).ok();
     company.command("bob", &["send", "alice", "hello back"]).ok();
     company.command("alice", &["receive"]).ok();
+    // Alice's receipt; from here on nothing waits at the relay but what the test sends.
+    assert!(company.command("bob", &["receive"]).lines.is_empty());
     (company, bob)
 }
 

@@ -40,6 +40,7 @@ fn what_is_printed_is_read_unless_it_is_to_stay_unread_and_its_author_is_told() 
     // Without --unread, and with the follower still there.
     company.command("alice", &["send", "bob", "second"]).ok();
     company.command("bob", &["receive"]).ok();
+    assert_eq!(follower.line()["event"], "sent");
     assert_eq!(follower.line()["kind"], "delivered");
     assert_eq!(follower.line()["kind"], "read");
     assert_eq!(company.command("bob", &["history", "alice"]).lines[1]["unread"], Value::Null);

@@ -29,6 +29,8 @@ pub(crate) struct Caller {
     last_id: u64,
     /// Events that were pushed while an answer was waited for.
     pub(crate) events: VecDeque<Value>,
+    /// What was told besides while something else was waited for.
+    news: VecDeque<Value>,
 }
 
 /// What serves.
@@ -83,7 +85,7 @@ impl Caller {
             let connection = connect(transport, &address, &token);
             (Process::Daemon(daemon), connection)
         };
-        let mut caller = Self { process, connection, last_id: 0, events: VecDeque::new() };
+        let mut caller = Self::new(process, connection);
         if transport == Transport::Tcp {
             let token = std::fs::read_to_string(&token).unwrap();
             assert_eq!(caller.ok("authenticate", json!({"token": token.trim()})), json!({"done": true}));
@@ -91,10 +93,18 @@ impl Caller {
         caller
     }
 
+    fn new(process: Process, connection: Connection) -> Self {
+        Self { process, connection, last_id: 0, events: VecDeque::new(), news: VecDeque::new() }
+    }
+
     /// Connects to a process that serves already, without showing the token.
     pub(crate) fn over_tcp(address: &str) -> Self {
-        let connection = connect(Transport::Tcp, address, "");
-        Self { process: Process::Elsewhere, connection, last_id: 0, events: VecDeque::new() }
+        Self::new(Process::Elsewhere, connect(Transport::Tcp, address, ""))
+    }
+
+    /// Connects to a process that serves a socket already.
+    pub(crate) fn over_socket(path: &str) -> Self {
+        Self::new(Process::Elsewhere, connect(Transport::Socket, path, ""))
     }
 
     /// Calls a method and returns the whole answer.
@@ -172,20 +182,54 @@ impl Caller {
                 assert_eq!(value["jsonrpc"], "2.0");
                 return value;
             }
-            assert_eq!(value["method"], "event", "{value}");
-            self.events.push_back(value["params"].clone());
+            self.keep(&value);
         }
+    }
+
+    #[track_caller]
+    fn keep(&mut self, notification: &Value) {
+        let queue = match notification["method"].as_str() {
+            Some("event") => &mut self.events,
+            Some("news") => &mut self.news,
+            _ => panic!("{notification}"),
+        };
+        assert!(notification.get("id").is_none(), "{notification}");
+        queue.push_back(notification["params"].clone());
     }
 
     /// Returns the next event that is pushed.
     #[track_caller]
     pub(crate) fn event(&mut self) -> Value {
-        if let Some(event) = self.events.pop_front() {
-            return event;
+        loop {
+            if let Some(event) = self.events.pop_front() {
+                return event;
+            }
+            let value = self.read();
+            self.keep(&value);
         }
-        let value = self.read();
-        assert_eq!(value["method"], "event", "{value}");
-        value["params"].clone()
+    }
+
+    /// Returns the next event that is pushed and of this kind, past others.
+    #[track_caller]
+    pub(crate) fn event_of(&mut self, kind: &str) -> Value {
+        loop {
+            let event = self.event();
+            if event["event"]["event"] == kind {
+                return event;
+            }
+        }
+    }
+
+    /// Returns the next of what is told and has no number.
+    #[track_caller]
+    pub(crate) fn news(&mut self) -> Value {
+        loop {
+            if let Some(news) = self.news.pop_front() {
+                return news;
+            }
+            let value = self.read();
+            self.keep(&value);
+        }
     }
 
     /// Where an HTTP caller calls.
@@ -198,7 +242,8 @@ impl Caller {
     pub(crate) fn stream(address: &str, token: &str) -> impl Iterator<Item = Value> {
         let mut stream = TcpStream::connect(address).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        let head = format!("GET /events HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n\r\n");
+        let head =
+            format!("GET /events HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\n\r\n");
         stream.write_all(head.as_bytes()).unwrap();
         let lines = BufReader::new(stream).lines().map(Result::unwrap);
         lines.filter_map(|line| Some(serde_json::from_str(line.strip_prefix("data: ")?).unwrap()))
@@ -260,12 +305,15 @@ pub(crate) fn http(
     token: Option<&str>,
     body: &[u8],
 ) -> (u16, Vec<u8>) {
-    let mut stream = TcpStream::connect(address).unwrap();
     let token = token.map_or_else(String::new, |token| format!("Authorization: Bearer {token}\r\n"));
-    let head = format!(
-        "{method} {path} HTTP/1.1\r\nHost: x\r\n{token}Content-Length: {}\r\nConnection: close\r\n\r\n",
-        body.len()
-    );
+    http_with(address, &format!("{method} {path}"), &format!("Host: {address}\r\n{token}"), body)
+}
+
+/// Makes an HTTP request with these lines for a head, and returns status and body.
+pub(crate) fn http_with(address: &str, what: &str, lines: &str, body: &[u8]) -> (u16, Vec<u8>) {
+    let mut stream = TcpStream::connect(address).unwrap();
+    let length = body.len();
+    let head = format!("{what} HTTP/1.1\r\n{lines}Content-Length: {length}\r\nConnection: close\r\n\r\n");
     stream.write_all(head.as_bytes()).unwrap();
     // Who refuses a body need not read it.
     let _ = stream.write_all(body);

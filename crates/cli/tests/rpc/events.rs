@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::caller::{Caller, Transport};
+use crate::caller::{Caller, Transport, http};
 use crate::support::{Company, string};
 
 fn two() -> Company {
@@ -13,16 +13,6 @@ fn two() -> Company {
     company.member("alice");
     company.member("bob");
     company
-}
-
-/// Returns the next message that is pushed, past what else happens.
-fn message(caller: &mut Caller) -> Value {
-    loop {
-        let event = caller.event();
-        if event["event"]["event"] == "message" {
-            return event;
-        }
-    }
 }
 
 #[test]
@@ -34,7 +24,8 @@ fn a_bot_killed_between_receiving_and_acknowledging_gets_the_event_again() {
     let next = json!({"timeoutMs": 20_000});
     for (transport, mode) in [(Transport::Stdio, manual.as_slice()), (Transport::Socket, &[])] {
         let mut bot = Caller::start(&company, "bob", transport, mode);
-        let seen = if mode.is_empty() { message(&mut bot) } else { bot.ok("events.next", next.clone()) };
+        let seen =
+            if mode.is_empty() { bot.event_of("message") } else { bot.ok("events.next", next.clone()) };
         assert_eq!(seen["event"]["text"], "one");
         bot.kill();
         let mut bot = Caller::start(&company, "bob", Transport::Stdio, &manual);
@@ -74,14 +65,115 @@ fn events_are_pushed_once_to_a_connection_and_again_to_the_next() {
     let company = two();
     let mut bot = Caller::start(&company, "bob", Transport::Stdio, &[]);
     company.command("alice", &["send", "bob", "hello"]).ok();
-    let seen = message(&mut bot);
+    let seen = bot.event_of("message");
     assert_eq!((&seen["account"], &seen["event"]["handle"]), (&json!("default"), &json!("alice")));
     std::thread::sleep(Duration::from_millis(1_500));
     bot.ok("version", json!({}));
     assert!(bot.events.is_empty(), "{:?}", bot.events);
     drop(bot);
     let mut bot = Caller::start(&company, "bob", Transport::Stdio, &[]);
-    assert_eq!(message(&mut bot), seen);
+    assert_eq!(bot.event_of("message"), seen);
+}
+
+#[test]
+fn in_manual_mode_nothing_is_pushed() {
+    let company = two();
+    let mut bot = Caller::start(&company, "bob", Transport::Socket, &["--receive-mode", "manual"]);
+    assert_eq!(bot.ok("version", json!({}))["receive_mode"], "manual");
+    company.command("alice", &["send", "bob", "quietly"]).ok();
+    let event = bot.ok("events.next", json!({"timeoutMs": 20_000}));
+    assert_eq!(event["event"]["text"], "quietly");
+    std::thread::sleep(Duration::from_millis(1_500));
+    bot.ok("events.ack", json!({"number": event["number"]}));
+    assert!(bot.events.is_empty(), "{:?}", bot.events);
+    drop(bot);
+    let bot = Caller::start(&company, "bob", Transport::Http, &["--receive-mode", "manual"]);
+    let token = std::fs::read_to_string(company.at("bob.token")).unwrap();
+    assert_eq!(http(&bot.address(), "GET", "/events", Some(token.trim()), b"").0, 405);
+}
+
+#[test]
+fn two_clients_hear_the_same_and_what_one_acknowledges_is_done_for_both() {
+    let company = two();
+    let mut one = Caller::start(&company, "bob", Transport::Socket, &[]);
+    let mut two = Caller::over_socket(&company.at("bob.sock"));
+    company.command("alice", &["send", "bob", "to both"]).ok();
+    let seen = one.event_of("message");
+    assert_eq!(two.event_of("message"), seen);
+    // Each has identifiers of its own, and answers go to who has asked.
+    let (first, second) = (one.begin("me", json!({})), two.begin("version", json!({})));
+    assert_eq!(first, second, "the same identifier");
+    assert_eq!(two.answer(second)["result"]["receive_mode"], "automatic");
+    assert_eq!(one.answer(first)["result"]["handle"], "bob");
+    two.ok("events.ack", json!({"number": seen["number"]}));
+    assert_eq!(one.ok("events.next", json!({})), Value::Null);
+    // One that goes away in the middle of a call takes nothing with it.
+    two.begin("events.next", json!({"timeoutMs": 30_000}));
+    drop(two);
+    company.command("alice", &["send", "bob", "to one"]).ok();
+    assert_eq!(one.event_of("message")["event"]["text"], "to one");
+}
+
+#[test]
+fn what_is_done_to_messages_and_who_has_read_them_comes_as_events() {
+    let company = two();
+    let mut alice = Caller::start(&company, "alice", Transport::Socket, &[]);
+    let mut bob = Caller::start(&company, "bob", Transport::Socket, &[]);
+    let sent = alice.ok("send", json!({"to": "bob", "text": "Tea at four"}));
+    let seen = bob.event_of("message")["event"].clone();
+    assert_eq!((&seen["id"], &seen["unread"]), (&sent["id"], &json!(true)));
+    let read = json!({"with": "alice", "position": seen["position"]});
+    assert_eq!(bob.ok("conversations.markRead", read), json!({"unread": 0}));
+    // What answers acknowledges as well.
+    let delivered = alice.event_of("receipt")["event"].clone();
+    assert_eq!((&delivered["kind"], &delivered["id"]), (&json!("delivered"), &sent["id"]));
+    let read = alice.event_of("receipt");
+    assert_eq!((&read["event"]["kind"], &read["event"]["handle"]), (&json!("read"), &json!("bob")));
+    assert!(read["number"].is_u64());
+
+    alice.ok("messages.edit", json!({"with": "bob", "message": sent["id"], "text": "Tea at five"}));
+    let changed = bob.event_of("message-changed")["event"].clone();
+    assert_eq!((&changed["change"], &changed["text"]), (&json!("edited"), &json!("Tea at five")));
+    bob.ok("messages.react", json!({"with": "alice", "message": "last", "emoji": "👍"}));
+    let changed = alice.event_of("message-changed")["event"].clone();
+    assert_eq!((&changed["change"], &changed["by"]["handle"]), (&json!("reacted"), &json!("bob")));
+    assert_eq!(changed["reactions"][0]["emoji"], "👍");
+    let reply = json!({"to": "alice", "text": "Gladly", "replyTo": {"id": seen["id"], "from": seen["from"]}});
+    bob.ok("send", reply);
+    assert_eq!(alice.event_of("message")["event"]["reply_to"]["text"], "Tea at five");
+    alice.ok("messages.delete", json!({"with": "bob", "message": sent["id"]}));
+    let changed = bob.event_of("message-changed")["event"].clone();
+    assert_eq!((&changed["change"], &changed["text"]), (&json!("deleted"), &Value::Null));
+}
+
+#[test]
+fn who_is_writing_and_which_device_asks_is_told_without_a_number_and_never_again() {
+    let company = two();
+    let mut alice = Caller::start(&company, "alice", Transport::Socket, &[]);
+    let mut bob = Caller::start(&company, "bob", Transport::Socket, &[]);
+    // Only devices with which messages went to and fro are told.
+    alice.ok("send", json!({"to": "bob", "text": "Are you there?"}));
+    bob.event_of("message");
+    bob.ok("send", json!({"to": "alice", "text": "Yes"}));
+    alice.event_of("message");
+    assert_eq!(bob.ok("typing", json!({"to": "alice"})), json!({"devices": 1}));
+    let news = alice.news();
+    let member = bob.ok("me", json!({}))["member"].clone();
+    let typing = json!({"event": "typing", "member": member, "handle": "bob", "stopped": false});
+    assert_eq!(news, json!({"account": "default", "event": typing}));
+    bob.ok("typing", json!({"to": "alice", "stopped": true}));
+    assert_eq!(alice.news()["event"]["stopped"], json!(true));
+
+    let link = string(&alice.ok("devices.link", json!({}))["link"]);
+    let mut phone = Caller::start(&company, "phone", Transport::Stdio, &[]);
+    let enrolling = phone.begin("accounts.enrol", json!({"link": link, "timeoutMs": 60_000}));
+    let news = alice.news();
+    assert_eq!(news["event"]["event"], "device-request");
+    // Who connects later hears of it as long as it waits, and of typing no more.
+    let mut later = Caller::over_socket(&company.at("alice.sock"));
+    assert_eq!(later.news(), news);
+    later.ok("devices.approve", json!({"code": news["event"]["code"], "timeoutMs": 60_000}));
+    assert_eq!(phone.answer(enrolling)["result"]["handle"], "alice");
 }
 
 #[test]

@@ -12,6 +12,8 @@
 #![cfg(unix)]
 
 #[cfg(test)]
+mod accounts;
+#[cfg(test)]
 mod bad_input;
 #[cfg(test)]
 mod events;

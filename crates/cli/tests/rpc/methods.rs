@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use crate::caller::{Caller, Transport};
-use crate::support::{Company, string};
+use crate::support::{Company, run, string};
 
 /// What `chancery rpc --openrpc` prints.
 fn document() -> Value {
@@ -14,19 +14,33 @@ fn document() -> Value {
     serde_json::from_slice(&output.stdout).unwrap()
 }
 
-/// Checks a value against a schema of the document: as much of JSON Schema as the document uses.
+/// The fields that an object of this schema may have; `None` if it may have any.
+fn fields<'a>(document: &'a Value, schema: &'a Value) -> Option<BTreeMap<&'a str, &'a Value>> {
+    if let Some(target) = schema["$ref"].as_str() {
+        return fields(document, document.pointer(target.strip_prefix('#').unwrap()).unwrap());
+    }
+    let named = schema["properties"].as_object()?;
+    Some(named.iter().map(|(name, schema)| (name.as_str(), schema)).collect())
+}
+
+/// Checks a value against a schema of the document: as much of JSON Schema as the document uses, and besides that an object has no field
+/// that the document does not tell of.
 fn check(document: &Value, schema: &Value, value: &Value) -> Result<(), String> {
     if let Some(target) = schema["$ref"].as_str() {
         let target = document.pointer(target.strip_prefix('#').unwrap()).ok_or("a dangling reference")?;
         return check(document, target, value);
     }
+    for part in schema["allOf"].as_array().into_iter().flatten() {
+        check(document, part, value)?;
+    }
     for name in ["anyOf", "oneOf"] {
         if let Some(choices) = schema[name].as_array() {
-            let mut found = choices.iter().map(|choice| check(document, choice, value));
-            return if found.any(|found| found.is_ok()) {
+            let faults: Vec<String> =
+                choices.iter().filter_map(|choice| check(document, choice, value).err()).collect();
+            return if faults.len() < choices.len() {
                 Ok(())
             } else {
-                Err(format!("{value} is none of {schema}"))
+                Err(format!("{value} is none of {schema}: {faults:?}"))
             };
         }
     }
@@ -50,12 +64,13 @@ fn check(document: &Value, schema: &Value, value: &Value) -> Result<(), String> 
     if schema["enum"].as_array().is_some_and(|all| !all.contains(value)) {
         return Err(format!("{value} is not {schema}"));
     }
-    if let Some(fields) = value.as_object() {
+    if let (Some(given), Some(named)) = (value.as_object(), fields(document, schema)) {
         for name in schema["required"].as_array().into_iter().flatten() {
-            fields.get(name.as_str().unwrap()).ok_or(format!("{value} has no {name}"))?;
+            given.get(name.as_str().unwrap()).ok_or(format!("{value} has no {name}"))?;
         }
-        for (name, field) in schema["properties"].as_object().into_iter().flatten() {
-            fields.get(name).map_or(Ok(()), |value| check(document, field, value))?;
+        for (name, value) in given {
+            let schema = named.get(name.as_str()).ok_or(format!("nothing tells of {name}"))?;
+            check(document, schema, value).map_err(|why| format!("{name}: {why}"))?;
         }
     }
     let items = value.as_array().into_iter().flatten();
@@ -112,7 +127,11 @@ fn every_method_of_the_document_is_served_as_it_says() {
 
     alone(&mut generic);
     with_bob(&mut generic, &company);
+    acts(&mut generic, &company);
+    conversations(&mut generic);
+    settings(&mut generic);
     in_a_group(&mut generic);
+    rules_of_a_group(&mut generic, &company);
     a_second_device(&mut generic, &company);
 
     let methods = generic.document["methods"].as_array().unwrap();
@@ -176,10 +195,116 @@ fn in_a_group(generic: &mut Generic) {
     let page = generic.call("groups.history", json!({"group": group}));
     assert!(page["entries"].as_array().unwrap().iter().any(|entry| entry["text"] == "Ahoy"), "{page}");
     generic.call("groups.remove", json!({"group": group, "members": ["bob"], "timeoutMs": wait}));
-    // Nobody else is left who could make the new keys: what is wanted may wait, and says so.
-    let left = generic.caller.call("groups.leave", json!({"group": group, "timeoutMs": 1_000}));
-    *generic.called.entry("groups.leave".to_owned()).or_default() += 1;
-    assert!(left["result"]["state"].is_string() || left["error"]["data"]["name"].is_string(), "{left}");
+}
+
+fn rules_of_a_group(generic: &mut Generic, company: &Company) {
+    let wait = 30_000;
+    let made = generic.call("groups.create", json!({"name": "Board", "members": ["bob"], "timeoutMs": wait}));
+    let group = string(&made["group"]);
+    let policy = json!({"group": group, "posting": "admins", "history": 5, "retentionS": 86_400, "healS": 0, "timeoutMs": wait});
+    assert_eq!(generic.call("groups.setPolicy", policy)["state"], "done");
+    let shown = generic.call("groups.show", json!({"group": group}))["policy"].clone();
+    let expected = json!({"retention_s": 86_400, "disappearing_s": null, "posting": "admins", "history": 5, "heal_s": null, "dissolved": false});
+    assert_eq!(shown, expected);
+    assert_eq!(
+        generic.call("groups.heal", json!({"group": group, "timeoutMs": wait}))["epoch"].as_u64(),
+        generic.call("groups.show", json!({"group": group}))["epoch"].as_u64()
+    );
+    let (org, key) = (company.at("org"), company.at("org.key"));
+    let epoch = generic.call("groups.show", json!({"group": group}))["epoch"].to_string();
+    let order = ["org", "group", "role", &group, "bob", "admin", "--epoch", &epoch];
+    let order = run(&[order.as_slice(), &["--dir", &org, "--key-file", &key, "--json"]].concat()).ok();
+    let execute = json!({"group": group, "order": order["order"], "timeoutMs": wait});
+    assert_eq!(generic.call("groups.execute", execute)["state"], "done");
+    generic.call("groups.handOver", json!({"group": group, "member": "bob", "timeoutMs": wait}));
+    let roles: BTreeMap<String, String> = generic.call("groups.show", json!({"group": group}))["members"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|it| (string(&it["handle"]), string(&it["role"])))
+        .collect();
+    let expected = [("alice", "admin"), ("bob", "owner")];
+    assert_eq!(roles, expected.map(|(who, role)| (who.to_owned(), role.to_owned())).into());
+    // A device of somebody who stays makes the new keys; until then it waits, and says so.
+    let left = generic.call("groups.leave", json!({"group": group, "timeoutMs": 1_000}));
+    assert_eq!((&left["state"], &left["waiting"]["code"]), (&json!("queued"), &json!("group-queued")));
+
+    let made = generic.call("groups.create", json!({"name": "Soon over", "timeoutMs": wait}));
+    let over = generic.call("groups.dissolve", json!({"group": made["group"], "timeoutMs": wait}));
+    assert_eq!(over["phase"], "dissolved");
+}
+
+fn acts(generic: &mut Generic, company: &Company) {
+    let with = "bob";
+    let me = generic.call("me", json!({}));
+    let bob = generic.call("members.resolve", json!({"who": "bob"}));
+    let form = json!({"title": "Lunch?", "fields": [{"id": "ok", "label": "Coming?", "kind": "approval", "required": true}]});
+    let file = json!({"path": company.at("notes.txt"), "media_type": "text/x-notes", "preview": "aGk="});
+    let mention = json!({"start": 0, "length": 4, "member": bob["member"]});
+    let message =
+        json!({"to": with, "text": "@bob lunch?", "form": form, "files": [file], "mentions": [mention]});
+    let id = generic.call("send", message)["id"].clone();
+    let reply = json!({"to": with, "text": "At noon", "replyTo": {"id": id, "from": me["member"]}});
+    let second = generic.call("send", reply)["id"].clone();
+    generic.call("messages.edit", json!({"with": with, "message": second, "text": "At one"}));
+    generic.call("messages.react", json!({"with": with, "message": id, "emoji": "🍲"}));
+    generic.call("messages.answer", json!({"with": with, "message": id, "values": {"ok": "yes"}}));
+    let page = generic.call("conversations.history", json!({"with": with, "limit": 2}));
+    let [first, last] = page["entries"].as_array().unwrap().as_slice() else { panic!("{page}") };
+    assert_eq!(
+        (&first["form"], &first["answers"][0]["values"]),
+        (&with_options(form), &json!({"ok": "yes"}))
+    );
+    assert_eq!((&first["mentions"], &first["reactions"][0]["emoji"]), (&json!([mention]), &json!("🍲")));
+    assert_eq!(first["files"][0]["preview"], "aGk=");
+    assert_eq!((&last["text"], &last["reply_to"]["text"]), (&json!("At one"), &json!("@bob lunch?")));
+    assert!(last["edited_at"].is_string(), "{last}");
+    // What was received, or is in the history, can be sent on as it is.
+    let again = json!({"to": with, "text": first["text"], "form": first["form"], "mentions": first["mentions"], "replyTo": last["reply_to"]});
+    generic.call("send", again);
+    generic.call("messages.delete", json!({"with": with, "message": second}));
+    let page = generic.call("conversations.history", json!({"with": with, "before": last["position"]}));
+    assert!(page["entries"].as_array().unwrap().iter().all(|entry| entry["id"] != second), "{page}");
+    assert_eq!(
+        generic.caller.fails("messages.edit", json!({"with": with, "message": second, "text": "x"})),
+        "message-unknown"
+    );
+}
+
+/// A form as it is shown.
+fn with_options(mut form: Value) -> Value {
+    form["fields"][0]["options"] = json!([]);
+    form
+}
+
+fn conversations(generic: &mut Generic) {
+    generic.call("conversations.setDraft", json!({"with": "bob", "text": "Dear"}));
+    let shown = generic.call("conversations.show", json!({"with": "bob"}));
+    assert_eq!(
+        (&shown["draft"], &shown["kind"], &shown["unread"]),
+        (&json!("Dear"), &json!("direct"), &json!(1))
+    );
+    let all = generic.call("conversations.list", json!({}))["conversations"].clone();
+    assert_eq!(all[0], shown);
+    let read = json!({"with": "bob", "position": shown["last"]["position"]});
+    assert_eq!(generic.call("conversations.markRead", read), json!({"unread": 0}));
+    let members = generic.call("members.list", json!({"filter": "B"}));
+    assert_eq!((&members["entries"][0]["handle"], &members["next"]), (&json!("bob"), &Value::Null));
+    let behind = generic.call("members.list", json!({"after": "bob"}));
+    assert_eq!(behind["entries"], json!([]));
+}
+
+fn settings(generic: &mut Generic) {
+    let set = generic.call("settings.set", json!({"readReceipts": false}));
+    let expected = json!({"read_receipts": false, "delivery_receipts": true, "typing": true});
+    assert_eq!(set, expected);
+    assert_eq!(generic.call("settings.show", json!({})), expected);
+    let hour = json!({"disappears_after_s": 3_600});
+    assert_eq!(generic.call("disappearing.set", json!({"with": "bob", "seconds": 3_600})), hour);
+    assert_eq!(generic.call("disappearing.show", json!({"with": "bob"})), hour);
+    let never = generic.call("disappearing.set", json!({"with": "bob", "seconds": 0}));
+    assert_eq!(never, json!({"disappears_after_s": null}));
+    assert!(generic.call("typing", json!({"to": "bob"}))["devices"].is_u64());
 }
 
 fn a_second_device(generic: &mut Generic, company: &Company) {

@@ -7,8 +7,11 @@ use crate::MemberId;
 use crate::message::Message;
 use crate::receipts::{MessageReceipt, Typing};
 
-/// Adds what there is to say of reading: whether it is unread, who has it and has read it, and how long it stays then.
+/// Adds what there is to say of reading: where it stands, whether it is unread, who has it and has read it, and how long it stays then.
 pub(super) fn add(message: &Message, object: &mut Value) {
+    if let Some(position) = message.position {
+        insert(object, "position", position.into());
+    }
     if message.unread {
         insert(object, "unread", true.into());
     }

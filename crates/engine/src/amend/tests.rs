@@ -18,11 +18,17 @@ const BOB: MemberId = MemberId::new([2; 16]);
 const GROUP: [u8; 16] = [9; 16];
 const NOW: Timestamp = Timestamp::from_millis(1_000_000);
 
-fn the_message() -> MessageRecord {
+fn the_form() -> MessageRecord {
     let form = Form {
         title: "Lunch".into(),
         fields: vec![FormField { id: "ok".into(), kind: 4, required: true, ..FormField::default() }],
     };
+    let mut message = the_message();
+    message.text.as_mut().unwrap().form = Some(form);
+    message
+}
+
+fn the_message() -> MessageRecord {
     let file =
         Attachment { blob_id: vec![1; 16], key: vec![2; 32], preview: vec![7], ..Attachment::default() };
     MessageRecord {
@@ -32,12 +38,7 @@ fn the_message() -> MessageRecord {
         from: ALICE.as_bytes().to_vec(),
         sent_at: 10,
         stored_at: NOW.as_millis(),
-        text: Some(Text {
-            text: "first".into(),
-            attachments: vec![file],
-            form: Some(form),
-            ..Text::default()
-        }),
+        text: Some(Text { text: "first".into(), attachments: vec![file], ..Text::default() }),
         state: MessageState::Received as u32,
         paths: vec!["/x".into()],
         // As it is stored.
@@ -85,16 +86,20 @@ fn answer_by(from: MemberId, number: u8, sent_at: u64, value: &str) -> Heard {
 
 /// The record after the message, at `place` of them, and the acts have come in this order.
 fn after(acts: &[&Heard], place: usize) -> MessageRecord {
+    after_of(&the_message(), acts, place)
+}
+
+fn after_of(new: &MessageRecord, acts: &[&Heard], place: usize) -> MessageRecord {
     let disk = Disk::new();
     let mut records = Overlay::new(&disk);
     for (at, act) in acts.iter().enumerate() {
         if at == place {
-            append_message(&mut records, &the_message()).unwrap();
+            append_message(&mut records, new).unwrap();
         }
         receive(&mut records, act, NOW).unwrap();
     }
     if place >= acts.len() {
-        append_message(&mut records, &the_message()).unwrap();
+        append_message(&mut records, new).unwrap();
     }
     assert_eq!(waiting::index(&records).unwrap().entries.len(), 0);
     message(&records, &ALICE, &[5; 16]).unwrap().unwrap()
@@ -114,10 +119,14 @@ fn permutations<'a>(acts: &[&'a Heard]) -> Vec<Vec<&'a Heard>> {
 }
 
 fn always(acts: &[&Heard]) -> MessageRecord {
-    let first = after(acts, 0);
+    always_of(&the_message(), acts)
+}
+
+fn always_of(new: &MessageRecord, acts: &[&Heard]) -> MessageRecord {
+    let first = after_of(new, acts, 0);
     for order in permutations(acts) {
         for place in 0..=order.len() {
-            assert_eq!(after(&order, place), first);
+            assert_eq!(after_of(new, &order, place), first);
         }
     }
     first
@@ -136,9 +145,10 @@ fn every_order_of_arrival_ends_in_the_same_record_r_content_21() {
     let standing: Vec<_> =
         record.reactions.iter().filter(|it| !it.removed).map(|it| it.emoji.as_str()).collect();
     assert_eq!(standing, ["❤"]);
-    let record = always(&[&yes, &no, &old, &up]);
+    let record = always_of(&the_form(), &[&yes, &no, &old, &up]);
     assert_eq!(record.answers.len(), 1);
     assert_eq!(record.answers[0].values[0].value, "no");
+    assert_eq!((record.edited_at, record.text.unwrap().text.as_str()), (0, "first"), "as it was answered");
     // Of the same time, the larger identifier counts.
     let (one, two) = (edit(ALICE, 1, 20, "one"), edit(ALICE, 2, 20, "two"));
     assert_eq!(always(&[&one, &two]).text.unwrap().text, "two");
@@ -211,8 +221,10 @@ fn an_act_counts_in_the_conversation_of_its_target_alone_r_content_20() {
 
 #[test]
 fn an_answer_that_does_not_fit_its_form_counts_for_nothing_r_content_26() {
-    assert_eq!(after(&[&answer_by(BOB, 1, 20, "perhaps")], 0), stored());
-    assert_eq!(after(&[&answer_by(BOB, 1, 20, "yes")], 0).answers.len(), 1);
+    let form = MessageRecord { position: 1, ..the_form() };
+    assert_eq!(after_of(&the_form(), &[&answer_by(BOB, 1, 20, "perhaps")], 0), form);
+    assert_eq!(after_of(&the_form(), &[&answer_by(BOB, 1, 20, "yes")], 0).answers.len(), 1);
+    assert_eq!(always(&[&answer_by(BOB, 1, 20, "yes")]), stored(), "nothing was asked");
 }
 
 #[test]
@@ -292,10 +304,18 @@ fn what_is_malformed_is_refused_and_a_text_keeps_its_words_r_content_19_r_conten
     let short = Some(MessageRef { author: vec![1; 15], id: vec![1; 16] });
     let reaction =
         |target, emoji: &str| Body::Reaction(Reaction { target, emoji: emoji.into(), remove: false });
-    assert!(heard(reaction(target(), "👍"), &[1; 16]));
-    for (target, emoji) in
-        [(short, "👍"), (None, "👍"), (target(), ""), (target(), "\n"), (target(), &"x".repeat(33))]
-    {
+    for emoji in ["👍", "👩\u{200D}💻", "❤\u{FE0F}"] {
+        assert!(heard(reaction(target(), emoji), &[1; 16]), "{emoji}");
+    }
+    for (target, emoji) in [
+        (short, "👍"),
+        (None, "👍"),
+        (target(), ""),
+        (target(), "\n"),
+        (target(), "\u{202E}👍"),
+        (target(), "\u{2028}"),
+        (target(), &"x".repeat(33)),
+    ] {
         assert!(!heard(reaction(target, emoji), &[1; 16]), "{emoji:?}");
     }
     assert!(!heard(reaction(target(), "👍"), &[1; 15]));
@@ -347,8 +367,13 @@ fn an_own_act_is_dated_later_than_what_it_replaces_r_engine_102() {
         react_by(BOB, 2, 6_000_000, "👍", false),
         answer_by(BOB, 3, 7_000_000, "yes"),
     ];
-    let record = after(&acts.iter().collect::<Vec<_>>(), 0);
-    let dated = |own: &MemberId, like: &Heard| sent_at(&record, own, like.act.act.as_ref().unwrap(), NOW);
+    let acts_of = |message: &MessageRecord| after_of(message, &acts.iter().collect::<Vec<_>>(), 0);
+    let (record, asked) = (acts_of(&the_message()), acts_of(&the_form()));
+    let dated = |own: &MemberId, like: &Heard| {
+        let act = like.act.act.as_ref().unwrap();
+        let target = if matches!(act, Act::Answer(_)) { &asked } else { &record };
+        sent_at(target, own, act, NOW)
+    };
     let [edit, reaction, answer] = &acts;
     assert_eq!(
         (dated(&ALICE, edit), dated(&BOB, reaction), dated(&BOB, answer)),
@@ -359,4 +384,139 @@ fn an_own_act_is_dated_later_than_what_it_replaces_r_engine_102() {
         (NOW.as_millis(), NOW.as_millis()),
         "others' are none of it"
     );
+}
+
+#[test]
+fn what_this_device_said_of_a_message_goes_when_that_does_r_engine_103() {
+    for (like, deletes) in [
+        (edit(BOB, 1, 20, "my words"), false),
+        (answer_by(BOB, 1, 20, "yes"), false),
+        (edit(BOB, 1, 20, "my words"), true),
+    ] {
+        let disk = Disk::new();
+        let mut records = Overlay::new(&disk);
+        let asks = matches!(like.act.act, Some(Act::Answer(_)));
+        // Edits are of an own message.
+        let author = if asks { ALICE } else { BOB };
+        let new = MessageRecord {
+            from: author.as_bytes().to_vec(),
+            ..if asks { the_form() } else { the_message() }
+        };
+        append_message(&mut records, &new).unwrap();
+        let mut act = like.act.clone();
+        match act.act.as_mut().unwrap() {
+            Act::Edit(it) => it.target = Some(reference(&new)),
+            Act::Answer(it) => it.target = Some(reference(&new)),
+            _ => unreachable!(),
+        }
+        let own = MessageRecord {
+            id: like.id.clone(),
+            from: BOB.as_bytes().to_vec(),
+            stored_at: NOW.as_millis(),
+            done: Some(act.clone().into()),
+            state: MessageState::Sent as u32,
+            ..MessageRecord::default()
+        };
+        store_own(&mut records, &own).unwrap();
+        receive(&mut records, &Heard { act, ..like }, NOW).unwrap();
+        let kept = |records: &Overlay<'_>| message(records, &BOB, &own.id).unwrap().unwrap().done;
+        assert!(kept(&records).is_some());
+        if deletes {
+            let gone = Deletion { target: Some(reference(&new)) };
+            receive(&mut records, &said(BOB, 2, 30, Act::Deletion(gone.clone())), NOW).unwrap();
+            let sent_again = kept(&records).and_then(|done| done.act);
+            assert_eq!(sent_again, Some(Act::Deletion(gone)), "the control: what others have goes as well");
+            continue;
+        }
+        let now = message(&records, &author, &new.id).unwrap().unwrap();
+        crate::retention::forget(&mut records, &now).unwrap();
+        assert!(kept(&records).is_none(), "nor is it sent again");
+        assert!(message(&records, &BOB, &own.id).unwrap().unwrap().expired);
+    }
+}
+
+#[test]
+fn a_clock_that_is_set_right_loses_nothing_that_waits_and_keeps_nothing_for_ever_r_engine_101_r_engine_103() {
+    let disk = Disk::new();
+    let mut records = Overlay::new(&disk);
+    let ahead = NOW.after(Duration::from_secs(400 * 86_400));
+    receive(&mut records, &delete(ALICE, 1), ahead).unwrap();
+    let own = |number: u8, stored_at: Timestamp, state: MessageState| MessageRecord {
+        id: vec![number; 16],
+        from: BOB.as_bytes().to_vec(),
+        stored_at: stored_at.as_millis(),
+        done: Some(edit(BOB, number, 1, "my words").act.into()),
+        state: state as u32,
+        ..MessageRecord::default()
+    };
+    for (number, at, state) in
+        [(1, ahead, MessageState::Sent), (2, NOW, MessageState::Queued), (3, NOW, MessageState::Sent)]
+    {
+        store_own(&mut records, &own(number, at, state)).unwrap();
+    }
+    upkeep(&mut records, NOW).unwrap();
+    upkeep(&mut records, NOW.after(MAX_WAIT)).unwrap();
+    let left = [1, 2, 3].map(|n| message(&records, &BOB, &[n; 16]).unwrap().is_some());
+    assert_eq!(left, [false, true, false], "what waits to be sent holds nothing up");
+    // The same for what waits here, which goes after its time and not before.
+    let mut records = Overlay::new(&disk);
+    receive(&mut records, &delete(ALICE, 1), ahead).unwrap();
+    upkeep(&mut records, NOW).unwrap();
+    upkeep(&mut records, Timestamp::from_millis(NOW.after(MAX_WAIT).as_millis() - 1)).unwrap();
+    append_message(&mut records, &the_message()).unwrap();
+    assert!(message(&records, &ALICE, &[5; 16]).unwrap().unwrap().deleted);
+    receive(
+        &mut records,
+        &said(
+            ALICE,
+            2,
+            30,
+            Act::Deletion(Deletion { target: Some(MessageRef { id: vec![8; 16], ..target().unwrap() }) }),
+        ),
+        ahead,
+    )
+    .unwrap();
+    upkeep(&mut records, NOW).unwrap();
+    upkeep(&mut records, NOW.after(MAX_WAIT)).unwrap();
+    assert!(waiting::index(&records).unwrap().entries.is_empty());
+}
+
+#[test]
+fn what_comes_from_the_author_keeps_no_answer_to_what_it_does_not_ask_r_content_26() {
+    let asked =
+        MessageRecord { resent: vec![9; 16], ..after_of(&the_form(), &[&answer_by(BOB, 1, 20, "yes")], 0) };
+    let mut same = the_form();
+    carry(&asked, &mut same);
+    assert_eq!(same.answers.len(), 1, "the control");
+    let mut other = the_form();
+    other.text.as_mut().unwrap().form.as_mut().unwrap().fields[0].kind = 3;
+    carry(&asked, &mut other);
+    assert!(other.answers.is_empty());
+    let edited = after(&[&edit(ALICE, 1, 20, "another question")], 0);
+    let mut form = the_form();
+    carry(&edited, &mut form);
+    assert_eq!(form, the_form(), "a form is not edited");
+}
+
+#[test]
+fn a_form_reads_as_it_is_r_content_25() {
+    let sound = the_form().text.unwrap().form.unwrap();
+    assert!(form::is_sound(&sound));
+    for turned in ["\u{202E}yes", "a\u{2066}b", "two\nlines", "\u{1b}[2J"] {
+        let changed = |change: &dyn Fn(&mut Form)| {
+            let mut form = sound.clone();
+            form.fields[0].kind = 2;
+            form.fields[0].options = vec!["one".into()];
+            assert!(form::is_sound(&form));
+            change(&mut form);
+            form::is_sound(&form)
+        };
+        let accepted = [
+            changed(&|form| form.title = turned.into()),
+            changed(&|form| form.fields[0].label = turned.into()),
+            changed(&|form| form.fields[0].id = turned.into()),
+            changed(&|form| form.fields[0].options = vec![turned.into()]),
+        ];
+        assert_eq!(accepted, [false; 4], "{turned:?}");
+    }
 }

@@ -94,19 +94,20 @@ pub(super) fn take(
     Ok(taken)
 }
 
-/// Forgets what has waited for too long, or since a time that is not yet.
+/// Forgets what has waited for too long; what waits since a time that is not yet waits from now on, so that a clock that was set right
+/// loses nothing.
 pub(super) fn upkeep(
     records: &mut Overlay<'_>,
     longest: Duration,
     now: Timestamp,
 ) -> Result<(), EngineError> {
     let mut index = index(records)?;
-    let is_over = |entry: &ActWaitingEntry| {
-        Timestamp::from_millis(entry.since).after(longest) <= now || entry.since > now.as_millis()
-    };
-    if !index.entries.iter().any(is_over) {
+    let is_over = |entry: &ActWaitingEntry| Timestamp::from_millis(entry.since).after(longest) <= now;
+    let is_ahead = |entry: &ActWaitingEntry| entry.since > now.as_millis();
+    if !index.entries.iter().any(|entry| is_over(entry) || is_ahead(entry)) {
         return Ok(());
     }
+    index.entries.iter_mut().for_each(|entry| entry.since = entry.since.min(now.as_millis()));
     for entry in index.entries.iter().filter(|entry| is_over(entry)) {
         records.delete(item_key(entry.number));
     }

@@ -5,7 +5,7 @@ use alloc::vec;
 use chancery_wire::proto::{GroupActRecord, Text};
 
 use super::*;
-use crate::messages::{append_event, append_message, events, insert_message, message};
+use crate::messages::{append_event, append_message, events, events_from, insert_message, message};
 use crate::settled::{self, Settled, WhyFailed};
 use crate::tables::{CONVERSATIONS, QUEUE_STATE};
 use crate::{Event, member_list};
@@ -284,6 +284,29 @@ fn an_own_message_tells_once_that_it_was_sent_or_has_failed_r_engine_119() {
 }
 
 #[test]
+fn what_is_gone_hides_no_event_from_a_number_on_r_engine_120() {
+    let disk = Disk::new();
+    let mut records = Overlay::new(&disk);
+    let mut come = |number: u64, expired: bool| {
+        let record = MessageRecord { expired, ..record(&BOB, &BOB, number) };
+        append_message(&mut records, &record).unwrap().unwrap();
+        append_event(&mut records, &record).unwrap();
+    };
+    for number in 0..4 {
+        come(number, true);
+    }
+    come(4, false);
+    come(5, false);
+    let numbers = |from, most| -> Vec<u64> {
+        events_from(&records, from, most).unwrap().into_iter().map(|(number, _)| number).collect()
+    };
+    assert_eq!(numbers(0, 1), [4]);
+    assert_eq!(numbers(0, 9), [4, 5]);
+    assert_eq!(numbers(5, 9), [5]);
+    assert_eq!(numbers(6, 9), [0; 0]);
+}
+
+#[test]
 fn events_of_own_messages_fill_no_store_of_somebody_who_takes_none() {
     let disk = Disk::new();
     let mut records = Overlay::new(&disk);
@@ -327,4 +350,21 @@ fn members_are_listed_by_handle_and_found_by_any_part_of_what_they_are_called() 
     assert_eq!(listed("sales", None), ["carol", "dora"]);
     assert_eq!(listed("ROE", None), ["bob"]);
     assert_eq!(listed("nobody", None), Vec::<String>::new());
+}
+
+#[test]
+fn events_come_though_many_of_messages_that_are_gone_lie_before_them_r_engine_120() {
+    let disk = Disk::new();
+    let mut records = Overlay::new(&disk);
+    for number in 0..5 {
+        append(&mut records, &BOB, &BOB, number);
+        append_event(&mut records, &record(&BOB, &BOB, number)).unwrap();
+    }
+    assert_eq!(events(&records, 3).unwrap().len(), 3, "the control");
+    for number in 0..4 {
+        let gone = message(&records, &BOB, &record(&BOB, &BOB, number).id).unwrap().unwrap();
+        retention::forget(&mut records, &gone).unwrap();
+    }
+    let numbers: Vec<u64> = events(&records, 3).unwrap().iter().map(|(number, _)| *number).collect();
+    assert_eq!(numbers, [4]);
 }

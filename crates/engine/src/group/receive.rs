@@ -17,6 +17,7 @@ use chancery_wire::proto::{
 use chancery_wire::records::{Overlay, Records};
 
 use crate::amend;
+use crate::compose;
 use crate::content;
 use crate::effect::{Effect, Notice};
 use crate::engine::Acting;
@@ -155,13 +156,13 @@ fn message(turn: &mut Turn<'_, '_>, envelope: &[u8], since: Seen) -> Result<Take
         turn.act(&group, act)?;
         return Ok(Taken::Well);
     }
-    written(turn, &group, &entry, &plaintext)
+    written(turn, (&group, epoch), &entry, &plaintext)
 }
 
 /// Stores what somebody wrote (R-CONTENT-14).
 fn written(
     turn: &mut Turn<'_, '_>,
-    group: &[u8; 16],
+    (group, epoch): (&[u8; 16], u64),
     entry: &Entry,
     plaintext: &SecretBytes,
 ) -> Result<Taken, EngineError> {
@@ -187,6 +188,10 @@ fn written(
     count(turn, group, entry, number)?;
     record.conversation = group.to_vec();
     record.group = group.to_vec();
+    if entry.member == own {
+        // Whose receipts count for it (R-CONTENT-29).
+        record.epoch = epoch;
+    }
     if append_message(turn.records, &record)?.is_some() || replaces(turn.records, group, &record)? {
         let number = append_event(turn.records, &record)?;
         turn.effects.push(Effect::Notify(Notice::EventStored(number)));
@@ -202,6 +207,7 @@ fn replaces(records: &mut Overlay<'_>, group: &[u8; 16], new: &MessageRecord) ->
     if let Some(known) = known.filter(|_| is_resent) {
         let mut new = new.clone();
         amend::carry(&known, &mut new);
+        compose::unquote_known(records, &mut new)?;
         save_message(records, &new);
         timers::start(records, &new, Timestamp::from_millis(new.stored_at))?;
     }

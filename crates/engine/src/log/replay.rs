@@ -20,6 +20,7 @@ use crate::error::EngineError;
 use crate::log::state::{self, FORKED, Note, ROLLED_BACK, SOUND, WITHHELD};
 use crate::log::subjects::{self, Row};
 use crate::log::{claims, ended, hashes};
+use crate::receipts;
 use crate::tables::{DIRECTORY_CURSOR, LOG_DEVICE, LOG_FORK, LOG_MEMBER, key, save, save_number};
 
 /// Longest consistency proof: 128 hashes, two for each level of the largest log.
@@ -343,6 +344,7 @@ fn carry_out(
         }
     }
     if news.policy {
+        receipts::withdraw(me.device, records)?;
         effects.push(Effect::Notify(Notice::PolicyChanged));
     }
     if news.is_forked {

@@ -7,6 +7,7 @@ use alloc::vec::Vec;
 use chancery_crypto::rng::CryptoRng;
 use chancery_identity::MemberId;
 use chancery_wire::Timestamp;
+use chancery_wire::encode;
 use chancery_wire::proto::content::Body;
 use chancery_wire::proto::own_settings::What;
 use chancery_wire::proto::{self, ConversationSettings, ConversationTimer, OwnSettings};
@@ -18,6 +19,9 @@ use crate::log;
 use crate::receipts::tell;
 use crate::receipts::timers::MAX_DISAPPEAR;
 use crate::tables::{CONVERSATION_SETTINGS, RECEIPT_SETTINGS, key, load, save};
+
+/// The latest time at which something can have been set: 2^62 ms. Beyond it there must be room to set something later.
+const LATEST_CHANGE: u64 = 1 << 62;
 
 /// What a member lets others know.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,6 +41,8 @@ pub(crate) struct Told {
     pub(crate) no_typing: bool,
     /// The organisation lets nobody be shown what was delivered.
     pub(crate) hides_delivery: bool,
+    /// Nor what was read.
+    pub(crate) hides_read: bool,
 }
 
 fn stored(records: &dyn Records) -> Result<proto::ReceiptSettings, EngineError> {
@@ -61,6 +67,7 @@ pub(crate) fn told(records: &dyn Records) -> Result<Told, EngineError> {
         no_delivery: stored.no_delivery || !policy.delivery,
         no_typing: stored.no_typing || !policy.typing,
         hides_delivery: !policy.delivery,
+        hides_read: !policy.read,
     })
 }
 
@@ -76,7 +83,7 @@ pub(crate) fn set(
         no_read: !settings.read,
         no_delivery: !settings.delivery,
         no_typing: !settings.typing,
-        changed_at: stored(records)?.changed_at.saturating_add(1).max(now.as_millis()),
+        changed_at: later_than(stored(records)?.changed_at, now),
     };
     save(records, key(RECEIPT_SETTINGS, &[]), &new);
     share(device, records, What::Receipts(new), now, rng)
@@ -147,7 +154,7 @@ pub(crate) fn set_timer(
     let timer = ConversationTimer {
         conversation: with.as_bytes().to_vec(),
         seconds,
-        changed_at: before.saturating_add(1).max(now.as_millis()),
+        changed_at: later_than(before, now),
     };
     settings.timer = Some(timer.clone());
     save_conversation(records, with.as_bytes(), &settings);
@@ -155,27 +162,20 @@ pub(crate) fn set_timer(
 }
 
 /// Takes over what another device of the own member says was set: the newest counts (R-CONTENT-35).
-pub(crate) fn take(
-    records: &mut Overlay<'_>,
-    settings: &OwnSettings,
-    now: Timestamp,
-) -> Result<(), EngineError> {
-    // A clock that was ahead must not decide for ever.
-    let at = |changed_at: u64| changed_at.min(now.as_millis());
+pub(crate) fn take(records: &mut Overlay<'_>, settings: &OwnSettings) -> Result<(), EngineError> {
     match &settings.what {
         Some(What::Receipts(new)) => {
-            let new = proto::ReceiptSettings { changed_at: at(new.changed_at), ..*new };
-            if put_before(stored(records)?.changed_at, new.changed_at) {
-                save(records, key(RECEIPT_SETTINGS, &[]), &new);
+            let known = stored(records)?;
+            if is_later((known.changed_at, encode(&known)), (new.changed_at, encode(new))) {
+                save(records, key(RECEIPT_SETTINGS, &[]), new);
             }
         }
         Some(What::Timer(new)) if new.conversation.len() == 16 && new.seconds <= u64::from(MAX_DISAPPEAR) => {
             let mut known = conversation(records, &new.conversation)?;
-            let before = known.timer.as_ref().map_or(0, |timer| timer.changed_at);
-            if put_before(before, at(new.changed_at)) {
-                let name: Vec<u8> = new.conversation.clone();
-                known.timer = Some(ConversationTimer { changed_at: at(new.changed_at), ..new.clone() });
-                save_conversation(records, &name, &known);
+            let before = known.timer.clone().unwrap_or_default();
+            if is_later((before.changed_at, encode(&before)), (new.changed_at, encode(new))) {
+                known.timer = Some(new.clone());
+                save_conversation(records, &new.conversation, &known);
             }
         }
         _ => {}
@@ -183,7 +183,12 @@ pub(crate) fn take(
     Ok(())
 }
 
-/// Whether what was set at `new` takes the place of what was set at `old`.
-const fn put_before(old: u64, new: u64) -> bool {
-    new >= old
+/// Returns when something is set now that takes the place of what was set `before`: later, whatever the clock says.
+fn later_than(before: u64, now: Timestamp) -> u64 {
+    before.min(LATEST_CHANGE).saturating_add(1).max(now.as_millis())
+}
+
+/// Whether one setting takes the place of another that is known; of two set at one time all devices take the same.
+fn is_later(known: (u64, Vec<u8>), new: (u64, Vec<u8>)) -> bool {
+    new.0 <= LATEST_CHANGE && new > known
 }

@@ -1,9 +1,10 @@
 //! Makes of the header a program that calls every function wrongly, so that none is forgotten.
 //!
 //! Every function that returns a code is called with each of its pointers NULL while all else is well, with each of its texts not UTF-8, with a
-//! wild handle, and with one that is of the right form and not alive: always the code that the header promises, and no output is written. Texts
-//! are of exactly their length, in memory of their own, for valgrind and AddressSanitizer to see who reads further. The others are called
-//! with NULL and with what is no handle.
+//! wild handle, with one of another kind, and with one that is of the right form and not alive: always the code that the header promises, and no
+//! output is written. Texts are of exactly their length, in memory of their own, for valgrind and AddressSanitizer to see who reads further. The
+//! others are called with NULL and with what is no handle. Given a folder with Alice's home, the program calls every function of a client with
+//! one that was closed.
 
 use std::fmt::Write as _;
 
@@ -12,9 +13,9 @@ struct Parameter {
     name: String,
 }
 
-struct Function {
+pub(crate) struct Function {
     returns: String,
-    name: String,
+    pub(crate) name: String,
     parameters: Vec<Parameter>,
 }
 
@@ -24,7 +25,8 @@ fn split(text: &str) -> (String, String) {
     (text[..at].trim().to_owned(), text[at..].to_owned())
 }
 
-fn functions(header: &str) -> Vec<Function> {
+/// Reads the functions of the header.
+pub(crate) fn functions(header: &str) -> Vec<Function> {
     let body = header.split_once("extern \"C\" {").unwrap().1;
     let body: String =
         body.split("/**").map(|part| part.split_once("*/").map_or("", |(_, code)| code)).collect();
@@ -116,12 +118,50 @@ pub(crate) fn program(header: &str) -> String {
                 let wrong = call(function, Some((at, &wild)));
                 writeln!(calls, "  TRY_EITHER(CHANCERY_WRONG_HANDLE, CHANCERY_HANDLE_CLOSED, {wrong});")
                     .unwrap();
+                if parameter.kind.contains("chancery_key") {
+                    continue;
+                }
+                let other = format!("({})alive", parameter.kind);
+                let wrong = call(function, Some((at, &other)));
+                // Of two handles the other, which is not alive, may be looked at first.
+                writeln!(calls, "  TRY_EITHER(CHANCERY_WRONG_HANDLE, CHANCERY_HANDLE_CLOSED, {wrong});")
+                    .unwrap();
             }
         }
     }
-    let count = calls.matches("CHANCERY_NULL_ARGUMENT").count();
-    assert!(count > 100, "{count} pointers were tried");
-    FRAME.replace("CALLS", &calls).replace("FIELDS", &fields(&functions))
+    for function in
+        functions.iter().filter(|function| function.parameters.iter().any(|it| it.must_not_be_null()))
+    {
+        assert!(is_tried(&calls, function), "{} is not called with NULL", function.name);
+    }
+    FRAME
+        .replace("CALLS", &calls)
+        .replace("ENDED", &closed(&functions))
+        .replace("FIELDS", &fields(&functions))
+}
+
+/// Whether each pointer of a function was NULL once.
+fn is_tried(calls: &str, function: &Function) -> bool {
+    let pointers = function.parameters.iter().filter(|parameter| parameter.must_not_be_null()).count();
+    let call = format!("{}(", function.name);
+    let lines = calls.lines().filter(|line| line.contains(&call) && line.contains("NULL"));
+    lines.filter(|line| line.contains("CHANCERY_NULL_ARGUMENT") || line.contains("(void)")).count()
+        == pointers
+}
+
+/// Calls every function of a client with one that was closed; closing it once more is nothing.
+fn closed(functions: &[Function]) -> String {
+    let mut calls = String::new();
+    for function in functions.iter().filter(|function| function.returns == "chancery_code") {
+        let of_a_client = |it: &&Parameter| it.kind == "const chancery_client *";
+        let Some(client) = function.parameters.first().filter(of_a_client) else { continue };
+        let expected =
+            if function.name == "chancery_client_close" { "CHANCERY_OK" } else { "CHANCERY_HANDLE_CLOSED" };
+        let call = call(function, Some((0, &format!("({})client", client.kind))));
+        writeln!(calls, "    TRY({expected}, {call});").unwrap();
+    }
+    assert!(calls.lines().count() > 50, "{calls}");
+    calls
 }
 
 fn others(calls: &mut String, function: &Function) {
@@ -149,7 +189,7 @@ const FRAME: &str = r#"#include "check.h"
 static struct {
 FIELDS} canary, before;
 
-static char *held[4096];
+static char *held[8192];
 static size_t many;
 
 /* A text in memory of its own, of exactly its length. */
@@ -172,17 +212,25 @@ static chancery_str exact(const char *text)
     UNTOUCHED; \
   } while (0)
 
-int main(void)
+int main(int argc, char **argv)
 {
   char buffer[8] = "canary!";
   chancery_str list = exact("x");
-  chancery_key *dead = NULL;
+  chancery_key *dead = NULL, *alive = NULL;
   /* A handle that is not alive: of the right form for all kinds. */
   OK(chancery_key_new_passphrase(chancery_text("x"), &dead));
   chancery_key_free(dead);
+  OK(chancery_key_new_passphrase(chancery_text("x"), &alive));
   memset(&canary, 0xa5, sizeof canary);
   memset(&before, 0xa5, sizeof before);
 CALLS
+  if (argc == 2) {
+    chancery_client *client = open_home(argv[1], "alice");
+    OK(chancery_client_close(client));
+ENDED
+    chancery_client_free(client);
+  }
+  chancery_key_free(alive);
   CHECK(chancery_live_handles() == 0);
   while (many > 0) free(held[--many]);
   return 0;

@@ -42,7 +42,12 @@
  * client: those return CHANCERY_WITHIN_CALLBACK. After fork, only the process that made a client may use it.
  *
  * EVENTS come through chancery_client_next_event, from a thread that waits there, or from a loop that polls chancery_client_fd. An event that was
- * not taken (chancery_client_take_events) when a program was killed comes again, with the same identifiers: act, then take.
+ * not taken (chancery_client_take_events) when a program was killed comes again, with the same identifiers: act, then take. Only that
+ * somebody is writing is kept nowhere.
+ *
+ * THE FUNCTIONS stand in the order in which one learns of them: texts, the library, keys; a client, sending, events; replies, edits, reactions and
+ * forms; conversations, histories, what others are told; groups; members, the organisation and one's own devices. `with` names a conversation,
+ * by a member or a group, and `message` a message of it.
  *
  * ENDING. chancery_client_close, then join the threads that use the client, then chancery_client_free. In any other order nothing
  * breaks either.

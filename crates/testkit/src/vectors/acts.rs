@@ -121,9 +121,17 @@ fn applied() -> Vec<Draft> {
             ],
         ),
         ("answers", answers()),
+        (
+            "edit-of-a-form",
+            vec![
+                came("an answer", "bob", 7, &act("answer", json!({ "values": [["dish", "soup"]] }))),
+                came("the edit", "author", 8, &edit("another question")),
+            ],
+        ),
     ];
     let draft = |(id, acts): (&str, Vec<Value>)| {
-        let message = json!({ "author": sample_hex("author", 16), "id": sample_hex("message", 16), "text": "Hi", "form": form() });
+        let form = if ["answers", "edit-of-a-form"].contains(&id) { form() } else { Value::Null };
+        let message = json!({ "author": sample_hex("author", 16), "id": sample_hex("message", 16), "text": "Hi", "form": form });
         (format!("acts-applied-{id}"), "acts-applied", json!({ "message": message, "acts": acts }))
     };
     cases.into_iter().map(draft).collect()
@@ -139,6 +147,7 @@ fn reactions() -> Vec<Value> {
         came("again", "bob", 9, &react("👍", false)),
         came("without an emoji", "bob", 9, &react("", false)),
         came("a line break", "bob", 9, &react("\n", false)),
+        came("turned round", "bob", 9, &react("\u{202E}👍", false)),
         came("33 bytes", "bob", 9, &react(&"x".repeat(33), false)),
     ]
 }
@@ -293,7 +302,10 @@ struct State {
 fn apply(inputs: &Inputs<'_>) -> Computation {
     let message = part(inputs, "message")?;
     let (author, id) = (message.bytes("author")?, message.bytes("id")?);
-    let form = form_of(&message)?.1;
+    let form = match message.0.get("form") {
+        None | Some(Value::Null) => proto::Form::default(),
+        Some(_) => form_of(&message)?.1,
+    };
     let mut state = State { text: message.text("text")?.to_owned(), ..State::default() };
     for act in parts(inputs, "acts")? {
         let content = decode::<Content>(&act.bytes("content")?, Limit::CONTENT).map_err(|e| e.to_string())?;
@@ -323,7 +335,8 @@ fn one(state: &mut State, form: &proto::Form, (from, target): (&[u8], &proto::Me
     let when = (content.sent_at, content.id);
     match content.body {
         Some(Body::Edit(edit)) => {
-            let counts = edit.target.as_ref() == Some(target) && target.author == from;
+            let counts =
+                edit.target.as_ref() == Some(target) && target.author == from && form.fields.is_empty();
             if counts && state.edit.as_ref().is_none_or(|before| *before < when) {
                 (state.text, state.edit) = (edit.text, Some(when));
             }
@@ -334,7 +347,7 @@ fn one(state: &mut State, form: &proto::Form, (from, target): (&[u8], &proto::Me
             *state = State { deleted: true, ..State::default() };
         }
         Some(Body::Reaction(it)) if it.target.as_ref() == Some(target) => {
-            if it.emoji.is_empty() || it.emoji.len() > 32 || it.emoji.chars().any(char::is_control) {
+            if it.emoji.is_empty() || it.emoji.len() > 32 || !is_plain(&it.emoji) {
                 return;
             }
             state.reactions.push((when.0, when.1, from.to_vec(), it.emoji.clone(), it.remove));
@@ -362,6 +375,13 @@ fn one(state: &mut State, form: &proto::Form, (from, target): (&[u8], &proto::Me
         }
         _ => {}
     }
+}
+
+/// R-ID-11.
+fn is_plain(text: &str) -> bool {
+    let turns = ['\u{61C}', '\u{200E}', '\u{200F}'];
+    let ranges = ['\u{2028}'..='\u{202E}', '\u{2066}'..='\u{2069}'];
+    !text.chars().any(|it| it.is_control() || turns.contains(&it) || ranges.iter().any(|of| of.contains(&it)))
 }
 
 /// R-CONTENT-26.

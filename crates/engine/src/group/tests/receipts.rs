@@ -8,7 +8,8 @@ use crate::receipts;
 use chancery_identity::MemberId;
 use chancery_wire::proto::content::Body;
 use chancery_wire::proto::{
-    Content, ConversationTimer, MessageRecord, OwnSettings, Receipt, Text, Typing, own_settings::What,
+    Content, ConversationTimer, MemberReceipt, MessageRecord, OwnSettings, Receipt, Text, Typing,
+    own_settings::What,
 };
 
 const READ: u32 = 1;
@@ -160,4 +161,23 @@ fn of_writing_only_what_is_new_is_told_r_content_32() {
     let told = town
         .act(0, |turn| receipts::hear(turn.me.device, turn.records, (&member, &ahead), turn.now).unwrap());
     assert!(told.is_empty(), "of a clock far ahead");
+}
+
+#[test]
+fn a_message_keeps_the_receipts_of_100_members_r_engine_107() {
+    for (known, counted) in [(99, 100), (100, 100)] {
+        let mut town = three();
+        let (alice, bob) = (town.member(0), town.member(1));
+        let id = stored(&mut town, 0, (0, 1), 1);
+        town.act(0, |turn| {
+            let mut record = message(turn.records, &alice, &id).unwrap().unwrap();
+            let of = |n: u128| MemberReceipt { member_id: n.to_be_bytes().to_vec(), ..Default::default() };
+            record.receipts = (0..known).map(of).collect();
+            crate::messages::save_message(turn.records, &record);
+        });
+        reads(&mut town, 1, 0, vec![target(&alice, &id)]);
+        let record = message(town.disk(0), &alice, &id).unwrap().unwrap();
+        assert_eq!(record.receipts.len(), counted);
+        assert_eq!(readers(&town, 0, &id).contains(&bob), known < 100);
+    }
 }

@@ -1,0 +1,91 @@
+//! Messages, and what is done to them.
+
+use std::path::PathBuf;
+
+use chancery::{Client, ConversationKind, ErrorCode, Message, Outgoing, Sent, json};
+use serde_json::{Value, json as object};
+
+use super::{Outcome, ok, wait, with_waiting};
+use crate::fault::Fault;
+use crate::service::Service;
+use crate::shapes::{self, content};
+
+/// Says what became of a message or act.
+pub(super) fn sent(result: Value, sent: &Sent) -> Outcome<shapes::Sent> {
+    ok(with_waiting(result, ErrorCode::Queued, sent.waiting.as_ref()))
+}
+
+pub(super) async fn send(service: Service, params: shapes::Send) -> Outcome<shapes::Sent> {
+    let client = service.client(params.account.as_deref())?;
+    let shapes::Send { to, text, files, reply_to, mentions, form, timeout_ms, .. } = &params;
+    let message = json::outgoing(&content((text, files), reply_to.as_ref(), mentions, form.as_ref()))?;
+    let patience = wait(*timeout_ms);
+    let what = match plain(&message) {
+        // It waits, if need be, for somebody whom the directory does not have yet.
+        Some(files) => client.send(to, text, &files, patience).await?,
+        None => client.send_message(to, message, patience).await?,
+    };
+    sent(json::sent(&what), &what)
+}
+
+pub(super) async fn send_to_group(service: Service, params: shapes::SendToGroup) -> Outcome<shapes::Sent> {
+    let client = service.client(params.account.as_deref())?;
+    let shapes::SendToGroup { group, text, files, reply_to, mentions, form, timeout_ms, .. } = &params;
+    let message = json::outgoing(&content((text, files), reply_to.as_ref(), mentions, form.as_ref()))?;
+    let (group, patience) = (client.group(group).await?, wait(*timeout_ms));
+    let what = match plain(&message) {
+        Some(files) => group.send(text, &files, patience).await?,
+        None => group.send_message(message, patience).await?,
+    };
+    sent(json::group_sent(group.id(), &what), &what)
+}
+
+/// The files of a message that has nothing but a text and files.
+fn plain(message: &Outgoing) -> Option<Vec<PathBuf>> {
+    let Outgoing { text: _, files, reply_to, mentions, form } = message;
+    let is_plain = reply_to.is_none()
+        && mentions.is_empty()
+        && form.is_none()
+        && files.iter().all(|file| file.media_type.is_none() && file.preview.is_empty());
+    is_plain.then(|| files.iter().map(|file| file.path.clone()).collect())
+}
+
+pub(super) async fn edit(service: Service, params: shapes::Edit) -> Outcome<shapes::Sent> {
+    let client = service.client(params.account.as_deref())?;
+    let mentions = json::outgoing(&object!({"mentions": params.mentions}))?.mentions;
+    let message = find(&client, &params.with, &params.message).await?.reference();
+    let what = client.edit(message, &params.text, &mentions, wait(params.timeout_ms)).await?;
+    sent(json::sent(&what), &what)
+}
+
+pub(super) async fn delete(service: Service, params: shapes::Delete) -> Outcome<shapes::Sent> {
+    let client = service.client(params.account.as_deref())?;
+    let message = find(&client, &params.with, &params.message).await?.reference();
+    let what = client.delete(message, wait(params.timeout_ms)).await?;
+    sent(json::sent(&what), &what)
+}
+
+pub(super) async fn react(service: Service, params: shapes::React) -> Outcome<shapes::Sent> {
+    let client = service.client(params.account.as_deref())?;
+    let message = find(&client, &params.with, &params.message).await?.reference();
+    let what = client.react(message, &params.emoji, params.remove, wait(params.timeout_ms)).await?;
+    sent(json::sent(&what), &what)
+}
+
+pub(super) async fn answer(service: Service, params: shapes::Answer) -> Outcome<shapes::Sent> {
+    let client = service.client(params.account.as_deref())?;
+    let values = json::form_values(&object!(params.values))?;
+    let message = find(&client, &params.with, &params.message).await?.reference();
+    let what = client.answer_form(message, &values, wait(params.timeout_ms)).await?;
+    sent(json::sent(&what), &what)
+}
+
+/// Finds a message in the conversation with a member or group.
+async fn find(client: &Client, with: &str, message: &str) -> Result<Message, Fault> {
+    let conversation = client.conversation(with).await?;
+    let id = conversation.id.to_string();
+    Ok(match conversation.kind {
+        ConversationKind::Group => client.group(&id).await?.find_message(message).await?,
+        _ => client.find_message(&id, message).await?,
+    })
+}
