@@ -11,7 +11,7 @@ use crate::message::called;
 use crate::text::tame_line;
 
 /// Digits of a device's identifier that are shown.
-const DEVICE_DIGITS: usize = 8;
+pub(super) const DEVICE_DIGITS: usize = 8;
 
 /// A conversation in the list.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

@@ -272,10 +272,8 @@ impl Model {
                 }
                 return self.look();
             }
-            News::Failed(text) => {
-                self.fail(text);
-                return self.look();
-            }
+            // Nothing is read again at once: it might fail again, and for ever.
+            News::Failed(text) => self.fail(text),
             News::NotSaid { saying, why } => self.not_said(*saying, why),
             News::Typing { place, who, stopped: true } => drop(self.typing.remove(&(place, who))),
             News::Typing { place, who, stopped: false } => {

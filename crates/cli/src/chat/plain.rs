@@ -34,6 +34,8 @@ struct Plain {
     numbers: BTreeMap<MessageRef, usize>,
     shown: Option<Shown>,
     is_moving: bool,
+    /// What was said to have failed since a line was typed.
+    failure: String,
 }
 
 /// What was printed of the conversation that is open.
@@ -117,6 +119,7 @@ pub(super) async fn run(
         numbers: BTreeMap::new(),
         shown: None,
         is_moving: false,
+        failure: String::new(),
     };
     print(&format!(
         "Chancery, {} at {}. /help lists the commands.",
@@ -172,6 +175,7 @@ impl Plain {
         if line.is_empty() {
             return Ok(Vec::new());
         }
+        self.failure.clear();
         let command = match command::parse(line) {
             Ok(command) => command,
             Err(why) => {
@@ -304,8 +308,12 @@ impl Plain {
             self.link = model.link;
             print(&format!("* {}", model.link.words()))?;
         }
-        if let Some(notice) = model.notice.take() {
+        // What fails again by itself is said once.
+        if let Some(notice) = model.notice.take().filter(|it| !it.is_error || self.failure != it.text) {
             print(&format!("{} {}", if notice.is_error { "!" } else { "*" }, notice.text))?;
+            if notice.is_error {
+                self.failure = notice.text;
+            }
         }
         if let Some(transfer) = model.transfer.as_ref().filter(|_| !self.is_moving) {
             print(&format!("* {}", transfer.line()))?;

@@ -16,7 +16,7 @@ use tokio::sync::{broadcast, watch};
 use tokio::task::{JoinHandle, spawn_local};
 
 use super::command::GroupWish;
-use super::item::{Entry, Reader, Readers, Row, Said, What, closed};
+use super::item::{DEVICE_DIGITS, Entry, Reader, Readers, Row, Said, What, closed};
 use super::model::{Came, News, Page, Place, Saying, Transfer, Want};
 use super::overlay::Person;
 use crate::group::act_words;
@@ -287,12 +287,27 @@ impl Worker {
                     }
                 }
                 if id != self.own.to_string() {
-                    readers.people.push(of(&self.client.member(&self.own.to_string()).await?));
+                    readers.people.push(self.myself().await);
                 }
             }
             Err(error) => return Err(error),
         }
         Ok(readers)
+    }
+
+    /// The own member as the directory has it, or this device as long as it has not come.
+    async fn myself(&self) -> Reader {
+        let me = self.client.me();
+        match self.client.member(&self.own.to_string()).await {
+            Ok(member) => Reader::of(&member, &self.own, &member.device_ids, ""),
+            Err(_) => Reader {
+                id: self.own.to_string(),
+                handle: tame_line(&me.handle),
+                devices: vec![me.device_id.to_string().chars().take(DEVICE_DIGITS).collect()],
+                is_me: true,
+                ..Reader::default()
+            },
+        }
     }
 
     async fn say(&self, saying: Box<Saying>) -> Result<(), Error> {

@@ -258,6 +258,13 @@ fn the_connection_comes_and_goes_and_an_ended_device_shows_nothing_any_more() {
 }
 
 #[test]
+fn what_fails_is_said_and_not_tried_again_at_once() {
+    let mut model = talking(vec![]);
+    assert!(model.news(News::Failed("the store is locked".into())).is_empty());
+    assert_eq!(notice(&model), "the store is locked");
+}
+
+#[test]
 fn a_typed_command_does_what_its_key_does() {
     let mut model = talking(vec![]);
     let line = |model: &mut Model, text: &str| {
