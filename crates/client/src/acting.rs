@@ -1,6 +1,7 @@
 //! What is done to messages: replies, edits, deletions, reactions, forms and their answers.
 
 mod finder;
+mod outgoing;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -14,6 +15,7 @@ use chancery_wire::proto::{self, MessageRecord};
 use chancery_wire::records::Records;
 
 pub use chancery_engine::form::FieldKind;
+pub use outgoing::{Outgoing, OutgoingFile};
 
 use crate::client::Client;
 use crate::clock;
@@ -159,44 +161,6 @@ impl From<Form> for proto::Form {
     }
 }
 
-/// A message to send with all that one may have. What is not said is left out.
-#[derive(Clone, Default)]
-pub struct Outgoing {
-    /// The text: at most 32 KiB.
-    pub text: String,
-    /// Files: at most 32.
-    pub files: Vec<OutgoingFile>,
-    /// The message that it replies to: one of the same conversation.
-    pub reply_to: Option<MessageRef>,
-    /// Whom the text names: at most 64, in the order of the text.
-    pub mentions: Vec<Mention>,
-    /// Questions to who reads it.
-    pub form: Option<Form>,
-}
-
-impl std::fmt::Debug for Outgoing {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Outgoing").field("reply_to", &self.reply_to).finish_non_exhaustive()
-    }
-}
-
-/// A file to send.
-#[derive(Clone, Default)]
-pub struct OutgoingFile {
-    /// Where it is.
-    pub path: PathBuf,
-    /// What it is (RFC 6838); by default what its name says.
-    pub media_type: Option<String>,
-    /// A small picture of it: at most 16 KiB; none if empty.
-    pub preview: Vec<u8>,
-}
-
-impl std::fmt::Debug for OutgoingFile {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("OutgoingFile").field("media_type", &self.media_type).finish_non_exhaustive()
-    }
-}
-
 impl Client {
     /// Sends a message with all that one may have to a member, as [`Self::send`] does; the directory has to know the member.
     /// ```
@@ -300,7 +264,7 @@ impl Client {
         patience: Duration,
     ) -> Result<Sent, Error> {
         let deadline = clock::deadline(patience);
-        let files = files.iter().map(|path| OutgoingFile { path: path.clone(), ..OutgoingFile::default() });
+        let files = files.iter().map(OutgoingFile::from_path);
         let reply_to = Some(to);
         let message = Outgoing { text: text.into(), files: files.collect(), reply_to, ..Outgoing::default() };
         let place = self.place_of(to).await?;
@@ -426,17 +390,12 @@ impl Client {
             None => None,
         };
         let mentions = mentions.iter().map(to_proto).collect::<Result<_, _>>()?;
-        let paths: Vec<PathBuf> = files.iter().map(|file| file.path.clone()).collect();
-        let store = move |state: &mut State, message_id, mut attachments: Vec<proto::Attachment>| {
-            for (attachment, file) in attachments.iter_mut().zip(files) {
-                attachment.media_type = file.media_type.unwrap_or_else(|| attachment.media_type.clone());
-                attachment.preview = file.preview;
-            }
+        let store = move |state: &mut State, message_id, attachments: Vec<proto::Attachment>| {
             let form = form.map(Into::into);
             let text = proto::Text { text, attachments, reply_to, mentions, form, ..Default::default() };
             state.handle(Input::Compose(Composed { to, message_id, text }))
         };
-        self.store_with_files(&paths, store).await
+        self.store_with_files(files, store).await
     }
 }
 

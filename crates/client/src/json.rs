@@ -5,6 +5,7 @@
 //! under the same names: [`outgoing`] and [`form_values`].
 
 mod acts;
+mod connection;
 mod conversations;
 mod outgoing;
 mod receipts;
@@ -25,6 +26,7 @@ use crate::{
 };
 
 pub use acts::{field_kind, message_changed, settled};
+pub use connection::connection;
 pub use conversations::{conversation, disappearing, history_entry, receipt_settings};
 pub use outgoing::{form_values, outgoing};
 pub use receipts::{receipt, typing};

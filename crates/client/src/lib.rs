@@ -34,7 +34,7 @@
 //!
 //! - [`Client`] is one device of a member: [`Client::enroll`] makes it and [`Client::open`] opens it;
 //!   [`Client::send`], [`Client::sync`], [`Client::events`] and [`Client::history`] use it. An application that
-//!   stays open awaits [`Client::follow`] in a task and reads [`Client::event_stream`].
+//!   stays open awaits [`Client::follow`] in a task and reads [`Client::event_stream`]; [`Client::connection`] says how it stands to the relay.
 //! - [`Client::conversations`] lists what there is, with what is unread and what was begun; [`Client::history_before`] reads a
 //!   conversation from its end, [`Client::mark_read`] and [`Client::set_draft`] keep where a person is in it.
 //!   [`Client::members`] is the directory.
@@ -75,6 +75,7 @@ mod client;
 mod clock;
 mod code;
 mod connection;
+mod connection_state;
 mod conversation;
 mod devices;
 mod enroll;
@@ -98,6 +99,7 @@ mod reading;
 mod receipts;
 mod relays;
 mod replay;
+mod saving;
 mod sending;
 pub mod transport;
 mod worker;
@@ -105,7 +107,7 @@ mod worker;
 pub use acting::{
     Answer, FieldKind, Form, FormField, Mention, MessageRef, Outgoing, OutgoingFile, Quote, Reaction,
 };
-pub use attachment::{Progress, ProgressFn};
+pub use attachment::{Direction, Progress, ProgressFn};
 pub use chancery_crypto::secret::{Secret, SecretBytes};
 pub use chancery_engine::{
     ActKind, ChangeKind, GroupFork, GroupPhase, GroupSummary, LogState, LogStatus, MEMBERS_AT_ONCE, Member,
@@ -116,6 +118,7 @@ pub use chancery_identity::{DeviceId, DisplayName, Kind, MemberId, OrgId, Policy
 pub use chancery_store::KeySource;
 pub use chancery_wire::Timestamp;
 pub use client::{Client, Me};
+pub use connection_state::Connection;
 pub use conversation::{Conversation, ConversationKind, HistoryEntry, LastEntry};
 pub use devices::{NewDeviceLink, OwnDevice};
 pub use enroll::is_device_link;

@@ -64,7 +64,7 @@ pub use effect::{Composed, Draft, Effect, Input, Letter, Notice, Outcome, Place,
 pub use engine::Engine;
 pub use enrolment::PendingDevice;
 pub use error::EngineError;
-pub use files::waiting_files;
+pub use files::{message_of_upload, waiting_files};
 pub use group::{
     ActKind, GroupDraft, GroupFork, GroupInput, GroupMember, GroupOperation, GroupOutlook, GroupPhase,
     GroupStep, GroupSummary, GroupView, group, group_act, group_history, group_summary, groups,
