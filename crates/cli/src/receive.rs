@@ -217,7 +217,11 @@ impl Printer {
                 Happening::Receipt { .. }
                 | Happening::MessageSent { .. }
                 | Happening::MessageFailed { .. }
+                | Happening::Read { .. }
+                | Happening::Gone { .. }
                     if !self.all_events => {}
+                // Said once, by `print_requests`.
+                Happening::DeviceRequest { .. } => {}
                 happening => {
                     if let Some(object) = json::event(event) {
                         self.bar.clear();
@@ -371,6 +375,10 @@ fn other_text(happening: &Happening) -> String {
         Happening::MessageFailed { conversation, to, why, .. } => {
             message::settled_text(&conversation.to_string(), to, Some(*why))
         }
+        Happening::Read { unread, .. } => {
+            format!("* another device of yours has read messages; {unread} of the conversation are unread")
+        }
+        Happening::Gone { .. } => "* messages have disappeared".to_owned(),
         _ => String::new(),
     }
 }

@@ -348,8 +348,8 @@ impl Group {
         };
         match state {
             MessageState::Failed => Err(Error::with(ErrorCode::SendFailed, REFUSED)),
-            MessageState::Queued => Ok(Sent { id, state, waiting }),
-            state => Ok(Sent { id, state, waiting: None }),
+            MessageState::Queued => Ok(Sent { id, author: self.client.me().member_id, state, waiting }),
+            state => Ok(Sent { id, author: self.client.me().member_id, state, waiting: None }),
         }
     }
 

@@ -9,7 +9,7 @@ use chancery_wire::proto::{Attachment, MessageRecord};
 use chancery_wire::records::Records;
 use tokio::time::{Instant, timeout_at};
 
-use crate::acting::OutgoingFile;
+use crate::acting::{MessageRef, OutgoingFile};
 use crate::client::Client;
 use crate::error::{Error, ErrorCode};
 use crate::worker::{State, blocking};
@@ -28,11 +28,21 @@ const HAS_LEFT: &str = "the recipient has left the organisation";
 pub struct Sent {
     /// The message's identifier.
     pub id: [u8; 16],
+    /// Its author: the own member.
+    pub author: MemberId,
     /// `Sent` when the relay has it durably for a device of the recipient; `Queued` when it waits, for the reason
     /// in `waiting`.
     pub state: MessageState,
     /// Why the message waits.
     pub waiting: Option<Error>,
+}
+
+impl Sent {
+    /// Returns what names the message: for [`Client::react`], [`Client::edit`] and the others.
+    #[must_use]
+    pub const fn reference(&self) -> MessageRef {
+        MessageRef { author: self.author, id: self.id }
+    }
 }
 
 impl Client {
@@ -110,10 +120,15 @@ impl Client {
             Ok(MessageState::Failed) => Err(Error::with(ErrorCode::SendFailed, self.why_failed(id).await)),
             Ok(MessageState::Queued) => {
                 self.shared().wake.notify_one();
-                Ok(Sent { id, state: MessageState::Queued, waiting })
+                Ok(Sent { id, author: self.me().member_id, state: MessageState::Queued, waiting })
             }
-            Ok(state) => Ok(Sent { id, state, waiting: None }),
-            Err(error) => Ok(Sent { id, state: MessageState::Queued, waiting: Some(error) }),
+            Ok(state) => Ok(Sent { id, author: self.me().member_id, state, waiting: None }),
+            Err(error) => Ok(Sent {
+                id,
+                author: self.me().member_id,
+                state: MessageState::Queued,
+                waiting: Some(error),
+            }),
         }
     }
 

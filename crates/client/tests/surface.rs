@@ -1,14 +1,16 @@
-//! What an application with a window relies on: the line, files that are on no disk, how far they have come.
+//! What an application with a window relies on: the line, files that are on no disk and how far they have come, who can read, what
+//! changes without a message, and giving the home back.
 #![cfg(test)]
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use chancery::organisation::{Administrator, SignedWith};
 use chancery::transport::{BoxFuture, ConnectError, Connector, Link, Transport};
 use chancery::{
-    Client, Connection, Direction, Error, ErrorCode, Message, Outgoing, OutgoingFile, Progress, Timestamp,
-    read_key_file,
+    Client, Connection, Delivery, DeviceId, Direction, Error, ErrorCode, Event, Happening, Message, Outgoing,
+    OutgoingFile, Progress, Reader, Timestamp, read_key_file, read_or_create_key_file,
 };
 use chancery_dev::{Organisation, PATIENCE, two_people};
 
@@ -172,4 +174,137 @@ async fn progress_names_the_message_and_counts_bytes_of_the_file() -> Result<(),
 
 fn sent_reference(client: &Client, id: [u8; 16]) -> chancery::MessageRef {
     chancery::MessageRef { author: client.me().member_id, id }
+}
+
+#[tokio::test]
+async fn who_can_read_is_everybody_with_every_device_and_nobody_else() -> Result<(), chancery_dev::Error> {
+    let (acme, alice, bob) = two_people().await?;
+    let carol = acme.member("carol").await?;
+    let of = |readers: Vec<Reader>| -> BTreeMap<String, Vec<DeviceId>> {
+        readers.into_iter().map(|it| (it.handle, it.devices)).collect()
+    };
+    let devices = |clients: &[&Client]| -> BTreeMap<String, Vec<DeviceId>> {
+        clients.iter().map(|it| (it.me().handle.clone(), vec![it.me().device_id])).collect()
+    };
+    alice.resolve("bob").await?;
+    assert_eq!(of(alice.readers("bob").await?), devices(&[&alice, &bob]));
+    let id = bob.me().member_id.to_string();
+    assert_eq!(of(alice.readers(&id).await?), devices(&[&alice, &bob]));
+    assert_eq!(of(alice.readers("alice").await?), devices(&[&alice]), "a note to oneself");
+    drop(alice.create_group("Crew", &["bob", "carol"], PATIENCE).await?);
+    assert_eq!(of(alice.readers("Crew").await?), devices(&[&alice, &bob, &carol]));
+    let refused = alice.readers("nobody").await.map(drop).map_err(|it| it.code());
+    assert_eq!(refused, Err(ErrorCode::UnknownRecipient));
+    let printed = chancery::json::readers(&alice.readers("bob").await?);
+    assert_eq!((&printed[0]["handle"], &printed[0]["kind"]), (&"bob".into(), &"member".into()));
+    assert_eq!(printed[0]["devices"][0], bob.me().device_id.to_string());
+    Ok(())
+}
+
+/// A second device of a member, beside the first.
+async fn second(acme: &Organisation, first: &Client) -> Result<Client, chancery_dev::Error> {
+    let link = first.device_link().await?;
+    let key = read_or_create_key_file(acme.folder().join("second.key"))?;
+    let home = acme.folder().join("second");
+    let (tell, told) = tokio::sync::oneshot::channel();
+    let show = |code: &str| tell.send(code.to_owned()).unwrap_or_default();
+    let enrolling = Client::enroll_with(&home, &key, &link.link, PATIENCE, show);
+    let approving = async {
+        let code = told.await?;
+        first.sync(PATIENCE).await?;
+        let asked: Vec<Happening> = first.events().await?.into_iter().map(|it| it.happening).collect();
+        let is_this =
+            |it: &Happening| matches!(it, Happening::DeviceRequest { code: asked } if *asked == code);
+        assert!(asked.iter().any(is_this), "{asked:?}");
+        first.approve_device(&code, PATIENCE).await?;
+        let left = first.events().await?;
+        let asks = |it: &Event| matches!(it.happening, Happening::DeviceRequest { .. });
+        assert!(!left.iter().any(asks), "what is over is not told any more");
+        Ok::<(), chancery_dev::Error>(())
+    };
+    let (enrolled, approved) = tokio::join!(enrolling, approving);
+    approved?;
+    Ok(enrolled?)
+}
+
+async fn news(client: &Client) -> Result<Vec<Happening>, chancery_dev::Error> {
+    client.sync(PATIENCE).await?;
+    let mut found = Vec::new();
+    for event in client.events().await? {
+        client.take_events(event.number).await?;
+        found.push(event.happening);
+    }
+    Ok(found)
+}
+
+#[tokio::test]
+async fn what_another_own_device_reads_and_what_disappears_comes_as_events_r_engine_131()
+-> Result<(), chancery_dev::Error> {
+    let (acme, alice, bob) = two_people().await?;
+    let desk = second(&acme, &bob).await?;
+    let alice_id = alice.me().member_id;
+    alice.sync(PATIENCE).await?;
+    let sent = alice.send("bob", "Tea at four?", &[], PATIENCE).await?;
+    assert_eq!(sent.reference(), sent_reference(&alice, sent.id));
+    let settled = news(&alice).await?.into_iter().find_map(|it| match it {
+        Happening::MessageSent { message, .. } => Some(message),
+        _ => None,
+    });
+    assert_eq!(settled, Some(sent.reference()));
+    news(&bob).await?;
+    news(&desk).await?;
+    let position = desk.find_message("alice", "last").await?.position.ok_or("no position")?;
+    assert_eq!(bob.conversation("alice").await?.unread, 1);
+    desk.mark_read("alice", position).await?;
+    desk.send_waiting(PATIENCE).await?;
+    let heard = news(&bob).await?;
+    let is_read = |it: &Happening| matches!(it, Happening::Read { conversation, unread: 0 } if *conversation == alice_id);
+    assert_eq!(heard.iter().filter(|it| is_read(it)).count(), 1, "{heard:?}");
+    news(&alice).await?;
+    let delivery = alice.find_message("bob", "last").await?.delivery();
+    assert_eq!(delivery, Some(Delivery::Read { by: 1, of: Some(1) }));
+
+    alice.set_disappearing("bob", Some(Duration::from_secs(1))).await?;
+    alice.send("bob", "Only for now", &[], PATIENCE).await?;
+    news(&bob).await?;
+    let message = bob.find_message("alice", "last").await?;
+    assert_eq!(message.expires_at, None, "its time has not begun");
+    bob.mark_read("alice", message.position.ok_or("no position")?).await?;
+    let read = bob.message(&message.from, &message.id).await?.ok_or("gone already")?;
+    assert!(read.expires_at > read.read_at);
+    let mut changes = bob.changes();
+    changes.mark_unchanged();
+    tokio::time::sleep(Duration::from_millis(1_100)).await;
+    assert!(bob.message(&message.from, &message.id).await?.is_none());
+    assert!(changes.has_changed()?, "whoever waits for events is woken");
+    let heard = bob.events().await?;
+    let is_gone =
+        |it: &&Event| matches!(it.happening, Happening::Gone { conversation } if conversation == alice_id);
+    assert_eq!(heard.iter().filter(is_gone).count(), 1, "{heard:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_closed_client_has_released_its_home_and_its_clones_say_so() -> Result<(), chancery_dev::Error> {
+    let (acme, alice, _bob) = two_people().await?;
+    let clone = alice.clone();
+    let follower = alice.clone();
+    let following = tokio::spawn(async move { follower.follow(std::future::pending()).await });
+    until(&alice, |now| *now == Connection::Connected).await;
+    let mut events = alice.event_stream();
+    alice.close().await?;
+    let closed = Err(ErrorCode::ClientClosed);
+    assert_eq!(clone.events().await.map(drop).map_err(|it| it.code()), closed);
+    assert_eq!(events.next().await.map(drop).map_err(|it| it.code()), closed);
+    assert_eq!(clone.send("bob", "Tea?", &[], PATIENCE).await.map(drop).map_err(|it| it.code()), closed);
+    let ended = tokio::time::timeout(PATIENCE, following).await??;
+    assert_eq!(ended.map_err(|it| it.code()), closed);
+    clone.close().await?;
+
+    // Nothing holds the folder any more: it can be moved, and opened where it is then.
+    let moved = acme.folder().join("moved");
+    std::fs::rename(acme.folder().join("alice"), &moved)?;
+    let alice = Client::open(&moved, &read_key_file(acme.folder().join("alice.key"))?)?;
+    assert_eq!(alice.me().handle, "alice");
+    Ok(())
 }

@@ -48,6 +48,7 @@ mod retention;
 mod seen;
 mod sending;
 mod settled;
+mod shown;
 mod tables;
 mod target;
 mod upkeep;
@@ -86,5 +87,6 @@ pub use receipts::{
 pub use relays::{RelayPlace, relay_places};
 pub use sending::{MAX_FOR_DEVICE, next_step, waiting_uploads};
 pub use settled::{Settled, WhyFailed};
+pub use shown::expires_at;
 pub use target::MAX_WAIT;
 pub use upkeep::next_upkeep;

@@ -1,8 +1,9 @@
-//! How a follower stands to the relay.
+//! How a follower stands to the relay, and how far files have come.
 
 use serde_json::{Value, json};
 
-use super::{error, insert, rfc3339};
+use super::{error, hex, insert, rfc3339};
+use crate::attachment::Progress;
 use crate::connection_state::Connection;
 
 /// Returns how a follower stands to the relay; while it waits, why and until when.
@@ -14,6 +15,19 @@ pub fn connection(now: &Connection) -> Value {
         insert(&mut object, "until", rfc3339(until.as_millis()).into());
     }
     object
+}
+
+/// Returns how far a file has come.
+#[must_use]
+pub fn progress(now: &Progress) -> Value {
+    json!({
+        "message": {"id": hex(&now.message.id), "from": now.message.author.to_string()},
+        "index": now.index,
+        "direction": now.direction.name(),
+        "name": now.name,
+        "done": now.done,
+        "total": now.total,
+    })
 }
 
 #[cfg(test)]
