@@ -64,6 +64,14 @@ pub struct Mention {
     pub member: MemberId,
 }
 
+impl Mention {
+    /// Names a member in `length` bytes of the text from `start` on.
+    #[must_use]
+    pub const fn new(start: usize, length: usize, member: MemberId) -> Self {
+        Self { start, length, member }
+    }
+}
+
 /// What somebody has reacted with.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -171,7 +179,7 @@ impl Client {
     /// use chancery::{Mention, Outgoing};
     ///
     /// let member = bob.me().member_id;
-    /// let mentions = vec![Mention { start: 0, length: "@bob".len(), member }];
+    /// let mentions = vec![Mention::new(0, "@bob".len(), member)];
     /// let message = Outgoing { text: "@bob lunch at noon?".into(), mentions, ..Outgoing::default() };
     /// alice.send_message("bob", message, PATIENCE).await?;
     ///
@@ -212,13 +220,7 @@ impl Client {
     /// # let (_acme, alice, bob) = two_people().await?;
     /// use chancery::{FieldKind, Form, FormField};
     ///
-    /// let ok = FormField {
-    ///     id: "ok".into(),
-    ///     label: "Approved?".into(),
-    ///     kind: FieldKind::Approval,
-    ///     options: Vec::new(),
-    ///     required: true,
-    /// };
+    /// let ok = FormField { required: true, ..FormField::new("ok", "Approved?", FieldKind::Approval) };
     /// let form = Form { title: "A laptop for Carol".into(), fields: vec![ok] };
     /// let sent = alice.send_form("bob", "", form, PATIENCE).await?;
     ///
@@ -484,6 +486,14 @@ pub(crate) fn answers(records: &dyn Records, record: &MessageRecord) -> Result<V
         Ok(Answer { by: person(records, &it.member_id)?, at: Timestamp::from_millis(it.sent_at), values })
     };
     record.answers.iter().map(read).collect()
+}
+
+impl FormField {
+    /// A question that need not be answered, and has nothing to choose from.
+    #[must_use]
+    pub fn new(id: impl Into<String>, label: impl Into<String>, kind: FieldKind) -> Self {
+        Self { id: id.into(), label: label.into(), kind, options: Vec::new(), required: false }
+    }
 }
 
 impl Form {

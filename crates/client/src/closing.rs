@@ -2,6 +2,7 @@
 
 use crate::client::Client;
 use crate::error::Error;
+use crate::worker::State;
 
 impl Client {
     /// Closes the client, and returns when its store is closed and its files are released: the home may then be moved or removed, or opened
@@ -19,7 +20,11 @@ impl Client {
     ///
     /// If the future is dropped, it may or may not be closed.
     pub async fn close(self) -> Result<(), Error> {
-        self.shared().worker.call(|state| Ok(state.close())).await?;
+        let close = |state: &mut State| {
+            state.close();
+            Ok(())
+        };
+        self.shared().worker.call(close).await?;
         drop(self.shared().anonymous.lock().await.take());
         Ok(())
     }

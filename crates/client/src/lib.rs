@@ -50,11 +50,30 @@
 //!   Whoever the organisation ends is out of every group with the next message of anybody.
 //! - [`transport::Transport`] is how an application brings a way of its own to the relay ([`Client::open_over`]).
 //! - [`organisation`] founds an organisation, invites people and answers their enrolments.
-//! - [`KeySource`] opens a home or an organisation: a passphrase, the bytes of a system's key store
-//!   ([`Secret::from_slice`]), or a key file ([`read_or_create_key_file`], [`read_key_file`]).
+//! - [`KeySource`] opens a home or an organisation: a passphrase ([`KeySource::passphrase`]), the bytes of a system's key store
+//!   ([`KeySource::from_bytes`]), or a key file ([`read_or_create_key_file`], [`read_key_file`]).
 //! - [`json`] is what all of this looks like to programs in other languages.
 //! - [`Error`] has a stable [`ErrorCode`], and [`Error::is_retryable`] says whether waiting helps. What must wait
 //!   for the relay is no error of [`Client::send`]: see [`Sent`].
+//!
+//! # What of policy this crate keeps, and what is left to the application
+//!
+//! [`Client::policy`] says what the organisation has decided. This crate keeps of it whatever needs nobody's help: messages older than
+//! `retention`, or read longer ago than `disappearing`, are deleted; beyond `max_offline` nothing stored is shown until the relay was
+//! reached; receipts and typing that policy forbids are not sent; with `may_save_attachments` false, [`Client::save_attachment`]
+//! and [`Client::save_attachment_as`] fail; a log that is stale, forked or withheld keeps everything from being sent.
+//!
+//! What has left this crate, nothing of it can be kept on: texts and pictures that are on a screen or in a clipboard, and bytes of
+//! [`Client::read_attachment`]. An application that honours `may_save_attachments` writes no such bytes outside itself and offers no way to; one
+//! that honours `may_export` (the crate exports nothing) copies no histories out; one that honours deletion takes from its screen, its
+//! notifications and its own index what [`Happening::Gone`] and [`Happening::MessageChanged`] name.
+//!
+//! # Words
+//!
+//! *Patience* is how long a call waits, not how long a message is tried: what was stored goes on waiting, 30 days at most, and the
+//! call says that it is *queued*. An *event's number* counts what happened on this device, for [`Client::take_events`]; a *position* counts
+//! the entries of one conversation, for [`Client::mark_read`]: never the one for the other. `R-ENGINE-79` and the like name sentences of
+//! `docs/PROTOCOL.md`.
 //!
 //! What this crate does not do: it runs nothing in the background unless [`Client::follow`] is awaited, has no
 //! global state, and brings no runtime of its own; calls are made from a `tokio` runtime with time and I/O

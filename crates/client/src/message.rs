@@ -30,7 +30,8 @@ pub struct Event {
 pub enum Happening {
     /// A message arrived, or another device of this member sent one.
     Message(Box<Message>),
-    /// A message was edited or deleted by its author, or somebody has reacted to it or answered it; it is here as it is now.
+    /// A message was edited or deleted by its author, or somebody has reacted to it or answered it; it is here as it is now. What this
+    /// device does itself is not told.
     MessageChanged {
         /// The message.
         message: Box<Message>,
@@ -39,7 +40,7 @@ pub enum Happening {
         /// What.
         kind: ChangeKind,
     },
-    /// A member with whom there is a conversation has one device more; messages go to it from now on.
+    /// A member with whom there is a conversation, or the own member, has one device more; messages go to it from now on.
     DeviceAdded {
         /// The member.
         member: MemberId,
