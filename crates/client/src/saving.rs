@@ -84,6 +84,7 @@ impl Client {
         if attachment.size > limit {
             return Err(Error::with(ErrorCode::MessageTooLarge, format!("more than {limit} bytes")));
         }
+        // Whatever policy says of saving, and not while nothing may be shown (R-ENGINE-130).
         self.shared().worker.call(|state: &mut State| state.read_shown(|_| Ok(()))).await?;
         let teller = self.teller((message, index), attachment);
         if let Some(source) = Source::spooled(&self.shared().home, attachment).await? {
