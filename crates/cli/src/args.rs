@@ -163,6 +163,8 @@ Examples:
     Draft(DraftArgs),
     /// List the members whom the directory names.
     Members(MembersArgs),
+    /// Say who can read what is written in a conversation.
+    Readers(ReadersArgs),
     /// Mark a conversation with a member or a group as read.
     Read(ReadArgs),
     /// Show and set what others are told: receipts, and that you are writing.
@@ -387,7 +389,8 @@ tried again by the next `receive --save`, and every few minutes with --follow; t
 is. Without --follow the exit code says that a file still waits; one that is damaged or gone has only its error.
 
 JSON events: message, file, device-added, lost, member-left, handle-reassigned, device-request, group-act, group-gap; with
---all-events also sent, failed and receipt, for messages that were written on this device, and with --follow typing.
+--all-events also sent, failed and receipt, for messages that were written on this device, read, when another device of yours
+has read, gone, when messages have disappeared, and with --follow typing and connection.
 A message to a group has the group's identifier and name in \"group\"; of others that is null.
 
 Examples:
@@ -402,7 +405,7 @@ pub(crate) struct ReceiveArgs {
     /// Leave what is printed unread: nobody is told that you have read it.
     #[arg(long)]
     pub(crate) unread: bool,
-    /// Say too what became of messages that were written on this device, and who is writing.
+    /// Say too what became of messages that were written on this device, who is writing, and whether there is a connection.
     #[arg(long)]
     pub(crate) all_events: bool,
     /// Download files into this folder before their message is printed.

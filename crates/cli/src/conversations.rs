@@ -1,11 +1,11 @@
-//! `chancery conversations`, `chancery members` and `chancery draft`: what there is, with whom, and what was begun.
+//! `chancery conversations`, `chancery members`, `chancery readers` and `chancery draft`: what there is, with whom, who reads it, and what was begun.
 
 use std::io::Read as _;
 
-use chancery::{Conversation, GroupEntry, LastEntry, MEMBERS_AT_ONCE, Member, json};
+use chancery::{Conversation, GroupEntry, Kind, LastEntry, MEMBERS_AT_ONCE, Member, Reader, json};
 use serde_json::json as object;
 
-use crate::args::{ConversationsArgs, DraftArgs, MembersArgs};
+use crate::args::{ConversationsArgs, DraftArgs, MembersArgs, ReadersArgs};
 use crate::failure::{Failure, system};
 use crate::group::act_text;
 use crate::home::open;
@@ -36,6 +36,25 @@ pub(crate) async fn members(args: &MembersArgs, output: Output) -> Result<(), Fa
         let Some(last) = page.into_iter().last().filter(|_| is_full) else { return Ok(()) };
         after = Some(last.handle);
     }
+}
+
+pub(crate) async fn readers(args: &ReadersArgs, output: Output) -> Result<(), Failure> {
+    let readers = open(&args.home)?.readers(&args.who).await?;
+    for reader in &readers {
+        let object = json::readers(std::slice::from_ref(reader)).get_mut(0).map(serde_json::Value::take);
+        output.result(&object.unwrap_or_default(), || reader_text(reader))?;
+    }
+    Ok(())
+}
+
+/// Returns the line for people about who can read.
+fn reader_text(reader: &Reader) -> String {
+    let id = reader.member.to_string();
+    let kind = if reader.kind == Kind::Person { String::new() } else { format!(", {}", reader.kind.name()) };
+    let count = reader.devices.len();
+    let devices = if count == 1 { "device" } else { "devices" };
+    let ids: String = reader.devices.iter().map(|id| format!("\n  {id}")).collect();
+    format!("{} ({}){kind}, {count} {devices}{ids}", called(&id, &reader.handle), tame_line(&reader.name))
 }
 
 pub(crate) async fn draft(args: &DraftArgs, output: Output) -> Result<(), Failure> {
@@ -89,7 +108,7 @@ fn text(conversation: &Conversation) -> String {
 fn member_text(member: &Member) -> String {
     let unit = member.unit.as_ref().map_or_else(String::new, |unit| format!(", {}", tame_line(unit)));
     let kind = match member.kind {
-        Some(chancery::Kind::Person) => String::new(),
+        Some(Kind::Person) => String::new(),
         Some(kind) => format!(", {}", kind.name()),
         None => ", of an unknown kind".to_owned(),
     };

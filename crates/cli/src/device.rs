@@ -57,6 +57,7 @@ async fn list(args: &DeviceListArgs, output: Output) -> Result<(), Failure> {
             OwnDevice::Waiting { code } => {
                 format!("a new device waits for approval, code {code}")
             }
+            _ => String::new(),
         };
         output.result(&object, || text)?;
     }

@@ -120,5 +120,9 @@ fn passphrase(bytes: Vec<u8>) -> Result<KeySource, Error> {
     if bytes.is_empty() {
         return Err(ErrorCode::NoPassphrase.into());
     }
-    Ok(KeySource::Passphrase(SecretBytes::new(bytes)))
+    let bytes = SecretBytes::new(bytes);
+    Ok(match std::str::from_utf8(bytes.expose()) {
+        Ok(text) => KeySource::passphrase(text),
+        Err(_) => KeySource::Passphrase(bytes),
+    })
 }

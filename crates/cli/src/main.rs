@@ -114,6 +114,7 @@ async fn dispatch(cli: Cli, output: Output) -> Result<(), Failure> {
         Command::Conversations(args) => conversations::list(&args, output).await,
         Command::Draft(args) => conversations::draft(&args, output).await,
         Command::Members(args) => conversations::members(&args, output).await,
+        Command::Readers(args) => conversations::readers(&args, output).await,
         Command::History(args) => history::run(&args, output).await,
         Command::Read(args) => reading::read(&args, output).await,
         Command::Settings(args) => reading::settings(&args, output).await,

@@ -2,14 +2,11 @@
 
 use std::sync::Arc;
 
-use chancery::{Progress, ProgressFn};
+use chancery::{Direction, Progress, ProgressFn};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::output::Output;
 use crate::text::tame_line;
-
-/// Digits of a blob's name, which stands in for a file's while it is uploaded.
-const BLOB_NAME: usize = 32;
 
 /// A bar, if there is somebody to see it.
 #[derive(Debug, Clone)]
@@ -46,16 +43,16 @@ fn show(bar: &ProgressBar, progress: &Progress) {
         bar.reset();
     }
     bar.set_length(progress.total);
-    bar.set_message(label(&progress.name));
+    bar.set_message(label(progress.direction, &progress.name));
     if is_new {
         bar.set_draw_target(ProgressDrawTarget::stderr());
     }
     bar.set_position(progress.done);
 }
 
-fn label(name: &str) -> String {
-    let is_blob = name.len() == BLOB_NAME && name.bytes().all(|byte| byte.is_ascii_hexdigit());
-    if is_blob { "sending".to_owned() } else { tame_line(name) }
+fn label(direction: Direction, name: &str) -> String {
+    let name = tame_line(name);
+    if direction == Direction::Sending { format!("sending {name}") } else { name }
 }
 
 #[cfg(test)]
@@ -63,8 +60,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_name_of_a_blob_is_not_shown() {
-        assert_eq!(label(&"0a".repeat(16)), "sending");
-        assert_eq!(label("menu.pdf"), "menu.pdf");
+    fn a_bar_says_which_file_goes_which_way_without_control_characters() {
+        assert_eq!(label(Direction::Sending, "menu.pdf"), "sending menu.pdf");
+        assert_eq!(label(Direction::Receiving, "menu.pdf"), "menu.pdf");
+        assert!(!label(Direction::Receiving, "menu\u{1b}[2J.pdf").contains('\u{1b}'));
     }
 }

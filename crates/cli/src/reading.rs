@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use chancery::{Client, Message, ReceiptSettings, json};
+use chancery::{Client, Connection, Message, ReceiptSettings, json};
 
 use crate::args::{DisappearingArgs, HomeArgs, ReadArgs, SettingsArgs, TimeLimit, TypingArgs};
 use crate::failure::Failure;
@@ -111,6 +111,14 @@ pub(crate) fn receipt_text(message: &Message, (member, handle): (&str, &str), re
     match read {
         true => format!("* {who} has read your message of {at}"),
         false => format!("* your message of {at} has come to {who}"),
+    }
+}
+
+/// Returns the line for people about how a follower stands to the relay.
+pub(crate) fn connection_text(now: &Connection) -> String {
+    match now {
+        Connection::Waiting { why, .. } => format!("* not connected: {}", tame_line(&why.to_string())),
+        other => format!("* {}", other.name().replace('-', " ")),
     }
 }
 

@@ -118,6 +118,7 @@ impl Printer {
     /// Prints until `stop`, or until the connection has `ended` and all that is stored was printed.
     async fn print_as_they_come(&self, stop: &Stop, ended: &watch::Sender<bool>) -> Result<(), Failure> {
         let (mut changes, mut typing) = (self.client.changes(), self.client.typing_news());
+        let mut line = self.client.connection();
         loop {
             let last = *ended.borrow();
             changes.mark_unchanged();
@@ -135,6 +136,11 @@ impl Printer {
             tokio::select! {
                 _ = changes.changed() => {}
                 Ok(typing) = typing.recv(), if self.all_events => self.print_typing(typing).await?,
+                Ok(()) = line.changed(), if self.all_events => {
+                    let now = line.borrow_and_update().clone();
+                    self.bar.clear();
+                    self.output.result(&json::connection(&now), || reading::connection_text(&now))?;
+                }
                 () = tokio::time::sleep(pause) => {}
                 () = stop.wait() => {}
                 () = is_true(ended) => {}
@@ -211,7 +217,11 @@ impl Printer {
                 Happening::Receipt { .. }
                 | Happening::MessageSent { .. }
                 | Happening::MessageFailed { .. }
+                | Happening::Read { .. }
+                | Happening::Gone { .. }
                     if !self.all_events => {}
+                // Said once, by `print_requests`.
+                Happening::DeviceRequest { .. } => {}
                 happening => {
                     if let Some(object) = json::event(event) {
                         self.bar.clear();
@@ -365,6 +375,10 @@ fn other_text(happening: &Happening) -> String {
         Happening::MessageFailed { conversation, to, why, .. } => {
             message::settled_text(&conversation.to_string(), to, Some(*why))
         }
+        Happening::Read { unread, .. } => {
+            format!("* another device of yours has read messages; {unread} of the conversation are unread")
+        }
+        Happening::Gone { .. } => "* messages have disappeared".to_owned(),
         _ => String::new(),
     }
 }

@@ -1,6 +1,7 @@
 //! What is done to messages: replies, edits, deletions, reactions, forms and their answers.
 
 mod finder;
+mod outgoing;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -14,6 +15,7 @@ use chancery_wire::proto::{self, MessageRecord};
 use chancery_wire::records::Records;
 
 pub use chancery_engine::form::FieldKind;
+pub use outgoing::{Outgoing, OutgoingFile};
 
 use crate::client::Client;
 use crate::clock;
@@ -60,6 +62,14 @@ pub struct Mention {
     pub length: usize,
     /// Whom it names.
     pub member: MemberId,
+}
+
+impl Mention {
+    /// Names a member in `length` bytes of the text from `start` on.
+    #[must_use]
+    pub const fn new(start: usize, length: usize, member: MemberId) -> Self {
+        Self { start, length, member }
+    }
 }
 
 /// What somebody has reacted with.
@@ -159,44 +169,6 @@ impl From<Form> for proto::Form {
     }
 }
 
-/// A message to send with all that one may have. What is not said is left out.
-#[derive(Clone, Default)]
-pub struct Outgoing {
-    /// The text: at most 32 KiB.
-    pub text: String,
-    /// Files: at most 32.
-    pub files: Vec<OutgoingFile>,
-    /// The message that it replies to: one of the same conversation.
-    pub reply_to: Option<MessageRef>,
-    /// Whom the text names: at most 64, in the order of the text.
-    pub mentions: Vec<Mention>,
-    /// Questions to who reads it.
-    pub form: Option<Form>,
-}
-
-impl std::fmt::Debug for Outgoing {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Outgoing").field("reply_to", &self.reply_to).finish_non_exhaustive()
-    }
-}
-
-/// A file to send.
-#[derive(Clone, Default)]
-pub struct OutgoingFile {
-    /// Where it is.
-    pub path: PathBuf,
-    /// What it is (RFC 6838); by default what its name says.
-    pub media_type: Option<String>,
-    /// A small picture of it: at most 16 KiB; none if empty.
-    pub preview: Vec<u8>,
-}
-
-impl std::fmt::Debug for OutgoingFile {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("OutgoingFile").field("media_type", &self.media_type).finish_non_exhaustive()
-    }
-}
-
 impl Client {
     /// Sends a message with all that one may have to a member, as [`Self::send`] does; the directory has to know the member.
     /// ```
@@ -207,7 +179,7 @@ impl Client {
     /// use chancery::{Mention, Outgoing};
     ///
     /// let member = bob.me().member_id;
-    /// let mentions = vec![Mention { start: 0, length: "@bob".len(), member }];
+    /// let mentions = vec![Mention::new(0, "@bob".len(), member)];
     /// let message = Outgoing { text: "@bob lunch at noon?".into(), mentions, ..Outgoing::default() };
     /// alice.send_message("bob", message, PATIENCE).await?;
     ///
@@ -248,13 +220,7 @@ impl Client {
     /// # let (_acme, alice, bob) = two_people().await?;
     /// use chancery::{FieldKind, Form, FormField};
     ///
-    /// let ok = FormField {
-    ///     id: "ok".into(),
-    ///     label: "Approved?".into(),
-    ///     kind: FieldKind::Approval,
-    ///     options: Vec::new(),
-    ///     required: true,
-    /// };
+    /// let ok = FormField { required: true, ..FormField::new("ok", "Approved?", FieldKind::Approval) };
     /// let form = Form { title: "A laptop for Carol".into(), fields: vec![ok] };
     /// let sent = alice.send_form("bob", "", form, PATIENCE).await?;
     ///
@@ -300,7 +266,7 @@ impl Client {
         patience: Duration,
     ) -> Result<Sent, Error> {
         let deadline = clock::deadline(patience);
-        let files = files.iter().map(|path| OutgoingFile { path: path.clone(), ..OutgoingFile::default() });
+        let files = files.iter().map(OutgoingFile::from_path);
         let reply_to = Some(to);
         let message = Outgoing { text: text.into(), files: files.collect(), reply_to, ..Outgoing::default() };
         let place = self.place_of(to).await?;
@@ -427,17 +393,12 @@ impl Client {
             None => None,
         };
         let mentions = mentions.iter().map(to_proto).collect::<Result<_, _>>()?;
-        let paths: Vec<PathBuf> = files.iter().map(|file| file.path.clone()).collect();
-        let store = move |state: &mut State, message_id, mut attachments: Vec<proto::Attachment>| {
-            for (attachment, file) in attachments.iter_mut().zip(files) {
-                attachment.media_type = file.media_type.unwrap_or_else(|| attachment.media_type.clone());
-                attachment.preview = file.preview;
-            }
+        let store = move |state: &mut State, message_id, attachments: Vec<proto::Attachment>| {
             let form = form.map(Into::into);
             let text = proto::Text { text, attachments, reply_to, mentions, form, ..Default::default() };
             state.handle(Input::Compose(Composed { to, message_id, text }))
         };
-        self.store_with_files(&paths, store).await
+        self.store_with_files(files, store).await
     }
 }
 
@@ -526,6 +487,14 @@ pub(crate) fn answers(records: &dyn Records, record: &MessageRecord) -> Result<V
         Ok(Answer { by: person(records, &it.member_id)?, at: Timestamp::from_millis(it.sent_at), values })
     };
     record.answers.iter().map(read).collect()
+}
+
+impl FormField {
+    /// A question that need not be answered, and has nothing to choose from.
+    #[must_use]
+    pub fn new(id: impl Into<String>, label: impl Into<String>, kind: FieldKind) -> Self {
+        Self { id: id.into(), label: label.into(), kind, options: Vec::new(), required: false }
+    }
 }
 
 impl Form {

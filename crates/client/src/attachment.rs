@@ -1,6 +1,8 @@
 //! Files: encrypted into the spool before anything is sent, uploaded from there, verified while downloaded.
 
-use std::collections::BTreeSet;
+mod progress;
+mod spool;
+
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
@@ -8,151 +10,38 @@ use std::sync::Arc;
 
 use chancery_crypto::rng::random_bytes;
 use chancery_crypto::secret::{Secret, SecretBytes};
-use chancery_crypto::stream::{CHUNK_LEN, HEADER_LEN, Opener, SEALED_CHUNK_LEN, Sealer, sealed_len};
+use chancery_crypto::stream::{HEADER_LEN, Opener, SEALED_CHUNK_LEN, sealed_len};
 use chancery_engine::content::padded_len;
 use chancery_wire::proto::{Attachment, BlobStatus, GetBlob, PutBlob, client_frame, relay_frame};
 
 use tokio::time::Instant;
 
+use crate::acting::MessageRef;
+use crate::client::Shared;
 use crate::clock;
 use crate::connection::Connection;
 use crate::error::{Error, ErrorCode, file};
 use crate::home::Home;
-use crate::worker::blocking;
+use crate::worker::{State, blocking};
+
+pub use progress::{Direction, Progress, ProgressFn};
+pub(crate) use progress::{Listener, Teller};
+pub(crate) use spool::{hold_spool, remove_spooled, spool_all, spool_bytes, sweep_spool};
 
 /// Bytes of a blob in one frame: 256 KiB, half of what a frame may have.
 const PART_LEN: usize = 256 * 1024;
-
-/// How far a file has come.
-///
-/// Its `Debug` does not show the name.
-#[derive(Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Progress {
-    /// The file's name; for an upload the blob's identifier in hexadecimal.
-    pub name: String,
-    /// Bytes done.
-    pub done: u64,
-    /// Bytes in all.
-    pub total: u64,
-}
-
-impl std::fmt::Debug for Progress {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { name: _, done, total } = self;
-        f.debug_struct("Progress").field("done", done).field("total", total).finish_non_exhaustive()
-    }
-}
-
-/// Is told of progress; called at most once a part (256 KiB).
-pub type ProgressFn = Arc<dyn Fn(&Progress) + Send + Sync>;
-
-/// Encrypts a file into the spool, in constant memory, and returns what the message says of it.
-///
-/// When this returns, the encrypted file is on disk for good.
-pub(crate) fn spool(home: &Home, path: &Path) -> Result<Attachment, Error> {
-    let mut rng = clock::rng()?;
-    let mut source = File::open(path).map_err(|error| file(&error, path))?;
-    let metadata = source.metadata().map_err(|error| file(&error, path))?;
-    if !metadata.is_file() {
-        return Err(Error::with(ErrorCode::FileUnreadable, path.display().to_string()));
-    }
-    let (key, blob_id) = (Secret::<32>::random(&mut rng), random_bytes::<16>(&mut rng));
-    let target = home.spooled(&blob_id);
-    let written = write_sealed((&mut source, path), metadata.len(), &key, &target);
-    let written = written.and_then(|()| sync_folder(&home.spool()));
-    if let Err(error) = written {
-        let _ = std::fs::remove_file(&target);
-        return Err(error);
-    }
-    let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    Ok(Attachment {
-        blob_id: blob_id.to_vec(),
-        key: key.expose().to_vec(),
-        size: metadata.len(),
-        name: chancery_engine::content::safe_name(&name),
-        media_type: media_type(&name).to_owned(),
-        preview: Vec::new(),
-    })
-}
-
-/// Returns the media type of the usual kinds of files by the ending of their name; empty for others.
-fn media_type(name: &str) -> &'static str {
-    let ending = name.rsplit_once('.').map(|(_, ending)| ending.to_ascii_lowercase());
-    match ending.as_deref().unwrap_or_default() {
-        "txt" | "log" => "text/plain",
-        "md" => "text/markdown",
-        "csv" => "text/csv",
-        "html" | "htm" => "text/html",
-        "json" => "application/json",
-        "pdf" => "application/pdf",
-        "zip" => "application/zip",
-        "png" => "image/png",
-        "jpg" | "jpeg" => "image/jpeg",
-        "gif" => "image/gif",
-        "webp" => "image/webp",
-        "svg" => "image/svg+xml",
-        "mp3" => "audio/mpeg",
-        "ogg" => "audio/ogg",
-        "wav" => "audio/wav",
-        "mp4" => "video/mp4",
-        "webm" => "video/webm",
-        _ => "",
-    }
-}
-
-/// Encrypts what is in memory into the spool, under a name and a key that exist already.
-pub(crate) fn spool_bytes(home: &Home, sealed: &Attachment, mut content: &[u8]) -> Result<(), Error> {
-    let blob_id = sealed.blob_id.as_slice().try_into().map_err(|_| ErrorCode::Internal)?;
-    let key = Secret::from_slice(&sealed.key).ok_or(ErrorCode::Internal)?;
-    let (target, size) = (home.spooled(blob_id), content.len() as u64);
-    write_sealed((&mut content, &target), size, &key, &target)
-}
-
-fn write_sealed(
-    (source, path): (&mut impl Read, &Path),
-    size: u64,
-    key: &Secret<32>,
-    target: &Path,
-) -> Result<(), Error> {
-    let on_target = |error: std::io::Error| file(&error, target);
-    let mut out = private_file(target)?;
-    let (mut sealer, header) = Sealer::new(key);
-    out.write_all(&header).map_err(on_target)?;
-    let mut left = padded_len(size);
-    let mut chunk = vec![0; CHUNK_LEN];
-    let mut unread = size;
-    loop {
-        let len = usize::try_from(left.min(CHUNK_LEN as u64)).unwrap_or(CHUNK_LEN);
-        let plain = chunk.get_mut(..len).unwrap_or_default();
-        let from_file = usize::try_from(unread.min(len as u64)).unwrap_or(len);
-        let (data, padding) = plain.split_at_mut(from_file);
-        // A file that shrinks while it is read is an error, not a message with less in it.
-        source.read_exact(data).map_err(|error| file(&error, path))?;
-        padding.fill(0);
-        unread = unread.saturating_sub(from_file as u64);
-        left = left.saturating_sub(len as u64);
-        let sealed = sealer.seal(plain, left == 0).map_err(|_| ErrorCode::MessageTooLarge)?;
-        out.write_all(&sealed).map_err(on_target)?;
-        if left == 0 {
-            break;
-        }
-    }
-    out.sync_all().map_err(on_target)
-}
 
 /// Uploads a spooled blob with the token for blobs, going on from where the relay has it, until `pause`; returns whether all is there.
 pub(crate) async fn upload(
     home: &Home,
     connection: &Connection,
     (blob_id, token): (&[u8; 16], &[u8]),
-    progress: Option<&ProgressFn>,
+    teller: Option<&Teller<'_>>,
     pause: Instant,
 ) -> Result<bool, Error> {
     let path = home.spooled(blob_id);
     let mut source = File::open(&path).map_err(|error| file(&error, &path))?;
     let total = source.metadata().map_err(|error| file(&error, &path))?.len();
-    let name = crate::home::hex(blob_id);
     // An empty part changes nothing and asks for the state (R-RELAY-30).
     let mut status = put(connection, (blob_id, token), 0, (Vec::new(), false)).await?;
     loop {
@@ -178,10 +67,34 @@ pub(crate) async fn upload(
         if status.length <= offset && !status.complete {
             return Err(ErrorCode::RelayProtocol.into());
         }
-        if let Some(progress) = progress {
-            progress(&Progress { name: name.clone(), done: status.length, total });
+        if let Some(teller) = teller {
+            teller.tell(status.length, total);
         }
     }
+}
+
+/// Returns who tells how far an upload has come, if anybody listens.
+pub(crate) async fn teller_of_upload<'a>(
+    shared: &'a Shared,
+    item: u64,
+    blob_id: &[u8; 16],
+) -> Result<Option<Teller<'a>>, Error> {
+    if !shared.progress.is_there() {
+        return Ok(None);
+    }
+    let find = move |state: &mut State| {
+        let own = state.device().member_id();
+        let found = state.read(|records| chancery_engine::message_of_upload(records, &own, item))?;
+        Ok(found.map(|message| (own, message)))
+    };
+    let Some((author, message)) = shared.worker.call(find).await? else { return Ok(None) };
+    let id = message.id.as_slice().try_into().map_err(|_| ErrorCode::Internal)?;
+    let files = message.text.map(|text| text.attachments).unwrap_or_default();
+    let found = files.into_iter().enumerate().find(|(_, file)| file.blob_id == blob_id);
+    Ok(found.map(|(index, file)| {
+        let of = (MessageRef { author, id }, index);
+        Teller::new(&shared.progress, of, Direction::Sending, (file.name, file.size))
+    }))
 }
 
 async fn put(
@@ -197,14 +110,7 @@ async fn put(
     }
 }
 
-/// Removes an uploaded blob from the spool, once the store knows that it was uploaded.
-pub(crate) fn remove_spooled(home: &Home, blob_id: &[u8; 16]) {
-    if let Err(error) = std::fs::remove_file(home.spooled(blob_id)) {
-        tracing::debug!(%error, "an uploaded file stays in the spool");
-    }
-}
-
-fn read_part(source: &mut File, offset: u64, total: u64) -> std::io::Result<(Vec<u8>, bool)> {
+fn read_part(source: &mut (impl Read + Seek), offset: u64, total: u64) -> std::io::Result<(Vec<u8>, bool)> {
     source.seek(SeekFrom::Start(offset))?;
     let left = total.saturating_sub(offset);
     let len = usize::try_from(left.min(PART_LEN as u64)).unwrap_or(PART_LEN);
@@ -216,10 +122,10 @@ fn read_part(source: &mut File, offset: u64, total: u64) -> std::io::Result<(Vec
 /// Downloads an attachment into `folder`, all of it verified and durable. Every chunk is verified before it is
 /// written, and the file appears under its name only with [`Download::place`] (R-CONTENT-7).
 pub(crate) async fn download(
-    connection: &Connection,
+    source: &Source<'_>,
     attachment: &Attachment,
     folder: &Path,
-    progress: Option<&ProgressFn>,
+    teller: &Teller<'_>,
 ) -> Result<Download, Error> {
     let (wanted, into) = (attachment.clone(), folder.to_path_buf());
     let mut download = blocking(move || Download::begin(wanted, into)).await?;
@@ -227,20 +133,19 @@ pub(crate) async fn download(
     let mut offset = 0_u64;
     while offset < total {
         let length = u32::try_from((PART_LEN as u64).min(total.saturating_sub(offset))).unwrap_or(u32::MAX);
-        let part = get(connection, attachment, (offset, length), total).await?;
+        let part = source.part(attachment, (offset, length), total).await?;
         offset = offset.saturating_add(part.len() as u64);
         download = blocking(move || download.take(part)).await?;
-        if let Some(progress) = progress {
-            progress(&Progress { name: attachment.name.clone(), done: offset, total });
-        }
+        teller.tell(offset, total);
     }
     blocking(move || download.finish()).await
 }
 
 /// Downloads a file, all of it verified, without writing it anywhere: for what is short and of no use on a disk.
 pub(crate) async fn download_to_memory(
-    connection: &Connection,
+    source: &Source<'_>,
     attachment: &Attachment,
+    teller: Option<&Teller<'_>>,
 ) -> Result<SecretBytes, Error> {
     let key = Secret::from_slice(&attachment.key).ok_or(ErrorCode::AttachmentDamaged)?;
     let total = sealed_len(padded_len(attachment.size)).ok_or(ErrorCode::AttachmentDamaged)?;
@@ -251,10 +156,13 @@ pub(crate) async fn download_to_memory(
     let mut offset = 0_u64;
     while offset < total {
         let length = u32::try_from((PART_LEN as u64).min(total.saturating_sub(offset))).unwrap_or(u32::MAX);
-        let part = get(connection, attachment, (offset, length), total).await?;
+        let part = source.part(attachment, (offset, length), total).await?;
         offset = offset.saturating_add(part.len() as u64);
         for plain in reader.take(part)? {
             content.extend_from_slice(plain.expose());
+        }
+        if let Some(teller) = teller {
+            teller.tell(offset, total);
         }
     }
     content.truncate(size);
@@ -278,6 +186,49 @@ fn remove_partials(folder: &Path, blob_id: &[u8]) {
         let is_dead = || File::open(entry.path()).is_ok_and(|file| file.try_lock().is_ok());
         if ours && is_dead() {
             let _ = std::fs::remove_file(entry.path());
+        }
+    }
+}
+
+/// Where a sealed file is read from.
+pub(crate) enum Source<'a> {
+    /// From the relay, over this connection.
+    Relay(&'a Connection),
+    /// From the own spool: it is still to be uploaded.
+    Spool(Arc<File>),
+}
+
+impl Source<'_> {
+    /// Finds a sealed file that is still to be uploaded; `None` if the relay has it.
+    pub(crate) async fn spooled(
+        home: &Home,
+        attachment: &Attachment,
+    ) -> Result<Option<Source<'static>>, Error> {
+        let blob_id = attachment.blob_id.as_slice().try_into().map_err(|_| ErrorCode::AttachmentDamaged)?;
+        let path = home.spooled(blob_id);
+        // Once it is open it can be read to its end, though it be uploaded meanwhile.
+        blocking(move || match File::open(&path) {
+            Ok(open) => Ok(Some(Source::Spool(Arc::new(open)))),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(file(&error, &path)),
+        })
+        .await
+    }
+
+    /// Reads a part of a file that should have `total` bytes.
+    async fn part(
+        &self,
+        attachment: &Attachment,
+        (offset, length): (u64, u32),
+        total: u64,
+    ) -> Result<Vec<u8>, Error> {
+        match self {
+            Self::Relay(connection) => get(connection, attachment, (offset, length), total).await,
+            Self::Spool(open) => {
+                let open = Arc::clone(open);
+                let read = blocking(move || Ok(read_part(&mut open.as_ref(), offset, total))).await?;
+                read.map(|(part, _)| part).map_err(|_| ErrorCode::AttachmentDamaged.into())
+            }
         }
     }
 }
@@ -349,6 +300,12 @@ impl Download {
     /// the record of that: a file that nobody knows of is downloaded again.
     pub(crate) fn place(self) -> Result<PathBuf, Error> {
         place(&self.partial, &self.folder, &self.attachment.name)
+    }
+
+    /// Gives a finished file this name, in the folder where it was downloaded; what had the name is gone.
+    pub(crate) fn place_at(self, target: &Path) -> Result<(), Error> {
+        std::fs::rename(&self.partial, target).map_err(|error| file(&error, target))?;
+        sync_folder(&self.folder)
     }
 }
 
@@ -466,39 +423,6 @@ fn sync_folder(folder: &Path) -> Result<(), Error> {
     Ok(())
 }
 
-/// Keeps the spool from being tidied up, for as long as it has files that no message names yet.
-pub(crate) fn hold_spool(home: &Home) -> Result<File, Error> {
-    home.create()?;
-    let path = home.spool_lock();
-    let held = private_file(&path)?;
-    held.lock_shared().map_err(|error| file(&error, &path))?;
-    Ok(held)
-}
-
-/// Removes what a crash left in the spool: files that `waiting`, read once nobody adds any, does not name.
-pub(crate) fn sweep_spool(
-    home: &Home,
-    waiting: impl FnOnce() -> Result<BTreeSet<[u8; 16]>, Error>,
-) -> Result<(), Error> {
-    let on_spool = |error: std::io::Error| file(&error, &home.spool());
-    if std::fs::read_dir(home.spool()).map_err(on_spool)?.next().is_none() {
-        return Ok(());
-    }
-    let lock = private_file(&home.spool_lock())?;
-    if lock.try_lock().is_err() {
-        // Somebody is about to send; another time.
-        return Ok(());
-    }
-    let waiting: BTreeSet<String> = waiting()?.iter().map(|blob| crate::home::hex(blob)).collect();
-    for entry in std::fs::read_dir(home.spool()).map_err(on_spool)?.flatten() {
-        if entry.file_name().to_str().is_some_and(|name| !waiting.contains(name)) {
-            tracing::debug!("a file that nobody waits for is removed from the spool");
-            let _ = std::fs::remove_file(entry.path());
-        }
-    }
-    Ok(())
-}
-
 fn private_file(path: &Path) -> Result<File, Error> {
     let mut options = File::options();
     options.write(true).create(true).truncate(true);
@@ -563,24 +487,6 @@ mod tests {
         assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 0);
         assert_eq!(finished().place().unwrap(), folder.join("file"), "its name was not taken");
         assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 1);
-        std::fs::remove_dir_all(&folder).unwrap();
-    }
-
-    #[test]
-    fn the_spool_keeps_what_a_message_names_or_is_about_to_and_nothing_else() {
-        let folder = folder("spool");
-        let home = Home::new(&folder);
-        let sending = hold_spool(&home).unwrap();
-        let also_sending = hold_spool(&home).unwrap();
-        for blob in [1, 2] {
-            std::fs::write(home.spooled(&[blob; 16]), b"sealed").unwrap();
-        }
-        sweep_spool(&home, || panic!("not while somebody sends")).unwrap();
-        drop((sending, also_sending));
-        assert!(sweep_spool(&home, || Err(ErrorCode::StoreBusy.into())).is_err());
-        assert!(home.spooled(&[2; 16]).exists(), "a store that cannot be asked condemns nothing");
-        sweep_spool(&home, || Ok(BTreeSet::from([[1; 16]]))).unwrap();
-        assert!(home.spooled(&[1; 16]).exists() && !home.spooled(&[2; 16]).exists());
         std::fs::remove_dir_all(&folder).unwrap();
     }
 }

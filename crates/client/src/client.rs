@@ -11,10 +11,11 @@ use chancery_wire::Timestamp;
 use chancery_wire::proto::Signed;
 use tokio::sync::{Mutex, Notify, broadcast, watch};
 
-use crate::attachment::ProgressFn;
+use crate::attachment::{Listener, ProgressFn};
 use crate::checkpoint;
 use crate::clock;
 use crate::connection::Connection;
+use crate::connection_state::Line;
 use crate::error::{Error, ErrorCode};
 use crate::hearing::Hearing;
 use crate::holds::Holds;
@@ -33,10 +34,12 @@ pub(crate) struct Shared {
     pub(crate) org: OrgId,
     pub(crate) device: Login,
     pub(crate) anonymous: Mutex<Option<Connection>>,
-    pub(crate) progress: Option<ProgressFn>,
+    pub(crate) progress: Listener,
     pub(crate) wake: Notify,
     /// Who is writing, as it comes.
     pub(crate) typing: broadcast::Sender<Typing>,
+    /// How a follower stands to the relay.
+    pub(crate) line: Line,
     pub(crate) holds: Holds,
     /// Whether this process has tidied up the spool.
     pub(crate) swept: AtomicBool,
@@ -203,9 +206,10 @@ impl Client {
             org: me.org_id,
             device: login,
             anonymous: Mutex::new(None),
-            progress,
+            progress: Listener::new(progress),
             wake: Notify::new(),
             typing: broadcast::Sender::new(TYPING_BACKLOG),
+            line: Line::default(),
             holds: Holds::default(),
             swept: AtomicBool::new(false),
             caught_up: AtomicUsize::new(0),

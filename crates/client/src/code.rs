@@ -310,6 +310,9 @@ codes! {
     ActInvalid = 832, "act-invalid", Usage, "the mention, reaction, form or answer is not valid";
     /// Several messages begin like that.
     MessageAmbiguous = 833, "message-ambiguous", Usage, "several messages begin like that; use more of the identifier";
+    /// The client was closed.
+    ClientClosed = 860, "client-closed", Usage, "the client was closed; open it again";
+
     /// A pointer is NULL that must not be.
     NullArgument = 900, "null-argument", Usage, "an argument is NULL that must not be";
     /// A panic was caught; it is a bug, please report it.

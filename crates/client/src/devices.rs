@@ -21,6 +21,7 @@ use crate::mailbox::Mailbox;
 ///
 /// Its `Debug` does not show the link, which is a secret until it was used.
 #[derive(Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct NewDeviceLink {
     /// The text, for `Client::enroll_with` on the new device. Keep it private: whoever has it can ask for approval.
     pub link: String,
@@ -37,6 +38,7 @@ impl std::fmt::Debug for NewDeviceLink {
 
 /// A device of the member, or one that asks to become one.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum OwnDevice {
     /// In the directory: others write to it.
     Active {
@@ -54,6 +56,32 @@ pub enum OwnDevice {
 
 impl Client {
     /// Makes a link with which another device asks this one to approve it, within ten minutes, once.
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), chancery_dev::Error> {
+    /// # use chancery_dev::PATIENCE;
+    /// # let acme = chancery_dev::Organisation::start("Acme").await?;
+    /// # let alice = acme.member("alice").await?;
+    /// # let home = acme.folder().join("phone");
+    /// # let key = chancery::read_or_create_key_file(acme.folder().join("phone.key"))?;
+    /// use chancery::Client;
+    ///
+    /// let link = alice.device_link().await?.link; // shown on the old device, perhaps as a QR code
+    ///
+    /// // On the new device, which shows a code and waits.
+    /// let (show, code) = tokio::sync::oneshot::channel();
+    /// let shown = |code: &str| show.send(code.to_owned()).unwrap_or_default();
+    /// let enrolling = Client::enroll_with(&home, &key, &link, PATIENCE, shown);
+    ///
+    /// // On the old device, whose person types what the new one shows.
+    /// let approving = async { alice.approve_device(&code.await?, PATIENCE).await.map_err(chancery_dev::Error::from) };
+    ///
+    /// let (phone, approved) = tokio::join!(enrolling, approving);
+    /// assert_eq!(phone?.me().device_id, approved?);
+    /// assert_eq!(alice.devices().await?.len(), 2);
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///

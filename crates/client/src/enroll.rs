@@ -82,7 +82,7 @@ impl Client {
     ) -> Result<Self, Error> {
         let deadline = clock::deadline(patience);
         let way = parse(link)?;
-        let (home, key) = (Home::new(home), Arc::new(crate::key::copy(key)));
+        let (home, key) = (Home::new(home), Arc::new(key.clone()));
         refuse(&home, &key, link, way.expires()).await?;
         let connector = transport.connector(way.relay_url(), way.relay_pin()).map_err(bad_address)?;
         let attempt = Attempt { way, link: link.trim().into(), connector, deadline };

@@ -17,6 +17,9 @@ const POLL: Duration = Duration::from_secs(1);
 ///
 /// It reads what is stored. What fills the store is [`Client::follow`] or [`Client::sync`], in this process or another. An event
 /// that was not taken ([`Client::take_events`]) comes again from the next stream, after a crash too.
+///
+/// There is one mark of what was taken for a home: what anybody takes, in another stream or process too, is gone for all that have not
+/// read it yet.
 pub struct EventStream {
     client: Client,
     changes: watch::Receiver<u64>,

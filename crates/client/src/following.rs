@@ -9,6 +9,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
 use crate::client::Client;
+use crate::connection_state::Connection;
 use crate::error::{Error, ErrorCode};
 use crate::mailbox::Mailbox;
 use crate::outbox::Look;
@@ -98,10 +99,16 @@ impl Client {
 
     async fn keep_following(&self) -> Result<(), Error> {
         let mut pauses = Pauses::default();
+        let line = &self.shared().line;
+        let _off = line.off_at_end();
         loop {
             let mut connected = None;
+            line.set(Connection::Connecting);
             let outcome = self.follow_once(&mut connected).await;
-            pauses.pause(outcome, connected).await?;
+            let why = outcome.clone().err().unwrap_or_else(|| ErrorCode::RelayUnreachable.into());
+            let pause = pauses.next(outcome, connected)?;
+            line.set(Connection::Waiting { why, until: clock::now().after(pause) });
+            tokio::time::sleep(pause).await;
         }
     }
 
@@ -110,6 +117,7 @@ impl Client {
         *connected = Some(Instant::now());
         let _online = Online::since_now(&self.shared().connected);
         tracing::info!("connected");
+        self.shared().line.set(Connection::CatchingUp);
         mailbox.subscribe().await?;
         mailbox.sync_directory(self.shared()).await?;
         mailbox.upkeep(self.shared()).await?;
@@ -175,13 +183,19 @@ pub(crate) struct Pauses {
 }
 
 impl Pauses {
-    /// Waits for the next try after a connection that ended, and was there since `connected`; an error that waiting
-    /// does not mend is returned at once.
+    /// Waits for the next try as [`Self::next`] says.
     pub(crate) async fn pause(
         &mut self,
         outcome: Result<(), Error>,
         connected: Option<Instant>,
     ) -> Result<(), Error> {
+        tokio::time::sleep(self.next(outcome, connected)?).await;
+        Ok(())
+    }
+
+    /// Returns how long to wait for the next try after a connection that ended, and was there since `connected`; an error that
+    /// waiting does not mend is returned as it is.
+    fn next(&mut self, outcome: Result<(), Error>, connected: Option<Instant>) -> Result<Duration, Error> {
         if connected.is_some_and(|since| since.elapsed() >= GOOD_CONNECTION) {
             self.backoff.reset();
         }
@@ -190,9 +204,7 @@ impl Pauses {
             Err(error) => tracing::info!(code = error.code().name(), "not connected"),
             Ok(()) => {}
         }
-        let pause = self.backoff.next(&mut clock::rng()?);
-        tokio::time::sleep(pause).await;
-        Ok(())
+        Ok(self.backoff.next(&mut clock::rng()?))
     }
 }
 

@@ -18,6 +18,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 pub use act::{GroupAct, GroupEntry, GroupName, Person};
 
+use crate::acting::OutgoingFile;
 use crate::client::Client;
 use crate::error::{Error, ErrorCode};
 use crate::organisation::read_order;
@@ -328,6 +329,7 @@ impl Group {
             let draft = GroupDraft { group_id, message_id, text: &text, attachments };
             state.handle(Input::Group(GroupInput::Send(draft)))
         };
+        let files = files.iter().map(OutgoingFile::from_path).collect();
         let id = self.client.store_with_files(files, store).await?;
         self.delivered(id, deadline).await
     }
@@ -346,8 +348,8 @@ impl Group {
         };
         match state {
             MessageState::Failed => Err(Error::with(ErrorCode::SendFailed, REFUSED)),
-            MessageState::Queued => Ok(Sent { id, state, waiting }),
-            state => Ok(Sent { id, state, waiting: None }),
+            MessageState::Queued => Ok(Sent { id, author: self.client.me().member_id, state, waiting }),
+            state => Ok(Sent { id, author: self.client.me().member_id, state, waiting: None }),
         }
     }
 

@@ -5,6 +5,7 @@
 //! under the same names: [`outgoing`] and [`form_values`].
 
 mod acts;
+mod connection;
 mod conversations;
 mod outgoing;
 mod receipts;
@@ -21,10 +22,11 @@ use crate::message::{Event, FileInfo, Happening, Message};
 use crate::sending::Sent;
 use crate::{
     ActKind, DeviceId, GroupInfo, GroupPhase, GroupRole, GroupSummary, Kind, LogState, LogStatus, Member,
-    MessageState, Policy, Posting, organisation,
+    MessageState, Policy, Posting, Reader, organisation,
 };
 
 pub use acts::{field_kind, message_changed, settled};
+pub use connection::{connection, progress};
 pub use conversations::{conversation, disappearing, history_entry, receipt_settings};
 pub use outgoing::{form_values, outgoing};
 pub use receipts::{receipt, typing};
@@ -41,8 +43,10 @@ pub fn event(event: &Event) -> Option<Value> {
     Some(match &event.happening {
         Happening::Message(it) => message(it),
         Happening::MessageChanged { message, by, kind } => message_changed(message, by, *kind),
-        Happening::MessageSent { id, conversation, to } => settled((id, conversation), to, None),
-        Happening::MessageFailed { id, conversation, to, why } => settled((id, conversation), to, Some(*why)),
+        Happening::MessageSent { id, conversation, to, .. } => settled((id, conversation), to, None),
+        Happening::MessageFailed { id, conversation, to, why, .. } => {
+            settled((id, conversation), to, Some(*why))
+        }
         Happening::Receipt { member, handle, message, read } => receipt(message, (member, handle), *read),
         Happening::GroupAct(it) => group_act(it),
         Happening::DeviceAdded { member, handle, device } => json!({
@@ -54,6 +58,13 @@ pub fn event(event: &Event) -> Option<Value> {
         Happening::Lost { member, handle, count } => {
             json!({"event": "lost", "member": member.to_string(), "handle": handle, "count": count})
         }
+        Happening::Read { conversation, unread } => {
+            json!({"event": "read", "conversation": conversation.to_string(), "unread": unread})
+        }
+        Happening::Gone { conversation } => {
+            json!({"event": "gone", "conversation": conversation.to_string()})
+        }
+        Happening::DeviceRequest { code } => device_request(code),
         Happening::MemberLeft { member, handle } => {
             json!({"event": "member-left", "member": member.to_string(), "handle": handle})
         }
@@ -191,6 +202,21 @@ pub fn member(member: &Member) -> Value {
         insert(&mut object, "reach", member.reach.iter().map(ToString::to_string).collect());
     }
     object
+}
+
+/// Returns who can read a conversation.
+#[must_use]
+pub fn readers(readers: &[Reader]) -> Value {
+    let reader = |it: &Reader| {
+        json!({
+            "member": it.member.to_string(),
+            "handle": it.handle,
+            "name": it.name,
+            "kind": it.kind.name(),
+            "devices": devices(&it.devices),
+        })
+    };
+    readers.iter().map(reader).collect()
 }
 
 fn devices(ids: &[DeviceId]) -> Vec<String> {

@@ -2,7 +2,6 @@
 
 use std::path::Path;
 
-use chancery_crypto::secret::{Secret, SecretBytes};
 use chancery_store::{KeySource, StoreError, create_key_file};
 
 use crate::clock;
@@ -40,18 +39,6 @@ pub fn read_or_create_key_file(path: impl AsRef<Path>) -> Result<KeySource, Erro
         // Another process was faster.
         Err(StoreError::Exists) => read_key_file(path),
         other => Ok(other?),
-    }
-}
-
-/// Copies a key for a thread of its own; the copy is wiped as the original is.
-pub(crate) fn copy(key: &KeySource) -> KeySource {
-    match key {
-        KeySource::Passphrase(passphrase) => {
-            KeySource::Passphrase(SecretBytes::new(passphrase.expose().to_vec()))
-        }
-        KeySource::KeyFile(key) => {
-            KeySource::KeyFile(Secret::init_with(|copy| copy.copy_from_slice(key.expose())))
-        }
     }
 }
 

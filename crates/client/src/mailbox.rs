@@ -16,6 +16,7 @@ use tokio::time::{Instant, sleep_until};
 use crate::client::Shared;
 use crate::clock;
 use crate::connection::{Connection, LoggedIn, Push};
+use crate::connection_state::Connection as ConnectionState;
 use crate::error::{Error, ErrorCode};
 use crate::log;
 
@@ -261,12 +262,14 @@ impl Mailbox {
                     self.take_pushed(shared, pushed).await?;
                     if caught_up {
                         self.caught_up.get_or_insert_with(|| CaughtUp::new(shared));
+                        shared.line.set(ConnectionState::Connected);
                         looked_after = Some(self.look_after_sessions(shared).await?);
                     }
                 }
                 () = shared.hearing.asked() => {
                     self.hear(shared).await?;
                     if self.caught_up.is_some() && looked_after.is_none() {
+                        shared.line.set(ConnectionState::Connected);
                         looked_after = Some(self.look_after_sessions(shared).await?);
                     }
                 }

@@ -9,6 +9,7 @@ use chancery_wire::proto::{Attachment, MessageRecord};
 use chancery_wire::records::Records;
 
 use crate::acting::{self, Answer, Form, Mention, MessageRef, Quote, Reaction};
+use crate::clock;
 use crate::conversation::called;
 use crate::group::{GroupAct, GroupName, Person};
 use crate::receipts::MessageReceipt;
@@ -29,7 +30,8 @@ pub struct Event {
 pub enum Happening {
     /// A message arrived, or another device of this member sent one.
     Message(Box<Message>),
-    /// A message was edited or deleted by its author, or somebody has reacted to it or answered it; it is here as it is now.
+    /// A message was edited or deleted by its author, or somebody has reacted to it or answered it; it is here as it is now. What this
+    /// device does itself is not told.
     MessageChanged {
         /// The message.
         message: Box<Message>,
@@ -38,7 +40,7 @@ pub enum Happening {
         /// What.
         kind: ChangeKind,
     },
-    /// A member with whom there is a conversation has one device more; messages go to it from now on.
+    /// A member with whom there is a conversation, or the own member, has one device more; messages go to it from now on.
     DeviceAdded {
         /// The member.
         member: MemberId,
@@ -89,6 +91,8 @@ pub enum Happening {
     MessageSent {
         /// The message; the own member is its author.
         id: [u8; 16],
+        /// The same, as [`crate::Client::react`] and the others name it.
+        message: MessageRef,
         /// The conversation: the other member, or the group.
         conversation: MemberId,
         /// The other member's handle as the directory has it now, or the group's name.
@@ -98,12 +102,33 @@ pub enum Happening {
     MessageFailed {
         /// The message; the own member is its author.
         id: [u8; 16],
+        /// The same, as [`crate::Client::react`] and the others name it.
+        message: MessageRef,
         /// The conversation: the other member, or the group.
         conversation: MemberId,
         /// The other member's handle as the directory has it now, or the group's name.
         to: String,
         /// Why.
         why: WhyFailed,
+    },
+    /// Another device of the own member has read messages of a conversation, which are unread here no longer.
+    Read {
+        /// The conversation: the other member, or the group.
+        conversation: MemberId,
+        /// Messages in it that are unread now.
+        unread: u64,
+    },
+    /// Messages of a conversation are gone, by their own time or as policy says: read again what is shown of it. However many go at
+    /// once, it comes once for each conversation.
+    Gone {
+        /// The conversation: the other member, or the group.
+        conversation: MemberId,
+    },
+    /// A new device of the own member asks for approval ([`crate::Client::approve_device`]). Of what is over by now there is none:
+    /// [`crate::Client::device_requests`] has the same.
+    DeviceRequest {
+        /// To be compared with the code that the new device shows.
+        code: String,
     },
 }
 
@@ -151,14 +176,37 @@ impl Event {
             chancery_engine::Event::Settled(settled) => {
                 let (id, conversation) = (settled.id, settled.conversation);
                 let to = called(records, &conversation)?;
+                let message = MessageRef { author: *own, id };
                 match settled.failed {
-                    None => Happening::MessageSent { id, conversation, to },
-                    Some(why) => Happening::MessageFailed { id, conversation, to, why },
+                    None => Happening::MessageSent { id, message, conversation, to },
+                    Some(why) => Happening::MessageFailed { id, message, conversation, to, why },
                 }
             }
-            _ => return Ok(None),
+            other => match Happening::of_screen(records, other)? {
+                Some(happening) => happening,
+                None => return Ok(None),
+            },
         };
         Ok(Some(Self { number, happening }))
+    }
+}
+
+impl Happening {
+    /// Reads what changes a screen without a message having come; `None` for what is over by now.
+    fn of_screen(records: &dyn Records, event: chancery_engine::Event) -> Result<Option<Self>, EngineError> {
+        Ok(match event {
+            chancery_engine::Event::Read { conversation } => {
+                let unread = chancery_engine::conversation_summary(records, &conversation)?.unread;
+                Some(Self::Read { conversation, unread })
+            }
+            chancery_engine::Event::Gone { conversation } => Some(Self::Gone { conversation }),
+            chancery_engine::Event::DeviceRequest { keys, code } => {
+                let waiting = chancery_engine::waiting_devices(records, clock::now())?;
+                let is_there = waiting.iter().any(|request| *request.fingerprint() == keys);
+                is_there.then_some(Self::DeviceRequest { code })
+            }
+            _ => None,
+        })
     }
 }
 
@@ -219,6 +267,9 @@ pub struct Message {
     pub read_at: Option<Timestamp>,
     /// How long it stays after it was read, at its author's after it was sent; `None`: as policy says.
     pub disappears_after: Option<Duration>,
+    /// When it goes from this device at the latest, by its own time and by the policy of the organisation and its group as they are now;
+    /// `None` while nothing lets it go, and while what would begins only when it is read. What policy lets go may stay an hour longer.
+    pub expires_at: Option<Timestamp>,
     attachments: Vec<Attachment>,
 }
 
@@ -288,6 +339,7 @@ impl Message {
         let edited_at = (!record.edit.is_empty()).then(|| Timestamp::from_millis(record.edited_at));
         let receipts = MessageReceipt::all(&record);
         let position = chancery_engine::position_of(records, &record)?;
+        let expires_at = chancery_engine::expires_at(records, &record)?;
         let timer = record.text.as_ref().map_or(0, |text| text.disappear_after);
         let has_text = record.text.is_some();
         let text = record.text.unwrap_or_default();
@@ -337,6 +389,7 @@ impl Message {
             position,
             read_at: (record.read_at != 0).then(|| Timestamp::from_millis(record.read_at)),
             disappears_after: (timer != 0).then(|| Duration::from_secs(timer.into())),
+            expires_at,
             attachments,
         })
     }
@@ -380,6 +433,7 @@ impl Message {
             position: None,
             read_at: None,
             disappears_after: None,
+            expires_at: None,
             attachments,
         }
     }
@@ -433,6 +487,7 @@ mod tests {
             position: None,
             read_at: None,
             disappears_after: None,
+            expires_at: None,
             attachments: vec![attachment],
         };
         let printed = format!("{:?}", Event { number: 5, happening: Happening::Message(Box::new(message)) });

@@ -423,9 +423,9 @@ impl Pass<'_> {
         item: u64,
         (blob_id, token): (&[u8; 16], &[u8]),
     ) -> Result<(), Error> {
-        let (home, progress) = (&self.shared.home, self.shared.progress.as_ref());
-        let pause = clock::deadline(UPLOAD_TURN);
-        if !attachment::upload(home, connection, (blob_id, token), progress, pause).await? {
+        let teller = attachment::teller_of_upload(self.shared, item, blob_id).await?;
+        let (home, pause) = (&self.shared.home, clock::deadline(UPLOAD_TURN));
+        if !attachment::upload(home, connection, (blob_id, token), teller.as_ref(), pause).await? {
             self.postponed.insert(*blob_id);
             return Ok(());
         }

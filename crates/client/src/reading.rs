@@ -1,12 +1,9 @@
-//! Reading what this device has stored, and saving the files of what it received.
-
-use std::path::{Path, PathBuf};
+//! Reading what this device has stored.
 
 use chancery_engine::{Input, Page};
 use chancery_wire::records::Records;
 use tokio::sync::watch;
 
-use crate::attachment;
 use crate::client::Client;
 use crate::error::{Error, ErrorCode};
 use crate::message::{Event, Message, WaitingFile};
@@ -110,47 +107,6 @@ impl Client {
         let shown = of_name.into_iter().skip(skip).take(PAGE);
         let entries = shown.map(|waiting| Message::waiting(own, handle.clone(), waiting)).collect();
         Ok(Page { entries, next })
-    }
-
-    /// Downloads one attachment of a received message into `folder`, verifies it and returns its path.
-    ///
-    /// # Errors
-    ///
-    /// [`ErrorCode::AttachmentDamaged`]: nothing was saved, and trying again gives the same.
-    /// [`ErrorCode::AttachmentGone`]: the relay keeps it no longer. [`ErrorCode::PolicyForbids`]: the organisation does not
-    /// allow it. [`ErrorCode::DiskFull`] and errors of the
-    /// connection: try again.
-    ///
-    /// # Cancellation
-    ///
-    /// May be dropped at any time: nothing half saved stays, though the whole file may be there without
-    /// [`crate::FileInfo::path`] saying so.
-    pub async fn save_attachment(
-        &self,
-        message: &Message,
-        index: usize,
-        folder: &Path,
-    ) -> Result<PathBuf, Error> {
-        let attachment = message.attachment(index).ok_or(ErrorCode::Usage)?;
-        let allowed = |state: &mut State| state.read_shown(chancery_engine::policy);
-        if !self.shared().worker.call(allowed).await?.may_save_attachments {
-            return Err(ErrorCode::PolicyForbids.into());
-        }
-        let (connection, ..) = self.shared().connect().await?;
-        let progress = self.shared().progress.as_ref();
-        let download = attachment::download(&connection, attachment, folder, progress).await?;
-        let (from, message_id) = (message.from, message.id);
-        // On the worker, which finishes what it has begun: a caller that gives up gets the file and its record, or
-        // neither.
-        self.shared()
-            .worker
-            .call(move |state| {
-                let placed = download.place()?;
-                let path = placed.to_string_lossy();
-                state.handle(Input::AttachmentSaved { from, message_id, index, path: &path })?;
-                Ok(placed)
-            })
-            .await
     }
 
     /// Notes that a file of a received message could not be saved when the message was shown: it is among

@@ -1,6 +1,5 @@
 //! Sending: a message is stored first, and then sent by whoever reaches the relay.
 
-use std::fs::File;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -10,9 +9,9 @@ use chancery_wire::proto::{Attachment, MessageRecord};
 use chancery_wire::records::Records;
 use tokio::time::{Instant, timeout_at};
 
+use crate::acting::{MessageRef, OutgoingFile};
 use crate::client::Client;
 use crate::error::{Error, ErrorCode};
-use crate::home::Home;
 use crate::worker::{State, blocking};
 use crate::{attachment, clock, outbox};
 
@@ -29,11 +28,21 @@ const HAS_LEFT: &str = "the recipient has left the organisation";
 pub struct Sent {
     /// The message's identifier.
     pub id: [u8; 16],
+    /// Its author: the own member.
+    pub author: MemberId,
     /// `Sent` when the relay has it durably for a device of the recipient; `Queued` when it waits, for the reason
     /// in `waiting`.
     pub state: MessageState,
     /// Why the message waits.
     pub waiting: Option<Error>,
+}
+
+impl Sent {
+    /// Returns what names the message: for [`Client::react`], [`Client::edit`] and the others.
+    #[must_use]
+    pub const fn reference(&self) -> MessageRef {
+        MessageRef { author: self.author, id: self.id }
+    }
 }
 
 impl Client {
@@ -111,10 +120,15 @@ impl Client {
             Ok(MessageState::Failed) => Err(Error::with(ErrorCode::SendFailed, self.why_failed(id).await)),
             Ok(MessageState::Queued) => {
                 self.shared().wake.notify_one();
-                Ok(Sent { id, state: MessageState::Queued, waiting })
+                Ok(Sent { id, author: self.me().member_id, state: MessageState::Queued, waiting })
             }
-            Ok(state) => Ok(Sent { id, state, waiting: None }),
-            Err(error) => Ok(Sent { id, state: MessageState::Queued, waiting: Some(error) }),
+            Ok(state) => Ok(Sent { id, author: self.me().member_id, state, waiting: None }),
+            Err(error) => Ok(Sent {
+                id,
+                author: self.me().member_id,
+                state: MessageState::Queued,
+                waiting: Some(error),
+            }),
         }
     }
 
@@ -153,20 +167,21 @@ impl Client {
                 None => state.handle(Input::SendLater(Letter { to, message_id, text, attachments })),
             }
         };
+        let files = files.iter().map(OutgoingFile::from_path).collect();
         self.store_with_files(files, store).await
     }
 
     /// Encrypts files into the spool and has `store` store the message of a new identifier that they belong to.
     pub(crate) async fn store_with_files(
         &self,
-        files: &[PathBuf],
+        files: Vec<OutgoingFile>,
         store: impl FnOnce(&mut State, [u8; 16], Vec<Attachment>) -> Result<Vec<Effect>, Error> + Send + 'static,
     ) -> Result<[u8; 16], Error> {
         if files.len() > chancery_engine::content::MAX_ATTACHMENTS {
             return Err(ErrorCode::MessageTooLarge.into());
         }
-        let (home, paths) = (self.shared().home.clone(), files.to_vec());
-        let (attachments, spool) = blocking(move || spool_all(&home, &paths)).await?;
+        let home = self.shared().home.clone();
+        let (attachments, spool) = blocking(move || attachment::spool_all(&home, &files)).await?;
         let message_id: [u8; 16] = chancery_crypto::rng::random_bytes(&mut clock::rng()?);
         let store = move |state: &mut State| {
             let stored = store(state, message_id, attachments);
@@ -207,28 +222,4 @@ fn send(
         return state.handle(Input::SendLater(Letter { to, message_id, text, attachments }));
     }
     state.handle(Input::Send(Draft { to, message_id, text, attachments }))
-}
-
-/// Encrypts files into the spool, and returns with them what keeps them there until the store names them.
-fn spool_all(home: &Home, paths: &[PathBuf]) -> Result<(Vec<Attachment>, Option<File>), Error> {
-    let held = if paths.is_empty() { None } else { Some(attachment::hold_spool(home)?) };
-    let mut attachments = Vec::with_capacity(paths.len());
-    for path in paths {
-        match attachment::spool(home, path) {
-            Ok(attachment) => attachments.push(attachment),
-            Err(error) => {
-                unspool(home, &attachments);
-                return Err(error);
-            }
-        }
-    }
-    Ok((attachments, held))
-}
-
-fn unspool(home: &Home, attachments: &[Attachment]) {
-    for attachment in attachments {
-        if let Ok(blob_id) = attachment.blob_id.as_slice().try_into() {
-            attachment::remove_spooled(home, blob_id);
-        }
-    }
 }

@@ -21,18 +21,28 @@ const QUEUE: usize = 64;
 
 /// What the thread owns.
 pub(crate) struct State {
-    /// Gone once the organisation has ended this device.
+    /// Gone once the organisation has ended this device, or the application has closed it.
     store: Option<Store>,
+    is_closed: bool,
     engine: Engine,
     home: Home,
     /// What the file beside the store has.
     checkpoint: Option<String>,
+    /// Told of events that are stored while something is read; of others the caller tells.
+    changes: Arc<watch::Sender<u64>>,
 }
 
 impl State {
     fn parts(&mut self) -> Result<(&mut Store, &mut Engine), Error> {
-        let Self { store, engine, .. } = self;
-        Ok((store.as_mut().ok_or(ErrorCode::Revoked)?, engine))
+        let Self { store, engine, is_closed, .. } = self;
+        let gone = if *is_closed { ErrorCode::ClientClosed } else { ErrorCode::Revoked };
+        Ok((store.as_mut().ok_or(gone)?, engine))
+    }
+
+    /// Closes the store. Nothing can be read afterwards.
+    pub(crate) fn close(&mut self) {
+        // One that was destroyed stays so.
+        self.is_closed |= self.store.take().is_some();
     }
 
     /// Reads what is shown to a person, unless policy locks it (R-ENGINE-36, R-ENGINE-68), or the organisation has ended this device and
@@ -45,11 +55,17 @@ impl State {
             self.destroy()?;
             return Err(ErrorCode::Revoked.into());
         }
-        if self.read(|records| chancery_engine::is_upkeep_due(records, clock::now()))?
-            && let Err(error) = self.handle(Input::TimePasses)
-        {
-            // A full disk is no reason to show nothing.
-            tracing::debug!(code = error.code().name(), "how much time has passed was not noted");
+        if self.read(|records| chancery_engine::is_upkeep_due(records, clock::now()))? {
+            match self.handle(Input::TimePasses) {
+                Ok(effects) if effects.iter().any(is_event) => {
+                    self.changes.send_modify(|count| *count = count.wrapping_add(1));
+                }
+                Ok(_) => {}
+                // A full disk is no reason to show nothing.
+                Err(error) => {
+                    tracing::debug!(code = error.code().name(), "how much time has passed was not noted");
+                }
+            }
         }
         self.read(|records| {
             chancery_engine::check_unlocked(records, clock::now())?;
@@ -138,6 +154,10 @@ impl State {
     ) -> Result<T, Error> {
         self.parts()?.0.read(|records| f(records).map_err(Error::from))
     }
+}
+
+const fn is_event(effect: &Effect) -> bool {
+    matches!(effect, Effect::Notify(Notice::EventStored(_)))
 }
 
 /// Whether the organisation has ended this device, by what it has of the log.
@@ -247,7 +267,15 @@ impl Worker {
         (home, checkpoint): (Home, Option<String>),
     ) -> Result<Self, Error> {
         let (jobs, queue) = mpsc::sync_channel::<Job>(QUEUE);
-        let mut state = State { store: Some(store), engine, home, checkpoint };
+        let changes = Arc::new(watch::Sender::new(0));
+        let mut state = State {
+            store: Some(store),
+            is_closed: false,
+            engine,
+            home,
+            checkpoint,
+            changes: Arc::clone(&changes),
+        };
         thread::Builder::new()
             .name("chancery-store".into())
             .spawn(move || {
@@ -256,7 +284,7 @@ impl Worker {
                 }
             })
             .map_err(|_| ErrorCode::Internal)?;
-        Ok(Self { jobs, changes: Arc::new(watch::Sender::new(0)) })
+        Ok(Self { jobs, changes })
     }
 
     /// Runs `f` on the thread. If the caller gives up waiting, `f` still runs to its end.

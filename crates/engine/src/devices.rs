@@ -10,6 +10,7 @@ use chancery_wire::records::{Overlay, Records};
 
 use crate::device::Device;
 use crate::error::EngineError;
+use crate::shown;
 use crate::tables::{DEVICE_LINKS, key, load, save};
 
 /// Device links that are open at once: 4. A fifth ends the oldest; a person links one device at a time.
@@ -85,6 +86,7 @@ pub(crate) fn take_request(
     }
     link.requests.push(taken);
     save_links(records, &links);
+    shown::asks(records, request.fingerprint(), &request.code(&device.organisation().id()))?;
     Ok(true)
 }
 
@@ -214,7 +216,7 @@ mod tests {
         fn receives(&mut self, envelope: &[u8], now: Timestamp) -> bool {
             let before = self.disk.clone();
             match self.handle(Input::Received { sequence: 7, envelope }, now).as_slice() {
-                [Effect::Acknowledge(7), Effect::Notify(Notice::DeviceRequest)] => true,
+                [Effect::Acknowledge(7), Effect::Notify(Notice::DeviceRequest), ..] => true,
                 [Effect::Acknowledge(7), Effect::Notify(Notice::Undecryptable)] => {
                     assert_eq!(self.disk, before, "what is ignored changes nothing");
                     false

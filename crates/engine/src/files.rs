@@ -3,11 +3,12 @@
 use alloc::vec::Vec;
 
 use chancery_identity::MemberId;
-use chancery_wire::proto::{MessageRecord, WaitingFile, WaitingFilesRecord};
+use chancery_wire::proto::{MessageRecord, WaitingFile, WaitingFilesRecord, outbox_item};
 use chancery_wire::records::{Overlay, RecordKey, Records};
 
 use crate::error::EngineError;
 use crate::messages::{message, message_key};
+use crate::sending;
 use crate::tables::{WAITING_FILES, key, load, save};
 
 /// Attachments that are still to be saved: 256; the oldest is forgotten first. Each is tried again and again, and the
@@ -36,6 +37,23 @@ pub fn waiting_files(records: &dyn Records) -> Result<Vec<(MessageRecord, usize)
         found.push((message, usize::try_from(file.index).map_err(|_| EngineError::DamagedRecord)?));
     }
     Ok(found)
+}
+
+/// Returns the own message for whose file an item of the outbox is an upload; `None` for another item.
+///
+/// # Errors
+///
+/// [`EngineError`] if the store is not readable.
+pub fn message_of_upload(
+    records: &dyn Records,
+    own: &MemberId,
+    item: u64,
+) -> Result<Option<MessageRecord>, EngineError> {
+    let Some(stored) = sending::outbox_item(records, item)? else { return Ok(None) };
+    if !matches!(stored.step, Some(outbox_item::Step::Upload(_))) {
+        return Ok(None);
+    }
+    message(records, own, &stored.message_id)
 }
 
 /// Notes that an attachment is still to be saved, or is not any more.

@@ -48,6 +48,7 @@ mod retention;
 mod seen;
 mod sending;
 mod settled;
+mod shown;
 mod tables;
 mod target;
 mod upkeep;
@@ -64,7 +65,7 @@ pub use effect::{Composed, Draft, Effect, Input, Letter, Notice, Outcome, Place,
 pub use engine::Engine;
 pub use enrolment::PendingDevice;
 pub use error::EngineError;
-pub use files::waiting_files;
+pub use files::{message_of_upload, waiting_files};
 pub use group::{
     ActKind, GroupDraft, GroupFork, GroupInput, GroupMember, GroupOperation, GroupOutlook, GroupPhase,
     GroupStep, GroupSummary, GroupView, group, group_act, group_history, group_summary, groups,
@@ -86,5 +87,6 @@ pub use receipts::{
 pub use relays::{RelayPlace, relay_places};
 pub use sending::{MAX_FOR_DEVICE, next_step, waiting_uploads};
 pub use settled::{Settled, WhyFailed};
+pub use shown::expires_at;
 pub use target::MAX_WAIT;
 pub use upkeep::next_upkeep;

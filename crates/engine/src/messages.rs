@@ -1,6 +1,7 @@
 //! Messages, conversations and events as they stand in the store.
 
 use alloc::boxed::Box;
+use alloc::string::String;
 use alloc::vec::Vec;
 
 use chancery_identity::{DeviceId, MemberId};
@@ -16,6 +17,7 @@ use crate::queue::Queue;
 use crate::receipts;
 use crate::retention;
 use crate::settled;
+use crate::shown;
 use crate::tables::{CONVERSATION, EVENT, EVENT_CURSOR, MESSAGE, key, load, load_number, save, save_number};
 
 /// State of a message, as stored in [`MessageRecord::state`].
@@ -203,6 +205,23 @@ pub enum Event {
     },
     /// A message that this device wrote waits no longer.
     Settled(settled::Settled),
+    /// Another device of the own member has read messages of a conversation.
+    Read {
+        /// The conversation: the other member, or the group.
+        conversation: MemberId,
+    },
+    /// Messages of a conversation are gone: they have disappeared, or are older than policy lets them be.
+    Gone {
+        /// The conversation: the other member, or the group.
+        conversation: MemberId,
+    },
+    /// A new device of the own member asks for approval.
+    DeviceRequest {
+        /// What tells it from others: the fingerprint of its keys, as [`chancery_org::LinkRequest::fingerprint`].
+        keys: [u8; 32],
+        /// The code that it shows.
+        code: String,
+    },
 }
 
 /// Appends the event that a member has left (R-ENGINE-35).
@@ -375,6 +394,7 @@ fn read_event(records: &dyn Records, reference: &[u8]) -> Result<Option<Event>, 
             old: MemberId::new(*old),
             new: MemberId::from_bytes(new).ok_or(EngineError::DamagedRecord)?,
         },
+        _ if shown::event(reference)?.is_some() => return shown::event(reference),
         Some(_) if settled::is_reference(reference) => Event::Settled(settled::read(reference)?),
         Some(([CHANGED, ..], rest)) if rest.len() == 33 => return changed(records, reference),
         Some(([RECEIPT, member @ ..], [of @ .., read])) if of.len() == 32 => match referenced(records, of)? {

@@ -1,6 +1,6 @@
 //! What was delivered and what was read (R-CONTENT-28 to -31, R-ENGINE-107 to R-ENGINE-109).
 
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 use core::time::Duration;
 
@@ -22,6 +22,7 @@ use crate::messages::{MessageState, append_receipt, message, save_message};
 use crate::peers;
 use crate::reach::{self, Relation};
 use crate::sending::{self, MAX_FOR_DEVICE};
+use crate::shown;
 use crate::tables::{EARLY_READS, key, load, save};
 
 mod settings;
@@ -259,10 +260,10 @@ fn take(
     }
     let own = device.member_id();
     let hides_read = *member != own && told(records)?.hides_read;
-    let mut effects = Vec::new();
+    let (mut effects, mut read) = (Vec::new(), BTreeSet::new());
     for target in targets.into_iter().filter(|_| !hides_read) {
         if *member == own {
-            read_elsewhere(records, &target, now)?;
+            read.extend(read_elsewhere(records, &target, now)?);
             continue;
         }
         // Nobody but its author learns, and nothing but the author's own records say, what a receipt is for.
@@ -271,6 +272,7 @@ fn take(
             effects.extend(note(records, record, (member, true), now)?);
         }
     }
+    shown::read_elsewhere(records, read)?;
     Ok(Some(effects))
 }
 
@@ -290,25 +292,30 @@ fn is_recipient_of(
     }
 }
 
-/// Another device of the own member has said that a message was read.
-fn read_elsewhere(records: &mut Overlay<'_>, target: &Reference, now: Timestamp) -> Result<(), EngineError> {
+/// Another device of the own member has said that a message was read. Returns the conversation in which something became read.
+fn read_elsewhere(
+    records: &mut Overlay<'_>,
+    target: &Reference,
+    now: Timestamp,
+) -> Result<Option<Vec<u8>>, EngineError> {
     match find(records, target)? {
         Some(record) if record.unread => {
             let record = conversations::mark_one(records, record, now)?;
-            timers::start(records, &record, now)
+            timers::start(records, &record, now)?;
+            Ok(Some(record.conversation))
         }
-        Some(_) => Ok(()),
+        Some(_) => Ok(None),
         None => {
             let mut early: EarlyReadsRecord = load(records, &key(EARLY_READS, &[]))?.unwrap_or_default();
             if early.references.iter().any(|known| known == target) {
-                return Ok(());
+                return Ok(None);
             }
             if early.references.len() >= MAX_EARLY {
                 early.references.remove(0);
             }
             early.references.push(target.to_vec());
             save(records, key(EARLY_READS, &[]), &early);
-            Ok(())
+            Ok(None)
         }
     }
 }

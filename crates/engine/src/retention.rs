@@ -18,6 +18,7 @@ use crate::messages::{MessageState, message_key, save_message};
 use crate::peers;
 use crate::queue::Queue;
 use crate::receipts;
+use crate::shown;
 use crate::tables::{CONVERSATION, CONVERSATIONS, MESSAGE, key, load, save};
 use crate::{amend, conversations};
 
@@ -99,14 +100,16 @@ pub(crate) fn upkeep(
     }
     times.expired_at = now.as_millis();
     heal::save_state(records, times);
+    let mut gone = BTreeSet::new();
     for member in names(records)? {
         // Of a group's policy and the organisation's the shorter counts (R-GROUP-3).
         let of_group = member.first_chunk().map(|id| group::limits(records, id)).transpose()?;
         let limits = limits.and(of_group.unwrap_or_default());
-        if limits.is_any() {
-            expire_conversation(records, &member, limits, now)?;
+        if limits.is_any() && expire_conversation(records, &member, limits, now)? {
+            gone.insert(member);
         }
     }
+    shown::gone(records, gone)?;
     amend::expire(records, limits, now)
 }
 
@@ -119,12 +122,14 @@ pub(crate) fn names(records: &dyn Records) -> Result<BTreeSet<Vec<u8>>, EngineEr
     Ok(members)
 }
 
+/// Returns whether something is gone.
 fn expire_conversation(
     records: &mut Overlay<'_>,
     member: &[u8],
     limits: Limits,
     now: Timestamp,
-) -> Result<(), EngineError> {
+) -> Result<bool, EngineError> {
+    let mut is_less = false;
     let queue = Queue::new(CONVERSATION, member);
     for number in queue.numbers(records)? {
         let Some(reference) = records.get(&queue.item_key(number))? else { continue };
@@ -143,14 +148,15 @@ fn expire_conversation(
         if !limits.are_over(&message, now) {
             if limits.disappearing.is_none() {
                 // Those behind it came later.
-                return Ok(());
+                return Ok(is_less);
             }
             continue;
         }
         queue.remove(records, number)?;
         forget(records, &message)?;
+        is_less = true;
     }
-    Ok(())
+    Ok(is_less)
 }
 
 /// Leaves of a message what keeps it from coming again, and nothing else.

@@ -21,7 +21,7 @@ const LENGTH: usize = 34;
 
 /// Events that wait to be taken at most for another of these to be stored: 10,000. Whoever sends and never takes events has no
 /// use for them, and the message itself says what became of it.
-const MAX_WAITING: u64 = 10_000;
+pub(crate) const MAX_WAITING: u64 = 10_000;
 
 /// Why a message of one's own has failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -296,6 +296,8 @@ enum {
   CHANCERY_ACT_INVALID = 832,
   /** several messages begin like that; use more of the identifier. */
   CHANCERY_MESSAGE_AMBIGUOUS = 833,
+  /** the client was closed; open it again. */
+  CHANCERY_CLIENT_CLOSED = 860,
   /** an argument is NULL that must not be. */
   CHANCERY_NULL_ARGUMENT = 900,
   /** the library has failed within itself; this handle can only be freed. */

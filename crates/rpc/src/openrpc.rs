@@ -21,6 +21,7 @@ pub fn openrpc() -> Value {
     let methods: Vec<Value> = METHODS.iter().map(|method| describe(method, &mut generator)).collect();
     let event = generator.subschema_for::<crate::shapes::Event>();
     let news = generator.subschema_for::<crate::shapes::News>();
+    let progress = generator.subschema_for::<crate::shapes::Progress>();
     let errors: Map<String, Value> =
         ErrorCode::ALL.iter().map(|&code| (code.name().to_owned(), error(code))).collect();
     let mut document = json!({
@@ -40,6 +41,10 @@ pub fn openrpc() -> Value {
             "name": "news",
             "summary": "Something is happening. It has no number, is not acknowledged and never comes again.",
             "params": news,
+        }, {
+            "name": "progress",
+            "summary": "So much of a file has gone to the relay or come from it. At most four times a second for an account, and when all of it has.",
+            "params": progress,
         }],
         "components": {"schemas": generator.take_definitions(true), "errors": errors},
     });

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use chancery::{Client, Error, ErrorCode, Event, KeySource, json};
+use chancery::{Client, Error, ErrorCode, Event, Happening, KeySource, Progress, json};
 use serde_json::Value;
 use tokio::sync::{broadcast, watch};
 use tokio::task::AbortHandle;
@@ -144,6 +144,14 @@ impl Service {
     fn start(&self, account: &Arc<Account>, client: Client) {
         let (weak, service, follower) = (Arc::downgrade(account), self.clone(), client.clone());
         let name = account.name.clone();
+        let (news_of, told_at) = (self.0.news.clone(), Mutex::new(None));
+        let of_account = account.name.clone();
+        client.set_progress(Some(Arc::new(move |now: &Progress| {
+            if is_worth_telling(now, &mut lock(&told_at)) {
+                // Nobody may be there to hear it.
+                let _ = news_of.send(progress(&of_account, now));
+            }
+        })));
         let following = tokio::spawn(async move {
             let (mut changes, mut typing) = (follower.changes(), follower.typing_news());
             let mut connection = std::pin::pin!(follower.follow(std::future::pending()));
@@ -240,6 +248,27 @@ impl Service {
     }
 }
 
+/// How often it is told at most how far the files of an account have come: every 250 ms.
+const PROGRESS_PAUSE: Duration = Duration::from_millis(250);
+
+/// Whether it is time to tell how far a file has come; that all of it has, it always is.
+fn is_worth_telling(now: &Progress, told_at: &mut Option<Instant>) -> bool {
+    let is_due = told_at.is_none_or(|told_at| told_at.elapsed() >= PROGRESS_PAUSE);
+    if is_due {
+        *told_at = Some(Instant::now());
+    }
+    is_due || now.done >= now.total
+}
+
+/// How far a file of an account has come.
+fn progress(account: &str, now: &Progress) -> Value {
+    let mut object = json::progress(now);
+    if let Some(fields) = object.as_object_mut() {
+        fields.insert("account".to_owned(), account.into());
+    }
+    object
+}
+
 /// What is told of an account and kept nowhere.
 fn news(account: &str, event: Value) -> Value {
     serde_json::json!({"account": account, "event": event})
@@ -286,7 +315,9 @@ impl Account {
 
     /// Notes that an event is being handed out, and returns it as that is done; `None` for a kind that this version does not know.
     pub(crate) fn hand_out(&self, event: &Event) -> Option<Value> {
-        let object = json::event(event)?;
+        // A device that asks is news here, without a number.
+        let is_news = matches!(event.happening, Happening::DeviceRequest { .. });
+        let object = json::event(event).filter(|_| !is_news)?;
         self.handed_out.fetch_max(event.number.saturating_add(1), Ordering::AcqRel);
         Some(serde_json::json!({"account": self.name, "number": event.number, "event": object}))
     }

@@ -143,10 +143,14 @@ pub(crate) enum Form {
 }
 
 impl Form {
-    /// An event, which is to be acknowledged, or news, which have no number.
+    /// An event, which is to be acknowledged, or news or the progress of a file, which have no number.
     fn write(self, object: &Value) -> String {
         let number = object.get("number");
-        let method = if number.is_some() { "event" } else { "news" };
+        let method = match number {
+            Some(_) => "event",
+            None if object.get("direction").is_some() => "progress",
+            None => "news",
+        };
         match self {
             Self::Line => json!({"jsonrpc": "2.0", "method": method, "params": object}).to_string(),
             Self::ServerSent => {

@@ -59,6 +59,21 @@ pub(crate) struct MembersArgs {
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
+Every member for whom messages of the conversation are encrypted from now on, with the devices, as this device knows it. There
+is nobody else: neither relay nor organisation has a key.
+
+Examples:
+  chancery readers bob
+  chancery readers Crew --json")]
+pub(crate) struct ReadersArgs {
+    /// The other member, by handle or identifier, or the group, by name or identifier.
+    pub(crate) who: String,
+    #[command(flatten)]
+    pub(crate) home: HomeArgs,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
 A draft stays on this device. Without a text it is printed; sending a message leaves it.
 
 Examples:

@@ -31,6 +31,7 @@ pub(crate) struct Caller {
     pub(crate) events: VecDeque<Value>,
     /// What was told besides while something else was waited for.
     news: VecDeque<Value>,
+    progress: VecDeque<Value>,
 }
 
 /// What serves.
@@ -94,7 +95,14 @@ impl Caller {
     }
 
     fn new(process: Process, connection: Connection) -> Self {
-        Self { process, connection, last_id: 0, events: VecDeque::new(), news: VecDeque::new() }
+        Self {
+            process,
+            connection,
+            last_id: 0,
+            events: VecDeque::new(),
+            news: VecDeque::new(),
+            progress: VecDeque::new(),
+        }
     }
 
     /// Connects to a process that serves already, without showing the token.
@@ -191,6 +199,7 @@ impl Caller {
         let queue = match notification["method"].as_str() {
             Some("event") => &mut self.events,
             Some("news") => &mut self.news,
+            Some("progress") => &mut self.progress,
             _ => panic!("{notification}"),
         };
         assert!(notification.get("id").is_none(), "{notification}");
@@ -226,6 +235,18 @@ impl Caller {
         loop {
             if let Some(news) = self.news.pop_front() {
                 return news;
+            }
+            let value = self.read();
+            self.keep(&value);
+        }
+    }
+
+    /// Returns the next of what is told of how far files have come.
+    #[track_caller]
+    pub(crate) fn progress(&mut self) -> Value {
+        loop {
+            if let Some(progress) = self.progress.pop_front() {
+                return progress;
             }
             let value = self.read();
             self.keep(&value);

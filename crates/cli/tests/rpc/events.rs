@@ -177,6 +177,35 @@ fn who_is_writing_and_which_device_asks_is_told_without_a_number_and_never_again
 }
 
 #[test]
+fn how_far_files_have_come_is_told_with_their_message_in_bytes_of_the_file() {
+    let company = two();
+    let mut alice = Caller::start(&company, "alice", Transport::Socket, &[]);
+    let mut bob = Caller::start(&company, "bob", Transport::Socket, &[]);
+    let path = company.at("big.bin");
+    std::fs::write(&path, vec![7; 700_000]).unwrap();
+    let sent = alice.ok("send", json!({"to": "bob", "text": "The notes", "files": [path]}));
+    let whole = |caller: &mut Caller, direction: &str| {
+        let mut last = 0;
+        for told in 1.. {
+            let progress = caller.progress();
+            assert_eq!((&progress["account"], &progress["index"]), (&json!("default"), &json!(0)));
+            assert_eq!((&progress["direction"], &progress["name"]), (&json!(direction), &json!("big.bin")));
+            assert_eq!((&progress["message"]["id"], &progress["total"]), (&sent["id"], &json!(700_000)));
+            let done = progress["done"].as_u64().unwrap();
+            assert!(done >= last && told < 100, "{progress}");
+            last = done;
+            if done == 700_000 {
+                return;
+            }
+        }
+    };
+    whole(&mut alice, "sending");
+    let event = bob.event_of("message");
+    bob.ok("events.saveFile", json!({"number": event["number"], "index": 0, "folder": company.at("saved")}));
+    whole(&mut bob, "receiving");
+}
+
+#[test]
 fn http_streams_events_until_they_are_acknowledged() {
     let company = two();
     let token_file = company.at("bob.token");

@@ -5,7 +5,7 @@ use chancery_engine::{Engine, Step};
 use chancery_wire::proto::{Attachment, GroupFile};
 use chancery_wire::records::Records;
 
-use crate::attachment;
+use crate::attachment::{self, Source};
 use crate::client::Shared;
 use crate::clock;
 use crate::connection::Connection;
@@ -23,7 +23,7 @@ pub(super) async fn fetch(connection: &Connection, file: &GroupFile) -> Result<O
     if file.size > MAX_FILE {
         return Ok(None);
     }
-    match attachment::download_to_memory(connection, &as_attachment(file)).await {
+    match attachment::download_to_memory(&Source::Relay(connection), &as_attachment(file), None).await {
         Ok(content) => Ok(Some(content)),
         Err(error) if is_lost(error.code()) => {
             tracing::info!(code = error.code().name(), "a file of a group cannot be had");

@@ -12,8 +12,8 @@ use crate::error::{Error, ErrorCode};
 const NAME_SHOWN: usize = 64;
 /// The fields of the message that is replied to which only say how it reads: whoever hands on what was received may leave them.
 const QUOTE: [&str; 5] = ["id", "from", "handle", "text", "known"];
-/// The fields of a file; `name` and `size` are taken from the file itself.
-const FILE: [&str; 5] = ["path", "media_type", "preview", "name", "size"];
+/// The fields of a file; `size` is taken from the file itself.
+const FILE: [&str; 6] = ["path", "content", "media_type", "preview", "name", "size"];
 
 /// Reads a message to send:
 ///
@@ -32,7 +32,8 @@ const FILE: [&str; 5] = ["path", "media_type", "preview", "name", "size"];
 /// # Ok::<(), chancery::Error>(())
 /// ```
 ///
-/// Each field may be left out or be null, but for a file's `path`, the fields of `reply_to` and of a mention, and a form's `fields` with `id` and
+/// A file may have a `name` under which it is sent; with `content`, base64, it needs one, and no `path`.
+/// Each field may be left out or be null, but for a file's `path` or `content`, the fields of `reply_to` and of a mention, and a form's `fields` with `id` and
 /// `kind`. `start` and `length` count bytes of the text.
 ///
 /// # Errors
@@ -65,13 +66,18 @@ pub fn form_values(value: &Value) -> Result<Vec<(String, String)>, Error> {
 
 fn file(value: &Value, at: &str) -> Result<OutgoingFile, Error> {
     if let Some(path) = value.as_str() {
-        return Ok(OutgoingFile { path: path.into(), ..OutgoingFile::default() });
+        return Ok(OutgoingFile::from_path(path));
     }
     let object = Object::of(value, at, &FILE)?;
-    let preview = object.text("preview")?.unwrap_or_default();
-    let preview = STANDARD.decode(preview).map_err(|_| wrong(&join(at, "preview"), "base64"))?;
+    let decode = |name: &str, text: &str| STANDARD.decode(text).map_err(|_| wrong(&join(at, name), "base64"));
+    let preview = decode("preview", object.text("preview")?.unwrap_or_default())?;
     let media_type = object.text("media_type")?.map(str::to_owned);
-    Ok(OutgoingFile { path: object.needed("path")?.into(), media_type, preview })
+    let name = object.text("name")?.map(str::to_owned);
+    let file = match object.text("content")? {
+        Some(content) => OutgoingFile::from_bytes(object.needed("name")?, decode("content", content)?),
+        None => OutgoingFile { path: object.needed("path")?.into(), name, ..OutgoingFile::default() },
+    };
+    Ok(OutgoingFile { media_type, preview, ..file })
 }
 
 fn reference(value: &Value, at: &str) -> Result<MessageRef, Error> {
@@ -271,6 +277,19 @@ mod tests {
         let file = &read.files[0];
         assert_eq!(file.path.to_str(), Some("saved/menu.png"));
         assert_eq!((file.media_type.as_deref(), &file.preview), (Some("image/png"), &vec![0xa5; 3]));
+    }
+
+    #[test]
+    fn a_file_has_a_path_or_a_name_and_content() {
+        let file = |file: Value| outgoing(&json!({"files": [file]})).unwrap().files.remove(0);
+        let content = file(json!({"name": "note.txt", "content": "VGVh"}));
+        assert_eq!(content.content.unwrap().expose(), b"Tea");
+        assert_eq!(content.name.as_deref(), Some("note.txt"));
+        let named = file(json!({"path": "saved/menu (1).png", "name": "menu.png"}));
+        assert_eq!((named.name.as_deref(), named.content.is_none()), (Some("menu.png"), true));
+        assert_eq!(refused(&json!({"files": [{"content": "VGVh"}]})), "files[0].name: missing");
+        let damaged = json!({"files": [{"name": "note.txt", "content": "?"}]});
+        assert_eq!(refused(&damaged), "files[0].content: expected base64");
     }
 
     #[test]

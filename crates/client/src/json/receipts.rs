@@ -7,7 +7,7 @@ use crate::MemberId;
 use crate::message::Message;
 use crate::receipts::{MessageReceipt, Typing};
 
-/// Adds what there is to say of reading: where it stands, whether it is unread, who has it and has read it, and how long it stays then.
+/// Adds what there is to say of reading: where it stands, whether it is unread, who has it and has read it, and how long it stays.
 pub(super) fn add(message: &Message, object: &mut Value) {
     if let Some(position) = message.position {
         insert(object, "position", position.into());
@@ -20,6 +20,9 @@ pub(super) fn add(message: &Message, object: &mut Value) {
     }
     if let Some(after) = message.disappears_after {
         insert(object, "disappears_after_s", after.as_secs().into());
+    }
+    if let Some(at) = message.expires_at {
+        insert(object, "expires_at", rfc3339(at.as_millis()).into());
     }
 }
 

@@ -66,7 +66,7 @@ impl Acme {
         let stored = sealed_file::read(acme.join("desk.key"), &key).unwrap();
         let admin = sealed_file::read(acme.join("admin.key"), &key).unwrap();
         let (ready, is_ready) = tokio::sync::oneshot::channel();
-        let (dir, office) = (acme.clone(), crate::key::copy(&key));
+        let (dir, office) = (acme.clone(), key.clone());
         tokio::spawn(async move {
             organisation::serve(&dir, &office, |_| ready.send(()).unwrap_or_default(), pending()).await
         });

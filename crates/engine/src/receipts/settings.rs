@@ -34,6 +34,13 @@ pub struct ReceiptSettings {
     pub typing: bool,
 }
 
+/// All of it, as long as nothing was set (R-ENGINE-108).
+impl Default for ReceiptSettings {
+    fn default() -> Self {
+        Self { read: true, delivery: true, typing: true }
+    }
+}
+
 /// What may be told now, by the member and by the organisation.
 pub(crate) struct Told {
     pub(crate) no_read: bool,

@@ -1,5 +1,6 @@
 //! Messages that are deleted some time after they were read (R-CONTENT-34, R-ENGINE-110).
 
+use alloc::collections::BTreeSet;
 use core::time::Duration;
 
 use chancery_wire::Timestamp;
@@ -13,6 +14,7 @@ use crate::messages::MessageState;
 use crate::queue::Queue;
 use crate::receipts::{Reference, find, reference_of};
 use crate::retention;
+use crate::shown;
 use crate::tables::{TIMERS, key, load, save};
 
 /// The longest time after which a message disappears: 366 days.
@@ -79,7 +81,7 @@ pub(crate) fn upkeep(records: &mut Overlay<'_>, now: Timestamp) -> Result<(), En
     if !are_due(records, now)? {
         return Ok(());
     }
-    let mut next = 0;
+    let (mut next, mut gone) = (0, BTreeSet::new());
     for number in queue().numbers(records)? {
         let name = queue().item_key(number);
         let Some(mut timer) = load::<TimerRecord>(records, &name)? else { continue };
@@ -103,11 +105,13 @@ pub(crate) fn upkeep(records: &mut Overlay<'_>, now: Timestamp) -> Result<(), En
             Some(record) => {
                 conversations::take_out(records, &record)?;
                 retention::forget(records, &record)?;
+                gone.insert(record.conversation);
             }
             None => {}
         }
         queue().remove(records, number)?;
     }
+    shown::gone(records, gone)?;
     save(
         records,
         key(TIMERS, &[]),

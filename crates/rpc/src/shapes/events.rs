@@ -58,6 +58,10 @@ pub(crate) enum Happening {
     MemberLeft(MemberLeft),
     /// A handle is somebody else's.
     HandleReassigned(HandleReassigned),
+    /// Another own device has read.
+    Read(ReadElsewhere),
+    /// Messages are gone.
+    Gone(Gone),
     /// Something in a history that a later version wrote.
     Unknown(Unknown),
 }
@@ -121,6 +125,30 @@ results! {
         /// What happens.
         event: PassingEvent,
     }
+    /// How far a file has come.
+    Progress {
+        /// Whose it is.
+        account: String,
+        /// The message that it belongs to.
+        message: ProgressMessage,
+        /// The file's position among the message's files.
+        index: usize,
+        /// Which way it goes: `sending` or `receiving`.
+        direction: String,
+        /// Its name.
+        name: String,
+        /// Bytes of the file done.
+        done: u64,
+        /// Its size in bytes.
+        total: u64,
+    }
+    /// A message, as the progress of its file names it.
+    ProgressMessage {
+        /// Its identifier.
+        id: String,
+        /// The identifier of who wrote it.
+        from: String,
+    }
     /// Where a file is.
     SavedFile {
         /// Its path.
@@ -172,6 +200,8 @@ results! {
         receipts: Option<Vec<MessageReceipt>>,
         /// How long it stays after it was read.
         disappears_after_s: Option<u64>,
+        /// When it goes from this device at the latest, as far as that is known.
+        expires_at: Option<String>,
         /// Of a group: the handle of who has sent it again in place of its author, and alone vouches for it.
         resent_by: Option<String>,
     }
@@ -301,6 +331,24 @@ results! {
         old: String,
         /// The identifier of who has it.
         new: String,
+    }
+    /// Another device of the own member has read messages of a conversation.
+    ReadElsewhere {
+        /// What happened.
+        #[schemars(extend("const" = "read"))]
+        event: String,
+        /// The identifier of the conversation: the other member, or the group.
+        conversation: String,
+        /// Messages in it that are unread now.
+        unread: u64,
+    }
+    /// Messages of a conversation are gone: they have disappeared, or are older than policy lets them be.
+    Gone {
+        /// What happened.
+        #[schemars(extend("const" = "gone"))]
+        event: String,
+        /// The identifier of the conversation: the other member, or the group.
+        conversation: String,
     }
     /// Something in a history that a later version wrote. It is kept.
     Unknown {

@@ -22,7 +22,7 @@ async fn an_application_is_told_of_its_messages_and_reads_conversations_from_the
         .unwrap()
         .into_iter()
         .filter_map(|event| match event.happening {
-            Happening::MessageSent { id, conversation, to } => Some((id, conversation, to)),
+            Happening::MessageSent { id, conversation, to, .. } => Some((id, conversation, to)),
             _ => None,
         })
         .collect();
