@@ -79,7 +79,7 @@ pub(crate) fn finish(
         return output.result(object, done);
     }
     output.result(object, queued)?;
-    Err(Failure::Queued(sent.waiting.unwrap_or_else(|| Error::new(ErrorCode::Queued))))
+    Err(Failure::Queued(sent.waiting.map_or_else(|| Error::new(ErrorCode::Queued), |it| it.why().clone())))
 }
 
 /// Long enough for the files at the slowest speed worth waiting for; the library says what is wrong with a file.

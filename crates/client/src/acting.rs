@@ -73,7 +73,7 @@ impl Mention {
 }
 
 /// What somebody has reacted with.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Reaction {
     /// Who.
@@ -133,6 +133,12 @@ impl std::fmt::Debug for Form {
 impl std::fmt::Debug for FormField {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("FormField").field("kind", &self.kind).finish_non_exhaustive()
+    }
+}
+
+impl std::fmt::Debug for Reaction {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Reaction").field("by", &self.by).finish_non_exhaustive()
     }
 }
 
@@ -199,7 +205,8 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// As [`Self::send`]; [`ErrorCode::ActInvalid`] for a mention or form that breaks a rule, [`ErrorCode::MessageUnknown`] for a
+    /// As [`Self::send`]; whatever keeps the relay from being asked for a name that the directory here does not have, for no name waits
+    /// here: nothing was stored. [`ErrorCode::ActInvalid`] for a mention or form that breaks a rule, [`ErrorCode::MessageUnknown`] for a
     /// reply to a message that is not in this conversation: nothing was stored.
     ///
     /// # Cancellation
@@ -207,7 +214,10 @@ impl Client {
     /// As [`Self::send`].
     pub async fn send_message(&self, to: &str, message: Outgoing, patience: Duration) -> Result<Sent, Error> {
         let deadline = clock::deadline(patience);
-        let member = self.resolve(to).await?.member_id;
+        if let Some(group) = self.group_of_id(to).await? {
+            return group.send_message(message, patience).await;
+        }
+        let member = self.resolve_by(to, deadline).await?.member_id;
         let id = self.compose(Place::Member(member), message).await?;
         self.delivered(id, deadline).await
     }

@@ -3,13 +3,15 @@
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use chancery_engine::{Engine, Input};
 use chancery_identity::{DeviceId, DeviceKeys, Kind, MemberId, OrgId};
 use chancery_store::{KeySource, Store, StoreError};
 use chancery_wire::Timestamp;
 use chancery_wire::proto::Signed;
-use tokio::sync::{Mutex, Notify, broadcast, watch};
+use tokio::sync::{Mutex, Notify, broadcast};
+use tokio::time::{Instant, timeout_at};
 
 use crate::attachment::{Listener, ProgressFn};
 use crate::checkpoint;
@@ -20,11 +22,14 @@ use crate::error::{Error, ErrorCode};
 use crate::hearing::Hearing;
 use crate::holds::Holds;
 use crate::home::Home;
-use crate::mailbox::Mailbox;
+use crate::mailbox::{Mailbox, announce};
 use crate::receipts::{TYPING_BACKLOG, Typing};
 use crate::relays::Relays;
 use crate::transport::{Transport, WebSocket};
 use crate::worker::{Worker, destroy, is_revoked};
+
+/// How long the relay is asked for a name where the caller gives no time: 30 s, as long as it may take for one answer.
+const RESOLVE_PATIENCE: Duration = Duration::from_secs(30);
 
 /// What all parts of a client share.
 pub(crate) struct Shared {
@@ -47,8 +52,6 @@ pub(crate) struct Shared {
     pub(crate) caught_up: AtomicUsize,
     /// Whether what comes is heard.
     pub(crate) hearing: Hearing,
-    /// Whether a follower has a connection.
-    pub(crate) connected: watch::Sender<bool>,
 }
 
 impl Shared {
@@ -61,7 +64,7 @@ impl Shared {
     /// Whether messages wait for their recipient to appear in the directory.
     pub(crate) async fn has_unaddressed(&self) -> Result<bool, Error> {
         let any = |records: &dyn chancery_wire::records::Records| {
-            chancery_engine::unaddressed(records).map(|waiting| !waiting.is_empty())
+            chancery_engine::unaddressed(records).map(|all| all.iter().any(|letter| letter.failed.is_none()))
         };
         self.worker.call(move |state| state.read(any)).await
     }
@@ -69,7 +72,9 @@ impl Shared {
     /// Sends on, into the outbox, messages whose recipient the directory knows by now.
     pub(crate) async fn address_waiting(&self) -> Result<(), Error> {
         if self.has_unaddressed().await? {
-            self.worker.call(|state| state.handle(Input::Address)).await?;
+            let effects = self.worker.call(|state| state.handle(Input::Address)).await?;
+            // Some may have failed.
+            announce(self, &effects);
             self.wake.notify_one();
         }
         Ok(())
@@ -83,7 +88,9 @@ pub(crate) struct Login {
 }
 
 /// Who a client is.
-#[derive(Debug, Clone, PartialEq, Eq)]
+///
+/// Its `Debug` names nobody.
+#[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Me {
     /// The organisation's identifier.
@@ -102,6 +109,14 @@ pub struct Me {
     pub kind: Kind,
     /// When the device's credential ends: from then on it can do nothing.
     pub expires: Timestamp,
+}
+
+impl std::fmt::Debug for Me {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut shown = f.debug_struct("Me");
+        shown.field("org_id", &self.org_id).field("member_id", &self.member_id);
+        shown.field("device_id", &self.device_id).finish_non_exhaustive()
+    }
 }
 
 /// A device of a member: sends, receives, keeps history.
@@ -214,7 +229,6 @@ impl Client {
             swept: AtomicBool::new(false),
             caught_up: AtomicUsize::new(0),
             hearing: Hearing::default(),
-            connected: watch::Sender::new(false),
         };
         Ok(Self { shared: Arc::new(shared), me })
     }
@@ -229,18 +243,28 @@ impl Client {
         &self.me
     }
 
-    /// Finds a member by handle or identifier in the local directory, asking the relay for changes if nobody
-    /// of that name is known yet.
+    /// Finds a member by identifier or handle in the local directory, asking the relay for changes, for at most 30 s, if nobody
+    /// of that name is known yet. What reads like an identifier, 32 hexadecimal digits, is nobody's handle.
     ///
     /// # Errors
     ///
-    /// [`ErrorCode::UnknownRecipient`] if there is nobody of that name; [`ErrorCode::RelayUnreachable`] if
-    /// there is nobody locally and the relay cannot be asked.
+    /// [`ErrorCode::UnknownRecipient`] if there is nobody of that name; [`ErrorCode::RelayUnreachable`] or [`ErrorCode::TimedOut`]
+    /// if there is nobody locally and the relay cannot be asked.
     pub async fn resolve(&self, who: &str) -> Result<chancery_engine::Member, Error> {
+        self.resolve_by(who, clock::deadline(RESOLVE_PATIENCE)).await
+    }
+
+    /// Does what [`Self::resolve`] does, and asks the relay until `deadline` at most. Whom the directory has is found whatever that is.
+    pub(crate) async fn resolve_by(
+        &self,
+        who: &str,
+        deadline: Instant,
+    ) -> Result<chancery_engine::Member, Error> {
         if let Some(member) = self.lookup(who).await? {
             return Ok(member);
         }
-        Mailbox::open(&self.shared).await?.sync_directory(&self.shared).await?;
+        let ask = async { Mailbox::open(&self.shared).await?.sync_directory(&self.shared).await };
+        timeout_at(deadline, ask).await.unwrap_or_else(|_| Err(ErrorCode::TimedOut.into()))?;
         self.lookup(who).await?.ok_or_else(|| Error::with(ErrorCode::UnknownRecipient, who))
     }
 

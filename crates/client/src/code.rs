@@ -61,11 +61,11 @@ macro_rules! codes {
 
 codes! {
     /// A bug; please report it.
-    Internal = 1, "internal", Failed, "internal error";
+    Internal = 1, "internal", Failed, "internal error: a bug in the library; open the store again, and report it";
     /// The operating system gave no randomness.
     NoRandomness = 2, "no-randomness", Failed, "the operating system gives no randomness";
     /// The arguments do not fit together.
-    Usage = 3, "usage", Usage, "wrong arguments";
+    Usage = 3, "usage", Usage, "wrong arguments; the text behind this, or the documentation of the call, says which";
 
     /// There is no store or organisation at this place.
     StoreNotFound = 100, "store-not-found", NotFound, "there is no device or organisation here";
@@ -74,13 +74,13 @@ codes! {
     /// The store was written by a later version.
     StoreNewer = 102, "store-newer", Failed, "the store was written by a newer version; update";
     /// The store is damaged or was tampered with.
-    StoreDamaged = 103, "store-damaged", Failed, "the store is damaged";
+    StoreDamaged = 103, "store-damaged", Failed, "the store is damaged; enrol the device anew, and remove the old one";
     /// The disk is full; nothing was changed.
     DiskFull = 104, "disk-full", TryLater, "the disk is full; nothing was changed";
     /// Another process holds the store.
-    StoreBusy = 105, "store-busy", TryLater, "the store is busy";
+    StoreBusy = 105, "store-busy", TryLater, "another process or call has held the store for too long; try again, and end that process if it hangs";
     /// The store cannot be read or written.
-    StoreUnreadable = 106, "store-unreadable", Failed, "the store cannot be read or written";
+    StoreUnreadable = 106, "store-unreadable", Failed, "the store cannot be read or written; check the permissions of its folder and the disk";
     /// There is something already.
     AlreadyExists = 107, "already-exists", Failed, "there is something at this place already";
     /// The key file has the wrong length or mode.
@@ -128,7 +128,7 @@ codes! {
     /// The relay serves another organisation.
     WrongOrganisation = 302, "wrong-organisation", NotAuthorised, "the relay serves another organisation";
     /// The relay refuses the login or the request.
-    RelayNotAuthorised = 303, "relay-not-authorised", NotAuthorised, "the relay refuses this device";
+    RelayNotAuthorised = 303, "relay-not-authorised", NotAuthorised, "the relay refuses this device: check this machine's clock, and ask whether the device was removed";
     /// The relay has no such thing.
     RelayNotFound = 304, "relay-not-found", NotFound, "the relay does not have it";
     /// A quota is used up.
@@ -140,7 +140,7 @@ codes! {
     /// The relay speaks another version.
     RelayVersion = 308, "relay-version", Failed, "the relay does not speak this version; update";
     /// The relay breaks the protocol.
-    RelayProtocol = 309, "relay-protocol", Failed, "the relay breaks the protocol";
+    RelayProtocol = 309, "relay-protocol", Failed, "the relay breaks the protocol; tell its operator, and update";
     /// The relay's address is not `wss://host:port`.
     RelayUrl = 310, "relay-url", Usage, "the relay's address is not of the form wss://host:port";
     /// A relay cannot listen on its address: another program does, or it is not this machine's.
@@ -190,7 +190,7 @@ codes! {
     HandleTaken = 600, "handle-taken", Failed, "the handle is taken";
     /// The handle or name is not allowed.
     NameNotAllowed = 601, "name-not-allowed", Usage,
-        "a handle has 1 to 64 of a-z 0-9 . _ - and a name 1 to 128 characters";
+        "a handle has 1 to 64 of a-z 0-9 . _ - and is not 32 hexadecimal digits; a name has 1 to 128 characters";
     /// It was not recorded where the relay is.
     RelayNotRecorded = 602, "relay-not-recorded", Failed,
         "it is not recorded where the relay is; record that first";
@@ -294,9 +294,9 @@ codes! {
     /// The group requires a policy that this version does not know.
     GroupUnknownPolicy = 807, "group-unknown-policy", Failed, "the group requires what this version does not know; update";
     /// What was wanted of the group cannot be done; the text says why.
-    GroupRefused = 808, "group-refused", Failed, "the group refuses it";
-    /// Several groups have this name or begin with these digits.
-    GroupAmbiguous = 809, "group-ambiguous", Usage, "several groups are called so; use the identifier";
+    GroupRefused = 808, "group-refused", Failed, "the group refuses it; the text behind this says why";
+    /// Several groups have this name or begin with these digits, or a member and a group have it.
+    GroupAmbiguous = 809, "group-ambiguous", Usage, "several are called so; use the identifier";
     /// It is stored and is done as soon as the relay can be reached.
     GroupQueued = 810, "group-queued", TryLater, "it is stored and will be done as soon as that is possible";
     /// The text is no order to a group.

@@ -214,12 +214,12 @@ impl Client {
     }
 
     /// Returns the conversation with a member, by handle or identifier, or with a group, by name, identifier or at least 8 digits
-    /// of it. A handle goes before a group's name. The relay is not asked.
+    /// of it. What both a member and a group is called is refused: use the identifier. The relay is not asked.
     ///
     /// # Errors
     ///
-    /// [`ErrorCode::UnknownRecipient`]: there is nobody and no group of that name; [`ErrorCode::GroupAmbiguous`]: use the
-    /// identifier. [`ErrorCode::StoreLocked`]: policy demands that the relay is reached first.
+    /// [`ErrorCode::UnknownRecipient`]: there is nobody and no group of that name; [`ErrorCode::GroupAmbiguous`]: several
+    /// are called so; use the identifier. [`ErrorCode::StoreLocked`]: policy demands that the relay is reached first.
     pub async fn conversation(&self, which: &str) -> Result<Conversation, Error> {
         let (own, id) = (self.me().member_id, self.conversation_id(which).await?);
         let read = move |records: &dyn Records| {
@@ -342,13 +342,21 @@ impl Client {
 
     /// Returns the identifier under which a conversation is kept.
     pub(crate) async fn conversation_id(&self, which: &str) -> Result<MemberId, Error> {
-        if let Some(member) = self.lookup(which).await? {
-            return Ok(member.member_id);
+        let member = self.lookup(which).await?.map(|member| member.member_id);
+        if let Some(member) = member.filter(|_| MemberId::from_hex(which).is_some()) {
+            // Identifiers go before names, and no name is both.
+            return Ok(member);
         }
-        match self.group(which).await {
-            Ok(group) => return Ok(MemberId::new(*group.id())),
-            Err(error) if error.code() == ErrorCode::GroupUnknown => {}
-            Err(error) => return Err(error),
+        match (member, self.group(which).await) {
+            (None, Ok(group)) => return Ok(MemberId::new(*group.id())),
+            // Anybody may call a group like a colleague, and an organisation a colleague like a group.
+            (Some(_), Ok(_)) => {
+                let both = format!("{which} is a member and a group");
+                return Err(Error::with(ErrorCode::GroupAmbiguous, both));
+            }
+            (Some(member), Err(error)) if error.code() == ErrorCode::GroupUnknown => return Ok(member),
+            (None, Err(error)) if error.code() == ErrorCode::GroupUnknown => {}
+            (_, Err(error)) => return Err(error),
         }
         // Somebody whom the directory does not have may have written.
         if let Some(id) = MemberId::from_hex(which) {

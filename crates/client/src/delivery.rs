@@ -77,6 +77,9 @@ mod tests {
             to: "bob".into(),
             written_at: Timestamp::from_millis(1),
             text: chancery_wire::proto::Text::default(),
+            failed: None,
+            failed_at: Timestamp::from_millis(0),
+            meant: None,
         };
         let mut message = Message::waiting(MemberId::new([2; 16]), "alice".into(), waiting);
         assert_eq!(message.delivery(), Some(Delivery::Queued));

@@ -45,8 +45,13 @@ impl Client {
     /// [`ErrorCode::InvitationUnknown`]: ask for another invitation. [`ErrorCode::InvitationVersion`]: update.
     /// [`ErrorCode::DeskUnavailable`], [`ErrorCode::RelayUnreachable`], [`ErrorCode::TimedOut`]: try again later.
     /// [`ErrorCode::WrongRelay`], [`ErrorCode::WrongOrganisation`]: somebody else answers; tell the administrator.
-    /// [`ErrorCode::AlreadyEnrolled`]: use another folder.
+    /// [`ErrorCode::AlreadyEnrolled`]: use another folder. [`ErrorCode::Usage`]: the link is one that another device has made
+    /// ([`is_device_link`]); call [`Self::enroll_with`].
     pub async fn enroll(home: &Path, key: &KeySource, link: &str, patience: Duration) -> Result<Self, Error> {
+        if is_device_link(link)? {
+            let why = "a link of another device: somebody has to compare a code, which `enroll_with` shows";
+            return Err(Error::with(ErrorCode::Usage, why));
+        }
         Self::enroll_with(home, key, link, patience, |_| {}).await
     }
 

@@ -11,7 +11,8 @@ pub use crate::code::{ErrorCode, ErrorKind};
 
 /// Why a call failed. What was stored before stays whole; [`Error::is_retryable`] says whether waiting helps.
 ///
-/// Programs decide by [`Error::code`]; the text is for people, in English, and may change.
+/// Programs decide by [`Error::code`]; the text is for people, in English, and may change. It may name people, groups and paths: what is
+/// logged of it should be the code.
 ///
 /// ```
 /// use chancery::{Client, ErrorCode, ErrorKind, KeySource, Secret};
@@ -60,12 +61,17 @@ impl Error {
         self.code.kind()
     }
 
-    /// Whether the same call may succeed later without anybody changing anything. What is queued is sent without it;
-    /// the same call again would send or sign it twice.
+    /// Whether the same call may succeed later, once something else than the call has changed: the line, the relay, the disk, or what
+    /// somebody else has yet to do. [`Client::follow`](crate::Client::follow) goes on after such an error, and only then. What is queued is
+    /// sent without it; the same call again would send or sign it twice.
     #[must_use]
     pub const fn is_retryable(&self) -> bool {
-        matches!(self.kind(), ErrorKind::TryLater)
-            && !matches!(self.code, ErrorCode::Queued | ErrorCode::StatementQueued | ErrorCode::GroupQueued)
+        match self.code {
+            ErrorCode::Queued | ErrorCode::StatementQueued | ErrorCode::GroupQueued => false,
+            // Until somebody has mended the relay.
+            ErrorCode::RelayProtocol | ErrorCode::RelayRefused | ErrorCode::LogInvalid => true,
+            code => matches!(code.kind(), ErrorKind::TryLater),
+        }
     }
 }
 

@@ -5,7 +5,6 @@ use std::time::Duration;
 use chancery_engine::next_group_care;
 use chancery_transport::Backoff;
 use chancery_wire::Timestamp;
-use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
 use crate::client::Client;
@@ -19,22 +18,6 @@ use crate::{clock, outbox};
 const OUTBOX_INTERVAL: Duration = Duration::from_secs(2);
 /// A connection that lasted this long was a good one: the next failure starts with short waits again.
 const GOOD_CONNECTION: Duration = Duration::from_secs(2);
-
-/// Says that there is a connection, for as long as it is kept.
-struct Online<'a>(&'a watch::Sender<bool>);
-
-impl<'a> Online<'a> {
-    fn since_now(connected: &'a watch::Sender<bool>) -> Self {
-        connected.send_replace(true);
-        Self(connected)
-    }
-}
-
-impl Drop for Online<'_> {
-    fn drop(&mut self) {
-        self.0.send_replace(false);
-    }
-}
 
 impl Client {
     /// Connects once: sends what waits, and meanwhile renews prekeys when due and takes over directory and
@@ -90,13 +73,6 @@ impl Client {
         }
     }
 
-    /// Returns a receiver that says whether [`Self::follow`] has a connection to the relay now, for whoever shows it. A link that
-    /// has died without a word counts until that is noticed.
-    #[must_use]
-    pub fn connected(&self) -> watch::Receiver<bool> {
-        self.shared().connected.subscribe()
-    }
-
     async fn keep_following(&self) -> Result<(), Error> {
         let mut pauses = Pauses::default();
         let line = &self.shared().line;
@@ -115,7 +91,6 @@ impl Client {
     async fn follow_once(&self, connected: &mut Option<Instant>) -> Result<(), Error> {
         let mut mailbox = Mailbox::open(self.shared()).await?;
         *connected = Some(Instant::now());
-        let _online = Online::since_now(&self.shared().connected);
         tracing::info!("connected");
         self.shared().line.set(Connection::CatchingUp);
         mailbox.subscribe().await?;
@@ -140,7 +115,7 @@ impl Client {
                         backoff.reset();
                         emptied.due
                     }
-                    Err(error) if error.code() == ErrorCode::StoreBusy || may_pass(&error) => {
+                    Err(error) if error.code() == ErrorCode::StoreBusy || error.is_retryable() => {
                         if error.code() != ErrorCode::StoreBusy {
                             tracing::info!(code = error.code().name(), "sending waits");
                             pause = pause.max(backoff.next(&mut clock::rng()?));
@@ -159,7 +134,7 @@ impl Client {
     /// Empties the outbox; what must wait is no error of the caller's.
     async fn flush_quietly(&self, deadline: Instant) -> Result<(), Error> {
         match outbox::flush(self.shared(), deadline).await {
-            Err(error) if !may_pass(&error) => Err(error),
+            Err(error) if !error.is_retryable() => Err(error),
             Err(error) => {
                 tracing::info!(code = error.code().name(), "sending waits");
                 Ok(())
@@ -200,16 +175,10 @@ impl Pauses {
             self.backoff.reset();
         }
         match outcome {
-            Err(error) if !may_pass(&error) => return Err(error),
+            Err(error) if !error.is_retryable() => return Err(error),
             Err(error) => tracing::info!(code = error.code().name(), "not connected"),
             Ok(()) => {}
         }
         Ok(self.backoff.next(&mut clock::rng()?))
     }
-}
-
-/// Whether the same may go well with another connection, or once somebody has mended the relay.
-fn may_pass(error: &Error) -> bool {
-    error.is_retryable()
-        || matches!(error.code(), ErrorCode::RelayProtocol | ErrorCode::RelayRefused | ErrorCode::LogInvalid)
 }

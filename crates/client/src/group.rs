@@ -22,7 +22,7 @@ use crate::acting::OutgoingFile;
 use crate::client::Client;
 use crate::error::{Error, ErrorCode};
 use crate::organisation::read_order;
-use crate::sending::{REFUSED, Sent};
+use crate::sending::{REFUSED, Sent, Waiting};
 use crate::worker::State;
 use crate::{clock, outbox};
 
@@ -39,7 +39,7 @@ const SHORTEST_BEGINNING: usize = 8;
 #[non_exhaustive]
 pub struct GroupDone {
     /// Why it is stored and not done yet; whatever call connects next does it. `None` once it is done.
-    pub waiting: Option<Error>,
+    pub waiting: Option<Waiting>,
 }
 
 /// A group as this device has it.
@@ -109,7 +109,7 @@ impl Client {
     ) -> Result<(Group, GroupDone), Error> {
         let deadline = clock::deadline(patience);
         let name = DisplayName::parse(name).map_err(|_| Error::with(ErrorCode::NameNotAllowed, name))?;
-        let members = self.member_ids(members).await?;
+        let members = self.member_ids(members, deadline).await?;
         let id: [u8; 16] = chancery_crypto::rng::random_bytes(&mut clock::rng()?);
         let group = Group { client: self.clone(), id };
         let make = move || GroupOperation::Create { info: Info::new(name), members };
@@ -152,10 +152,22 @@ impl Client {
         }
     }
 
-    async fn member_ids(&self, names: &[&str]) -> Result<Vec<MemberId>, Error> {
+    /// Returns the group of this identifier, as 32 hexadecimal digits, if that is no member's; `None` for a name.
+    pub(crate) async fn group_of_id(&self, which: &str) -> Result<Option<Group>, Error> {
+        let Some(id) = MemberId::from_hex(which) else { return Ok(None) };
+        let find = move |records: &dyn Records| {
+            let is_group = chancery_engine::member(records, &id)?.is_none()
+                && chancery_engine::group_summary(records, id.as_bytes())?.is_some();
+            Ok(is_group)
+        };
+        let is_group = self.shared().worker.call(move |state| state.read(find)).await?;
+        Ok(is_group.then(|| Group::new(self.clone(), *id.as_bytes())))
+    }
+
+    async fn member_ids(&self, names: &[&str], deadline: Instant) -> Result<Vec<MemberId>, Error> {
         let mut members = Vec::with_capacity(names.len());
         for name in names {
-            let member = self.resolve(name).await.map_err(|error| match error.code() {
+            let member = self.resolve_by(name, deadline).await.map_err(|error| match error.code() {
                 ErrorCode::UnknownRecipient => Error::with(ErrorCode::UnknownRecipient, *name),
                 _ => error,
             })?;
@@ -201,7 +213,7 @@ impl Group {
     /// it already is left as they are.
     pub async fn add(&self, members: &[&str], role: Role, patience: Duration) -> Result<GroupDone, Error> {
         let deadline = clock::deadline(patience);
-        let members = self.client.member_ids(members).await?;
+        let members = self.client.member_ids(members, deadline).await?;
         self.operate(move || GroupOperation::Add { members, role }, deadline).await
     }
 
@@ -212,7 +224,7 @@ impl Group {
     /// [`ErrorCode::GroupNotAllowed`]: nothing has changed. Who is not in it is left alone.
     pub async fn remove(&self, members: &[&str], patience: Duration) -> Result<GroupDone, Error> {
         let deadline = clock::deadline(patience);
-        let members = self.client.member_ids(members).await?;
+        let members = self.client.member_ids(members, deadline).await?;
         self.operate(move || GroupOperation::Remove { members }, deadline).await
     }
 
@@ -223,7 +235,7 @@ impl Group {
     /// [`ErrorCode::GroupNotAllowed`], [`ErrorCode::GroupConflict`] for who is not in it: nothing has changed.
     pub async fn set_role(&self, member: &str, role: Role, patience: Duration) -> Result<GroupDone, Error> {
         let deadline = clock::deadline(patience);
-        let member = self.one(member).await?;
+        let member = self.one(member, deadline).await?;
         self.operate(move || GroupOperation::SetRole { member, role }, deadline).await
     }
 
@@ -234,7 +246,7 @@ impl Group {
     /// As [`Self::set_role`].
     pub async fn hand_over(&self, to: &str, patience: Duration) -> Result<GroupDone, Error> {
         let deadline = clock::deadline(patience);
-        let to = self.one(to).await?;
+        let to = self.one(to, deadline).await?;
         self.operate(move || GroupOperation::HandOver { to }, deadline).await
     }
 
@@ -262,7 +274,7 @@ impl Group {
     ///
     /// # Errors
     ///
-    /// [`ErrorCode::GroupNotAllowed`], [`ErrorCode::GroupLimit`], [`ErrorCode::GroupConflict`] if nothing changes.
+    /// [`ErrorCode::GroupNotAllowed`], [`ErrorCode::GroupLimit`]: nothing has changed. That nothing is to change is no error.
     pub async fn set_policy(
         &self,
         change: impl FnOnce(&mut Info) + Send,
@@ -348,7 +360,11 @@ impl Group {
         };
         match state {
             MessageState::Failed => Err(Error::with(ErrorCode::SendFailed, REFUSED)),
-            MessageState::Queued => Ok(Sent { id, author: self.client.me().member_id, state, waiting }),
+            MessageState::Queued => {
+                let own = self.client.shared().holds.why_of(&[self.id].into(), Instant::now());
+                let waiting = own.or(waiting).map(Waiting::new);
+                Ok(Sent { id, author: self.client.me().member_id, state, waiting })
+            }
             state => Ok(Sent { id, author: self.client.me().member_id, state, waiting: None }),
         }
     }
@@ -397,8 +413,12 @@ impl Group {
         state.ok_or_else(|| ErrorCode::GroupUnknown.into())
     }
 
-    async fn one(&self, member: &str) -> Result<MemberId, Error> {
-        self.client.member_ids(&[member]).await?.pop().ok_or_else(|| ErrorCode::UnknownRecipient.into())
+    async fn one(&self, member: &str, deadline: Instant) -> Result<MemberId, Error> {
+        self.client
+            .member_ids(&[member], deadline)
+            .await?
+            .pop()
+            .ok_or_else(|| ErrorCode::UnknownRecipient.into())
     }
 
     /// Returns the group's state if something may be done in it.
@@ -446,7 +466,8 @@ impl Group {
         {
             return Err(refusal);
         }
-        Ok(GroupDone { waiting })
+        let own = self.client.shared().holds.why_of(&[self.id].into(), Instant::now());
+        Ok(GroupDone { waiting: waiting.map(|of_all| Waiting::new(own.unwrap_or(of_all))) })
     }
 
     /// Sends and receives until `done` says something, as long as that can lead anywhere; else returns why it waits.

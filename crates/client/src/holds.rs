@@ -37,6 +37,13 @@ impl Holds {
         self.lock().values().find(|hold| hold.until > now).map(|hold| hold.why.clone())
     }
 
+    /// Returns why one of these is left alone.
+    pub(crate) fn why_of(&self, targets: &BTreeSet<[u8; 16]>, now: Instant) -> Option<Error> {
+        let holds = self.lock();
+        let mut found = targets.iter().filter_map(|target| holds.get(target));
+        found.find(|hold| hold.until > now).map(|hold| hold.why.clone())
+    }
+
     pub(crate) fn hold(&self, (target, is_group): ([u8; 16], bool), why: Error, now: Instant) {
         let mut holds = self.lock();
         let pause = holds.get(&target).map_or(FIRST_HOLD, |hold| hold.pause.saturating_mul(2));

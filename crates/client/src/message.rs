@@ -12,6 +12,7 @@ use crate::acting::{self, Answer, Form, Mention, MessageRef, Quote, Reaction};
 use crate::clock;
 use crate::conversation::called;
 use crate::group::{GroupAct, GroupName, Person};
+use crate::letters::name_of;
 use crate::receipts::MessageReceipt;
 
 /// Something that happened and was not shown yet.
@@ -40,7 +41,8 @@ pub enum Happening {
         /// What.
         kind: ChangeKind,
     },
-    /// A member with whom there is a conversation, or the own member, has one device more; messages go to it from now on.
+    /// A member with whom there is a conversation has one device more, or the own member has: messages go to it from now on. Whoever
+    /// has added no device of their own has somebody who reads along: show it.
     DeviceAdded {
         /// The member.
         member: MemberId,
@@ -104,9 +106,9 @@ pub enum Happening {
         id: [u8; 16],
         /// The same, as [`crate::Client::react`] and the others name it.
         message: MessageRef,
-        /// The conversation: the other member, or the group.
+        /// The conversation: the other member, or the group; the own member for [`WhyFailed::UnknownName`], since there is none.
         conversation: MemberId,
-        /// The other member's handle as the directory has it now, or the group's name.
+        /// The other member's handle as the directory has it now, or the group's name; or the name that nobody had, as it was given.
         to: String,
         /// Why.
         why: WhyFailed,
@@ -175,7 +177,10 @@ impl Event {
             }
             chancery_engine::Event::Settled(settled) => {
                 let (id, conversation) = (settled.id, settled.conversation);
-                let to = called(records, &conversation)?;
+                // What was written to a name that nobody had stands in nobody's conversation.
+                let is_unaddressed = conversation == *own;
+                let to =
+                    if is_unaddressed { name_of(records, &id)? } else { called(records, &conversation)? };
                 let message = MessageRef { author: *own, id };
                 match settled.failed {
                     None => Happening::MessageSent { id, message, conversation, to },
@@ -242,6 +247,8 @@ pub struct Message {
     pub files: Vec<FileInfo>,
     /// Its state.
     pub state: MessageState,
+    /// Why it has failed, if it has; `None` also where an earlier version took note of that.
+    pub why_failed: Option<WhyFailed>,
     /// What it replies to.
     pub reply_to: Option<Quote>,
     /// Whom its text names, in the order of the text. Nobody has checked that they are in the conversation.
@@ -342,6 +349,7 @@ impl Message {
         let expires_at = chancery_engine::expires_at(records, &record)?;
         let timer = record.text.as_ref().map_or(0, |text| text.disappear_after);
         let has_text = record.text.is_some();
+        let why_failed = WhyFailed::of(&record);
         let text = record.text.unwrap_or_default();
         let (mentions, form) = (acting::mentions(&text.mentions)?, text.form.map(Form::from));
         let (text, attachments) = (has_text.then_some(text.text), text.attachments);
@@ -377,6 +385,7 @@ impl Message {
             text,
             files,
             state: MessageState::from_stored(record.state),
+            why_failed,
             reply_to,
             mentions,
             edited_at,
@@ -420,7 +429,8 @@ impl Message {
             stored_at: waiting.written_at,
             text: Some(waiting.text.text),
             files,
-            state: MessageState::Queued,
+            state: if waiting.failed.is_some() { MessageState::Failed } else { MessageState::Queued },
+            why_failed: waiting.failed,
             reply_to: None,
             mentions: Vec::new(),
             edited_at: None,
@@ -475,6 +485,7 @@ mod tests {
             text: Some("Tea at four".into()),
             files: vec![file],
             state: MessageState::Received,
+            why_failed: None,
             reply_to: None,
             mentions: Vec::new(),
             edited_at: None,

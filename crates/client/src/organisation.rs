@@ -425,6 +425,7 @@ fn org_error(error: &OrgError) -> Error {
     match error {
         OrgError::Records(cause) => (*cause).into(),
         OrgError::HandleTaken => ErrorCode::HandleTaken.into(),
+        OrgError::HandleNotAllowed => ErrorCode::NameNotAllowed.into(),
         OrgError::LifetimeOutOfRange => {
             let days = MAX_INVITATION_LIFETIME.as_secs() / (24 * 60 * 60);
             Error::with(ErrorCode::Usage, format!("an invitation holds for at most {days} days"))

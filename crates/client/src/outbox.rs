@@ -44,9 +44,12 @@ pub(crate) async fn flush(shared: &Arc<Shared>, deadline: Instant) -> Result<Opt
 }
 
 /// What a go through the outbox came to.
+#[derive(Default)]
 pub(crate) struct Emptied {
-    /// Why something was left behind.
+    /// Why something was left behind: the last of the reasons, whatever it was of.
     pub(crate) left: Option<Error>,
+    /// Why nothing goes to anybody, if that is so.
+    pub(crate) stopped: Option<Error>,
     /// When something of a group becomes due.
     pub(crate) due: Option<Timestamp>,
 }
@@ -62,8 +65,17 @@ pub(crate) async fn empty(shared: &Arc<Shared>, deadline: Instant) -> Result<Emp
     let (blocked, left) = (shared.holds.at(now), shared.holds.why(now));
     let (postponed, turns) = (BTreeSet::new(), Turns::default());
     let limited = BTreeMap::new();
-    let mut pass =
-        Pass { shared, blocked, postponed, left, renewed: false, turns, limited, was_limited: false };
+    let mut pass = Pass {
+        shared,
+        blocked,
+        postponed,
+        left,
+        stopped: None,
+        renewed: false,
+        turns,
+        limited,
+        was_limited: false,
+    };
     if !shared.swept.swap(true, Ordering::Relaxed) {
         sweep(shared).await;
     }
@@ -102,13 +114,13 @@ pub(crate) async fn empty(shared: &Arc<Shared>, deadline: Instant) -> Result<Emp
         match (step, stop) {
             (Next::Device(Step::Seal { device_id, .. } | Step::Claim { device_id, .. }, _), Some(why)) => {
                 pass.blocked.insert(device_id);
-                pass.left = Some(why.clone());
+                pass.stop(why.clone());
             }
             (Next::Device(Step::Seal { item, device_id }, _), None) => pass.seal(item, device_id).await?,
             (Next::Device(step, token), _) => pass.take(&open, step, &token).await?,
             (Next::Group(step), Some(why)) if steps::seals(&step) => {
                 pass.blocked.insert(step.target());
-                pass.left = Some(why.clone());
+                pass.stop(why.clone());
             }
             (Next::Group(step), _) => pass.take_group(&open, *step).await?,
         }
@@ -189,6 +201,8 @@ struct Pass<'a> {
     /// Files and groups that have had their turn; the next one comes after everything else had its own.
     postponed: BTreeSet<[u8; 16]>,
     left: Option<Error>,
+    /// Why nothing is sealed for anybody.
+    stopped: Option<Error>,
     /// The directory was synchronised for a new token, and nothing was sent with one since.
     renewed: bool,
     turns: Turns,
@@ -228,9 +242,18 @@ impl Turns {
 impl Pass<'_> {
     /// Everything had its turn.
     async fn end(self, due: Option<Timestamp>) -> Result<Emptied, Error> {
-        let unaddressed = self.shared.has_unaddressed().await?;
-        let left = if unaddressed { Some(ErrorCode::UnknownRecipient.into()) } else { self.left };
-        Ok(Emptied { left, due })
+        let left = match self.left {
+            // What waits for a name says nothing about what waits for anything else.
+            None if self.shared.has_unaddressed().await? => Some(ErrorCode::UnknownRecipient.into()),
+            left => left,
+        };
+        Ok(Emptied { left, stopped: self.stopped, due })
+    }
+
+    /// Nothing is sealed for anybody.
+    fn stop(&mut self, why: Error) {
+        self.left = Some(why.clone());
+        self.stopped = Some(why);
     }
 
     /// Gives what was postponed its turn.

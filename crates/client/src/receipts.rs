@@ -83,7 +83,7 @@ impl Client {
     ///
     /// [`ErrorCode::UnknownRecipient`] as [`Self::resolve`].
     pub async fn disappearing(&self, with: &str) -> Result<Option<Duration>, Error> {
-        let member = self.known(with).await?;
+        let member = self.resolve(with).await?.member_id;
         let find = move |records: &dyn Records| chancery_engine::disappearing(records, &member);
         self.shared().worker.call(move |state| state.read(find)).await
     }
@@ -98,7 +98,7 @@ impl Client {
         if after.is_some_and(|after| !chancery_engine::is_disappearing_time(after)) {
             return Err(Error::with(ErrorCode::Usage, "from 1 second to 366 days"));
         }
-        let member = self.known(with).await?;
+        let member = self.resolve(with).await?.member_id;
         let set = move |state: &mut State| {
             state.handle(Input::Receipts(ReceiptInput::SetDisappearing { with: member, after }))
         };
@@ -107,14 +107,15 @@ impl Client {
         Ok(())
     }
 
-    /// Tells a member that this one is writing, or no longer: at once or not at all, and at most every 5 s. Returns how many devices
+    /// Tells a member that this one is writing, or no longer: within 5 s or not at all, and at most every 5 s. Returns how many devices
     /// were told: those with which messages went to and fro within the last 10 minutes.
     ///
     /// # Errors
     ///
     /// [`ErrorCode::UnknownRecipient`] as [`Self::resolve`]. What keeps the word from being sent is no error.
     pub async fn typing(&self, to: &str, stopped: bool) -> Result<usize, Error> {
-        let to = self.known(to).await?;
+        let deadline = clock::deadline(TYPING_PATIENCE);
+        let to = self.resolve_by(to, deadline).await?.member_id;
         let tell = move |state: &mut State| {
             let effects = state.handle(Input::Receipts(ReceiptInput::Typing { to, stopped }))?;
             let mut told = Vec::new();
@@ -132,7 +133,7 @@ impl Client {
         if told.is_empty() {
             return Ok(0);
         }
-        let sent = timeout_at(clock::deadline(TYPING_PATIENCE), deliver_once(self.shared(), told)).await;
+        let sent = timeout_at(deadline, deliver_once(self.shared(), told)).await;
         Ok(sent.unwrap_or(Ok(0)).unwrap_or(0))
     }
 
@@ -151,10 +152,6 @@ impl Client {
         let deadline = clock::deadline(patience);
         let flushed = timeout_at(deadline, outbox::flush(self.shared(), deadline)).await;
         flushed.unwrap_or_else(|_| Err(ErrorCode::TimedOut.into())).map(drop)
-    }
-
-    async fn known(&self, who: &str) -> Result<MemberId, Error> {
-        Ok(self.resolve(who).await?.member_id)
     }
 }
 

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use chancery_engine::{Draft, Effect, Input, Letter, MessageState, is_outdated};
+use chancery_engine::{Draft, Effect, Input, Letter, MessageState, is_outdated, waits_for};
 use chancery_identity::MemberId;
 use chancery_wire::proto::{Attachment, MessageRecord};
 use chancery_wire::records::Records;
@@ -12,6 +12,7 @@ use tokio::time::{Instant, timeout_at};
 use crate::acting::{MessageRef, OutgoingFile};
 use crate::client::Client;
 use crate::error::{Error, ErrorCode};
+use crate::outbox::Emptied;
 use crate::worker::{State, blocking};
 use crate::{attachment, clock, outbox};
 
@@ -21,6 +22,39 @@ const SENT_POLL: Duration = Duration::from_millis(200);
 /// Why a message has failed, for [`ErrorCode::SendFailed`].
 pub(crate) const REFUSED: &str = "the relay refuses it";
 const HAS_LEFT: &str = "the recipient has left the organisation";
+
+const UNKNOWN_NAME: &str = "nobody of that name was enrolled when it was written";
+
+/// Why something that is stored waits. It goes by itself as soon as that is over: to call again would do it twice, whatever the reason.
+///
+/// [`Self::code`] says which it is; whether a call that *failed* with this code may be repeated, [`Error::is_retryable`], is
+/// another question.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Waiting(Error);
+
+impl Waiting {
+    pub(crate) const fn new(why: Error) -> Self {
+        Self(why)
+    }
+
+    /// Returns the stable code of the reason.
+    #[must_use]
+    pub const fn code(&self) -> ErrorCode {
+        self.0.code()
+    }
+
+    /// Returns the reason as an error, for texts: the call has not failed, and must not be repeated.
+    #[must_use]
+    pub const fn why(&self) -> &Error {
+        &self.0
+    }
+}
+
+impl std::fmt::Display for Waiting {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.fmt(f)
+    }
+}
 
 /// What became of a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,8 +67,8 @@ pub struct Sent {
     /// `Sent` when the relay has it durably for a device of the recipient; `Queued` when it waits, for the reason
     /// in `waiting`.
     pub state: MessageState,
-    /// Why the message waits.
-    pub waiting: Option<Error>,
+    /// Why this message waits; it goes by itself.
+    pub waiting: Option<Waiting>,
 }
 
 impl Sent {
@@ -46,7 +80,12 @@ impl Sent {
 }
 
 impl Client {
-    /// Sends text and files to a member and waits until the relay has them durably, `patience` at most.
+    /// Sends text and files to a member, by handle or identifier, and waits until the relay has them durably, `patience` at most. The
+    /// identifier of a group names the group; its name does not, since anybody may call a group like a colleague.
+    ///
+    /// If the directory here has nobody of that name and the relay cannot be asked within `patience`, it is the *name* that waits:
+    /// [`Self::unaddressed`] says for how long, for whom, and how to take it back. `patience` is how long this call waits, and not after
+    /// what time a message is given up.
     ///
     /// Files are encrypted into the home first, so the originals may change or go afterwards. When this
     /// returns, the message is stored here at least: a message that is [`MessageState::Queued`] is sent by
@@ -89,12 +128,14 @@ impl Client {
             return Err(Error::with(ErrorCode::Usage, "an empty message"));
         }
         let deadline = clock::deadline(patience);
+        if let Some(group) = self.group_of_id(to).await? {
+            return group.send(text, files, patience).await;
+        }
         // Somebody who enrolled after the last synchronisation is written to all the same: the message waits
         // until the relay can be asked who that is.
-        let known = match timeout_at(deadline, self.resolve(to)).await {
-            Ok(Err(error)) if !error.is_retryable() => return Err(error),
-            Ok(Ok(member)) => Some(member.member_id),
-            _ => None,
+        let known = match self.resolve_by(to, deadline).await {
+            Err(error) if !error.is_retryable() => return Err(error),
+            found => found.ok().map(|member| member.member_id),
         };
         let id = self.store_message((to, known), text, files).await?;
         self.delivered(id, deadline).await
@@ -103,40 +144,51 @@ impl Client {
     /// Sends until a stored message or act is on its way, `deadline` at most, and says what became of it.
     pub(crate) async fn delivered(&self, id: [u8; 16], deadline: Instant) -> Result<Sent, Error> {
         let flushed = tokio::select! {
-            flushed = timeout_at(deadline, outbox::flush(self.shared(), deadline)) => flushed,
-            () = self.leaves_the_queue(id) => Ok(Ok(None)),
+            flushed = timeout_at(deadline, outbox::empty(self.shared(), deadline)) => flushed,
+            () = self.leaves_the_queue(id) => Ok(Ok(Emptied::default())),
         };
         // From here on the message is stored, and no error may say otherwise.
-        let waiting = match flushed {
-            Ok(Ok(left)) => left,
+        let of_all = match flushed {
+            Ok(Ok(emptied)) => emptied.stopped,
             Ok(Err(error)) => Some(error),
             Err(_) => Some(ErrorCode::TimedOut.into()),
         };
-        if let Some(error) = waiting.as_ref().filter(|error| error.code() == ErrorCode::Revoked) {
+        if let Some(error) = of_all.as_ref().filter(|error| error.code() == ErrorCode::Revoked) {
             // There is no message any more, nor anything else.
             return Err(error.clone());
         }
+        let author = self.me().member_id;
         match self.message_state(id).await {
             Ok(MessageState::Failed) => Err(Error::with(ErrorCode::SendFailed, self.why_failed(id).await)),
             Ok(MessageState::Queued) => {
                 self.shared().wake.notify_one();
-                Ok(Sent { id, author: self.me().member_id, state: MessageState::Queued, waiting })
+                let waiting = self.why_waiting(id, of_all).await.map(Waiting::new);
+                Ok(Sent { id, author, state: MessageState::Queued, waiting })
             }
-            Ok(state) => Ok(Sent { id, author: self.me().member_id, state, waiting: None }),
-            Err(error) => Ok(Sent {
-                id,
-                author: self.me().member_id,
-                state: MessageState::Queued,
-                waiting: Some(error),
-            }),
+            Ok(state) => Ok(Sent { id, author, state, waiting: None }),
+            Err(error) => {
+                Ok(Sent { id, author, state: MessageState::Queued, waiting: Some(Waiting::new(error)) })
+            }
         }
     }
 
-    /// Says why a message of one's own has failed (R-ENGINE-35).
+    /// Says why this message waits, and not what else of the outbox does: what lies with its recipient or file goes before what
+    /// holds up everything.
+    async fn why_waiting(&self, id: [u8; 16], of_all: Option<Error>) -> Option<Error> {
+        let targets = self.shared().worker.call(move |state| state.read(|it| waits_for(it, &id))).await;
+        let own = targets.ok().and_then(|targets| self.shared().holds.why_of(&targets, Instant::now()));
+        if own.is_some() || of_all.is_some() {
+            return own.or(of_all);
+        }
+        let letter = self.letter(id).await.ok().flatten();
+        Some(letter.map_or(ErrorCode::Queued.into(), |it| Error::with(ErrorCode::UnknownRecipient, it.to)))
+    }
+
+    /// Says why a message of one's own has failed (R-ENGINE-35, R-ENGINE-143).
     async fn why_failed(&self, id: [u8; 16]) -> &'static str {
         let stored = self.stored(id).await.ok().flatten();
-        let Some(to) = stored.and_then(|record| MemberId::from_bytes(&record.conversation)) else {
-            return REFUSED;
+        let Some(to) = stored.as_ref().and_then(|record| MemberId::from_bytes(&record.conversation)) else {
+            return UNKNOWN_NAME;
         };
         let has_left = move |state: &mut State| state.read(|records| chancery_engine::has_left(records, &to));
         if self.shared().worker.call(has_left).await.unwrap_or(false) { HAS_LEFT } else { REFUSED }
@@ -198,8 +250,11 @@ impl Client {
     }
 
     pub(crate) async fn message_state(&self, id: [u8; 16]) -> Result<MessageState, Error> {
-        let stored = self.stored(id).await?;
-        Ok(stored.map_or(MessageState::Queued, |record| MessageState::from_stored(record.state)))
+        if let Some(record) = self.stored(id).await? {
+            return Ok(MessageState::from_stored(record.state));
+        }
+        let has_failed = self.letter(id).await?.is_some_and(|letter| letter.failed.is_some());
+        Ok(if has_failed { MessageState::Failed } else { MessageState::Queued })
     }
 
     /// Returns a message of one's own; `None` while its recipient is not in the directory.

@@ -2,6 +2,7 @@
 
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::fmt;
 
 use chancery_identity::log::{LeafKind, commitment};
 use chancery_identity::{Credential, DeviceId, DirectoryEntry, Kind, MemberId, Organisation};
@@ -23,8 +24,8 @@ use crate::messages;
 use crate::peers;
 use crate::tables::{DIRECTORY, DIRECTORY_CURSOR, HANDLE, key, load, load_number, save, save_number};
 
-/// A member as the directory knows them.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A member as the directory knows them. Its `Debug` names nobody.
+#[derive(Clone, PartialEq, Eq)]
 pub struct Member {
     /// The member's identifier, random and never issued twice.
     pub member_id: MemberId,
@@ -40,6 +41,14 @@ pub struct Member {
     pub kind: Option<Kind>,
     /// With whom alone a guest or bot exchanges messages; empty for everybody else, and for a bot that reaches all (R-ID-21).
     pub reach: Vec<MemberId>,
+}
+
+impl fmt::Debug for Member {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_struct("Member");
+        shown.field("member_id", &self.member_id).field("device_ids", &self.device_ids);
+        shown.field("kind", &self.kind).finish_non_exhaustive()
+    }
 }
 
 /// Returns the last directory change that was taken over, for the next synchronisation.
@@ -76,17 +85,24 @@ pub fn member(records: &dyn Records, member_id: &MemberId) -> Result<Option<Memb
     }))
 }
 
-/// Finds a member by handle, or by the hexadecimal form of the identifier.
+/// Finds a member by the hexadecimal form of the identifier, or else by handle: what looks like an identifier is never somebody
+/// else's handle (R-ENGINE-142).
 ///
 /// # Errors
 ///
 /// [`EngineError`] if the store is not readable.
 pub fn resolve(records: &dyn Records, text: &str) -> Result<Option<Member>, EngineError> {
-    if let Some(id) = records.get(&key(HANDLE, &[text.as_bytes()]))? {
-        let id = MemberId::from_bytes(&id).ok_or(EngineError::DamagedRecord)?;
+    if let Some(id) = MemberId::from_hex(text) {
         return member(records, &id);
     }
-    MemberId::from_hex(text).map_or(Ok(None), |id| member(records, &id))
+    let Some(id) = records.get(&key(HANDLE, &[text.as_bytes()]))? else { return Ok(None) };
+    member(records, &MemberId::from_bytes(&id).ok_or(EngineError::DamagedRecord)?)
+}
+
+/// Returns the version of a member's entry that is known, which is when the desk made it by its clock (R-ORG-12), in milliseconds.
+pub(crate) fn entry_version(records: &dyn Records, member_id: &MemberId) -> Result<u64, EngineError> {
+    let known = load::<DirectoryRecord>(records, &key(DIRECTORY, &[member_id.as_bytes()]))?;
+    Ok(known.map_or(0, |entry| entry.version))
 }
 
 /// Returns when the desk issued a credential, by its clock, in milliseconds: it dates them back by its tolerance.

@@ -24,8 +24,14 @@ pub enum Input<'a> {
     Act(ActDraft),
     /// The person sends a message to a name that the directory may not know yet.
     SendLater(Letter<'a>),
-    /// The directory may have changed: messages whose recipient is known by now are sent.
+    /// The directory was synchronised to its end: messages whose recipient is known by now are sent, and those have failed that
+    /// nobody can be meant by any more.
     Address,
+    /// The person takes a message back that waits for its recipient, or has failed to find one ([`crate::unaddressed`]).
+    Discard {
+        /// The message.
+        message_id: [u8; 16],
+    },
     /// The relay delivered an envelope from this device's mailbox.
     Received {
         /// The relay's number of the envelope, to acknowledge it by.

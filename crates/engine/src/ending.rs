@@ -75,12 +75,13 @@ pub(crate) fn finish(
             record.state = MessageState::Failed as u32;
         }
     }
-    save_message(records, &record);
     let why = match end {
         _ if is_upload => WhyFailed::File,
         End::Dropped => WhyFailed::NoRecipient,
         End::Done | End::Failed => WhyFailed::Relay,
     };
+    settled::mark(&mut record, was, why);
+    save_message(records, &record);
     settled::note(records, was, &record, why)
 }
 

@@ -127,7 +127,7 @@ impl Engine {
     ) -> Result<alloc::vec::Vec<Effect>, EngineError> {
         let (device, mut effects) = (&self.device, alloc::vec::Vec::new());
         match input {
-            Input::TimePasses => receipts::timers::upkeep(view, now)?,
+            Input::TimePasses => upkeep::time_passes(device, view, now)?,
             Input::RelayReached(place) => relays::reached(me, view, place)?,
             Input::Send(draft) => {
                 sending::send(device, view, (&draft, now), now, rng)?;
@@ -137,6 +137,7 @@ impl Engine {
             Input::Act(draft) => effects = amend::act(me, view, draft, now, rng)?,
             Input::SendLater(letter) => addressing::keep(device, view, letter, now, rng)?,
             Input::Address => addressing::address_all(device, view, now, rng)?,
+            Input::Discard { message_id } => addressing::discard(view, &message_id)?,
             Input::Received { sequence, envelope } => {
                 log::overdue(device, view, now)?;
                 effects = receiving::receive(me, view, (sequence, envelope), now, rng)?;
@@ -165,8 +166,7 @@ impl Engine {
             Input::DeviceLinkUsed { link_id } => devices::forget(view, &link_id, now)?,
             Input::Upkeep => {
                 log::overdue(device, view, now)?;
-                group::upkeep(view, now)?;
-                amend::upkeep(view, now)?;
+                upkeep::tidy(device, view, now)?;
                 effects = prekeys::upkeep(device, view, now, rng)?;
                 effects.extend(upkeep::warn(view, now)?);
             }

@@ -53,7 +53,7 @@ mod tables;
 mod target;
 mod upkeep;
 
-pub use addressing::{Unaddressed, unaddressed};
+pub use addressing::{ENROLLED_WINDOW, Unaddressed, unaddressed};
 pub use amend::{ActDraft, ChangeKind, MAX_ANSWERS, MAX_EMOJI, MAX_REACTIONS, MAX_REACTIONS_OF_MEMBER};
 pub use conversations::{
     ConversationSummary, conversation_summary, conversations, history_before, position_of, read_up_to,
@@ -89,4 +89,5 @@ pub use sending::{MAX_FOR_DEVICE, next_step, waiting_uploads};
 pub use settled::{Settled, WhyFailed};
 pub use shown::expires_at;
 pub use target::MAX_WAIT;
+pub use target::waits_for;
 pub use upkeep::next_upkeep;

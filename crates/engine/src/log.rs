@@ -27,7 +27,7 @@ pub(crate) use hashes::root_at;
 pub(crate) use replay::{take_checkpoint, take_floor, take_page};
 pub use revoked::verify_revoked;
 pub use state::newest_note;
-pub(crate) use state::{Known, count_waiting_entry, record, waiting_entry_key};
+pub(crate) use state::{Known, count_waiting_entry, has_waiting_entries, record, waiting_entry_key};
 pub(crate) use subjects::{Row, get as subject, successors, visit as visit_subjects};
 
 /// How often it is noted how much time has passed since the newest checkpoint came: once a minute, a sixtieth of the shortest time

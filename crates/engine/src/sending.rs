@@ -375,7 +375,7 @@ pub fn waiting_uploads(records: &dyn Records) -> Result<BTreeSet<[u8; 16]>, Engi
             blobs.insert(upload.blob_id.try_into().map_err(|_| EngineError::DamagedRecord)?);
         }
     }
-    for waiting in unaddressed(records)? {
+    for waiting in unaddressed(records)?.into_iter().filter(|letter| letter.failed.is_none()) {
         for file in waiting.text.attachments {
             blobs.insert(file.blob_id.try_into().map_err(|_| EngineError::DamagedRecord)?);
         }

@@ -35,6 +35,8 @@ pub enum WhyFailed {
     NoRecipient = 3,
     /// This device is in the group no more, or may not write in it.
     Group = 4,
+    /// It was written to a name that nobody had then, by the directory: it went to nobody, not even to whoever has the name now.
+    UnknownName = 5,
 }
 
 impl WhyFailed {
@@ -46,7 +48,16 @@ impl WhyFailed {
             Self::File => "file",
             Self::NoRecipient => "no-recipient",
             Self::Group => "group",
+            Self::UnknownName => "unknown-name",
         }
+    }
+
+    /// Returns why a message of one's own has failed (R-ENGINE-143); `None` if it has not, or if a version stored it that did not
+    /// note why.
+    #[must_use]
+    pub fn of(message: &MessageRecord) -> Option<Self> {
+        let is_failed = MessageState::from_stored(message.state) == MessageState::Failed;
+        Self::from_record(message.why_failed).filter(|_| is_failed)
     }
 
     const fn from_stored(number: u8) -> Self {
@@ -54,7 +65,20 @@ impl WhyFailed {
             2 => Self::File,
             3 => Self::NoRecipient,
             4 => Self::Group,
+            5 => Self::UnknownName,
             _ => Self::Relay,
+        }
+    }
+
+    /// Reads what a record has; `None` for 0.
+    pub(crate) const fn from_record(number: u32) -> Option<Self> {
+        match number {
+            0 => None,
+            2 => Some(Self::File),
+            3 => Some(Self::NoRecipient),
+            4 => Some(Self::Group),
+            5 => Some(Self::UnknownName),
+            _ => Some(Self::Relay),
         }
     }
 }
@@ -69,6 +93,14 @@ pub struct Settled {
     pub id: [u8; 16],
     /// Why it has failed; `None`: the relay has it.
     pub failed: Option<WhyFailed>,
+}
+
+/// Notes in a message why it has failed, if it was queued and has now.
+pub(crate) fn mark(message: &mut MessageRecord, was: u32, why: WhyFailed) {
+    let was_queued = MessageState::from_stored(was) == MessageState::Queued;
+    if was_queued && MessageState::from_stored(message.state) == MessageState::Failed {
+        message.why_failed = why as u32;
+    }
 }
 
 /// Appends the event if a message was queued and is not any more (R-ENGINE-119).

@@ -1,5 +1,6 @@
 //! What the outbox knows of a device or an attachment that items wait for: how many, and since when in vain.
 
+use alloc::collections::BTreeSet;
 use core::time::Duration;
 
 use chancery_wire::Timestamp;
@@ -7,6 +8,7 @@ use chancery_wire::proto::{OutboxItem, OutboxTarget, outbox_item};
 use chancery_wire::records::{Overlay, RecordKey, Records};
 
 use crate::error::EngineError;
+use crate::sending::{outbox, outbox_item as stored_item};
 use crate::tables::{OUTBOX, key, load, save};
 
 /// How long an item is tried: 30 days, as long as a device holds what it has sent (R-ENGINE-18). A device that takes
@@ -111,4 +113,21 @@ pub(crate) fn is_given_up(
 /// Forgets a device that is no recipient any more.
 pub(crate) fn forget(records: &mut Overlay<'_>, name: &[u8]) {
     records.delete(record_key(name));
+}
+
+/// Returns what an own message waits for: devices and files of which something of it is to be sent. None if nothing of it is in the
+/// outbox.
+///
+/// # Errors
+///
+/// [`EngineError`] if the store is not readable.
+pub fn waits_for(records: &dyn Records, message_id: &[u8; 16]) -> Result<BTreeSet<[u8; 16]>, EngineError> {
+    let mut targets = BTreeSet::new();
+    for item in outbox().numbers(records)? {
+        let stored = stored_item(records, item)?.filter(|it| it.message_id == message_id);
+        if let Some(stored) = stored {
+            targets.insert(name(&stored).try_into().map_err(|_| EngineError::DamagedRecord)?);
+        }
+    }
+    Ok(targets)
 }

@@ -10,10 +10,14 @@ use chancery_wire::Timestamp;
 use chancery_wire::proto::{Content, NumbersRecord, OutboxItem};
 use chancery_wire::records::{Overlay, Records};
 
+use crate::addressing;
+use crate::amend;
 use crate::answer::send_control;
+use crate::device::Device;
 use crate::directory;
 use crate::effect::{Effect, Notice};
 use crate::error::EngineError;
+use crate::group;
 use crate::heal::{self, Cause, GAP_PATIENCE, GAP_SPREAD, HEAL_INTERVAL, MAX_ASKS, has_come, is_over};
 use crate::log::{self, LogState};
 use crate::messages;
@@ -62,6 +66,23 @@ pub fn next_upkeep(records: &dyn Records, after: Timestamp) -> Result<Option<Tim
     }
     let timer = receipts::timers::next(records)?.filter(|due| *due > after.as_millis());
     Ok(next.into_iter().chain(timer).min().map(Timestamp::from_millis))
+}
+
+/// Does what only time demands: what is to disappear goes, and what has waited for a name for too long ends.
+pub(crate) fn time_passes(
+    device: &Device,
+    records: &mut Overlay<'_>,
+    now: Timestamp,
+) -> Result<(), EngineError> {
+    addressing::upkeep(device, records, now)?;
+    receipts::timers::upkeep(records, now)
+}
+
+/// Ends what has waited for too long: for a name, in groups, or as an act for its target.
+pub(crate) fn tidy(device: &Device, records: &mut Overlay<'_>, now: Timestamp) -> Result<(), EngineError> {
+    addressing::upkeep(device, records, now)?;
+    group::upkeep(records, now)?;
+    amend::upkeep(records, now)
 }
 
 /// Warns when the log was not heard of for long (R-ENGINE-32).

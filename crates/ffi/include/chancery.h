@@ -72,11 +72,11 @@
 enum {
   /** Everything went well. */
   CHANCERY_OK = 0,
-  /** internal error. */
+  /** internal error: a bug in the library; open the store again, and report it. */
   CHANCERY_INTERNAL = 1,
   /** the operating system gives no randomness. */
   CHANCERY_NO_RANDOMNESS = 2,
-  /** wrong arguments. */
+  /** wrong arguments; the text behind this, or the documentation of the call, says which. */
   CHANCERY_USAGE = 3,
   /** there is no device or organisation here. */
   CHANCERY_STORE_NOT_FOUND = 100,
@@ -84,13 +84,13 @@ enum {
   CHANCERY_WRONG_PASSPHRASE = 101,
   /** the store was written by a newer version; update. */
   CHANCERY_STORE_NEWER = 102,
-  /** the store is damaged. */
+  /** the store is damaged; enrol the device anew, and remove the old one. */
   CHANCERY_STORE_DAMAGED = 103,
   /** the disk is full; nothing was changed. */
   CHANCERY_DISK_FULL = 104,
-  /** the store is busy. */
+  /** another process or call has held the store for too long; try again, and end that process if it hangs. */
   CHANCERY_STORE_BUSY = 105,
-  /** the store cannot be read or written. */
+  /** the store cannot be read or written; check the permissions of its folder and the disk. */
   CHANCERY_STORE_UNREADABLE = 106,
   /** there is something at this place already. */
   CHANCERY_ALREADY_EXISTS = 107,
@@ -134,7 +134,7 @@ enum {
   CHANCERY_WRONG_RELAY = 301,
   /** the relay serves another organisation. */
   CHANCERY_WRONG_ORGANISATION = 302,
-  /** the relay refuses this device. */
+  /** the relay refuses this device: check this machine's clock, and ask whether the device was removed. */
   CHANCERY_RELAY_NOT_AUTHORISED = 303,
   /** the relay does not have it. */
   CHANCERY_RELAY_NOT_FOUND = 304,
@@ -146,7 +146,7 @@ enum {
   CHANCERY_RELAY_FULL = 307,
   /** the relay does not speak this version; update. */
   CHANCERY_RELAY_VERSION = 308,
-  /** the relay breaks the protocol. */
+  /** the relay breaks the protocol; tell its operator, and update. */
   CHANCERY_RELAY_PROTOCOL = 309,
   /** the relay's address is not of the form wss://host:port. */
   CHANCERY_RELAY_URL = 310,
@@ -190,7 +190,7 @@ enum {
   CHANCERY_ATTACHMENT_GONE = 503,
   /** the handle is taken. */
   CHANCERY_HANDLE_TAKEN = 600,
-  /** a handle has 1 to 64 of a-z 0-9 . _ - and a name 1 to 128 characters. */
+  /** a handle has 1 to 64 of a-z 0-9 . _ - and is not 32 hexadecimal digits; a name has 1 to 128 characters. */
   CHANCERY_NAME_NOT_ALLOWED = 601,
   /** it is not recorded where the relay is; record that first. */
   CHANCERY_RELAY_NOT_RECORDED = 602,
@@ -280,9 +280,9 @@ enum {
   CHANCERY_GROUP_LEFT = 806,
   /** the group requires what this version does not know; update. */
   CHANCERY_GROUP_UNKNOWN_POLICY = 807,
-  /** the group refuses it. */
+  /** the group refuses it; the text behind this says why. */
   CHANCERY_GROUP_REFUSED = 808,
-  /** several groups are called so; use the identifier. */
+  /** several are called so; use the identifier. */
   CHANCERY_GROUP_AMBIGUOUS = 809,
   /** it is stored and will be done as soon as that is possible. */
   CHANCERY_GROUP_QUEUED = 810,

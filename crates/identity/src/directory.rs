@@ -76,6 +76,13 @@ impl Handle {
         Ok(Self(text.into()))
     }
 
+    /// Whether it reads like a member's identifier: nobody may be given such a handle any more, since whoever writes to an identifier
+    /// means it (R-ORG-71). One that was given before stays readable.
+    #[must_use]
+    pub fn is_like_identifier(&self) -> bool {
+        MemberId::from_hex(&self.0).is_some()
+    }
+
     /// Returns the text.
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -485,6 +492,12 @@ mod tests {
         }
         assert_eq!(Handle::parse(""), Err(NameError::Empty));
         assert_eq!(Handle::parse(&"x".repeat(65)), Err(NameError::TooLong));
+        for (handle, is_like_identifier) in
+            [("ab", 16), ("0a", 15), ("0g", 16)].map(|(text, times)| (text.repeat(times), text == "ab"))
+        {
+            // What was given before it was refused is still read.
+            assert_eq!(Handle::parse(&handle).unwrap().is_like_identifier(), is_like_identifier, "{handle}");
+        }
         for bad in [".a", "-a", "_", "Alice", "a b", "a\n", "é", "a@b"] {
             assert_eq!(Handle::parse(bad), Err(NameError::Character), "{bad}");
         }

@@ -159,7 +159,7 @@ impl Desk {
         &self.organisation
     }
 
-    /// Invites a person (R-ORG-9). A handle whose invitation has expired unused may be invited again.
+    /// Invites a person (R-ORG-9, R-ORG-71). A handle whose invitation has expired unused may be invited again.
     ///
     /// # Errors
     ///
@@ -171,6 +171,9 @@ impl Desk {
         now: Timestamp,
         rng: &mut dyn CryptoRng,
     ) -> Result<Invited, OrgError> {
+        if invite.handle.is_like_identifier() {
+            return Err(OrgError::HandleNotAllowed);
+        }
         let mut batch = Batch::default();
         let member_id = match state::member_of_handle(records, invite.handle)? {
             Some(id) => self.reopen(records, &mut batch, id, now)?,

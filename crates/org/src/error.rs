@@ -9,6 +9,9 @@ pub enum OrgError {
     /// The handle is a member's, or an open invitation holds it; choose another, or wait until that expires.
     #[error("handle is taken")]
     HandleTaken,
+    /// The handle reads like a member's identifier; choose another.
+    #[error("handle reads like an identifier")]
+    HandleNotAllowed,
     /// Nobody who has a device has the handle; invite the person first.
     #[error("handle is no member's")]
     NotAMember,

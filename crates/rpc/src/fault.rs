@@ -45,8 +45,8 @@ impl Fault {
 
 /// Returns the error object of an application's error: its stable number is the code, which is positive and so outside the numbers
 /// that the standard keeps for itself.
-pub(crate) fn of_code(code: ErrorCode, message: &str, retryable: bool) -> Value {
-    let data = json!({"code": code.number(), "name": code.name(), "retryable": retryable});
+pub(crate) fn of_code(code: ErrorCode, message: &str, retry: bool) -> Value {
+    let data = json!({"code": code.number(), "name": code.name(), "retry": retry});
     json!({"code": code.number(), "message": message, "data": data})
 }
 

@@ -255,6 +255,15 @@ impl World {
         message_id
     }
 
+    /// Takes a message back that waits for its recipient, or has failed to find one.
+    ///
+    /// # Errors
+    ///
+    /// [`EngineError`], as the device says.
+    pub fn discard(&mut self, id: PersonId, message_id: [u8; 16]) -> Result<(), EngineError> {
+        self.try_handle(id, Input::Discard { message_id }).map(drop)
+    }
+
     /// Sends on what waits for its recipient to appear in a person's directory.
     pub fn address(&mut self, id: PersonId) {
         self.handle(id, Input::Address);

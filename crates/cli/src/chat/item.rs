@@ -321,6 +321,7 @@ impl Reader {
             device_ids: Vec::new(),
             unit: None,
             kind: None,
+            reach: Vec::new(),
         };
         Self::of(known.unwrap_or(&member), own, &it.devices, role)
     }

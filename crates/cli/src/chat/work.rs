@@ -7,8 +7,8 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use chancery::{
-    Client, Error, ErrorCode, Event, Group, GroupRole, Happening, Member, MemberId, Message, MessageRef,
-    MessageState, Outgoing, OutgoingFile, Progress, ProgressFn, Sent,
+    Client, Connection, Error, ErrorCode, Event, Group, GroupRole, Happening, Member, MemberId, Message,
+    MessageRef, MessageState, Outgoing, OutgoingFile, Progress, ProgressFn, Sent,
 };
 use indicatif::HumanBytes;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
@@ -115,7 +115,7 @@ impl Worker {
     }
 
     async fn watch(&self) {
-        let (mut changes, mut connected) = (self.client.changes(), self.client.connected());
+        let (mut changes, mut connection) = (self.client.changes(), self.client.connection());
         let mut typing = self.client.typing_news();
         let hope = tokio::time::sleep(HOPE);
         tokio::pin!(hope);
@@ -124,10 +124,14 @@ impl Worker {
             self.events().await;
             tokio::select! {
                 Ok(()) = changes.changed() => {}
-                Ok(()) = connected.changed() => {
-                    is_hoping = false;
-                    let is_connected = *connected.borrow_and_update();
-                    self.tell(News::Connected(is_connected));
+                Ok(()) = connection.changed() => {
+                    let state = connection.borrow_and_update().clone();
+                    // While it is tried, what was known counts.
+                    if state != Connection::Connecting {
+                        is_hoping = false;
+                        let is_there = matches!(state, Connection::CatchingUp | Connection::Connected);
+                        self.tell(News::Connected(is_there));
+                    }
                 }
                 () = &mut hope, if is_hoping => {
                     is_hoping = false;

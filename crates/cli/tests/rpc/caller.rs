@@ -136,7 +136,7 @@ impl Caller {
         let answer = self.call(method, params);
         let error = &answer["error"];
         assert_eq!(error["code"], error["data"]["code"], "{answer}");
-        assert!(error["code"].as_i64().unwrap() > 0 && error["data"]["retryable"].is_boolean(), "{answer}");
+        assert!(error["code"].as_i64().unwrap() > 0 && error["data"]["retry"].is_boolean(), "{answer}");
         string(&error["data"]["name"])
     }
 

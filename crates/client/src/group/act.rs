@@ -8,16 +8,23 @@ use chancery_wire::proto::MessageRecord;
 use chancery_wire::records::Records;
 
 use crate::error::{Error, ErrorCode, group_error};
+use crate::home::hex;
 use crate::message::Message;
 
-/// A group, and what it is called.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A group, and what it is called. Its `Debug` has the identifier alone.
+#[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct GroupName {
     /// Its identifier.
     pub id: [u8; 16],
     /// Its name as this device knows it now.
     pub name: String,
+}
+
+impl std::fmt::Debug for GroupName {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("GroupName").field("id", &hex(&self.id)).finish_non_exhaustive()
+    }
 }
 
 impl GroupName {
@@ -28,14 +35,20 @@ impl GroupName {
     }
 }
 
-/// A member as groups name them.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A member as groups name them. Its `Debug` has the identifier alone.
+#[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Person {
     /// Who.
     pub member: MemberId,
     /// The handle as the directory has it now; empty if nobody of this identifier is in it.
     pub handle: String,
+}
+
+impl std::fmt::Debug for Person {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Person").field("member", &self.member).finish_non_exhaustive()
+    }
 }
 
 impl Person {

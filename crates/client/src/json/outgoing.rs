@@ -249,6 +249,9 @@ mod tests {
             message_id: [1; 16],
             to: "bob".into(),
             written_at: crate::Timestamp::from_millis(1),
+            failed: None,
+            failed_at: crate::Timestamp::from_millis(0),
+            meant: None,
             text: chancery_wire::proto::Text {
                 text: "@bob look".into(),
                 attachments: vec![attachment],

@@ -211,10 +211,12 @@ impl Columns {
         }
         let field = |at: usize| fields.get(at).map_or("", String::as_str);
         let mut faults = Vec::new();
-        let handle = Handle::parse(field(self.handle));
-        if handle.is_err() {
+        let handle = Handle::parse(field(self.handle)).ok().filter(|handle| !handle.is_like_identifier());
+        if handle.is_none() {
             let shown = shown(field(self.handle));
-            faults.push(format!("{shown} is no handle, which has 1 to 64 of a-z 0-9 . _ -"));
+            faults.push(format!(
+                "{shown} is no handle, which has 1 to 64 of a-z 0-9 . _ -, and not 32 hexadecimal digits"
+            ));
         }
         let mut words = |at: usize, what: &str| match field(at) {
             "" => None,
@@ -238,7 +240,7 @@ impl Columns {
             Err(_) => Ok(None),
         };
         match (handle, terms, owner) {
-            (Ok(handle), Ok((kind, reach, validity)), Ok(owner)) if faults.is_empty() => {
+            (Some(handle), Ok((kind, reach, validity)), Ok(owner)) if faults.is_empty() => {
                 Ok(Person { line, handle, name, unit, kind, reach, validity, owner })
             }
             (_, terms, owner) => {

@@ -185,6 +185,7 @@ fn fail(records: &mut Overlay<'_>, own: &MemberId, out: &GroupOutRecord) -> Resu
     if let Some(mut record) = message(records, own, &out.message_id)? {
         let was = core::mem::replace(&mut record.state, MessageState::Failed as u32);
         record.pending = 0;
+        settled::mark(&mut record, was, WhyFailed::Group);
         save_message(records, &record);
         settled::note(records, was, &record, WhyFailed::Group)?;
     }

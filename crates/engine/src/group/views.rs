@@ -2,6 +2,7 @@
 
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::fmt;
 
 use chancery_group::{Group, Info, Role};
 use chancery_identity::{DeviceId, MemberId};
@@ -32,8 +33,8 @@ pub enum GroupPhase {
     Withheld,
 }
 
-/// A group in a list.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A group in a list. Its `Debug` does not name it.
+#[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct GroupSummary {
     /// Its identifier.
@@ -50,6 +51,15 @@ pub struct GroupSummary {
     pub epoch: u64,
     /// What the own member wants done and that is not done yet.
     pub waiting: u64,
+}
+
+impl fmt::Debug for GroupSummary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_struct("GroupSummary");
+        shown.field("group_id", &self.group_id).field("phase", &self.phase).field("role", &self.role);
+        shown.field("devices", &self.devices).field("epoch", &self.epoch).field("waiting", &self.waiting);
+        shown.finish_non_exhaustive()
+    }
 }
 
 /// A member of a group.

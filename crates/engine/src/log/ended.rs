@@ -75,7 +75,7 @@ pub(crate) fn take(
         }
     }
     if !members.is_empty() {
-        addressing::end_for_ended(device, records)?;
+        addressing::end_for_ended(device, records, now)?;
     }
     Ok(effects)
 }

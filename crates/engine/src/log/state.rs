@@ -95,6 +95,11 @@ pub(crate) fn count_waiting_entry(records: &mut Overlay<'_>, comes: bool) -> Res
     Ok(())
 }
 
+/// Whether directory entries wait for the log: then somebody may be missing whom the directory has.
+pub(crate) fn has_waiting_entries(records: &dyn Records) -> Result<bool, EngineError> {
+    Ok(record(records)?.entries_waiting > 0)
+}
+
 /// The organisation as the log has it, kept as long as no process changes it.
 #[derive(Debug, Clone)]
 pub(crate) struct Known {

@@ -26,6 +26,15 @@ fn a_handle_is_taken_while_it_is_invited_and_for_ever_once_enrolled() {
 }
 
 #[test]
+fn nobody_is_given_a_handle_that_reads_like_an_identifier_r_org_71() {
+    let mut world = World::new(22);
+    for (handle, refused) in [("0123456789abcdef".repeat(2), true), ("0123456789abcde".repeat(2), false)] {
+        let expected = if refused { Err(OrgError::HandleNotAllowed) } else { Ok(()) };
+        assert_eq!(world.try_invite(&handle, WEEK).map(drop), expected, "{handle}");
+    }
+}
+
+#[test]
 fn an_invitation_that_expired_unused_is_replaced_and_the_old_link_ends() {
     // R-ORG-9
     let mut world = World::new(21);

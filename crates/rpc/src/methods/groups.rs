@@ -31,7 +31,7 @@ async fn finish(group: &Group, done: GroupDone) -> Outcome<shapes::GroupDone> {
     let state = group.state().await.ok();
     let now = state.as_ref().map(|state| &state.summary);
     let result = json::group_done(group.id(), done.waiting.is_none(), now);
-    ok(with_waiting(result, ErrorCode::GroupQueued, done.waiting.as_ref()))
+    ok(with_waiting(result, ErrorCode::GroupQueued, done.waiting.as_ref().map(chancery::Waiting::why)))
 }
 
 pub(super) async fn create(service: Service, params: shapes::CreateGroup) -> Outcome<shapes::GroupDone> {

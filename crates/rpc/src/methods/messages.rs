@@ -11,7 +11,7 @@ use crate::shapes::{self, content};
 
 /// Says what became of a message or act.
 pub(super) fn sent(result: Value, sent: &Sent) -> Outcome<shapes::Sent> {
-    ok(with_waiting(result, ErrorCode::Queued, sent.waiting.as_ref()))
+    ok(with_waiting(result, ErrorCode::Queued, sent.waiting.as_ref().map(chancery::Waiting::why)))
 }
 
 pub(super) async fn send(service: Service, params: shapes::Send) -> Outcome<shapes::Sent> {

@@ -267,7 +267,7 @@ results! {
         conversation: String,
         /// The other member's handle, or the group's name.
         to: String,
-        /// Why it has failed: `relay`, `file`, `no-recipient` or `group`.
+        /// Why it has failed: `relay`, `file`, `no-recipient`, `group` or `unknown-name`.
         why: Option<String>,
     }
     /// An own message was delivered to a member, or read.

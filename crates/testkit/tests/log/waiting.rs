@@ -22,6 +22,11 @@ fn a_letter_that_waits_for_somebody_who_is_ended_has_failed_r_engine_35() {
         if ended {
             assert_eq!(world.state(alice, id), chancery_engine::MessageState::Failed as u32);
             assert_eq!(world.history(alice, bob).last().unwrap(), "waits for the entry");
+            // It is known afterwards as well (R-ENGINE-143).
+            let (disk, own) = (world.disk(alice), world.member_id(alice));
+            let failed = chancery_engine::message(&disk, &own, &id).unwrap().unwrap();
+            let why = chancery_engine::WhyFailed::of(&failed);
+            assert_eq!(why, Some(chancery_engine::WhyFailed::NoRecipient));
         }
     }
 }

@@ -177,7 +177,7 @@ async fn a_device_link_goes_through_until_somebody_is_removed_r_engine_55() {
     acme.enrol("carol").await;
     let (old, new) = (alice.device_link().await.unwrap(), acme.home("alice's second"));
     acme.offboard("carol").await;
-    let refused = Client::enroll(&new.0, &new.1, &old.link, PATIENCE).await.unwrap_err();
+    let refused = Client::enroll_with(&new.0, &new.1, &old.link, PATIENCE, |_| {}).await.unwrap_err();
     assert_eq!(refused.code(), ErrorCode::InvitationExpired, "R-ENGINE-55");
     alice.sync(PATIENCE).await.unwrap();
     let link = alice.device_link().await.unwrap().link;
