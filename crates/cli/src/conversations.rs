@@ -41,8 +41,7 @@ pub(crate) async fn members(args: &MembersArgs, output: Output) -> Result<(), Fa
 pub(crate) async fn readers(args: &ReadersArgs, output: Output) -> Result<(), Failure> {
     let readers = open(&args.home)?.readers(&args.who).await?;
     for reader in &readers {
-        let object = json::readers(std::slice::from_ref(reader)).get_mut(0).map(serde_json::Value::take);
-        output.result(&object.unwrap_or_default(), || reader_text(reader))?;
+        output.result(&json::reader(reader), || reader_text(reader))?;
     }
     Ok(())
 }

@@ -204,19 +204,16 @@ pub fn member(member: &Member) -> Value {
     object
 }
 
-/// Returns who can read a conversation.
+/// Returns one of those who can read a conversation.
 #[must_use]
-pub fn readers(readers: &[Reader]) -> Value {
-    let reader = |it: &Reader| {
-        json!({
-            "member": it.member.to_string(),
-            "handle": it.handle,
-            "name": it.name,
-            "kind": it.kind.name(),
-            "devices": devices(&it.devices),
-        })
-    };
-    readers.iter().map(reader).collect()
+pub fn reader(reader: &Reader) -> Value {
+    json!({
+        "member": reader.member.to_string(),
+        "handle": reader.handle,
+        "name": reader.name,
+        "kind": reader.kind.name(),
+        "devices": devices(&reader.devices),
+    })
 }
 
 fn devices(ids: &[DeviceId]) -> Vec<String> {

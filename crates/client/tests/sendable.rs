@@ -50,6 +50,8 @@ fn of_a_client(client: &Client, (message, which): (&Message, MessageRef), path: 
     is_send(client.save_attachment_as(message, 0, path));
     is_send(client.read_attachment(message, 0, 0));
     is_send(client.readers(""));
+    is_send(client.unaddressed());
+    is_send(client.discard([0; 16]));
     is_send(client.clone().close());
     is_send(client.file_waits(message, 0));
     is_send(client.give_up_file(message, 0));

@@ -202,10 +202,10 @@ fn what_waited_long_for_its_recipient_is_not_missed_as_soon_as_it_is_sent_r_engi
     world.run();
     world.say(other, alice, "answer");
     world.run();
+    // Whom alice has not heard of, because she is offline.
+    let carol = world.enrol("carol");
     world.say_by_name(alice, "carol", "hello");
     world.wait(Duration::from_secs(5 * 3600));
-    world.run();
-    let carol = world.enrol("carol");
     world.sync(alice);
     world.address(alice);
     world.flush(alice);

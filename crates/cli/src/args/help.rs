@@ -9,7 +9,10 @@ use super::Cli;
 /// The commands by what people do with them, in the order in which a newcomer meets them.
 const GROUPS: &[(&str, &[&str])] = &[
     ("See it work", &["demo"]),
-    ("Write and read", &["chat", "send", "receive", "conversations", "history", "read", "members", "group"]),
+    (
+        "Write and read",
+        &["chat", "send", "receive", "conversations", "history", "read", "readers", "members", "group"],
+    ),
     ("Answer and change", &["reply", "edit", "delete", "react", "form", "answer", "draft"]),
     ("Become a member, use several devices", &["enroll", "device", "monitor"]),
     ("Say what others are told, and how long", &["settings", "disappearing", "typing"]),

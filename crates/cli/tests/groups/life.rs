@@ -28,6 +28,15 @@ fn a_group_is_founded_written_to_and_read_by_all_its_members() {
         assert_eq!((&message["handle"], &message["conversation"]), (&json!("alice"), &json!(id)));
         assert_eq!(std::fs::read(string(&message["files"][0]["path"])).unwrap(), b"soup");
     }
+    let readers = company.command("bob", &["readers", "Crew"]).lines;
+    assert_eq!(readers.len(), 3, "{readers:?}");
+    assert!(
+        readers.iter().all(|it| it["devices"].as_array().is_some_and(|devices| devices.len() == 1)),
+        "{readers:?}"
+    );
+    let names: std::collections::BTreeSet<_> = readers.iter().map(|it| string(&it["handle"])).collect();
+    assert_eq!(names, ["alice", "bob", "carol"].map(str::to_owned).into());
+    company.command("bob", &["readers", "nobody"]).fails(3, "unknown-recipient", false);
     company.writes("bob", &id[..8], "gladly");
     for (who, other) in [("alice", "carol"), ("carol", "alice")] {
         assert_eq!(company.reads(who), ["gladly"], "{who}, as {other} does");
