@@ -1,7 +1,7 @@
 /*
  * chancery.h: end-to-end encrypted messaging that an organisation owns. Link with -lchancery; made by cbindgen from crates/ffi, do not edit.
  *
- * A WHOLE PROGRAM. It says something to Bob, and shows what he answers. `enrolled` is made once by `chancery enroll --home enrolled
+ * A WHOLE PROGRAM. It says something to Bob, and shows the next thing that happens. `enrolled` is made once by `chancery enroll --home enrolled
  * --key-file enrolled.key LINK`, or by chancery_client_new_enrolled.
  *
  *     chancery_key *key = NULL; chancery_client *client = NULL; chancery_event *event = NULL; chancery_string *json = NULL, *sent = NULL;
@@ -30,7 +30,7 @@
  * ERRORS. Every function that can fail returns a code: CHANCERY_OK, which is 0, or one of the numbers below, which are those of every
  * language and never change. chancery_strerror says it to people, chancery_code_name to programs, chancery_last_detail says what it lay in, and
  * chancery_is_retryable whether waiting helps. errno means nothing here. NULL where it is not allowed is CHANCERY_NULL_ARGUMENT, always. A panic
- * of the library, which is a bug, is caught: the call returns CHANCERY_PANICKED, as every later one with this client does; free it.
+ * of the library, which is a bug, is caught: the call returns CHANCERY_PANICKED, as every later one with this client does but chancery_client_close; free it.
  *
  * TEXT is UTF-8, and goes in with its length: chancery_text("...") for a string of C. What comes out is a chancery_string, with a NUL behind it:
  * mostly JSON, of exactly the form that the command `chancery ... --json` prints. Fields may be added to it; ignore those that you do not know.
@@ -39,7 +39,7 @@
  *
  * THREADS. Each function says from which threads it may be called; mostly from any, and from many at once with the same client. Each client has
  * threads of its own. chancery_client_close wakes whoever waits. Callbacks are called on other threads, and must not call functions of a
- * client: those return CHANCERY_WITHIN_CALLBACK. After fork, only the process that made a client may use it.
+ * client: those that wait return CHANCERY_WITHIN_CALLBACK. After fork, only the process that made a client may use it.
  *
  * EVENTS come through chancery_client_next_event, from a thread that waits there, or from a loop that polls chancery_client_fd. An event that was
  * not taken (chancery_client_take_events) when a program was killed comes again, with the same identifiers: act, then take. Only that
@@ -481,7 +481,7 @@ bool chancery_is_retryable(chancery_code code);
 
 /**
  * Returns what the last call of this thread that returned a code failed at: a path, a name, a limit; "" if there is nothing to say. Never a
- * secret. Never NULL; the text holds until this thread calls anything else of this library.
+ * secret. Never NULL; the text holds until this thread's next call of a function that returns a code.
  *
  * Threads: any, at once; each has its own.
  */
@@ -612,7 +612,8 @@ chancery_code chancery_client_send(const chancery_client *client,
 
 /**
  * Names who is told how far files have come, both up and down; NULL for nobody. Once this returns, whoever was named before is not called any
- * more, and what was their `userdata` may go. At most one call is under way at a time.
+ * more, and what was their `userdata` may go. At most one call is under way at a time. `chancery_client_close` and `chancery_client_free` do not wait for one:
+ * name NULL before you free what `userdata` points to, which works on a closed client, too.
  *
  * Threads: any, at once, but not from within a callback (CHANCERY_WITHIN_CALLBACK).
  */
@@ -636,6 +637,7 @@ chancery_code chancery_client_next_event(const chancery_client *client,
 
 /**
  * Says that all events up to and including this number were acted upon: they do not come again. 0 does nothing.
+ * CHANCERY_EVENT_UNKNOWN for a number that this client has not handed out: nothing is taken.
  *
  * Threads: any, at once.
  */
@@ -660,11 +662,15 @@ chancery_code chancery_client_fd(const chancery_client *client,
 chancery_code chancery_event_number(const chancery_event *event, uint64_t *out_number);
 
 /**
- * Hands out the event as `chancery receive --json` prints it: what it is stands in "event". {"event":null} is of a later version.
+ * Hands out the event as `chancery receive --all-events --json` prints it. What it is stands in "event": "message"; "message-changed", edited, deleted,
+ * reacted to or answered; "sent" and "failed", of what this device wrote; "receipt"; "read", by another own device; "gone", of messages that have
+ * disappeared; "device-added"; "device-request", of an own device that waits for approval; "member-left"; "handle-reassigned"; "lost"; "group-act";
+ * "group-gap"; "typing". Others may be added: take and pass over what you do not know.
  *
  * Threads: any, at once.
  */
-chancery_code chancery_event_json(const chancery_event *event, chancery_string **out_json);
+chancery_code chancery_event_json(const chancery_event *event,
+                                  chancery_string **out_json);
 
 /**
  * Downloads file `file` (from 0, as in "files") of the message in an event into a folder, verifies it and hands out its path. What the

@@ -39,11 +39,10 @@ impl Bell {
 
     pub(crate) fn silence(&self) {
         let mut ends = self.ends();
-        if ends.rings {
-            // Who reads from the descriptor, against what the header says, has the byte already: nothing is waited for.
-            let _ = ends.outer.read(&mut [0]);
-            ends.rings = false;
-        }
+        // Whatever is there: a child that was forked may have rung as well. Who reads from the descriptor, against what the header says, has the byte
+        // already: nothing is waited for.
+        while ends.outer.read(&mut [0; 16]).is_ok_and(|read| read > 0) {}
+        ends.rings = false;
     }
 
     fn ends(&self) -> std::sync::MutexGuard<'_, Ends> {

@@ -179,7 +179,8 @@ pub unsafe extern "C" fn chancery_client_send(
 }
 
 /// Names who is told how far files have come, both up and down; NULL for nobody. Once this returns, whoever was named before is not called any
-/// more, and what was their `userdata` may go. At most one call is under way at a time.
+/// more, and what was their `userdata` may go. At most one call is under way at a time. `chancery_client_close` and `chancery_client_free` do not wait for one:
+/// name NULL before you free what `userdata` points to, which works on a closed client, too.
 ///
 /// Threads: any, at once, but not from within a callback (CHANCERY_WITHIN_CALLBACK).
 #[unsafe(no_mangle)]
@@ -188,8 +189,10 @@ pub unsafe extern "C" fn chancery_client_on_progress(
     userdata: *mut c_void,
     callback: chancery_progress_callback,
 ) -> chancery_code {
-    boundary(|| {
-        with_client(client.cast(), |session| session.listen(callback.map(|function| (userdata, function))))
+    boundary(|| match callback {
+        Some(function) => with_client(client.cast(), |session| session.listen(Some((userdata, function)))),
+        // Whatever has become of the client: who was named must be able to go.
+        None => registry::get::<Session>(client.cast())?.listen(None),
     })
 }
 

@@ -74,6 +74,7 @@ pub unsafe extern "C" fn chancery_client_next_event(
 }
 
 /// Says that all events up to and including this number were acted upon: they do not come again. 0 does nothing.
+/// CHANCERY_EVENT_UNKNOWN for a number that this client has not handed out: nothing is taken.
 ///
 /// Threads: any, at once.
 #[unsafe(no_mangle)]
@@ -83,7 +84,7 @@ pub unsafe extern "C" fn chancery_client_take_events(
 ) -> chancery_code {
     boundary(|| {
         with_client(client.cast(), |session| match number.checked_sub(1) {
-            Some(number) => session.wait(session.client().take_events(number)),
+            Some(number) => session.take_events(number),
             None => Ok(()),
         })
     })
@@ -130,7 +131,10 @@ pub unsafe extern "C" fn chancery_event_number(
     })
 }
 
-/// Hands out the event as `chancery receive --json` prints it: what it is stands in "event". {"event":null} is of a later version.
+/// Hands out the event as `chancery receive --all-events --json` prints it. What it is stands in "event": "message"; "message-changed", edited, deleted,
+/// reacted to or answered; "sent" and "failed", of what this device wrote; "receipt"; "read", by another own device; "gone", of messages that have
+/// disappeared; "device-added"; "device-request", of an own device that waits for approval; "member-left"; "handle-reassigned"; "lost"; "group-act";
+/// "group-gap"; "typing". Others may be added: take and pass over what you do not know.
 ///
 /// Threads: any, at once.
 #[unsafe(no_mangle)]

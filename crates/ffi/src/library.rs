@@ -59,7 +59,7 @@ pub extern "C" fn chancery_is_retryable(code: chancery_code) -> bool {
 }
 
 /// Returns what the last call of this thread that returned a code failed at: a path, a name, a limit; "" if there is nothing to say. Never a
-/// secret. Never NULL; the text holds until this thread calls anything else of this library.
+/// secret. Never NULL; the text holds until this thread's next call of a function that returns a code.
 ///
 /// Threads: any, at once; each has its own.
 #[unsafe(no_mangle)]

@@ -69,6 +69,11 @@ impl Shared {
         let _ = self.closed.subscribe().wait_for(|&closed| closed).await;
     }
 
+    /// Whether nothing will come any more, unless following begins anew.
+    fn has_ended(&self) -> bool {
+        *self.closed.borrow() || matches!(*self.following.borrow(), Following::Ended(_))
+    }
+
     fn ring(&self) {
         if let Some(bell) = self.bell.get() {
             bell.ring();
@@ -287,6 +292,10 @@ impl Session {
         if let Some(bell) = bell {
             // Before looking: what comes meanwhile rings again.
             bell.silence();
+            // An end rang once, and may have been what was silenced.
+            if self.shared.has_ended() {
+                bell.ring();
+            }
         }
         // First, as whoever writes has mostly done so before what they have written is here.
         if let Some(news) = self.shared.board.take(Instant::now()) {
@@ -296,13 +305,21 @@ impl Session {
         cursor.look(&self.client).await?;
         let Some(event) = cursor.ahead.pop_front() else { return Ok(None) };
         cursor.next = event.number.saturating_add(1);
-        if bell.is_some() {
-            cursor.look(&self.client).await?;
-            if !cursor.ahead.is_empty() {
-                self.shared.ring();
-            }
+        // A store that cannot be read is for the next call to say: this event was read.
+        if bell.is_some() && (cursor.look(&self.client).await.is_err() || !cursor.ahead.is_empty()) {
+            self.shared.ring();
         }
         Ok(Some(Next::Stored(event)))
+    }
+
+    /// Takes events up to a number that was handed out by this handle; any other would take away what nobody has seen.
+    pub(crate) fn take_events(&self, number: u64) -> Result<(), Error> {
+        self.wait(async {
+            if number >= self.cursor.lock().await.next {
+                return Err(Error::with(ErrorCode::EventUnknown, number.saturating_add(1).to_string()));
+            }
+            self.client.take_events(number).await
+        })
     }
 
     /// Returns the descriptor that can be read as long as an event waits.
@@ -312,7 +329,8 @@ impl Session {
         if is_new && self.shared.bell.set(Bell::new()?).is_ok() {
             let (client, shared) = (self.client.clone(), Arc::clone(&self.shared));
             let cursor = Arc::clone(&self.cursor);
-            if !shared.board.is_empty() {
+            // What rang before there was a bell.
+            if shared.has_ended() || !shared.board.is_empty() {
                 shared.ring();
             }
             runtime.spawn(async move {

@@ -93,6 +93,7 @@ int main(int argc, char **argv)
   GIVES(CHANCERY_HANDLE_CLOSED, chancery_client_me(bob, &json));
   chancery_client_free(bob);
   bob = open_home(argv[1], "bob");
+  GIVES(CHANCERY_EVENT_UNKNOWN, chancery_client_take_events(bob, 1000000));
   chancery_event_free(await(bob, "Later"));
   GIVES(CHANCERY_NO_EVENT, chancery_client_next_event(bob, 0, &event));
   OK(chancery_client_follow(bob));

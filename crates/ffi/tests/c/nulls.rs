@@ -149,14 +149,17 @@ fn is_tried(calls: &str, function: &Function) -> bool {
         == pointers
 }
 
-/// Calls every function of a client with one that was closed; closing it once more is nothing.
+/// What a closed client does: it is closed once more, and tells nobody (NULL) of progress.
+const ENDS: [&str; 2] = ["chancery_client_close", "chancery_client_on_progress"];
+
+/// Calls every function of a client with one that was closed.
 fn closed(functions: &[Function]) -> String {
     let mut calls = String::new();
     for function in functions.iter().filter(|function| function.returns == "chancery_code") {
         let of_a_client = |it: &&Parameter| it.kind == "const chancery_client *";
         let Some(client) = function.parameters.first().filter(of_a_client) else { continue };
         let expected =
-            if function.name == "chancery_client_close" { "CHANCERY_OK" } else { "CHANCERY_HANDLE_CLOSED" };
+            if ENDS.contains(&function.name.as_str()) { "CHANCERY_OK" } else { "CHANCERY_HANDLE_CLOSED" };
         let call = call(function, Some((0, &format!("({})client", client.kind))));
         writeln!(calls, "    TRY({expected}, {call});").unwrap();
     }

@@ -1,7 +1,7 @@
 /*
  * chancery.h: end-to-end encrypted messaging that an organisation owns. Link with -lchancery; made by cbindgen from crates/ffi, do not edit.
  *
- * A WHOLE PROGRAM. It says something to Bob, and shows what he answers. `enrolled` is made once by `chancery enroll --home enrolled
+ * A WHOLE PROGRAM. It says something to Bob, and shows the next thing that happens. `enrolled` is made once by `chancery enroll --home enrolled
  * --key-file enrolled.key LINK`, or by chancery_client_new_enrolled.
  *
  *     chancery_key *key = NULL; chancery_client *client = NULL; chancery_event *event = NULL; chancery_string *json = NULL, *sent = NULL;
@@ -30,7 +30,7 @@
  * ERRORS. Every function that can fail returns a code: CHANCERY_OK, which is 0, or one of the numbers below, which are those of every
  * language and never change. chancery_strerror says it to people, chancery_code_name to programs, chancery_last_detail says what it lay in, and
  * chancery_is_retryable whether waiting helps. errno means nothing here. NULL where it is not allowed is CHANCERY_NULL_ARGUMENT, always. A panic
- * of the library, which is a bug, is caught: the call returns CHANCERY_PANICKED, as every later one with this client does; free it.
+ * of the library, which is a bug, is caught: the call returns CHANCERY_PANICKED, as every later one with this client does but chancery_client_close; free it.
  *
  * TEXT is UTF-8, and goes in with its length: chancery_text("...") for a string of C. What comes out is a chancery_string, with a NUL behind it:
  * mostly JSON, of exactly the form that the command `chancery ... --json` prints. Fields may be added to it; ignore those that you do not know.
@@ -39,7 +39,7 @@
  *
  * THREADS. Each function says from which threads it may be called; mostly from any, and from many at once with the same client. Each client has
  * threads of its own. chancery_client_close wakes whoever waits. Callbacks are called on other threads, and must not call functions of a
- * client: those return CHANCERY_WITHIN_CALLBACK. After fork, only the process that made a client may use it.
+ * client: those that wait return CHANCERY_WITHIN_CALLBACK. After fork, only the process that made a client may use it.
  *
  * EVENTS come through chancery_client_next_event, from a thread that waits there, or from a loop that polls chancery_client_fd. An event that was
  * not taken (chancery_client_take_events) when a program was killed comes again, with the same identifiers: act, then take. Only that
