@@ -1,6 +1,6 @@
 """What README.md says of Python, as a newcomer does it:
 
-in a folder beside the repository, with the wheel and the command.
+in a folder beside the repository, with the wheel and the command; and the bot of the package's own README.
 """
 
 import os
@@ -15,7 +15,8 @@ import unittest
 from pathlib import Path
 from typing import List, Tuple
 
-from support import EXAMPLES, PATIENCE, ROOT
+import chancery
+from support import EXAMPLES, PATIENCE, ROOT, Case, Program
 
 #: The port that the document names. Another is used here, for others may test on this machine.
 PORT = "7443"
@@ -70,6 +71,32 @@ class Readme(unittest.TestCase):
         self.assertTrue(expected)
         for text in expected:
             self.assertIn(text, printed)
+
+
+class PackageReadme(Case):
+    async def test_the_bot_greets_and_answers_texts_and_outlives_a_message_with_a_file_only(self) -> None:
+        text = (ROOT / "python" / "README.md").read_text()
+        (shown,) = re.findall(r"^```python\n(.*?)^```$", text, flags=re.M | re.S)
+
+        async def enrolled(handle: str) -> chancery.Client:
+            """A member of just this handle, in the folder of this test."""
+            link = self.company.command("org", "invite", handle)
+            client = await chancery.Client.enroll(link, self.folder / handle, key_file=self.folder / f"{handle}.key")
+            self.addAsyncCleanup(client.close)
+            return client
+
+        alice, bot = await enrolled("alice"), await enrolled("bot")
+        await bot.close()
+        program = Program("-c", f"import os\nos.chdir({str(self.folder)!r})\n{shown}")
+        self.addCleanup(program.kill)
+        self.assertEqual((await self.first(alice, chancery.Message)).text, "I am here.")
+        (self.folder / "notes.txt").write_text("Tea at four.")
+        await alice.send("bot", files=[self.folder / "notes.txt"])
+        await alice.send("bot", "Anybody there?")
+        answer = await self.first(alice, chancery.Message)
+        assert answer.reply_to is not None
+        self.assertEqual((answer.text, answer.reply_to.text), ("Anybody there?", "Anybody there?"))
+        self.assertIsNone(program.process.poll(), "it goes on")
 
 
 if __name__ == "__main__":

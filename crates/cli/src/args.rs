@@ -388,8 +388,8 @@ With --save, a file that cannot be saved has an error beside its name and no pat
 tried again by the next `receive --save`, and every few minutes with --follow; then a line of its own says where it
 is. Without --follow the exit code says that a file still waits; one that is damaged or gone has only its error.
 
-JSON events: message, file, device-added, lost, member-left, handle-reassigned, device-request, group-act, group-gap; with
---all-events also sent, failed and receipt, for messages that were written on this device, read, when another device of yours
+JSON events: message, message-changed, file, device-added, lost, member-left, handle-reassigned, device-request, group-act,
+group-gap; with --all-events also sent, failed and receipt, for messages that were written on this device, read, when another device of yours
 has read, gone, when messages have disappeared, and with --follow typing and connection.
 A message to a group has the group's identifier and name in \"group\"; of others that is null.
 

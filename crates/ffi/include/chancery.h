@@ -1087,6 +1087,7 @@ chancery_code chancery_group_rename(const chancery_client *client,
  * Changes a group's policy: `policy` is a JSON object with some of the fields that "policy" of `chancery_group_show` has, and what it does not name
  * stays. "retention_s" and "disappearing_s" are whole seconds, or null for no limit; "posting" is "all" or "admins"; "history" is how many
  * messages who is added is sent again, 0 to 100; "heal_s" is after which time administrators' devices renew all keys, or null for never.
+ * "retention_s" counts from when a message came, read or not; "disappearing_s" from when the own member has read or sent it.
  *
  * CHANCERY_USAGE: it is no JSON, or not of this form; `chancery_last_detail` names the field. CHANCERY_GROUP_NOT_ALLOWED, CHANCERY_GROUP_LIMIT.
  * Nothing has changed then.

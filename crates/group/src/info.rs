@@ -27,7 +27,8 @@ pub struct Info {
     pub name: DisplayName,
     /// How long messages are kept; `None`: as the organisation says. Of both the shorter counts.
     pub retention: Option<Duration>,
-    /// How long a message is kept from when it arrived, read or not; `None`: as the organisation says. Of both the shorter counts.
+    /// How long a message is kept once this member has read it, or sent it; `None`: as the organisation says. Of both the shorter counts.
+    /// What nobody reads goes by [`Self::retention`] alone.
     pub disappearing: Option<Duration>,
     /// Who may write.
     pub posting: Posting,

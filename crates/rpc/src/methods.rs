@@ -198,7 +198,7 @@ methods! {
     "events.saveFile" events::save_file(SaveFile) -> SavedFile [EventUnknown, AttachmentDamaged, AttachmentGone, PolicyForbids, DiskFull];
 }
 
-/// Finds a method.
+/// Names are compared as they are: letters of the other case are another name, and there are no aliases.
 pub(crate) fn find(name: &str) -> Option<&'static Method> {
     METHODS.iter().find(|method| method.name == name)
 }

@@ -212,7 +212,7 @@ impl Service {
         Ok(found.clone())
     }
 
-    /// Finds the client of an account.
+    /// The client of an account, which need not be named while there is only one; an error until it is enrolled.
     pub(crate) fn client(&self, name: Option<&str>) -> Result<Client, Error> {
         self.account(name)?.client()
     }
@@ -227,7 +227,8 @@ impl Service {
         Ok(())
     }
 
-    /// Enrols an account.
+    /// Makes the account's folder a device and serves it from then on. Of several calls at once one enrols, and the others are told
+    /// that it was done; while it waits for an approval, `accounts.list` has the code.
     pub(crate) async fn enrol(
         &self,
         name: Option<&str>,
@@ -275,7 +276,7 @@ fn news(account: &str, event: Value) -> Value {
 }
 
 impl Account {
-    /// Returns the client.
+    /// A clone of the client: it stays usable by who has it when the account is closed. An error before the account is enrolled.
     pub(crate) fn client(&self) -> Result<Client, Error> {
         lock(&self.state).client.clone().ok_or_else(|| ErrorCode::NotEnrolled.into())
     }

@@ -243,7 +243,7 @@ pub(crate) struct GroupRules {
     /// How long messages are kept, or `none`; the organisation's time counts if it is shorter.
     #[arg(long, value_name = "TIME", value_parser = super::authority::parse_limit)]
     pub(crate) retention: Option<TimeLimit>,
-    /// How long a message is kept from when it arrived, read or not, or `none`; the organisation's time counts if it is shorter.
+    /// How long a message is kept once it was read, or `none`; the organisation's time counts if it is shorter.
     #[arg(long, value_name = "TIME", value_parser = super::authority::parse_limit)]
     pub(crate) disappearing: Option<TimeLimit>,
     /// Who may write: all but readers, or admins alone.

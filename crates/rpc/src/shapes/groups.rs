@@ -77,7 +77,7 @@ waiting_parameters! {
         group: String,
         /// How long messages are kept, in seconds; 0: as the organisation says.
         retention_s: Option<u64>,
-        /// How long a message is kept from when it arrived, in seconds; 0: as the organisation says.
+        /// How long a message is kept once it was read, in seconds; 0: as the organisation says.
         disappearing_s: Option<u64>,
         /// Who may write.
         posting: Option<Posting>,
@@ -207,7 +207,7 @@ results! {
     GroupPolicy {
         /// How long messages are kept; null: as the organisation says.
         retention_s: Option<u64>,
-        /// How long a message is kept from when it arrived; null: as the organisation says.
+        /// How long a message is kept once it was read; null: as the organisation says.
         disappearing_s: Option<u64>,
         /// Who may write.
         posting: Posting,
