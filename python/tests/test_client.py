@@ -6,7 +6,7 @@ import random
 import threading
 import time
 import unittest
-from datetime import timedelta
+from datetime import datetime, timedelta, timezone
 from typing import Any, Awaitable, Callable, List, Set, TypeVar, cast
 
 import chancery
@@ -125,7 +125,11 @@ class Conversations(Case):
         self.assertEqual(await bob.disappearing(alice.me.handle), timedelta(minutes=1))
         await bob.send(alice.me.handle, "Soon gone")
         message = await self.first(alice, chancery.Message)
-        self.assertEqual(message.disappears_after, timedelta(minutes=1))
+        self.assertEqual((message.disappears_after, message.expires_at), (timedelta(minutes=1), None))
+        await alice.mark_read(message)
+        (shown,) = [it async for it in alice.history(message) if isinstance(it, chancery.Message)]
+        assert shown.expires_at is not None
+        self.assertGreater(shown.expires_at, datetime.now(timezone.utc))
         await bob.set_disappearing(alice.me.handle, None)
         self.assertIsNone(await bob.disappearing(alice.me.handle))
         with self.assertRaises(ValueError):
@@ -186,6 +190,8 @@ class Conversations(Case):
         alice, bob = await self.member("alice"), await self.member("bob")
         found = await alice.member(bob.me.handle)
         self.assertEqual((found.member, found.devices), (bob.me.member, (bob.me.device,)))
+        self.assertEqual((found.reach, bob.me.kind), ((), "member"))
+        self.assertGreater(bob.me.expires, datetime.now(timezone.utc))
         await alice.sync()
         self.assertIn(found, await alice.members())
         self.assertEqual([it.handle for it in await alice.members(bob.me.handle.upper())], [bob.me.handle])
