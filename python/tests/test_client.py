@@ -112,6 +112,11 @@ class Conversations(Case):
         await bob.sync()
         read = await self.first(alice, chancery.Receipt, lambda it: it.kind == "read")
         self.assertEqual(read.handle, bob.me.handle)
+        readers = await bob.readers(conversation)
+        self.assertEqual(
+            {(it.handle, it.kind, it.devices) for it in readers},
+            {(it.me.handle, "member", (it.me.device,)) for it in (alice, bob)},
+        )
         await bob.set_draft(alice.me.handle, "Dear")
         self.assertEqual((await bob.conversation(alice.me.handle)).draft, "Dear")
 

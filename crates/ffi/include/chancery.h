@@ -808,6 +808,19 @@ chancery_code chancery_client_conversation(const chancery_client *client,
                                            chancery_string **out_json);
 
 /**
+ * Hands out who can read what is written in a conversation from now on, as a JSON array: {"member","handle","name","kind","devices"} of the
+ * other member and this one, with their devices, or of a group's members, with those that are in it. There is nobody else: neither the relay
+ * nor the organisation has a copy or a key. Others who have left since may have read what was written before. The relay is not asked.
+ *
+ * CHANCERY_UNKNOWN_RECIPIENT, CHANCERY_GROUP_AMBIGUOUS: as for `chancery_client_conversation`.
+ *
+ * Threads: any, at once.
+ */
+chancery_code chancery_client_readers(const chancery_client *client,
+                                      chancery_str with,
+                                      chancery_string **out_json);
+
+/**
  * Reads a conversation from its end: hands out {"entries":[…],"next"} with up to `limit` (1 to 256) of the newest entries before position
  * `before`, oldest first; 0 begins at the end. Each entry has its "position". "next" is the `before` of the page before this one, and null at
  * the beginning of the conversation.

@@ -120,6 +120,12 @@ int main(int argc, char **argv)
   chancery_event_free(await(bob, "To all"));
   OK(chancery_group_list(bob, &json));
   has(json, "\"name\":\"Tea\"");
+  /* Who can read: in the group as in a conversation of two, and nobody elsewhere. */
+  OK(chancery_client_readers(alice, T("Tea"), &json));
+  has(json, "\"handle\":\"bob\"");
+  OK(chancery_client_readers(bob, T("alice"), &json));
+  has(json, "\"handle\":\"alice\"");
+  GIVES(CHANCERY_UNKNOWN_RECIPIENT, chancery_client_readers(alice, T("nobody"), &json));
   OK(chancery_group_set_role(alice, T("Tea"), T("bob"), T("admin"), 60000, &json));
   has(json, "done");
   GIVES(CHANCERY_USAGE, chancery_group_set_role(alice, T("Tea"), T("bob"), T("king"), 60000, &json));

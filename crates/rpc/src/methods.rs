@@ -119,6 +119,8 @@ methods! {
     "conversations.list" conversations::list(Account) -> Conversations [StoreLocked];
     /// Shows a conversation as the list does.
     "conversations.show" conversations::show(With) -> Conversation [UnknownRecipient, GroupAmbiguous, StoreLocked];
+    /// Lists who can read what is written in a conversation from now on, by what the device knows: the relay is not asked.
+    "conversations.readers" conversations::readers(With) -> Readers [UnknownRecipient, GroupAmbiguous, StoreLocked];
     /// Reads a conversation from its end, or from before a position.
     "conversations.history" conversations::history_before(HistoryBefore) -> Page [UnknownRecipient, GroupAmbiguous, StoreLocked];
     /// Marks a conversation as read up to a position, and says how much is unread then. Authors are told as the settings say.

@@ -32,9 +32,20 @@ from ._session import Events, Session, in_thread
 PathLike = Union[str, "os.PathLike[str]"]
 #: What names a member or a group where it does not matter which. A `str` is a handle, a group's name, or an
 #: identifier of either.
-Place = Union[str, m.Member, m.Person, m.Participant, m.Conversation, m.Group, m.GroupName, m.GroupChange, m.Message]
+Place = Union[
+    str,
+    m.Member,
+    m.Person,
+    m.Participant,
+    m.Reader,
+    m.Conversation,
+    m.Group,
+    m.GroupName,
+    m.GroupChange,
+    m.Message,
+]
 #: What names a member. A `str` is a handle or an identifier.
-Who = Union[str, m.Member, m.Person, m.Participant]
+Who = Union[str, m.Member, m.Person, m.Participant, m.Reader]
 #: What names a group. A `str` is its name, or at least 8 digits of its identifier.
 Which = Union[str, m.Group, m.GroupName, m.GroupChange]
 #: What names a message that is acted upon.
@@ -48,7 +59,7 @@ _PAGE = 64
 
 def _kept_as(place: Place) -> str:
     """What the library knows a member, a group or a conversation by."""
-    if isinstance(place, (m.Member, m.Person, m.Participant)):
+    if isinstance(place, (m.Member, m.Person, m.Participant, m.Reader)):
         return place.member
     if isinstance(place, m.Message):
         return place.conversation
@@ -361,6 +372,15 @@ class Client:
     async def conversation(self, place: Place) -> m.Conversation:
         """Returns one conversation."""
         return _read.conversation(await self._session.json("chancery_client_conversation", text(_kept_as(place))))
+
+    async def readers(self, place: Place) -> List[m.Reader]:
+        """Lists who can read what is written in a conversation from now on.
+
+        The other member and this one, or the members of the group. There is nobody else: neither the relay nor the
+        organisation has a copy or a key. Others who have left since may have read what was written before.
+        """
+        found = await self._session.json("chancery_client_readers", text(_kept_as(place)))
+        return [_read.reader(it) for it in found]
 
     async def history(self, place: Place, *, before: Optional[int] = None) -> AsyncIterator[_read.Entry]:
         """Iterates over a conversation, the newest entry first: messages, and in groups what happened to the group.

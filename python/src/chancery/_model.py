@@ -344,6 +344,20 @@ class Member:
 
 
 @dataclass(frozen=True)
+class Reader:
+    """Somebody who can read a conversation, with the devices for which messages are encrypted.
+
+    `handle` and `name` are empty of somebody whom the directory does not have.
+    """
+
+    member: str
+    handle: str
+    name: str
+    kind: str
+    devices: Tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class LastEntry:
     """The newest entry of a conversation: a message, summed up, or an act in a group."""
 

@@ -184,6 +184,11 @@ def member(data: Json) -> m.Member:
     )
 
 
+def reader(data: Json) -> m.Reader:
+    """Reads who can read a conversation."""
+    return m.Reader(data["member"], data["handle"], data["name"], data["kind"], tuple(data["devices"]))
+
+
 def conversation(data: Json) -> m.Conversation:
     """Reads a conversation."""
     last = data.get("last")

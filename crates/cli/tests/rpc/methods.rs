@@ -286,6 +286,11 @@ fn conversations(generic: &mut Generic) {
     );
     let all = generic.call("conversations.list", json!({}))["conversations"].clone();
     assert_eq!(all[0], shown);
+    let readers = generic.call("conversations.readers", json!({"with": "bob"}))["readers"].clone();
+    let handles: Vec<&Value> = readers.as_array().unwrap().iter().map(|reader| &reader["handle"]).collect();
+    assert_eq!(handles, ["bob", "alice"]);
+    assert_eq!(readers[1]["devices"], json!([generic.call("me", json!({}))["device"]]));
+    assert_eq!(generic.caller.fails("conversations.readers", json!({"with": "nobody"})), "unknown-recipient");
     let read = json!({"with": "bob", "position": shown["last"]["position"]});
     assert_eq!(generic.call("conversations.markRead", read), json!({"unread": 0}));
     let members = generic.call("members.list", json!({"filter": "B"}));
