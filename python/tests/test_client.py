@@ -6,7 +6,7 @@ import random
 import threading
 import time
 import unittest
-from datetime import timedelta
+from datetime import datetime, timedelta, timezone
 from typing import Any, Awaitable, Callable, List, Set, TypeVar, cast
 
 import chancery
@@ -27,7 +27,7 @@ class Conversations(Case):
         mention = chancery.Mention(text.index("@"), len(bob.me.handle) + 1, bob.me.member)
         attachment = chancery.Attachment(notes, media_type="text/x-notes", preview=b"small")
         sent = await alice.send(bob.me.handle, text, files=[attachment], mentions=[mention])
-        self.assertEqual(sent.state, "sent")
+        self.assertEqual((sent.state, sent.waiting), ("sent", None))
 
         message = await self.first(bob, chancery.Message)
         self.assertEqual((message.id, message.text, message.handle), (sent.id, text, alice.me.handle))
@@ -112,6 +112,11 @@ class Conversations(Case):
         await bob.sync()
         read = await self.first(alice, chancery.Receipt, lambda it: it.kind == "read")
         self.assertEqual(read.handle, bob.me.handle)
+        readers = await bob.readers(conversation)
+        self.assertEqual(
+            {(it.handle, it.kind, it.devices) for it in readers},
+            {(it.me.handle, "member", (it.me.device,)) for it in (alice, bob)},
+        )
         await bob.set_draft(alice.me.handle, "Dear")
         self.assertEqual((await bob.conversation(alice.me.handle)).draft, "Dear")
 
@@ -125,7 +130,11 @@ class Conversations(Case):
         self.assertEqual(await bob.disappearing(alice.me.handle), timedelta(minutes=1))
         await bob.send(alice.me.handle, "Soon gone")
         message = await self.first(alice, chancery.Message)
-        self.assertEqual(message.disappears_after, timedelta(minutes=1))
+        self.assertEqual((message.disappears_after, message.expires_at), (timedelta(minutes=1), None))
+        await alice.mark_read(message)
+        (shown,) = [it async for it in alice.history(message) if isinstance(it, chancery.Message)]
+        assert shown.expires_at is not None
+        self.assertGreater(shown.expires_at, datetime.now(timezone.utc))
         await bob.set_disappearing(alice.me.handle, None)
         self.assertIsNone(await bob.disappearing(alice.me.handle))
         with self.assertRaises(ValueError):
@@ -186,6 +195,8 @@ class Conversations(Case):
         alice, bob = await self.member("alice"), await self.member("bob")
         found = await alice.member(bob.me.handle)
         self.assertEqual((found.member, found.devices), (bob.me.member, (bob.me.device,)))
+        self.assertEqual((found.reach, bob.me.kind), ((), "member"))
+        self.assertGreater(bob.me.expires, datetime.now(timezone.utc))
         await alice.sync()
         self.assertIn(found, await alice.members())
         self.assertEqual([it.handle for it in await alice.members(bob.me.handle.upper())], [bob.me.handle])
@@ -478,7 +489,7 @@ class Misuse(Case):
         await alice.sync()
         with self.company.silence():
             queued = await alice.send(bob.me.handle, "later", timeout=0.2)
-            self.assertEqual(queued.state, "queued")
+            self.assertEqual((queued.state, queued.waiting), ("queued", "timed-out"))
             calls: List[Awaitable[Any]] = [alice.send(bob.me.handle, "never answered", timeout=None) for _ in range(20)]
             calls.append(alice.sync(timeout=None))
             waiting = [asyncio.ensure_future(_awaited(call)) for call in calls]

@@ -13,6 +13,7 @@ import chancery
 from chancery import _native, _read
 from support import ROOT
 
+JSON = ROOT / "crates" / "client" / "src"
 HEADER = ROOT / "crates" / "ffi" / "include" / "chancery.h"
 #: What a client in Python has no use for, and why.
 UNUSED = {
@@ -27,6 +28,13 @@ UNUSED = {
     "chancery_page_json": "no pages",
     "chancery_page_next": "no pages",
     "chancery_page_free": "no pages",
+}
+#: What is written as an event and is none of a client's, and what it is.
+NO_EVENTS = {
+    "confirm": "what a device shows while it enrols",
+    "connection": "a line of the command",
+    "file": "a line of the command",
+    "unknown": "an entry of a history that a later version wrote",
 }
 #: How the header's types are said to ctypes.
 TYPES: Dict[str, Any] = {
@@ -101,6 +109,37 @@ class Reading(unittest.TestCase):
             event = _read.event(data, 3)
             assert isinstance(event, chancery.Unknown)
             self.assertEqual((event.number, event.kind, dict(event.data)), (3, data["event"], data))
+
+    def test_every_event_that_the_library_writes_is_known(self) -> None:
+        written = set()
+        for path in [JSON / "json.rs", *sorted((JSON / "json").glob("*.rs"))]:
+            source = path.read_text().split("#[cfg(test)]")[0]
+            written |= set(re.findall(r'"event"(?::|,) "([a-z-]+)"', source))
+            for words in re.findall(r"let event = if .*", source):
+                written |= set(re.findall(r'"([a-z-]+)"', words))
+        known = {"message", "message-changed", *_read._EVENTS}
+        self.assertEqual(written, known | set(NO_EVENTS))
+        self.assertEqual(known & set(NO_EVENTS), set())
+
+    def test_what_other_devices_of_the_member_do_is_read(self) -> None:
+        for data, event in (
+            ({"event": "read", "conversation": "7", "unread": 2}, chancery.ConversationRead(3, "7", 2)),
+            ({"event": "gone", "conversation": "7"}, chancery.MessagesGone(3, "7")),
+            ({"event": "device-request", "code": "12"}, chancery.DeviceRequest(3, "12")),
+        ):
+            self.assertEqual(_read.event(data, 3), event)
+
+    def test_why_something_waits_is_read(self) -> None:
+        waiting = {"code": "queued", "message": "", "retry": False, "cause": "relay-full"}
+        self.assertEqual(_read.sent({"id": "7", "state": "queued", "waiting": waiting}, "8").waiting, "relay-full")
+        self.assertIsNone(_read.sent({"id": "7", "state": "sent"}, "8").waiting)
+        change = _read.group_change({"group": "7", "state": "queued", "waiting": waiting})
+        self.assertEqual(change.waiting, "relay-full")
+
+    def test_with_whom_a_bot_exchanges_messages_is_read(self) -> None:
+        bot = {"member": "7", "handle": "bot", "name": "Bot", "unit": None, "kind": "bot", "devices": ["8"]}
+        self.assertEqual(_read.member(bot).reach, ())
+        self.assertEqual(_read.member({**bot, "reach": ["9"]}).reach, ("9",))
 
     def test_a_time_of_a_wrong_clock_does_no_harm(self) -> None:
         self.assertEqual(_read.time("2026-11-22T08:30:00.125Z"), datetime(2026, 11, 22, 8, 30, 0, 125000, timezone.utc))

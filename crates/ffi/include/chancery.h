@@ -595,7 +595,8 @@ chancery_code chancery_client_follow(const chancery_client *client);
 
 /**
  * Sends text and files, given by their paths, to a member, given by handle or identifier, and waits until the relay has them, `patience_ms` at
- * most. Hands out {"id","state"}: "sent", or "queued" if it is stored here and goes with whatever connects next. Do not repeat a call that has
+ * most. Hands out {"id","state"}: "sent", or "queued" if it is stored here and goes with whatever connects next; then there is also "waiting":
+ * {"code","message","retry","cause"}, whose "cause" is the name of the code that says why, if that is known. Do not repeat a call that has
  * succeeded: it would be sent twice.
  *
  * CHANCERY_UNKNOWN_RECIPIENT, CHANCERY_FILE_NOT_FOUND and most others: nothing was stored. CHANCERY_SEND_FAILED: it is refused for good.
@@ -814,6 +815,19 @@ chancery_code chancery_client_conversation(const chancery_client *client,
                                            chancery_string **out_json);
 
 /**
+ * Hands out who can read what is written in a conversation from now on, as a JSON array: {"member","handle","name","kind","devices"} of the
+ * other member and this one, with their devices, or of a group's members, with those that are in it. There is nobody else: neither the relay
+ * nor the organisation has a copy or a key. Others who have left since may have read what was written before. The relay is not asked.
+ *
+ * CHANCERY_UNKNOWN_RECIPIENT, CHANCERY_GROUP_AMBIGUOUS: as for `chancery_client_conversation`.
+ *
+ * Threads: any, at once.
+ */
+chancery_code chancery_client_readers(const chancery_client *client,
+                                      chancery_str with,
+                                      chancery_string **out_json);
+
+/**
  * Reads a conversation from its end: hands out {"entries":[…],"next"} with up to `limit` (1 to 256) of the newest entries before position
  * `before`, oldest first; 0 begins at the end. Each entry has its "position". "next" is the `before` of the page before this one, and null at
  * the beginning of the conversation.
@@ -948,8 +962,8 @@ chancery_code chancery_client_typing(const chancery_client *client,
 
 /**
  * Founds a group with this member as owner, and adds members, given by handle or identifier. This and everything else that changes a group
- * hands out {"group","state","name","phase","epoch","devices"}: "state" is "done", or "queued" if it is stored here and waits. What is queued
- * must not be repeated.
+ * hands out {"group","state","name","phase","epoch","devices"}: "state" is "done", or "queued" if it is stored here and waits; "waiting" says
+ * why, as for `chancery_client_send`. What is queued must not be repeated.
  *
  * CHANCERY_UNKNOWN_RECIPIENT, CHANCERY_NAME_NOT_ALLOWED, CHANCERY_GROUP_LIMIT: nothing was stored.
  *
@@ -963,7 +977,7 @@ chancery_code chancery_group_create(const chancery_client *client,
                                     chancery_string **out_json);
 
 /**
- * Writes text and files to a group, as `chancery_client_send` to a member: {"id","group","state"}.
+ * Writes text and files to a group, as `chancery_client_send` to a member: {"id","group","state"}, and "waiting" as there.
  *
  * CHANCERY_GROUP_NOT_ALLOWED, CHANCERY_GROUP_LEFT and most others: nothing was stored.
  *

@@ -49,6 +49,29 @@ pub unsafe extern "C" fn chancery_client_conversation(
     })
 }
 
+/// Hands out who can read what is written in a conversation from now on, as a JSON array: {"member","handle","name","kind","devices"} of the
+/// other member and this one, with their devices, or of a group's members, with those that are in it. There is nobody else: neither the relay
+/// nor the organisation has a copy or a key. Others who have left since may have read what was written before. The relay is not asked.
+///
+/// CHANCERY_UNKNOWN_RECIPIENT, CHANCERY_GROUP_AMBIGUOUS: as for `chancery_client_conversation`.
+///
+/// Threads: any, at once.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn chancery_client_readers(
+    client: *const chancery_client,
+    with: chancery_str,
+    out_json: *mut *mut chancery_string,
+) -> chancery_code {
+    boundary(|| {
+        // SAFETY: the caller may write there, and the text is as they say.
+        let (out, with) = unsafe { (Out::new(out_json)?, with.text()?) };
+        with_client(client.cast(), |session| {
+            let readers = session.wait(session.client().readers(with))?;
+            out.json(&readers.iter().map(json::reader).collect())
+        })
+    })
+}
+
 /// Reads a conversation from its end: hands out {"entries":[…],"next"} with up to `limit` (1 to 256) of the newest entries before position
 /// `before`, oldest first; 0 begins at the end. Each entry has its "position". "next" is the `before` of the page before this one, and null at
 /// the beginning of the conversation.

@@ -1,6 +1,7 @@
 /* Alice and Bob enrol and talk: a file, a group, a history, a descriptor. Usage: conversation FOLDER ALICE'S-LINK BOB'S-LINK */
 #include "check.h"
 #include <poll.h>
+#include <unistd.h>
 
 static unsigned long told;
 
@@ -105,6 +106,9 @@ int main(int argc, char **argv)
   OK(chancery_page_json(page, &json));
   has(json, "notes.txt");
   snprintf(downloads, sizeof downloads, "%s/more", argv[1]);
+  /* A page of Bob's is nothing for Alice's client, though she has sent the file herself. */
+  GIVES(CHANCERY_WRONG_HANDLE, chancery_client_save_file_of_page(alice, page, 0, 0, T(downloads), &json));
+  CHECK(strstr(chancery_last_detail(), "another device") && access(downloads, F_OK) != 0);
   OK(chancery_client_save_file_of_page(bob, page, 0, 0, T(downloads), &json));
   has(json, "/more/notes.txt");
   GIVES(CHANCERY_USAGE, chancery_client_save_file_of_page(bob, page, 7, 0, T(downloads), &json));
@@ -121,6 +125,12 @@ int main(int argc, char **argv)
   chancery_event_free(await(bob, "To all"));
   OK(chancery_group_list(bob, &json));
   has(json, "\"name\":\"Tea\"");
+  /* Who can read: in the group as in a conversation of two, and nobody elsewhere. */
+  OK(chancery_client_readers(alice, T("Tea"), &json));
+  has(json, "\"handle\":\"bob\"");
+  OK(chancery_client_readers(bob, T("alice"), &json));
+  has(json, "\"handle\":\"alice\"");
+  GIVES(CHANCERY_UNKNOWN_RECIPIENT, chancery_client_readers(alice, T("nobody"), &json));
   OK(chancery_group_set_role(alice, T("Tea"), T("bob"), T("admin"), 60000, &json));
   has(json, "done");
   GIVES(CHANCERY_USAGE, chancery_group_set_role(alice, T("Tea"), T("bob"), T("king"), 60000, &json));

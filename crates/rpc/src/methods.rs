@@ -13,7 +13,7 @@ use std::marker::PhantomData;
 use std::pin::Pin;
 use std::time::Duration;
 
-use chancery::{ErrorCode, json};
+use chancery::ErrorCode;
 use schemars::generate::SchemaGenerator;
 use schemars::{JsonSchema, Schema};
 use serde::de::DeserializeOwned;
@@ -114,11 +114,15 @@ methods! {
     "messages.react" messages::react(React) -> Sent [MessageUnknown, MessageAmbiguous, ActInvalid];
     /// Answers the form of a message.
     "messages.answer" messages::answer(Answer) -> Sent [MessageUnknown, MessageAmbiguous, ActInvalid];
+    /// Downloads a file of a message, and verifies it.
+    "messages.saveFile" messages::save_file(SaveFileOf) -> SavedFile [MessageUnknown, MessageAmbiguous, AttachmentDamaged, AttachmentGone, PolicyForbids, DiskFull];
 
     /// Lists the conversations, the newest first.
     "conversations.list" conversations::list(Account) -> Conversations [StoreLocked];
     /// Shows a conversation as the list does.
     "conversations.show" conversations::show(With) -> Conversation [UnknownRecipient, GroupAmbiguous, StoreLocked];
+    /// Lists who can read what is written in a conversation from now on, by what the device knows: the relay is not asked.
+    "conversations.readers" conversations::readers(With) -> Readers [UnknownRecipient, GroupAmbiguous, StoreLocked];
     /// Reads a conversation from its end, or from before a position.
     "conversations.history" conversations::history_before(HistoryBefore) -> Page [UnknownRecipient, GroupAmbiguous, StoreLocked];
     /// Marks a conversation as read up to a position, and says how much is unread then. Authors are told as the settings say.
@@ -217,12 +221,4 @@ fn done<R: DeserializeOwned>() -> Outcome<R> {
 
 fn ok<R: DeserializeOwned>(value: Value) -> Outcome<R> {
     Ok(Answer::new(value))
-}
-
-/// Adds to a result why it waits.
-fn with_waiting(mut result: Value, code: ErrorCode, cause: Option<&chancery::Error>) -> Value {
-    if let (Some(cause), Some(fields)) = (cause, result.as_object_mut()) {
-        fields.insert("waiting".to_owned(), json::queued(code, cause));
-    }
-    result
 }

@@ -32,9 +32,20 @@ from ._session import Events, Session, in_thread
 PathLike = Union[str, "os.PathLike[str]"]
 #: What names a member or a group where it does not matter which. A `str` is a handle, a group's name, or an
 #: identifier of either.
-Place = Union[str, m.Member, m.Person, m.Participant, m.Conversation, m.Group, m.GroupName, m.GroupChange, m.Message]
+Place = Union[
+    str,
+    m.Member,
+    m.Person,
+    m.Participant,
+    m.Reader,
+    m.Conversation,
+    m.Group,
+    m.GroupName,
+    m.GroupChange,
+    m.Message,
+]
 #: What names a member. A `str` is a handle or an identifier.
-Who = Union[str, m.Member, m.Person, m.Participant]
+Who = Union[str, m.Member, m.Person, m.Participant, m.Reader]
 #: What names a group. A `str` is its name, or at least 8 digits of its identifier.
 Which = Union[str, m.Group, m.GroupName, m.GroupChange]
 #: What names a message that is acted upon.
@@ -48,7 +59,7 @@ _PAGE = 64
 
 def _kept_as(place: Place) -> str:
     """What the library knows a member, a group or a conversation by."""
-    if isinstance(place, (m.Member, m.Person, m.Participant)):
+    if isinstance(place, (m.Member, m.Person, m.Participant, m.Reader)):
         return place.member
     if isinstance(place, m.Message):
         return place.conversation
@@ -285,7 +296,7 @@ class Client:
         name = "chancery_group_send_message" if _is_group(to) else "chancery_client_send_message"
         place = _kept_as(to)
         sent = await self._session.json(name, text(place), _json(content), milliseconds(timeout), connects=True)
-        return m.Sent(sent["id"], sent["state"], sent.get("group", place))
+        return _read.sent(sent, sent.get("group", place))
 
     async def reply(
         self,
@@ -301,7 +312,7 @@ class Client:
     async def _act(self, name: str, target: Target, *arguments: Any, timeout: Optional[float]) -> m.Sent:
         place, which = text(target.conversation), text(target.id)
         sent = await self._session.json(name, place, which, *arguments, milliseconds(timeout), connects=True)
-        return m.Sent(sent["id"], sent["state"], target.conversation)
+        return _read.sent(sent, target.conversation)
 
     async def edit(self, message: Target, new_text: str, *, timeout: Optional[float] = PATIENCE) -> m.Sent:
         """Gives a message of one's own another text.
@@ -361,6 +372,15 @@ class Client:
     async def conversation(self, place: Place) -> m.Conversation:
         """Returns one conversation."""
         return _read.conversation(await self._session.json("chancery_client_conversation", text(_kept_as(place))))
+
+    async def readers(self, place: Place) -> List[m.Reader]:
+        """Lists who can read what is written in a conversation from now on.
+
+        The other member and this one, or the members of the group. There is nobody else: neither the relay nor the
+        organisation has a copy or a key. Others who have left since may have read what was written before.
+        """
+        found = await self._session.json("chancery_client_readers", text(_kept_as(place)))
+        return [_read.reader(it) for it in found]
 
     async def history(self, place: Place, *, before: Optional[int] = None) -> AsyncIterator[_read.Entry]:
         """Iterates over a conversation, the newest entry first: messages, and in groups what happened to the group.

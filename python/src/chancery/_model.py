@@ -140,8 +140,8 @@ class Message(Event):
 
     `sender` is the author's identifier, `handle` their handle; `kind` is ``"member"``, ``"guest"``, ``"bot"`` or
     ``"guest-bot"``. `conversation` names the conversation, of which `group` is the group, if it is one. `state` is
-    ``"received"``, or of a message of one's own ``"queued"``, ``"sent"`` or ``"failed"``. `position` is where it
-    stands, if it was read in a history.
+    ``"received"``, or of a message of one's own ``"queued"``, ``"sent"`` or ``"failed"``. At `expires_at` it
+    disappears here, once that is known. `position` is where it stands, if it was read in a history.
     """
 
     id: str
@@ -165,6 +165,7 @@ class Message(Event):
     unread: bool
     deliveries: Tuple[Delivery, ...]
     disappears_after: Optional[timedelta]
+    expires_at: Optional[datetime]
     resent_by: Optional[str]
     position: Optional[int]
 
@@ -279,6 +280,28 @@ class HandleReassigned(Event):
 
 
 @dataclass(frozen=True)
+class ConversationRead(Event):
+    """Another device of this member has read messages of a conversation, of which `unread` are unread now."""
+
+    conversation: str
+    unread: int
+
+
+@dataclass(frozen=True)
+class MessagesGone(Event):
+    """Messages of a conversation are gone, by their own time or as policy says: read again what is shown of it."""
+
+    conversation: str
+
+
+@dataclass(frozen=True)
+class DeviceRequest(Event):
+    """A new device of this member asks for approval: compare `code` with what it shows, and call `approve_device`."""
+
+    code: str
+
+
+@dataclass(frozen=True)
 class Unknown(Event):
     """Something that this version of the package does not know.
 
@@ -291,7 +314,7 @@ class Unknown(Event):
 
 @dataclass(frozen=True)
 class Me:
-    """Who this device is."""
+    """Who this device is. `kind` is as that of a `Message`; from `expires` on it can do nothing."""
 
     member: str
     device: str
@@ -300,17 +323,37 @@ class Me:
     organisation: str
     org_id: str
     fingerprint: str
+    kind: str
+    expires: datetime
 
 
 @dataclass(frozen=True)
 class Member:
-    """A member as the directory has them."""
+    """A member as the directory has them.
+
+    `reach` are the identifiers of those with whom alone a guest or bot exchanges messages; empty if that is everybody.
+    """
 
     member: str
     handle: str
     name: Optional[str]
     unit: Optional[str]
     kind: Optional[str]
+    devices: Tuple[str, ...]
+    reach: Tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Reader:
+    """Somebody who can read a conversation, with the devices for which messages are encrypted.
+
+    `handle` and `name` are empty of somebody whom the directory does not have.
+    """
+
+    member: str
+    handle: str
+    name: str
+    kind: str
     devices: Tuple[str, ...]
 
 
@@ -392,7 +435,8 @@ class GroupDetails(Group):
 class GroupChange:
     """What became of a wish about a group.
 
-    `state` is ``"done"``, or ``"queued"`` if it is stored and waits; do not repeat it then.
+    `state` is ``"done"``, or ``"queued"`` if it is stored and waits; do not repeat it then. `waiting` is why, as for
+    `Sent`.
     """
 
     id: str
@@ -401,18 +445,21 @@ class GroupChange:
     phase: Optional[str]
     epoch: Optional[int]
     devices: Optional[int]
+    waiting: Optional[str]
 
 
 @dataclass(frozen=True)
 class Sent:
     """What became of something that was sent.
 
-    `state` is ``"sent"``, or ``"queued"`` if it is stored and waits; do not repeat it then.
+    `state` is ``"sent"``, or ``"queued"`` if it is stored and waits; do not repeat it then. `waiting` is why, as the
+    name of a code such as ``"relay-unreachable"``, if that is known.
     """
 
     id: str
     state: str
     conversation: str
+    waiting: Optional[str]
 
 
 @dataclass(frozen=True)

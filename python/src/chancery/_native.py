@@ -70,6 +70,7 @@ _CALLS: Dict[str, Tuple[Any, ...]] = {
     "chancery_client_answer": (_HANDLE, Text, Text, Text, c_uint32, _OUT),
     "chancery_client_conversations": (_HANDLE, _OUT),
     "chancery_client_conversation": (_HANDLE, Text, _OUT),
+    "chancery_client_readers": (_HANDLE, Text, _OUT),
     "chancery_client_history_before": (_HANDLE, Text, c_uint64, c_uint32, _OUT),
     "chancery_client_mark_read": (_HANDLE, Text, c_uint64, POINTER(c_uint64)),
     "chancery_client_set_draft": (_HANDLE, Text, Text),

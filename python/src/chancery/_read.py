@@ -88,6 +88,7 @@ def message(data: Json, number: int = 0) -> m.Message:
             for it in data.get("receipts", ())
         ),
         disappears_after=seconds(data.get("disappears_after_s")),
+        expires_at=_time(data.get("expires_at")),
         resent_by=data.get("resent_by"),
         position=data.get("position"),
     )
@@ -124,6 +125,9 @@ _EVENTS: Dict[str, Callable[[Json, int], m.Event]] = {
     "typing": lambda it, number: m.Typing(number, it["member"], it["handle"], it["stopped"]),
     "device-added": lambda it, number: m.DeviceAdded(number, it["member"], it["handle"], it["device"]),
     "lost": lambda it, number: m.Lost(number, it["member"], it["handle"], it["count"]),
+    "read": lambda it, number: m.ConversationRead(number, it["conversation"], it["unread"]),
+    "gone": lambda it, number: m.MessagesGone(number, it["conversation"]),
+    "device-request": lambda it, number: m.DeviceRequest(number, it["code"]),
     "member-left": lambda it, number: m.MemberLeft(number, it["member"], it["handle"]),
     "handle-reassigned": lambda it, number: m.HandleReassigned(number, it["handle"], it["old"], it["new"]),
 }
@@ -154,15 +158,35 @@ def entry(data: Json) -> Entry:
 
 def me(data: Json) -> m.Me:
     """Reads who this device is."""
-    names = ("member", "device", "handle", "name", "organisation", "org_id", "fingerprint")
-    return m.Me(*(data[name] for name in names))
+    return m.Me(
+        data["member"],
+        data["device"],
+        data["handle"],
+        data["name"],
+        data["organisation"],
+        data["org_id"],
+        data["fingerprint"],
+        data["kind"],
+        time(data["expires"]),
+    )
 
 
 def member(data: Json) -> m.Member:
     """Reads a member."""
     return m.Member(
-        data["member"], data["handle"], data.get("name"), data.get("unit"), data.get("kind"), tuple(data["devices"])
+        data["member"],
+        data["handle"],
+        data.get("name"),
+        data.get("unit"),
+        data.get("kind"),
+        tuple(data["devices"]),
+        tuple(data.get("reach", ())),
     )
+
+
+def reader(data: Json) -> m.Reader:
+    """Reads who can read a conversation."""
+    return m.Reader(data["member"], data["handle"], data["name"], data["kind"], tuple(data["devices"]))
 
 
 def conversation(data: Json) -> m.Conversation:
@@ -230,8 +254,24 @@ def _group_policy(data: Json) -> m.GroupPolicy:
 def group_change(data: Json) -> m.GroupChange:
     """Reads what became of a wish about a group."""
     return m.GroupChange(
-        data["group"], data["state"], data.get("name"), data.get("phase"), data.get("epoch"), data.get("devices")
+        data["group"],
+        data["state"],
+        data.get("name"),
+        data.get("phase"),
+        data.get("epoch"),
+        data.get("devices"),
+        _waiting(data),
     )
+
+
+def sent(data: Json, conversation: str) -> m.Sent:
+    """Reads what became of something that was sent."""
+    return m.Sent(data["id"], data["state"], conversation, _waiting(data))
+
+
+def _waiting(data: Json) -> Optional[str]:
+    waiting = data.get("waiting")
+    return waiting.get("cause") if waiting else None
 
 
 def device(data: Json) -> m.Device:

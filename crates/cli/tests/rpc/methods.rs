@@ -175,6 +175,14 @@ fn with_bob(generic: &mut Generic, company: &Company) {
     let path = string(&generic.call("events.saveFile", saved)["path"]);
     assert_eq!(std::fs::read_to_string(path).unwrap(), "Tea at four.");
     generic.call("events.ack", json!({"number": event["number"]}));
+    // What was acknowledged is in the history, and its files can be had from there.
+    let (id, folder) = (&event["event"]["id"], company.at("later"));
+    let file = json!({"with": "bob", "message": id, "index": 0, "folder": folder});
+    let path = string(&generic.call("messages.saveFile", file)["path"]);
+    assert!(path.starts_with(&folder), "{path}");
+    assert_eq!(std::fs::read_to_string(path).unwrap(), "Tea at four.");
+    let unknown = json!({"with": "bob", "message": "0".repeat(32), "index": 0, "folder": folder});
+    assert_eq!(generic.caller.fails("messages.saveFile", unknown), "message-unknown");
     let page = generic.call("history", json!({"with": "bob"}));
     assert_eq!(page["entries"].as_array().unwrap().len(), 2, "{page}");
 }
@@ -286,6 +294,11 @@ fn conversations(generic: &mut Generic) {
     );
     let all = generic.call("conversations.list", json!({}))["conversations"].clone();
     assert_eq!(all[0], shown);
+    let readers = generic.call("conversations.readers", json!({"with": "bob"}))["readers"].clone();
+    let handles: Vec<&Value> = readers.as_array().unwrap().iter().map(|reader| &reader["handle"]).collect();
+    assert_eq!(handles, ["bob", "alice"]);
+    assert_eq!(readers[1]["devices"], json!([generic.call("me", json!({}))["device"]]));
+    assert_eq!(generic.caller.fails("conversations.readers", json!({"with": "nobody"})), "unknown-recipient");
     let read = json!({"with": "bob", "position": shown["last"]["position"]});
     assert_eq!(generic.call("conversations.markRead", read), json!({"unread": 0}));
     let members = generic.call("members.list", json!({"filter": "B"}));

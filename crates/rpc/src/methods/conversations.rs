@@ -18,6 +18,11 @@ pub(super) async fn show(service: Service, params: shapes::With) -> Outcome<shap
     ok(json::conversation(&client.conversation(&params.with).await?))
 }
 
+pub(super) async fn readers(service: Service, params: shapes::With) -> Outcome<shapes::Readers> {
+    let found = service.client(params.account.as_deref())?.readers(&params.with).await?;
+    ok(object!({"readers": found.iter().map(json::reader).collect::<Vec<_>>()}))
+}
+
 pub(super) async fn history_before(service: Service, params: shapes::HistoryBefore) -> Outcome<shapes::Page> {
     let client = service.client(params.account.as_deref())?;
     let limit = params.limit.unwrap_or(USUAL_PAGE);

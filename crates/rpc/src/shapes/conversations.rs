@@ -91,6 +91,24 @@ results! {
         /// What happened, if it was no message.
         act: Option<super::events::GroupAct>,
     }
+    /// Who can read a conversation.
+    Readers {
+        /// The other member and the own one, or the members of the group. There is nobody else.
+        readers: Vec<Reader>,
+    }
+    /// Somebody who can read a conversation.
+    Reader {
+        /// The member's identifier.
+        member: String,
+        /// The handle; empty for somebody whom the directory does not have.
+        handle: String,
+        /// The name; empty as the handle is.
+        name: String,
+        /// `member`, `guest`, `bot` or `guest-bot`.
+        kind: String,
+        /// The identifiers of the devices for which messages are encrypted.
+        devices: Vec<String>,
+    }
     /// A part of a history.
     Page {
         /// Messages and acts, oldest first, at most 256.
