@@ -13,16 +13,25 @@ from pathlib import Path
 
 import chancery
 
+#: Seconds to wait before what failed for now is tried again.
+PAUSE = 1.0
+#: What the manager fills in.
+FIELDS = (
+    chancery.FormField("ok", "Do you approve?", "approval", required=True),
+    chancery.FormField("why", "Anything to say about it?"),
+)
+
 
 def form(request: chancery.Message) -> chancery.Form:
-    """What the manager fills in. The title names the request, so that it is known again."""
-    return chancery.Form(
-        f"Request {request.id[:12]}",
-        (
-            chancery.FormField("ok", "Do you approve?", "approval", required=True),
-            chancery.FormField("why", "Anything to say about it?"),
-        ),
-    )
+    """The form about a request. The title names the request, so that it is known again."""
+    return chancery.Form(f"Request {request.id[:12]}", FIELDS)
+
+
+def is_question(message: chancery.Message) -> bool:
+    """Whether the bot has asked this. Others may send what looks the same: only its own messages count."""
+    if not message.is_mine or message.group or message.form is None:
+        return False
+    return message.form.fields == FIELDS and len(message.mentions) == 1
 
 
 async def was_asked(client: chancery.Client, manager: chancery.Member, request: chancery.Message) -> bool:
@@ -56,19 +65,32 @@ async def decide(client: chancery.Client, question: chancery.Message, answer: ch
     await client.send(requester, f"{word}: {what}" + (f" ({why})" if why else ""))
 
 
+async def act(client: chancery.Client, manager: chancery.Member, event: chancery.Event, ledger: Path) -> None:
+    """Does what an event asks for, if it asks for anything. Once more, it changes nothing."""
+    if isinstance(event, chancery.Message):
+        if not event.is_mine and not event.group and event.sender != manager.member:
+            await ask(client, manager, event)
+    elif isinstance(event, chancery.MessageChanged) and event.change == "answered" and is_question(event.message):
+        by_manager = [it for it in event.message.answers if it.by.member == manager.member]
+        if by_manager and event.by.member == manager.member:
+            await decide(client, event.message, by_manager[-1], ledger)
+
+
 async def main(home: str, key_file: str, name: str, ledger: str) -> None:
     """Runs until it is stopped."""
     async with chancery.Client.open(home, key_file=key_file) as client:
         manager = await client.member(name)
         print("ready", client.me.handle, flush=True)
         async for event in client.events():
-            if isinstance(event, chancery.Message):
-                if not event.is_mine and not event.group and event.sender != manager.member:
-                    await ask(client, manager, event)
-            elif isinstance(event, chancery.MessageChanged) and event.change == "answered":
-                by_manager = [it for it in event.message.answers if it.by.member == manager.member]
-                if by_manager and event.by.member == manager.member:
-                    await decide(client, event.message, by_manager[-1], Path(ledger))
+            while True:
+                try:
+                    await act(client, manager, event, Path(ledger))
+                    break
+                except chancery.Error as error:
+                    print(event.number, error, file=sys.stderr, flush=True)
+                    if not error.retry:
+                        break  # it is too long to be asked, say: the next request must not wait for that
+                    await asyncio.sleep(PAUSE)
 
 
 if __name__ == "__main__":

@@ -315,6 +315,41 @@ class Events(Case):
         self.assertEqual(without_repeats, [str(number) for number in range(count)])
         self.assertGreater(rounds, 5, "that is what was tried")
 
+    async def test_a_cancellation_that_comes_with_an_event_is_not_lost(self) -> None:
+        bob = await self.sent(0)
+        session = bob._session
+        for timeout in (None, PATIENCE):
+            reading = asyncio.ensure_future(_all(bob.events(follow=False, timeout=timeout)))
+            while session._waiter is None:
+                await asyncio.sleep(0.01)
+            # As the loop does it when the descriptor is ready, in the turn in which somebody else cancels.
+            session._unwatch()
+            reading.cancel()
+            await asyncio.wait([reading], timeout=5)
+            self.assertTrue(reading.cancelled())
+            self.assertIsNone(session._waiter)
+
+    async def test_calls_that_were_cancelled_count_as_connections_until_they_end(self) -> None:
+        bob = await self.sent(0)
+
+        def threads() -> int:
+            return sum(it.name == "chancery" for it in threading.enumerate())
+
+        with self.company.silence():
+            for _ in range(3):
+                calls = [asyncio.ensure_future(bob.sync(timeout=None)) for _ in range(_session.CONNECTIONS)]
+                await asyncio.sleep(0.3)
+                self.assertEqual(threads(), _session.CONNECTIONS)
+                for call in calls:
+                    call.cancel()
+                await asyncio.wait(calls)
+            waits = asyncio.ensure_future(bob.sync(timeout=None))
+            await asyncio.sleep(0.3)
+            self.assertFalse(waits.done())
+        await asyncio.wait_for(waits, PATIENCE)
+        while bob._session._connections.locked() or threads():
+            await asyncio.sleep(0.01)
+
     async def test_a_send_that_is_cancelled_leaves_the_client_in_order(self) -> None:
         alice, bob = await self.member("alice"), await self.member("bob")
         sending = [asyncio.ensure_future(alice.send(bob.me.handle, str(number))) for number in range(20)]
@@ -385,6 +420,10 @@ class Events(Case):
         self.assertLess(time.monotonic() - begun, 3)
 
 
+async def _all(events: chancery.Events) -> List[chancery.Event]:
+    return [event async for event in events]
+
+
 async def _next(events: chancery.Events) -> chancery.Event:
     return await events.__anext__()
 
@@ -412,6 +451,11 @@ class Misuse(Case):
         for seconds in (-1.0, float("nan")):
             with self.assertRaises(ValueError):
                 await bob.send(me, "x", timeout=seconds)
+        for position in (-1, -5, 1 << 64):
+            with self.assertRaises(ValueError):
+                await bob.history(me, before=position).__anext__()
+            with self.assertRaises(ValueError):
+                await bob.mark_read(me, position)
         with self.assertRaises(TypeError):
             chancery.Client()
         with self.assertRaises(TypeError):

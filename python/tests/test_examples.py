@@ -3,6 +3,7 @@
 import asyncio
 import random
 import signal
+import textwrap
 import time
 import unittest
 from typing import List
@@ -111,6 +112,40 @@ class Examples(Case):
         self.assertEqual(len(lines), 1)
         self.assertIn(f"{joe.me.member} 'a new chair'", lines[0])
 
+    async def test_forms_of_others_and_others_answers_book_nothing_and_do_not_stop_the_bot(self) -> None:
+        bot, mary, joe = await self.closed_member("desk"), await self.member("mary"), await self.member("joe")
+        crew = await joe.create_group(self.company.handle("Crew"), [mary.me.handle, bot])
+        ok = chancery.FormField("ok", "Do you approve?", "approval", required=True)
+        form = chancery.Form("Request 0123456789ab", (ok, chancery.FormField("why", "Anything to say about it?")))
+        who = f"@{joe.me.handle}"
+        mention = chancery.Mention(0, len(who), joe.me.member)
+        # Some other program of the same member asks what names nobody, and what is no approval.
+        async with await self.company.open(bot) as client:
+            await client.sync()
+            await client.send(mary.me.handle, "Is it warm?", form=form)
+            other = chancery.Form("Lunch", (chancery.FormField("ok", "What?"),))
+            await client.send(mary.me.handle, f"{who} asks for: soup", mentions=[mention], form=other)
+        questions = [await self.first(mary, chancery.Message) for _ in range(2)]
+        ledger = self.folder / "approved"
+        program = self.program("approval.py", bot, mary.me.handle, str(ledger))
+        self.assertEqual(program.line(), f"ready {bot}")
+        await joe.send(crew, f"{who} asks for: 1000 euro", mentions=[mention], form=form)
+        questions.append(await self.first(mary, chancery.Message))
+        await joe.send(crew, "Who comes to lunch?", form=form)
+        questions.append(await self.first(mary, chancery.Message))
+        for question in questions:
+            await mary.answer(question, {"ok": "yes"})
+        # Too long to be asked with what the bot adds to it.
+        await joe.send(bot, "x" * 32768)
+        await joe.send(bot, "a lamp")
+        question = await self.first(mary, chancery.Message)
+        self.assertEqual(question.text, f"{who} asks for: a lamp")
+        await mary.answer(question, {"ok": "yes"})
+        await self.first(joe, chancery.Message, lambda it: it.text == "Approved: a lamp")
+        self.assertIsNone(program.process.poll())
+        (line,) = ledger.read_text().splitlines()
+        self.assertIn(f"{joe.me.member} 'a lamp'", line)
+
 
 class Endings(Case):
     """A program ends when it is told to, whatever the library does."""
@@ -125,7 +160,7 @@ class Endings(Case):
         """Runs a program with an open `client` and returns its exit code."""
         handle = self.handle
         lines = [
-            "import asyncio, os, signal, sys, threading, chancery",
+            "import asyncio, os, signal, sys, threading, time, chancery",
             "async def main():",
             f"    client = await chancery.Client.open({str(self.company.home(handle))!r}, "
             f"key_file={str(self.company.key(handle))!r})",
@@ -157,6 +192,31 @@ class Endings(Case):
     async def test_a_forked_process_ends_without_the_library(self) -> None:
         code = "if os.fork() == 0:\n    del client\n    os._exit(0)\nawait client.close()\nsys.exit(os.wait()[1])"
         self.assertEqual(await self.ends(code), 0)
+
+    async def test_a_forked_process_that_closes_the_client_leaves_it_to_its_parent(self) -> None:
+        other = await self.member("other")
+        await other.close()
+        home, key = str(self.company.home(other.me.handle)), str(self.company.key(other.me.handle))
+        code = f"""\
+            async def hear():
+                async for event in client.events():
+                    if isinstance(event, chancery.Message):
+                        return event.text
+            hears = asyncio.ensure_future(hear())
+            await asyncio.sleep(1)
+            if os.fork() == 0:
+                async with client:
+                    pass
+                os._exit(0)
+            assert os.wait()[1] == 0
+            begun = time.process_time()
+            await asyncio.sleep(1)
+            assert time.process_time() - begun < 0.3, "it spins"
+            async with chancery.Client.open({home!r}, key_file={key!r}) as other:
+                await other.send({self.handle!r}, "Still here?")
+            assert await asyncio.wait_for(hears, 5) == "Still here?"
+            await client.close()"""
+        self.assertEqual(await self.ends(textwrap.dedent(code)), 0)
 
 
 if __name__ == "__main__":

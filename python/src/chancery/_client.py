@@ -390,7 +390,7 @@ class Client:
         name, with_, at = "chancery_client_history_before", text(_kept_as(place)), before
         # To the library, 0 is the end; before the first entry there is nothing.
         while at != 0:
-            page = await self._session.json(name, with_, at or 0, _PAGE)
+            page = await self._session.json(name, with_, _native.position(at or 0), _PAGE)
             for entry in reversed(page["entries"]):
                 yield _read.entry(entry)
             if page["next"] is None:
@@ -407,8 +407,8 @@ class Client:
             if last is None:
                 return 0
             up_to = last.position
-        unread = c_uint64()
-        await self._session.call("chancery_client_mark_read", text(_kept_as(place)), up_to, byref(unread))
+        unread, at = c_uint64(), _native.position(up_to)
+        await self._session.call("chancery_client_mark_read", text(_kept_as(place)), at, byref(unread))
         return unread.value
 
     async def set_draft(self, place: Place, draft: str) -> None:

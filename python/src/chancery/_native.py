@@ -224,6 +224,13 @@ def milliseconds(seconds: Optional[float]) -> int:
     return min(round(seconds * 1000), FOREVER - 1) if seconds < FOREVER else FOREVER - 1
 
 
+def position(value: int) -> int:
+    """Makes a parameter of a position, which ctypes would wrap around."""
+    if not 0 <= value < 1 << 64:
+        raise ValueError("a position must be 0 or more, and below 2**64")
+    return value
+
+
 class Handle:
     """Something of the library that is freed when nothing refers to it any more, or by `free`."""
 

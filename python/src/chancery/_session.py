@@ -29,8 +29,8 @@ T = TypeVar("T")
 CONNECTIONS = 8
 
 
-async def in_thread(function: Callable[..., T], *arguments: Any) -> T:
-    """Waits for a function in a thread of its own. Whoever gives up waiting does not end the function.
+def begin(function: Callable[..., T], *arguments: Any) -> "asyncio.Future[T]":
+    """Has a function called in a thread of its own. Whoever gives up waiting for it does not end the function.
 
     The thread keeps no program from ending, as those of `asyncio.to_thread` would for as long as a relay does not
     answer.
@@ -58,7 +58,12 @@ async def in_thread(function: Callable[..., T], *arguments: Any) -> T:
             pass  # The loop has ended, and nobody waits.
 
     threading.Thread(target=work, name="chancery", daemon=True).start()
-    return await done
+    return done
+
+
+async def in_thread(function: Callable[..., T], *arguments: Any) -> T:
+    """Waits for what `begin` begins."""
+    return await begin(function, *arguments)
 
 
 class Session:
@@ -102,9 +107,21 @@ class Session:
         self.check()
         if not connects:
             return await in_thread(function, name, self._handle, *arguments)
-        async with self._connections:
+        await self._connections.acquire()
+        try:
             self.check()
-            return await in_thread(function, name, self._handle, *arguments)
+            done: "asyncio.Future[T]" = begin(self._connected, function, name, *arguments)
+        except BaseException:
+            self._connections.release()
+            raise
+        return await done
+
+    def _connected(self, function: Callable[..., T], name: str, *arguments: Any) -> T:
+        try:
+            return function(name, self._handle, *arguments)
+        finally:
+            # Here and not where it is waited for: a call that was cancelled keeps its connection until it ends.
+            self.post(self._connections.release)
 
     async def call(self, name: str, *arguments: Any, connects: bool = False) -> None:
         """As `run`, of one that hands out nothing."""
@@ -136,7 +153,12 @@ class Session:
             pass  # The loop has ended.
 
     async def close(self) -> None:
-        """Ends everything and frees the client; whoever waits is woken."""
+        """Ends everything and frees the client; whoever waits is woken.
+
+        In a forked process it does nothing: the client and the descriptors that it shares are the parent's.
+        """
+        if os.getpid() != self._process:
+            return
         if self._ending is None:
             self._unwatch()
             end_client(self._handle)
@@ -203,13 +225,15 @@ class Session:
             fd = c_int32()
             call("chancery_client_fd", self._handle, byref(fd))
             self._fd = fd.value
-        self._waiter = self._loop.create_future()
+        waiter = self._waiter = self._loop.create_future()
         self._loop.add_reader(self._fd, self._unwatch)
+        # Not `asyncio.wait_for`: before Python 3.12, it loses a cancellation that comes together with an event.
+        timer = None if timeout is None else self._loop.call_later(timeout, self._unwatch)
         try:
-            await asyncio.wait_for(self._waiter, timeout)
-        except asyncio.TimeoutError:
-            pass
+            await waiter
         finally:
+            if timer is not None:
+                timer.cancel()
             self._unwatch()
 
     def _unwatch(self) -> None:
