@@ -2,7 +2,7 @@
 //!
 //! Fields are only added, and their order says nothing. Times are as in RFC 3339, in UTC and to the millisecond; identifiers and hashes are
 //! hexadecimal digits in lower case; a duration's name ends in `_s`; bytes are base64 (RFC 4648, section 4). What is to be sent is read
-//! under the same names: [`outgoing`] and [`form_values`].
+//! under the same names: [`outgoing()`] and [`form_values`].
 
 mod acts;
 mod connection;
