@@ -27,7 +27,7 @@ class Conversations(Case):
         mention = chancery.Mention(text.index("@"), len(bob.me.handle) + 1, bob.me.member)
         attachment = chancery.Attachment(notes, media_type="text/x-notes", preview=b"small")
         sent = await alice.send(bob.me.handle, text, files=[attachment], mentions=[mention])
-        self.assertEqual(sent.state, "sent")
+        self.assertEqual((sent.state, sent.waiting), ("sent", None))
 
         message = await self.first(bob, chancery.Message)
         self.assertEqual((message.id, message.text, message.handle), (sent.id, text, alice.me.handle))
@@ -489,7 +489,7 @@ class Misuse(Case):
         await alice.sync()
         with self.company.silence():
             queued = await alice.send(bob.me.handle, "later", timeout=0.2)
-            self.assertEqual(queued.state, "queued")
+            self.assertEqual((queued.state, queued.waiting), ("queued", "timed-out"))
             calls: List[Awaitable[Any]] = [alice.send(bob.me.handle, "never answered", timeout=None) for _ in range(20)]
             calls.append(alice.sync(timeout=None))
             waiting = [asyncio.ensure_future(_awaited(call)) for call in calls]

@@ -129,6 +129,13 @@ class Reading(unittest.TestCase):
         ):
             self.assertEqual(_read.event(data, 3), event)
 
+    def test_why_something_waits_is_read(self) -> None:
+        waiting = {"code": "queued", "message": "", "retry": False, "cause": "relay-full"}
+        self.assertEqual(_read.sent({"id": "7", "state": "queued", "waiting": waiting}, "8").waiting, "relay-full")
+        self.assertIsNone(_read.sent({"id": "7", "state": "sent"}, "8").waiting)
+        change = _read.group_change({"group": "7", "state": "queued", "waiting": waiting})
+        self.assertEqual(change.waiting, "relay-full")
+
     def test_with_whom_a_bot_exchanges_messages_is_read(self) -> None:
         bot = {"member": "7", "handle": "bot", "name": "Bot", "unit": None, "kind": "bot", "devices": ["8"]}
         self.assertEqual(_read.member(bot).reach, ())

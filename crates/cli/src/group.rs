@@ -82,7 +82,7 @@ async fn finish(group: &Group, done: GroupDone, output: Output) -> Result<(), Fa
     let state = group.state().await;
     let summary = state.as_ref().ok().map(|state| &state.summary);
     let word = if done.waiting.is_some() { "queued" } else { "done" };
-    let object = json::group_done(group.id(), done.waiting.is_none(), summary);
+    let object = json::group_done(group.id(), &done, summary);
     output.result(&object, || {
         let name = summary.map(|summary| tame_line(&summary.name)).unwrap_or_default();
         format!("{word}: {name} ({})", hex(group.id()))

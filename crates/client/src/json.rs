@@ -17,9 +17,9 @@ use serde_json::{Value, json};
 use crate::client::Me;
 use crate::devices::{NewDeviceLink, OwnDevice};
 use crate::error::{Error, ErrorCode};
-use crate::group::{GroupAct, GroupEntry, GroupState, Participant, Person};
+use crate::group::{GroupAct, GroupDone, GroupEntry, GroupState, Participant, Person};
 use crate::message::{Event, FileInfo, Happening, Message};
-use crate::sending::Sent;
+use crate::sending::{Sent, Waiting};
 use crate::{
     ActKind, DeviceId, GroupInfo, GroupPhase, GroupRole, GroupSummary, Kind, LogState, LogStatus, Member,
     MessageState, Policy, Posting, Reader, organisation,
@@ -146,16 +146,27 @@ pub fn later_file(message: &Message, index: usize, file: Value) -> Value {
     })
 }
 
-/// Returns what became of a message to a member.
+/// Returns what became of a message to a member; while it waits, `waiting` says why, as [`queued`] returns it.
 #[must_use]
 pub fn sent(sent: &Sent) -> Value {
-    json!({"id": hex(&sent.id), "state": sent_state(sent)})
+    let mut object = json!({"id": hex(&sent.id), "state": sent_state(sent)});
+    add_waiting(&mut object, ErrorCode::Queued, sent.waiting.as_ref());
+    object
 }
 
-/// Returns what became of a message to the group of this identifier.
+/// Returns what became of a message to the group of this identifier, as [`sent()`] does.
 #[must_use]
-pub fn group_sent(group: &[u8; 16], sent: &Sent) -> Value {
-    json!({"id": hex(&sent.id), "group": hex(group), "state": sent_state(sent)})
+pub fn group_sent(group: &[u8; 16], message: &Sent) -> Value {
+    let mut object = sent(message);
+    insert(&mut object, "group", hex(group).into());
+    object
+}
+
+/// Adds why something waits, if it does.
+fn add_waiting(object: &mut Value, code: ErrorCode, waiting: Option<&Waiting>) {
+    if let Some(waiting) = waiting {
+        insert(object, "waiting", queued(code, waiting.why()));
+    }
 }
 
 fn sent_state(sent: &Sent) -> &'static str {
@@ -349,10 +360,13 @@ fn participant(member: &Participant) -> Value {
     })
 }
 
-/// Returns what became of a wish about the group of this identifier: `done` or `queued`, and what the group is now, if that is known.
+/// Returns what became of a wish about the group of this identifier: `done` or `queued`, then with `waiting` as in [`sent()`], and what
+/// the group is now, if that is known.
 #[must_use]
-pub fn group_done(group: &[u8; 16], done: bool, now: Option<&GroupSummary>) -> Value {
-    let mut object = json!({"group": hex(group), "state": if done { "done" } else { "queued" }});
+pub fn group_done(group: &[u8; 16], done: &GroupDone, now: Option<&GroupSummary>) -> Value {
+    let state = if done.waiting.is_none() { "done" } else { "queued" };
+    let mut object = json!({"group": hex(group), "state": state});
+    add_waiting(&mut object, ErrorCode::GroupQueued, done.waiting.as_ref());
     if let Some(summary) = now {
         insert(&mut object, "name", summary.name.clone().into());
         insert(&mut object, "phase", phase_name(summary.phase).into());
@@ -538,6 +552,28 @@ mod tests {
         assert_eq!(object["cause"], "relay-unreachable");
         assert_eq!(error(&cause)["retry"], true);
         assert_eq!(queued(ErrorCode::Queued, &ErrorCode::Queued.into()).get("cause"), None);
+    }
+
+    #[test]
+    fn what_is_stored_and_waits_says_why() {
+        let mut message =
+            Sent { id: [1; 16], author: MemberId::new([2; 16]), state: MessageState::Sent, waiting: None };
+        assert_eq!(sent(&message).get("waiting"), None);
+        let waiting = Some(Waiting::new(ErrorCode::RelayFull.into()));
+        (message.state, message.waiting) = (MessageState::Queued, waiting.clone());
+        let object = group_sent(&[3; 16], &message);
+        assert_eq!((&object["state"], &object["waiting"]["code"]), (&json!("queued"), &json!("queued")));
+        assert_eq!(
+            (&object["waiting"]["cause"], &object["group"]),
+            (&json!("relay-full"), &json!("03".repeat(16)))
+        );
+        let object = group_done(&[3; 16], &GroupDone { waiting }, None);
+        assert_eq!(
+            (&object["state"], &object["waiting"]["code"]),
+            (&json!("queued"), &json!("group-queued"))
+        );
+        assert_eq!(object["waiting"]["cause"], "relay-full");
+        assert_eq!(group_done(&[3; 16], &GroupDone { waiting: None }, None).get("waiting"), None);
     }
 
     #[test]

@@ -595,7 +595,8 @@ chancery_code chancery_client_follow(const chancery_client *client);
 
 /**
  * Sends text and files, given by their paths, to a member, given by handle or identifier, and waits until the relay has them, `patience_ms` at
- * most. Hands out {"id","state"}: "sent", or "queued" if it is stored here and goes with whatever connects next. Do not repeat a call that has
+ * most. Hands out {"id","state"}: "sent", or "queued" if it is stored here and goes with whatever connects next; then there is also "waiting":
+ * {"code","message","retry","cause"}, whose "cause" is the name of the code that says why, if that is known. Do not repeat a call that has
  * succeeded: it would be sent twice.
  *
  * CHANCERY_UNKNOWN_RECIPIENT, CHANCERY_FILE_NOT_FOUND and most others: nothing was stored. CHANCERY_SEND_FAILED: it is refused for good.
@@ -955,8 +956,8 @@ chancery_code chancery_client_typing(const chancery_client *client,
 
 /**
  * Founds a group with this member as owner, and adds members, given by handle or identifier. This and everything else that changes a group
- * hands out {"group","state","name","phase","epoch","devices"}: "state" is "done", or "queued" if it is stored here and waits. What is queued
- * must not be repeated.
+ * hands out {"group","state","name","phase","epoch","devices"}: "state" is "done", or "queued" if it is stored here and waits; "waiting" says
+ * why, as for `chancery_client_send`. What is queued must not be repeated.
  *
  * CHANCERY_UNKNOWN_RECIPIENT, CHANCERY_NAME_NOT_ALLOWED, CHANCERY_GROUP_LIMIT: nothing was stored.
  *
@@ -970,7 +971,7 @@ chancery_code chancery_group_create(const chancery_client *client,
                                     chancery_string **out_json);
 
 /**
- * Writes text and files to a group, as `chancery_client_send` to a member: {"id","group","state"}.
+ * Writes text and files to a group, as `chancery_client_send` to a member: {"id","group","state"}, and "waiting" as there.
  *
  * CHANCERY_GROUP_NOT_ALLOWED, CHANCERY_GROUP_LEFT and most others: nothing was stored.
  *

@@ -150,7 +150,8 @@ pub unsafe extern "C" fn chancery_client_follow(client: *const chancery_client) 
 }
 
 /// Sends text and files, given by their paths, to a member, given by handle or identifier, and waits until the relay has them, `patience_ms` at
-/// most. Hands out {"id","state"}: "sent", or "queued" if it is stored here and goes with whatever connects next. Do not repeat a call that has
+/// most. Hands out {"id","state"}: "sent", or "queued" if it is stored here and goes with whatever connects next; then there is also "waiting":
+/// {"code","message","retry","cause"}, whose "cause" is the name of the code that says why, if that is known. Do not repeat a call that has
 /// succeeded: it would be sent twice.
 ///
 /// CHANCERY_UNKNOWN_RECIPIENT, CHANCERY_FILE_NOT_FOUND and most others: nothing was stored. CHANCERY_SEND_FAILED: it is refused for good.

@@ -30,7 +30,7 @@ fn change(
 
 async fn now(group: &Group, done: &GroupDone) -> serde_json::Value {
     let state = group.state().await.ok();
-    json::group_done(group.id(), done.waiting.is_none(), state.as_ref().map(|state| &state.summary))
+    json::group_done(group.id(), done, state.as_ref().map(|state| &state.summary))
 }
 
 fn role(name: &str) -> Result<GroupRole, Error> {
@@ -40,8 +40,8 @@ fn role(name: &str) -> Result<GroupRole, Error> {
 }
 
 /// Founds a group with this member as owner, and adds members, given by handle or identifier. This and everything else that changes a group
-/// hands out {"group","state","name","phase","epoch","devices"}: "state" is "done", or "queued" if it is stored here and waits. What is queued
-/// must not be repeated.
+/// hands out {"group","state","name","phase","epoch","devices"}: "state" is "done", or "queued" if it is stored here and waits; "waiting" says
+/// why, as for `chancery_client_send`. What is queued must not be repeated.
 ///
 /// CHANCERY_UNKNOWN_RECIPIENT, CHANCERY_NAME_NOT_ALLOWED, CHANCERY_GROUP_LIMIT: nothing was stored.
 ///
@@ -70,7 +70,7 @@ pub unsafe extern "C" fn chancery_group_create(
     })
 }
 
-/// Writes text and files to a group, as `chancery_client_send` to a member: {"id","group","state"}.
+/// Writes text and files to a group, as `chancery_client_send` to a member: {"id","group","state"}, and "waiting" as there.
 ///
 /// CHANCERY_GROUP_NOT_ALLOWED, CHANCERY_GROUP_LEFT and most others: nothing was stored.
 ///

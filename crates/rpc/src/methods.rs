@@ -13,7 +13,7 @@ use std::marker::PhantomData;
 use std::pin::Pin;
 use std::time::Duration;
 
-use chancery::{ErrorCode, json};
+use chancery::ErrorCode;
 use schemars::generate::SchemaGenerator;
 use schemars::{JsonSchema, Schema};
 use serde::de::DeserializeOwned;
@@ -219,12 +219,4 @@ fn done<R: DeserializeOwned>() -> Outcome<R> {
 
 fn ok<R: DeserializeOwned>(value: Value) -> Outcome<R> {
     Ok(Answer::new(value))
-}
-
-/// Adds to a result why it waits.
-fn with_waiting(mut result: Value, code: ErrorCode, cause: Option<&chancery::Error>) -> Value {
-    if let (Some(cause), Some(fields)) = (cause, result.as_object_mut()) {
-        fields.insert("waiting".to_owned(), json::queued(code, cause));
-    }
-    result
 }

@@ -296,7 +296,7 @@ class Client:
         name = "chancery_group_send_message" if _is_group(to) else "chancery_client_send_message"
         place = _kept_as(to)
         sent = await self._session.json(name, text(place), _json(content), milliseconds(timeout), connects=True)
-        return m.Sent(sent["id"], sent["state"], sent.get("group", place))
+        return _read.sent(sent, sent.get("group", place))
 
     async def reply(
         self,
@@ -312,7 +312,7 @@ class Client:
     async def _act(self, name: str, target: Target, *arguments: Any, timeout: Optional[float]) -> m.Sent:
         place, which = text(target.conversation), text(target.id)
         sent = await self._session.json(name, place, which, *arguments, milliseconds(timeout), connects=True)
-        return m.Sent(sent["id"], sent["state"], target.conversation)
+        return _read.sent(sent, target.conversation)
 
     async def edit(self, message: Target, new_text: str, *, timeout: Optional[float] = PATIENCE) -> m.Sent:
         """Gives a message of one's own another text.

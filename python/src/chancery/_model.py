@@ -435,7 +435,8 @@ class GroupDetails(Group):
 class GroupChange:
     """What became of a wish about a group.
 
-    `state` is ``"done"``, or ``"queued"`` if it is stored and waits; do not repeat it then.
+    `state` is ``"done"``, or ``"queued"`` if it is stored and waits; do not repeat it then. `waiting` is why, as for
+    `Sent`.
     """
 
     id: str
@@ -444,18 +445,21 @@ class GroupChange:
     phase: Optional[str]
     epoch: Optional[int]
     devices: Optional[int]
+    waiting: Optional[str]
 
 
 @dataclass(frozen=True)
 class Sent:
     """What became of something that was sent.
 
-    `state` is ``"sent"``, or ``"queued"`` if it is stored and waits; do not repeat it then.
+    `state` is ``"sent"``, or ``"queued"`` if it is stored and waits; do not repeat it then. `waiting` is why, as the
+    name of a code such as ``"relay-unreachable"``, if that is known.
     """
 
     id: str
     state: str
     conversation: str
+    waiting: Optional[str]
 
 
 @dataclass(frozen=True)

@@ -254,8 +254,24 @@ def _group_policy(data: Json) -> m.GroupPolicy:
 def group_change(data: Json) -> m.GroupChange:
     """Reads what became of a wish about a group."""
     return m.GroupChange(
-        data["group"], data["state"], data.get("name"), data.get("phase"), data.get("epoch"), data.get("devices")
+        data["group"],
+        data["state"],
+        data.get("name"),
+        data.get("phase"),
+        data.get("epoch"),
+        data.get("devices"),
+        _waiting(data),
     )
+
+
+def sent(data: Json, conversation: str) -> m.Sent:
+    """Reads what became of something that was sent."""
+    return m.Sent(data["id"], data["state"], conversation, _waiting(data))
+
+
+def _waiting(data: Json) -> Optional[str]:
+    waiting = data.get("waiting")
+    return waiting.get("cause") if waiting else None
 
 
 def device(data: Json) -> m.Device:

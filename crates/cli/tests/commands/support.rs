@@ -83,6 +83,7 @@ impl Outcome {
         self.fails(5, "queued", false);
         assert_eq!(self.error.as_ref().unwrap()["cause"], cause, "{self:?}");
         assert_eq!((self.lines.len(), &self.lines[0]["state"]), (1, &Value::from("queued")), "{self:?}");
+        assert_eq!(self.lines[0]["waiting"]["cause"], cause, "{self:?}");
     }
 }
 

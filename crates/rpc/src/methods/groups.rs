@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use chancery::{ErrorCode, Group, GroupDone, GroupInfo, GroupRole, json};
+use chancery::{Group, GroupDone, GroupInfo, GroupRole, json};
 use serde_json::{Value, json as object};
 
-use super::{Outcome, ok, wait, with_waiting};
+use super::{Outcome, ok, wait};
 use crate::fault::Fault;
 use crate::service::Service;
 use crate::shapes::{self, Posting, Role};
@@ -30,8 +30,7 @@ async fn group(service: &Service, account: Option<&str>, which: &str) -> Result<
 async fn finish(group: &Group, done: GroupDone) -> Outcome<shapes::GroupDone> {
     let state = group.state().await.ok();
     let now = state.as_ref().map(|state| &state.summary);
-    let result = json::group_done(group.id(), done.waiting.is_none(), now);
-    ok(with_waiting(result, ErrorCode::GroupQueued, done.waiting.as_ref().map(chancery::Waiting::why)))
+    ok(json::group_done(group.id(), &done, now))
 }
 
 pub(super) async fn create(service: Service, params: shapes::CreateGroup) -> Outcome<shapes::GroupDone> {

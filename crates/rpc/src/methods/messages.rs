@@ -2,17 +2,12 @@
 
 use std::path::PathBuf;
 
-use chancery::{ErrorCode, Outgoing, Sent, json};
-use serde_json::{Value, json as object};
+use chancery::{Outgoing, json};
+use serde_json::json as object;
 
-use super::{Outcome, ok, wait, with_waiting};
+use super::{Outcome, ok, wait};
 use crate::service::Service;
 use crate::shapes::{self, content};
-
-/// Says what became of a message or act.
-pub(super) fn sent(result: Value, sent: &Sent) -> Outcome<shapes::Sent> {
-    ok(with_waiting(result, ErrorCode::Queued, sent.waiting.as_ref().map(chancery::Waiting::why)))
-}
 
 pub(super) async fn send(service: Service, params: shapes::Send) -> Outcome<shapes::Sent> {
     let client = service.client(params.account.as_deref())?;
@@ -24,7 +19,7 @@ pub(super) async fn send(service: Service, params: shapes::Send) -> Outcome<shap
         Some(files) => client.send(to, text, &files, patience).await?,
         None => client.send_message(to, message, patience).await?,
     };
-    sent(json::sent(&what), &what)
+    ok(json::sent(&what))
 }
 
 pub(super) async fn send_to_group(service: Service, params: shapes::SendToGroup) -> Outcome<shapes::Sent> {
@@ -36,7 +31,7 @@ pub(super) async fn send_to_group(service: Service, params: shapes::SendToGroup)
         Some(files) => group.send(text, &files, patience).await?,
         None => group.send_message(message, patience).await?,
     };
-    sent(json::group_sent(group.id(), &what), &what)
+    ok(json::group_sent(group.id(), &what))
 }
 
 /// The files of a message that has nothing but a text and files.
@@ -54,21 +49,21 @@ pub(super) async fn edit(service: Service, params: shapes::Edit) -> Outcome<shap
     let mentions = json::outgoing(&object!({"mentions": params.mentions}))?.mentions;
     let message = client.find_message(&params.with, &params.message).await?.reference();
     let what = client.edit(message, &params.text, &mentions, wait(params.timeout_ms)).await?;
-    sent(json::sent(&what), &what)
+    ok(json::sent(&what))
 }
 
 pub(super) async fn delete(service: Service, params: shapes::Delete) -> Outcome<shapes::Sent> {
     let client = service.client(params.account.as_deref())?;
     let message = client.find_message(&params.with, &params.message).await?.reference();
     let what = client.delete(message, wait(params.timeout_ms)).await?;
-    sent(json::sent(&what), &what)
+    ok(json::sent(&what))
 }
 
 pub(super) async fn react(service: Service, params: shapes::React) -> Outcome<shapes::Sent> {
     let client = service.client(params.account.as_deref())?;
     let message = client.find_message(&params.with, &params.message).await?.reference();
     let what = client.react(message, &params.emoji, params.remove, wait(params.timeout_ms)).await?;
-    sent(json::sent(&what), &what)
+    ok(json::sent(&what))
 }
 
 pub(super) async fn answer(service: Service, params: shapes::Answer) -> Outcome<shapes::Sent> {
@@ -76,5 +71,5 @@ pub(super) async fn answer(service: Service, params: shapes::Answer) -> Outcome<
     let values = json::form_values(&object!(params.values))?;
     let message = client.find_message(&params.with, &params.message).await?.reference();
     let what = client.answer_form(message, &values, wait(params.timeout_ms)).await?;
-    sent(json::sent(&what), &what)
+    ok(json::sent(&what))
 }
