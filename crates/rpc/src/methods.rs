@@ -114,6 +114,8 @@ methods! {
     "messages.react" messages::react(React) -> Sent [MessageUnknown, MessageAmbiguous, ActInvalid];
     /// Answers the form of a message.
     "messages.answer" messages::answer(Answer) -> Sent [MessageUnknown, MessageAmbiguous, ActInvalid];
+    /// Downloads a file of a message, and verifies it.
+    "messages.saveFile" messages::save_file(SaveFileOf) -> SavedFile [MessageUnknown, MessageAmbiguous, AttachmentDamaged, AttachmentGone, PolicyForbids, DiskFull];
 
     /// Lists the conversations, the newest first.
     "conversations.list" conversations::list(Account) -> Conversations [StoreLocked];

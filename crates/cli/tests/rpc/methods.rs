@@ -175,6 +175,14 @@ fn with_bob(generic: &mut Generic, company: &Company) {
     let path = string(&generic.call("events.saveFile", saved)["path"]);
     assert_eq!(std::fs::read_to_string(path).unwrap(), "Tea at four.");
     generic.call("events.ack", json!({"number": event["number"]}));
+    // What was acknowledged is in the history, and its files can be had from there.
+    let (id, folder) = (&event["event"]["id"], company.at("later"));
+    let file = json!({"with": "bob", "message": id, "index": 0, "folder": folder});
+    let path = string(&generic.call("messages.saveFile", file)["path"]);
+    assert!(path.starts_with(&folder), "{path}");
+    assert_eq!(std::fs::read_to_string(path).unwrap(), "Tea at four.");
+    let unknown = json!({"with": "bob", "message": "0".repeat(32), "index": 0, "folder": folder});
+    assert_eq!(generic.caller.fails("messages.saveFile", unknown), "message-unknown");
     let page = generic.call("history", json!({"with": "bob"}));
     assert_eq!(page["entries"].as_array().unwrap().len(), 2, "{page}");
 }

@@ -73,3 +73,10 @@ pub(super) async fn answer(service: Service, params: shapes::Answer) -> Outcome<
     let what = client.answer_form(message, &values, wait(params.timeout_ms)).await?;
     ok(json::sent(&what))
 }
+
+pub(super) async fn save_file(service: Service, params: shapes::SaveFileOf) -> Outcome<shapes::SavedFile> {
+    let client = service.client(params.account.as_deref())?;
+    let message = client.find_message(&params.with, &params.message).await?;
+    let path = client.save_attachment(&message, params.index, &params.folder).await?;
+    ok(object!({"path": path.display().to_string()}))
+}

@@ -1,9 +1,24 @@
 //! Messages: what is sent, and what is done to what was sent.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use super::accounts::Failure;
 use super::content::{Form, Mention, OutgoingFile, ReplyTo};
+
+account_parameters! {
+    /// A file of a message.
+    SaveFileOf {
+        /// The conversation: a handle, a member's identifier, or a group's name or identifier.
+        with: String,
+        /// The message: its identifier, at least 4 digits of that from its beginning, or `last`.
+        message: String,
+        /// The file's position among the message's files.
+        index: usize,
+        /// The folder to save it in.
+        folder: PathBuf,
+    }
+}
 
 waiting_parameters! {
     /// A message to a member.
