@@ -1,6 +1,7 @@
 /* Alice and Bob enrol and talk: a file, a group, a history, a descriptor. Usage: conversation FOLDER ALICE'S-LINK BOB'S-LINK */
 #include "check.h"
 #include <poll.h>
+#include <unistd.h>
 
 static unsigned long told;
 
@@ -104,6 +105,9 @@ int main(int argc, char **argv)
   OK(chancery_page_json(page, &json));
   has(json, "notes.txt");
   snprintf(downloads, sizeof downloads, "%s/more", argv[1]);
+  /* A page of Bob's is nothing for Alice's client, though she has sent the file herself. */
+  GIVES(CHANCERY_WRONG_HANDLE, chancery_client_save_file_of_page(alice, page, 0, 0, T(downloads), &json));
+  CHECK(strstr(chancery_last_detail(), "another device") && access(downloads, F_OK) != 0);
   OK(chancery_client_save_file_of_page(bob, page, 0, 0, T(downloads), &json));
   has(json, "/more/notes.txt");
   GIVES(CHANCERY_USAGE, chancery_client_save_file_of_page(bob, page, 7, 0, T(downloads), &json));
