@@ -27,7 +27,7 @@ use tokio::sync::mpsc::unbounded_channel;
 use tokio::task::LocalSet;
 use tokio::time::timeout;
 
-use self::model::{Model, Own, Want};
+use self::model::{Model, Own};
 use self::work::Worker;
 use crate::args::ChatArgs;
 use crate::failure::Failure;
@@ -62,7 +62,7 @@ pub(crate) async fn run(args: &ChatArgs, output: Output) -> Result<(), Failure> 
     let (wants, wanted) = unbounded_channel();
     if let Some(who) = &args.who {
         // Nobody can be gone already: the receiver is here.
-        let _ = wants.send(Want::Open(who.clone()));
+        model.want_open(who.clone()).into_iter().for_each(|want| drop(wants.send(want)));
     }
     let work = async {
         let worker = Worker::new(client, told);

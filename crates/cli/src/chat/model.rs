@@ -83,9 +83,16 @@ pub(super) struct Saying {
 pub(super) enum News {
     Listed(Vec<Row>),
     Opened {
+        /// As it was asked for.
+        asked: String,
         row: Row,
         readers: Readers,
         page: Page,
+    },
+    /// A conversation that was asked for is not there.
+    NotOpened {
+        asked: String,
+        why: String,
     },
     Page {
         id: String,
@@ -207,6 +214,8 @@ pub(super) struct Model {
     pub(super) rows: Vec<Row>,
     pub(super) at: usize,
     pub(super) open: Option<Open>,
+    /// What was asked for last and is not open yet. Nothing is written meanwhile: it was meant for that.
+    pub(super) opening: Option<String>,
     pub(super) focus: Focus,
     pub(super) overlay: Option<Overlay>,
     pub(super) notice: Option<Notice>,
@@ -231,6 +240,7 @@ impl Model {
             rows: Vec::new(),
             at: 0,
             open: None,
+            opening: None,
             focus: Focus::List,
             overlay: None,
             notice: None,
@@ -249,7 +259,14 @@ impl Model {
     pub(super) fn news(&mut self, news: News) -> Vec<Want> {
         match news {
             News::Listed(rows) => self.listed(rows),
-            News::Opened { row, readers, page } => return self.opened(row, readers, page),
+            // Another was asked for since.
+            News::Opened { asked, .. } | News::NotOpened { asked, .. }
+                if self.opening.as_ref().is_some_and(|last| *last != asked) => {}
+            News::Opened { row, readers, page, .. } => return self.opened(row, readers, page),
+            News::NotOpened { why, .. } => {
+                self.opening = None;
+                self.fail(why);
+            }
             News::Page { id, page } => {
                 if let Some(open) = self.opened_as(&id) {
                     open.take_page(page);
@@ -339,6 +356,7 @@ impl Model {
 
     fn opened(&mut self, row: Row, readers: Readers, page: Page) -> Vec<Want> {
         let wants = self.leave();
+        self.opening = None;
         if let Some(at) = self.rows.iter().position(|it| it.id == row.id) {
             self.at = at;
         }
@@ -346,6 +364,24 @@ impl Model {
         self.focus = Focus::Writing;
         self.overlay = None;
         wants
+    }
+
+    /// Asks for a conversation, by whatever names it.
+    pub(super) fn want_open(&mut self, which: String) -> Vec<Want> {
+        self.opening = Some(which.clone());
+        vec![Want::Open(which)]
+    }
+
+    /// Asks for a group to be founded, which is opened then.
+    pub(super) fn want_found(&mut self, name: String, members: Vec<String>) -> Vec<Want> {
+        self.opening = Some(name.clone());
+        vec![Want::Found { name, members }]
+    }
+
+    /// Why nothing can be written just now, if that is so.
+    pub(super) fn not_now(&self) -> Option<String> {
+        let which = crate::text::tame_line(self.opening.as_ref()?);
+        Some(format!("{which} is being opened, and nothing was sent"))
     }
 
     /// Keeps what was begun, before another conversation is opened or the client ends.
@@ -441,7 +477,7 @@ impl Model {
         let want = match command {
             Command::Say(text) => return self.saying(text, Vec::new(), None).map(|it| vec![it]),
             Command::File(path) => return self.saying(String::new(), vec![path], None).map(|it| vec![it]),
-            Command::To(Some(name)) => Want::Open(name),
+            Command::To(Some(name)) => return Ok(self.want_open(name)),
             Command::Reply(number, text) => {
                 return self.saying(text, Vec::new(), Some(found(number)?)).map(|it| vec![it]);
             }
@@ -454,8 +490,9 @@ impl Model {
                 Want::Save { message: found(number)?.1, folder: folder.unwrap_or_else(|| ".".into()) }
             }
             Command::Members(filter) => Want::Search(filter),
-            Command::Found(name, members) => Want::Found { name, members },
+            Command::Found(name, members) => return Ok(self.want_found(name, members)),
             Command::Group(wish) => {
+                self.not_now().map_or(Ok(()), Err)?;
                 let open = self.open.as_ref().filter(|open| open.row.is_group);
                 Want::Group(open.ok_or("open a group first")?.row.id.clone(), wish)
             }
@@ -479,6 +516,7 @@ impl Model {
         let open = self.open.as_ref();
         let (to, reply_to) = match (reply_to, open) {
             (Some((place, message)), _) => (place, Some(message)),
+            (None, _) if self.opening.is_some() => return Err(self.not_now().unwrap_or_default()),
             (None, Some(open)) => (open.place(), None),
             (None, None) => return Err("open a conversation first".to_owned()),
         };

@@ -80,9 +80,9 @@ struct Input {
 }
 
 impl Input {
-    /// Returns the next line, or once `None` at the end.
-    async fn next(&mut self) -> Option<String> {
-        if self.is_waiting || self.end.is_some() {
+    /// Returns the next line, or once `None` at the end; `is_held`: none yet, as it may be meant for what is being opened.
+    async fn next(&mut self, is_held: bool) -> Option<String> {
+        if is_held || self.is_waiting || self.end.is_some() {
             return std::future::pending().await;
         }
         let line = self.lines.recv().await;
@@ -131,9 +131,9 @@ pub(super) async fn run(
     let mut is_listed = false;
     while !model.has_quit && model.ended.is_none() {
         pending.drain(..).for_each(|want| drop(wants.send(want)));
-        let end = input.end;
+        let (end, is_held) = (input.end, model.opening.is_some());
         tokio::select! {
-            line = input.next() => {
+            line = input.next(is_held) => {
                 model.now = now();
                 if let Some(line) = line {
                     pending = plain.line(model, line.trim_end())?;
@@ -253,10 +253,16 @@ impl Plain {
             News::Members { people, .. } => members(people)?,
             _ => {}
         }
+        let is_not_opened = matches!(told, News::NotOpened { .. });
         let is_told = matches!(told, News::Events { .. });
-        let wants = model.news(told);
+        let mut wants = model.news(told);
         if is_told {
             model.notice = None;
+        }
+        if is_not_opened && model.opening.is_none() {
+            // Nobody sees here what is open still: what follows was meant for somebody else.
+            wants.extend(model.leave());
+            (model.open, self.shown) = (None, None);
         }
         Ok(wants)
     }

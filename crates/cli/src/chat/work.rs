@@ -185,7 +185,7 @@ impl Worker {
         let client = &self.client;
         match want {
             Want::List => self.list().await?,
-            Want::Open(which) => self.open(&which).await?,
+            Want::Open(which) => self.opened(&which, self.open(&which, &which).await)?,
             Want::Page(id) => {
                 let page = self.page(&id, None).await?;
                 self.tell(News::Page { id, page });
@@ -214,7 +214,7 @@ impl Worker {
             Want::Typing(place) if place.is_group => {}
             Want::Typing(place) => drop(client.typing(&place.id, false).await),
             Want::Search(filter) => self.search(filter).await?,
-            Want::Found { name, members } => self.found(&name, &members).await?,
+            Want::Found { name, members } => self.opened(&name, self.found(&name, &members).await)?,
             Want::Group(id, wish) => self.change(&id, wish).await?,
             // Said above, in its turn.
             Want::Echo => {}
@@ -233,7 +233,18 @@ impl Worker {
         Ok(())
     }
 
-    async fn open(&self, which: &str) -> Result<(), Error> {
+    /// Says so if what was asked for could not be opened.
+    fn opened(&self, asked: &str, opened: Result<(), Error>) -> Result<(), Error> {
+        match opened {
+            Err(error) if error.code() != ErrorCode::Revoked => {
+                self.tell(News::NotOpened { asked: asked.to_owned(), why: tame(&error.to_string()) });
+                Ok(())
+            }
+            opened => opened,
+        }
+    }
+
+    async fn open(&self, asked: &str, which: &str) -> Result<(), Error> {
         let found = match self.client.conversation(which).await {
             // Somebody may have come since the directory was here last.
             Err(error) if error.code() == ErrorCode::UnknownRecipient => {
@@ -244,7 +255,7 @@ impl Worker {
         };
         let row = Row::of(&found, &self.own);
         let (readers, page) = (self.readers(&row.id).await?, self.new_page(&row.id).await?);
-        self.tell(News::Opened { row, readers, page });
+        self.tell(News::Opened { asked: asked.to_owned(), row, readers, page });
         Ok(())
     }
 
@@ -381,7 +392,7 @@ impl Worker {
     async fn found(&self, name: &str, members: &[String]) -> Result<(), Error> {
         let members: Vec<&str> = members.iter().map(String::as_str).collect();
         let (group, done) = self.client.create_group(name, &members, PATIENCE).await?;
-        self.open(&MemberId::new(*group.id()).to_string()).await?;
+        self.open(name, &MemberId::new(*group.id()).to_string()).await?;
         self.tell(News::Done(Some(match done.waiting {
             None => format!("{} is founded", tame_line(name)),
             Some(why) => format!("{} is founded; its members wait: {why}", tame_line(name)),

@@ -3,7 +3,7 @@
 use chancery::{Error, ErrorCode, MemberId, Mention};
 
 use super::*;
-use crate::chat::command::GroupWish;
+use crate::chat::command::{Command, GroupWish};
 use crate::chat::model::{Came, Focus, Link, Place, Saying};
 use crate::chat::open::Writing;
 use crate::chat::overlay::{Overlay, Person};
@@ -216,6 +216,32 @@ fn nothing_is_sent_where_nobody_would_read_it() {
 }
 
 #[test]
+fn nothing_is_sent_to_whom_was_open_while_somebody_else_is_being_opened() {
+    let mut model = talking(vec![]);
+    let line = |model: &mut Model, text: &str| {
+        ctrl(model, 'u');
+        write(model, text);
+        press(model, KeyCode::Enter)
+    };
+    line(&mut model, "/to carol");
+    assert_eq!((line(&mut model, "secret"), typed(&model)), (vec![], "secret"), "it can be sent later");
+    assert_eq!(notice(&model), "carol is being opened, and nothing was sent");
+    let secret = Command::Say("secret".into());
+    assert_eq!(model.command(secret.clone(), |_| None), []);
+    assert_eq!(model.command(Command::File("secret.txt".into()), |_| None), []);
+    // Only what was asked for last is opened, whatever is found first.
+    model.command(Command::To(Some(CREW.into())), |_| None);
+    model.news(News::NotOpened { asked: "carol".into(), why: "nobody is carol".into() });
+    assert_eq!(model.command(Command::Group(GroupWish::Leave), |_| None), []);
+    open(&mut model, row("carol", "carol", ""), vec![]);
+    assert_eq!(model.open.as_ref().unwrap().row.id, BOB);
+    open(&mut model, row(CREW, "Crew", ""), vec![]);
+    let wants = model.command(secret, |_| None);
+    let [Want::Say(saying)] = wants.as_slice() else { panic!("{wants:?}") };
+    assert_eq!((saying.to.id.as_str(), saying.text.as_str()), (CREW, "secret"));
+}
+
+#[test]
 fn names_are_completed_and_sent_as_mentions() {
     let mut model = model();
     open(&mut model, row(CREW, "Crew", ""), vec![]);
@@ -273,6 +299,7 @@ fn a_typed_command_does_what_its_key_does() {
         press(model, KeyCode::Enter)
     };
     assert_eq!(line(&mut model, "/to Crew"), [Want::Open("Crew".into())]);
+    model.news(News::NotOpened { asked: "Crew".into(), why: "there is none".into() });
     let file = Saying {
         to: bob(),
         text: String::new(),
