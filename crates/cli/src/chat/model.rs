@@ -20,8 +20,11 @@ pub(super) enum Want {
     List,
     /// Opens a conversation by whatever names it.
     Open(String),
-    /// Reads the newest entries again.
-    Page(String),
+    /// Reads the newest entries again: as many as have come behind the last that is known.
+    Page {
+        id: String,
+        known: Option<u64>,
+    },
     Older {
         id: String,
         before: u64,
@@ -156,6 +159,13 @@ pub(super) struct Page {
     pub(super) before: Option<u64>,
     /// The position to give for the page before.
     pub(super) older: Option<u64>,
+}
+
+impl Page {
+    /// How many of its messages are new.
+    pub(super) fn unread(&self) -> u64 {
+        self.entries.iter().filter(|it| it.said().is_some_and(|said| said.is_unread)).count() as u64
+    }
 }
 
 /// An entry that came, or has changed.
@@ -320,7 +330,7 @@ impl Model {
 
     /// What is to be read again now and then.
     fn look_again(&self) -> Vec<Want> {
-        let page = self.open.as_ref().map(|open| Want::Page(open.row.id.clone()));
+        let page = self.open.as_ref().map(Open::want_page);
         page.into_iter().chain([Want::List]).collect()
     }
 
@@ -404,17 +414,12 @@ impl Model {
         self.open.as_mut().filter(|open| open.row.id == id)
     }
 
-    /// Everything up to a position was seen.
-    pub(super) fn seen(&mut self, up_to: Option<u64>) -> Vec<Want> {
+    /// What stands at these positions was shown.
+    pub(super) fn seen(&mut self, shown: &[u64]) -> Vec<Want> {
         let is_watched = self.is_watched && self.overlay.is_none();
-        let Some((open, up_to)) = self.open.as_mut().zip(up_to).filter(|_| is_watched) else {
-            return Vec::new();
-        };
-        if !open.mark(up_to) {
-            return Vec::new();
-        }
-        let id = open.row.id.clone();
-        vec![Want::MarkRead { id: id.clone(), up_to }, Want::Page(id), Want::List]
+        let Some(open) = self.open.as_mut().filter(|_| is_watched) else { return Vec::new() };
+        let Some(up_to) = open.mark(shown) else { return Vec::new() };
+        vec![Want::MarkRead { id: open.row.id.clone(), up_to }, open.want_page(), Want::List]
     }
 
     pub(super) fn say(&mut self, text: impl Into<String>) {

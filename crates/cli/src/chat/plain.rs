@@ -350,9 +350,9 @@ impl Plain {
             }
             shown.last = shown.last.max(Some(*position));
         }
-        let seen = shown.last;
+        let seen: Vec<u64> = open.entries.range(shown.first..).map(|(position, _)| *position).collect();
         self.shown = Some(shown);
-        Ok(model.seen(seen))
+        Ok(model.seen(&seen))
     }
 
     fn entry(&mut self, open: &Open, entry: &Entry) -> Result<(), Failure> {

@@ -103,7 +103,7 @@ pub(super) async fn run(
         }
         model.now = now();
         let drawn = screen.draw(&view, model)?;
-        pending.extend(model.seen(drawn.seen));
+        pending.extend(model.seen(&drawn.seen));
         if drawn.is_at_top {
             pending.extend(model.want_older());
         }

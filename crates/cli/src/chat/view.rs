@@ -39,8 +39,8 @@ enum Tone {
 /// What is known once it was drawn.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Drawn {
-    /// The last entry that is to be seen.
-    pub(super) seen: Option<u64>,
+    /// The entries that are to be seen.
+    pub(super) seen: Vec<u64>,
     /// Whether the window shows the oldest that was read.
     pub(super) is_at_top: bool,
     pub(super) cursor: Option<Position>,
@@ -355,7 +355,7 @@ impl Canvas<'_> {
             open.below = most.saturating_sub(begin);
         }
         let begin = most.saturating_sub(open.below);
-        let mut seen = None;
+        let mut seen = Vec::new();
         // The newest stands next to what is written, also when there is little.
         let empty = u16::try_from(height.saturating_sub(lines.len())).unwrap_or(0);
         for (line, down) in lines.iter().skip(begin).zip(empty..window.height) {
@@ -374,8 +374,9 @@ impl Canvas<'_> {
                 self.put((x, y), room, &line.text, line.tone);
                 self.put_right((x, y), columns, &line.right, line.right_tone);
             }
-            seen = seen.max(line.of);
+            seen.extend(line.of);
         }
+        seen.dedup();
         Drawn { seen, is_at_top: begin == 0, cursor: None }
     }
 }

@@ -186,8 +186,8 @@ impl Worker {
         match want {
             Want::List => self.list().await?,
             Want::Open(which) => self.opened(&which, self.open(&which, &which).await)?,
-            Want::Page(id) => {
-                let page = self.page(&id, None).await?;
+            Want::Page { id, known } => {
+                let page = self.newest(&id, known).await?;
                 self.tell(News::Page { id, page });
             }
             Want::Older { id, before } => {
@@ -254,7 +254,7 @@ impl Worker {
             found => found?,
         };
         let row = Row::of(&found, &self.own);
-        let (readers, page) = (self.readers(&row.id).await?, self.new_page(&row.id).await?);
+        let (readers, page) = (self.readers(&row.id).await?, self.newest(&row.id, None).await?);
         self.tell(News::Opened { asked: asked.to_owned(), row, readers, page });
         Ok(())
     }
@@ -265,11 +265,17 @@ impl Worker {
         Ok(Page { entries, before, older: found.next })
     }
 
-    /// Reads the newest entries, and before them as long as what was read first is new: it is shown from there on.
-    async fn new_page(&self, id: &str) -> Result<Page, Error> {
+    /// Reads the newest entries, and before them until there is no gap to the last that is known; if none is, until all that is
+    /// new is there: it is shown from its beginning.
+    async fn newest(&self, id: &str, known: Option<u64>) -> Result<Page, Error> {
+        let unread = if known.is_none() { self.client.conversation(id).await?.unread } else { 0 };
         let mut page = self.page(id, None).await?;
-        while let (Some(before), true) = (page.older, page.entries.len() < MOST_NEW) {
-            if !page.entries.first().is_some_and(|first| first.said().is_none_or(|said| said.is_unread)) {
+        while let Some(before) = page.older {
+            let is_enough = match known {
+                Some(known) => page.entries.first().is_none_or(|first| first.position <= known),
+                None => page.unread() >= unread || page.entries.len() >= MOST_NEW,
+            };
+            if is_enough {
                 break;
             }
             let mut older = self.page(id, Some(before)).await?;

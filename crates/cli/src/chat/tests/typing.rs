@@ -110,16 +110,39 @@ fn what_was_seen_is_marked_once_and_only_if_somebody_looks() {
     let unread = |at| with(said(at, false, "Tea?"), |it| it.is_unread = true);
     let mut model = talking(vec![unread(0), unread(2)]);
     model.is_watched = false;
-    assert_eq!(model.seen(Some(2)), []);
+    assert_eq!(model.seen(&[0, 2]), []);
     model.is_watched = true;
     model.overlay = Some(Overlay::Help(0));
-    assert_eq!(model.seen(Some(2)), []);
+    assert_eq!(model.seen(&[0, 2]), []);
     model.overlay = None;
-    assert_eq!(model.seen(None), []);
+    assert_eq!(model.seen(&[]), []);
     let mark = |up_to| Want::MarkRead { id: BOB.into(), up_to };
-    assert_eq!(model.seen(Some(0))[0], mark(0));
-    assert_eq!(model.seen(Some(0)), [], "it was told already");
-    assert_eq!(model.seen(Some(2))[0], mark(2));
+    assert_eq!(model.seen(&[0])[0], mark(0));
+    assert_eq!(model.seen(&[0]), [], "it was told already");
+    assert_eq!(model.seen(&[2])[0], mark(2));
+}
+
+#[test]
+fn what_stands_before_a_gap_is_not_marked_with_what_stands_behind_it() {
+    let unread = |at| with(said(at, false, "Tea?"), |it| it.is_unread = true);
+    let mut model = talking(vec![unread(0), unread(1), unread(2), said(3, true, "Gladly.")]);
+    assert_eq!(model.seen(&[2, 3]), [], "two before were not shown");
+    let mark = |up_to| Want::MarkRead { id: BOB.into(), up_to };
+    assert_eq!(model.seen(&[0])[0], mark(0));
+    assert_eq!(model.seen(&[1])[0], mark(2), "now there is no gap any more");
+    // What was read last does not reach back to the first that is new.
+    let mut row = row(BOB, "bob", "");
+    row.unread = 70;
+    let readers = readers(false);
+    let page = Page { entries: vec![unread(69), unread(70)], before: None, older: Some(69) };
+    model.news(News::Opened { asked: BOB.into(), row, readers, page });
+    assert_eq!(model.seen(&[69, 70]), []);
+    let page = Page { entries: (1..69).map(unread).collect(), before: Some(69), older: Some(1) };
+    model.news(News::Page { id: BOB.into(), page });
+    let all: Vec<u64> = (1..=70).collect();
+    assert_eq!(model.seen(&all)[0], mark(70));
+    // Again is read what has come since.
+    assert!(model.look().contains(&Want::Page { id: BOB.into(), known: Some(70) }));
 }
 
 #[test]
