@@ -238,6 +238,8 @@ pub(super) struct Model {
     /// Lines of the history that fit into the window.
     pub(super) window: usize,
     pub(super) is_watched: bool,
+    /// Whether nobody could see the conversation when it was drawn last.
+    was_away: bool,
     pub(super) has_quit: bool,
     pub(super) ended: Option<Error>,
 }
@@ -260,6 +262,7 @@ impl Model {
             now: 0,
             window: 10,
             is_watched: true,
+            was_away: false,
             has_quit: false,
             ended: None,
         }
@@ -414,10 +417,23 @@ impl Model {
         self.open.as_mut().filter(|open| open.row.id == id)
     }
 
+    const fn is_seen(&self) -> bool {
+        self.is_watched && self.overlay.is_none()
+    }
+
+    /// Before it is drawn: who comes back sees first what has come.
+    pub(super) fn come_back(&mut self) {
+        let is_away = !self.is_seen();
+        let was_away = std::mem::replace(&mut self.was_away, is_away);
+        if let Some(open) = self.open.as_mut().filter(|_| was_away && !is_away) {
+            open.catch_up();
+        }
+    }
+
     /// What stands at these positions was shown.
     pub(super) fn seen(&mut self, shown: &[u64]) -> Vec<Want> {
-        let is_watched = self.is_watched && self.overlay.is_none();
-        let Some(open) = self.open.as_mut().filter(|_| is_watched) else { return Vec::new() };
+        let is_seen = self.is_seen();
+        let Some(open) = self.open.as_mut().filter(|_| is_seen) else { return Vec::new() };
         let Some(up_to) = open.mark(shown) else { return Vec::new() };
         vec![Want::MarkRead { id: open.row.id.clone(), up_to }, open.want_page(), Want::List]
     }

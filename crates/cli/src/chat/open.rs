@@ -34,7 +34,7 @@ pub(super) struct Open {
     pub(super) follow: bool,
     /// The first message that was unread when it was opened.
     pub(super) new_from: Option<u64>,
-    /// Whether the window has to move to that message.
+    /// Whether the window has to move to the first message that is new and was not shown.
     pub(super) follow_new: bool,
     /// The last entry and the number of lines when it was drawn before.
     pub(super) drawn: (Option<u64>, usize),
@@ -87,6 +87,16 @@ impl Open {
         new.map(|entry| entry.position)
     }
 
+    /// The first message that is new and was not shown yet.
+    pub(super) fn first_new(&self) -> Option<u64> {
+        self.unread().find(|position| !self.seen.contains(position))
+    }
+
+    /// Goes to what has come while nobody looked, unless somebody reads elsewhere.
+    pub(super) fn catch_up(&mut self) {
+        self.follow_new |= self.below == 0 && self.chosen.is_none();
+    }
+
     /// Notes what was shown; returns up to where everything was by now, if something of it is new and was not noted yet.
     pub(super) fn mark(&mut self, shown: &[u64]) -> Option<u64> {
         let new: BTreeSet<u64> = self.unread().collect();
@@ -124,6 +134,10 @@ impl Open {
     pub(super) fn take_page(&mut self, page: Page) {
         let Page { entries, before, older } = page;
         let first = entries.first().map(|entry| entry.position);
+        if before.is_none() && self.first_new().is_none() {
+            // More may have come at once than the window shows.
+            self.catch_up();
+        }
         match (before, first) {
             (Some(_), _) => {
                 self.is_loading = false;

@@ -188,6 +188,45 @@ fn what_is_new_is_read_from_its_beginning_and_stays_where_it_is() {
 }
 
 #[test]
+fn what_came_in_a_burst_or_while_nobody_looked_is_read_from_its_beginning() {
+    let entry = |at: u64| {
+        with(said(at, at.is_multiple_of(2), &format!("message {at}")), |it| it.is_unread = at >= 20)
+    };
+    let come = |model: &mut Model, all: std::ops::Range<u64>| {
+        for at in all {
+            model.news(News::Page { id: BOB.into(), page: page((0..=at).map(entry).collect()) });
+            let (_, drawn) = draw(model, SIZE);
+            model.seen(&drawn.seen);
+        }
+    };
+    let begins_at = |model: &mut Model, first: u64| {
+        let shown = screen(model, SIZE);
+        let is_first = shown.contains("── new ──") && shown.contains(&format!("message {first}"));
+        assert!(is_first && !shown.contains(&format!("message {}", first - 1)), "{first}:\n{shown}");
+    };
+    // All at once.
+    let mut model = talking((0..20).map(entry).collect());
+    draw(&mut model, SIZE);
+    come(&mut model, 59..60);
+    begins_at(&mut model, 20);
+    // One by one while the window has not the focus; the first is seen before.
+    let mut model = talking((0..20).map(entry).collect());
+    come(&mut model, 20..21);
+    assert!(screen(&mut model, SIZE).contains("message 20"));
+    model.is_watched = false;
+    come(&mut model, 21..60);
+    let shown = screen(&mut model, SIZE);
+    assert!(shown.contains("message 59") && !shown.contains("message 21"), "\n{shown}");
+    model.is_watched = true;
+    let (_, drawn) = draw(&mut model, SIZE);
+    begins_at(&mut model, 21);
+    let wants = model.seen(&drawn.seen);
+    let up_to = drawn.seen.iter().max().copied().unwrap();
+    assert_eq!(wants[0], Want::MarkRead { id: BOB.into(), up_to });
+    assert!((21..50).contains(&up_to), "{up_to}");
+}
+
+#[test]
 fn a_file_on_its_way_is_seen_until_it_is_there() {
     let mut model = talking(conversation());
     model.say("saving");
