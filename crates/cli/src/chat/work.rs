@@ -219,8 +219,10 @@ impl Worker {
             // Said above, in its turn.
             Want::Echo => {}
             Want::Taken(number) => {
-                client.take_events(number).await?;
+                let taken = client.take_events(number).await;
+                // What could not be taken comes again.
                 self.is_waiting.set(false);
+                taken?;
                 self.events().await;
             }
         }
