@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use chancery::{
-    Client, Connection, Error, ErrorCode, Event, Group, GroupRole, Happening, Member, MemberId, Message,
+    Client, Connection, Direction, Error, ErrorCode, Event, Group, GroupRole, Happening, Member, MemberId, Message,
     MessageRef, MessageState, Outgoing, OutgoingFile, Progress, ProgressFn, Sent,
 };
 use indicatif::HumanBytes;
@@ -41,19 +41,12 @@ const MOST_NEW: usize = 1024;
 const NAMED: usize = 64;
 /// Members that a search lists: more nobody reads.
 const FOUND: usize = 200;
-/// Digits of a blob's name, which stands in for a file's while it is uploaded.
-const BLOB_NAME: usize = 32;
 
 /// Says how far files have come.
 pub(super) fn progress(news: UnboundedSender<News>) -> ProgressFn {
     std::sync::Arc::new(move |progress: &Progress| {
-        let is_blob =
-            progress.name.len() == BLOB_NAME && progress.name.bytes().all(|it| it.is_ascii_hexdigit());
-        let what = if is_blob {
-            "sending a file".to_owned()
-        } else {
-            format!("saving {}", tame_line(&progress.name))
-        };
+        let doing = if progress.direction == Direction::Sending { "sending" } else { "saving" };
+        let what = format!("{doing} {}", tame_line(&progress.name));
         let percent = progress.done.saturating_mul(100).checked_div(progress.total).unwrap_or(100);
         let is_done = progress.done >= progress.total;
         let transfer = Transfer { what, percent, size: HumanBytes(progress.total).to_string() };
