@@ -23,11 +23,11 @@ use std::io::IsTerminal as _;
 use std::time::Duration;
 
 use chancery::{Client, Error, ErrorCode};
-use tokio::sync::mpsc::unbounded_channel;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::LocalSet;
 use tokio::time::timeout;
 
-use self::model::{Model, Own};
+use self::model::{Model, News, Own, Want};
 use self::work::Worker;
 use crate::args::ChatArgs;
 use crate::failure::Failure;
@@ -43,6 +43,32 @@ const LEAVE: Duration = Duration::from_secs(2);
 pub(crate) fn is_drawn(args: &ChatArgs) -> bool {
     let is_dumb = std::env::var_os("TERM").is_some_and(|name| name == "dumb");
     !args.plain && !is_dumb && std::io::stdin().is_terminal() && std::io::stdout().is_terminal()
+}
+
+/// Waits until all that was wanted is done, what takes long among it; keeps what could not be stored, and returns how many
+/// messages those are.
+async fn last_words(
+    model: &mut Model,
+    news: &mut UnboundedReceiver<News>,
+    wants: &UnboundedSender<Want>,
+) -> usize {
+    let mut lost: usize = 0;
+    let _ = wants.send(Want::Echo);
+    let settle = async {
+        while let Some(told) = news.recv().await {
+            match told {
+                News::Echo | News::Ended(_) => break,
+                News::NotSaid { .. } => {
+                    lost = lost.saturating_add(1);
+                    let kept = model.news(told).into_iter().chain(model.leave());
+                    kept.for_each(|want| drop(wants.send(want)));
+                }
+                _ => {}
+            }
+        }
+    };
+    let _ = timeout(LEAVE, settle).await;
+    lost
 }
 
 pub(crate) async fn run(args: &ChatArgs, output: Output) -> Result<(), Failure> {
@@ -72,8 +98,15 @@ pub(crate) async fn run(args: &ChatArgs, output: Output) -> Result<(), Failure> 
         } else {
             plain::run(&mut model, (&mut news, &wants), &stop).await
         };
+        let kept = last_words(&mut model, &mut news, &wants).await;
+        let lost = worker.sending();
         drop(wants);
         let _ = timeout(LEAVE, doing).await;
+        for (count, what) in [(kept, "are kept as drafts"), (lost, "were not stored in time")] {
+            if count > 0 && model.ended.is_none() {
+                output.note(&format!("! messages that were not sent and {what}: {count}"));
+            }
+        }
         ended
     };
     LocalSet::new().run_until(work).await?;

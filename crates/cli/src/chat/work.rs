@@ -7,8 +7,8 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use chancery::{
-    Client, Connection, Direction, Error, ErrorCode, Event, Group, GroupRole, Happening, Member, MemberId, Message,
-    MessageRef, MessageState, Outgoing, OutgoingFile, Progress, ProgressFn, Sent,
+    Client, Connection, Direction, Error, ErrorCode, Event, Group, GroupRole, Happening, Member, MemberId,
+    Message, MessageRef, MessageState, Outgoing, OutgoingFile, Progress, ProgressFn, Sent,
 };
 use indicatif::HumanBytes;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
@@ -66,13 +66,20 @@ pub(super) struct Worker {
     requests: RefCell<BTreeSet<String>>,
     /// How much is being done that takes long.
     slow: watch::Sender<usize>,
+    /// How many messages are not stored yet.
+    sending: Cell<usize>,
 }
 
 impl Worker {
     pub(super) fn new(client: Client, news: UnboundedSender<News>) -> Rc<Self> {
         let own = client.me().member_id;
         let (is_waiting, requests, slow) = (Cell::new(false), RefCell::default(), watch::Sender::new(0));
-        Rc::new(Self { client, own, news, is_waiting, requests, slow })
+        Rc::new(Self { client, own, news, is_waiting, requests, slow, sending: Cell::new(0) })
+    }
+
+    /// How many messages are lost if the program ends now.
+    pub(super) fn sending(&self) -> usize {
+        self.sending.get()
     }
 
     /// Begins to work, on this thread: does what is wanted in turn, keeps connected, and watches.
@@ -192,7 +199,7 @@ impl Worker {
                 self.tell(News::Readers { id, readers });
             }
             Want::Say(saying) => self.say(saying).await?,
-            Want::Edit(message, text) => self.acted(client.edit(message, &text, &[], STORE_ONLY).await)?,
+            Want::Edit(message, text) => self.edit(message, text).await?,
             Want::Delete(message) => self.acted(client.delete(message, STORE_ONLY).await)?,
             Want::React { message, emoji, remove } => {
                 self.acted(client.react(message, &emoji, remove, STORE_ONLY).await)?;
@@ -336,6 +343,7 @@ impl Worker {
             form: None,
         };
         let to = &saying.to.id;
+        self.sending.set(self.sending.get().saturating_add(1));
         let sent = if saying.to.is_group {
             match self.client.group(to).await {
                 Ok(group) => group.send_message(outgoing, STORE_ONLY).await,
@@ -344,6 +352,7 @@ impl Worker {
         } else {
             self.client.send_message(to, outgoing, STORE_ONLY).await
         };
+        self.sending.set(self.sending.get().saturating_sub(1));
         match sent {
             // It is stored, and shown as what was not sent.
             Err(error) if matches!(error.code(), ErrorCode::SendFailed | ErrorCode::Revoked) => Err(error),
@@ -355,6 +364,16 @@ impl Worker {
                 self.tell(News::Done(None));
                 Ok(())
             }
+        }
+    }
+
+    async fn edit(&self, message: MessageRef, text: String) -> Result<(), Error> {
+        match self.client.edit(message, &text, &[], STORE_ONLY).await {
+            Err(error) if !matches!(error.code(), ErrorCode::SendFailed | ErrorCode::Revoked) => {
+                self.tell(News::NotEdited { message, text, why: tame(&error.to_string()) });
+                Ok(())
+            }
+            edited => self.acted(edited),
         }
     }
 

@@ -50,7 +50,18 @@ fn what_could_not_be_stored_is_there_to_be_sent_again() {
     assert_eq!((typed(&model), notice(&model)), ("long", "the message is too large"));
     write(&mut model, "er");
     model.news(not_said("again"));
-    assert_eq!(typed(&model), "longer", "what was written since stays");
+    assert_eq!(typed(&model), "long\nlonger", "what was written since stays");
+    // Another is open by now.
+    open(&mut model, row(CREW, "Crew", ""), vec![said(1, true, "Tea?")]);
+    model.rows[0].draft = Some("begun".into());
+    let text = "long\nbegun".to_owned();
+    assert_eq!(model.news(not_said("again")), [Want::Draft { id: BOB.into(), text }]);
+    let not_edited = || News::NotEdited { message: key_of(1, true), text: "Tea!".into(), why: "no".into() };
+    model.news(not_edited());
+    let writing = model.open.as_ref().unwrap().writing;
+    assert_eq!((typed(&model), writing), ("Tea!", Writing::Edit(key_of(1, true))));
+    model.news(not_edited());
+    assert_eq!(notice(&model), "no; the text was: Tea!");
 }
 
 #[test]
