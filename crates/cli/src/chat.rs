@@ -83,7 +83,7 @@ pub(crate) async fn run(args: &ChatArgs, output: Output) -> Result<(), Failure> 
     let client = Client::open_with(&home, &key, Some(work::progress(told.clone())))?;
     let me = client.me();
     let own = Own { handle: tame_line(&me.handle), organisation: tame_line(&me.organisation) };
-    let stop = Stop::listen(false)?;
+    let stop = Stop::listen_at_terminal()?;
     let mut model = Model::new(own);
     let (wants, wanted) = unbounded_channel();
     if let Some(who) = &args.who {
