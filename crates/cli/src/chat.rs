@@ -15,6 +15,7 @@ mod plain;
 mod screen;
 #[cfg(test)]
 mod tests;
+mod unsent;
 mod view;
 mod work;
 mod wrap;
