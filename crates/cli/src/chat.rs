@@ -15,6 +15,7 @@ mod plain;
 mod screen;
 #[cfg(test)]
 mod tests;
+mod unsent;
 mod view;
 mod work;
 mod wrap;
@@ -23,11 +24,11 @@ use std::io::IsTerminal as _;
 use std::time::Duration;
 
 use chancery::{Client, Error, ErrorCode};
-use tokio::sync::mpsc::unbounded_channel;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::LocalSet;
 use tokio::time::timeout;
 
-use self::model::{Model, Own, Want};
+use self::model::{Model, News, Own, Want};
 use self::work::Worker;
 use crate::args::ChatArgs;
 use crate::failure::Failure;
@@ -45,6 +46,32 @@ pub(crate) fn is_drawn(args: &ChatArgs) -> bool {
     !args.plain && !is_dumb && std::io::stdin().is_terminal() && std::io::stdout().is_terminal()
 }
 
+/// Waits until all that was wanted is done, what takes long among it; keeps what could not be stored, and returns how many
+/// messages those are.
+async fn last_words(
+    model: &mut Model,
+    news: &mut UnboundedReceiver<News>,
+    wants: &UnboundedSender<Want>,
+) -> usize {
+    let mut lost: usize = 0;
+    let _ = wants.send(Want::Echo);
+    let settle = async {
+        while let Some(told) = news.recv().await {
+            match told {
+                News::Echo | News::Ended(_) => break,
+                News::NotSaid { .. } => {
+                    lost = lost.saturating_add(1);
+                    let kept = model.news(told).into_iter().chain(model.leave());
+                    kept.for_each(|want| drop(wants.send(want)));
+                }
+                _ => {}
+            }
+        }
+    };
+    let _ = timeout(LEAVE, settle).await;
+    lost
+}
+
 pub(crate) async fn run(args: &ChatArgs, output: Output) -> Result<(), Failure> {
     if output.is_json() {
         return Err(
@@ -57,12 +84,12 @@ pub(crate) async fn run(args: &ChatArgs, output: Output) -> Result<(), Failure> 
     let client = Client::open_with(&home, &key, Some(work::progress(told.clone())))?;
     let me = client.me();
     let own = Own { handle: tame_line(&me.handle), organisation: tame_line(&me.organisation) };
-    let stop = Stop::listen(false)?;
+    let stop = Stop::listen_at_terminal()?;
     let mut model = Model::new(own);
     let (wants, wanted) = unbounded_channel();
     if let Some(who) = &args.who {
         // Nobody can be gone already: the receiver is here.
-        let _ = wants.send(Want::Open(who.clone()));
+        model.want_open(who.clone()).into_iter().for_each(|want| drop(wants.send(want)));
     }
     let work = async {
         let worker = Worker::new(client, told);
@@ -72,8 +99,15 @@ pub(crate) async fn run(args: &ChatArgs, output: Output) -> Result<(), Failure> 
         } else {
             plain::run(&mut model, (&mut news, &wants), &stop).await
         };
+        let kept = last_words(&mut model, &mut news, &wants).await;
+        let lost = worker.sending();
         drop(wants);
         let _ = timeout(LEAVE, doing).await;
+        for (count, what) in [(kept, "are kept as drafts"), (lost, "were not stored in time")] {
+            if count > 0 && model.ended.is_none() {
+                output.note(&format!("! messages that were not sent and {what}: {count}"));
+            }
+        }
         ended
     };
     LocalSet::new().run_until(work).await?;

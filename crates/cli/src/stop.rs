@@ -1,4 +1,4 @@
-//! When to end: SIGINT, SIGTERM, or the end of a supervisor.
+//! When to end: SIGINT, SIGTERM, the end of a supervisor or of the terminal.
 
 use std::io::Read as _;
 
@@ -12,8 +12,17 @@ impl Stop {
     /// Listens from now on; a signal that comes before anybody waits is not lost. With `supervised`, the end of
     /// stdin counts as well, so that a supervisor that is killed leaves nothing behind.
     pub(crate) fn listen(supervised: bool) -> Result<Self, chancery::Error> {
+        Self::begin(supervised, false)
+    }
+
+    /// As [`Self::listen`]; the end of the terminal counts as well, which what `nohup` starts has to outlive.
+    pub(crate) fn listen_at_terminal() -> Result<Self, chancery::Error> {
+        Self::begin(false, true)
+    }
+
+    fn begin(supervised: bool, at_terminal: bool) -> Result<Self, chancery::Error> {
         let (sender, receiver) = watch::channel(false);
-        let signals = signals().map_err(|error| crate::failure::system(&error, "signals"))?;
+        let signals = signals(at_terminal).map_err(|error| crate::failure::system(&error, "signals"))?;
         let by_signal = sender.clone();
         tokio::spawn(async move {
             signals.await;
@@ -64,19 +73,27 @@ pub(crate) async fn interrupted() {
 }
 
 #[cfg(unix)]
-fn signals() -> std::io::Result<impl Future<Output = ()> + Send + 'static> {
+fn signals(at_terminal: bool) -> std::io::Result<impl Future<Output = ()> + Send + 'static> {
     use tokio::signal::unix::{SignalKind, signal};
+    let mut hang_up = if at_terminal { Some(signal(SignalKind::hangup())?) } else { None };
+    let hung_up = async move {
+        match &mut hang_up {
+            Some(hang_up) => drop(hang_up.recv().await),
+            None => std::future::pending().await,
+        }
+    };
     let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
     Ok(async move {
         tokio::select! {
             _ = interrupt.recv() => {}
             _ = terminate.recv() => {}
+            () = hung_up => {}
         }
     })
 }
 
 #[cfg(not(unix))]
-fn signals() -> std::io::Result<impl Future<Output = ()> + Send + 'static> {
+fn signals(_at_terminal: bool) -> std::io::Result<impl Future<Output = ()> + Send + 'static> {
     Ok(async {
         if tokio::signal::ctrl_c().await.is_err() {
             std::future::pending::<()>().await;

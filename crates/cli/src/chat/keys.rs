@@ -232,7 +232,12 @@ impl Model {
             Some(at) if on => at.saturating_add(1).min(last),
             Some(at) => at.saturating_sub(1),
         };
-        self.rows.get(at).map(|row| Want::Open(row.id.clone())).into_iter().collect()
+        self.open_row(at)
+    }
+
+    fn open_row(&mut self, at: usize) -> Vec<Want> {
+        let id = self.rows.get(at).map(|row| row.id.clone());
+        id.map(|id| self.want_open(id)).unwrap_or_default()
     }
 
     fn list_key(&mut self, key: KeyEvent) -> Vec<Want> {
@@ -243,8 +248,7 @@ impl Model {
             KeyCode::Home => self.at = 0,
             KeyCode::End => self.at = last,
             KeyCode::Enter | KeyCode::Right => {
-                let row = self.rows.get(self.at);
-                return row.map(|row| Want::Open(row.id.clone())).into_iter().collect();
+                return self.open_row(self.at);
             }
             KeyCode::Char('n') => return self.pick(Purpose::Write),
             KeyCode::Char('g') => self.ask(About::GroupName, ""),
@@ -392,9 +396,14 @@ impl Model {
     }
 
     fn send(&mut self) -> Vec<Want> {
+        let not_now = self.not_now();
         let Some(open) = &mut self.open else { return Vec::new() };
         let text = open.editor.text().trim_end().to_owned();
         if text.is_empty() {
+            return Vec::new();
+        }
+        if let Some(why) = not_now {
+            self.fail(why);
             return Vec::new();
         }
         if let Some(closed) = open.readers.closed.clone().filter(|_| !text.starts_with('/')) {

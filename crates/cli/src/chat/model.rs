@@ -6,7 +6,6 @@ use std::path::PathBuf;
 use chancery::{Error, ErrorCode, Mention, MessageRef};
 
 use super::command::{Command, GroupWish};
-use super::editor::Editor;
 use super::item::{Entry, Readers, Row};
 use super::open::{Open, Writing};
 use super::overlay::{Overlay, Person};
@@ -20,8 +19,11 @@ pub(super) enum Want {
     List,
     /// Opens a conversation by whatever names it.
     Open(String),
-    /// Reads the newest entries again.
-    Page(String),
+    /// Reads the newest entries again: as many as have come behind the last that is known.
+    Page {
+        id: String,
+        known: Option<u64>,
+    },
     Older {
         id: String,
         before: u64,
@@ -83,9 +85,16 @@ pub(super) struct Saying {
 pub(super) enum News {
     Listed(Vec<Row>),
     Opened {
+        /// As it was asked for.
+        asked: String,
         row: Row,
         readers: Readers,
         page: Page,
+    },
+    /// A conversation that was asked for is not there.
+    NotOpened {
+        asked: String,
+        why: String,
     },
     Page {
         id: String,
@@ -106,6 +115,12 @@ pub(super) enum News {
     /// A text that was not stored.
     NotSaid {
         saying: Box<Saying>,
+        why: String,
+    },
+    /// A change of a message that was not stored.
+    NotEdited {
+        message: MessageRef,
+        text: String,
         why: String,
     },
     Typing {
@@ -149,6 +164,13 @@ pub(super) struct Page {
     pub(super) before: Option<u64>,
     /// The position to give for the page before.
     pub(super) older: Option<u64>,
+}
+
+impl Page {
+    /// How many of its messages are new.
+    pub(super) fn unread(&self) -> u64 {
+        self.entries.iter().filter(|it| it.said().is_some_and(|said| said.is_unread)).count() as u64
+    }
 }
 
 /// An entry that came, or has changed.
@@ -207,6 +229,8 @@ pub(super) struct Model {
     pub(super) rows: Vec<Row>,
     pub(super) at: usize,
     pub(super) open: Option<Open>,
+    /// What was asked for last and is not open yet. Nothing is written meanwhile: it was meant for that.
+    pub(super) opening: Option<String>,
     pub(super) focus: Focus,
     pub(super) overlay: Option<Overlay>,
     pub(super) notice: Option<Notice>,
@@ -219,6 +243,8 @@ pub(super) struct Model {
     /// Lines of the history that fit into the window.
     pub(super) window: usize,
     pub(super) is_watched: bool,
+    /// Whether nobody could see the conversation when it was drawn last.
+    was_away: bool,
     pub(super) has_quit: bool,
     pub(super) ended: Option<Error>,
 }
@@ -231,6 +257,7 @@ impl Model {
             rows: Vec::new(),
             at: 0,
             open: None,
+            opening: None,
             focus: Focus::List,
             overlay: None,
             notice: None,
@@ -240,6 +267,7 @@ impl Model {
             now: 0,
             window: 10,
             is_watched: true,
+            was_away: false,
             has_quit: false,
             ended: None,
         }
@@ -249,7 +277,14 @@ impl Model {
     pub(super) fn news(&mut self, news: News) -> Vec<Want> {
         match news {
             News::Listed(rows) => self.listed(rows),
-            News::Opened { row, readers, page } => return self.opened(row, readers, page),
+            // Another was asked for since.
+            News::Opened { asked, .. } | News::NotOpened { asked, .. }
+                if self.opening.as_ref().is_some_and(|last| *last != asked) => {}
+            News::Opened { row, readers, page, .. } => return self.opened(row, readers, page),
+            News::NotOpened { why, .. } => {
+                self.opening = None;
+                self.fail(why);
+            }
             News::Page { id, page } => {
                 if let Some(open) = self.opened_as(&id) {
                     open.take_page(page);
@@ -274,7 +309,8 @@ impl Model {
             }
             // Nothing is read again at once: it might fail again, and for ever.
             News::Failed(text) => self.fail(text),
-            News::NotSaid { saying, why } => self.not_said(*saying, why),
+            News::NotSaid { saying, why } => return self.not_said(*saying, why),
+            News::NotEdited { message, text, why } => self.not_edited(message, &text, why),
             News::Typing { place, who, stopped: true } => drop(self.typing.remove(&(place, who))),
             News::Typing { place, who, stopped: false } => {
                 self.typing.insert((place, who), self.now.saturating_add(TYPING_HOLDS));
@@ -303,7 +339,7 @@ impl Model {
 
     /// What is to be read again now and then.
     fn look_again(&self) -> Vec<Want> {
-        let page = self.open.as_ref().map(|open| Want::Page(open.row.id.clone()));
+        let page = self.open.as_ref().map(Open::want_page);
         page.into_iter().chain([Want::List]).collect()
     }
 
@@ -339,6 +375,7 @@ impl Model {
 
     fn opened(&mut self, row: Row, readers: Readers, page: Page) -> Vec<Want> {
         let wants = self.leave();
+        self.opening = None;
         if let Some(at) = self.rows.iter().position(|it| it.id == row.id) {
             self.at = at;
         }
@@ -348,37 +385,53 @@ impl Model {
         wants
     }
 
+    /// Asks for a conversation, by whatever names it.
+    pub(super) fn want_open(&mut self, which: String) -> Vec<Want> {
+        self.opening = Some(which.clone());
+        vec![Want::Open(which)]
+    }
+
+    /// Asks for a group to be founded, which is opened then.
+    pub(super) fn want_found(&mut self, name: String, members: Vec<String>) -> Vec<Want> {
+        self.opening = Some(name.clone());
+        vec![Want::Found { name, members }]
+    }
+
+    /// Why nothing can be written just now, if that is so.
+    pub(super) fn not_now(&self) -> Option<String> {
+        let which = crate::text::tame_line(self.opening.as_ref()?);
+        Some(format!("{which} is being opened, and nothing was sent"))
+    }
+
     /// Keeps what was begun, before another conversation is opened or the client ends.
     pub(super) fn leave(&mut self) -> Vec<Want> {
         let Some(open) = &mut self.open else { return Vec::new() };
         open.keep_draft().map(|text| Want::Draft { id: open.row.id.clone(), text }).into_iter().collect()
     }
 
-    fn not_said(&mut self, saying: Saying, why: String) {
-        self.fail(why);
-        if let Some(open) = self.opened_as(&saying.to.id)
-            && open.editor.is_empty()
-        {
-            open.editor = Editor::with(&saying.text);
-            open.writing = saying.reply_to.map_or(Writing::New, Writing::Reply);
-        }
-    }
-
-    fn opened_as(&mut self, id: &str) -> Option<&mut Open> {
+    pub(super) fn opened_as(&mut self, id: &str) -> Option<&mut Open> {
         self.open.as_mut().filter(|open| open.row.id == id)
     }
 
-    /// Everything up to a position was seen.
-    pub(super) fn seen(&mut self, up_to: Option<u64>) -> Vec<Want> {
-        let is_watched = self.is_watched && self.overlay.is_none();
-        let Some((open, up_to)) = self.open.as_mut().zip(up_to).filter(|_| is_watched) else {
-            return Vec::new();
-        };
-        if !open.mark(up_to) {
-            return Vec::new();
+    const fn is_seen(&self) -> bool {
+        self.is_watched && self.overlay.is_none()
+    }
+
+    /// Before it is drawn: who comes back sees first what has come.
+    pub(super) fn come_back(&mut self) {
+        let is_away = !self.is_seen();
+        let was_away = std::mem::replace(&mut self.was_away, is_away);
+        if let Some(open) = self.open.as_mut().filter(|_| was_away && !is_away) {
+            open.catch_up();
         }
-        let id = open.row.id.clone();
-        vec![Want::MarkRead { id: id.clone(), up_to }, Want::Page(id), Want::List]
+    }
+
+    /// What stands at these positions was shown.
+    pub(super) fn seen(&mut self, shown: &[u64]) -> Vec<Want> {
+        let is_seen = self.is_seen();
+        let Some(open) = self.open.as_mut().filter(|_| is_seen) else { return Vec::new() };
+        let Some(up_to) = open.mark(shown) else { return Vec::new() };
+        vec![Want::MarkRead { id: open.row.id.clone(), up_to }, open.want_page(), Want::List]
     }
 
     pub(super) fn say(&mut self, text: impl Into<String>) {
@@ -441,7 +494,7 @@ impl Model {
         let want = match command {
             Command::Say(text) => return self.saying(text, Vec::new(), None).map(|it| vec![it]),
             Command::File(path) => return self.saying(String::new(), vec![path], None).map(|it| vec![it]),
-            Command::To(Some(name)) => Want::Open(name),
+            Command::To(Some(name)) => return Ok(self.want_open(name)),
             Command::Reply(number, text) => {
                 return self.saying(text, Vec::new(), Some(found(number)?)).map(|it| vec![it]);
             }
@@ -454,8 +507,9 @@ impl Model {
                 Want::Save { message: found(number)?.1, folder: folder.unwrap_or_else(|| ".".into()) }
             }
             Command::Members(filter) => Want::Search(filter),
-            Command::Found(name, members) => Want::Found { name, members },
+            Command::Found(name, members) => return Ok(self.want_found(name, members)),
             Command::Group(wish) => {
+                self.not_now().map_or(Ok(()), Err)?;
                 let open = self.open.as_ref().filter(|open| open.row.is_group);
                 Want::Group(open.ok_or("open a group first")?.row.id.clone(), wish)
             }
@@ -479,6 +533,7 @@ impl Model {
         let open = self.open.as_ref();
         let (to, reply_to) = match (reply_to, open) {
             (Some((place, message)), _) => (place, Some(message)),
+            (None, _) if self.opening.is_some() => return Err(self.not_now().unwrap_or_default()),
             (None, Some(open)) => (open.place(), None),
             (None, None) => return Err("open a conversation first".to_owned()),
         };

@@ -1,12 +1,12 @@
 //! The conversation that is open.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chancery::MessageRef;
 
 use super::editor::Editor;
 use super::item::{Entry, Readers, Row, Said};
-use super::model::{Page, Place};
+use super::model::{Page, Place, Want};
 
 /// What is being written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,10 +34,12 @@ pub(super) struct Open {
     pub(super) follow: bool,
     /// The first message that was unread when it was opened.
     pub(super) new_from: Option<u64>,
-    /// Whether the window has to move to that message.
+    /// Whether the window has to move to the first message that is new and was not shown.
     pub(super) follow_new: bool,
     /// The last entry and the number of lines when it was drawn before.
     pub(super) drawn: (Option<u64>, usize),
+    /// Where new messages stand that were shown.
+    seen: BTreeSet<u64>,
     /// Up to where it was marked as read since it was opened.
     marked: Option<u64>,
     kept: String,
@@ -61,6 +63,7 @@ impl Open {
             new_from: new_from.map(|it| it.position),
             follow_new: new_from.is_some(),
             drawn: (None, 0),
+            seen: BTreeSet::new(),
             marked: None,
             kept: draft,
         };
@@ -78,15 +81,41 @@ impl Open {
         Some(self.kept.clone())
     }
 
-    /// Notes up to where everything was seen; returns whether something of it was new and not noted yet.
-    pub(super) fn mark(&mut self, up_to: u64) -> bool {
-        let has_new = |entry: &Entry| entry.said().is_some_and(|said| said.is_unread);
-        let is_new =
-            Some(up_to) > self.marked && self.entries.range(..=up_to).any(|(_, entry)| has_new(entry));
-        if is_new {
-            self.marked = Some(up_to);
+    /// Where the messages stand that are new, oldest first.
+    fn unread(&self) -> impl Iterator<Item = u64> {
+        let new = self.entries.values().filter(|it| it.said().is_some_and(|said| said.is_unread));
+        new.map(|entry| entry.position)
+    }
+
+    /// The first message that is new and was not shown yet.
+    pub(super) fn first_new(&self) -> Option<u64> {
+        self.unread().find(|position| !self.seen.contains(position))
+    }
+
+    /// Goes to what has come while nobody looked, unless somebody reads elsewhere.
+    pub(super) fn catch_up(&mut self) {
+        self.follow_new |= self.below == 0 && self.chosen.is_none();
+    }
+
+    /// Notes what was shown; returns up to where everything was by now, if something of it is new and was not noted yet.
+    pub(super) fn mark(&mut self, shown: &[u64]) -> Option<u64> {
+        let new: BTreeSet<u64> = self.unread().collect();
+        self.seen.extend(shown.iter().filter(|position| new.contains(position)));
+        // Others stand before what was read.
+        if self.older.is_some() && self.row.unread > new.len() as u64 {
+            return None;
         }
-        is_new
+        let up_to = new.iter().take_while(|position| self.seen.contains(position)).last().copied();
+        if up_to <= self.marked {
+            return None;
+        }
+        self.marked = up_to;
+        up_to
+    }
+
+    /// What reads again what has come.
+    pub(super) fn want_page(&self) -> Want {
+        Want::Page { id: self.row.id.clone(), known: self.entries.keys().next_back().copied() }
     }
 
     pub(super) fn place(&self) -> Place {
@@ -105,6 +134,10 @@ impl Open {
     pub(super) fn take_page(&mut self, page: Page) {
         let Page { entries, before, older } = page;
         let first = entries.first().map(|entry| entry.position);
+        if before.is_none() && self.first_new().is_none() {
+            // More may have come at once than the window shows.
+            self.catch_up();
+        }
         match (before, first) {
             (Some(_), _) => {
                 self.is_loading = false;

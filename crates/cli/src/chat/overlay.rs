@@ -230,11 +230,10 @@ impl Model {
             members.extend(chosen.clone());
         }
         match (&picker.purpose, chosen) {
-            (Purpose::Write, Some(handle)) => vec![Want::Open(handle)],
+            (Purpose::Write, Some(handle)) => self.want_open(handle),
             (Purpose::Found(name), _) => {
-                let want = Want::Found { name: name.clone(), members };
                 self.say(format!("founding {name}"));
-                vec![want]
+                self.want_found(name.clone(), members)
             }
             (Purpose::Add(id), _) if !members.is_empty() => {
                 self.say("adding them");

@@ -2,11 +2,11 @@
 //! pipes. Nothing is ever drawn over.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead as _, IsTerminal as _, Write as _};
+use std::io::{BufRead, IsTerminal as _, Read as _, Write as _};
 use std::time::Duration;
 
 use chancery::MessageRef;
-use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::mpsc::{Receiver, UnboundedReceiver, UnboundedSender, channel};
 use tokio::time::Instant;
 
 use super::command::{self, COMMANDS, Command};
@@ -24,6 +24,12 @@ const LAST: usize = 10;
 
 /// How long after the end of the input messages may take to go.
 const LAST_WORDS: Duration = Duration::from_secs(10);
+
+/// Lines that are read ahead: the pipe keeps the others.
+const AHEAD: usize = 16;
+
+/// Bytes of a line at most (128 KiB): several times what a message can have.
+const LINE: u64 = 131_072;
 
 /// What was printed.
 struct Plain {
@@ -56,13 +62,16 @@ fn print(line: &str) -> Result<(), Failure> {
     })
 }
 
+/// A line, or why it is none.
+type Line = Result<String, &'static str>;
+
 /// Reads lines on a thread of its own: a blocking read must hold up nothing.
-fn lines() -> UnboundedReceiver<String> {
-    let (sender, lines) = unbounded_channel();
+fn lines() -> Receiver<Line> {
+    let (sender, lines) = channel(AHEAD);
     std::thread::spawn(move || {
-        for line in std::io::stdin().lock().lines() {
-            let Ok(line) = line else { return };
-            if sender.send(line).is_err() {
+        let mut stdin = std::io::stdin().lock();
+        while let Ok(Some(line)) = read_line(&mut stdin) {
+            if sender.blocking_send(line).is_err() {
                 return;
             }
         }
@@ -70,9 +79,22 @@ fn lines() -> UnboundedReceiver<String> {
     lines
 }
 
+/// Reads a line; of one that is too long nothing is kept. `None` at the end.
+fn read_line(input: &mut impl BufRead) -> std::io::Result<Option<Line>> {
+    let mut line = Vec::new();
+    if input.by_ref().take(LINE).read_until(b'\n', &mut line)? == 0 {
+        return Ok(None);
+    }
+    if line.len() as u64 == LINE && line.last() != Some(&b'\n') {
+        input.skip_until(b'\n')?;
+        return Ok(Some(Err("the line is too long, and nothing of it was sent")));
+    }
+    Ok(Some(String::from_utf8(line).map_err(|_| "the line is not text in UTF-8, and nothing of it was sent")))
+}
+
 /// What is typed. Of lines that are piped in each waits until the one before has had its effect.
 struct Input {
-    lines: UnboundedReceiver<String>,
+    lines: Receiver<Line>,
     is_piped: bool,
     is_waiting: bool,
     /// Since there was no more, until when what was typed may take.
@@ -80,9 +102,9 @@ struct Input {
 }
 
 impl Input {
-    /// Returns the next line, or once `None` at the end.
-    async fn next(&mut self) -> Option<String> {
-        if self.is_waiting || self.end.is_some() {
+    /// Returns the next line, or once `None` at the end; `is_held`: none yet, as it may be meant for what is being opened.
+    async fn next(&mut self, is_held: bool) -> Option<Line> {
+        if is_held || self.is_waiting || self.end.is_some() {
             return std::future::pending().await;
         }
         let line = self.lines.recv().await;
@@ -131,12 +153,14 @@ pub(super) async fn run(
     let mut is_listed = false;
     while !model.has_quit && model.ended.is_none() {
         pending.drain(..).for_each(|want| drop(wants.send(want)));
-        let end = input.end;
+        let (end, is_held) = (input.end, model.opening.is_some());
         tokio::select! {
-            line = input.next() => {
+            line = input.next(is_held) => {
                 model.now = now();
-                if let Some(line) = line {
-                    pending = plain.line(model, line.trim_end())?;
+                match line {
+                    Some(Ok(line)) => pending = plain.line(model, line.trim_end())?,
+                    Some(Err(why)) => print(&format!("! {why}"))?,
+                    None => {}
                 }
                 if input.is_waiting {
                     pending.push(Want::Echo);
@@ -253,10 +277,16 @@ impl Plain {
             News::Members { people, .. } => members(people)?,
             _ => {}
         }
+        let is_not_opened = matches!(told, News::NotOpened { .. });
         let is_told = matches!(told, News::Events { .. });
-        let wants = model.news(told);
+        let mut wants = model.news(told);
         if is_told {
             model.notice = None;
+        }
+        if is_not_opened && model.opening.is_none() {
+            // Nobody sees here what is open still: what follows was meant for somebody else.
+            wants.extend(model.leave());
+            (model.open, self.shown) = (None, None);
         }
         Ok(wants)
     }
@@ -344,9 +374,9 @@ impl Plain {
             }
             shown.last = shown.last.max(Some(*position));
         }
-        let seen = shown.last;
+        let seen: Vec<u64> = open.entries.range(shown.first..).map(|(position, _)| *position).collect();
         self.shown = Some(shown);
-        Ok(model.seen(seen))
+        Ok(model.seen(&seen))
     }
 
     fn entry(&mut self, open: &Open, entry: &Entry) -> Result<(), Failure> {
@@ -419,4 +449,23 @@ fn changes(before: &Said, said: &Said) -> Vec<String> {
         changes.push(format!(": {}", said.state.word()));
     }
     changes
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_that_is_too_long_or_no_text_is_refused_and_the_next_one_counts() {
+        let long = "x".repeat(usize::try_from(LINE).unwrap());
+        let all = [long.as_bytes(), b"y\nTea?\n\xff\nGladly"].concat();
+        let mut input = all.as_slice();
+        let mut next = || read_line(&mut input).unwrap();
+        assert!(next().unwrap().unwrap_err().contains("too long"));
+        assert_eq!(next(), Some(Ok("Tea?\n".into())));
+        assert!(next().unwrap().unwrap_err().contains("UTF-8"));
+        assert_eq!(next(), Some(Ok("Gladly".into())));
+        assert_eq!(next(), None);
+    }
 }

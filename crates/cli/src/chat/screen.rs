@@ -15,6 +15,7 @@ use crossterm::{cursor, execute};
 use futures_util::StreamExt as _;
 use ratatui::Terminal;
 use ratatui::backend::CrosstermBackend;
+use tokio::sync::Notify;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 use tokio::time::sleep;
 
@@ -32,6 +33,8 @@ const FOREVER: Duration = Duration::from_secs(86_400);
 
 /// Whether some part of the program has given up, and the terminal was given back.
 static HAS_PANICKED: AtomicBool = AtomicBool::new(false);
+/// Wakes who waits for keys then.
+static PANICKED: Notify = Notify::const_new();
 
 /// The time, in milliseconds.
 pub(super) fn now() -> u64 {
@@ -51,6 +54,7 @@ impl Screen {
                 HAS_PANICKED.store(true, Ordering::Relaxed);
                 restore();
                 before(info);
+                PANICKED.notify_one();
             }));
         });
         let begun = enable_raw_mode()
@@ -103,7 +107,7 @@ pub(super) async fn run(
         }
         model.now = now();
         let drawn = screen.draw(&view, model)?;
-        pending.extend(model.seen(drawn.seen));
+        pending.extend(model.seen(&drawn.seen));
         if drawn.is_at_top {
             pending.extend(model.want_older());
         }
@@ -133,6 +137,8 @@ pub(super) async fn run(
                 draft = FOREVER;
                 pending = model.leave();
             }
+            // That is looked at before anything is drawn.
+            () = PANICKED.notified() => {}
             () = stop.wait() => break,
         }
     }

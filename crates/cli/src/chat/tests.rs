@@ -110,7 +110,7 @@ fn talking(entries: Vec<Entry>) -> Model {
 
 fn open(model: &mut Model, row: Row, entries: Vec<Entry>) -> Vec<Want> {
     let readers = readers(row.is_group);
-    model.news(News::Opened { row, readers, page: page(entries) })
+    model.news(News::Opened { asked: row.id.clone(), row, readers, page: page(entries) })
 }
 
 fn press(model: &mut Model, code: KeyCode) -> Vec<Want> {

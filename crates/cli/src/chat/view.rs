@@ -39,8 +39,8 @@ enum Tone {
 /// What is known once it was drawn.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Drawn {
-    /// The last entry that is to be seen.
-    pub(super) seen: Option<u64>,
+    /// The entries that are to be seen.
+    pub(super) seen: Vec<u64>,
     /// Whether the window shows the oldest that was read.
     pub(super) is_at_top: bool,
     pub(super) cursor: Option<Position>,
@@ -118,6 +118,7 @@ impl View {
     /// Draws everything.
     pub(super) fn draw(&self, model: &mut Model, buffer: &mut Buffer) -> Drawn {
         let area = buffer.area;
+        model.come_back();
         let mut canvas = Canvas { view: self, buffer };
         let mut drawn = Drawn::default();
         if area.height >= 3 {
@@ -332,8 +333,16 @@ impl Canvas<'_> {
 
     fn messages(&mut self, open: &mut Open, is_focused: bool, window: Rect) -> Drawn {
         let columns = window.width.saturating_sub(3);
-        let lines = history::lines(open, columns.into(), &self.view.clock);
         let height = usize::from(window.height);
+        let mut lines = history::lines(open, columns.into(), &self.view.clock);
+        let follows = std::mem::take(&mut open.follow_new);
+        let first_new = open.first_new().filter(|_| follows);
+        let is_above =
+            history::place(&lines, first_new).is_some_and(|place| place.saturating_add(height) < lines.len());
+        if is_above && open.new_from != first_new {
+            open.new_from = first_new;
+            lines = history::lines(open, columns.into(), &self.view.clock);
+        }
         let most = lines.len().saturating_sub(height);
         let last = open.entries.keys().next_back().copied();
         if open.below > 0 && open.drawn.0 != last {
@@ -341,9 +350,9 @@ impl Canvas<'_> {
             open.below = open.below.saturating_add(lines.len().saturating_sub(open.drawn.1));
         }
         open.drawn = (last, lines.len());
-        if std::mem::take(&mut open.follow_new) {
+        if is_above {
             // What was not seen is read from its beginning, which stands below the line that says so.
-            let first = lines.iter().position(|line| line.of.is_some() && line.of == open.new_from);
+            let first = history::place(&lines, first_new);
             open.below = most.saturating_sub(first.unwrap_or(most).saturating_sub(1));
         }
         open.below = open.below.min(most);
@@ -355,10 +364,10 @@ impl Canvas<'_> {
             open.below = most.saturating_sub(begin);
         }
         let begin = most.saturating_sub(open.below);
-        let mut seen = None;
+        let mut seen = Vec::new();
         // The newest stands next to what is written, also when there is little.
         let empty = u16::try_from(height.saturating_sub(lines.len())).unwrap_or(0);
-        for (line, down) in lines.iter().skip(begin).zip(empty..window.height) {
+        for ((at, line), down) in lines.iter().enumerate().skip(begin).zip(empty..window.height) {
             let y = window.y.saturating_add(down);
             let is_chosen = is_focused && line.of.is_some() && line.of == open.chosen;
             if is_chosen {
@@ -374,7 +383,11 @@ impl Canvas<'_> {
                 self.put((x, y), room, &line.text, line.tone);
                 self.put_right((x, y), columns, &line.right, line.right_tone);
             }
-            seen = seen.max(line.of);
+            // Who has not seen its end has not read it.
+            let next = lines.get(at.saturating_add(1));
+            if next.is_none_or(|next| next.of != line.of) {
+                seen.extend(line.of);
+            }
         }
         Drawn { seen, is_at_top: begin == 0, cursor: None }
     }

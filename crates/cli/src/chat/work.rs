@@ -7,8 +7,8 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use chancery::{
-    Client, Connection, Error, ErrorCode, Event, Group, GroupRole, Happening, Member, MemberId, Message,
-    MessageRef, MessageState, Outgoing, OutgoingFile, Progress, ProgressFn, Sent,
+    Client, Connection, Direction, Error, ErrorCode, Event, Group, GroupRole, Happening, Member, MemberId,
+    Message, MessageRef, MessageState, Outgoing, OutgoingFile, Progress, ProgressFn, Sent,
 };
 use indicatif::HumanBytes;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
@@ -41,19 +41,12 @@ const MOST_NEW: usize = 1024;
 const NAMED: usize = 64;
 /// Members that a search lists: more nobody reads.
 const FOUND: usize = 200;
-/// Digits of a blob's name, which stands in for a file's while it is uploaded.
-const BLOB_NAME: usize = 32;
 
 /// Says how far files have come.
 pub(super) fn progress(news: UnboundedSender<News>) -> ProgressFn {
     std::sync::Arc::new(move |progress: &Progress| {
-        let is_blob =
-            progress.name.len() == BLOB_NAME && progress.name.bytes().all(|it| it.is_ascii_hexdigit());
-        let what = if is_blob {
-            "sending a file".to_owned()
-        } else {
-            format!("saving {}", tame_line(&progress.name))
-        };
+        let doing = if progress.direction == Direction::Sending { "sending" } else { "saving" };
+        let what = format!("{doing} {}", tame_line(&progress.name));
         let percent = progress.done.saturating_mul(100).checked_div(progress.total).unwrap_or(100);
         let is_done = progress.done >= progress.total;
         let transfer = Transfer { what, percent, size: HumanBytes(progress.total).to_string() };
@@ -73,13 +66,20 @@ pub(super) struct Worker {
     requests: RefCell<BTreeSet<String>>,
     /// How much is being done that takes long.
     slow: watch::Sender<usize>,
+    /// How many messages are not stored yet.
+    sending: Cell<usize>,
 }
 
 impl Worker {
     pub(super) fn new(client: Client, news: UnboundedSender<News>) -> Rc<Self> {
         let own = client.me().member_id;
         let (is_waiting, requests, slow) = (Cell::new(false), RefCell::default(), watch::Sender::new(0));
-        Rc::new(Self { client, own, news, is_waiting, requests, slow })
+        Rc::new(Self { client, own, news, is_waiting, requests, slow, sending: Cell::new(0) })
+    }
+
+    /// How many messages are lost if the program ends now.
+    pub(super) fn sending(&self) -> usize {
+        self.sending.get()
     }
 
     /// Begins to work, on this thread: does what is wanted in turn, keeps connected, and watches.
@@ -185,9 +185,9 @@ impl Worker {
         let client = &self.client;
         match want {
             Want::List => self.list().await?,
-            Want::Open(which) => self.open(&which).await?,
-            Want::Page(id) => {
-                let page = self.page(&id, None).await?;
+            Want::Open(which) => self.opened(&which, self.open(&which, &which).await)?,
+            Want::Page { id, known } => {
+                let page = self.newest(&id, known).await?;
                 self.tell(News::Page { id, page });
             }
             Want::Older { id, before } => {
@@ -199,7 +199,7 @@ impl Worker {
                 self.tell(News::Readers { id, readers });
             }
             Want::Say(saying) => self.say(saying).await?,
-            Want::Edit(message, text) => self.acted(client.edit(message, &text, &[], STORE_ONLY).await)?,
+            Want::Edit(message, text) => self.edit(message, text).await?,
             Want::Delete(message) => self.acted(client.delete(message, STORE_ONLY).await)?,
             Want::React { message, emoji, remove } => {
                 self.acted(client.react(message, &emoji, remove, STORE_ONLY).await)?;
@@ -214,13 +214,15 @@ impl Worker {
             Want::Typing(place) if place.is_group => {}
             Want::Typing(place) => drop(client.typing(&place.id, false).await),
             Want::Search(filter) => self.search(filter).await?,
-            Want::Found { name, members } => self.found(&name, &members).await?,
+            Want::Found { name, members } => self.opened(&name, self.found(&name, &members).await)?,
             Want::Group(id, wish) => self.change(&id, wish).await?,
             // Said above, in its turn.
             Want::Echo => {}
             Want::Taken(number) => {
-                client.take_events(number).await?;
+                let taken = client.take_events(number).await;
+                // What could not be taken comes again.
                 self.is_waiting.set(false);
+                taken?;
                 self.events().await;
             }
         }
@@ -233,7 +235,18 @@ impl Worker {
         Ok(())
     }
 
-    async fn open(&self, which: &str) -> Result<(), Error> {
+    /// Says so if what was asked for could not be opened.
+    fn opened(&self, asked: &str, opened: Result<(), Error>) -> Result<(), Error> {
+        match opened {
+            Err(error) if error.code() != ErrorCode::Revoked => {
+                self.tell(News::NotOpened { asked: asked.to_owned(), why: tame(&error.to_string()) });
+                Ok(())
+            }
+            opened => opened,
+        }
+    }
+
+    async fn open(&self, asked: &str, which: &str) -> Result<(), Error> {
         let found = match self.client.conversation(which).await {
             // Somebody may have come since the directory was here last.
             Err(error) if error.code() == ErrorCode::UnknownRecipient => {
@@ -243,8 +256,8 @@ impl Worker {
             found => found?,
         };
         let row = Row::of(&found, &self.own);
-        let (readers, page) = (self.readers(&row.id).await?, self.new_page(&row.id).await?);
-        self.tell(News::Opened { row, readers, page });
+        let (readers, page) = (self.readers(&row.id).await?, self.newest(&row.id, None).await?);
+        self.tell(News::Opened { asked: asked.to_owned(), row, readers, page });
         Ok(())
     }
 
@@ -254,11 +267,17 @@ impl Worker {
         Ok(Page { entries, before, older: found.next })
     }
 
-    /// Reads the newest entries, and before them as long as what was read first is new: it is shown from there on.
-    async fn new_page(&self, id: &str) -> Result<Page, Error> {
+    /// Reads the newest entries, and before them until there is no gap to the last that is known; if none is, until all that is
+    /// new is there: it is shown from its beginning.
+    async fn newest(&self, id: &str, known: Option<u64>) -> Result<Page, Error> {
+        let unread = if known.is_none() { self.client.conversation(id).await?.unread } else { 0 };
         let mut page = self.page(id, None).await?;
-        while let (Some(before), true) = (page.older, page.entries.len() < MOST_NEW) {
-            if !page.entries.first().is_some_and(|first| first.said().is_none_or(|said| said.is_unread)) {
+        while let Some(before) = page.older {
+            let is_enough = match known {
+                Some(known) => page.entries.first().is_none_or(|first| first.position <= known),
+                None => page.unread() >= unread || page.entries.len() >= MOST_NEW,
+            };
+            if is_enough {
                 break;
             }
             let mut older = self.page(id, Some(before)).await?;
@@ -324,6 +343,7 @@ impl Worker {
             form: None,
         };
         let to = &saying.to.id;
+        self.sending.set(self.sending.get().saturating_add(1));
         let sent = if saying.to.is_group {
             match self.client.group(to).await {
                 Ok(group) => group.send_message(outgoing, STORE_ONLY).await,
@@ -332,6 +352,7 @@ impl Worker {
         } else {
             self.client.send_message(to, outgoing, STORE_ONLY).await
         };
+        self.sending.set(self.sending.get().saturating_sub(1));
         match sent {
             // It is stored, and shown as what was not sent.
             Err(error) if matches!(error.code(), ErrorCode::SendFailed | ErrorCode::Revoked) => Err(error),
@@ -343,6 +364,16 @@ impl Worker {
                 self.tell(News::Done(None));
                 Ok(())
             }
+        }
+    }
+
+    async fn edit(&self, message: MessageRef, text: String) -> Result<(), Error> {
+        match self.client.edit(message, &text, &[], STORE_ONLY).await {
+            Err(error) if !matches!(error.code(), ErrorCode::SendFailed | ErrorCode::Revoked) => {
+                self.tell(News::NotEdited { message, text, why: tame(&error.to_string()) });
+                Ok(())
+            }
+            edited => self.acted(edited),
         }
     }
 
@@ -381,7 +412,7 @@ impl Worker {
     async fn found(&self, name: &str, members: &[String]) -> Result<(), Error> {
         let members: Vec<&str> = members.iter().map(String::as_str).collect();
         let (group, done) = self.client.create_group(name, &members, PATIENCE).await?;
-        self.open(&MemberId::new(*group.id()).to_string()).await?;
+        self.open(name, &MemberId::new(*group.id()).to_string()).await?;
         self.tell(News::Done(Some(match done.waiting {
             None => format!("{} is founded", tame_line(name)),
             Some(why) => format!("{} is founded; its members wait: {why}", tame_line(name)),

@@ -207,3 +207,22 @@ fn programs_are_sent_elsewhere_and_nobody_is_an_error() {
     alice.types("/group leave");
     alice.hears("! open a group first");
 }
+
+#[test]
+fn what_follows_a_name_that_is_wrong_goes_to_nobody() {
+    let company = Company::open();
+    for who in ["bob", "alice"] {
+        company.member(who);
+    }
+    let mut alice = Typist::start(&company, "alice", &[]);
+    alice.hears("* online");
+    for line in ["/to bob", "Tea at four?", "/to caarol", "a secret", "/to bob", "Gladly"] {
+        alice.types(line);
+    }
+    drop(alice.stdin.take());
+    alice.hears("! open a conversation first");
+    alice.hears("Gladly");
+    alice.ends_with(0);
+    let received = company.command("bob", &["receive"]);
+    assert_eq!(received.lines.len(), 2, "{received:?}");
+}

@@ -62,7 +62,7 @@ fn a_conversation_fits_into_80_columns_and_24_lines() {
     assert_eq!(shown, expected, "\n{shown}");
     let (_, drawn) = draw(&mut model, SIZE);
     let cursor = drawn.cursor.map(|at| (at.x, at.y));
-    assert_eq!((drawn.seen, cursor), (Some(9), Some((37, 22))));
+    assert_eq!((drawn.seen, cursor), (vec![0, 1, 2, 8, 9], Some((37, 22))));
 }
 
 #[test]
@@ -178,13 +178,52 @@ fn what_is_new_is_read_from_its_beginning_and_stays_where_it_is() {
         shown.contains("── new ──") && shown.contains("message 20") && !shown.contains("message 19"),
         "\n{shown}"
     );
-    assert!(drawn.seen.is_some_and(|seen| (20..30).contains(&seen)), "{drawn:?}");
+    assert!(drawn.seen.iter().all(|seen| (20..30).contains(seen)), "{drawn:?}");
     // Something comes: what is read stays where it is.
     let newest = Page { entries: vec![entry(59), entry(60)], before: None, older: Some(59) };
     model.news(News::Page { id: BOB.into(), page: newest });
     let after = screen(&mut model, SIZE);
     assert_eq!(after.lines().take(19).collect::<Vec<_>>(), shown.lines().take(19).collect::<Vec<_>>());
     assert_ne!(after, shown, "more is below");
+}
+
+#[test]
+fn what_came_in_a_burst_or_while_nobody_looked_is_read_from_its_beginning() {
+    let entry = |at: u64| {
+        with(said(at, at.is_multiple_of(2), &format!("message {at}")), |it| it.is_unread = at >= 20)
+    };
+    let come = |model: &mut Model, all: std::ops::Range<u64>| {
+        for at in all {
+            model.news(News::Page { id: BOB.into(), page: page((0..=at).map(entry).collect()) });
+            let (_, drawn) = draw(model, SIZE);
+            model.seen(&drawn.seen);
+        }
+    };
+    let begins_at = |model: &mut Model, first: u64| {
+        let shown = screen(model, SIZE);
+        let is_first = shown.contains("── new ──") && shown.contains(&format!("message {first}"));
+        assert!(is_first && !shown.contains(&format!("message {}", first - 1)), "{first}:\n{shown}");
+    };
+    // All at once.
+    let mut model = talking((0..20).map(entry).collect());
+    draw(&mut model, SIZE);
+    come(&mut model, 59..60);
+    begins_at(&mut model, 20);
+    // One by one while the window has not the focus; the first is seen before.
+    let mut model = talking((0..20).map(entry).collect());
+    come(&mut model, 20..21);
+    assert!(screen(&mut model, SIZE).contains("message 20"));
+    model.is_watched = false;
+    come(&mut model, 21..60);
+    let shown = screen(&mut model, SIZE);
+    assert!(shown.contains("message 59") && !shown.contains("message 21"), "\n{shown}");
+    model.is_watched = true;
+    let (_, drawn) = draw(&mut model, SIZE);
+    begins_at(&mut model, 21);
+    let wants = model.seen(&drawn.seen);
+    let up_to = drawn.seen.iter().max().copied().unwrap();
+    assert_eq!(wants[0], Want::MarkRead { id: BOB.into(), up_to });
+    assert!((21..50).contains(&up_to), "{up_to}");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use chancery::{Error, ErrorCode, MemberId, Mention};
 
 use super::*;
-use crate::chat::command::GroupWish;
+use crate::chat::command::{Command, GroupWish};
 use crate::chat::model::{Came, Focus, Link, Place, Saying};
 use crate::chat::open::Writing;
 use crate::chat::overlay::{Overlay, Person};
@@ -50,7 +50,18 @@ fn what_could_not_be_stored_is_there_to_be_sent_again() {
     assert_eq!((typed(&model), notice(&model)), ("long", "the message is too large"));
     write(&mut model, "er");
     model.news(not_said("again"));
-    assert_eq!(typed(&model), "longer", "what was written since stays");
+    assert_eq!(typed(&model), "long\nlonger", "what was written since stays");
+    // Another is open by now.
+    open(&mut model, row(CREW, "Crew", ""), vec![said(1, true, "Tea?")]);
+    model.rows[0].draft = Some("begun".into());
+    let text = "long\nbegun".to_owned();
+    assert_eq!(model.news(not_said("again")), [Want::Draft { id: BOB.into(), text }]);
+    let not_edited = || News::NotEdited { message: key_of(1, true), text: "Tea!".into(), why: "no".into() };
+    model.news(not_edited());
+    let writing = model.open.as_ref().unwrap().writing;
+    assert_eq!((typed(&model), writing), ("Tea!", Writing::Edit(key_of(1, true))));
+    model.news(not_edited());
+    assert_eq!(notice(&model), "no; the text was: Tea!");
 }
 
 #[test]
@@ -110,16 +121,39 @@ fn what_was_seen_is_marked_once_and_only_if_somebody_looks() {
     let unread = |at| with(said(at, false, "Tea?"), |it| it.is_unread = true);
     let mut model = talking(vec![unread(0), unread(2)]);
     model.is_watched = false;
-    assert_eq!(model.seen(Some(2)), []);
+    assert_eq!(model.seen(&[0, 2]), []);
     model.is_watched = true;
     model.overlay = Some(Overlay::Help(0));
-    assert_eq!(model.seen(Some(2)), []);
+    assert_eq!(model.seen(&[0, 2]), []);
     model.overlay = None;
-    assert_eq!(model.seen(None), []);
+    assert_eq!(model.seen(&[]), []);
     let mark = |up_to| Want::MarkRead { id: BOB.into(), up_to };
-    assert_eq!(model.seen(Some(0))[0], mark(0));
-    assert_eq!(model.seen(Some(0)), [], "it was told already");
-    assert_eq!(model.seen(Some(2))[0], mark(2));
+    assert_eq!(model.seen(&[0])[0], mark(0));
+    assert_eq!(model.seen(&[0]), [], "it was told already");
+    assert_eq!(model.seen(&[2])[0], mark(2));
+}
+
+#[test]
+fn what_stands_before_a_gap_is_not_marked_with_what_stands_behind_it() {
+    let unread = |at| with(said(at, false, "Tea?"), |it| it.is_unread = true);
+    let mut model = talking(vec![unread(0), unread(1), unread(2), said(3, true, "Gladly.")]);
+    assert_eq!(model.seen(&[2, 3]), [], "two before were not shown");
+    let mark = |up_to| Want::MarkRead { id: BOB.into(), up_to };
+    assert_eq!(model.seen(&[0])[0], mark(0));
+    assert_eq!(model.seen(&[1])[0], mark(2), "now there is no gap any more");
+    // What was read last does not reach back to the first that is new.
+    let mut row = row(BOB, "bob", "");
+    row.unread = 70;
+    let readers = readers(false);
+    let page = Page { entries: vec![unread(69), unread(70)], before: None, older: Some(69) };
+    model.news(News::Opened { asked: BOB.into(), row, readers, page });
+    assert_eq!(model.seen(&[69, 70]), []);
+    let page = Page { entries: (1..69).map(unread).collect(), before: Some(69), older: Some(1) };
+    model.news(News::Page { id: BOB.into(), page });
+    let all: Vec<u64> = (1..=70).collect();
+    assert_eq!(model.seen(&all)[0], mark(70));
+    // Again is read what has come since.
+    assert!(model.look().contains(&Want::Page { id: BOB.into(), known: Some(70) }));
 }
 
 #[test]
@@ -216,6 +250,32 @@ fn nothing_is_sent_where_nobody_would_read_it() {
 }
 
 #[test]
+fn nothing_is_sent_to_whom_was_open_while_somebody_else_is_being_opened() {
+    let mut model = talking(vec![]);
+    let line = |model: &mut Model, text: &str| {
+        ctrl(model, 'u');
+        write(model, text);
+        press(model, KeyCode::Enter)
+    };
+    line(&mut model, "/to carol");
+    assert_eq!((line(&mut model, "secret"), typed(&model)), (vec![], "secret"), "it can be sent later");
+    assert_eq!(notice(&model), "carol is being opened, and nothing was sent");
+    let secret = Command::Say("secret".into());
+    assert_eq!(model.command(secret.clone(), |_| None), []);
+    assert_eq!(model.command(Command::File("secret.txt".into()), |_| None), []);
+    // Only what was asked for last is opened, whatever is found first.
+    model.command(Command::To(Some(CREW.into())), |_| None);
+    model.news(News::NotOpened { asked: "carol".into(), why: "nobody is carol".into() });
+    assert_eq!(model.command(Command::Group(GroupWish::Leave), |_| None), []);
+    open(&mut model, row("carol", "carol", ""), vec![]);
+    assert_eq!(model.open.as_ref().unwrap().row.id, BOB);
+    open(&mut model, row(CREW, "Crew", ""), vec![]);
+    let wants = model.command(secret, |_| None);
+    let [Want::Say(saying)] = wants.as_slice() else { panic!("{wants:?}") };
+    assert_eq!((saying.to.id.as_str(), saying.text.as_str()), (CREW, "secret"));
+}
+
+#[test]
 fn names_are_completed_and_sent_as_mentions() {
     let mut model = model();
     open(&mut model, row(CREW, "Crew", ""), vec![]);
@@ -273,6 +333,7 @@ fn a_typed_command_does_what_its_key_does() {
         press(model, KeyCode::Enter)
     };
     assert_eq!(line(&mut model, "/to Crew"), [Want::Open("Crew".into())]);
+    model.news(News::NotOpened { asked: "Crew".into(), why: "there is none".into() });
     let file = Saying {
         to: bob(),
         text: String::new(),

@@ -83,6 +83,11 @@ pub(super) fn lines(open: &Open, columns: usize, clock: &Clock) -> Vec<Line> {
     lines
 }
 
+/// The line at which an entry begins.
+pub(super) fn place(lines: &[Line], of: Option<u64>) -> Option<usize> {
+    lines.iter().position(|line| line.of.is_some() && line.of == of)
+}
+
 /// An empty line, if there is something above.
 fn space(lines: &mut Vec<Line>) {
     if lines.last().is_some_and(|line| !line.is_centred) {
