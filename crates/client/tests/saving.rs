@@ -5,7 +5,8 @@ use chancery::{ErrorCode, Happening, MessageRef};
 use chancery_dev::{Organisation, PATIENCE};
 
 #[tokio::test]
-async fn a_file_whose_message_has_gone_meanwhile_is_not_left_on_the_disk() -> Result<(), chancery_dev::Error> {
+async fn a_file_whose_message_has_gone_meanwhile_is_not_left_on_the_disk() -> Result<(), chancery_dev::Error>
+{
     let acme = Organisation::start("Acme").await?;
     let (alice, bob) = (acme.member("alice").await?, acme.member("bob").await?);
     let file = acme.folder().join("notes.txt");

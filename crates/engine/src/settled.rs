@@ -35,7 +35,8 @@ pub enum WhyFailed {
     NoRecipient = 3,
     /// This device is in the group no more, or may not write in it.
     Group = 4,
-    /// It was written to a name that nobody had then, by the directory: it went to nobody, not even to whoever has the name now.
+    /// It was written to a name that nobody had then, by the directory, or somebody whose entry has changed since: it went to nobody, not
+    /// even to whoever has the name now.
     UnknownName = 5,
 }
 
@@ -175,7 +176,8 @@ mod tests {
         let bob = MemberId::new([2; 16]);
         let message = MessageRecord { from: vec![1; 16], id: vec![3; 16], ..MessageRecord::default() };
         let receipt = |records: &mut _| messages::append_receipt(records, (&bob, &message), true);
-        let change = |records: &mut _| messages::append_changed(records, &message, (&bob, ChangeKind::Edited));
+        let change =
+            |records: &mut _| messages::append_changed(records, &message, (&bob, ChangeKind::Edited));
         assert_eq!((receipt(&mut records), change(&mut records)), (Ok(Some(0)), Ok(Some(1))));
         let queue = Queue::new(EVENT, b"");
         while queue.len(&records).unwrap() < MAX_WAITING {
