@@ -70,7 +70,8 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// [`ErrorCode::MessageTooLarge`]: it has more than `limit` bytes; nothing was asked of the relay. Otherwise as
+    /// [`ErrorCode::MessageTooLarge`]: it has more than `limit` bytes, and nothing was asked of the relay, or more than there is memory.
+    /// Otherwise as
     /// [`Self::save_attachment`], but for policy and disk; [`ErrorCode::StoreLocked`]: policy demands that the relay is reached first.
     ///
     /// # Cancellation

@@ -33,3 +33,24 @@ async fn a_file_whose_message_has_gone_meanwhile_is_not_left_on_the_disk() -> Re
     assert_eq!(std::fs::read_dir(&folder)?.count(), 1, "what was saved before");
     Ok(())
 }
+
+#[tokio::test]
+async fn a_file_of_many_chunks_is_read_into_memory_as_it_was_sent() -> Result<(), chancery_dev::Error> {
+    let acme = Organisation::start("Acme").await?;
+    let (alice, bob) = (acme.member("alice").await?, acme.member("bob").await?);
+    let content: Vec<u8> = (0..300_001_u32).map(|it| (it % 251) as u8).collect();
+    let file = acme.folder().join("picture");
+    std::fs::write(&file, &content)?;
+    alice.send("bob", "Look", &[file], PATIENCE).await?;
+    bob.sync(PATIENCE).await?;
+    let events = bob.events().await?;
+    let message = events.iter().find_map(|event| match &event.happening {
+        Happening::Message(message) => Some(message),
+        _ => None,
+    });
+    let read = bob.read_attachment(message.unwrap(), 0, 1 << 20).await?;
+    assert!(read.expose() == content.as_slice());
+    let refused = bob.read_attachment(message.unwrap(), 0, 300_000).await.map_err(|error| error.code());
+    assert_eq!(refused.err(), Some(ErrorCode::MessageTooLarge));
+    Ok(())
+}
