@@ -197,7 +197,9 @@ pub(crate) fn settled_text(conversation: &str, to: &str, failed: Option<WhyFaile
         None => return format!("* a message to {to} was sent"),
         Some(WhyFailed::File) => "a file of it was refused or not taken for 30 days",
         Some(WhyFailed::NoRecipient) => "there is no device any more to which it could go",
-        Some(WhyFailed::UnknownName) => "nobody of that name was enrolled when it was written",
+        Some(WhyFailed::UnknownName) => {
+            "nobody of that name was enrolled when it was written, or their entry has changed since"
+        }
         Some(WhyFailed::Group) => "this device is in the group no more, or may not write in it",
         Some(_) => "the relay has refused it or not taken it for 30 days",
     };

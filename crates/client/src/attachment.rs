@@ -151,21 +151,25 @@ pub(crate) async fn download_to_memory(
     let total = sealed_len(padded_len(attachment.size)).ok_or(ErrorCode::AttachmentDamaged)?;
     let size = usize::try_from(attachment.size).map_err(|_| ErrorCode::AttachmentDamaged)?;
     let mut reader = Reader { key, opener: None, buffer: Vec::new(), left: total };
-    // With room for all of it from the start, no copy is left behind where a vector has grown.
-    let mut content = Vec::with_capacity(usize::try_from(total).unwrap_or(size));
+    // Each chunk is wiped by itself, whatever ends this, and no more is held than has come, whatever size the sender has named.
+    let mut chunks = Vec::new();
     let mut offset = 0_u64;
     while offset < total {
         let length = u32::try_from((PART_LEN as u64).min(total.saturating_sub(offset))).unwrap_or(u32::MAX);
         let part = source.part(attachment, (offset, length), total).await?;
         offset = offset.saturating_add(part.len() as u64);
-        for plain in reader.take(part)? {
-            content.extend_from_slice(plain.expose());
-        }
+        chunks.extend(reader.take(part)?);
         if let Some(teller) = teller {
             teller.tell(offset, total);
         }
     }
-    content.truncate(size);
+    let mut content = Vec::new();
+    // With room for all of it, no copy is left behind where a vector has grown.
+    content.try_reserve_exact(size).map_err(|_| ErrorCode::MessageTooLarge)?;
+    for chunk in chunks {
+        let (chunk, left) = (chunk.expose(), size.saturating_sub(content.len()));
+        content.extend_from_slice(chunk.get(..left).unwrap_or(chunk));
+    }
     Ok(SecretBytes::new(content))
 }
 

@@ -23,6 +23,7 @@ use crate::hearing::Hearing;
 use crate::holds::Holds;
 use crate::home::Home;
 use crate::mailbox::{Mailbox, announce};
+use crate::outbox;
 use crate::receipts::{TYPING_BACKLOG, Typing};
 use crate::relays::Relays;
 use crate::transport::{Transport, WebSocket};
@@ -73,8 +74,10 @@ impl Shared {
     pub(crate) async fn address_waiting(&self) -> Result<(), Error> {
         if self.has_unaddressed().await? {
             let effects = self.worker.call(|state| state.handle(Input::Address)).await?;
-            // Some may have failed.
-            announce(self, &effects);
+            // Some may have failed, and need their files no more.
+            if announce(self, &effects) {
+                outbox::sweep(self).await;
+            }
             self.wake.notify_one();
         }
         Ok(())

@@ -34,8 +34,9 @@ impl Client {
     /// Lists the messages that [`Self::send`] has stored for a name because the relay could not be asked who that is, oldest first.
     ///
     /// Each goes by itself, once the directory has somebody of that name who was enrolled when it was written, or within 10 minutes
-    /// after that; then it stands in the conversation. Nobody else gets it: if there is nobody by then, and at the latest after 30 days,
-    /// it has failed, [`crate::Happening::MessageFailed`] says so, and it is listed here for 30 days more.
+    /// after that; then it stands in the conversation. Nobody else gets it, nor somebody whose entry has changed since and was not
+    /// known here before, as by linking a device: it does not show whether they had the name. If there is nobody by then, and at the
+    /// latest after 30 days, it has failed, [`crate::Happening::MessageFailed`] says so, and it is listed here for 30 days more.
     /// ```
     /// # use chancery_dev::{PATIENCE, two_people};
     /// # #[tokio::main(flavor = "current_thread")]

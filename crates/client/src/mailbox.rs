@@ -361,11 +361,13 @@ impl Mailbox {
     }
 }
 
-/// Tells listeners if there are new events.
-pub(crate) fn announce(shared: &Shared, effects: &[Effect]) {
-    if effects.iter().any(|effect| matches!(effect, Effect::Notify(Notice::EventStored(_)))) {
+/// Tells listeners if there are new events, and returns whether there are.
+pub(crate) fn announce(shared: &Shared, effects: &[Effect]) -> bool {
+    let are_there = effects.iter().any(|effect| matches!(effect, Effect::Notify(Notice::EventStored(_))));
+    if are_there {
         shared.worker.announce();
     }
+    are_there
 }
 
 /// How long after `now` sessions are looked after that were at `last`; `next` is the time that was drawn for something.

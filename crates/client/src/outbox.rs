@@ -171,7 +171,7 @@ fn next(
 }
 
 /// Removes spooled files that no message needs. What fails is tried again by the next process.
-pub(crate) async fn sweep(shared: &Arc<Shared>) {
+pub(crate) async fn sweep(shared: &Shared) {
     let home = shared.home.clone();
     let swept = shared
         .worker

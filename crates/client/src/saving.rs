@@ -20,7 +20,8 @@ impl Client {
     ///
     /// [`ErrorCode::AttachmentDamaged`]: nothing was saved, and trying again gives the same.
     /// [`ErrorCode::AttachmentGone`]: the relay keeps it no longer. [`ErrorCode::PolicyForbids`]: the organisation does not
-    /// allow it; [`Self::read_attachment`] shows it. [`ErrorCode::Usage`]: the message has no file of this index.
+    /// allow it; [`Self::read_attachment`] shows it. [`ErrorCode::MessageUnknown`]: the message is gone, and the file with it.
+    /// [`ErrorCode::Usage`]: the message has no file of this index.
     /// [`ErrorCode::DiskFull`] and errors of the connection: try again.
     ///
     /// # Cancellation
@@ -34,7 +35,8 @@ impl Client {
         folder: &Path,
     ) -> Result<PathBuf, Error> {
         let download = self.fetch(message, index, folder).await?;
-        self.place((message, index), move || download.place()).await
+        let place = move || download.place().map(|placed| (placed, Undo::Removes));
+        self.place((message, index), place).await
     }
 
     /// Downloads one file of a message to `path`, which somebody has chosen: what is there is replaced, once all of the new file is
@@ -58,7 +60,7 @@ impl Client {
         let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
         let download = self.fetch(message, index, folder).await?;
         let target = path.to_path_buf();
-        let place = move || download.place_at(&target).map(|()| target);
+        let place = move || download.place_at(&target).map(|()| (target, Undo::Nothing));
         self.place((message, index), place).await.map(drop)
     }
 
@@ -68,7 +70,8 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// [`ErrorCode::MessageTooLarge`]: it has more than `limit` bytes; nothing was asked of the relay. Otherwise as
+    /// [`ErrorCode::MessageTooLarge`]: it has more than `limit` bytes, and nothing was asked of the relay, or more than there is memory.
+    /// Otherwise as
     /// [`Self::save_attachment`], but for policy and disk; [`ErrorCode::StoreLocked`]: policy demands that the relay is reached first.
     ///
     /// # Cancellation
@@ -97,10 +100,7 @@ impl Client {
     /// Downloads a file into a folder, without a name yet, if policy lets it be saved.
     async fn fetch(&self, message: &Message, index: usize, folder: &Path) -> Result<Download, Error> {
         let attachment = attachment_of(message, index)?;
-        let allowed = |state: &mut State| state.read_shown(chancery_engine::policy);
-        if !self.shared().worker.call(allowed).await?.may_save_attachments {
-            return Err(ErrorCode::PolicyForbids.into());
-        }
+        self.shared().worker.call(check_savable).await?;
         let teller = self.teller((message, index), attachment);
         if let Some(source) = Source::spooled(&self.shared().home, attachment).await? {
             return attachment::download(&source, attachment, folder, &teller).await;
@@ -115,20 +115,47 @@ impl Client {
     }
 
     /// Gives a file its name and notes where it is. On the worker, which finishes what it has begun: a caller that gives up gets the
-    /// file and its record, or neither.
+    /// file and its record, or neither. While it was downloaded policy may have changed, or the message gone: then it gets no name.
     async fn place(
         &self,
         (message, index): (&Message, usize),
-        place: impl FnOnce() -> Result<PathBuf, Error> + Send + 'static,
+        place: impl FnOnce() -> Result<(PathBuf, Undo), Error> + Send + 'static,
     ) -> Result<PathBuf, Error> {
         let (from, message_id) = (message.from, message.id);
         let place = move |state: &mut State| {
-            let placed = place()?;
+            check_savable(state)?;
+            let stored = state.read(|records| chancery_engine::message(records, &from, &message_id))?;
+            let files = stored.and_then(|stored| stored.text).map_or(0, |text| text.attachments.len());
+            if index >= files {
+                return Err(ErrorCode::MessageUnknown.into());
+            }
+            let (placed, undo) = place()?;
             let path = placed.to_string_lossy();
-            state.handle(Input::AttachmentSaved { from, message_id, index, path: &path })?;
-            Ok(placed)
+            let noted = state.handle(Input::AttachmentSaved { from, message_id, index, path: &path });
+            if noted.is_err() && undo == Undo::Removes {
+                // Whoever tries again would find the name taken.
+                let _ = std::fs::remove_file(&placed);
+            }
+            noted.map(|_| placed)
         };
         self.shared().worker.call(place).await
+    }
+}
+
+/// What is done with a file that has its name if that cannot be noted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Undo {
+    /// It is removed: nothing else had the name.
+    Removes,
+    /// It stays, since what had the name is gone already.
+    Nothing,
+}
+
+/// Fails if policy lets no file be saved, or nothing be shown.
+fn check_savable(state: &mut State) -> Result<(), Error> {
+    match state.read_shown(chancery_engine::policy)?.may_save_attachments {
+        true => Ok(()),
+        false => Err(ErrorCode::PolicyForbids.into()),
     }
 }
 

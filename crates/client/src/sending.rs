@@ -22,8 +22,8 @@ const SENT_POLL: Duration = Duration::from_millis(200);
 /// Why a message has failed, for [`ErrorCode::SendFailed`].
 pub(crate) const REFUSED: &str = "the relay refuses it";
 const HAS_LEFT: &str = "the recipient has left the organisation";
-
-const UNKNOWN_NAME: &str = "nobody of that name was enrolled when it was written";
+const UNKNOWN_NAME: &str =
+    "nobody of that name was enrolled when it was written, or their entry has changed since";
 
 /// Why something that is stored waits. It goes by itself as soon as that is over: to call again would do it twice, whatever the reason.
 ///

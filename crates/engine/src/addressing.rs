@@ -173,6 +173,7 @@ fn address(
     now: Timestamp,
     rng: &mut dyn CryptoRng,
 ) -> Result<(), EngineError> {
+    clamp(records, now)?;
     end_for_ended(device, records, now)?;
     for (number, mut waiting) in all(records)?.into_iter().filter(|(_, letter)| letter.failed.is_none()) {
         let member = match waiting.fate(records, is_synchronised, now)? {
@@ -226,14 +227,22 @@ pub(crate) fn end_for_ended(
     Ok(())
 }
 
-/// Ends what has waited for 30 days, and forgets what failed as long ago (R-ENGINE-141). A time that lies ahead counts as now.
-pub(crate) fn upkeep(device: &Device, records: &mut Overlay<'_>, now: Timestamp) -> Result<(), EngineError> {
+/// A time that was noted by a clock that was ahead counts as now (R-ENGINE-141).
+fn clamp(records: &mut Overlay<'_>, now: Timestamp) -> Result<(), EngineError> {
     for (number, mut letter) in all(records)? {
         if letter.written_at > now || letter.failed_at > now {
             letter.written_at = letter.written_at.min(now);
             letter.failed_at = letter.failed_at.min(now);
             letter.save(records, number);
         }
+    }
+    Ok(())
+}
+
+/// Ends what has waited for 30 days, and forgets what failed as long ago (R-ENGINE-141). A time that lies ahead counts as now.
+pub(crate) fn upkeep(device: &Device, records: &mut Overlay<'_>, now: Timestamp) -> Result<(), EngineError> {
+    clamp(records, now)?;
+    for (number, letter) in all(records)? {
         let since = if letter.failed.is_some() { letter.failed_at } else { letter.written_at };
         if now.since(since) < LIFETIME {
             continue;

@@ -197,7 +197,7 @@ pub(crate) fn receive(
     let Some(kind) = apply(records, &mut record, heard)? else { return Ok(Vec::new()) };
     save_message(records, &record);
     let number = messages::append_changed(records, &record, (&heard.from, kind))?;
-    Ok([Effect::Notify(Notice::EventStored(number))].into())
+    Ok(number.map(|number| Effect::Notify(Notice::EventStored(number))).into_iter().collect())
 }
 
 /// A message has come: what has waited for it is done to it.

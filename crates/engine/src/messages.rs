@@ -229,15 +229,14 @@ pub(crate) fn append_left(records: &mut Overlay<'_>, member: &MemberId) -> Resul
     Queue::new(EVENT, b"").push(records, [&[LEFT], member.as_bytes().as_slice()].concat())
 }
 
-/// Appends the event that a member has got, or read, an own message (R-ENGINE-107).
+/// Appends the event that a member has got, or read, an own message (R-ENGINE-107); `None` if too many wait.
 pub(crate) fn append_receipt(
     records: &mut Overlay<'_>,
     (member, message): (&MemberId, &MessageRecord),
     read: bool,
-) -> Result<u64, EngineError> {
+) -> Result<Option<u64>, EngineError> {
     let parts = [&[RECEIPT], member.as_bytes().as_slice(), &message.from, &message.id, &[read.into()]];
-    let reference = parts.concat();
-    Queue::new(EVENT, b"").push(records, reference)
+    settled::push(records, parts.concat())
 }
 
 /// Appends the event that a handle is another member's (R-ENGINE-35).
@@ -250,14 +249,14 @@ pub(crate) fn append_reassigned(
     Queue::new(EVENT, b"").push(records, reference)
 }
 
-/// Appends the event that a message has changed (R-ENGINE-104).
+/// Appends the event that a message has changed (R-ENGINE-104); `None` if too many wait.
 pub(crate) fn append_changed(
     records: &mut Overlay<'_>,
     message: &MessageRecord,
     (by, kind): (&MemberId, ChangeKind),
-) -> Result<u64, EngineError> {
+) -> Result<Option<u64>, EngineError> {
     let reference = [&[CHANGED], message.from.as_slice(), &message.id, by.as_bytes(), &[kind as u8]].concat();
-    Queue::new(EVENT, b"").push(records, reference)
+    settled::push(records, reference)
 }
 
 /// Appends the event that messages will never come (R-ENGINE-27).

@@ -394,5 +394,5 @@ fn note(
     }
     save_message(records, &record);
     let number = append_receipt(records, (member, &record), is_read)?;
-    Ok(Some(Effect::Notify(Notice::EventStored(number))))
+    Ok(number.map(|number| Effect::Notify(Notice::EventStored(number))))
 }

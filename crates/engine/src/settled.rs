@@ -19,8 +19,8 @@ const FAILED: u8 = 0x41;
 /// Bytes of such a reference: mark, conversation, message and reason. A message's has 32.
 const LENGTH: usize = 34;
 
-/// Events that wait to be taken at most for another of these to be stored: 10,000. Whoever sends and never takes events has no
-/// use for them, and the message itself says what became of it.
+/// Events that wait to be taken at most for another to be stored that may be left out: 10,000. Whoever sends and never takes events has
+/// no use for them, and the message itself says what became of it, who has it and how it was changed.
 pub(crate) const MAX_WAITING: u64 = 10_000;
 
 /// Why a message of one's own has failed.
@@ -35,7 +35,8 @@ pub enum WhyFailed {
     NoRecipient = 3,
     /// This device is in the group no more, or may not write in it.
     Group = 4,
-    /// It was written to a name that nobody had then, by the directory: it went to nobody, not even to whoever has the name now.
+    /// It was written to a name that nobody had then, by the directory, or somebody whose entry has changed since: it went to nobody, not
+    /// even to whoever has the name now.
     UnknownName = 5,
 }
 
@@ -117,11 +118,16 @@ pub(crate) fn note(
         MessageState::Failed => (FAILED, why as u8),
         MessageState::Queued | MessageState::Received => return Ok(()),
     };
+    push(records, [&[mark], message.conversation.as_slice(), &message.id, &[why]].concat()).map(drop)
+}
+
+/// Appends an event that may be left out, and returns its number; `None`, and nothing is appended, while too many wait to be taken.
+pub(crate) fn push(records: &mut Overlay<'_>, reference: Vec<u8>) -> Result<Option<u64>, EngineError> {
     let queue = Queue::new(EVENT, b"");
-    if queue.len(records)? < MAX_WAITING {
-        queue.push(records, [&[mark], message.conversation.as_slice(), &message.id, &[why]].concat())?;
+    if queue.len(records)? >= MAX_WAITING {
+        return Ok(None);
     }
-    Ok(())
+    queue.push(records, reference).map(Some)
 }
 
 /// Whether the reference of an event is one of these.
@@ -151,4 +157,33 @@ pub(crate) fn announce(
         effects.push(Effect::Notify(Notice::EventStored(next.saturating_sub(1))));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::collections::BTreeMap;
+    use alloc::vec;
+
+    use chancery_wire::records::RecordKey;
+
+    use super::*;
+    use crate::amend::ChangeKind;
+
+    #[test]
+    fn receipts_and_changes_are_told_until_too_many_events_wait_r_engine_104_r_engine_107() {
+        let disk: BTreeMap<RecordKey, Vec<u8>> = BTreeMap::new();
+        let mut records = Overlay::new(&disk);
+        let bob = MemberId::new([2; 16]);
+        let message = MessageRecord { from: vec![1; 16], id: vec![3; 16], ..MessageRecord::default() };
+        let receipt = |records: &mut _| messages::append_receipt(records, (&bob, &message), true);
+        let change =
+            |records: &mut _| messages::append_changed(records, &message, (&bob, ChangeKind::Edited));
+        assert_eq!((receipt(&mut records), change(&mut records)), (Ok(Some(0)), Ok(Some(1))));
+        let queue = Queue::new(EVENT, b"");
+        while queue.len(&records).unwrap() < MAX_WAITING {
+            queue.push(&mut records, vec![SENT; LENGTH]).unwrap();
+        }
+        assert_eq!((receipt(&mut records), change(&mut records)), (Ok(None), Ok(None)));
+        assert_eq!(queue.len(&records), Ok(MAX_WAITING));
+    }
 }

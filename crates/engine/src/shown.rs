@@ -14,11 +14,9 @@ use crate::error::EngineError;
 use crate::group;
 use crate::log;
 use crate::messages::Event;
-use crate::queue::Queue;
 use crate::receipts::timers::MAX_DISAPPEAR;
 use crate::retention::Limits;
-use crate::settled::MAX_WAITING;
-use crate::tables::EVENT;
+use crate::settled;
 
 /// Marks the reference of an event that another own device has read in a conversation.
 const READ: u8 = 0x42;
@@ -28,11 +26,7 @@ const GONE: u8 = 0x43;
 const REQUEST: u8 = 0x44;
 
 fn push(records: &mut Overlay<'_>, reference: Vec<u8>) -> Result<(), EngineError> {
-    let queue = Queue::new(EVENT, b"");
-    if queue.len(records)? < MAX_WAITING {
-        queue.push(records, reference)?;
-    }
-    Ok(())
+    settled::push(records, reference).map(drop)
 }
 
 /// Appends one event for each conversation in which another own device has read.
@@ -100,6 +94,9 @@ mod tests {
 
     use super::*;
     use crate::messages::events;
+    use crate::queue::Queue;
+    use crate::settled::MAX_WAITING;
+    use crate::tables::EVENT;
 
     #[test]
     fn each_conversation_is_told_once_a_pass_and_nothing_grows_without_bound_r_engine_131() {

@@ -10,7 +10,8 @@ use chancery::ErrorCode;
 use http_body_util::{BodyExt as _, Limited};
 use hyper::body::{Body, Bytes, Frame, Incoming, SizeHint};
 use hyper::header::{
-    AUTHORIZATION, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderValue, ORIGIN, WWW_AUTHENTICATE,
+    AUTHORIZATION, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderValue, ORIGIN,
+    WWW_AUTHENTICATE,
 };
 use hyper::http::uri::Authority;
 use hyper::{Method, Request as HttpRequest, Response, StatusCode};
@@ -90,10 +91,10 @@ impl Server {
 
     async fn answer(&self, request: HttpRequest<Incoming>) -> Response<Answer> {
         if !is_local(&request) {
-            return refused(StatusCode::FORBIDDEN, &ErrorCode::OriginRefused.into());
+            return turned_away(StatusCode::FORBIDDEN, ErrorCode::OriginRefused);
         }
         if !self.is_admitted(&request) {
-            let mut response = refused(StatusCode::UNAUTHORIZED, &ErrorCode::TokenMissing.into());
+            let mut response = turned_away(StatusCode::UNAUTHORIZED, ErrorCode::TokenMissing);
             response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
             return response;
         }
@@ -166,6 +167,13 @@ fn is_this_machine(host: &str) -> bool {
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
+/// Refuses somebody who may not call, and ends the connection: whoever has no token keeps no place.
+fn turned_away(status: StatusCode, code: ErrorCode) -> Response<Answer> {
+    let mut response = refused(status, &code.into());
+    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    response
+}
+
 fn refused(status: StatusCode, fault: &Fault) -> Response<Answer> {
     text(status, refusal(fault))
 }
@@ -175,4 +183,31 @@ fn text(status: StatusCode, text: String) -> Response<Answer> {
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, JSON);
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn who_may_not_call_keeps_no_connection() {
+        let folder = tempfile::tempdir().unwrap();
+        let token = Token::read_or_create(&folder.path().join("token")).unwrap();
+        let server = Arc::new(Server::new(Service::new(ReceiveMode::Manual), token));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let cases = [("localhost", "HTTP/1.1 401 "), ("chancery.example", "HTTP/1.1 403 ")];
+        for (host, expected) in cases {
+            let mut caller = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+            tokio::spawn(server.clone().serve(listener.accept().await.unwrap().0));
+            let request = format!("POST /rpc HTTP/1.1\r\nHost: {host}\r\nContent-Length: 0\r\n\r\n");
+            caller.write_all(request.as_bytes()).await.unwrap();
+            let mut answer = String::new();
+            let read = tokio::time::timeout(HEAD_PATIENCE / 2, caller.read_to_string(&mut answer));
+            read.await.expect("the connection ends").unwrap();
+            assert!(answer.starts_with(expected) && answer.contains("connection: close"), "{answer}");
+        }
+    }
 }

@@ -10,8 +10,10 @@ const CHUNK: usize = 64 * 1024;
 /// Reads lines.
 pub(crate) struct Lines<R> {
     reader: R,
-    /// What was read and not handed out.
+    /// What was read. What was handed out of it goes before more is read: once for many lines.
     buffer: Vec<u8>,
+    /// Where in it that begins which was not handed out.
+    start: usize,
     /// Where in it to look for the next end of a line.
     looked: usize,
     /// Whether a line that is too long is being thrown away.
@@ -20,25 +22,27 @@ pub(crate) struct Lines<R> {
 
 impl<R: AsyncRead + Unpin> Lines<R> {
     pub(crate) const fn new(reader: R) -> Self {
-        Self { reader, buffer: Vec::new(), looked: 0, skipping: false }
+        Self { reader, buffer: Vec::new(), start: 0, looked: 0, skipping: false }
     }
 
-    /// Returns the next line that is not empty; `None` at the end. One of more than `most` bytes is thrown away as it comes.
+    /// Returns the next line that is not empty; `None` at the end. One of more than `most` bytes is thrown away as it comes, and so are
+    /// empty lines, which have no more together.
     pub(crate) async fn next(&mut self, most: usize) -> Option<Result<Vec<u8>, Fault>> {
+        let mut empty = 0_usize;
         loop {
             if let Some(line) = self.take(most) {
                 match line {
-                    Ok(line) if line.trim_ascii().is_empty() => {}
+                    Ok(line) if line.trim_ascii().is_empty() => {
+                        empty = empty.saturating_add(line.len()).saturating_add(1);
+                        if empty > most {
+                            return Some(Err(too_long(most)));
+                        }
+                    }
                     line => return Some(line),
                 }
                 continue;
             }
-            if self.skipping || self.buffer.len() > most {
-                self.skipping = true;
-                self.buffer = Vec::new();
-                self.looked = 0;
-            }
-            self.buffer.reserve(CHUNK);
+            self.make_room(most);
             match self.reader.read_buf(&mut self.buffer).await {
                 Ok(1..) => {}
                 Ok(0) | Err(_) => return self.rest(most),
@@ -46,24 +50,36 @@ impl<R: AsyncRead + Unpin> Lines<R> {
         }
     }
 
+    /// Drops what was handed out, and what is too long, and makes room for more.
+    fn make_room(&mut self, most: usize) {
+        self.buffer.drain(..std::mem::take(&mut self.start));
+        if self.skipping || self.buffer.len() > most {
+            self.skipping = true;
+            self.buffer.clear();
+        }
+        self.looked = self.buffer.len();
+        if self.buffer.is_empty() {
+            // The room of a long line is not kept.
+            self.buffer.shrink_to(CHUNK);
+        }
+        self.buffer.reserve(CHUNK);
+    }
+
     /// Takes a whole line out of what was read.
     fn take(&mut self, most: usize) -> Option<Result<Vec<u8>, Fault>> {
         let new = self.buffer.get(self.looked..).unwrap_or_default();
-        let Some(at) = new.iter().position(|&byte| byte == b'\n') else {
-            self.looked = self.buffer.len();
-            return None;
-        };
+        let at = new.iter().position(|&byte| byte == b'\n')?;
         let end = self.looked.saturating_add(at);
-        let rest = self.buffer.split_off(end.saturating_add(1));
-        let mut line = std::mem::replace(&mut self.buffer, rest);
-        line.pop();
-        self.looked = 0;
+        let line = self.buffer.get(self.start..end).unwrap_or_default().to_vec();
+        self.start = end.saturating_add(1);
+        self.looked = self.start;
         let long = std::mem::take(&mut self.skipping) || line.len() > most;
         Some(if long { Err(too_long(most)) } else { Ok(line) })
     }
 
     /// Takes what stands behind the last end of a line.
     fn rest(&mut self, most: usize) -> Option<Result<Vec<u8>, Fault>> {
+        // All lines before it were handed out and are gone.
         let line = std::mem::take(&mut self.buffer);
         self.looked = 0;
         if std::mem::take(&mut self.skipping) || line.len() > most {
@@ -101,5 +117,20 @@ mod tests {
         assert_eq!(read(&long, 8).await, [None, some("after")]);
         assert_eq!(read(&vec![b'x'; 3 * CHUNK], CHUNK).await, [None], "without an end");
         assert_eq!(read(b"", 8).await, [] as [Option<String>; 0]);
+    }
+
+    #[tokio::test]
+    async fn what_was_read_is_not_copied_for_each_line_and_empty_lines_have_an_end() {
+        let input = "a\n".repeat(1000);
+        let mut lines = Lines::new(input.as_bytes());
+        let mut places = std::collections::BTreeSet::new();
+        while let Some(Ok(line)) = lines.next(8).await {
+            assert_eq!(line, b"a");
+            places.insert((lines.buffer.as_ptr() as usize, lines.buffer.len()));
+        }
+        assert_eq!(places.len(), 1);
+        let some = |text: &str| Some(text.to_owned());
+        assert_eq!(read(b"\n\n \r\n\none\n", 8).await, [some("one")]);
+        assert_eq!(read(b"\n\n\n\n\n\n\n\n\n\none\n", 8).await, [None, some("one")]);
     }
 }

@@ -95,7 +95,7 @@ impl Service {
             return Err(Error::with(ErrorCode::Usage, what));
         }
         let home = std::path::absolute(home).map_err(|_| ErrorCode::FileUnreadable)?;
-        self.may_add(name, &home)?;
+        may_add(&lock(&self.0.accounts), name, &home)?;
         let client = if Client::exists(&home) {
             match Client::open(&home, &key) {
                 Ok(client) => Some(client),
@@ -109,7 +109,7 @@ impl Service {
         let account = Arc::new(Account {
             serial: self.0.added.fetch_add(1, Ordering::Relaxed),
             name: name.to_owned(),
-            home,
+            home: home.clone(),
             key,
             state: Mutex::default(),
             handed_out: AtomicU64::new(0),
@@ -119,25 +119,12 @@ impl Service {
             self.start(&account, client);
         }
         let mut accounts = lock(&self.0.accounts);
-        if accounts.contains_key(name) {
-            return Err(Error::with(ErrorCode::AccountExists, name));
-        }
+        // Others may have come while the store was opened.
+        may_add(&accounts, name, &home)?;
         accounts.insert(name.to_owned(), account);
         drop(accounts);
         self.bump();
         Ok(())
-    }
-
-    fn may_add(&self, name: &str, home: &Path) -> Result<(), Error> {
-        let accounts = lock(&self.0.accounts);
-        if accounts.len() >= MAX_ACCOUNTS {
-            return Err(Error::with(ErrorCode::AccountLimit, MAX_ACCOUNTS.to_string()));
-        }
-        let taken = |account: &Arc<Account>| account.name == name || account.home == home;
-        match accounts.values().any(taken) {
-            true => Err(Error::with(ErrorCode::AccountExists, name)),
-            false => Ok(()),
-        }
     }
 
     /// Keeps an account connected from now on.
@@ -246,6 +233,17 @@ impl Service {
         let client = enrolled?;
         self.start(&account, client.clone());
         Ok(client)
+    }
+}
+
+fn may_add(accounts: &BTreeMap<String, Arc<Account>>, name: &str, home: &Path) -> Result<(), Error> {
+    if accounts.len() >= MAX_ACCOUNTS {
+        return Err(Error::with(ErrorCode::AccountLimit, MAX_ACCOUNTS.to_string()));
+    }
+    let taken = |account: &Arc<Account>| account.name == name || account.home == home;
+    match accounts.values().any(taken) {
+        true => Err(Error::with(ErrorCode::AccountExists, name)),
+        false => Ok(()),
     }
 }
 

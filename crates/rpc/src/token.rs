@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{Read as _, Write as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use chancery::{Error, ErrorCode, json};
 use chancery_crypto::secret::{SecretBytes, ct_eq};
@@ -26,26 +26,30 @@ impl Token {
     /// [`ErrorCode::SocketUnsafe`]: others can read or write the file, it is somebody else's, or it is too short or long for a token.
     /// [`ErrorCode::FileUnreadable`], [`ErrorCode::DiskFull`]: there is none.
     pub fn read_or_create(path: &Path) -> Result<Self, Error> {
-        match private_options().create_new(true).write(true).open(path) {
-            Ok(file) => Self::create(file, path),
-            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Self::read(path),
-            Err(error) => Err(system(&error, path)),
+        match Self::read(path) {
+            Err(error) if error.code() == ErrorCode::FileNotFound => Self::create(path),
+            read => read,
         }
     }
 
-    fn create(mut file: File, path: &Path) -> Result<Self, Error> {
+    /// Makes the file with all that is in it, or not at all: whoever is stopped half-way leaves nothing of its name.
+    fn create(path: &Path) -> Result<Self, Error> {
         let mut bytes = [0; TOKEN_LEN];
         getrandom::fill(&mut bytes).map_err(|_| ErrorCode::NoRandomness)?;
         let token = json::hex(&bytes);
-        file.write_all(token.as_bytes())
-            .and_then(|()| file.write_all(b"\n"))
-            .and_then(|()| file.sync_all())
-            .map_err(|error| {
-                // Half a token is none.
-                let _ = std::fs::remove_file(path);
-                system(&error, path)
-            })?;
-        Ok(Self(SecretBytes::new(token.into_bytes())))
+        let mut own = [0; 8];
+        getrandom::fill(&mut own).map_err(|_| ErrorCode::NoRandomness)?;
+        let mut name = path.as_os_str().to_owned();
+        name.push(format!(".{}.new", json::hex(&own)));
+        let new = PathBuf::from(name);
+        let made = write_new(&new, &token).and_then(|()| name_it(&new, path));
+        let _ = std::fs::remove_file(&new);
+        match made {
+            Ok(()) => Ok(Self(SecretBytes::new(token.into_bytes()))),
+            // Another process was quicker.
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Self::read(path),
+            Err(error) => Err(system(&error, path)),
+        }
     }
 
     fn read(path: &Path) -> Result<Self, Error> {
@@ -66,6 +70,23 @@ impl Token {
     /// Whether this is the token, in a time that does not tell where they differ.
     pub(crate) fn is(&self, shown: &[u8]) -> bool {
         ct_eq(self.0.expose(), shown)
+    }
+}
+
+fn write_new(path: &Path, token: &str) -> std::io::Result<()> {
+    let mut file = private_options().create_new(true).write(true).open(path)?;
+    file.write_all(token.as_bytes())?;
+    file.write_all(b"\n")?;
+    file.sync_all()
+}
+
+/// Gives a file a name that nothing has: a hard link fails if something has it. Where there are no such links, the look before is less
+/// exact.
+fn name_it(new: &Path, path: &Path) -> std::io::Result<()> {
+    match std::fs::hard_link(new, path) {
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Err(error),
+        Err(_) if !path.exists() => std::fs::rename(new, path),
+        linked => linked,
     }
 }
 
@@ -134,5 +155,25 @@ mod tests {
         let path = folder.path().join("short");
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
         assert_eq!(Token::read_or_create(&path).unwrap_err().code(), ErrorCode::SocketUnsafe);
+    }
+
+    #[test]
+    fn a_token_file_that_is_there_is_whole_however_many_make_it_at_once() {
+        let folder = tempfile::tempdir().unwrap();
+        for round in 0..20 {
+            let path = folder.path().join(round.to_string());
+            let barrier = std::sync::Barrier::new(8);
+            let make = || {
+                barrier.wait();
+                Token::read_or_create(&path).unwrap()
+            };
+            let tokens: Vec<Token> = std::thread::scope(|scope| {
+                let makers: Vec<_> = (0..8).map(|_| scope.spawn(make)).collect();
+                makers.into_iter().map(|maker| maker.join().unwrap()).collect()
+            });
+            let text = std::fs::read_to_string(&path).unwrap();
+            assert!(tokens.iter().all(|token| token.is(text.trim().as_bytes())));
+        }
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 20, "and nothing else is left");
     }
 }

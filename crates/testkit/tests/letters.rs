@@ -112,3 +112,19 @@ fn a_clock_that_was_ahead_keeps_no_letter_for_longer_r_engine_141() {
     world.pass_upkeep(alice);
     assert_eq!(listed(&world, alice), [("nobody".into(), true)]);
 }
+
+#[test]
+fn a_letter_of_a_clock_that_was_ahead_says_no_time_to_come_r_engine_141() {
+    let (mut world, alice, _) = World::pair(75);
+    let dave = world.enrol("dave");
+    world.set_clock(alice, 3_600_000);
+    let id = world.say_by_name(alice, "dave", "written by a wrong clock");
+    world.sync(alice);
+    assert_eq!(listed(&world, alice), [("dave".into(), false)]);
+    world.set_clock(alice, 0);
+    world.address(alice);
+    let later = world.say(alice, dave, "later");
+    world.run();
+    let sent_at = |id| world.record(alice, alice, id).unwrap().sent_at;
+    assert!(sent_at(id) <= sent_at(later), "{} {}", sent_at(id), sent_at(later));
+}
