@@ -47,11 +47,15 @@ fn compile(source: &Path, into: &Path) -> PathBuf {
 
 fn command(program: &Path) -> Command {
     let mut runner = words("CHANCERY_C_RUNNER");
-    if runner.is_empty() {
-        return Command::new(program);
-    }
-    let mut command = Command::new(runner.remove(0));
-    command.args(runner).arg(program);
+    let mut command = if runner.is_empty() {
+        Command::new(program)
+    } else {
+        let mut command = Command::new(runner.remove(0));
+        command.args(runner).arg(program);
+        command
+    };
+    // Before the folder that `cargo build` leaves a library in, which has no planted panic, and may be older.
+    command.env("LD_LIBRARY_PATH", libraries());
     command
 }
 
