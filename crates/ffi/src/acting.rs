@@ -1,6 +1,6 @@
 //! Messages with all that they may have, and what is done to them.
 
-use chancery::{Client, ConversationKind, Error, ErrorCode, Message, Sent, json};
+use chancery::{Client, Error, ErrorCode, Message, Sent, json};
 use serde_json::Value;
 
 use crate::boundary::{Out, boundary, with_client};
@@ -9,20 +9,6 @@ use crate::event::save;
 use crate::library::chancery_code;
 use crate::session::patience;
 use crate::text::{chancery_str, chancery_string};
-
-/// Finds a message of the conversation with a member or a group.
-async fn find(client: &Client, with: &str, which: &str) -> Result<Message, Error> {
-    let group = match client.conversation(with).await {
-        Ok(found) if found.kind == ConversationKind::Group => client.group(&found.id.to_string()).await?,
-        // What waits for a name that the directory does not have is found by that name.
-        Ok(_) => return client.find_message(with, which).await,
-        Err(error) if error.code() == ErrorCode::UnknownRecipient => {
-            return client.find_message(with, which).await;
-        }
-        Err(error) => return Err(error),
-    };
-    group.find_message(which).await
-}
 
 /// Does something to a message and hands out what became of that.
 fn act(
@@ -34,7 +20,7 @@ fn act(
     with_client(client.cast(), |session| {
         let acted = async {
             let client = session.client();
-            let target = find(client, with, message).await?;
+            let target = client.find_message(with, message).await?;
             act(client, &target).await
         };
         out.json(&json::sent(&session.wait(acted)?))
@@ -200,7 +186,7 @@ pub unsafe extern "C" fn chancery_client_save_file_of_message(
         let (out, with, message, folder) =
             unsafe { (Out::new(out_path)?, with.text()?, message.text()?, folder.path()?) };
         with_client(client.cast(), |session| {
-            let found = session.wait(find(session.client(), with, message))?;
+            let found = session.wait(session.client().find_message(with, message))?;
             out.text(save(session, session.client().me().device_id, Some(&found), (file, folder))?)
         })
     })

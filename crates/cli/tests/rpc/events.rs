@@ -147,7 +147,7 @@ fn what_is_done_to_messages_and_who_has_read_them_comes_as_events() {
 }
 
 #[test]
-fn who_is_writing_and_which_device_asks_is_told_without_a_number_and_never_again() {
+fn who_is_writing_and_which_device_asks_is_told_without_a_number_and_writing_never_again() {
     let company = two();
     let mut alice = Caller::start(&company, "alice", Transport::Socket, &[]);
     let mut bob = Caller::start(&company, "bob", Transport::Socket, &[]);
